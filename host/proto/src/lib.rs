@@ -1,0 +1,33 @@
+//! Every type that crosses a boundary of the grid: between processes, onto the wire, into the
+//! journal. It holds shapes and their checks; it decides nothing and does no IO.
+//!
+//! Types are plain data with `serde` derives and travel as [postcard](https://postcard.jamesmunns.com);
+//! a message's large bytes travel beside it as a *payload*, so that they are never copied or
+//! scanned on the way (see [`wire`]). Enums are only ever appended to.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod frame;
+mod ids;
+mod limits;
+mod outcome;
+mod record;
+mod segment;
+mod spec;
+mod status;
+mod units;
+pub mod wire;
+
+pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
+pub use limits::{Limit, Limits};
+pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
+pub use record::{CommittedRun, Record, RetryCounter};
+pub use segment::{InputBlock, ResultBlock, ResultMeta, SegmentError, TaskRange};
+pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, TaskSpec};
+pub use status::{
+    JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState, WorkerStatus,
+};
+pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};

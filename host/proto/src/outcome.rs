@@ -1,0 +1,180 @@
+//! How a task ended, and what it used.
+
+use alloc::string::String;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteCount, Fuel, Limit, Millis};
+
+/// How an attempt of a task ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It returned its output.
+    Ok,
+    /// The task says that its input is wrong: running it again would end the same way.
+    Rejected(String),
+    /// The task asks to be run again: it may end otherwise.
+    Retry(String),
+    /// A command ended with this exit code, not 0.
+    Exit(i32),
+    /// The guest did what WebAssembly forbids.
+    Trap {
+        /// What it did.
+        kind: TrapKind,
+        /// Where, innermost frame first; one frame a line.
+        backtrace: String,
+    },
+    /// It reached one of its limits.
+    Limit {
+        /// Which.
+        limit: Limit,
+        /// What it had used or asked for, in the limit's unit.
+        used: u64,
+        /// What it was allowed, in the limit's unit.
+        allowed: u64,
+    },
+    /// The module or the input does not fit: nothing ran.
+    Refused(String),
+    /// The job was cancelled, by whom.
+    Cancelled(String),
+    /// The attempt's host died or became unreachable: not the task's fault.
+    Lost(String),
+}
+
+/// The outcome without its details, as the scheduler counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum OutcomeClass {
+    /// [`Outcome::Ok`].
+    Ok,
+    /// The task's own failure, which is final: rejected, exit, trap, limit or refused.
+    Failed,
+    /// [`Outcome::Retry`]: failed, unless app retries are left.
+    Retry,
+    /// [`Outcome::Cancelled`].
+    Cancelled,
+    /// [`Outcome::Lost`]: run again, unless host losses are used up.
+    Lost,
+    /// The job's deadline passed before the task ran to its end.
+    Expired,
+    /// Never run, because the job had failed too often before.
+    Skipped,
+}
+
+impl Outcome {
+    /// The outcome as the scheduler counts it.
+    #[must_use]
+    pub const fn class(&self) -> OutcomeClass {
+        match self {
+            Self::Ok => OutcomeClass::Ok,
+            Self::Retry(_) => OutcomeClass::Retry,
+            Self::Cancelled(_) => OutcomeClass::Cancelled,
+            Self::Lost(_) => OutcomeClass::Lost,
+            Self::Rejected(_)
+            | Self::Exit(_)
+            | Self::Trap { .. }
+            | Self::Limit { .. }
+            | Self::Refused(_) => OutcomeClass::Failed,
+        }
+    }
+
+    /// The outcome's name as the command line and JSON output have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Rejected(_) => "rejected",
+            Self::Retry(_) => "retry",
+            Self::Exit(_) => "exit",
+            Self::Trap { .. } => "trap",
+            Self::Limit { .. } => "limit",
+            Self::Refused(_) => "refused",
+            Self::Cancelled(_) => "cancelled",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// One line that names the cause; a backtrace is left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("ok"),
+            Self::Rejected(message) => write!(f, "rejected: {message}"),
+            Self::Retry(message) => write!(f, "asked to be retried: {message}"),
+            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Trap { kind, .. } => write!(f, "trap: {kind}"),
+            Self::Limit { limit, used, allowed } => write_limit(f, *limit, *used, *allowed),
+            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Cancelled(by) => write!(f, "cancelled by {by}"),
+            Self::Lost(reason) => write!(f, "lost: {reason}"),
+        }
+    }
+}
+
+fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64) -> fmt::Result {
+    write!(f, "limit({limit}): used ")?;
+    match limit {
+        Limit::Fuel => write!(f, "{} of {} allowed", Fuel(used), Fuel(allowed)),
+        Limit::Deadline | Limit::Compile => {
+            write!(f, "{} of {} allowed", Millis(used), Millis(allowed))
+        }
+        Limit::Memory | Limit::Output | Limit::Record | Limit::Resources => {
+            write!(f, "{} of {} allowed", ByteCount(used), ByteCount(allowed))
+        }
+        Limit::TableElements => write!(f, "{used} of {allowed} elements allowed"),
+    }
+}
+
+/// What a guest did that WebAssembly forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TrapKind {
+    /// It reached an `unreachable` instruction: an abort or a panic, in most languages.
+    Unreachable,
+    /// It read or wrote outside its memory.
+    MemoryOutOfBounds,
+    /// It read or wrote outside a table.
+    TableOutOfBounds,
+    /// It called through a table entry that is empty or of another type.
+    BadIndirectCall,
+    /// It divided an integer by zero.
+    DivisionByZero,
+    /// An integer operation or conversion overflowed.
+    IntegerOverflow,
+    /// It used up its stack.
+    Stack,
+    /// It broke a rule of the component model, such as a pointer outside its memory.
+    ComponentRule,
+    /// It misused a host function.
+    HostCall,
+    /// Another trap of the engine.
+    Other,
+}
+
+impl fmt::Display for TrapKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "unreachable executed (a panic or an abort, in most languages)",
+            Self::MemoryOutOfBounds => "memory access out of bounds",
+            Self::TableOutOfBounds => "table access out of bounds",
+            Self::BadIndirectCall => "indirect call to an empty or wrongly typed table entry",
+            Self::DivisionByZero => "integer division by zero",
+            Self::IntegerOverflow => "integer overflow",
+            Self::Stack => "call stack exhausted",
+            Self::ComponentRule => "a rule of the component model was broken",
+            Self::HostCall => "a host function was misused",
+            Self::Other => "a trap of the engine",
+        })
+    }
+}
+
+/// What an attempt used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Fuel spent, without instantiation.
+    pub fuel: u64,
+    /// Peak linear memory, in bytes.
+    pub memory_bytes: u64,
+    /// Wall time, in microseconds.
+    pub wall_us: u64,
+}

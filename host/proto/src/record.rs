@@ -1,0 +1,118 @@
+//! The journal's records: all that must outlive a scheduler. Its state is rebuilt from them alone.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Epoch, JobId, JobSpec, JobState, Micros, OutcomeClass, TaskRange, WorkerId};
+
+/// One durable fact. Variants are only ever appended: their numbers are on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// A scheduler took over.
+    EpochStarted {
+        /// Its term.
+        epoch: Epoch,
+        /// When.
+        at: Micros,
+    },
+    /// A job was submitted.
+    JobSubmitted {
+        /// Its number.
+        job: JobId,
+        /// What was asked for.
+        spec: JobSpec,
+        /// A submit that repeats this key gets this job again instead of a new one.
+        idempotency_key: Option<String>,
+        /// When.
+        at: Micros,
+    },
+    /// Inputs were appended to a job's input log; their bytes are an input segment.
+    InputsAppended {
+        /// The job.
+        job: JobId,
+        /// Which tasks they are.
+        tasks: TaskRange,
+    },
+    /// No more inputs come.
+    InputsClosed {
+        /// The job.
+        job: JobId,
+    },
+    /// Somebody cancelled the job: nothing commits after this.
+    CancelRequested {
+        /// The job.
+        job: JobId,
+        /// Who.
+        by: String,
+        /// When.
+        at: Micros,
+    },
+    /// Results were committed; their bytes are a result segment.
+    Committed {
+        /// The job.
+        job: JobId,
+        /// The first result's position in the job's result log.
+        first_cursor: u64,
+        /// Which tasks, in the log's order.
+        runs: Vec<CommittedRun>,
+    },
+    /// Tasks reached a terminal state without a result: cancelled, expired or skipped.
+    Ended {
+        /// The job.
+        job: JobId,
+        /// Which tasks.
+        tasks: Vec<TaskRange>,
+        /// How.
+        class: OutcomeClass,
+    },
+    /// A task will be run again.
+    Retried {
+        /// The job.
+        job: JobId,
+        /// The task.
+        index: u64,
+        /// What is counted.
+        counter: RetryCounter,
+        /// The last attempt's number.
+        attempt: u32,
+        /// Why the last attempt did not do.
+        reason: String,
+    },
+    /// The job reached a terminal state.
+    JobEnded {
+        /// The job.
+        job: JobId,
+        /// Which.
+        state: JobState,
+        /// When.
+        at: Micros,
+    },
+    /// A worker joined for the first time; it keeps its number when it joins again.
+    WorkerKnown {
+        /// Its number.
+        worker: WorkerId,
+        /// The name in its certificate.
+        name: String,
+    },
+}
+
+/// Neighbouring tasks that were committed one behind the other with the same outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedRun {
+    /// Which tasks.
+    pub tasks: TaskRange,
+    /// How they ended.
+    pub class: OutcomeClass,
+}
+
+/// Why a task is run again; each is counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RetryCounter {
+    /// The task asked for it; bounded by the job's `retries`.
+    App,
+    /// Its host died; bounded by the grid's limit of host losses.
+    HostLoss,
+    /// The infrastructure failed without blame (a module that did not arrive, a graceful stop).
+    Infra,
+}

@@ -1,0 +1,250 @@
+//! Many tasks' inputs or results in one piece: their lengths as a message, their bytes as one
+//! payload beside it.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, LeaseId, Outcome, Usage, WorkerId, wire::bounded};
+
+/// A run of neighbouring tasks of one job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskRange {
+    /// The first task's index.
+    pub first: u64,
+    /// How many tasks; not 0.
+    pub count: u64,
+}
+
+impl TaskRange {
+    /// The index behind the last; saturates.
+    #[must_use]
+    pub const fn end(self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+}
+
+/// The inputs of a run of tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InputBlock {
+    /// Input `k` is the decimal text of `start + k * step`; there is no payload.
+    Numbers {
+        /// The first task's number.
+        start: i64,
+        /// From one number to the next; may be negative, not 0.
+        step: i64,
+        /// How many inputs.
+        count: u64,
+    },
+    /// The inputs stand one behind the other in the payload; this has each one's length in bytes.
+    Packed(#[serde(deserialize_with = "bounded")] Vec<u32>),
+}
+
+/// A block whose lengths and payload do not belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentError {
+    /// The payload is not as long as the lengths say.
+    #[error("lengths sum to {declared} bytes, the payload has {present}")]
+    Length {
+        /// The sum of the lengths.
+        declared: u64,
+        /// The payload's length.
+        present: u64,
+    },
+    /// A number of the range does not fit 64 bits, or the step is 0.
+    #[error("the range of numbers leaves 64 bits or has step 0")]
+    Range,
+}
+
+impl InputBlock {
+    /// How many inputs there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        match self {
+            Self::Numbers { count, .. } => *count,
+            Self::Packed(lengths) => lengths.len() as u64,
+        }
+    }
+
+    /// How many bytes of payload belong to the block.
+    #[must_use]
+    pub fn payload_len(&self) -> u64 {
+        match self {
+            Self::Numbers { .. } => 0,
+            Self::Packed(lengths) => lengths.iter().map(|length| u64::from(*length)).sum(),
+        }
+    }
+
+    /// Fails where a number would leave 64 bits.
+    ///
+    /// # Errors
+    /// [`SegmentError::Range`].
+    pub fn check(&self) -> Result<(), SegmentError> {
+        let Self::Numbers { start, step, count } = *self else { return Ok(()) };
+        let last = i128::from(start) + i128::from(step) * i128::from(count.saturating_sub(1));
+        if step == 0 || i64::try_from(last).is_err() {
+            return Err(SegmentError::Range);
+        }
+        Ok(())
+    }
+
+    /// The block's inputs from the `skip`-th on, `count` of them at most, without a copy: a
+    /// smaller block and its part of `payload`.
+    ///
+    /// # Errors
+    /// [`SegmentError::Length`] where `payload` is not the block's.
+    pub fn slice(
+        &self,
+        payload: &Bytes,
+        skip: u64,
+        count: u64,
+    ) -> Result<(Self, Bytes), SegmentError> {
+        let declared = self.payload_len();
+        let present = payload.len() as u64;
+        if declared != present {
+            return Err(SegmentError::Length { declared, present });
+        }
+        let count = count.min(self.count().saturating_sub(skip));
+        match self {
+            Self::Numbers { start, step, .. } => {
+                let offset = i128::from(*step) * i128::from(skip);
+                let start =
+                    i64::try_from(i128::from(*start) + offset).map_err(|_| SegmentError::Range)?;
+                Ok((Self::Numbers { start, step: *step, count }, Bytes::new()))
+            }
+            Self::Packed(lengths) => {
+                let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                let sum = |part: &[u32]| part.iter().map(|length| *length as usize).sum::<usize>();
+                let from = sum(lengths.get(..skip).unwrap_or(lengths));
+                let kept: Vec<u32> = lengths.iter().skip(skip).take(count).copied().collect();
+                let to = from + sum(&kept);
+                Ok((Self::Packed(kept), payload.slice(from..to)))
+            }
+        }
+    }
+}
+
+/// The results of some tasks of one lease, in the order in which they ended.
+///
+/// In the payload each result has its output, then its emitted records, then its log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultBlock {
+    /// The job.
+    pub job: JobId,
+    /// The lease the tasks ran under.
+    pub lease: LeaseId,
+    /// The worker they ran on.
+    pub worker: WorkerId,
+    /// Which attempt of each task this was, from 1.
+    pub attempt: u32,
+    /// One entry a task.
+    #[serde(deserialize_with = "bounded")]
+    pub results: Vec<ResultMeta>,
+}
+
+/// One task's result, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultMeta {
+    /// The task's index.
+    pub index: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used.
+    pub usage: Usage,
+    /// Bytes of output in the payload.
+    pub output_len: u32,
+    /// Bytes of each emitted record in the payload.
+    #[serde(deserialize_with = "bounded")]
+    pub record_lens: Vec<u32>,
+    /// Bytes of log in the payload.
+    pub log_len: u32,
+    /// Bytes of log that were dropped at the log's limit.
+    pub log_dropped: u64,
+}
+
+impl ResultMeta {
+    /// How many bytes of payload belong to the result.
+    #[must_use]
+    pub fn payload_len(&self) -> u64 {
+        let records: u64 = self.record_lens.iter().map(|length| u64::from(*length)).sum();
+        u64::from(self.output_len) + records + u64::from(self.log_len)
+    }
+
+    /// The result's output, records and log, cut from its part of a payload.
+    ///
+    /// # Errors
+    /// [`SegmentError::Length`] where `payload` is not the result's.
+    pub fn split(&self, payload: &Bytes) -> Result<(Bytes, Vec<Bytes>, Bytes), SegmentError> {
+        let (declared, present) = (self.payload_len(), payload.len() as u64);
+        if declared != present {
+            return Err(SegmentError::Length { declared, present });
+        }
+        let mut rest = payload.clone();
+        let output = rest.split_to(self.output_len as usize);
+        let records =
+            self.record_lens.iter().map(|length| rest.split_to(*length as usize)).collect();
+        Ok((output, records, rest))
+    }
+}
+
+impl ResultBlock {
+    /// How many bytes of payload belong to the block.
+    #[must_use]
+    pub fn payload_len(&self) -> u64 {
+        self.results.iter().map(ResultMeta::payload_len).sum()
+    }
+
+    /// Each result with its part of `payload`, without a copy.
+    ///
+    /// # Errors
+    /// [`SegmentError::Length`] where `payload` is not the block's.
+    pub fn entries<'a>(
+        &'a self,
+        payload: &Bytes,
+    ) -> Result<impl Iterator<Item = (&'a ResultMeta, Bytes)>, SegmentError> {
+        let (declared, present) = (self.payload_len(), payload.len() as u64);
+        if declared != present {
+            return Err(SegmentError::Length { declared, present });
+        }
+        let mut rest = payload.clone();
+        Ok(self.results.iter().map(move |meta| {
+            let length = usize::try_from(meta.payload_len()).unwrap_or(rest.len());
+            (meta, rest.split_to(length.min(rest.len())))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_of_inputs_keeps_each_input_with_its_bytes() {
+        let block = InputBlock::Packed(alloc::vec![1, 0, 3, 2]);
+        let payload = Bytes::from_static(b"abbbcc");
+        let (part, bytes) = block.slice(&payload, 1, 2).expect("fits");
+        assert_eq!(part, InputBlock::Packed(alloc::vec![0, 3]));
+        assert_eq!(bytes, "bbb");
+        let (rest, bytes) = block.slice(&payload, 3, 99).expect("fits");
+        assert_eq!((rest.count(), &bytes[..]), (1, &b"cc"[..]));
+    }
+
+    #[test]
+    fn a_payload_of_another_length_is_refused() {
+        let block = InputBlock::Packed(alloc::vec![1, 2]);
+        let error = block.slice(&Bytes::from_static(b"xx"), 0, 2).expect_err("too short");
+        assert_eq!(error, SegmentError::Length { declared: 3, present: 2 });
+    }
+
+    #[test]
+    fn numbers_that_leave_64_bits_are_refused() {
+        let block = |start, step, count| InputBlock::Numbers { start, step, count };
+        assert_eq!(block(i64::MAX, 1, 1).check(), Ok(()));
+        assert_eq!(block(i64::MAX, 1, 2).check(), Err(SegmentError::Range));
+        assert_eq!(block(0, 0, 1).check(), Err(SegmentError::Range));
+        let (tail, _) = block(10, -3, 5).slice(&Bytes::new(), 2, 9).expect("fits");
+        assert_eq!(tail, block(4, -3, 3));
+    }
+}

@@ -1,0 +1,167 @@
+//! What the grid tells of its jobs and workers.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteCount, JobId, JobSpec, Micros, TaskId, WorkerId};
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Tasks are queued or running, or more inputs may come.
+    Active,
+    /// Every task ended ok.
+    Ok,
+    /// Every task ended, some not ok.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// Its deadline passed first.
+    Expired,
+}
+
+impl JobState {
+    /// True where nothing more will happen.
+    #[must_use]
+    pub const fn is_terminal(self) -> bool {
+        !matches!(self, Self::Active)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        })
+    }
+}
+
+/// A job's tasks by state; `queued` to `skipped` sum to `total`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobCounts {
+    /// Inputs appended so far.
+    pub total: u64,
+    /// Waiting for a worker, or for their next attempt.
+    pub queued: u64,
+    /// Assigned to a worker.
+    pub running: u64,
+    /// Ended ok.
+    pub ok: u64,
+    /// Ended with a failure of their own or of too many hosts.
+    pub failed: u64,
+    /// Cancelled with the job.
+    pub cancelled: u64,
+    /// Not ended when the job's deadline passed.
+    pub expired: u64,
+    /// Not run, because the job had failed too often.
+    pub skipped: u64,
+    /// Attempts that were run again, for any reason.
+    pub retried: u64,
+    /// Late results that were discarded, because another was committed or nothing may be.
+    pub discarded: u64,
+}
+
+impl JobCounts {
+    /// Tasks in a terminal state.
+    #[must_use]
+    pub const fn ended(&self) -> u64 {
+        self.ok + self.failed + self.cancelled + self.expired + self.skipped
+    }
+}
+
+/// All the grid tells of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its number.
+    pub job: JobId,
+    /// What was asked for.
+    pub spec: JobSpec,
+    /// Where it is.
+    pub state: JobState,
+    /// False while inputs may be appended.
+    pub closed: bool,
+    /// Its tasks.
+    pub counts: JobCounts,
+    /// Results in its log: the cursor behind the last.
+    pub results: u64,
+    /// When it was submitted.
+    pub submitted_at: Micros,
+    /// When it ended.
+    pub ended_at: Option<Micros>,
+}
+
+/// What a worker offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerCapacity {
+    /// Tasks at a time.
+    pub slots: u32,
+    /// Memory for all slots together.
+    pub memory: ByteCount,
+    /// `key=value` labels, sorted.
+    pub labels: Vec<(String, String)>,
+    /// The engine and its settings; fuel and outcomes are comparable where this is equal.
+    pub engine: String,
+}
+
+/// Where a worker is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerState {
+    /// Takes tasks.
+    Ready,
+    /// Finishes what it has and takes nothing new.
+    Draining,
+    /// Not linked now.
+    Gone,
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+/// All the grid tells of a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its number.
+    pub worker: WorkerId,
+    /// The name in its certificate.
+    pub name: String,
+    /// From where it is linked, for people.
+    pub address: String,
+    /// Where it is.
+    pub state: WorkerState,
+    /// What it offers.
+    pub capacity: WorkerCapacity,
+    /// Tasks assigned to it now.
+    pub assigned: u64,
+    /// Results it had committed since the scheduler started.
+    pub committed: u64,
+    /// When it was last heard of.
+    pub heard_at: Micros,
+    /// What runs on its slots, as of the last heartbeat.
+    pub running: Vec<RunningTask>,
+}
+
+/// A task that runs on a slot, as its worker last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTask {
+    /// Which.
+    pub task: TaskId,
+    /// For how long, in milliseconds.
+    pub elapsed_ms: u64,
+    /// `(done, total)`, where the task told its progress.
+    pub progress: Option<(u64, u64)>,
+}

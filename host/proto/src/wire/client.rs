@@ -1,0 +1,276 @@
+//! Between a client and the scheduler.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Digest, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, WorkerStatus,
+    wire::{Payload, Role, bounded, messages},
+};
+
+messages! {
+    /// What a client says.
+    FromClient {
+        /// A question; answered by one [`ToClient::Reply`] with the same number.
+        0x0301 Request(RequestFrame),
+        /// More room for results of a watch.
+        0x0302 Credit(Credit),
+        /// Send no more of a watch.
+        0x0303 Unwatch(Unwatch),
+    }
+}
+
+messages! {
+    /// What the scheduler says to a client.
+    ToClient {
+        /// The answer to a request.
+        0x0401 Reply(ReplyFrame),
+        /// Results of a watched job, in the order of its result log.
+        0x0402 Results(ResultsFrame),
+        /// How a watched job stands; sent when it changes, a few times a second at most, and
+        /// once for its end, after its last result.
+        0x0403 Update(Update),
+    }
+}
+
+/// See [`FromClient::Request`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFrame {
+    /// The client's own number of this request.
+    pub id: u64,
+    /// What it asks.
+    pub request: Request,
+}
+
+/// What a client can ask. What changes something is durable when it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Is this module here? Answered by [`Reply::Module`].
+    HaveModule {
+        /// Which.
+        digest: Digest,
+    },
+    /// Keep this module, which is the payload. Refused where it is no task. Answered by
+    /// [`Reply::Done`].
+    PutModule {
+        /// Its digest.
+        digest: Digest,
+        /// The payload's length.
+        size_bytes: u64,
+    },
+    /// Make a job. Answered by [`Reply::Job`].
+    Submit(Submit),
+    /// Append inputs to an open job; the payload has their bytes. Answered by [`Reply::Done`].
+    Append {
+        /// The job.
+        job: JobId,
+        /// The index the first of them gets. Where it is below the job's count, the inputs were
+        /// appended before and the request repeats; above it is an error.
+        first: u64,
+        /// The inputs.
+        inputs: InputBlock,
+    },
+    /// No more inputs come. Answered by [`Reply::Done`].
+    Close {
+        /// The job.
+        job: JobId,
+    },
+    /// Stop a job; after the answer nothing of it commits. Answered by [`Reply::Done`].
+    Cancel {
+        /// The job.
+        job: JobId,
+    },
+    /// One job. Answered by [`Reply::Job`].
+    Job {
+        /// The job.
+        job: JobId,
+    },
+    /// All jobs, the newest first. Answered by [`Reply::Jobs`].
+    Jobs {
+        /// At most so many.
+        limit: u32,
+    },
+    /// Send a job's results and how it stands. Answered by [`Reply::Job`].
+    Watch {
+        /// The job.
+        job: JobId,
+        /// From where, and how much.
+        watch: WatchRequest,
+    },
+    /// All workers. Answered by [`Reply::Workers`].
+    Workers,
+    /// Give a worker nothing new; operators only. Answered by [`Reply::Done`].
+    Drain {
+        /// The worker's name.
+        name: String,
+    },
+    /// Make a token with which machines join; operators only. Answered by [`Reply::Token`].
+    CreateToken(TokenRequest),
+}
+
+/// See [`Request::Submit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submit {
+    /// The job.
+    pub spec: JobSpec,
+    /// A submit that repeats a key gets the first one's job.
+    pub idempotency_key: Option<String>,
+    /// Its first inputs; the payload has their bytes.
+    pub inputs: InputBlock,
+    /// True where no more inputs come.
+    pub closed: bool,
+    /// Watch it from the start, which saves a round trip.
+    pub watch: Option<WatchRequest>,
+}
+
+/// A reader of one job's result log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchRequest {
+    /// The client's own number of this watch.
+    pub watch: u64,
+    /// The first result wanted: a position in the job's result log, from 0.
+    pub cursor: u64,
+    /// How many bytes of results may be sent before more credit comes; one frame may exceed it.
+    pub credit_bytes: u64,
+}
+
+/// See [`Request::CreateToken`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRequest {
+    /// What those who join with it become.
+    pub role: Role,
+    /// How long it is good for.
+    pub ttl: Millis,
+    /// How often it may be used.
+    pub uses: u32,
+}
+
+/// See [`FromClient::Credit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credit {
+    /// Which watch.
+    pub watch: u64,
+    /// How many more bytes.
+    pub bytes: u64,
+}
+
+/// See [`FromClient::Unwatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwatch {
+    /// Which watch.
+    pub watch: u64,
+}
+
+/// See [`ToClient::Reply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplyFrame {
+    /// The request's number.
+    pub id: u64,
+    /// The answer.
+    pub reply: Result<Reply, ApiError>,
+}
+
+/// What the scheduler answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It is done, and durable.
+    Done,
+    /// Whether the module is here.
+    Module {
+        /// True where it is.
+        present: bool,
+    },
+    /// A job.
+    Job(JobStatus),
+    /// Jobs.
+    Jobs(#[serde(deserialize_with = "bounded")] Vec<JobStatus>),
+    /// Workers.
+    Workers(#[serde(deserialize_with = "bounded")] Vec<WorkerStatus>),
+    /// A token, as it is given to `wasmgrid join`.
+    Token(String),
+}
+
+/// See [`ToClient::Results`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultsFrame {
+    /// Which watch.
+    pub watch: u64,
+    /// The first result's position in the job's result log.
+    pub first_cursor: u64,
+    /// The results; their payloads stand one behind the other.
+    #[serde(deserialize_with = "bounded")]
+    pub blocks: Vec<ResultBlock>,
+}
+
+/// See [`ToClient::Update`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// Which watch.
+    pub watch: u64,
+    /// How the job stands.
+    pub status: JobStatus,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct ApiError {
+    /// What sort of reason.
+    pub code: ErrorCode,
+    /// What is wrong, and what would help.
+    pub message: String,
+}
+
+/// The sorts of reasons for which a request is not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ErrorCode {
+    /// The request makes no sense as it is.
+    Invalid,
+    /// There is no such job, worker or module.
+    NotFound,
+    /// The module or the job is not accepted.
+    Refused,
+    /// The asker's role does not allow it.
+    Forbidden,
+    /// The state of the job does not allow it (it is closed, or has ended).
+    Conflict,
+    /// Not now: the store cannot write, or the scheduler is stopping. Nothing was done.
+    Unavailable,
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not found",
+            Self::Refused => "refused",
+            Self::Forbidden => "forbidden",
+            Self::Conflict => "conflict",
+            Self::Unavailable => "unavailable",
+        })
+    }
+}
+
+impl Payload for Credit {}
+impl Payload for Unwatch {}
+impl Payload for ReplyFrame {}
+impl Payload for Update {}
+
+impl Payload for RequestFrame {
+    fn payload_len(&self) -> u64 {
+        match &self.request {
+            Request::PutModule { size_bytes, .. } => *size_bytes,
+            Request::Submit(submit) => submit.inputs.payload_len(),
+            Request::Append { inputs, .. } => inputs.payload_len(),
+            _ => 0,
+        }
+    }
+}
+
+impl Payload for ResultsFrame {
+    fn payload_len(&self) -> u64 {
+        self.blocks.iter().map(ResultBlock::payload_len).sum()
+    }
+}

@@ -1,0 +1,162 @@
+//! What the parts of a grid say to each other. Each direction of each kind of link is one enum,
+//! whose variants have fixed kind numbers; a reader skips kinds it does not know.
+//!
+//! Messages may overtake each other: those with a large payload travel on streams of their own.
+//! So each is meaningful alone, and none relies on one before it having arrived.
+
+mod client;
+mod enroll;
+mod worker;
+
+use alloc::vec::Vec;
+use core::{fmt, marker::PhantomData};
+
+use bytes::BytesMut;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, SeqAccess, Visitor},
+};
+
+pub use client::{
+    ApiError, Credit, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame,
+    ResultsFrame, Submit, ToClient, TokenRequest, Unwatch, Update, WatchRequest,
+};
+pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
+pub use worker::{
+    Assign, Cancel, Committed, Drain, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
+    Leaving, Module, NeedModule, Returned, Revoke, ToWorker, WorkerResults,
+};
+
+/// The protocol's minor version, exchanged when a link opens. The major one is in the ALPN.
+pub const PROTOCOL_MINOR: u16 = 0;
+
+/// The longest list inside one message.
+pub const LIST_MAX: usize = 65_536;
+
+/// One direction of one kind of link.
+pub trait Message: Sized + Send + fmt::Debug + 'static {
+    /// The number that stands for the variant on the wire.
+    fn kind(&self) -> u16;
+
+    /// How many bytes of payload belong to the message.
+    fn payload_len(&self) -> u64;
+
+    /// Appends the message without its payload.
+    ///
+    /// # Errors
+    /// As the encoder says.
+    fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error>;
+
+    /// Reads the message of this kind; `None` where the kind is not known.
+    ///
+    /// # Errors
+    /// As the decoder says; also where bytes are left over.
+    fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error>;
+}
+
+/// Declares an enum of messages: each variant holds one struct and has its kind number.
+macro_rules! messages {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $kind:literal $variant:ident($body:ty),)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant($body),)*
+        }
+
+        impl $crate::wire::Message for $name {
+            fn kind(&self) -> u16 {
+                match self { $(Self::$variant(_) => $kind,)* }
+            }
+
+            fn payload_len(&self) -> u64 {
+                match self { $(Self::$variant(body) => $crate::wire::Payload::payload_len(body),)* }
+            }
+
+            fn encode_meta(&self, out: &mut bytes::BytesMut) -> Result<(), postcard::Error> {
+                match self { $(Self::$variant(body) => $crate::wire::to_bytes(body, out),)* }
+            }
+
+            fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
+                match kind {
+                    $($kind => $crate::wire::from_bytes(meta).map(|body| Some(Self::$variant(body))),)*
+                    _ => Ok(None),
+                }
+            }
+        }
+    };
+}
+pub(crate) use messages;
+
+/// A message's body; most have no payload.
+pub(crate) trait Payload {
+    fn payload_len(&self) -> u64 {
+        0
+    }
+}
+
+pub(crate) fn to_bytes<T: serde::Serialize>(
+    value: &T,
+    out: &mut BytesMut,
+) -> Result<(), postcard::Error> {
+    postcard::serialize_with_flavor(value, Appender(out))
+}
+
+pub(crate) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, postcard::Error> {
+    let (value, rest) = postcard::take_from_bytes(bytes)?;
+    if rest.is_empty() { Ok(value) } else { Err(postcard::Error::SerdeDeCustom) }
+}
+
+/// Lets postcard write behind what a buffer has.
+struct Appender<'a>(&'a mut BytesMut);
+
+impl postcard::ser_flavors::Flavor for Appender<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a list of at most [`LIST_MAX`] elements, and allocates for no more than have come: a
+/// small message could otherwise ask for a very large list of small elements.
+///
+/// # Errors
+/// Where the list is longer.
+pub fn bounded<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct List<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {LIST_MAX} elements")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let declared = seq.size_hint().unwrap_or(0);
+            if declared > LIST_MAX {
+                return Err(A::Error::invalid_length(declared, &self));
+            }
+            let mut list = Vec::with_capacity(declared.min(1_024));
+            while let Some(element) = seq.next_element()? {
+                list.push(element);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(List(PhantomData))
+}

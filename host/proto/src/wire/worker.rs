@@ -1,0 +1,235 @@
+//! Between a worker and the scheduler.
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Digest, Epoch, InputBlock, JobId, LeaseId, Millis, ResultBlock, RunningTask, TaskRange,
+    TaskSpec, WorkerCapacity, WorkerId,
+    wire::{Payload, bounded, messages},
+};
+
+messages! {
+    /// What a worker says.
+    FromWorker {
+        /// The first message of a link: who is there and what it still holds.
+        0x0101 Join(Join),
+        /// It lives, and what runs.
+        0x0102 Heartbeat(Heartbeat),
+        /// Results; kept by the worker until [`ToWorker::Committed`] names the batch.
+        0x0103 Results(WorkerResults),
+        /// It has no copy of a module that it was given tasks of.
+        0x0104 NeedModule(NeedModule),
+        /// Tasks it will not run: taken back by a revoke, or on its way out.
+        0x0105 Returned(Returned),
+        /// It drains on its own wish (a signal): give it nothing new.
+        0x0106 Leaving(Leaving),
+    }
+}
+
+messages! {
+    /// What the scheduler says to a worker.
+    ToWorker {
+        /// The answer to [`FromWorker::Join`].
+        0x0201 Joined(Joined),
+        /// Tasks to run.
+        0x0202 Assign(Assign),
+        /// Stop this job's tasks.
+        0x0203 Cancel(Cancel),
+        /// Give unstarted tasks back.
+        0x0204 Revoke(Revoke),
+        /// These batches of results are committed, or refused for good: forget them.
+        0x0205 Committed(Committed),
+        /// A module it asked for.
+        0x0206 Module(Module),
+        /// Finish what you have; nothing new comes.
+        0x0207 Drain(Drain),
+    }
+}
+
+/// See [`FromWorker::Join`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// [`PROTOCOL_MINOR`](crate::wire::PROTOCOL_MINOR).
+    pub minor: u16,
+    /// What it offers.
+    pub capacity: WorkerCapacity,
+    /// What it runs, has queued or has results of that are not acknowledged.
+    #[serde(deserialize_with = "bounded")]
+    pub held: Vec<HeldLease>,
+}
+
+/// A lease that a worker brings along when it joins again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLease {
+    /// The job.
+    pub job: JobId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Which attempt of each task.
+    pub attempt: u32,
+    /// The tasks whose results are not acknowledged.
+    #[serde(deserialize_with = "bounded")]
+    pub tasks: Vec<TaskRange>,
+}
+
+/// See [`FromWorker::Heartbeat`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Tasks that wait on the worker.
+    pub queued: u64,
+    /// What runs, at most one a slot.
+    #[serde(deserialize_with = "bounded")]
+    pub running: Vec<RunningTask>,
+}
+
+/// See [`FromWorker::Results`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerResults {
+    /// The worker's own number of this batch; the same when it is sent again.
+    pub batch: u64,
+    /// The results; their payloads stand one behind the other.
+    #[serde(deserialize_with = "bounded")]
+    pub blocks: Vec<ResultBlock>,
+}
+
+/// See [`FromWorker::NeedModule`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeedModule {
+    /// Which.
+    pub digest: Digest,
+}
+
+/// See [`FromWorker::Returned`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// The job.
+    pub job: JobId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// The tasks; none of them has begun.
+    #[serde(deserialize_with = "bounded")]
+    pub tasks: Vec<TaskRange>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// See [`FromWorker::Leaving`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// See [`ToWorker::Joined`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// [`PROTOCOL_MINOR`](crate::wire::PROTOCOL_MINOR).
+    pub minor: u16,
+    /// The worker's number.
+    pub worker: WorkerId,
+    /// The scheduler's term.
+    pub epoch: Epoch,
+    /// How often to send a heartbeat; after several missed ones the worker counts as lost.
+    pub heartbeat: Millis,
+}
+
+/// See [`ToWorker::Assign`]. The payload has the inputs of all leases, one behind the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assign {
+    /// The job.
+    pub job: JobId,
+    /// What its tasks need.
+    pub spec: TaskSpec,
+    /// Which tasks.
+    #[serde(deserialize_with = "bounded")]
+    pub leases: Vec<LeaseGrant>,
+}
+
+/// The right to commit one attempt of a run of tasks, with their inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseGrant {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Which attempt of each task this is, from 1.
+    pub attempt: u32,
+    /// The first task's index; the others follow it.
+    pub first: u64,
+    /// The inputs, which also say how many tasks there are.
+    pub inputs: InputBlock,
+}
+
+/// See [`ToWorker::Cancel`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Which job.
+    pub job: JobId,
+    /// Who cancelled it, for the outcome.
+    pub by: String,
+}
+
+/// See [`ToWorker::Revoke`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// The job.
+    pub job: JobId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Which tasks of it; those that have begun are kept.
+    #[serde(deserialize_with = "bounded")]
+    pub tasks: Vec<TaskRange>,
+}
+
+/// See [`ToWorker::Committed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// The worker's numbers of the batches.
+    #[serde(deserialize_with = "bounded")]
+    pub batches: Vec<u64>,
+}
+
+/// See [`ToWorker::Module`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    /// Which.
+    pub digest: Digest,
+    /// The payload's length; 0 where the scheduler has no such module.
+    pub size_bytes: u64,
+}
+
+/// See [`ToWorker::Drain`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// True to leave once nothing is left to do.
+    pub leave: bool,
+}
+
+impl Payload for Join {}
+impl Payload for Heartbeat {}
+impl Payload for NeedModule {}
+impl Payload for Returned {}
+impl Payload for Leaving {}
+impl Payload for Joined {}
+impl Payload for Cancel {}
+impl Payload for Revoke {}
+impl Payload for Committed {}
+impl Payload for Drain {}
+
+impl Payload for WorkerResults {
+    fn payload_len(&self) -> u64 {
+        self.blocks.iter().map(ResultBlock::payload_len).sum()
+    }
+}
+
+impl Payload for Assign {
+    fn payload_len(&self) -> u64 {
+        self.leases.iter().map(|grant| grant.inputs.payload_len()).sum()
+    }
+}
+
+impl Payload for Module {
+    fn payload_len(&self) -> u64 {
+        self.size_bytes
+    }
+}
