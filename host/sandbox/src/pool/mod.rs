@@ -1,0 +1,128 @@
+//! Slots: one place each that runs one task at a time, behind one interface, whether the runner
+//! is a process of its own or a thread of this one.
+//!
+//! A slot has two halves: [`SlotInput`] queues batches and orders, [`SlotEvents`] gives results
+//! back. Whoever holds them must go on reading events while it waits to queue a batch: room for
+//! a batch comes only as results leave.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use wasmgrid_proto::{
+    InputBlock, JobId, LeaseId, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId,
+};
+
+use crate::Prepared;
+
+/// One slot: its two halves, to be used from one task or two.
+#[derive(Debug)]
+pub struct Slot {
+    /// Takes batches and orders.
+    pub input: SlotInput,
+    /// Gives results.
+    pub events: SlotEvents,
+}
+
+/// A run of tasks of one lease, with their inputs.
+#[derive(Clone, Debug)]
+pub struct SlotBatch {
+    /// The compiled module.
+    pub prepared: Prepared,
+    /// The job.
+    pub job: JobId,
+    /// The lease the tasks run under.
+    pub lease: LeaseId,
+    /// Which attempt of each task this is, from 1.
+    pub attempt: u32,
+    /// The worker, as results name it.
+    pub worker: WorkerId,
+    /// What the tasks need.
+    pub spec: Arc<TaskSpec>,
+    /// The first task's index; the others follow it.
+    pub first: u64,
+    /// The inputs, which also say how many tasks there are.
+    pub inputs: InputBlock,
+    /// The inputs' bytes.
+    pub payload: Bytes,
+}
+
+/// What a slot tells. Each task of a batch comes back once, as a result or as returned.
+#[derive(Clone, Debug)]
+pub enum SlotEvent {
+    /// Results, and their payload.
+    Results(ResultBlock, Bytes),
+    /// Tasks that were revoked before they began.
+    Returned {
+        /// The job.
+        job: JobId,
+        /// The lease.
+        lease: LeaseId,
+        /// The tasks, none of which has begun.
+        tasks: Vec<TaskRange>,
+    },
+    /// The runner died; the slot starts a new one by itself. The task that ran comes back as
+    /// [`Outcome::Lost`](wasmgrid_proto::Outcome::Lost), the others are run by the new runner.
+    Died {
+        /// How it died.
+        reason: String,
+    },
+}
+
+/// Why a slot takes no more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SlotError {
+    /// The sandbox was shut down.
+    #[error("the sandbox is shut down")]
+    Closed,
+    /// The batch's payload is not as long as its lengths say, or its numbers leave 64 bits.
+    #[error("the batch's inputs are malformed")]
+    Inputs(#[from] wasmgrid_proto::SegmentError),
+}
+
+/// The half of a slot that takes batches and orders; clones stand for the same slot.
+#[derive(Clone, Debug)]
+pub struct SlotInput {
+    shared: Arc<Shared>,
+}
+
+impl SlotInput {
+    /// Queues a batch, and waits while two are queued already. Cancel safe: a batch is queued
+    /// whole or not at all.
+    ///
+    /// # Errors
+    /// [`SlotError`], where the sandbox is shut down or the inputs are malformed.
+    pub async fn run(&self, batch: SlotBatch) -> Result<(), SlotError> {
+        self.shared.queue(batch).await
+    }
+
+    /// Cancels the job's tasks here: the one that runs sees the flag at once and is stopped after
+    /// the grace period; those queued come back as cancelled without having run.
+    pub fn cancel(&self, job: JobId, by: &str) {
+        self.shared.cancel(job, by);
+    }
+
+    /// Takes tasks back; those that have not begun come back as [`SlotEvent::Returned`].
+    pub fn revoke(&self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
+        self.shared.revoke(job, lease, tasks);
+    }
+
+    /// What runs at this moment.
+    #[must_use]
+    pub fn running(&self) -> Option<RunningTask> {
+        self.shared.running()
+    }
+}
+
+/// The half of a slot that gives results.
+#[derive(Debug)]
+pub struct SlotEvents {
+    events: mpsc::Receiver<SlotEvent>,
+}
+
+impl SlotEvents {
+    /// The next event; `None` once the sandbox is shut down. Cancel safe.
+    pub async fn next(&mut self) -> Option<SlotEvent> {
+        self.events.recv().await
+    }
+}
