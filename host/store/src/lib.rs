@@ -1,1 +1,218 @@
-//! placeholder
+//! Durable state of a grid: the journal's records, segments of inputs and results, modules and
+//! small metadata, committed in atomic groups under a fence. It never interprets what it stores.
+//!
+//! One trait, [`Store`], has the writer's side, and [`Reader`] the other; [`memory`] and
+//! [`SqliteStore`] implement them. One suite of tests holds both to the same promises.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod memory;
+mod pack;
+mod sqlite;
+
+use bytes::Bytes;
+use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
+
+pub use error::{Source, StoreError};
+pub use memory::{MemoryStore, memory};
+pub use sqlite::SqliteStore;
+
+/// The largest piece of data in one entry, in bytes: a module or a segment of one large input.
+/// It leaves room under `SQLite`'s own cap of 10^9 for a packed row of many records.
+pub const DATA_MAX: usize = 128 << 20;
+
+/// The writer's side: one at a time may commit, the one with the highest epoch.
+pub trait Store: Send {
+    /// Takes the right to commit: from now on only `epoch` may. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`], where another holds this epoch or a higher one.
+    fn fence(&mut self, epoch: Epoch) -> Result<(), StoreError>;
+
+    /// Writes one group, whole or not at all, and returns when it is durable. The group's
+    /// records get the next sequence numbers, which are contiguous from 1.
+    ///
+    /// Returns the last record's number, also where this group has no record (0 in an empty
+    /// journal).
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] and [`StoreError::Full`] leave everything as it was: the store can
+    /// be used on. After [`StoreError::Io`] it is not known whether the group is durable, and
+    /// every further commit fails with [`StoreError::Broken`]: end the process, and let the next
+    /// one replay what is there.
+    fn commit(&mut self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError>;
+
+    /// Calls `each` with every record, in order; stops at its first error.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] at a record that is not as it was written and at a gap in the
+    /// numbers; nothing behind that place is passed on.
+    fn replay(
+        &mut self,
+        each: &mut dyn FnMut(Seq, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
+
+    /// A reader of what is committed, for use beside the writer on another thread.
+    ///
+    /// # Errors
+    /// Where the store cannot be opened once more.
+    fn reader(&self) -> Result<Box<dyn Reader>, StoreError>;
+
+    /// Housekeeping that is better done while nothing waits for a commit; cheap where there is
+    /// nothing to do. A store that is never idle keeps itself within bounds as well.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn idle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The reader's side: sees every commit that had returned before the call.
+pub trait Reader: Send {
+    /// The segment of a log that contains `position`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], where it is not as it was written.
+    fn segment(
+        &mut self,
+        job: JobId,
+        log: LogKind,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError>;
+
+    /// A module by its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], where it is not as it was written.
+    fn module(&mut self, digest: Digest) -> Result<Option<Bytes>, StoreError>;
+
+    /// Whether a module is there.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn has_module(&mut self, digest: Digest) -> Result<bool, StoreError>;
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], where it is not as it was written.
+    fn meta(&mut self, key: &str) -> Result<Option<Bytes>, StoreError>;
+
+    /// All keys that start with `prefix`, with their values, sorted by key.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], where one is not as it was written.
+    fn metas(&mut self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError>;
+}
+
+/// One atomic, durable group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// What it writes. Records keep their order; of several values of one key the last counts.
+    pub entries: Vec<Entry>,
+}
+
+/// One thing that a commit writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The next record of the journal.
+    Record(Bytes),
+    /// A run of a job's inputs or results. A second one with the same first position is refused.
+    Segment(Segment),
+    /// Sets a key, or removes it with `None`.
+    Meta {
+        /// The key.
+        key: String,
+        /// Its new value.
+        value: Option<Bytes>,
+    },
+    /// Keeps a module; harmless where it is there already.
+    Module {
+        /// The digest of `bytes`.
+        digest: Digest,
+        /// The file.
+        bytes: Bytes,
+    },
+}
+
+/// The two logs of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogKind {
+    /// What its tasks are given.
+    Input,
+    /// What they returned.
+    Result,
+}
+
+impl LogKind {
+    /// The log's name in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Result => "result",
+        }
+    }
+
+    /// The log's number on disk.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Input => 0,
+            Self::Result => 1,
+        }
+    }
+}
+
+/// A packed run of positions of one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// The job.
+    pub job: JobId,
+    /// Which of its logs.
+    pub log: LogKind,
+    /// The first position.
+    pub first: u64,
+    /// How many positions; not 0.
+    pub count: u64,
+    /// What is there, opaque to the store.
+    pub data: Bytes,
+}
+
+impl Segment {
+    /// Whether `position` is one of its positions.
+    #[must_use]
+    pub const fn contains(&self, position: u64) -> bool {
+        position >= self.first && position - self.first < self.count
+    }
+}
+
+impl Commit {
+    /// Refuses what no store could keep.
+    fn check(&self) -> Result<(), StoreError> {
+        for entry in &self.entries {
+            let (what, size) = match entry {
+                Entry::Record(bytes) => ("record", bytes.len()),
+                Entry::Module { bytes, .. } => ("module", bytes.len()),
+                Entry::Meta { value, .. } => ("meta value", value.as_ref().map_or(0, Bytes::len)),
+                Entry::Segment(segment) => {
+                    let end = segment.first.checked_add(segment.count);
+                    if segment.count == 0 || end.is_none_or(|end| i64::try_from(end).is_err()) {
+                        let Segment { job, first, count, .. } = segment;
+                        return Err(StoreError::Invalid(format!(
+                            "a segment of job {job} from {first} with {count} positions"
+                        )));
+                    }
+                    ("segment", segment.data.len())
+                }
+            };
+            if size > DATA_MAX {
+                return Err(StoreError::Invalid(format!(
+                    "a {what} of {size} bytes, {DATA_MAX} allowed"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

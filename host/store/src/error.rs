@@ -1,0 +1,55 @@
+//! Why a store does not do what it was asked.
+
+use wasmgrid_proto::Epoch;
+
+/// What the layer below said.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a store cannot be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A newer scheduler took over: this one must stop.
+    #[error("epoch {epoch} may not commit: epoch {newest} holds the store")]
+    Fenced {
+        /// Who asked.
+        epoch: Epoch,
+        /// Who may commit.
+        newest: Epoch,
+    },
+    /// What is there is not what was written.
+    #[error("damaged: {what} at {place}; restore the store from a copy")]
+    Damaged {
+        /// What is wrong.
+        what: String,
+        /// Where.
+        place: String,
+    },
+    /// There is no room. Nothing was written; free some and try again.
+    #[error("no space left for the store; nothing was written")]
+    Full(#[source] Source),
+    /// A later version of this program wrote it.
+    #[error("the store has format {found}, this program reads up to {supported}: use a newer one")]
+    Newer {
+        /// The store's format.
+        found: i64,
+        /// The newest this program knows.
+        supported: i64,
+    },
+    /// It is something else.
+    #[error("{0} is no wasmgrid store; name another file")]
+    Foreign(String),
+    /// The caller asked for what cannot be; nothing was written.
+    #[error("cannot be stored: {0}")]
+    Invalid(String),
+    /// An earlier commit failed in a way that leaves open what is durable.
+    #[error("an earlier commit failed, what is durable is not known: start again")]
+    Broken,
+    /// The operating system or the database failed.
+    #[error("{doing} failed")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// What the layer below said.
+        source: Source,
+    },
+}

@@ -1,0 +1,86 @@
+//! The reader's side of the file: a connection of its own, one short read a call.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use rusqlite::{Connection, Params, Row, params};
+use wasmgrid_proto::{Digest, JobId};
+
+use super::{failed, row, schema, to_sql};
+use crate::{LogKind, Reader, Segment, StoreError};
+
+/// Reads what is committed; see [`Reader`].
+pub struct SqliteReader(Connection);
+
+impl SqliteReader {
+    /// One more connection to the file.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        schema::open_reader(path).map(Self)
+    }
+
+    /// Every row of a query, as `read` makes it.
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let failed = failed("reading the store");
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let mut rows = statement.query(params).map_err(failed)?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            out.push(read(row)?);
+        }
+        Ok(out)
+    }
+}
+
+impl Reader for SqliteReader {
+    fn segment(
+        &mut self,
+        job: JobId,
+        log: LogKind,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError> {
+        let sql = "SELECT first, count, sum, data FROM segments \
+                   WHERE job = ?1 AND log = ?2 AND first <= ?3 ORDER BY first DESC LIMIT 1";
+        let params = params![to_sql(job.0)?, log.code(), to_sql(position)?];
+        let found = self.rows(sql, params, |row| row::segment(row, job, log))?;
+        Ok(found.into_iter().find(|segment| segment.contains(position)))
+    }
+
+    fn module(&mut self, digest: Digest) -> Result<Option<Bytes>, StoreError> {
+        let found =
+            self.rows("SELECT bytes FROM modules WHERE digest = ?1", [digest.0], |row| {
+                row::blob(row, 0).map(Bytes::copy_from_slice)
+            })?;
+        let Some(bytes) = found.into_iter().next() else { return Ok(None) };
+        if Digest::of(&bytes) != digest {
+            return Err(StoreError::Damaged {
+                what: "a module is not as it was written".into(),
+                place: format!("table modules, digest = {digest}"),
+            });
+        }
+        Ok(Some(bytes))
+    }
+
+    fn has_module(&mut self, digest: Digest) -> Result<bool, StoreError> {
+        let found = self.rows("SELECT 1 FROM modules WHERE digest = ?1", [digest.0], |_| Ok(()))?;
+        Ok(!found.is_empty())
+    }
+
+    fn meta(&mut self, key: &str) -> Result<Option<Bytes>, StoreError> {
+        let sql = "SELECT key, sum, value FROM metas WHERE key = ?1";
+        let found = self.rows(sql, [key], row::meta)?;
+        Ok(found.into_iter().next().map(|(_, value)| value))
+    }
+
+    fn metas(&mut self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError> {
+        // The key's index bounds the search; `substr` is exact where LIKE would fold case.
+        let sql = "SELECT key, sum, value FROM metas \
+                   WHERE key >= ?1 AND key <= ?1 || char(1114111) \
+                   AND substr(key, 1, length(?1)) = ?1 ORDER BY key";
+        self.rows(sql, [prefix], row::meta)
+    }
+}

@@ -1,0 +1,111 @@
+//! Rows as they are on disk: their checksums, and what is said of one that is damaged.
+
+use bytes::Bytes;
+use rusqlite::Row;
+use wasmgrid_proto::JobId;
+
+use super::failed;
+use crate::{
+    LogKind, Segment, StoreError,
+    pack::{SUM_LEN, checksum},
+};
+
+/// The checksum of a commit's packed records.
+pub fn commit_sum(first: u64, count: u64, epoch: u64, records: &[u8]) -> [u8; SUM_LEN] {
+    let place = [&first.to_le_bytes()[..], &count.to_le_bytes(), &epoch.to_le_bytes()];
+    checksum("commits", &place, records)
+}
+
+/// The checksum of a segment.
+pub fn segment_sum(job: JobId, log: LogKind, first: u64, count: u64, data: &[u8]) -> [u8; SUM_LEN] {
+    let place =
+        [&job.0.to_le_bytes()[..], &[log.code()], &first.to_le_bytes(), &count.to_le_bytes()];
+    checksum("segments", &place, data)
+}
+
+/// The checksum of a meta value.
+pub fn meta_sum(key: &str, value: &[u8]) -> [u8; SUM_LEN] {
+    checksum("metas", &[key.as_bytes()], value)
+}
+
+/// The records of one commit, checked.
+pub struct Packed<'a> {
+    first: u64,
+    count: u64,
+    /// The records, packed.
+    pub records: &'a [u8],
+}
+
+impl<'a> Packed<'a> {
+    /// Reads `first, count, epoch, sum, records`, which must begin with record `expected`.
+    pub fn read(row: &'a Row<'_>, expected: u64) -> Result<Self, StoreError> {
+        let failed = failed("reading a commit");
+        let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
+        let (first, count, epoch) = (number(0)?, number(1)?, number(2)?);
+        let records = blob(row, 4)?;
+        let packed = Self { first, count, records };
+        if first != expected {
+            return Err(StoreError::Damaged {
+                what: format!("the journal goes on with record {first} instead of {expected}"),
+                place: "table commits".into(),
+            });
+        }
+        if blob(row, 3)? != commit_sum(first, count, epoch, records) {
+            return Err(packed.damaged());
+        }
+        Ok(packed)
+    }
+
+    /// The number behind the last record.
+    pub fn end(&self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+
+    /// The error of a row that is not as it was written.
+    pub fn damaged(&self) -> StoreError {
+        StoreError::Damaged {
+            what: "records are not as they were written".into(),
+            place: format!("table commits, first = {}, count = {}", self.first, self.count),
+        }
+    }
+}
+
+/// Reads `first, count, sum, data` of a segment of this log.
+pub fn segment(row: &Row<'_>, job: JobId, log: LogKind) -> Result<Segment, StoreError> {
+    let failed = failed("reading a segment");
+    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
+    let (first, count) = (number(0)?, number(1)?);
+    let data = blob(row, 3)?;
+    if blob(row, 2)? != segment_sum(job, log, first, count, data) {
+        return Err(StoreError::Damaged {
+            what: format!("the {} segment of job {job} is not as it was written", log.name()),
+            place: format!(
+                "table segments, job = {job}, log = {}, first = {first}, count = {count}",
+                log.code()
+            ),
+        });
+    }
+    Ok(Segment { job, log, first, count, data: Bytes::copy_from_slice(data) })
+}
+
+/// Reads `key, sum, value` of a meta value.
+pub fn meta(row: &Row<'_>) -> Result<(String, Bytes), StoreError> {
+    let key: String = row.get(0).map_err(failed("reading a meta value"))?;
+    let value = blob(row, 2)?;
+    if blob(row, 1)? != meta_sum(&key, value) {
+        return Err(StoreError::Damaged {
+            what: "a meta value is not as it was written".into(),
+            place: format!("table metas, key = {key}"),
+        });
+    }
+    Ok((key, Bytes::copy_from_slice(value)))
+}
+
+/// A blob of a row, without a copy.
+pub fn blob<'a>(row: &'a Row<'_>, column: usize) -> Result<&'a [u8], StoreError> {
+    let value = row.get_ref(column).map_err(failed("reading a row"))?;
+    value.as_blob().map_err(|error| StoreError::Damaged {
+        what: error.to_string(),
+        place: format!("a row, column {column}"),
+    })
+}
