@@ -1,0 +1,53 @@
+//! What an operator may turn on the scheduler.
+
+use wasmgrid_proto::Millis;
+
+/// The scheduler's settings; [`Default`] is what a grid runs with unless told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GridConfig {
+    /// A task whose host died this many times ends as lost. Default 5. Higher values give a
+    /// task that kills its hosts more hosts to kill.
+    pub host_loss_limit: u32,
+    /// A task whose host died this many times is a suspect: it runs alone on a worker, so that
+    /// blame is proven. Default 2.
+    pub suspect_after: u32,
+    /// A task that workers gave back this many times unasked ends as lost. Default 20, which
+    /// with the backoff is about 6 minutes.
+    pub infra_retry_limit: u32,
+    /// The pause before the first infrastructure retry; doubles with each. Default 100 ms.
+    pub infra_backoff: Millis,
+    /// The longest pause before an infrastructure retry. Default 30 s.
+    pub infra_backoff_max: Millis,
+    /// A linked worker that says nothing for this long is disconnected and its tasks run
+    /// elsewhere. Default 10 s; must be several heartbeats.
+    pub worker_timeout: Millis,
+    /// For this long after a link was lost (or the scheduler started) a worker may come back
+    /// with what it holds, before that runs elsewhere. Default 5 s.
+    pub rejoin_grace: Millis,
+    /// How much work a worker has at most, running and queued, in time. Default 20 ms: it
+    /// covers the way to the scheduler and back many times, and is not worth stealing.
+    pub target_queue: Millis,
+    /// Tasks a worker has at most, however small they are. Default 16,384, which is what 8
+    /// slots do in 20 ms at 10 us a task.
+    pub credit_tasks: u64,
+    /// Tasks of one lease at most. Default 512: what a lease costs no longer shows in a task's
+    /// cost, and a frame of inputs stays small.
+    pub batch_tasks: u64,
+}
+
+impl Default for GridConfig {
+    fn default() -> Self {
+        Self {
+            host_loss_limit: 5,
+            suspect_after: 2,
+            infra_retry_limit: 20,
+            infra_backoff: Millis(100),
+            infra_backoff_max: Millis(30_000),
+            worker_timeout: Millis(10_000),
+            rejoin_grace: Millis(5_000),
+            target_queue: Millis(20),
+            credit_tasks: 16_384,
+            batch_tasks: 512,
+        }
+    }
+}

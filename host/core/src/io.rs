@@ -1,0 +1,290 @@
+//! What goes into the scheduler and what comes out of it. Plain data: no payloads, no handles;
+//! those stay with the driver, under the numbers given here.
+
+use alloc::{string::String, vec::Vec};
+
+use wasmgrid_proto::{
+    JobId, JobSpec, LeaseId, OutcomeClass, Record, TaskRange, WorkerCapacity, WorkerId,
+    wire::{ApiError, Heartbeat, HeldLease, Reply},
+};
+
+/// The driver's number of a pending client request; comes back in [`Output::Reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// The driver's number of a batch's payload, which it holds until [`Output::Release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SegmentToken(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Once, after the replay: a new epoch starts. Nothing else is taken before it.
+    Start,
+    /// A client wants a job. Answered by [`Reply::Job`].
+    Submit {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job; the driver has admitted its module.
+        spec: JobSpec,
+        /// The same key of the same tenant gives the same job.
+        idempotency_key: Option<String>,
+        /// How many inputs came with it.
+        inputs: u64,
+        /// True where no more come.
+        closed: bool,
+    },
+    /// A client appends inputs. Answered by [`Reply::Done`].
+    Append {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+        /// The first input's index.
+        first: u64,
+        /// How many.
+        count: u64,
+    },
+    /// No more inputs come. Answered by [`Reply::Done`].
+    Close {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+    },
+    /// Stop a job. Answered by [`Reply::Done`].
+    Cancel {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+        /// Who wants it.
+        by: String,
+    },
+    /// Give a worker nothing new. Answered by [`Reply::Done`].
+    DrainWorker {
+        /// Whom to answer.
+        request: RequestId,
+        /// The worker's name.
+        name: String,
+    },
+    /// A worker said [`Join`](wasmgrid_proto::wire::Join). Answered by [`Output::Joined`].
+    WorkerJoined {
+        /// The driver's number of the link; a later link has a higher one, and supersedes.
+        link: u64,
+        /// The name in its certificate.
+        name: String,
+        /// From where, for people.
+        address: String,
+        /// What it offers.
+        capacity: WorkerCapacity,
+        /// What it still holds.
+        held: Vec<HeldLease>,
+    },
+    /// A worker's link closed. Ignored where another link of the worker came after it.
+    WorkerLeft {
+        /// The worker.
+        worker: WorkerId,
+        /// The link.
+        link: u64,
+        /// True where it said that it leaves and gave everything back.
+        graceful: bool,
+    },
+    /// A worker drains on its own wish.
+    WorkerLeaving {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// A worker lives.
+    Heartbeat {
+        /// The worker.
+        worker: WorkerId,
+        /// What it tells.
+        heartbeat: Heartbeat,
+    },
+    /// A worker sends results. Answered by [`Output::Acknowledge`].
+    Completed {
+        /// The worker.
+        worker: WorkerId,
+        /// The worker's number of the batch.
+        batch: u64,
+        /// What is in it, in the batch's order.
+        blocks: Vec<CompletedBlock>,
+        /// The batch's payload.
+        token: SegmentToken,
+    },
+    /// A worker will not run these tasks. It is the answer to each [`Output::Revoke`] (with no
+    /// tasks where all had begun), and part of leaving; otherwise the worker cannot run them.
+    Returned {
+        /// The worker.
+        worker: WorkerId,
+        /// The job.
+        job: JobId,
+        /// The lease.
+        lease: LeaseId,
+        /// The tasks; none of them has begun.
+        tasks: Vec<TaskRange>,
+    },
+    /// The time of [`Grid::poll_timeout`](crate::Grid::poll_timeout) has come.
+    Tick,
+}
+
+/// One `ResultBlock` of a batch, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompletedBlock {
+    /// The job.
+    pub job: JobId,
+    /// The lease the tasks ran under.
+    pub lease: LeaseId,
+    /// Which attempt of each task this was.
+    pub attempt: u32,
+    /// The sum of the results' `usage.wall_us`: what the tasks cost, for credit and shares.
+    pub wall_us: u64,
+    /// The results, in the block's order.
+    pub results: Vec<Completion>,
+}
+
+/// One result, as the scheduler needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The task's index.
+    pub index: u64,
+    /// How it ended.
+    pub class: OutcomeClass,
+    /// The outcome's text, for [`OutcomeClass::Retry`] and [`OutcomeClass::Lost`] only.
+    pub reason: Option<String>,
+}
+
+/// The right to commit one attempt of a run of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Which attempt of each task, from 1.
+    pub attempt: u32,
+    /// The tasks.
+    pub tasks: TaskRange,
+}
+
+/// Something to do. See [`Grid`](crate::Grid) for the order, and [`Output::is_gated`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Append to the journal.
+    Persist(Record),
+    /// Append to the journal, and store the request's inputs as an input segment, in one.
+    PersistInputs {
+        /// The submit or append that has the inputs.
+        request: RequestId,
+        /// [`Record::InputsAppended`].
+        record: Record,
+    },
+    /// Append to the journal, and store results as a result segment, in one.
+    PersistResults {
+        /// The batch's payload.
+        token: SegmentToken,
+        /// Which block of the batch.
+        block: usize,
+        /// The positions in the block that are committed, rising; `None` for all.
+        keep: Option<Vec<u32>>,
+        /// [`Record::Committed`].
+        record: Record,
+    },
+    /// Answer a client. Gated.
+    Reply {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        reply: Result<Reply, ApiError>,
+    },
+    /// Tell a worker its number. Gated. The driver drops older links of the worker.
+    Joined {
+        /// The link it joined on.
+        link: u64,
+        /// Its number.
+        worker: WorkerId,
+    },
+    /// Give a worker tasks, with the job's spec and their inputs.
+    Assign {
+        /// The worker.
+        worker: WorkerId,
+        /// The job.
+        job: JobId,
+        /// The leases.
+        grants: Vec<Grant>,
+    },
+    /// Tell a worker to stop a job's tasks.
+    Cancel {
+        /// The worker.
+        worker: WorkerId,
+        /// The job.
+        job: JobId,
+        /// By whom.
+        by: String,
+    },
+    /// Ask a worker to give tasks back that it has not begun.
+    Revoke {
+        /// The worker.
+        worker: WorkerId,
+        /// The job.
+        job: JobId,
+        /// The lease.
+        lease: LeaseId,
+        /// Which tasks of it.
+        tasks: Vec<TaskRange>,
+    },
+    /// Tell a worker that nothing new comes.
+    Drain {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// Tell a worker to forget a batch: it is committed, or refused for good. Gated.
+    Acknowledge {
+        /// The worker.
+        worker: WorkerId,
+        /// Its number of the batch.
+        batch: u64,
+    },
+    /// No later output needs this payload.
+    Release {
+        /// The payload.
+        token: SegmentToken,
+    },
+    /// Wake who watches the job: its log grew, or its state changed. Gated.
+    JobChanged {
+        /// The job.
+        job: JobId,
+    },
+    /// Close a worker's link: it was silent for too long.
+    Disconnect {
+        /// The worker.
+        worker: WorkerId,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+impl Output {
+    /// True where the driver may do this only once all records output before it are durable.
+    /// The others are done at once.
+    #[must_use]
+    pub const fn is_gated(&self) -> bool {
+        matches!(
+            self,
+            Self::Reply { .. }
+                | Self::Joined { .. }
+                | Self::Acknowledge { .. }
+                | Self::JobChanged { .. }
+        )
+    }
+
+    /// The record this output appends to the journal, if it does.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Persist(record)
+            | Self::PersistInputs { record, .. }
+            | Self::PersistResults { record, .. } => Some(record),
+            _ => None,
+        }
+    }
+}
