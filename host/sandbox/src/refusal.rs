@@ -1,0 +1,146 @@
+//! Why a module is not run: what was found, where, and what would fit. A refusal is about the
+//! module or the job alone; it would be the same on every worker of these settings.
+
+use serde::{Deserialize, Serialize};
+use wasmgrid_proto::{ByteCount, Limit, Millis, Outcome};
+
+/// What every file that is not a task is told.
+const KINDS: &str = "a task is a component that exports wasmgrid:task/guest (made with the wasmgrid \
+crate), a component that exports wasi:cli/run (`cargo build --target wasm32-wasip2`), or a WASI \
+preview 1 command that exports _start";
+
+/// Why a module is not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The file is no WebAssembly.
+    #[error("not WebAssembly: {found} (offset 0); {KINDS}")]
+    NotWasm {
+        /// What it is instead, and what would make WebAssembly of it.
+        found: String,
+    },
+    /// The file is WebAssembly of a version nobody runs.
+    #[error("unknown version of the WebAssembly format: {found} (offset 4); {KINDS}")]
+    UnknownVersion {
+        /// The version's bytes.
+        found: String,
+    },
+    /// The file is cut off, or against the rules of WebAssembly.
+    #[error(
+        "damaged or invalid WebAssembly at offset {offset:#x}: {reason}; build it again, and compare its size after copying"
+    )]
+    Invalid {
+        /// Bytes from the start of the file.
+        offset: u64,
+        /// Which rule.
+        reason: String,
+    },
+    /// The module uses a feature that is off.
+    #[error("uses {feature} at offset {offset:#x}, which tasks may not; {remedy}")]
+    Feature {
+        /// The feature's name.
+        feature: String,
+        /// Bytes from the start of the file.
+        offset: u64,
+        /// How to build without it.
+        remedy: String,
+    },
+    /// The module is over a structural cap.
+    #[error("{what} is {found} where at most {cap} is allowed; {remedy}")]
+    Cap {
+        /// What was measured.
+        what: String,
+        /// How much there is.
+        found: String,
+        /// How much may be.
+        cap: String,
+        /// What would help.
+        remedy: String,
+    },
+    /// Valid WebAssembly, but none of the three kinds.
+    #[error("not a task: {found}; {KINDS}")]
+    NotATask {
+        /// What was found, and where.
+        found: String,
+    },
+    /// An import that nothing here provides.
+    #[error("imports {import} at offset {offset:#x}: {reason}; {remedy}")]
+    Import {
+        /// The import's full name.
+        import: String,
+        /// Bytes from the start of the file.
+        offset: u64,
+        /// Why it is not provided.
+        reason: String,
+        /// What would provide or grant it.
+        remedy: String,
+    },
+    /// The module does not fit the job.
+    #[error("does not fit the job: {reason}")]
+    Mismatch {
+        /// What the job says, and what the module is.
+        reason: String,
+    },
+    /// The job asks for more than the operator allows.
+    #[error("asks for a {limit} limit of {asked} where the operator allows {allowed} at most")]
+    Maximum {
+        /// Which limit.
+        limit: Limit,
+        /// What was asked for.
+        asked: String,
+        /// The operator's maximum.
+        allowed: String,
+    },
+    /// The module could not be made a component.
+    #[error("could not be adapted to a component: {reason}")]
+    Adapt {
+        /// What the tool said.
+        reason: String,
+    },
+    /// The compiler refused the module.
+    #[error("could not be compiled: {reason}")]
+    Compile {
+        /// What the compiler said.
+        reason: String,
+    },
+    /// The compiler was killed at its limit.
+    #[error(
+        "compiling took longer than {allowed} and was ended; split the largest functions, or compile with optimisation for size"
+    )]
+    CompileTime {
+        /// How long it took until then.
+        used: Millis,
+        /// How long it may take.
+        allowed: Millis,
+    },
+    /// The compiler died of the module.
+    #[error("the compiler died of this module: {reason}")]
+    CompilerDied {
+        /// How.
+        reason: String,
+    },
+}
+
+impl Refusal {
+    /// How the tasks of a job with this module end.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::CompileTime { used, allowed } => {
+                Outcome::Limit { limit: Limit::Compile, used: used.0, allowed: allowed.0 }
+            }
+            _ => Outcome::Refused(self.to_string()),
+        }
+    }
+
+    /// The file is over the cap on its size.
+    #[must_use]
+    pub fn module_size(found: u64, cap: ByteCount) -> Self {
+        Self::Cap {
+            what: "the module".into(),
+            found: ByteCount(found).to_string(),
+            cap: cap.to_string(),
+            remedy: "strip debug information (`wasm-tools strip`), or ask the operator to raise it"
+                .into(),
+        }
+    }
+}
