@@ -1,1 +1,28 @@
-//! placeholder
+//! Drives the scheduler core over the store and the links: takes links of workers, clients and
+//! joiners, feeds what they say to [`wasmgrid_core::Grid`], and turns its outputs into commits and
+//! messages. It decides nothing about tasks, opens no sockets and names no database.
+//!
+//! One driver task owns the `Grid`, and never waits: not for the disk (one thread commits what
+//! the driver hands it, see [`journal`]), not for a link (each has a bounded outbox, see
+//! [`outbox`]), not for a read (see [`readers`]). What must be durable first is held back by the
+//! [`gate`] until the records before it are committed.
+
+#![forbid(unsafe_code)]
+
+mod cache;
+mod clock;
+mod config;
+mod driver;
+mod enroll;
+mod error;
+mod gate;
+mod journal;
+mod links;
+mod modules;
+mod outbox;
+mod readers;
+mod server;
+
+pub use config::{Admission, Admit, CheckGrants, Enrollment, ServerConfig};
+pub use error::ServerError;
+pub use server::{Server, ServerHandle};

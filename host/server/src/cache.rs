@@ -1,0 +1,295 @@
+//! Recent segments in memory, so that what was just submitted or committed is sent without a
+//! read. Bounded by bytes; the least recently used goes first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use bytes::{Bytes, BytesMut};
+use wasmgrid_proto::{
+    InputBlock, JobId, Outcome, ResultBlock, ResultMeta, SegmentError, TaskRange,
+};
+use wasmgrid_store::{LogKind, Segment};
+
+/// What a segment takes beside its payload, in bytes: so many small segments are bounded too.
+const SEGMENT_OVERHEAD: usize = 256;
+
+/// A run of one job's inputs.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    first: u64,
+    block: InputBlock,
+    payload: Bytes,
+    /// Where each packed input starts, and where the last ends: cutting a lease out of a large
+    /// segment must not cost a walk over the whole of it.
+    starts: Vec<usize>,
+}
+
+/// A run of one job's results.
+#[derive(Debug)]
+pub(crate) struct Results {
+    /// The first one's cursor.
+    pub first: u64,
+    /// What they are.
+    pub block: ResultBlock,
+    /// Their bytes.
+    pub payload: Bytes,
+    /// About how long `block` is on the wire, in bytes.
+    pub meta_bytes: usize,
+}
+
+/// A segment as it is used.
+#[derive(Clone, Debug)]
+pub(crate) enum Cached {
+    /// Of the input log.
+    Inputs(Arc<Inputs>),
+    /// Of the result log.
+    Results(Arc<Results>),
+}
+
+impl Inputs {
+    /// The inputs whose first has index `first`; `payload` is as long as `block` says.
+    ///
+    /// # Errors
+    /// [`SegmentError`], where it is not.
+    pub(crate) fn new(first: u64, block: InputBlock, payload: Bytes) -> Result<Self, SegmentError> {
+        let mut starts = Vec::new();
+        if let InputBlock::Packed(lengths) = &block {
+            starts.reserve_exact(lengths.len() + 1);
+            let mut at = 0_usize;
+            starts.push(at);
+            for length in lengths {
+                at = at.saturating_add(*length as usize);
+                starts.push(at);
+            }
+        }
+        let declared = starts.last().copied().unwrap_or(0) as u64;
+        let present = payload.len() as u64;
+        if declared != present {
+            return Err(SegmentError::Length { declared, present });
+        }
+        Ok(Self { first, block, payload, starts })
+    }
+
+    /// The inputs of `tasks` from its first on that are here, as many as `max_bytes` hold and at
+    /// least one, with their bytes; those are not copied.
+    ///
+    /// # Errors
+    /// [`SegmentError::Range`], where the first is not here or a number leaves 64 bits.
+    pub(crate) fn cut(
+        &self,
+        tasks: TaskRange,
+        max_bytes: usize,
+    ) -> Result<(InputBlock, Bytes), SegmentError> {
+        let skip = tasks.first.checked_sub(self.first).ok_or(SegmentError::Range)?;
+        let count = tasks.count.min(self.block.count().saturating_sub(skip));
+        if count == 0 {
+            return Err(SegmentError::Range);
+        }
+        let InputBlock::Packed(lengths) = &self.block else {
+            return self.block.slice(&self.payload, skip, count);
+        };
+        let from = usize::try_from(skip).map_err(|_| SegmentError::Range)?;
+        let last = from + usize::try_from(count).map_err(|_| SegmentError::Range)?;
+        let start = *self.starts.get(from).ok_or(SegmentError::Range)?;
+        let ends = self.starts.get(from + 1..=last).ok_or(SegmentError::Range)?;
+        let fitting = ends.partition_point(|end| end - start <= max_bytes).max(1);
+        let end = *ends.get(fitting - 1).ok_or(SegmentError::Range)?;
+        let kept = lengths.get(from..from + fitting).ok_or(SegmentError::Range)?;
+        Ok((InputBlock::Packed(kept.to_vec()), self.payload.slice(start..end)))
+    }
+
+    fn count(&self) -> u64 {
+        self.block.count()
+    }
+
+    fn cost(&self) -> usize {
+        self.payload.len() + self.starts.len() * 12 + SEGMENT_OVERHEAD
+    }
+}
+
+impl Results {
+    /// The results whose first has cursor `first`.
+    pub(crate) fn new(first: u64, block: ResultBlock, payload: Bytes) -> Self {
+        let meta_bytes = block.results.iter().map(meta_bytes).sum();
+        Self { first, block, payload, meta_bytes }
+    }
+
+    /// The cursor behind the last.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.block.results.len() as u64
+    }
+
+    /// The results from `cursor` on and before `end`, with their bytes.
+    pub(crate) fn cut(&self, cursor: u64, end: u64) -> (ResultBlock, Bytes) {
+        let skip = usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let take = usize::try_from(end.saturating_sub(cursor)).unwrap_or(usize::MAX);
+        if skip == 0 && take >= self.block.results.len() {
+            return (self.block.clone(), self.payload.clone());
+        }
+        let before: u64 = self.block.results.iter().take(skip).map(ResultMeta::payload_len).sum();
+        let results: Vec<_> = self.block.results.iter().skip(skip).take(take).cloned().collect();
+        let length: u64 = results.iter().map(ResultMeta::payload_len).sum();
+        let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(self.payload.len());
+        let payload = self.payload.slice(at(before)..at(before + length));
+        let ResultBlock { job, lease, worker, attempt, .. } = self.block;
+        (ResultBlock { job, lease, worker, attempt, results }, payload)
+    }
+
+    fn cost(&self) -> usize {
+        self.payload.len() + self.meta_bytes * 2 + SEGMENT_OVERHEAD
+    }
+}
+
+/// About how long a result is on the wire without its payload.
+fn meta_bytes(meta: &ResultMeta) -> usize {
+    let text = match &meta.outcome {
+        Outcome::Rejected(text)
+        | Outcome::Retry(text)
+        | Outcome::Refused(text)
+        | Outcome::Cancelled(text)
+        | Outcome::Lost(text) => text.len(),
+        Outcome::Trap { backtrace, .. } => backtrace.len(),
+        Outcome::Ok | Outcome::Exit(_) | Outcome::Limit { .. } => 0,
+    };
+    48 + text + meta.record_lens.len() * 5
+}
+
+/// A block of either log behind a payload, as the store keeps it: postcard, then raw bytes.
+pub(crate) fn encode<T: serde::Serialize>(block: &T, payload: &Bytes) -> postcard::Result<Bytes> {
+    let meta = postcard::to_allocvec(block)?;
+    let mut data = BytesMut::with_capacity(meta.len() + payload.len());
+    data.extend_from_slice(&meta);
+    data.extend_from_slice(payload);
+    Ok(data.freeze())
+}
+
+/// Reads a stored segment.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn decode(segment: &Segment) -> Result<Cached, postcard::Error> {
+    let rest = |rest: &[u8]| segment.data.slice(segment.data.len() - rest.len()..);
+    match segment.log {
+        LogKind::Input => {
+            let (block, tail) = postcard::take_from_bytes(&segment.data)?;
+            let inputs = Inputs::new(segment.first, block, rest(tail));
+            inputs.map(|inputs| Cached::Inputs(Arc::new(inputs))).map_err(|_| {
+                // The lengths and the payload disagree: the segment is not what was written.
+                postcard::Error::DeserializeUnexpectedEnd
+            })
+        }
+        LogKind::Result => {
+            let (block, tail) = postcard::take_from_bytes(&segment.data)?;
+            Ok(Cached::Results(Arc::new(Results::new(segment.first, block, rest(tail)))))
+        }
+    }
+}
+
+/// A position in one of a job's logs; orders segments by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// The job.
+    pub job: JobId,
+    /// True for its result log.
+    pub result: bool,
+    /// An input's index, or a result's cursor.
+    pub position: u64,
+}
+
+impl Place {
+    /// Of an input.
+    pub(crate) const fn input(job: JobId, position: u64) -> Self {
+        Self { job, result: false, position }
+    }
+
+    /// Of a result.
+    pub(crate) const fn result(job: JobId, position: u64) -> Self {
+        Self { job, result: true, position }
+    }
+
+    /// Which log.
+    pub(crate) const fn log(self) -> LogKind {
+        if self.result { LogKind::Result } else { LogKind::Input }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.result { "result" } else { "input" };
+        write!(f, "{what} {} of job {}", self.position, self.job)
+    }
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    limit: usize,
+    bytes: usize,
+    uses: u64,
+    segments: BTreeMap<Place, (u64, Cached)>,
+    by_use: BTreeSet<(u64, Place)>,
+}
+
+impl Cache {
+    /// An empty one that holds at most `limit` bytes, and always the newest segment.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, bytes: 0, uses: 0, segments: BTreeMap::new(), by_use: BTreeSet::new() }
+    }
+
+    /// Keeps a segment, and drops what was not used for longest where it is too much.
+    pub(crate) fn insert(&mut self, job: JobId, segment: Cached) {
+        let place = match &segment {
+            Cached::Inputs(inputs) => Place::input(job, inputs.first),
+            Cached::Results(results) => Place::result(job, results.first),
+        };
+        self.remove(place);
+        self.bytes += segment.cost();
+        self.uses += 1;
+        self.by_use.insert((self.uses, place));
+        self.segments.insert(place, (self.uses, segment));
+        while self.bytes > self.limit && self.segments.len() > 1 {
+            let Some((_, oldest)) = self.by_use.first().copied() else { break };
+            self.remove(oldest);
+        }
+    }
+
+    /// The segment that holds the input or result at `place`.
+    pub(crate) fn find(&mut self, place: Place) -> Option<Cached> {
+        let lowest = Place { position: 0, ..place };
+        let (key, (used, segment)) = self.segments.range_mut(lowest..=place).next_back()?;
+        if place.position >= segment.end() {
+            return None;
+        }
+        self.uses += 1;
+        self.by_use.remove(&(*used, *key));
+        self.by_use.insert((self.uses, *key));
+        *used = self.uses;
+        Some(segment.clone())
+    }
+
+    fn remove(&mut self, place: Place) {
+        if let Some((used, segment)) = self.segments.remove(&place) {
+            self.bytes = self.bytes.saturating_sub(segment.cost());
+            self.by_use.remove(&(used, place));
+        }
+    }
+}
+
+impl Cached {
+    fn end(&self) -> u64 {
+        match self {
+            Self::Inputs(inputs) => inputs.first + inputs.count(),
+            Self::Results(results) => results.end(),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match self {
+            Self::Inputs(inputs) => inputs.cost(),
+            Self::Results(results) => results.cost(),
+        }
+    }
+}

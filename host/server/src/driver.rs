@@ -1,0 +1,282 @@
+//! The driver: the one task that owns the scheduler core. It takes events, gives them to the
+//! core as inputs, and turns the core's outputs into effects. It never waits for anything but the
+//! next event.
+
+mod clients;
+mod outputs;
+mod watches;
+mod workers;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
+use wasmgrid_net::Peer;
+use wasmgrid_proto::{
+    Digest, JobId, Micros, Millis, ModuleInfo, ResultBlock, WorkerId,
+    frame::Envelope,
+    wire::{ApiError, ErrorCode, FromClient, FromWorker, Reply, ToClient, ToWorker},
+};
+use wasmgrid_store::StoreError;
+
+use crate::{
+    cache::{Cache, Place},
+    clock::Clock,
+    enroll::Enroller,
+    error::ServerError,
+    gate::Gate,
+    journal::Write,
+    links::LinkId,
+    modules::Modules,
+    outbox::Outbox,
+    readers::{Found, Readers},
+};
+use clients::{Client, Pending};
+use watches::Visible;
+use workers::Worker;
+
+/// Events taken before the core's outputs are polled: the natural batch is what has come, this
+/// keeps one turn short.
+const TURN_EVENTS: usize = 256;
+
+/// The longest the driver sleeps: a clock that was set back must not hold a deadline for longer.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// All that can happen to a server.
+pub(crate) enum Event {
+    /// A worker's link was given to the server.
+    WorkerLinked { link: LinkId, peer: Peer, outbox: Outbox<ToWorker> },
+    /// A worker said something.
+    FromWorker { link: LinkId, envelope: Envelope<FromWorker> },
+    /// A client's link was given to the server.
+    ClientLinked { link: LinkId, peer: Peer, outbox: Outbox<ToClient> },
+    /// A client said something.
+    FromClient { link: LinkId, envelope: Envelope<FromClient> },
+    /// A link has ended.
+    Unlinked { link: LinkId, reason: String },
+    /// A link's outbox has room again, which the driver had asked for.
+    Room { link: LinkId },
+    /// All batches up to this one are durable.
+    Committed { number: u64 },
+    /// The disk is full, or no longer.
+    StoreFull(bool),
+    /// A commit failed; none will succeed.
+    StoreFailed(Arc<StoreError>),
+    /// A segment was read.
+    Loaded { place: Place, found: Found },
+    /// A module was read for a worker.
+    ModuleRead { link: LinkId, digest: Digest, found: Result<Option<Bytes>, ServerError> },
+    /// A module is durable.
+    ModuleKept { info: ModuleInfo },
+    /// A request that was worked on beside the driver is done.
+    Answer { link: LinkId, id: u64, reply: Result<Reply, ApiError> },
+    /// Which names do workers have?
+    WorkerNames(oneshot::Sender<BTreeSet<String>>),
+}
+
+/// Where the driver's events come from.
+pub(crate) struct Inboxes {
+    /// What links say; not taken while too much is uncommitted.
+    pub heard: mpsc::Receiver<Event>,
+    /// What the driver waits for.
+    pub done: mpsc::Receiver<Event>,
+}
+
+/// See the module's text.
+pub(crate) struct Driver {
+    pub heartbeat: Millis,
+    pub grid: Grid,
+    pub clock: Clock,
+    pub gate: Gate,
+    pub cache: Cache,
+    pub modules: Modules,
+    pub readers: Readers,
+    pub enroller: Arc<Enroller>,
+    pub tasks: TaskTracker,
+    pub done: mpsc::Sender<Event>,
+    pub state: State,
+}
+
+/// What the driver itself keeps; empty at the start.
+#[derive(Default)]
+pub(crate) struct State {
+    writes: Option<mpsc::Sender<Write>>,
+    now: Micros,
+    store_full: bool,
+    failure: Option<ServerError>,
+    workers: BTreeMap<LinkId, Worker>,
+    by_worker: BTreeMap<WorkerId, LinkId>,
+    clients: BTreeMap<LinkId, Client>,
+    requests: BTreeMap<RequestId, Pending>,
+    next_request: u64,
+    /// Results that the core has not decided about.
+    held: BTreeMap<SegmentToken, Vec<(ResultBlock, Bytes)>>,
+    next_token: u64,
+    /// Who waits for a segment that is being read.
+    loading: BTreeMap<Place, BTreeSet<Waiter>>,
+    /// Links to which something may be said once the core's outputs are all taken.
+    touched: BTreeSet<LinkId>,
+    /// The watches of each job.
+    watchers: BTreeMap<JobId, BTreeSet<(LinkId, u64)>>,
+    /// When a watch is to be told next how its job stands.
+    due: BTreeSet<(Micros, LinkId, u64)>,
+    /// Up to where the results of a job are durable, where that is not all the core has.
+    visible: BTreeMap<JobId, Visible>,
+    /// How many changes of a job are not durable.
+    unsettled: BTreeMap<JobId, u64>,
+}
+
+/// What goes on when a segment is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Waiter {
+    Worker(LinkId),
+    Watch(LinkId, u64),
+}
+
+impl State {
+    /// With the journal's inbox.
+    pub(crate) fn new(writes: mpsc::Sender<Write>) -> Self {
+        Self { writes: Some(writes), ..Self::default() }
+    }
+}
+
+impl Driver {
+    /// Runs until `stop`, or until the store fails. What was taken by then is committed and
+    /// answered.
+    ///
+    /// # Errors
+    /// [`ServerError`], where the store failed.
+    pub(crate) async fn run(
+        mut self,
+        mut inboxes: Inboxes,
+        stop: CancellationToken,
+    ) -> Result<(), ServerError> {
+        let mut batch = Vec::with_capacity(TURN_EVENTS);
+        while self.state.failure.is_none() && !stop.is_cancelled() {
+            self.turn(&mut batch);
+            let sleep = self.sleep();
+            let takes = !self.gate.is_full();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                _ = inboxes.done.recv_many(&mut batch, TURN_EVENTS) => {}
+                _ = inboxes.heard.recv_many(&mut batch, TURN_EVENTS), if takes => {}
+                () = tokio::time::sleep(sleep) => {}
+            }
+            if takes && batch.len() < TURN_EVENTS {
+                while let Ok(event) = inboxes.heard.try_recv() {
+                    batch.push(event);
+                    if batch.len() >= TURN_EVENTS {
+                        break;
+                    }
+                }
+            }
+        }
+        self.turn(&mut batch);
+        self.finish(inboxes.done).await
+    }
+
+    /// Handles what has come, then everything that follows from it.
+    fn turn(&mut self, batch: &mut Vec<Event>) {
+        self.state.now = self.clock.now();
+        for event in batch.drain(..) {
+            self.handle(event);
+        }
+        if self.grid.poll_timeout().is_some_and(|at| at <= self.state.now) {
+            self.grid.handle(self.state.now, Input::Tick);
+        }
+        self.take_outputs();
+        self.release();
+        self.tell_due();
+        self.pump();
+        self.hand_over();
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::WorkerLinked { link, peer, outbox } => self.worker_linked(link, peer, outbox),
+            Event::FromWorker { link, envelope } => self.from_worker(link, envelope),
+            Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
+            Event::FromClient { link, envelope } => self.from_client(link, envelope),
+            Event::Unlinked { link, reason } => self.unlinked(link, &reason),
+            Event::Room { link } => _ = self.state.touched.insert(link),
+            Event::Committed { number } => self.gate.committed(number),
+            Event::StoreFull(full) => self.store_full(full),
+            Event::StoreFailed(error) => self.fail(ServerError::Commit(error)),
+            Event::Loaded { place, found } => self.loaded(place, found),
+            Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
+            Event::ModuleKept { info } => self.modules.insert(info),
+            Event::Answer { link, id, reply } => self.answer(link, id, reply),
+            Event::WorkerNames(asker) => {
+                let names = self.grid.workers().into_iter().map(|worker| worker.name).collect();
+                // The asker may have gone.
+                let _ = asker.send(names);
+            }
+        }
+    }
+
+    /// How long nothing is to be done unless something comes.
+    fn sleep(&self) -> Duration {
+        let due = self.state.due.first().map(|(at, ..)| *at);
+        let next = self.grid.poll_timeout().into_iter().chain(due).min();
+        let wait = next.map(|at| at.0.saturating_sub(self.state.now.0));
+        wait.map_or(SLEEP_MAX, Duration::from_micros).min(SLEEP_MAX)
+    }
+
+    /// Gives the journal what was built; keeps it where the journal has enough to do.
+    fn hand_over(&mut self) {
+        let Some(writes) = &self.state.writes else { return };
+        if let Ok(permit) = writes.try_reserve()
+            && let Some(batch) = self.gate.take()
+        {
+            permit.send(Write::Batch(batch));
+        }
+    }
+
+    fn store_full(&mut self, full: bool) {
+        self.state.store_full = full;
+        if full {
+            tracing::error!(
+                "the disk is full: nothing new is taken from clients; make room and it goes on"
+            );
+        } else {
+            tracing::info!("the disk has room again");
+        }
+    }
+
+    fn fail(&mut self, error: ServerError) {
+        self.state.failure.get_or_insert(error);
+    }
+
+    /// Commits what was taken and answers it; the store's thread ends behind it.
+    async fn finish(mut self, mut done: mpsc::Receiver<Event>) -> Result<(), ServerError> {
+        if let Some(writes) = self.state.writes.take()
+            && let Some(batch) = self.gate.take()
+        {
+            // Where the thread is gone it has said why.
+            let _ = writes.send(Write::Batch(batch)).await;
+        }
+        while self.state.failure.is_none() && !self.gate.is_settled() {
+            let Some(event) = done.recv().await else { break };
+            match event {
+                Event::Committed { number } => self.gate.committed(number),
+                Event::StoreFailed(error) => self.fail(ServerError::Commit(error)),
+                _ => {}
+            }
+            self.release();
+            self.pump();
+        }
+        self.state.failure.map_or(Ok(()), Err)
+    }
+}
+
+/// An answer that something was not done.
+pub(crate) fn api_error(code: ErrorCode, message: String) -> ApiError {
+    ApiError { code, message }
+}

@@ -1,0 +1,217 @@
+//! What the core says becomes effects: records for the journal, messages for links, and what must
+//! wait for a commit.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use wasmgrid_core::{Output, RequestId, SegmentToken};
+use wasmgrid_proto::{
+    JobId, Record, ResultBlock, ResultMeta,
+    wire::{Cancel, Drain, Revoke, ToWorker},
+};
+
+use super::{Driver, Waiter};
+use crate::{
+    cache::{Cached, Inputs, Place, Results},
+    error::ServerError,
+    gate::Gated,
+    journal::Item,
+    links::LinkId,
+    readers::Found,
+};
+
+impl Driver {
+    /// Takes all the core has to say.
+    pub(super) fn take_outputs(&mut self) {
+        while let Some(output) = self.grid.poll_output() {
+            match output {
+                Output::Persist(record) => self.gate.persist(Item::Record(record)),
+                Output::PersistInputs { request, record } => self.persist_inputs(request, record),
+                Output::PersistResults { token, block, keep, record } => {
+                    self.persist_results(token, block, keep, record);
+                }
+                Output::Reply { request, reply } => {
+                    self.gate.hold(Gated::Reply { request, reply });
+                }
+                Output::Joined { link, worker } => {
+                    self.worker_known(LinkId(link), worker);
+                    self.gate.hold(Gated::Joined { link: LinkId(link), worker });
+                }
+                Output::Acknowledge { worker, batch } => {
+                    self.gate.hold(Gated::Acknowledge { worker, batch });
+                }
+                Output::JobChanged { job } => {
+                    *self.state.unsettled.entry(job).or_default() += 1;
+                    self.gate.hold(Gated::JobChanged { job });
+                }
+                Output::Release { token } => _ = self.state.held.remove(&token),
+                Output::Assign { worker, job, grants } => self.assign(worker, job, grants),
+                Output::Cancel { worker, job, by } => {
+                    self.tell_worker(worker, ToWorker::Cancel(Cancel { job, by }));
+                }
+                Output::Revoke { worker, job, lease, tasks } => {
+                    self.tell_worker(worker, ToWorker::Revoke(Revoke { job, lease, tasks }));
+                }
+                Output::Drain { worker } => {
+                    self.tell_worker(worker, ToWorker::Drain(Drain { leave: false }));
+                }
+                Output::Disconnect { worker, reason } => {
+                    if let Some(link) = self.state.by_worker.get(&worker).copied() {
+                        self.close(link, &reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what waited for commits that are through.
+    pub(super) fn release(&mut self) {
+        while let Some(gated) = self.gate.release() {
+            match gated {
+                Gated::Reply { request, reply } => self.reply(request, reply),
+                Gated::Joined { link, worker } => self.worker_open(link, worker),
+                Gated::Acknowledge { worker, batch } => self.acknowledge(worker, batch),
+                Gated::JobChanged { job } => self.job_changed(job),
+                Gated::Visible { job, end } => self.results_visible(job, end),
+                Gated::Load { place } => self.readers.segment(place),
+            }
+        }
+    }
+
+    /// Says to every link that was touched what can be said.
+    pub(super) fn pump(&mut self) {
+        for link in std::mem::take(&mut self.state.touched) {
+            self.pump_worker(link);
+            self.pump_client(link);
+        }
+    }
+
+    /// Reads the segment at `place` for `waiter`, together with others who want it.
+    pub(super) fn load(&mut self, place: Place, waiter: Waiter) {
+        let waiters = self.state.loading.entry(place).or_default();
+        waiters.insert(waiter);
+        if waiters.len() == 1 {
+            self.gate.hold(Gated::Load { place });
+            self.release();
+        }
+    }
+
+    pub(super) fn loaded(&mut self, place: Place, found: Found) {
+        let waiters = self.state.loading.remove(&place).unwrap_or_default();
+        match found {
+            Ok(segment) => self.cache.insert(place.job, segment),
+            Err(error) => return self.fail(error),
+        }
+        let links: BTreeSet<_> = waiters
+            .into_iter()
+            .map(|waiter| match waiter {
+                Waiter::Worker(link) => link,
+                Waiter::Watch(link, watch) => {
+                    self.watch_loaded(link, watch);
+                    link
+                }
+            })
+            .collect();
+        // At once: another segment could push this one out of the cache.
+        for link in links {
+            self.pump_worker(link);
+            self.pump_client(link);
+        }
+    }
+
+    /// Ends a link; the core hears of it at once.
+    pub(super) fn close(&mut self, link: LinkId, reason: &str) {
+        self.end_link(link, reason, true);
+    }
+
+    /// A link has ended.
+    pub(super) fn unlinked(&mut self, link: LinkId, reason: &str) {
+        self.end_link(link, reason, false);
+    }
+
+    fn end_link(&mut self, link: LinkId, reason: &str, close: bool) {
+        if let Some(worker) = self.state.workers.remove(&link) {
+            self.worker_unlinked(link, &worker, reason);
+            if close {
+                worker.outbox.close(reason);
+            }
+        } else if let Some(client) = self.state.clients.remove(&link) {
+            self.client_unlinked(link, &client);
+            if close {
+                client.outbox.close(reason);
+            }
+        }
+    }
+
+    fn persist_inputs(&mut self, request: RequestId, record: Record) {
+        let inputs =
+            self.state.requests.get_mut(&request).and_then(|pending| pending.inputs.take());
+        let (Some((block, payload)), Record::InputsAppended { job, tasks }) = (inputs, &record)
+        else {
+            return self.fail(ServerError::Missing { what: format!("inputs of {record:?}") });
+        };
+        let (job, first) = (*job, tasks.first);
+        match Inputs::new(first, block.clone(), payload.clone()) {
+            Ok(inputs) => self.cache.insert(job, Cached::Inputs(Arc::new(inputs))),
+            Err(error) => {
+                let what = format!("inputs from {first} of job {job}: {error}");
+                return self.fail(ServerError::Missing { what });
+            }
+        }
+        self.gate.persist(Item::Inputs { job, first, block, payload });
+        self.gate.persist(Item::Record(record));
+    }
+
+    fn persist_results(
+        &mut self,
+        token: SegmentToken,
+        block: usize,
+        keep: Option<Vec<u32>>,
+        record: Record,
+    ) {
+        let held = self.state.held.get(&token).and_then(|blocks| blocks.get(block));
+        let (Some((block, payload)), Record::Committed { job, first_cursor, .. }) = (held, &record)
+        else {
+            return self.fail(ServerError::Missing { what: format!("results of {record:?}") });
+        };
+        let (job, first) = (*job, *first_cursor);
+        let (block, payload) = match keep {
+            None => (block.clone(), payload.clone()),
+            Some(keep) => filter(block, payload, &keep),
+        };
+        let results = Arc::new(Results::new(first, block, payload));
+        let end = results.end();
+        self.cache.insert(job, Cached::Results(results.clone()));
+        self.gate.persist(Item::Results { job, results });
+        self.gate.persist(Item::Record(record));
+        self.results_pending(job, first);
+        self.gate.hold(Gated::Visible { job, end });
+    }
+}
+
+/// The results at the positions `keep`, with their bytes.
+fn filter(
+    block: &ResultBlock,
+    payload: &bytes::Bytes,
+    keep: &[u32],
+) -> (ResultBlock, bytes::Bytes) {
+    let starts: Vec<usize> = block
+        .results
+        .iter()
+        .scan(0, |at, meta| {
+            let start = *at;
+            *at += usize::try_from(ResultMeta::payload_len(meta)).unwrap_or(usize::MAX);
+            Some(start)
+        })
+        .collect();
+    let (mut results, mut pieces) = (Vec::with_capacity(keep.len()), Vec::new());
+    for position in keep.iter().map(|position| *position as usize) {
+        if let (Some(meta), Some(start)) = (block.results.get(position), starts.get(position)) {
+            let length = usize::try_from(meta.payload_len()).unwrap_or(usize::MAX);
+            let end = start.saturating_add(length).min(payload.len());
+            pieces.push(payload.slice((*start).min(end)..end));
+            results.push(meta.clone());
+        }
+    }
+    let ResultBlock { job, lease, worker, attempt, .. } = *block;
+    (ResultBlock { job, lease, worker, attempt, results }, super::workers::join(pieces))
+}

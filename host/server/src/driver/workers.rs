@@ -1,0 +1,329 @@
+//! The driver's side of workers' links: what they say goes to the core, what the core says goes
+//! to them in order, with the inputs put in.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken};
+use wasmgrid_net::Peer;
+use wasmgrid_proto::{
+    Digest, JobId, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerId,
+    frame::Envelope,
+    wire::{
+        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, PROTOCOL_MINOR,
+        Role, ToWorker, WorkerResults,
+    },
+};
+
+use super::{Driver, Waiter};
+use crate::{
+    cache::{Cached, Place},
+    error::ServerError,
+    links::LinkId,
+    outbox::Outbox,
+};
+
+/// What may wait for one worker. The core's credit keeps assignments far below it; a worker that
+/// reads so slowly that this fills is better linked anew.
+const WAITING_MAX: usize = 16_384;
+
+/// Input bytes of one assignment, unless a single input is larger: small enough that the first
+/// tasks start while the rest is on its way.
+const ASSIGN_BYTES: usize = 1 << 20;
+
+/// Pieces of leases in one assignment.
+const ASSIGN_LEASES: usize = 256;
+
+/// A linked worker.
+pub(super) struct Worker {
+    pub peer: Peer,
+    pub outbox: Outbox<ToWorker>,
+    /// Its number, once the core has given it.
+    pub id: Option<WorkerId>,
+    /// True once its join is durable: nothing is said to it before.
+    pub open: bool,
+    joining: bool,
+    leaving: bool,
+    waiting: VecDeque<Waiting>,
+}
+
+enum Waiting {
+    Message(ToWorker),
+    Assign { job: JobId, grants: VecDeque<Grant> },
+}
+
+/// What the next assignment needs before it can be made.
+enum Assembled {
+    Ready(Envelope<ToWorker>),
+    Missing(Place),
+    /// The job is gone, or its inputs cannot be cut.
+    Broken(ServerError),
+}
+
+impl Driver {
+    pub(super) fn worker_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox<ToWorker>) {
+        if peer.identity.role() != Role::Worker {
+            return outbox.close(format!("a {} is no worker", peer.identity.role()));
+        }
+        let waiting = VecDeque::new();
+        let worker =
+            Worker { peer, outbox, id: None, open: false, joining: false, leaving: false, waiting };
+        self.state.workers.insert(link, worker);
+    }
+
+    pub(super) fn from_worker(&mut self, link: LinkId, envelope: Envelope<FromWorker>) {
+        let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        let message = match (envelope.message, worker.id) {
+            (FromWorker::Join(join), None) if !worker.joining => {
+                worker.joining = true;
+                return self.join(link, join);
+            }
+            (FromWorker::Join(_), _) => return self.close(link, "joined twice on one link"),
+            (_, None) => return self.close(link, "spoke before it joined"),
+            (message, Some(id)) => (message, id),
+        };
+        let now = self.state.now;
+        match message {
+            (FromWorker::Join(_), _) => {}
+            (FromWorker::Heartbeat(heartbeat), worker) => {
+                self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
+            }
+            (FromWorker::Results(results), id) => self.results(id, results, &envelope.payload),
+            (FromWorker::NeedModule(need), _) => self.modules.read(link, need.digest),
+            (FromWorker::Returned(returned), worker) => {
+                tracing::debug!(%worker, lease = %returned.lease, why = returned.reason, "returned");
+                let (job, lease, tasks) = (returned.job, returned.lease, returned.tasks);
+                self.grid.handle(now, Input::Returned { worker, job, lease, tasks });
+            }
+            (FromWorker::Leaving(message), id) => {
+                tracing::info!(
+                    worker = worker.peer.identity.name(),
+                    why = message.reason,
+                    "leaving"
+                );
+                worker.leaving = true;
+                self.grid.handle(now, Input::WorkerLeaving { worker: id });
+            }
+        }
+    }
+
+    fn join(&mut self, link: LinkId, join: Join) {
+        let Some(worker) = self.state.workers.get(&link) else { return };
+        let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
+        tracing::info!(name, address, slots = join.capacity.slots, "worker joins");
+        let (capacity, held) = (join.capacity, join.held);
+        self.grid.handle(
+            self.state.now,
+            Input::WorkerJoined { link: link.0, name, address, capacity, held },
+        );
+        // What the worker says next needs the number that the core gives it.
+        self.take_outputs();
+    }
+
+    fn results(&mut self, worker: WorkerId, results: WorkerResults, payload: &Bytes) {
+        let mut rest = payload.clone();
+        let mut held = Vec::with_capacity(results.blocks.len());
+        let mut blocks = Vec::with_capacity(results.blocks.len());
+        for mut block in results.blocks {
+            // The frame was checked: its payload is as long as its blocks say.
+            let length = usize::try_from(block.payload_len()).unwrap_or(usize::MAX);
+            let bytes = rest.split_to(length.min(rest.len()));
+            block.worker = worker;
+            blocks.push(completed(&block));
+            held.push((block, bytes));
+        }
+        self.state.next_token += 1;
+        let token = SegmentToken(self.state.next_token);
+        self.state.held.insert(token, held);
+        let batch = results.batch;
+        self.grid.handle(self.state.now, Input::Completed { worker, batch, blocks, token });
+    }
+
+    pub(super) fn module_read(
+        &mut self,
+        link: LinkId,
+        digest: Digest,
+        found: Result<Option<Bytes>, ServerError>,
+    ) {
+        let payload = match found {
+            Ok(found) => found.unwrap_or_default(),
+            Err(error) => return self.fail(error),
+        };
+        let size_bytes = payload.len() as u64;
+        let message = ToWorker::Module(Module { digest, size_bytes });
+        let Some(worker) = self.state.workers.get(&link) else { return };
+        if worker.outbox.push(Envelope { message, payload }).is_err() {
+            self.close(link, "it does not read what it is sent");
+        }
+    }
+
+    /// The core knows the worker of this link; an older link of it is closed.
+    pub(super) fn worker_known(&mut self, link: LinkId, id: WorkerId) {
+        if let Some(worker) = self.state.workers.get_mut(&link) {
+            worker.id = Some(id);
+            if let Some(old) = self.state.by_worker.insert(id, link)
+                && old != link
+            {
+                self.close(old, "the worker joined again on another link");
+            }
+        }
+    }
+
+    /// The worker's join is durable.
+    pub(super) fn worker_open(&mut self, link: LinkId, id: WorkerId) {
+        let (epoch, heartbeat) = (self.grid.epoch(), self.heartbeat);
+        if let Some(worker) = self.state.workers.get_mut(&link) {
+            worker.open = true;
+            let joined = Joined { minor: PROTOCOL_MINOR, worker: id, epoch, heartbeat };
+            worker.waiting.push_front(Waiting::Message(ToWorker::Joined(joined)));
+            self.state.touched.insert(link);
+        }
+    }
+
+    pub(super) fn assign(&mut self, id: WorkerId, job: JobId, grants: Vec<Grant>) {
+        self.queue(id, |waiting| {
+            waiting.push_back(Waiting::Assign { job, grants: grants.into() });
+        });
+    }
+
+    pub(super) fn tell_worker(&mut self, id: WorkerId, message: ToWorker) {
+        self.queue(id, |waiting| waiting.push_back(Waiting::Message(message)));
+    }
+
+    /// Acknowledgements that wait together travel together.
+    pub(super) fn acknowledge(&mut self, id: WorkerId, batch: u64) {
+        self.queue(id, |waiting| match waiting.back_mut() {
+            Some(Waiting::Message(ToWorker::Committed(committed)))
+                if committed.batches.len() < LIST_MAX =>
+            {
+                committed.batches.push(batch);
+            }
+            _ => waiting.push_back(Waiting::Message(ToWorker::Committed(Committed {
+                batches: vec![batch],
+            }))),
+        });
+    }
+
+    fn queue(&mut self, id: WorkerId, add: impl FnOnce(&mut VecDeque<Waiting>)) {
+        let Some(link) = self.state.by_worker.get(&id).copied() else { return };
+        let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        add(&mut worker.waiting);
+        let over = worker.waiting.len() > WAITING_MAX;
+        self.state.touched.insert(link);
+        if over {
+            self.close(link, "it does not read what it is sent");
+        }
+    }
+
+    /// Says to a worker what waits, as far as there is room and the inputs are here.
+    pub(super) fn pump_worker(&mut self, link: LinkId) {
+        loop {
+            let Some(worker) = self.state.workers.get_mut(&link) else { return };
+            if !worker.open || worker.waiting.is_empty() || !worker.outbox.has_room() {
+                return;
+            }
+            let envelope = match worker.waiting.pop_front() {
+                None => return,
+                Some(Waiting::Message(message)) => Envelope::from(message),
+                Some(Waiting::Assign { job, mut grants }) => {
+                    let assembled = self.assemble(job, &mut grants);
+                    if !grants.is_empty()
+                        && let Some(worker) = self.state.workers.get_mut(&link)
+                    {
+                        worker.waiting.push_front(Waiting::Assign { job, grants });
+                    }
+                    match assembled {
+                        Assembled::Ready(envelope) => envelope,
+                        Assembled::Missing(place) => {
+                            return self.load(place, Waiter::Worker(link));
+                        }
+                        Assembled::Broken(error) => return self.fail(error),
+                    }
+                }
+            };
+            let Some(worker) = self.state.workers.get(&link) else { return };
+            if worker.outbox.push(envelope).is_err() {
+                return self.close(link, "it does not read what it is sent");
+            }
+        }
+    }
+
+    /// Makes one assignment of as many grants as it holds, and takes them out of `grants`.
+    fn assemble(&mut self, job: JobId, grants: &mut VecDeque<Grant>) -> Assembled {
+        let missing = |place: Place| ServerError::Missing { what: place.to_string() };
+        let (mut leases, mut pieces, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while let Some(grant) = grants.front_mut() {
+            if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES {
+                break;
+            }
+            let place = Place::input(job, grant.tasks.first);
+            let Some(Cached::Inputs(inputs)) = self.cache.find(place) else {
+                if leases.is_empty() {
+                    return Assembled::Missing(place);
+                }
+                break;
+            };
+            let Ok((block, payload)) = inputs.cut(grant.tasks, ASSIGN_BYTES - bytes) else {
+                return Assembled::Broken(missing(place));
+            };
+            bytes += payload.len();
+            let (first, count) = (grant.tasks.first, block.count());
+            let (lease, attempt) = (grant.lease, grant.attempt);
+            leases.push(LeaseGrant { lease, attempt, first, inputs: block });
+            pieces.push(payload);
+            grant.tasks = TaskRange {
+                first: first.saturating_add(count),
+                count: grant.tasks.count.saturating_sub(count),
+            };
+            if grant.tasks.count == 0 {
+                grants.pop_front();
+            }
+        }
+        let Some(status) = self.grid.job(job) else {
+            return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });
+        };
+        let message = ToWorker::Assign(Assign { job, spec: status.spec.task, leases });
+        Assembled::Ready(Envelope { message, payload: join(pieces) })
+    }
+
+    /// A worker's link has ended.
+    pub(super) fn worker_unlinked(&mut self, link: LinkId, worker: &Worker, reason: &str) {
+        let Some(id) = worker.id else { return };
+        let name = worker.peer.identity.name();
+        tracing::info!(name, reason, graceful = worker.leaving, "worker's link ended");
+        if self.state.by_worker.get(&id) == Some(&link) {
+            self.state.by_worker.remove(&id);
+        }
+        let left = Input::WorkerLeft { worker: id, link: link.0, graceful: worker.leaving };
+        self.grid.handle(self.state.now, left);
+    }
+}
+
+/// A result block as the core counts it.
+fn completed(block: &ResultBlock) -> CompletedBlock {
+    let completion = |index, outcome: &Outcome| {
+        let class = outcome.class();
+        let says_why = matches!(class, OutcomeClass::Retry | OutcomeClass::Lost);
+        Completion { index, class, reason: says_why.then(|| outcome.to_string()) }
+    };
+    CompletedBlock {
+        job: block.job,
+        lease: block.lease,
+        attempt: block.attempt,
+        wall_us: block.results.iter().map(|meta| meta.usage.wall_us).sum(),
+        results: block.results.iter().map(|meta| completion(meta.index, &meta.outcome)).collect(),
+    }
+}
+
+/// The pieces one behind the other; a single one is not copied.
+pub(super) fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    pieces.retain(|piece| !piece.is_empty());
+    if pieces.len() <= 1 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in &pieces {
+        joined.extend_from_slice(piece);
+    }
+    joined.freeze()
+}

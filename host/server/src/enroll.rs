@@ -1,0 +1,276 @@
+//! Tokens by which machines join, and the certificates they get for them. A token's use is
+//! counted durably before the certificate is given, so that no crash gives a use twice.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use wasmgrid_net::{Identity, JoinToken, Link};
+use wasmgrid_proto::{
+    Digest, Micros,
+    wire::{
+        ApiError, Denied, Enroll, Enrolled, ErrorCode, FromJoiner, Role, ToJoiner, TokenRequest,
+    },
+};
+use wasmgrid_store::Entry;
+
+use crate::{
+    clock::Clock,
+    config::Enrollment,
+    driver::{Event, api_error},
+    journal::Write,
+    modules::write,
+    readers::Readers,
+};
+
+const TOKEN_PREFIX: &str = "token/";
+const NAME_PREFIX: &str = "name/";
+
+/// Tokens that are good at a time: each is read when one is made.
+const TOKENS_MAX: usize = 1_000;
+
+/// Machines of one wanted name, told apart by a number behind it.
+const NAMESAKES_MAX: u32 = 10_000;
+
+/// A token as the store has it: its secret only by its hash.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Token {
+    role: Role,
+    secret_hash: [u8; 32],
+    expires: Micros,
+    uses_left: u32,
+}
+
+/// Makes tokens and takes them.
+#[derive(Debug)]
+pub(crate) struct Enroller {
+    enrollment: Option<Enrollment>,
+    grid: String,
+    readers: Readers,
+    /// Weak: the journal ends when the driver has gone, whoever still holds a handle.
+    writes: mpsc::WeakSender<Write>,
+    events: mpsc::Sender<Event>,
+    /// One at a time: a token's uses and the names that are taken are read, then written.
+    turn: Mutex<Clock>,
+}
+
+impl Enroller {
+    pub(crate) fn new(
+        enrollment: Option<Enrollment>,
+        grid: String,
+        readers: Readers,
+        writes: mpsc::WeakSender<Write>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self { enrollment, grid, readers, writes, events, turn: Mutex::default() }
+    }
+
+    /// Makes a token, as it is given to `wasmgrid join`.
+    ///
+    /// # Errors
+    /// [`ApiError`], where there is no enrollment here, the request makes no sense, or the store
+    /// does not take it.
+    pub(crate) async fn create(&self, request: TokenRequest) -> Result<String, ApiError> {
+        let invalid = |why: &str| Err(api_error(ErrorCode::Invalid, why.into()));
+        let Some(enrollment) = &self.enrollment else {
+            return invalid("this grid has no authority that could sign; machines cannot join it");
+        };
+        if request.role == Role::Scheduler {
+            return invalid(
+                "a token cannot make a scheduler; copy the scheduler's own credentials",
+            );
+        }
+        if request.uses == 0 || request.ttl.0 == 0 {
+            return invalid("a token needs at least one use and a time to live over 0");
+        }
+        let mut clock = self.turn.lock().await;
+        let now = clock.now();
+        let mut entries = self.expired(now).await?;
+        let (token, secret) = (random()?, random()?);
+        let number = u64::from_le_bytes(token);
+        let kept = Token {
+            role: request.role,
+            secret_hash: Digest::of(&secret).0,
+            expires: now.after(request.ttl),
+            uses_left: request.uses,
+        };
+        entries.push(meta(token_key(number), &kept)?);
+        self.write(entries).await?;
+        let join = JoinToken {
+            grid: self.grid.clone(),
+            addresses: enrollment.addresses.clone(),
+            ca_hash: enrollment.authority.ca_hash(),
+            token: number,
+            secret,
+        };
+        Ok(join.to_string())
+    }
+
+    /// Answers one joiner: with a certificate, or why it gets none.
+    pub(crate) async fn serve(&self, mut link: Link<ToJoiner, FromJoiner>) {
+        let Ok(Some(envelope)) = link.receiver.recv().await else { return };
+        let FromJoiner::Enroll(enroll) = envelope.message;
+        let answer = match self.enroll(&enroll).await {
+            Ok(enrolled) => {
+                let (role, name) = (enrolled.role, &enrolled.name);
+                tracing::info!(%role, name, peer = link.peer.address, "machine joins the grid");
+                ToJoiner::Enrolled(enrolled)
+            }
+            Err(error) => {
+                let reason = error.message;
+                tracing::warn!(reason, peer = link.peer.address, "machine may not join");
+                ToJoiner::Denied(Denied { reason })
+            }
+        };
+        if link.sender.send(answer).await.is_ok() {
+            // The joiner closes the link when it has read the answer.
+            while let Ok(Some(_)) = link.receiver.recv().await {}
+        }
+    }
+
+    async fn enroll(&self, enroll: &Enroll) -> Result<Enrolled, ApiError> {
+        let Some(enrollment) = &self.enrollment else {
+            return Err(api_error(ErrorCode::Refused, "this grid takes no machines".into()));
+        };
+        let mut clock = self.turn.lock().await;
+        let mut token = self.check(enroll, clock.now()).await?;
+        let (name, key) = self.name(token.role, &enroll.name, &enroll.csr).await?;
+        token.uses_left -= 1;
+        let csr = Digest::of(&enroll.csr);
+        let entries = vec![meta(token_key(enroll.token), &token)?, meta(key, &csr)?];
+        self.write(entries).await?;
+        let refused = |error: &dyn std::fmt::Display| {
+            api_error(ErrorCode::Refused, format!("the request for a certificate: {error}"))
+        };
+        let (authority, role) = (&enrollment.authority, token.role);
+        let certificate = authority
+            .sign(&enroll.csr, role, &name, enrollment.validity)
+            .map_err(|error| refused(&error))?;
+        Ok(Enrolled { role, name, certificate })
+    }
+
+    /// The token, where it is good.
+    async fn check(&self, enroll: &Enroll, now: Micros) -> Result<Token, ApiError> {
+        let denied = |why: &str| {
+            let why = format!("{why}; make a new one with `wasmgrid token create`");
+            Err(api_error(ErrorCode::Forbidden, why))
+        };
+        let key = token_key(enroll.token);
+        let Some(bytes) = self.read(key.clone()).await? else {
+            return denied("the token is unknown");
+        };
+        let token: Token = parse(&key, &bytes)?;
+        if !same(&token.secret_hash, &Digest::of(&enroll.secret).0) {
+            return denied("the token is unknown");
+        }
+        if token.expires <= now {
+            return denied("the token has expired");
+        }
+        if token.uses_left == 0 {
+            return denied("the token was used up");
+        }
+        Ok(token)
+    }
+
+    /// A name that no other machine of the role has, and the key under which it is remembered.
+    async fn name(
+        &self,
+        role: Role,
+        wanted: &str,
+        csr: &[u8],
+    ) -> Result<(String, String), ApiError> {
+        let asker = Digest::of(csr);
+        let workers = if role == Role::Worker { self.workers().await? } else { BTreeSet::new() };
+        for number in 1..=NAMESAKES_MAX {
+            let name = if number == 1 { wanted.into() } else { format!("{wanted}-{number}") };
+            Identity::new(&self.grid, role, &name)
+                .map_err(|error| api_error(ErrorCode::Invalid, error.to_string()))?;
+            let key = format!("{NAME_PREFIX}{role}/{name}");
+            let holder = self.read(key.clone()).await?;
+            let holder = holder.map(|bytes| parse::<Digest>(&key, &bytes)).transpose()?;
+            let free = match holder {
+                Some(holder) => holder == asker,
+                None => !workers.contains(&name),
+            };
+            if free {
+                return Ok((name, key));
+            }
+        }
+        let why =
+            format!("over {NAMESAKES_MAX} machines are called {wanted:?}; choose another name");
+        Err(api_error(ErrorCode::Conflict, why))
+    }
+
+    async fn workers(&self) -> Result<BTreeSet<String>, ApiError> {
+        let (asker, names) = oneshot::channel();
+        let _ = self.events.send(Event::WorkerNames(asker)).await;
+        names.await.map_err(|_| stopping())
+    }
+
+    /// What deletes the tokens that have expired.
+    async fn expired(&self, now: Micros) -> Result<Vec<Entry>, ApiError> {
+        let metas = self.readers.metas(TOKEN_PREFIX).await.map_err(|e| unreadable(&e))?;
+        let all = metas.len();
+        let mut entries = Vec::new();
+        for (key, bytes) in metas {
+            let token: Token = parse(&key, &bytes)?;
+            if token.expires <= now {
+                entries.push(Entry::Meta { key, value: None });
+            }
+        }
+        if all - entries.len() >= TOKENS_MAX {
+            let why = format!("{TOKENS_MAX} tokens are good already; let some expire first");
+            return Err(api_error(ErrorCode::Unavailable, why));
+        }
+        Ok(entries)
+    }
+
+    async fn read(&self, key: String) -> Result<Option<Bytes>, ApiError> {
+        self.readers.meta(key).await.map_err(|error| unreadable(&error))
+    }
+
+    async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
+        let Some(writes) = self.writes.upgrade() else { return Err(stopping()) };
+        write(&writes, entries).await
+    }
+}
+
+fn token_key(number: u64) -> String {
+    format!("{TOKEN_PREFIX}{number:016x}")
+}
+
+fn meta<T: Serialize>(key: String, value: &T) -> Result<Entry, ApiError> {
+    let value = postcard::to_allocvec(value)
+        .map_err(|error| api_error(ErrorCode::Unavailable, format!("{key}: {error}")))?;
+    Ok(Entry::Meta { key, value: Some(value.into()) })
+}
+
+fn parse<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T, ApiError> {
+    postcard::from_bytes(bytes).map_err(|error| {
+        let why =
+            format!("the stored value {key:?} cannot be read: {error}; is it of a newer version?");
+        api_error(ErrorCode::Unavailable, why)
+    })
+}
+
+fn unreadable(error: &crate::ServerError) -> ApiError {
+    api_error(ErrorCode::Unavailable, error.to_string())
+}
+
+fn stopping() -> ApiError {
+    api_error(ErrorCode::Unavailable, "the scheduler is stopping; try again".into())
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| api_error(ErrorCode::Unavailable, format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// Compares without telling by its time where two hashes differ.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let differing = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
+    std::hint::black_box(differing) == 0
+}

@@ -1,0 +1,46 @@
+//! Why a server does not start, or ends.
+
+use wasmgrid_proto::Seq;
+use wasmgrid_store::StoreError;
+
+/// Why a server does not start, or ended by itself.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The store could not be read when the server started.
+    #[error("the store cannot be read; check that its directory is there and belongs to this grid")]
+    Load(#[source] std::sync::Arc<StoreError>),
+    /// The journal has a record that this version cannot read.
+    #[error("record {seq} of the journal cannot be read; was it written by a newer version?")]
+    Record {
+        /// Where.
+        seq: Seq,
+        /// What is wrong with it.
+        #[source]
+        reason: postcard::Error,
+    },
+    /// Durable data of the server's own cannot be read.
+    #[error("the stored value {key:?} cannot be read; was it written by a newer version?")]
+    Meta {
+        /// Its key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        reason: postcard::Error,
+    },
+    /// Something durable is not there.
+    #[error("{what} is gone from the store; restore the store from a copy")]
+    Missing {
+        /// What.
+        what: String,
+    },
+    /// A commit failed: what came after the last one is not durable, so nothing of it was
+    /// answered.
+    #[error(
+        "the store failed to commit and the scheduler stopped; mend the cause and start it \
+             again: everything it acknowledged is there"
+    )]
+    Commit(#[source] std::sync::Arc<StoreError>),
+    /// The thread that writes the store could not be started, or is gone.
+    #[error("the thread that writes the store is gone; start the scheduler again")]
+    Writer,
+}

@@ -1,0 +1,103 @@
+//! The tasks of one link: what comes goes to the driver, what the driver says goes out. A link
+//! waits for the driver, the driver never for a link.
+
+use std::fmt;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use wasmgrid_net::{Link, Receiver, Sender};
+use wasmgrid_proto::{frame::Envelope, wire::Message};
+
+use crate::{
+    driver::Event,
+    outbox::{Outbox, Outgoing, outbox},
+};
+
+/// The driver's number of a link; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LinkId(pub u64);
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the tasks of links tell what happens.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkContext {
+    /// What links say: bounded, and not taken while the driver has too much to commit.
+    pub heard: mpsc::Sender<Event>,
+    /// What the driver waits for: always taken.
+    pub done: mpsc::Sender<Event>,
+    /// Ends all links.
+    pub stop: CancellationToken,
+}
+
+/// Serves a link until it, the driver or the server ends it.
+pub(crate) async fn serve<Out: Message, In: Message>(
+    context: LinkContext,
+    id: LinkId,
+    link: Link<Out, In>,
+    announce: impl FnOnce(Outbox<Out>, wasmgrid_net::Peer) -> Event,
+    heard: impl Fn(Envelope<In>) -> Event,
+) {
+    let Link { sender, receiver, peer } = link;
+    let (outbox, outgoing, closed) = outbox();
+    if context.heard.send(announce(outbox, peer)).await.is_err() {
+        return sender.close("the scheduler is stopping");
+    }
+    let reason = tokio::select! {
+        reason = read(receiver, &context.heard, heard) => reason,
+        reason = write(&sender, outgoing, &context.done, id) => reason,
+        reason = closing(closed) => reason,
+        () = context.stop.cancelled() => "the scheduler is stopping".into(),
+    };
+    sender.close(&reason);
+    // Behind all that was heard of the link. The driver is gone only when the server ends.
+    let _ = context.heard.send(Event::Unlinked { link: id, reason }).await;
+}
+
+async fn read<In: Message>(
+    mut receiver: Receiver<In>,
+    events: &mpsc::Sender<Event>,
+    heard: impl Fn(Envelope<In>) -> Event,
+) -> String {
+    loop {
+        match receiver.recv().await {
+            Ok(Some(envelope)) => {
+                if events.send(heard(envelope)).await.is_err() {
+                    return "the scheduler is stopping".into();
+                }
+            }
+            Ok(None) => return "closed by the peer".into(),
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+async fn write<Out: Message>(
+    sender: &Sender<Out>,
+    mut outgoing: Outgoing<Out>,
+    done: &mpsc::Sender<Event>,
+    link: LinkId,
+) -> String {
+    while let Some(envelope) = outgoing.next().await {
+        let bytes = envelope.payload.len();
+        if let Err(error) = sender.send(envelope).await {
+            return error.to_string();
+        }
+        if outgoing.sent(bytes) && done.send(Event::Room { link }).await.is_err() {
+            break;
+        }
+    }
+    "closed by the scheduler".into()
+}
+
+async fn closing(closed: oneshot::Receiver<String>) -> String {
+    match closed.await {
+        Ok(reason) => reason,
+        // The outbox was dropped: the writer ends when all of it is sent.
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,111 @@
+//! Reads of the store, off the driver: a few readers, each used by one blocking call at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+use wasmgrid_proto::Digest;
+use wasmgrid_store::{Reader, Store, StoreError};
+
+use crate::{
+    cache::{Cached, Place, decode},
+    driver::Event,
+    error::ServerError,
+    links::LinkId,
+};
+
+/// Reads at a time: enough to keep a disk's queue busy beside the writer.
+const READERS: usize = 4;
+
+/// The readers; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Readers {
+    idle: Arc<Mutex<Vec<Box<dyn Reader>>>>,
+    permits: Arc<Semaphore>,
+    tasks: TaskTracker,
+    events: mpsc::Sender<Event>,
+}
+
+impl Readers {
+    /// Readers of `store`, whose findings go to `events`.
+    ///
+    /// # Errors
+    /// As the store says.
+    pub(crate) fn new(
+        store: &dyn Store,
+        tasks: TaskTracker,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, StoreError> {
+        let idle = (0..READERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>()?;
+        let permits = Arc::new(Semaphore::new(READERS));
+        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, tasks, events })
+    }
+
+    /// Reads the segment that holds `place`; found it is an [`Event::Loaded`].
+    pub(crate) fn segment(&self, place: Place) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let read = this.run(move |reader| {
+                let found = reader.segment(place.job, place.log(), place.position)?;
+                Ok(found.map(|segment| decode(&segment)))
+            });
+            let found = match read.await {
+                Ok(Some(Ok(segment))) => Ok(segment),
+                Ok(Some(Err(reason))) => Err(ServerError::Meta { key: place.to_string(), reason }),
+                Ok(None) => Err(ServerError::Missing { what: place.to_string() }),
+                Err(error) => Err(error),
+            };
+            // The driver is gone only when the server ends.
+            let _ = this.events.send(Event::Loaded { place, found }).await;
+        });
+    }
+
+    /// Reads a module for a worker; the answer is an [`Event::ModuleRead`].
+    pub(crate) fn module(&self, link: LinkId, digest: Digest) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let found = this.run(move |reader| reader.module(digest)).await;
+            let _ = this.events.send(Event::ModuleRead { link, digest, found }).await;
+        });
+    }
+
+    /// Reads one value.
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn meta(&self, key: String) -> Result<Option<Bytes>, ServerError> {
+        self.run(move |reader| reader.meta(&key)).await
+    }
+
+    /// Reads all values whose keys start with `prefix`.
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn metas(
+        &self,
+        prefix: &'static str,
+    ) -> Result<Vec<(String, Bytes)>, ServerError> {
+        self.run(move |reader| reader.metas(prefix)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ServerError> {
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| ServerError::Writer)?;
+        let idle = self.idle.clone();
+        let call = self.tasks.spawn_blocking(move || {
+            let _permit = permit;
+            let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(mut reader) = lock().pop() else { return Err(ServerError::Writer) };
+            let result = read(reader.as_mut()).map_err(|error| ServerError::Load(Arc::new(error)));
+            lock().push(reader);
+            result
+        });
+        call.await.unwrap_or(Err(ServerError::Writer))
+    }
+}
+
+/// A segment as it was found.
+pub(crate) type Found = Result<Cached, ServerError>;

@@ -1,0 +1,276 @@
+//! Starting and stopping a server, and the handle by which links are given to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmgrid_core::{Grid, Input, Output};
+use wasmgrid_net::{Accepted, Link, Listener};
+use wasmgrid_proto::{
+    Digest, Micros, ModuleInfo, Record, Seq,
+    wire::{FromClient, FromJoiner, FromWorker, ToClient, ToJoiner, ToWorker},
+};
+use wasmgrid_store::{Commit, Entry, Store, StoreError};
+
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    config::{Admission, ServerConfig},
+    driver::{Driver, Event, Inboxes, State},
+    enroll::Enroller,
+    error::ServerError,
+    gate::Gate,
+    journal,
+    links::{LinkContext, LinkId, serve},
+    modules::{MODULE_PREFIX, Modules},
+    readers::Readers,
+};
+
+/// Events of links that wait for the driver: with batches of hundreds of tasks each, this is far
+/// more than it does in one turn.
+const HEARD_MAX: usize = 1_024;
+
+/// Events the driver waits for. Their senders may wait: the driver always takes them.
+const DONE_MAX: usize = 256;
+
+/// A running scheduler. Dropped, it stops at once, and what is not committed is not answered;
+/// [`Server::shutdown`] stops it in order.
+#[derive(Debug)]
+pub struct Server {
+    handle: ServerHandle,
+    ended: watch::Receiver<Option<Result<(), ServerError>>>,
+    /// Ends after all the server's tasks and its thread.
+    main: Option<tokio::task::JoinHandle<()>>,
+}
+
+/// Gives links to a server; cheap to clone. Useless once the server has ended: links given to it
+/// then are closed.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    context: LinkContext,
+    tasks: TaskTracker,
+    enroller: Arc<Enroller>,
+    next_link: Arc<AtomicU64>,
+}
+
+impl Server {
+    /// Reads what the store has and starts a new term on it. Must be called inside a tokio
+    /// runtime; blocks while the journal is replayed.
+    ///
+    /// # Errors
+    /// [`ServerError`], where the store cannot be read, or another scheduler has taken it over.
+    pub fn start(
+        config: ServerConfig,
+        mut store: Box<dyn Store>,
+        admission: Admission,
+    ) -> Result<Self, ServerError> {
+        let load = |error| ServerError::Load(Arc::new(error));
+        let mut grid = Grid::new(config.grid.clone());
+        replay(store.as_mut(), &mut grid)?;
+        let mut clock = Clock::default();
+        start_term(store.as_mut(), &mut grid, clock.now())?;
+
+        let (heard_sender, heard) = mpsc::channel(HEARD_MAX);
+        let (done_sender, done) = mpsc::channel(DONE_MAX);
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let known = known_modules(store.as_ref())?;
+        let readers =
+            Readers::new(store.as_ref(), tasks.clone(), done_sender.clone()).map_err(load)?;
+        let (writes, thread) = journal::start(store, grid.epoch(), done_sender.clone())
+            .map_err(|_| ServerError::Writer)?;
+        let enroller = Arc::new(Enroller::new(
+            config.enrollment.clone(),
+            config.grid_name.clone(),
+            readers.clone(),
+            writes.downgrade(),
+            heard_sender.clone(),
+        ));
+        let context = LinkContext { heard: heard_sender, done: done_sender, stop: stop.clone() };
+        let (end, ended) = watch::channel(None);
+        let driver = Driver {
+            heartbeat: config.heartbeat,
+            grid,
+            clock,
+            gate: Gate::default(),
+            cache: Cache::new(usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX)),
+            modules: Modules::new(
+                known,
+                admission,
+                writes.clone(),
+                readers.clone(),
+                context.done.clone(),
+                tasks.clone(),
+            ),
+            readers,
+            enroller: enroller.clone(),
+            tasks: tasks.clone(),
+            done: context.done.clone(),
+            state: State::new(writes),
+        };
+        let inboxes = Inboxes { heard, done };
+        let links = tasks.clone();
+        let main = tokio::spawn(async move {
+            let result = driver.run(inboxes, stop.clone()).await;
+            // Links see why they end before the tasks are waited for.
+            stop.cancel();
+            links.close();
+            links.wait().await;
+            let thread = tokio::task::spawn_blocking(move || thread.join()).await;
+            let result = match (result, thread) {
+                (Ok(()), Ok(Err(_)) | Err(_)) => Err(ServerError::Writer),
+                (result, _) => result,
+            };
+            let _ = end.send(Some(result));
+        });
+        let next_link = Arc::new(AtomicU64::new(1));
+        Ok(Self {
+            handle: ServerHandle { context, tasks, enroller, next_link },
+            ended,
+            main: Some(main),
+        })
+    }
+
+    /// By which links are given to it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Resolves when the server ended by itself, with the reason; never while it runs.
+    pub async fn failed(&self) -> ServerError {
+        let mut ended = self.ended.clone();
+        let result = match ended.wait_for(Option::is_some).await {
+            Ok(result) => result.clone(),
+            Err(_) => Some(Err(ServerError::Writer)),
+        };
+        match result {
+            Some(Err(error)) => error,
+            // Asked to stop: that is no failure.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Stops taking anything, commits and answers what was taken, and closes the links.
+    ///
+    /// # Errors
+    /// [`ServerError`], where the server had failed or the last commit fails.
+    pub async fn shutdown(mut self) -> Result<(), ServerError> {
+        self.handle.context.stop.cancel();
+        if let Some(main) = self.main.take() {
+            main.await.map_err(|_| ServerError::Writer)?;
+        }
+        self.ended.borrow().clone().unwrap_or(Err(ServerError::Writer))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.handle.context.stop.cancel();
+    }
+}
+
+impl ServerHandle {
+    /// Serves a worker's link until it ends.
+    pub fn worker(&self, link: Link<ToWorker, FromWorker>) {
+        let (context, id) = (self.context.clone(), self.link_id());
+        self.tasks.spawn(serve(
+            context,
+            id,
+            link,
+            move |outbox, peer| Event::WorkerLinked { link: id, peer, outbox },
+            move |envelope| Event::FromWorker { link: id, envelope },
+        ));
+    }
+
+    /// Serves a client's or operator's link until it ends.
+    pub fn client(&self, link: Link<ToClient, FromClient>) {
+        let (context, id) = (self.context.clone(), self.link_id());
+        self.tasks.spawn(serve(
+            context,
+            id,
+            link,
+            move |outbox, peer| Event::ClientLinked { link: id, peer, outbox },
+            move |envelope| Event::FromClient { link: id, envelope },
+        ));
+    }
+
+    /// Lets one machine join by its token, or denies it.
+    pub fn joiner(&self, link: Link<ToJoiner, FromJoiner>) {
+        let (enroller, stop) = (self.enroller.clone(), self.context.stop.clone());
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(enroller.serve(link)).await;
+        });
+    }
+
+    /// Serves every link the listener accepts until the server stops, then closes the listener.
+    pub fn serve(&self, listener: Listener) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let stop = this.context.stop.clone();
+            while let Some(Some(accepted)) = stop.run_until_cancelled(listener.accept()).await {
+                match accepted {
+                    Accepted::Worker(link) => this.worker(link),
+                    Accepted::Client(link) => this.client(link),
+                    Accepted::Joiner(link) => this.joiner(link),
+                }
+            }
+            listener.close().await;
+        });
+    }
+
+    fn link_id(&self) -> LinkId {
+        LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+fn replay(store: &mut dyn Store, grid: &mut Grid) -> Result<(), ServerError> {
+    let mut bad = None;
+    let replayed = store.replay(&mut |seq: Seq, bytes: &[u8]| {
+        match postcard::from_bytes::<Record>(bytes) {
+            Ok(record) => grid.apply(&record),
+            Err(reason) => {
+                bad.get_or_insert(ServerError::Record { seq, reason });
+                return Err(StoreError::Invalid(format!("record {seq}")));
+            }
+        }
+        Ok(())
+    });
+    match bad {
+        Some(error) => Err(error),
+        None => replayed.map_err(|error| ServerError::Load(Arc::new(error))),
+    }
+}
+
+/// Starts a new term, durably: what follows is numbered by it.
+fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(), ServerError> {
+    let failed = |error| ServerError::Commit(Arc::new(error));
+    grid.handle(now, Input::Start);
+    store.fence(grid.epoch()).map_err(|error| ServerError::Load(Arc::new(error)))?;
+    let mut entries = Vec::new();
+    while let Some(output) = grid.poll_output() {
+        if let Output::Persist(record) = output {
+            let bytes = postcard::to_allocvec(&record)
+                .map_err(|error| failed(StoreError::Invalid(error.to_string())))?;
+            entries.push(Entry::Record(bytes.into()));
+        }
+    }
+    store.commit(grid.epoch(), &Commit { entries }).map(drop).map_err(failed)
+}
+
+fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, ModuleInfo>, ServerError> {
+    let load = |error| ServerError::Load(Arc::new(error));
+    let metas = store.reader().map_err(load)?.metas(MODULE_PREFIX).map_err(load)?;
+    let info = |(key, bytes): (String, bytes::Bytes)| {
+        postcard::from_bytes::<ModuleInfo>(&bytes)
+            .map(|info| (info.digest, info))
+            .map_err(|reason| ServerError::Meta { key, reason })
+    };
+    metas.into_iter().map(info).collect()
+}
