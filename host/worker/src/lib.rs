@@ -1,1 +1,23 @@
-//! placeholder
+//! The agent of one machine: joins a grid, keeps its slots busy, and streams results until they
+//! are committed. It runs no WebAssembly itself and decides nothing about which tasks it gets.
+//!
+//! One agent task owns all state: what is queued, what each slot has, which results are not
+//! acknowledged. Around it one task dials and carries the link, two serve each slot, and one
+//! prepares each module; all of them talk to the agent by one bounded channel.
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod config;
+mod dial;
+mod modules;
+mod outgoing;
+mod queue;
+mod ranges;
+mod slots;
+mod worker;
+
+pub use config::WorkerConfig;
+pub use dial::Dial;
+pub use wasmgrid_sandbox as sandbox;
+pub use worker::{LinkState, Worker};

@@ -1,0 +1,114 @@
+//! Starting and stopping a worker.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmgrid_proto::WorkerId;
+use wasmgrid_sandbox::{Sandbox, Slot};
+
+use crate::{
+    agent::{Agent, Event},
+    config::WorkerConfig,
+    dial::Dial,
+    slots::Slots,
+};
+
+/// Events that wait for the agent; their senders wait when it is behind.
+const EVENTS_MAX: usize = 1_024;
+
+/// Where a worker stands with its scheduler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Dialling, or waiting to be let in; what it has goes on running.
+    Linking {
+        /// Why the last link or attempt ended; `None` before the first.
+        reason: Option<String>,
+    },
+    /// In the grid.
+    Joined {
+        /// Its number there.
+        worker: WorkerId,
+    },
+    /// It has ended: it was told to leave, or stopped.
+    Ended,
+}
+
+/// A running worker. Dropped, it stops at once, and its scheduler runs what it had elsewhere.
+#[derive(Debug)]
+pub struct Worker {
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+    status: watch::Receiver<LinkState>,
+    main: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts a worker on `slots` of `sandbox`. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn start(config: WorkerConfig, sandbox: Sandbox, slots: Vec<Slot>, dial: Dial) -> Self {
+        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let (status_sender, status) = watch::channel(LinkState::Linking { reason: None });
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let sandbox = Arc::new(sandbox);
+        let slots = Slots::start(slots, &events, &tasks);
+        tasks.spawn(dial.keep_linked(events.clone(), stop.clone()));
+        let agent = Agent::new(
+            config,
+            sandbox.clone(),
+            slots,
+            events.clone(),
+            tasks.clone(),
+            status_sender.clone(),
+        );
+        let ending = stop.clone();
+        let main = tokio::spawn(async move {
+            agent.run(inbox, ending.clone()).await;
+            ending.cancel();
+            sandbox.shutdown().await;
+            tasks.close();
+            tasks.wait().await;
+            status_sender.send_replace(LinkState::Ended);
+        });
+        Self { events, stop, status, main: Some(main) }
+    }
+
+    /// How it stands with its scheduler, now and whenever that changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<LinkState> {
+        self.status.clone()
+    }
+
+    /// Leaves the grid in order: takes nothing new, gives back what has not begun, finishes what
+    /// runs, and waits until the results are committed; at most
+    /// [`WorkerConfig::leave_timeout`] in all.
+    pub async fn drain_and_stop(mut self) {
+        // Where the agent has ended, nothing is left to drain.
+        let _ = self.events.send(Event::Leave).await;
+        self.join().await;
+    }
+
+    /// Stops at once; what ran is run again elsewhere.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        self.join().await;
+    }
+
+    async fn join(&mut self) {
+        if let Some(main) = self.main.take()
+            && let Err(error) = main.await
+        {
+            tracing::error!(%error, "the worker's agent broke off");
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
