@@ -284,3 +284,62 @@ fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + Copy 
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(bytes: usize) -> Commit {
+        Commit { entries: vec![Entry::Record(Bytes::from(vec![7; bytes]))] }
+    }
+
+    fn store() -> (tempfile::TempDir, SqliteStore) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = SqliteStore::open(folder.path().join("store.db")).expect("opens");
+        store.fence(Epoch(1)).expect("a new epoch");
+        (folder, store)
+    }
+
+    fn count(store: &mut SqliteStore) -> u64 {
+        let mut count = 0;
+        store.replay(&mut |seq, _| Ok(count = seq.0)).expect("whole");
+        count
+    }
+
+    #[test]
+    fn a_full_store_says_so_writes_nothing_and_goes_on_when_there_is_room() {
+        let (_folder, mut store) = store();
+        store.commit(Epoch(1), &record(10)).expect("fits");
+        store.connection.execute_batch("PRAGMA max_page_count = 32").expect("sets");
+        let error = store.commit(Epoch(1), &record(1 << 20)).expect_err("does not fit");
+        assert!(matches!(error, StoreError::Full(_)), "{error:?}");
+        assert_eq!(count(&mut store), 1);
+        store.connection.execute_batch("PRAGMA max_page_count = 4096").expect("sets");
+        assert_eq!(store.commit(Epoch(1), &record(1 << 20)).expect("fits now"), Seq(2));
+        assert_eq!(count(&mut store), 2);
+    }
+
+    #[test]
+    fn a_store_that_is_never_idle_keeps_its_wal_within_bounds() {
+        let (folder, mut store) = store();
+        let wal = || folder.path().join("store.db-wal").metadata().expect("there").len() as usize;
+        for _ in 0..40 {
+            store.commit(Epoch(1), &record(4 << 20)).expect("commits");
+            assert!(wal() < WAL_MAX_BYTES + (8 << 20), "{}", wal());
+        }
+    }
+
+    #[test]
+    fn after_a_failure_that_leaves_doubt_nothing_more_is_committed() {
+        let (_folder, mut store) = store();
+        let trigger =
+            "CREATE TRIGGER t BEFORE INSERT ON commits BEGIN SELECT raise(ABORT, ''); END";
+        store.connection.execute_batch(trigger).expect("sets");
+        let error = store.commit(Epoch(1), &record(1)).expect_err("cannot write");
+        assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+        store.connection.execute_batch("DROP TRIGGER t").expect("sets");
+        let error = store.commit(Epoch(1), &record(1)).expect_err("in doubt");
+        assert!(matches!(error, StoreError::Broken), "{error:?}");
+        assert_eq!(count(&mut store), 0);
+    }
+}

@@ -1,0 +1,89 @@
+//! A process that dies in the middle of a commit leaves whole commits only.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use wasmgrid_proto::Epoch;
+use wasmgrid_store::{LogKind, SqliteStore, Store};
+
+use crate::support::{commit, journal, meta, read, records, segment};
+
+/// Names the store to a child process, which is this test binary again.
+const CHILD: &str = "WASMGRID_STORE_CRASH_CHILD";
+
+/// How often a child is killed; each time somewhere else in a commit.
+const ROUNDS: u64 = 8;
+
+/// Each commit: these records, a segment and a meta value, all with the commit's number.
+const RECORDS: u64 = 3;
+
+/// Not a test by itself: what the child does until it is killed.
+#[test]
+fn child_that_commits_until_it_is_killed() {
+    let Some(path) = std::env::var_os(CHILD) else { return };
+    let mut store = SqliteStore::open(path).expect("opens");
+    let before = journal(&mut store).expect("whole").len() as u64 / RECORDS;
+    store.fence(Epoch(before + 1)).expect("a new epoch");
+    let filler = "x".repeat(50_000);
+    for number in before.. {
+        let text = format!("{number}");
+        let mut entries = records(&[&text, &text, &text]);
+        entries.push(segment(1, LogKind::Result, number, 1, &format!("{number} {filler}")));
+        entries.push(meta("last", Some(&text)));
+        commit(&mut store, before + 1, entries).expect("commits");
+        println!("committed {number}");
+        std::io::stdout().flush().expect("the parent reads");
+    }
+}
+
+fn start(path: &Path) -> Child {
+    Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--exact", "crash::child_that_commits_until_it_is_killed", "--nocapture"])
+        .env(CHILD, path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts")
+}
+
+/// Kills a child once it has said `commits` times that it committed; returns the last number.
+fn kill_after(path: &Path, commits: u64) -> u64 {
+    let mut child = start(path);
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut said = || loop {
+        let line = lines.next().expect("the child goes on").expect("text");
+        if let Some((_, number)) = line.split_once("committed ") {
+            return number.parse::<u64>().expect("a number");
+        }
+    };
+    let acknowledged = (0..commits).map(|_| said()).last().expect("more than 0");
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    acknowledged
+}
+
+#[test]
+fn a_killed_process_leaves_whole_commits_and_all_it_had_acknowledged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    for round in 1..=ROUNDS {
+        let acknowledged = kill_after(&path, round);
+        let mut store = SqliteStore::open(&path).expect("opens");
+        let records = journal(&mut store).expect("whole");
+        let commits = records.len() as u64 / RECORDS;
+        assert_eq!(records.len() as u64, commits * RECORDS, "a commit was torn");
+        assert!(commits > acknowledged, "an acknowledged commit is gone");
+        for (seq, text) in records {
+            assert_eq!(text, ((seq - 1) / RECORDS).to_string());
+        }
+        for number in 0..commits {
+            let found = read(&store, 1, LogKind::Result, number).expect("goes with its records");
+            assert!(found.starts_with(&format!("{number} ")));
+        }
+        assert_eq!(read(&store, 1, LogKind::Result, commits), None, "no segment without records");
+        let last = store.reader().and_then(|mut reader| reader.meta("last")).expect("readable");
+        assert_eq!(last.as_deref(), Some((commits - 1).to_string().as_bytes()));
+    }
+}
