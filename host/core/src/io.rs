@@ -196,7 +196,9 @@ pub enum Output {
         /// The answer.
         reply: Result<Reply, ApiError>,
     },
-    /// Tell a worker its number. Gated. The driver drops older links of the worker.
+    /// Tell a worker its number. The driver drops older links of the worker. Not gated, so that
+    /// it comes before the worker's first tasks; until its number is durable nothing else is
+    /// that names it.
     Joined {
         /// The link it joined on.
         link: u64,
@@ -268,13 +270,7 @@ impl Output {
     /// The others are done at once.
     #[must_use]
     pub const fn is_gated(&self) -> bool {
-        matches!(
-            self,
-            Self::Reply { .. }
-                | Self::Joined { .. }
-                | Self::Acknowledge { .. }
-                | Self::JobChanged { .. }
-        )
+        matches!(self, Self::Reply { .. } | Self::Acknowledge { .. } | Self::JobChanged { .. })
     }
 
     /// The record this output appends to the journal, if it does.

@@ -6,10 +6,27 @@
 
 extern crate alloc;
 
+mod accounts;
 mod config;
+mod ends;
+mod fleet;
 mod grid;
 mod io;
+mod job;
+mod lease;
+mod ledger;
+mod links;
+mod place;
+mod queue;
+mod ranges;
+mod requests;
+mod results;
+mod retry;
+mod share;
+mod timers;
+mod worker;
 
 pub use config::GridConfig;
 pub use grid::Grid;
 pub use io::{CompletedBlock, Completion, Grant, Input, Output, RequestId, SegmentToken};
+pub use ledger::Ledger;

@@ -1,0 +1,84 @@
+//! Who has which tasks: every lease is in the books of its job and of its worker, and these
+//! functions are the only ones that write there.
+
+use alloc::{vec, vec::Vec};
+
+use wasmgrid_proto::{JobId, LeaseId, TaskRange, WorkerId};
+
+use crate::{Grant, Grid, lease::Lease, ranges::RangeSet};
+
+impl Grid {
+    /// Gives a worker a run of tasks.
+    pub(crate) fn grant(
+        &mut self,
+        worker: WorkerId,
+        job: JobId,
+        (attempt, tasks): (u32, TaskRange),
+    ) -> Grant {
+        let lease = self.leases.next_id();
+        let set = RangeSet::from_iter([tasks]);
+        self.book(lease, Lease { job, worker, attempt, tasks: set });
+        Grant { lease, attempt, tasks }
+    }
+
+    /// Enters a lease into the books.
+    pub(crate) fn book(&mut self, id: LeaseId, lease: Lease) {
+        let count = lease.tasks.len();
+        if let Some(queue) = self.queues.get_mut(&lease.job) {
+            queue.leases.insert(id);
+            queue.leased += count;
+        }
+        if let Some(worker) = self.fleet.get_mut(lease.worker) {
+            worker.add(lease.job, id, count);
+        }
+        self.leases.insert(id, lease);
+    }
+
+    /// Takes tasks back from a lease, as far as they are in it.
+    pub(crate) fn take_back(&mut self, id: LeaseId, tasks: &[TaskRange]) -> Vec<TaskRange> {
+        let taken = self.leases.take_back(id, tasks);
+        self.settle_lease(id, taken.iter().map(|part| part.count).sum());
+        taken
+    }
+
+    /// Takes all of a lease back.
+    pub(crate) fn take_back_all(&mut self, id: LeaseId) -> Vec<TaskRange> {
+        let all = vec![TaskRange { first: 0, count: u64::MAX }];
+        self.take_back(id, &all)
+    }
+
+    /// Brings the books up to date after `count` tasks left a lease, which ends with its last.
+    pub(crate) fn settle_lease(&mut self, id: LeaseId, count: u64) {
+        let Some(lease) = self.leases.get(id) else { return };
+        let (job, worker, last) = (lease.job, lease.worker, lease.tasks.is_empty());
+        if let Some(queue) = self.queues.get_mut(&job) {
+            queue.leased = queue.leased.saturating_sub(count);
+            if last {
+                queue.leases.remove(&id);
+            }
+        }
+        if let Some(worker) = self.fleet.get_mut(worker) {
+            worker.subtract(job, id, count, last);
+        }
+        if last {
+            self.leases.remove(id);
+        }
+        self.refresh_worker(worker);
+    }
+
+    /// Brings the order of placement up to date with a worker.
+    pub(crate) fn refresh_worker(&mut self, worker: WorkerId) {
+        self.fleet.refresh(worker, &self.queues, &self.config);
+    }
+
+    /// Brings the order of jobs up to date with a job.
+    pub(crate) fn refresh_job(&mut self, job: JobId) {
+        let Some(queue) = self.queues.get(&job) else { return };
+        self.shares.set_ready(&queue.tenant, queue.priority, job, queue.is_ready());
+        if queue.has_suspects() {
+            self.suspects.insert(job);
+        } else {
+            self.suspects.remove(&job);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What must outlive a scheduler, and how records change it. Nothing else changes it, so that a
+//! replayed ledger equals the live one.
+
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+};
+
+use wasmgrid_proto::{Epoch, JobId, Record, WorkerId};
+
+use crate::job::Job;
+
+/// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
+/// known. Two ledgers are equal where the same records were applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub(crate) epoch: Epoch,
+    pub(crate) jobs: BTreeMap<JobId, Job>,
+    /// By tenant and key.
+    keys: BTreeMap<String, BTreeMap<String, JobId>>,
+    pub(crate) workers: BTreeMap<String, WorkerId>,
+    last_worker: WorkerId,
+}
+
+impl Ledger {
+    /// Takes in one record. A record that fits nothing here changes nothing.
+    pub(crate) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::EpochStarted { epoch, .. } => self.epoch = self.epoch.max(*epoch),
+            Record::JobSubmitted { job, spec, idempotency_key, at } => {
+                if let Some(key) = idempotency_key {
+                    let keys = self.keys.entry(spec.task.tenant.clone()).or_default();
+                    keys.insert(key.clone(), *job);
+                }
+                self.jobs.insert(*job, Job::new(spec.clone(), self.epoch, *at));
+            }
+            Record::WorkerKnown { worker, name } => {
+                self.workers.insert(name.to_string(), *worker);
+                self.last_worker = self.last_worker.max(*worker);
+            }
+            Record::InputsAppended { job, .. }
+            | Record::InputsClosed { job }
+            | Record::CancelRequested { job, .. }
+            | Record::Committed { job, .. }
+            | Record::Ended { job, .. }
+            | Record::Retried { job, .. }
+            | Record::JobEnded { job, .. } => {
+                if let Some(entry) = self.jobs.get_mut(job) {
+                    entry.apply(record);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn next_job(&self) -> JobId {
+        JobId(self.jobs.last_key_value().map_or(1, |(last, _)| last.0 + 1))
+    }
+
+    pub(crate) const fn next_worker(&self) -> WorkerId {
+        WorkerId(self.last_worker.0 + 1)
+    }
+
+    pub(crate) fn by_key(&self, tenant: &str, key: &str) -> Option<JobId> {
+        self.keys.get(tenant)?.get(key).copied()
+    }
+}

@@ -1,0 +1,187 @@
+//! The part of an active job that is not durable: which of its open tasks wait, and how large a
+//! share of a worker's credit one of them takes.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use wasmgrid_proto::{LeaseId, TaskRange};
+
+use crate::{
+    GridConfig,
+    job::Job,
+    ranges::{RangeSet, one},
+    retry::History,
+};
+
+/// Tasks a slot has queued, itself included, while nothing is known of what they cost.
+const FIRST_PER_SLOT: u64 = 2;
+
+/// What a task costs a slot at least: instantiation is not in its own time.
+const COST_FLOOR_NS: u64 = 5_000;
+
+/// What a task is taken to cost before one has ended.
+const COST_GUESS_NS: u64 = 1_000_000;
+
+/// An active job's waiting tasks.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) priority: i32,
+    /// True after a start, until the workers had their time to say what they hold of the job.
+    pub(crate) recovering: bool,
+    /// Inputs that were durable when this scheduler started: leases of earlier terms are of these.
+    pub(crate) recovered: u64,
+    /// True where nothing more is given out, because too many tasks failed.
+    pub(crate) stopping: bool,
+    pub(crate) leases: BTreeSet<LeaseId>,
+    /// Tasks in `leases`.
+    pub(crate) leased: u64,
+    /// Waiting tasks by the number of their next attempt.
+    ready: BTreeMap<u32, RangeSet>,
+    /// Waiting tasks that must run alone on a worker.
+    suspects: RangeSet,
+    /// Tasks that wait out a pause.
+    paused: RangeSet,
+    cost_ns: Option<u64>,
+    /// Tasks a slot may have, running and queued.
+    per_slot: u64,
+}
+
+impl Queue {
+    /// The queue of a job none of whose tasks is leased.
+    pub(crate) fn new(tenant: Arc<str>, job: &Job, config: &GridConfig) -> Self {
+        let mut queue = Self {
+            tenant,
+            priority: job.spec.priority,
+            recovering: false,
+            recovered: 0,
+            stopping: false,
+            leases: BTreeSet::new(),
+            leased: 0,
+            ready: BTreeMap::new(),
+            suspects: RangeSet::default(),
+            paused: RangeSet::default(),
+            cost_ns: None,
+            per_slot: FIRST_PER_SLOT,
+        };
+        for tasks in job.open.iter() {
+            queue.put(tasks, job, config);
+        }
+        queue
+    }
+
+    /// Makes open tasks wait for a worker.
+    pub(crate) fn put(&mut self, tasks: TaskRange, job: &Job, config: &GridConfig) {
+        for (tasks, history) in job.by_history(tasks) {
+            if history.is_suspect(config) {
+                self.suspects.insert(tasks);
+            } else {
+                self.ready.entry(history.attempt()).or_default().insert(tasks);
+            }
+        }
+    }
+
+    /// Makes a task wait out a pause.
+    pub(crate) fn pause(&mut self, index: u64) {
+        self.paused.insert(one(index));
+    }
+
+    /// The pause is over; says whether the task was still waiting for that.
+    pub(crate) fn resume(&mut self, index: u64) -> bool {
+        self.paused.take(one(index))
+    }
+
+    /// True where tasks can be given to any worker.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.recovering && !self.ready.is_empty()
+    }
+
+    /// True where tasks wait for a worker of their own.
+    pub(crate) const fn has_suspects(&self) -> bool {
+        !self.recovering && !self.suspects.is_empty()
+    }
+
+    /// Tasks that can be given to any worker.
+    pub(crate) fn ready_len(&self) -> u64 {
+        self.ready.values().map(RangeSet::len).sum()
+    }
+
+    /// Takes at most `max` neighbouring tasks, those that were run before first.
+    pub(crate) fn take(&mut self, max: u64) -> Option<(u32, TaskRange)> {
+        let mut entry = self.ready.last_entry()?;
+        let attempt = *entry.key();
+        let tasks = entry.get_mut().take_first(max);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        tasks.map(|tasks| (attempt, tasks))
+    }
+
+    /// Takes one task that must run alone.
+    pub(crate) fn take_suspect(&mut self) -> Option<u64> {
+        self.suspects.take_first(1).map(|tasks| tasks.first)
+    }
+
+    /// Takes what waits of a range with exactly this history, because its worker has it already.
+    pub(crate) fn adopt(
+        &mut self,
+        tasks: TaskRange,
+        history: History,
+        config: &GridConfig,
+    ) -> RangeSet {
+        let attempt = history.attempt();
+        let waiting = if history.is_suspect(config) {
+            Some(&mut self.suspects)
+        } else {
+            self.ready.get_mut(&attempt)
+        };
+        let mut taken = RangeSet::default();
+        if let Some(waiting) = waiting {
+            for part in waiting.within(tasks) {
+                waiting.remove(part);
+                taken.insert(part);
+            }
+        }
+        if self.ready.get(&attempt).is_some_and(RangeSet::is_empty) {
+            self.ready.remove(&attempt);
+        }
+        taken
+    }
+
+    /// Takes all that waits.
+    pub(crate) fn take_all(&mut self) -> RangeSet {
+        let ready = core::mem::take(&mut self.ready);
+        let sets = [core::mem::take(&mut self.suspects), core::mem::take(&mut self.paused)];
+        let mut all = RangeSet::default();
+        for set in ready.values().chain(&sets) {
+            for tasks in set.iter() {
+                all.insert(tasks);
+            }
+        }
+        all
+    }
+
+    /// What one task takes of a slot's time, measured or guessed.
+    pub(crate) fn cost_ns(&self) -> u64 {
+        self.cost_ns.unwrap_or(COST_GUESS_NS)
+    }
+
+    /// How many tasks of this job alone fill a worker.
+    pub(crate) fn window(&self, slots: u64, config: &GridConfig) -> u64 {
+        let most = config.credit_tasks.max(FIRST_PER_SLOT * slots);
+        slots.saturating_mul(self.per_slot).clamp(1, most.max(1))
+    }
+
+    /// Learns from a batch of results what tasks cost. Credit at most doubles with each batch, so
+    /// that tasks of unknown length never pile up on one worker.
+    pub(crate) fn learn(&mut self, count: u64, wall_us: u64, config: &GridConfig) {
+        let average = (wall_us.saturating_mul(1_000) / count.max(1)).max(COST_FLOOR_NS);
+        let cost = self.cost_ns.map_or(average, |cost| cost - cost / 4 + average / 4);
+        self.cost_ns = Some(cost);
+        let ideal = config.target_queue.0.saturating_mul(1_000_000) / cost.max(1);
+        let most = (self.per_slot * 2).min(config.credit_tasks.max(FIRST_PER_SLOT));
+        self.per_slot = ideal.clamp(FIRST_PER_SLOT, most.max(FIRST_PER_SLOT));
+    }
+}
