@@ -1,0 +1,274 @@
+//! The one task that owns the link: it asks what callers want asked, hands results to streams,
+//! and when the link is lost makes a new one and asks again.
+//!
+//! It never waits for one thing alone: while the grid takes no messages its answers are still
+//! read, and a reader that reads nothing holds up only its own stream, by the stream's window.
+
+mod outbox;
+mod watches;
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use wasmgrid_net::{Backoff, NetError};
+use wasmgrid_proto::{
+    frame::Envelope,
+    wire::{FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient, Unwatch},
+};
+
+use crate::{
+    ClientConfig, ClientError, ClientLink,
+    stream::{Frame, Sink, Wake},
+};
+use outbox::Outbox;
+use watches::Watches;
+
+/// Questions without an answer; who asks more waits. Far more than one program has in flight,
+/// and each keeps its inputs in memory.
+const REQUESTS_MAX: usize = 256;
+
+/// A question of a caller.
+pub struct Command {
+    pub request: Request,
+    pub payload: Bytes,
+    /// Where the results go, if the question asks for some.
+    pub sink: Option<Sink>,
+    pub answer: oneshot::Sender<Result<Reply, ClientError>>,
+}
+
+/// A question that was asked on this link.
+struct Asked {
+    request: Request,
+    payload: Bytes,
+    watch: Option<u64>,
+    /// Who waits; `None` where the actor itself goes on with a watch on a new link.
+    answer: Option<oneshot::Sender<Result<Reply, ClientError>>>,
+}
+
+/// Why a link is not served any more.
+enum End {
+    Lost,
+    Stopped,
+}
+
+/// The owner of the link; see the module.
+pub struct Actor<D> {
+    dial: D,
+    config: ClientConfig,
+    commands: mpsc::Receiver<Command>,
+    wake: Wake,
+    stop: CancellationToken,
+    backoff: Backoff,
+    asked: BTreeMap<u64, Asked>,
+    watches: Watches,
+    next: u64,
+}
+
+impl<D, F> Actor<D>
+where
+    D: FnMut() -> F,
+    F: Future<Output = Result<ClientLink, NetError>>,
+{
+    pub fn new(
+        config: ClientConfig,
+        dial: D,
+        commands: mpsc::Receiver<Command>,
+        wake: Wake,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            dial,
+            config,
+            commands,
+            wake,
+            stop,
+            backoff: Backoff::default(),
+            asked: BTreeMap::new(),
+            watches: Watches::default(),
+            next: 1,
+        }
+    }
+
+    /// Serves this link and those that follow it, until the client stops or cannot go on.
+    pub async fn run(mut self, mut link: ClientLink) {
+        let error = loop {
+            match self.serve(link).await {
+                End::Stopped => break ClientError::Stopped,
+                End::Lost => match self.dial_again().await {
+                    Ok(next) => link = next,
+                    Err(error) => break error,
+                },
+            }
+        };
+        self.fail(&error);
+    }
+
+    async fn serve(&mut self, link: ClientLink) -> End {
+        let ClientLink { sender, mut receiver, peer } = link;
+        let mut outbox = Outbox::new(sender);
+        self.ask_again(&mut outbox);
+        loop {
+            let takes_commands = outbox.has_room() && self.asked.len() < REQUESTS_MAX;
+            tokio::select! {
+                () = self.stop.cancelled() => {
+                    outbox.close("the client stopped");
+                    return End::Stopped;
+                }
+                message = receiver.recv() => match message {
+                    Ok(Some(envelope)) => self.handle(envelope, &mut outbox),
+                    Ok(None) => return End::Lost,
+                    Err(error) => {
+                        tracing::debug!(%error, address = %peer.address, "lost the link");
+                        return End::Lost;
+                    }
+                },
+                sent = outbox.flush(), if !outbox.is_empty() => if sent.is_err() {
+                    return End::Lost;
+                },
+                command = self.commands.recv(), if takes_commands => match command {
+                    Some(command) => self.ask(command, &mut outbox),
+                    None => return End::Stopped,
+                },
+                () = self.wake.notified() => self.readers_moved(&mut outbox),
+            }
+        }
+    }
+
+    fn handle(&mut self, envelope: Envelope<ToClient>, outbox: &mut Outbox) {
+        self.backoff.reset();
+        match envelope.message {
+            ToClient::Reply(ReplyFrame { id, reply }) => self.answered(id, reply),
+            ToClient::Results(frame) => {
+                let watch = frame.watch;
+                let frame = Frame::new(frame, envelope.payload);
+                if !self.watches.results(watch, frame) {
+                    outbox.push(FromClient::Unwatch(Unwatch { watch }).into());
+                }
+            }
+            ToClient::Update(update) => self.watches.update(update),
+        }
+    }
+
+    fn ask(&mut self, command: Command, outbox: &mut Outbox) {
+        let Command { request, payload, sink, answer } = command;
+        let watch = sink.map(|sink| {
+            let job = if let Request::Watch { job, .. } = &request { Some(*job) } else { None };
+            let watch = self.number();
+            self.watches.begin(watch, job, sink);
+            watch
+        });
+        let id = self.number();
+        self.send(id, Asked { request, payload, watch, answer: Some(answer) }, outbox);
+    }
+
+    /// Sends a question, with what the watch that comes with it needs now.
+    fn send(&mut self, id: u64, mut asked: Asked, outbox: &mut Outbox) {
+        if let Some(from_here) = asked.watch.and_then(|watch| self.watches.request(watch)) {
+            match &mut asked.request {
+                Request::Submit(submit) => submit.watch = Some(from_here),
+                Request::Watch { watch, .. } => *watch = from_here,
+                _ => {}
+            }
+        }
+        let message = FromClient::Request(RequestFrame { id, request: asked.request.clone() });
+        outbox.push(Envelope { message, payload: asked.payload.clone() });
+        self.asked.insert(id, asked);
+    }
+
+    fn answered(&mut self, id: u64, reply: Result<Reply, wasmgrid_proto::wire::ApiError>) {
+        let Some(Asked { watch, answer, .. }) = self.asked.remove(&id) else { return };
+        let reply = reply.map_err(ClientError::Api);
+        match (watch, &reply) {
+            (Some(watch), Ok(Reply::Job(status))) => self.watches.name(watch, status.job),
+            (Some(watch), Err(error)) => self.watches.fail(watch, error),
+            _ => {}
+        }
+        if let Some(answer) = answer {
+            // Who asked may have stopped waiting.
+            let _ = answer.send(reply);
+        }
+    }
+
+    /// On a new link: repeats what was not answered, and goes on with every watch.
+    fn ask_again(&mut self, outbox: &mut Outbox) {
+        self.watches.restart();
+        for (id, asked) in std::mem::take(&mut self.asked) {
+            let Some(answer) = &asked.answer else { continue };
+            if answer.is_closed() {
+                continue;
+            }
+            if is_repeatable(&asked.request) {
+                self.send(id, asked, outbox);
+            } else if let Some(answer) = asked.answer {
+                let _ = answer.send(Err(ClientError::Lost));
+            }
+        }
+        let waiting: Vec<u64> = self.asked.values().filter_map(|asked| asked.watch).collect();
+        for (watch, request) in self.watches.resumable(&waiting) {
+            let id = self.number();
+            let asked = Asked { request, payload: Bytes::new(), watch: Some(watch), answer: None };
+            self.send(id, asked, outbox);
+        }
+    }
+
+    /// Gives back the credit of what was read, and ends the watches nobody reads.
+    fn readers_moved(&mut self, outbox: &mut Outbox) {
+        for message in self.watches.readers_moved() {
+            outbox.push(message.into());
+        }
+    }
+
+    async fn dial_again(&mut self) -> Result<ClientLink, ClientError> {
+        let give_up = Instant::now() + self.config.patience.duration();
+        loop {
+            let pause = self.backoff.next();
+            let dial = &mut self.dial;
+            let attempt = async {
+                tokio::time::sleep(pause).await;
+                dial().await
+            };
+            let error = tokio::select! {
+                () = self.stop.cancelled() => return Err(ClientError::Stopped),
+                link = attempt => match link {
+                    Ok(link) => return Ok(link),
+                    Err(error) => error,
+                },
+            };
+            if !error.is_transient() || Instant::now() >= give_up {
+                return Err(ClientError::Unreachable(Arc::new(error)));
+            }
+            tracing::debug!(%error, "cannot reach the grid yet");
+        }
+    }
+
+    /// Tells everybody that waits why nothing more comes.
+    fn fail(mut self, error: &ClientError) {
+        self.commands.close();
+        let asked = std::mem::take(&mut self.asked).into_values().filter_map(|asked| asked.answer);
+        let mut queued = Vec::new();
+        while let Ok(command) = self.commands.try_recv() {
+            queued.push(command.answer);
+        }
+        for answer in asked.chain(queued) {
+            let _ = answer.send(Err(error.clone()));
+        }
+        self.watches.fail_all(error);
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+}
+
+/// Whether asking twice is the same as asking once. Submits carry a key, appends their first
+/// index; modules are named by their content; a token would be made twice.
+const fn is_repeatable(request: &Request) -> bool {
+    !matches!(request, Request::CreateToken(_))
+}

@@ -1,0 +1,307 @@
+//! What a caller can ask. Each question is one message to the actor that owns the link.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+use wasmgrid_net::{Link, NetError};
+use wasmgrid_proto::{
+    ByteCount, Digest, InputBlock, JobId, JobSpec, JobStatus, Millis, WorkerStatus,
+    wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
+};
+
+use crate::{
+    ClientError, JobStream,
+    actor::{Actor, Command},
+    stream::{self, Sink},
+};
+
+/// A link as a client holds it.
+pub type ClientLink = Link<FromClient, ToClient>;
+
+/// Questions that wait for the actor; who asks more waits.
+const COMMANDS_MAX: usize = 64;
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientConfig {
+    /// How many bytes of results of one stream may be under way or unread. Default 8 MiB: with
+    /// less, a fast grid waits for the reader's answers; more costs as much memory.
+    pub window: ByteCount,
+    /// For how long a lost link is dialled again before everything fails. Default 2 minutes,
+    /// enough for a scheduler to be restarted.
+    pub patience: Millis,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self { window: ByteCount(8 << 20), patience: Millis(120_000) }
+    }
+}
+
+/// What to submit; see [`Client::submit`].
+#[derive(Clone, Debug)]
+pub struct SubmitRequest {
+    /// The job.
+    pub spec: JobSpec,
+    /// A submit that repeats a key gets the first one's job. Made up where there is none, so
+    /// that a lost link cannot double the job.
+    pub key: Option<String>,
+    /// The first inputs.
+    pub inputs: InputBlock,
+    /// Their bytes.
+    pub payload: Bytes,
+    /// True where no more inputs come.
+    pub closed: bool,
+    /// True to get its results from the start.
+    pub watch: bool,
+}
+
+/// A grid, as one of its clients sees it. Clones share one link.
+///
+/// It keeps the link while it, a clone or a stream of it lives.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    commands: mpsc::Sender<Command>,
+    config: ClientConfig,
+    wake: stream::Wake,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl Client {
+    /// Dials a grid, which must be there now, with the default configuration.
+    ///
+    /// # Errors
+    /// [`ClientError::Unreachable`], where the first dial fails.
+    pub async fn connect<D, F>(dial: D) -> Result<Self, ClientError>
+    where
+        D: FnMut() -> F + Send + 'static,
+        F: Future<Output = Result<ClientLink, NetError>> + Send + 'static,
+    {
+        Self::connect_with(ClientConfig::default(), dial).await
+    }
+
+    /// As [`Client::connect`], with a configuration. `dial` is called for each new link.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_with<D, F>(config: ClientConfig, mut dial: D) -> Result<Self, ClientError>
+    where
+        D: FnMut() -> F + Send + 'static,
+        F: Future<Output = Result<ClientLink, NetError>> + Send + 'static,
+    {
+        let link = dial().await.map_err(|error| ClientError::Unreachable(Arc::new(error)))?;
+        let (commands, asked) = mpsc::channel(COMMANDS_MAX);
+        let (wake, stop, tasks) =
+            (stream::Wake::default(), CancellationToken::new(), TaskTracker::new());
+        let actor = Actor::new(config, dial, asked, wake.clone(), stop.clone());
+        tasks.spawn(actor.run(link));
+        tasks.close();
+        let guard = stop.clone().drop_guard();
+        let shared = Shared { commands, config, wake, tasks, stop, _stop_on_drop: guard };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Closes the link and waits until nothing of the client runs. What is unanswered and every
+    /// stream ends with [`ClientError::Stopped`].
+    pub async fn shutdown(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Whether the grid has a module.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn have_module(&self, digest: Digest) -> Result<bool, ClientError> {
+        match self.ask(Request::HaveModule { digest }).await? {
+            Reply::Module { present } => Ok(present),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Gives the grid a module, unless it has it.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the module is no task.
+    pub async fn put_module(&self, bytes: Bytes) -> Result<Digest, ClientError> {
+        let digest = Digest::of(&bytes);
+        if !self.have_module(digest).await? {
+            let request = Request::PutModule { digest, size_bytes: bytes.len() as u64 };
+            done(self.call(request, bytes, None).await?)?;
+        }
+        Ok(digest)
+    }
+
+    /// Makes a job. It is durable when this returns; with `watch` its results come along.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the grid refuses it.
+    pub async fn submit(
+        &self,
+        submit: SubmitRequest,
+    ) -> Result<(JobStatus, Option<JobStream>), ClientError> {
+        let SubmitRequest { spec, key, inputs, payload, closed, watch } = submit;
+        let idempotency_key = Some(key.map_or_else(made_up_key, Ok)?);
+        let (stream, sink) = watch.then(|| self.stream(0)).unzip();
+        let request =
+            Request::Submit(Submit { spec, idempotency_key, inputs, closed, watch: None });
+        let status = job(self.call(request, payload, sink).await?)?;
+        Ok((status, stream))
+    }
+
+    /// Appends inputs to an open job, the first of which gets index `first`.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the job is closed or `first` is behind its end.
+    pub async fn append(
+        &self,
+        job: JobId,
+        first: u64,
+        inputs: InputBlock,
+        payload: Bytes,
+    ) -> Result<(), ClientError> {
+        done(self.call(Request::Append { job, first, inputs }, payload, None).await?)
+    }
+
+    /// Says that no more inputs come.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn close(&self, job: JobId) -> Result<(), ClientError> {
+        done(self.ask(Request::Close { job }).await?)
+    }
+
+    /// Stops a job; nothing of it commits after this returns.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn cancel(&self, job: JobId) -> Result<(), ClientError> {
+        done(self.ask(Request::Cancel { job }).await?)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn job(&self, id: JobId) -> Result<JobStatus, ClientError> {
+        job(self.ask(Request::Job { job: id }).await?)
+    }
+
+    /// The newest jobs, at most `limit`, the newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn jobs(&self, limit: u32) -> Result<Vec<JobStatus>, ClientError> {
+        match self.ask(Request::Jobs { limit }).await? {
+            Reply::Jobs(jobs) => Ok(jobs),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The results of a job from position `cursor` of its result log on, and how it stands.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn watch(
+        &self,
+        id: JobId,
+        cursor: u64,
+    ) -> Result<(JobStatus, JobStream), ClientError> {
+        let (stream, sink) = self.stream(cursor);
+        // The actor fills in what it knows of the stream, again for each link.
+        let watch = WatchRequest { watch: 0, cursor, credit_bytes: 0 };
+        let reply = self.call(Request::Watch { job: id, watch }, Bytes::new(), Some(sink)).await?;
+        Ok((job(reply)?, stream))
+    }
+
+    /// All workers.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn workers(&self) -> Result<Vec<WorkerStatus>, ClientError> {
+        match self.ask(Request::Workers).await? {
+            Reply::Workers(workers) => Ok(workers),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Gives a worker nothing new; for operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such worker or the role does not allow it.
+    pub async fn drain(&self, name: &str) -> Result<(), ClientError> {
+        done(self.ask(Request::Drain { name: name.into() }).await?)
+    }
+
+    /// Makes a token with which machines join; for operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the role does not allow it; [`ClientError::Lost`], where the
+    /// link was lost in between: a token may then exist that nobody knows, until it expires.
+    pub async fn create_token(&self, token: TokenRequest) -> Result<String, ClientError> {
+        match self.ask(Request::CreateToken(token)).await? {
+            Reply::Token(token) => Ok(token),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn stream(&self, cursor: u64) -> (JobStream, Sink) {
+        let keep = self.clone();
+        stream::pair(cursor, self.shared.config.window, self.shared.wake.clone(), keep)
+    }
+
+    async fn ask(&self, request: Request) -> Result<Reply, ClientError> {
+        self.call(request, Bytes::new(), None).await
+    }
+
+    async fn call(
+        &self,
+        request: Request,
+        payload: Bytes,
+        sink: Option<Sink>,
+    ) -> Result<Reply, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        let command = Command { request, payload, sink, answer };
+        self.shared.commands.send(command).await.map_err(|_| ClientError::Stopped)?;
+        answered.await.map_err(|_| ClientError::Stopped)?
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+fn done(reply: Reply) -> Result<(), ClientError> {
+    if reply == Reply::Done { Ok(()) } else { Err(unexpected()) }
+}
+
+fn job(reply: Reply) -> Result<JobStatus, ClientError> {
+    match reply {
+        Reply::Job(status) => Ok(status),
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> ClientError {
+    ClientError::Protocol("the answer is not one to this question")
+}
+
+/// A key that nobody else will ever make.
+fn made_up_key() -> Result<String, ClientError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;
+    Ok(format!("auto-{:032x}", u128::from_le_bytes(bytes)))
+}

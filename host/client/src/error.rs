@@ -1,0 +1,29 @@
+//! Why a grid did not do what it was asked.
+
+use std::sync::Arc;
+
+use wasmgrid_net::NetError;
+use wasmgrid_proto::wire::ApiError;
+
+/// Why a request has no good answer, or a stream of results ended early.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No link could be made, for as long as was configured.
+    #[error("cannot reach the grid")]
+    Unreachable(#[source] Arc<NetError>),
+    /// The scheduler says no, and why.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The link was lost before the answer came, and the request is not safe to repeat.
+    #[error("the link was lost before the answer: whether it was done is not known")]
+    Lost,
+    /// The scheduler sent what it must not.
+    #[error("the scheduler broke the protocol: {0}; its version may differ from this one's")]
+    Protocol(&'static str),
+    /// The operating system gave no random number for an idempotency key.
+    #[error("the operating system has no random numbers: {0}")]
+    Random(String),
+    /// The client was shut down, or gave up on the grid before.
+    #[error("the client has stopped")]
+    Stopped,
+}

@@ -1,0 +1,256 @@
+//! A job's results on their way from the actor to their reader: bounded by a window of bytes,
+//! which the reader gives back as it reads.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, watch};
+use wasmgrid_proto::{ByteCount, JobStatus, ResultBlock, frame::FRAME_MAX, wire::ResultsFrame};
+
+use crate::{Client, ClientError};
+
+/// Wakes the actor: some reader has read, or has gone.
+pub type Wake = Arc<Notify>;
+
+/// What a stream of a job brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEvent {
+    /// Results, in the order of the job's result log.
+    Results {
+        /// The first one's position in the log.
+        first_cursor: u64,
+        /// The results.
+        block: ResultBlock,
+        /// Their bytes; see [`ResultBlock::entries`].
+        payload: Bytes,
+    },
+    /// How the job stands now.
+    Update(JobStatus),
+    /// The job has ended and all its results were brought. Nothing comes after this.
+    Ended(JobStatus),
+}
+
+/// A job's results and how it stands. Dropping it ends the watch.
+pub struct JobStream {
+    frames: mpsc::Receiver<Result<Frame, ClientError>>,
+    status: watch::Receiver<Option<JobStatus>>,
+    /// The frame that is being read, as blocks, and what it gives back when it is read.
+    blocks: VecDeque<(ResultBlock, Bytes)>,
+    open_cost: u64,
+    /// The position behind the last result that was brought.
+    cursor: u64,
+    /// How the job ended, once that is known.
+    end: Option<JobStatus>,
+    over: bool,
+    consumed: Arc<AtomicU64>,
+    wake: Wake,
+    /// The link lives as long as somebody reads from it.
+    _client: Client,
+}
+
+/// The actor's end of a stream.
+pub struct Sink {
+    frames: mpsc::Sender<Result<Frame, ClientError>>,
+    status: watch::Sender<Option<JobStatus>>,
+    consumed: Arc<AtomicU64>,
+    /// The first position wanted.
+    pub cursor: u64,
+    /// Bytes that may be under way or unread.
+    pub window: u64,
+}
+
+/// Both ends of a stream from `cursor` on.
+pub fn pair(cursor: u64, window: ByteCount, wake: Wake, client: Client) -> (JobStream, Sink) {
+    // Every frame costs something, so that the window bounds their number; one may exceed it,
+    // and an error may come last.
+    let frames_max = (window.0 / ResultsFrame::RESULT_COST).min(1 << 20) + 2;
+    let (frames, frames_out) = mpsc::channel(usize::try_from(frames_max).unwrap_or(usize::MAX));
+    let (status, status_out) = watch::channel(None);
+    let consumed = Arc::new(AtomicU64::new(0));
+    let sink = Sink { frames, status, consumed: Arc::clone(&consumed), cursor, window: window.0 };
+    let stream = JobStream {
+        frames: frames_out,
+        status: status_out,
+        blocks: VecDeque::new(),
+        open_cost: 0,
+        cursor,
+        end: None,
+        over: false,
+        consumed,
+        wake,
+        _client: client,
+    };
+    (stream, sink)
+}
+
+impl JobStream {
+    /// What comes next; `None` after [`JobEvent::Ended`] or an error. Dropping the future loses
+    /// nothing.
+    pub async fn next(&mut self) -> Option<Result<JobEvent, ClientError>> {
+        if self.over {
+            return None;
+        }
+        let event = self.event().await;
+        self.over = matches!(event, Err(_) | Ok(JobEvent::Ended(_)));
+        Some(event)
+    }
+
+    async fn event(&mut self) -> Result<JobEvent, ClientError> {
+        loop {
+            if let Some(results) = self.pop() {
+                return Ok(results);
+            }
+            if let Some(status) = self.end.take_if(|status| status.results <= self.cursor) {
+                return Ok(JobEvent::Ended(status));
+            }
+            tokio::select! {
+                biased;
+                frame = self.frames.recv() => match frame {
+                    Some(frame) => self.open(frame?),
+                    // The actor lets go of a stream once it has passed on the job's end.
+                    None => match self.news() {
+                        Some(status) if status.state.is_terminal() => self.end = Some(status),
+                        _ => return Err(ClientError::Stopped),
+                    },
+                },
+                Ok(()) = self.status.changed() => match self.news() {
+                    Some(status) if status.state.is_terminal() => self.end = Some(status),
+                    Some(status) => return Ok(JobEvent::Update(status)),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn news(&mut self) -> Option<JobStatus> {
+        self.status.borrow_and_update().clone()
+    }
+
+    fn open(&mut self, frame: Frame) {
+        let Frame { first_cursor, blocks, mut payload, cost } = frame;
+        self.cursor = first_cursor;
+        self.open_cost = cost;
+        self.blocks = blocks
+            .into_iter()
+            .map(|block| {
+                let length = usize::try_from(block.payload_len()).unwrap_or(usize::MAX);
+                let part = payload.split_to(length.min(payload.len()));
+                (block, part)
+            })
+            .collect();
+    }
+
+    /// The next block of the open frame. With its last one the frame counts as read.
+    fn pop(&mut self) -> Option<JobEvent> {
+        let (block, payload) = self.blocks.pop_front()?;
+        let first_cursor = self.cursor;
+        self.cursor += block.results.len() as u64;
+        if self.blocks.is_empty() {
+            self.consumed.fetch_add(self.open_cost, Ordering::Relaxed);
+            self.wake.notify_one();
+        }
+        Some(JobEvent::Results { first_cursor, block, payload })
+    }
+}
+
+impl Drop for JobStream {
+    fn drop(&mut self) {
+        self.frames.close();
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for JobStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobStream")
+            .field("cursor", &self.cursor)
+            .field("over", &self.over)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    /// Whether the reader has gone.
+    pub fn is_closed(&self) -> bool {
+        self.frames.is_closed()
+    }
+
+    /// How many bytes were read, by [`Frame::cost`].
+    pub fn consumed(&self) -> u64 {
+        self.consumed.load(Ordering::Relaxed)
+    }
+
+    /// Passes a frame or an error on. False where there is no room for it, which its sender had
+    /// to know.
+    pub fn pass(&self, frame: Result<Frame, ClientError>) -> bool {
+        !matches!(self.frames.try_send(frame), Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    /// Counts bytes as read that are not passed on.
+    pub fn give_back(&self, bytes: u64) {
+        self.consumed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Passes on how the job stands; only the latest counts.
+    pub fn tell(&self, status: JobStatus) {
+        self.status.send_replace(Some(status));
+    }
+
+    /// What may be held of a stream: its window, which one frame may exceed.
+    pub const fn held_max(&self) -> u64 {
+        self.window.saturating_add(FRAME_MAX as u64)
+    }
+}
+
+/// Results that stand one behind the other in a job's result log.
+#[derive(Debug)]
+pub struct Frame {
+    /// The first one's position.
+    pub first_cursor: u64,
+    blocks: Vec<ResultBlock>,
+    payload: Bytes,
+    /// What they use of the window.
+    pub cost: u64,
+}
+
+impl Frame {
+    /// A frame as it came.
+    pub fn new(frame: ResultsFrame, payload: Bytes) -> Self {
+        let cost = frame.credit_bytes();
+        Self { first_cursor: frame.first_cursor, blocks: frame.blocks, payload, cost }
+    }
+
+    /// Whether it has no results, or they were all skipped.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// The position behind its last result.
+    pub fn end(&self) -> u64 {
+        let count: u64 = self.blocks.iter().map(|block| block.results.len() as u64).sum();
+        self.first_cursor.saturating_add(count)
+    }
+
+    /// Drops the results before `cursor`, which came before. The cost stays, as it was used.
+    pub fn skip_to(&mut self, cursor: u64) {
+        for block in &mut self.blocks {
+            let skip = cursor.saturating_sub(self.first_cursor);
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(block.results.len());
+            let bytes: u64 = block.results.drain(..skip).map(|meta| meta.payload_len()).sum();
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            self.payload = self.payload.slice(bytes.min(self.payload.len())..);
+            self.first_cursor += skip as u64;
+            if !block.results.is_empty() {
+                break;
+            }
+        }
+        self.blocks.retain(|block| !block.results.is_empty());
+    }
+}
