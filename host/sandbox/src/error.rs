@@ -70,6 +70,14 @@ pub enum PrepareError {
         /// The module.
         digest: Digest,
     },
+    /// The bytes given are not those of the module.
+    #[error("the bytes given for module {expected:.12} are those of {found:.12}: fetch them again")]
+    WrongModule {
+        /// The module that was asked for.
+        expected: Digest,
+        /// What the bytes hash to.
+        found: Digest,
+    },
     /// The sandbox failed; another worker, or this one later, may do better.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),

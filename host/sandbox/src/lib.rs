@@ -6,14 +6,22 @@
 //! and runners, which run it. A module passes through [`admit`](admit::admit) where it is
 //! submitted and again where it is compiled.
 
+pub mod adapt;
+pub mod admit;
 mod compile;
 mod config;
 pub mod engine;
 mod error;
+mod host;
+mod pool;
 mod refusal;
+mod run;
+mod runner;
+mod sandbox;
 
-pub use compile::Prepared;
+pub use compile::{Prepared, compiler_main};
 pub use config::{Caps, Isolation, SandboxConfig};
 pub use engine::EngineSettings;
 pub use error::{PrepareError, SandboxError};
 pub use refusal::Refusal;
+pub use sandbox::{ModuleSource, Sandbox};

@@ -84,7 +84,7 @@ pub enum Refusal {
     #[error("asks for a {limit} limit of {asked} where the operator allows {allowed} at most")]
     Maximum {
         /// Which limit.
-        limit: Limit,
+        limit: String,
         /// What was asked for.
         asked: String,
         /// The operator's maximum.

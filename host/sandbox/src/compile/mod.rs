@@ -1,6 +1,162 @@
-//! Compiled code: made by the compiler, kept in memory and on disk.
+//! Compiled code: made by a compiler, kept in memory and on disk, handed out as [`Prepared`].
 
+mod child;
 mod code;
+mod disk;
+mod memory;
+mod message;
+mod process;
+mod translate;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use wasmgrid_proto::{Digest, ModuleKind};
+use wasmtime::Engine;
+
+use self::{code::Code, disk::DiskCache, memory::MemoryCache, process::CompilerProcess};
+use crate::{
+    Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
+};
+
+pub use child::compiler_main;
 pub use code::Prepared;
 pub(crate) use code::load;
+
+/// Compilers at work at the same time. Each may take a core and a gigabyte, which the runners
+/// want too; jobs rarely bring more than one new module at a time.
+const COMPILERS: usize = 2;
+
+/// Prepares modules; shared by all tasks of a worker.
+#[derive(Debug)]
+pub(crate) struct Compiler {
+    memory: MemoryCache,
+    disk: Option<Arc<DiskCache>>,
+    backend: Backend,
+    permits: Semaphore,
+}
+
+/// Where modules are compiled.
+#[derive(Debug)]
+enum Backend {
+    Process(CompilerProcess),
+    InProcess { engine: Box<Engine>, caps: Caps },
+}
+
+impl Compiler {
+    pub(crate) fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
+        let settings = config.engine_settings();
+        let engine = Engine::new(&engine::compiler_config(&settings))
+            .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
+        let disk = config
+            .cache_dir
+            .as_deref()
+            .map(|root| DiskCache::open(root, &engine::fingerprint(&engine), config.cache_bytes))
+            .transpose()?
+            .map(Arc::new);
+        let caps = config.caps.clone();
+        let backend = match config.isolation {
+            Isolation::Process => {
+                let program = config.program.clone();
+                Backend::Process(CompilerProcess { program, engine: settings, caps })
+            }
+            Isolation::InProcess => Backend::InProcess { engine: Box::new(engine), caps },
+        };
+        let memory = MemoryCache::default();
+        Ok(Self { memory, disk, backend, permits: Semaphore::new(COMPILERS) })
+    }
+
+    /// Whether the module's compiled code is at hand, in memory or on disk.
+    pub(crate) fn has(&self, digest: Digest) -> bool {
+        self.memory.has(digest) || self.disk.as_ref().is_some_and(|disk| disk.has(digest))
+    }
+
+    /// The module's compiled code: from memory, else from disk, else compiled of `source`. Those
+    /// who ask for one module at the same time wait for one compilation.
+    pub(crate) async fn prepare(
+        &self,
+        digest: Digest,
+        source: &ModuleSource,
+    ) -> Result<Prepared, PrepareError> {
+        let cell = self.memory.cell(digest);
+        let made = cell
+            .get_or_try_init(async || match self.make(digest, source).await {
+                Ok(prepared) => Ok(Ok(prepared)),
+                // A refusal is the module's own, and would be the same again.
+                Err(PrepareError::Refused(refusal)) => Ok(Err(refusal)),
+                Err(other) => Err(other),
+            })
+            .await?;
+        made.clone().map_err(PrepareError::Refused)
+    }
+
+    async fn make(&self, digest: Digest, source: &ModuleSource) -> Result<Prepared, PrepareError> {
+        if let Some(prepared) = self.load(digest).await? {
+            return Ok(prepared);
+        }
+        let ModuleSource::Bytes(module) = source else {
+            return Err(PrepareError::NeedsModule { digest });
+        };
+        let found = Digest::of(module);
+        if found != digest {
+            return Err(PrepareError::WrongModule { expected: digest, found });
+        }
+        let _permit = self.permits.acquire().await.map_err(|_| SandboxError::Stopped)?;
+        let (kind, code) = self.backend.compile(module).await?;
+        self.keep(digest, kind, &code).await?;
+        Ok(Prepared::new(digest, kind, code))
+    }
+
+    async fn load(&self, digest: Digest) -> Result<Option<Prepared>, SandboxError> {
+        let Some(disk) = self.disk.clone() else { return Ok(None) };
+        blocking(move || {
+            let Some((kind, code)) = disk.load(digest) else { return Ok(None) };
+            Ok(Some(Prepared::new(digest, kind, Arc::new(Code::from_bytes(&code)?))))
+        })
+        .await
+    }
+
+    async fn keep(
+        &self,
+        digest: Digest,
+        kind: ModuleKind,
+        code: &Arc<Code>,
+    ) -> Result<(), SandboxError> {
+        let Some(disk) = self.disk.clone() else { return Ok(()) };
+        let code = Arc::clone(code);
+        blocking(move || {
+            let code = code.read().map_err(SandboxError::Memory)?;
+            disk.keep(digest, kind, &code);
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Backend {
+    async fn compile(&self, module: &Bytes) -> Result<(ModuleKind, Arc<Code>), PrepareError> {
+        match self {
+            Self::Process(process) => process.compile(module).await,
+            Self::InProcess { engine, caps } => {
+                let (engine, caps, module) = (engine.clone(), caps.clone(), module.clone());
+                let translated =
+                    spawn_blocking(move || translate::translate(&engine, &caps, &module))
+                        .await
+                        .map_err(|error| Refusal::CompilerDied { reason: error.to_string() })??;
+                let code = Code::from_bytes(&translated.code)?;
+                Ok((translated.kind, Arc::new(code)))
+            }
+        }
+    }
+}
+
+/// Runs what reads and writes files off the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
+) -> Result<T, SandboxError> {
+    spawn_blocking(work).await.map_err(|error| SandboxError::Child {
+        role: "cache",
+        reason: error.to_string(),
+    })?
+}

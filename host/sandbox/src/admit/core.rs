@@ -1,0 +1,200 @@
+//! Core modules: WASI preview 1 commands, and modules that say which component they would be.
+
+use std::sync::OnceLock;
+
+use wasmgrid_proto::ModuleKind;
+use wasmparser::{
+    ExternalKind, FuncType, Parser, Payload, TypeRef, Validator,
+    types::{EntityType, TypesRef},
+};
+
+use super::{
+    Admitted,
+    interface::{self, COMMAND, GUEST},
+    scan::{CoreImport, Scan},
+    some_of,
+};
+use crate::{Refusal, adapt};
+
+/// The module name of WASI preview 1.
+pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
+/// The export that makes a core module a command.
+pub(crate) const START: &str = "_start";
+
+pub(super) fn classify(scan: &Scan<'_>) -> Result<Admitted, Refusal> {
+    let types = scan.types.as_ref();
+    let mut exports: Vec<String> =
+        types.core_exports().into_iter().flatten().map(|(name, _)| name.to_owned()).collect();
+    exports.sort();
+    let kind = match scan.has_component_type.then(|| promised_kind(&exports)).flatten() {
+        Some(kind) => kind,
+        None => check_start(types, &exports)?,
+    };
+    let mut imports = scan
+        .core_imports
+        .iter()
+        .map(|import| check_import(types, import, scan.has_component_type))
+        .collect::<Result<Vec<_>, _>>()?;
+    imports.sort();
+    imports.dedup();
+    Ok(Admitted { kind, imports, exports })
+}
+
+/// What a module with a component's type will be: a component's exports are core functions named
+/// `INTERFACE#FUNCTION` in it.
+fn promised_kind(exports: &[String]) -> Option<ModuleKind> {
+    let exports_run = |wanted: &interface::Provided| {
+        exports.iter().any(|name| name.strip_suffix("#run").is_some_and(|name| wanted.is(name)))
+    };
+    if exports_run(&GUEST) {
+        Some(ModuleKind::Task)
+    } else if exports_run(&COMMAND) {
+        Some(ModuleKind::Command)
+    } else {
+        None
+    }
+}
+
+/// Whether the module is a command: it exports the function `_start`, without parameters or
+/// results.
+fn check_start(types: TypesRef<'_>, exports: &[String]) -> Result<ModuleKind, Refusal> {
+    let start = types.core_exports().into_iter().flatten().find(|(name, _)| *name == START);
+    let found = match start {
+        None => format!("a core module without _start, which exports {}", some_of(exports)),
+        Some((_, EntityType::Func(id) | EntityType::FuncExact(id))) => {
+            let signature = types[id].unwrap_func();
+            if signature.params().is_empty() && signature.results().is_empty() {
+                return Ok(ModuleKind::Preview1);
+            }
+            format!("a core module whose _start is {}, not () -> ()", show(signature))
+        }
+        Some((_, other)) => {
+            format!("a core module whose _start is a {}, not a function", entity_kind(other))
+        }
+    };
+    Err(Refusal::NotATask { found })
+}
+
+const fn entity_kind(entity: EntityType) -> &'static str {
+    match entity {
+        EntityType::Func(_) | EntityType::FuncExact(_) => "function",
+        EntityType::Table(_) => "table",
+        EntityType::Memory(_) => "memory",
+        EntityType::Global(_) => "global",
+        EntityType::Tag(_) => "tag",
+    }
+}
+
+/// The import's full name, where it is provided.
+fn check_import(
+    types: TypesRef<'_>,
+    import: &CoreImport<'_>,
+    has_component_type: bool,
+) -> Result<String, Refusal> {
+    if import.module == PREVIEW1 {
+        return check_preview1(types, import);
+    }
+    if has_component_type && import.module.contains(':') {
+        return match interface::missing(import.module) {
+            None => Ok(import.module.to_owned()),
+            Some((reason, remedy)) => Err(refuse(import, reason, remedy)),
+        };
+    }
+    let (reason, remedy) = foreign_import(import.module);
+    Err(refuse(import, reason.into(), remedy.into()))
+}
+
+fn refuse(import: &CoreImport<'_>, reason: String, remedy: String) -> Refusal {
+    Refusal::Import { import: full_name(import), offset: import.offset, reason, remedy }
+}
+
+fn full_name(import: &CoreImport<'_>) -> String {
+    format!("{}.{}", import.module, import.name)
+}
+
+/// Why the imports of other module names are not provided, and what would help.
+fn foreign_import(module: &str) -> (&'static str, &'static str) {
+    match module {
+        "wasi_unstable" => (
+            "this is WASI before preview 1, which is no longer run",
+            "build it again with a toolchain of 2020 or later",
+        ),
+        "env" => (
+            "nothing is provided under `env`: it is a symbol the linker did not find, or one of Emscripten's",
+            "link what defines it, or build with wasi-sdk instead of Emscripten",
+        ),
+        "wbg" | "__wbindgen_placeholder__" | "gojs" | "go" => (
+            "it is JavaScript's, and there is none",
+            "build for WASI: `--target wasm32-wasip2` (Rust), GOOS=wasip1 (Go)",
+        ),
+        _ if module.contains(':') => (
+            "it is an interface of a component, in a core module without a component's type",
+            "make it a component first: `--target wasm32-wasip2`, or `wasm-tools component new`",
+        ),
+        _ => (
+            "a WASI preview 1 command is given wasi_snapshot_preview1 alone",
+            "build for WASI, and pass what it would read in the task's input",
+        ),
+    }
+}
+
+/// Whether preview 1 has this function with this signature.
+fn check_preview1(types: TypesRef<'_>, import: &CoreImport<'_>) -> Result<String, Refusal> {
+    let TypeRef::Func(index) = import.ty else {
+        let remedy = "build it again with a current wasi-sdk".into();
+        return Err(refuse(import, "preview 1 has functions alone".into(), remedy));
+    };
+    let Some((_, expected)) = preview1_functions().iter().find(|(name, _)| name == import.name)
+    else {
+        return Err(refuse(
+            import,
+            "WASI preview 1 has no such function".into(),
+            "build for wasm32-wasip1 without extensions such as wasix or threads".into(),
+        ));
+    };
+    let found = types.get(types.core_type_at_in_module(index)).map(|ty| ty.unwrap_func());
+    match found {
+        Some(found) if found == expected => Ok(full_name(import)),
+        Some(found) => Err(refuse(
+            import,
+            format!("its signature is {} where preview 1 has {}", show(found), show(expected)),
+            "build it again with a current wasi-sdk".into(),
+        )),
+        None => Err(refuse(import, "it has no signature".into(), "build it again".into())),
+    }
+}
+
+fn show(signature: &FuncType) -> String {
+    let list = |types: &[wasmparser::ValType]| {
+        types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    format!("({}) -> ({})", list(signature.params()), list(signature.results()))
+}
+
+/// The functions of preview 1: those of the adapter that will provide them.
+fn preview1_functions() -> &'static [(String, FuncType)] {
+    static FUNCTIONS: OnceLock<Vec<(String, FuncType)>> = OnceLock::new();
+    // The adapter is part of this binary, and a test reads it: no error can come here.
+    FUNCTIONS.get_or_init(|| functions_of(adapt::COMMAND_ADAPTER).unwrap_or_default())
+}
+
+/// The exported functions of the adapter, without those for its own use.
+fn functions_of(adapter: &[u8]) -> wasmparser::Result<Vec<(String, FuncType)>> {
+    let types = Validator::new().validate_all(adapter)?;
+    let types = types.as_ref();
+    let mut functions = Vec::new();
+    for payload in Parser::new(0).parse_all(adapter) {
+        let Payload::ExportSection(exports) = payload? else { continue };
+        for export in exports {
+            let export = export?;
+            let internal = export.name.contains([':', '#']) || export.name.starts_with("adapter_");
+            if export.kind != ExternalKind::Func || internal || export.name.starts_with("cabi_") {
+                continue;
+            }
+            if let Some(ty) = types.get(types.core_function_at(export.index)) {
+                functions.push((export.name.to_owned(), ty.unwrap_func().clone()));
+            }
+        }
+    }
+    Ok(functions)
+}
