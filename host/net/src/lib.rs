@@ -1,1 +1,20 @@
-//! placeholder
+//! Links between the parts of a grid: who is at the other end, and messages both ways.
+//!
+//! A [`Link`] exists only between peers whose certificates the grid's own authority signed for the
+//! right roles, and what a peer sends never makes this side hold more than a bound. The same link
+//! exists inside one process ([`in_process`]). Messages are carried here and never interpreted.
+
+#![forbid(unsafe_code)]
+
+mod identity;
+mod in_process;
+mod lane;
+mod link;
+
+pub use identity::{Identity, IdentityError, Peer};
+pub use in_process::in_process;
+pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
+pub use wasmgrid_proto::{
+    frame::Envelope,
+    wire::{Message, Role},
+};

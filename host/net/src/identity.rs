@@ -1,0 +1,148 @@
+//! Who a peer is: the one SPIFFE id in its certificate, `spiffe://GRID/ROLE/NAME`.
+
+use std::{fmt, str::FromStr};
+
+use wasmgrid_proto::wire::{Role, UnknownRole};
+use x509_parser::{
+    extensions::GeneralName,
+    prelude::{FromDer, X509Certificate},
+};
+
+/// The longest name of a grid or of a member: what a DNS label allows.
+const NAME_MAX: usize = 63;
+
+/// A member of a grid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    grid: String,
+    role: Role,
+    name: String,
+}
+
+/// The other end of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Who it is, by its certificate.
+    pub identity: Identity,
+    /// Where it is: `IP:PORT`, or `in process`.
+    pub address: String,
+}
+
+/// Why a text or a certificate is no identity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A name that cannot stand in an identity.
+    #[error(
+        "{found:?} cannot name a {what}: use 1 to {NAME_MAX} letters, digits, `.`, `_` or `-`, and \
+         begin with a letter or digit"
+    )]
+    Name {
+        /// Whose name.
+        what: &'static str,
+        /// What was there.
+        found: String,
+    },
+    /// A role that there is not.
+    #[error("the identity's role is unknown")]
+    Role(#[from] UnknownRole),
+    /// Not `spiffe://GRID/ROLE/NAME`.
+    #[error("{found:?} is not an identity of the form spiffe://GRID/ROLE/NAME")]
+    Form {
+        /// What was there.
+        found: String,
+    },
+    /// The certificate cannot be read.
+    #[error("the certificate is not readable: {reason}")]
+    Unreadable {
+        /// What the parser says.
+        reason: String,
+    },
+    /// A certificate must say who its holder is, once.
+    #[error("the certificate has {found} URI names where exactly one identity is needed")]
+    Count {
+        /// How many there are.
+        found: usize,
+    },
+}
+
+impl Identity {
+    /// The member `name` with `role` in `grid`.
+    ///
+    /// # Errors
+    /// [`IdentityError::Name`], where a name holds what an identity cannot.
+    pub fn new(grid: &str, role: Role, name: &str) -> Result<Self, IdentityError> {
+        check_name("grid", grid)?;
+        check_name("member", name)?;
+        Ok(Self { grid: grid.to_owned(), role, name: name.to_owned() })
+    }
+
+    /// The identity a certificate in DER gives its holder. Says nothing of who signed it.
+    ///
+    /// # Errors
+    /// [`IdentityError`], where it has none, several, or another kind.
+    pub fn from_certificate(der: &[u8]) -> Result<Self, IdentityError> {
+        let unreadable =
+            |error: &dyn fmt::Display| IdentityError::Unreadable { reason: error.to_string() };
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|e| unreadable(&e))?;
+        let names = certificate.subject_alternative_name().map_err(|e| unreadable(&e))?;
+        let uris: Vec<&str> = names
+            .iter()
+            .flat_map(|names| &names.value.general_names)
+            .filter_map(|name| if let GeneralName::URI(uri) = name { Some(*uri) } else { None })
+            .collect();
+        match uris.as_slice() {
+            [uri] => uri.parse(),
+            uris => Err(IdentityError::Count { found: uris.len() }),
+        }
+    }
+
+    /// The grid's name.
+    #[must_use]
+    pub fn grid(&self) -> &str {
+        &self.grid
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its name, unique among those of its role.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spiffe://{}/{}/{}", self.grid, self.role, self.name)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        let form = || IdentityError::Form { found: text.to_owned() };
+        let mut parts = text.strip_prefix("spiffe://").ok_or_else(form)?.split('/');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(grid), Some(role), Some(name), None) => Self::new(grid, role.parse()?, name),
+            _ => Err(form()),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} at {}", self.identity.role, self.identity.name, self.address)
+    }
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), IdentityError> {
+    let fits = name.len() <= NAME_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if fits { Ok(()) } else { Err(IdentityError::Name { what, found: name.to_owned() }) }
+}

@@ -1,0 +1,256 @@
+//! A link: typed messages both ways between two peers, whatever carries them.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wasmgrid_proto::{
+    frame::{Envelope, FRAME_MAX, FrameError},
+    wire::Message,
+};
+
+use crate::{
+    identity::Peer,
+    lane::{Item, Lane, Refused, Room},
+};
+
+/// Room for messages that wait in one direction, their payloads included: a thousand small ones.
+/// Enough to keep a fast pair busy between two wake-ups; small enough that a peer which stopped
+/// reading is felt by the sender at once.
+pub(crate) const CONTROL_ROOM: usize = 4 << 20;
+
+/// Payloads above this are carried apart from control messages, so that they do not delay them.
+pub(crate) const BULK_PAYLOAD: usize = 64 << 10;
+
+/// Messages both ways between this side and a peer.
+///
+/// The link is over when either side closes it, drops its receiver or its last sender, or when
+/// the connection is lost. What was sent before an orderly end arrives.
+#[derive(Debug)]
+pub struct Link<Out: Message, In: Message> {
+    /// To the peer.
+    pub sender: Sender<Out>,
+    /// From the peer.
+    pub receiver: Receiver<In>,
+    /// Who that is.
+    pub peer: Peer,
+}
+
+/// The way to the peer. Clones share it.
+///
+/// Messages of one sender keep their order, except that those with a payload over 64 KiB travel
+/// apart and may be overtaken.
+pub struct Sender<M> {
+    control: Lane<M>,
+    bulk: Lane<M>,
+    state: Arc<LinkState>,
+}
+
+/// What comes from the peer.
+pub struct Receiver<M> {
+    queue: mpsc::Receiver<Item<M>>,
+    state: Arc<LinkState>,
+}
+
+/// The link is over: nothing more can be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the link is closed: {reason}")]
+pub struct LinkClosed {
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// Why a message was not sent at once.
+#[derive(Debug, thiserror::Error)]
+pub enum TrySendError<M> {
+    /// The peer is slower than this side; here is the message again.
+    #[error("the link has no room for another message")]
+    Full(Envelope<M>),
+    /// The link is over.
+    #[error(transparent)]
+    Closed(LinkClosed),
+}
+
+/// Why a link ended out of order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// The peer sent bytes that are no message.
+    #[error("{peer} sent what is no message of this link; its version may differ")]
+    Malformed {
+        /// Who.
+        peer: String,
+        /// What is wrong with them.
+        source: FrameError,
+    },
+    /// The connection is gone: the peer died, or the network between.
+    #[error("the link to {peer} was lost: {reason}")]
+    Lost {
+        /// Who.
+        peer: String,
+        /// What the transport says.
+        reason: String,
+    },
+    /// The peer ended the link and said why.
+    #[error("{peer} ended the link: {reason}")]
+    Rejected {
+        /// Who.
+        peer: String,
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl<M: Message> Sender<M> {
+    /// Queues a message; waits while the peer is slower than this side. Dropping the future before
+    /// it is ready sends nothing.
+    ///
+    /// # Errors
+    /// [`LinkClosed`], where the link is over. A message that no frame can carry ends it.
+    pub async fn send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), LinkClosed> {
+        let envelope = envelope.into();
+        self.check(&envelope)?;
+        if self.lane(&envelope).push(envelope).await { Ok(()) } else { Err(self.state.closed()) }
+    }
+
+    /// Queues a message if there is room for it.
+    ///
+    /// # Errors
+    /// [`TrySendError`] gives the message back where there is none.
+    pub fn try_send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), TrySendError<M>> {
+        let envelope = envelope.into();
+        self.check(&envelope).map_err(TrySendError::Closed)?;
+        self.lane(&envelope).try_push(envelope).map_err(|refused| match refused {
+            Refused::Full(envelope) => TrySendError::Full(envelope),
+            Refused::Closed => TrySendError::Closed(self.state.closed()),
+        })
+    }
+
+    fn lane(&self, envelope: &Envelope<M>) -> &Lane<M> {
+        if envelope.payload.len() > BULK_PAYLOAD { &self.bulk } else { &self.control }
+    }
+
+    /// What the peer would have to refuse is refused here, by every kind of link alike.
+    fn check(&self, envelope: &Envelope<M>) -> Result<(), LinkClosed> {
+        let (declared, present) = (envelope.message.payload_len(), envelope.payload.len());
+        if declared != present as u64 || present > FRAME_MAX {
+            self.close(&format!(
+                "this side made a message of kind {:#06x} that declares {declared} bytes of \
+                 payload and has {present}, {FRAME_MAX} allowed",
+                envelope.message.kind()
+            ));
+            return Err(self.state.closed());
+        }
+        Ok(())
+    }
+}
+
+impl<M> Sender<M> {
+    pub(crate) fn new(control: Lane<M>, bulk: Lane<M>, state: Arc<LinkState>) -> Self {
+        Self { control, bulk, state }
+    }
+
+    /// Ends the link in order: what is queued is still delivered, nothing more is taken. Both
+    /// sides' receivers then end. Only the first reason counts.
+    pub fn close(&self, reason: &str) {
+        self.state.close(reason);
+    }
+
+    /// True once the link is over or being closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state.closing.is_cancelled()
+    }
+
+    /// Waits until the link is over or being closed.
+    pub async fn closed(&self) {
+        self.state.closing.cancelled().await;
+    }
+}
+
+impl<M> Clone for Sender<M> {
+    fn clone(&self) -> Self {
+        Self {
+            control: self.control.clone(),
+            bulk: self.bulk.clone(),
+            state: Arc::clone(&self.state),
+        }
+    }
+}
+
+impl<M> fmt::Debug for Sender<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl<M> Receiver<M> {
+    pub(crate) fn new(queue: mpsc::Receiver<Item<M>>, state: Arc<LinkState>) -> Self {
+        Self { queue, state }
+    }
+
+    /// The next message; `None` once the link was closed in order and everything sent before that
+    /// was received. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`LinkError`], where the link ended otherwise; what arrived before that comes first.
+    pub async fn recv(&mut self) -> Result<Option<Envelope<M>>, LinkError> {
+        let item = tokio::select! {
+            biased;
+            item = self.queue.recv() => item,
+            () = self.state.closing.cancelled() => {
+                self.queue.close();
+                self.queue.recv().await
+            }
+        };
+        if let Some(item) = item {
+            return Ok(Some(item.envelope));
+        }
+        self.state.close("the peer closed it");
+        self.state.failure.get().cloned().map_or(Ok(None), Err)
+    }
+}
+
+impl<M> Drop for Receiver<M> {
+    fn drop(&mut self) {
+        self.state.close("its receiver is gone");
+    }
+}
+
+impl<M> fmt::Debug for Receiver<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("queued", &self.queue.len()).finish_non_exhaustive()
+    }
+}
+
+/// What both halves of a link, and what carries it, know of its end.
+pub(crate) struct LinkState {
+    closing: CancellationToken,
+    reason: OnceLock<String>,
+    failure: OnceLock<LinkError>,
+    /// The outgoing lanes' room, closed with the link so that no sender waits for nothing.
+    rooms: Vec<Room>,
+}
+
+impl LinkState {
+    pub(crate) fn new(rooms: Vec<Room>) -> Arc<Self> {
+        Arc::new(Self {
+            closing: CancellationToken::new(),
+            reason: OnceLock::new(),
+            failure: OnceLock::new(),
+            rooms,
+        })
+    }
+
+    pub(crate) fn close(&self, reason: &str) {
+        self.reason.get_or_init(|| reason.to_owned());
+        self.rooms.iter().for_each(Room::close);
+        self.closing.cancel();
+    }
+
+    fn closed(&self) -> LinkClosed {
+        LinkClosed { reason: self.reason.get().cloned().unwrap_or_default() }
+    }
+}
