@@ -1,1 +1,17 @@
-//! placeholder
+//! The attribute `#[wasmgrid::task]`. What it means for authors is told in the crate `wasmgrid`.
+
+mod task;
+
+use proc_macro::TokenStream;
+
+/// Makes the function a task, and the crate a program that runs it.
+///
+/// The function takes the input and, if it wants one, a `&mut wasmgrid::Context`; it stays an
+/// ordinary function, for tests. The attribute adds the program's `main`, so it stands on one
+/// function, in `src/main.rs`, and on none called `main`.
+#[proc_macro_attribute]
+pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    task::expand(arguments.into(), item.into())
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}

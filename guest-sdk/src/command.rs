@@ -1,0 +1,123 @@
+//! The task as an ordinary command: a line in, a line out. This is what `cargo run` does, and
+//! what the component's `wasi:cli/run` does; a grid calls `wasmgrid:task/guest` instead.
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+
+use crate::host::Task;
+use crate::{Context, Error};
+
+/// Maps standard input to standard output. Fails if a line does, after all of them.
+pub fn main<T: Task>() -> ExitCode {
+    let stdout = io::BufWriter::new(io::stdout().lock());
+    match map_lines::<T>(io::stdin().lock(), stdout, io::stderr()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: standard input or output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the task once a line; the n-th line is task n, from 0. Gives the number of failed lines.
+fn map_lines<T: Task>(
+    mut input: impl BufRead,
+    mut output: impl Write,
+    mut messages: impl Write,
+) -> io::Result<u64> {
+    let mut failed = 0;
+    for index in 0.. {
+        let mut line = Vec::new();
+        if input.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        strip_line_end(&mut line);
+        if let Err(error) = map_line::<T>(index, &mut line, &mut output, &mut messages)? {
+            failed += 1;
+            let kind = if error.is_retry() { "retry" } else { "rejected" };
+            writeln!(messages, "line {}: {kind}: {error}", index + 1)?;
+        }
+    }
+    output.flush()?;
+    Ok(failed)
+}
+
+/// Writes the records and the result of one task, or nothing if it failed: a grid commits a
+/// task's records together with its result.
+fn map_line<T: Task>(
+    index: u64,
+    line: &mut Vec<u8>,
+    output: &mut impl Write,
+    messages: &mut impl Write,
+) -> io::Result<Result<(), Error>> {
+    let mut fake = Context::fake().with_index(index);
+    let result = T::run(line, fake.context());
+    for (level, message) in fake.logged() {
+        writeln!(messages, "line {}: {level}: {message}", index + 1)?;
+    }
+    let result = match result {
+        Ok(result) => result,
+        Err(error) => return Ok(Err(error)),
+    };
+    for record in fake.emitted().iter().chain([&result]) {
+        output.write_all(record)?;
+        output.write_all(b"\n")?;
+    }
+    Ok(Ok(()))
+}
+
+/// Removes `\n` or `\r\n`.
+fn strip_line_end(line: &mut Vec<u8>) {
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Level;
+
+    struct Half;
+
+    impl Task for Half {
+        const TAKES_CONTEXT: bool = true;
+
+        fn run(input: &mut Vec<u8>, context: &mut Context) -> Result<Vec<u8>, Error> {
+            let number: u64 = std::str::from_utf8(input)?.parse()?;
+            context.emit_bytes(format!("task {}", context.index()));
+            if number % 2 == 1 {
+                context.log(Level::Warn, "odd");
+                return Err(Error::rejected("cannot halve"));
+            }
+            Ok((number / 2).to_string().into_bytes())
+        }
+    }
+
+    fn run(input: &str) -> (u64, String, String) {
+        let (mut output, mut messages) = (Vec::new(), Vec::new());
+        let failed = map_lines::<Half>(input.as_bytes(), &mut output, &mut messages).unwrap();
+        (failed, String::from_utf8(output).unwrap(), String::from_utf8(messages).unwrap())
+    }
+
+    #[test]
+    fn each_line_is_a_task_and_its_records_come_before_its_result() {
+        assert_eq!(run("8\r\n6").1, "task 0\n4\ntask 1\n3\n");
+    }
+
+    #[test]
+    fn a_failed_line_is_named_and_leaves_no_output() {
+        let (failed, output, messages) = run("2\n3\n4\n");
+        assert_eq!((failed, output.as_str()), (1, "task 0\n1\ntask 2\n2\n"));
+        assert_eq!(messages, "line 2: warn: odd\nline 2: rejected: cannot halve\n");
+    }
+
+    #[test]
+    fn no_input_is_no_task() {
+        assert_eq!(run("").0, 0);
+    }
+}

@@ -1,0 +1,75 @@
+//! The task on a grid: the export that the grid calls, and the context that asks it.
+
+use crate::host::{Host, Info, Task};
+use crate::{Context, Level};
+
+pub use bindings::exports::wasmgrid::task::guest::{Failure, Guest};
+use bindings::wasi::logging::logging;
+use bindings::wasmgrid::task::{context, io};
+
+/// Made from `wit/`, the one source of the interface between tasks and the grid.
+#[expect(missing_docs, reason = "generated")]
+#[allow(clippy::all, clippy::undocumented_unsafe_blocks, reason = "generated")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "task",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "wasmgrid::__private::bindings",
+    });
+}
+
+/// Runs one task for the grid.
+pub fn run<T: Task>(mut input: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    // A task without a context gets the fake one: it cannot look at it, and with the grid's the
+    // component would import interfaces that it never calls.
+    let result = if T::TAKES_CONTEXT {
+        T::run(&mut input, &mut Context::new(Box::new(Grid)))
+    } else {
+        T::run(&mut input, Context::fake().context())
+    };
+    result.map_err(|error| {
+        let message = error.message().to_owned();
+        if error.is_retry() { Failure::Retry(message) } else { Failure::Rejected(message) }
+    })
+}
+
+/// The grid, as the task's imports show it.
+struct Grid;
+
+impl Host for Grid {
+    fn info(&self) -> Info {
+        let context::TaskInfo { index, seed, fuel_limit, memory_limit } = context::info();
+        Info { index, seed, fuel_limit, memory_limit_bytes: memory_limit }
+    }
+
+    fn fuel_left(&self) -> u64 {
+        context::fuel_left()
+    }
+
+    fn emit(&mut self, bytes: &[u8]) {
+        io::emit(bytes);
+    }
+
+    fn progress(&mut self, done: u64, total: u64) {
+        io::progress(done, total);
+    }
+
+    fn cancelled(&self) -> bool {
+        io::cancelled()
+    }
+
+    fn log(&mut self, level: Level, message: &str) {
+        let level = match level {
+            Level::Trace => logging::Level::Trace,
+            Level::Debug => logging::Level::Debug,
+            Level::Info => logging::Level::Info,
+            Level::Warn => logging::Level::Warn,
+            Level::Error => logging::Level::Error,
+            Level::Critical => logging::Level::Critical,
+        };
+        // The grid knows which task speaks; there is no other group of messages.
+        logging::log(level, "", message);
+    }
+}
