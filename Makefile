@@ -1,0 +1,46 @@
+# What one types here. `make help` lists the targets.
+
+CARGO ?= cargo
+WASM_TARGET = wasm32-wasip2
+WASMGRID = target/release/wasmgrid
+PICTURE = out/mandelbrot.png
+
+.PHONY: help build demo test bench lint guest-target
+
+# Lists the targets.
+help:
+	@awk '/^# /{text = substr($$0, 3)} /^[a-z-]+:/{sub(":.*", "", $$1); if (text) printf "  make %-14s%s\n", $$1, text} /^$$/{text = ""}' $(MAKEFILE_LIST)
+
+# Builds the `wasmgrid` binary for release.
+build:
+	$(CARGO) build --release --locked --package wasmgrid-cli
+
+# Adds the target that tasks are compiled to, where it is missing.
+guest-target:
+	@rustc --print target-libdir --target $(WASM_TARGET) | xargs test -d || rustup target add $(WASM_TARGET)
+
+# Counts the primes below 10^9 and draws a picture, on a grid of its own.
+demo: build guest-target
+	@echo "Counting the primes below 10^9 ..." >&2
+	@set -e; counts=$$($(WASMGRID) run --local examples/primes --range 0..1000); \
+	  echo "$$counts" | awk '{sum += $$1} END {printf "%d\n", sum}'
+	@echo "Drawing the Mandelbrot set ..." >&2
+	@mkdir -p $(dir $(PICTURE))
+	@echo "The picture is in $(PICTURE)" >&2
+
+# Runs every test, those of the examples too.
+test: guest-target
+	$(CARGO) test --workspace --locked
+	$(CARGO) test --manifest-path examples/Cargo.toml --workspace --locked
+
+# Compares the grid with the bare sandbox; prints a table.
+bench: guest-target
+	$(CARGO) bench --locked --package wasmgrid-tests
+
+# Holds the format, the lints, the docs and, where cargo-deny is installed, the licenses.
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path examples/Cargo.toml --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; else echo "cargo-deny is not installed: licenses and advisories were not checked" >&2; fi
