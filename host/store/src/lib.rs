@@ -22,6 +22,9 @@ pub use sqlite::SqliteStore;
 /// It leaves room under `SQLite`'s own cap of 10^9 for a packed row of many records.
 pub const DATA_MAX: usize = 128 << 20;
 
+/// What [`Store::replay`] calls with each record and its number.
+pub type EachRecord<'a> = dyn FnMut(Seq, &[u8]) -> Result<(), StoreError> + 'a;
+
 /// The writer's side: one at a time may commit, the one with the highest epoch.
 pub trait Store: Send {
     /// Takes the right to commit: from now on only `epoch` may. Repeating it is harmless.
@@ -48,10 +51,7 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError::Damaged`] at a record that is not as it was written and at a gap in the
     /// numbers; nothing behind that place is passed on.
-    fn replay(
-        &mut self,
-        each: &mut dyn FnMut(Seq, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
+    fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError>;
 
     /// A reader of what is committed, for use beside the writer on another thread.
     ///

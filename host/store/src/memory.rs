@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
-use crate::{Commit, Entry, LogKind, Reader, Segment, Store, StoreError};
+use crate::{Commit, EachRecord, Entry, LogKind, Reader, Segment, Store, StoreError};
 
 /// A new, empty store in memory.
 #[must_use]
@@ -113,10 +113,7 @@ impl Store for MemoryStore {
         Ok(Seq(state.journal.len() as u64))
     }
 
-    fn replay(
-        &mut self,
-        each: &mut dyn FnMut(Seq, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
         let journal = self.shared.lock().journal.clone();
         (1..).zip(&journal).try_for_each(|(seq, record)| each(Seq(seq), record))
     }

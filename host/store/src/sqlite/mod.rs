@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use wasmgrid_proto::{Epoch, Seq};
 
-use crate::{Commit, Entry, Reader, Segment, Store, StoreError, pack};
+use crate::{Commit, EachRecord, Entry, Reader, Segment, Store, StoreError, pack};
 use reader::SqliteReader;
 
 /// How far the WAL may grow before it is copied into the file although commits wait: a commit
@@ -128,10 +128,7 @@ impl Store for SqliteStore {
         Ok(Seq(self.last))
     }
 
-    fn replay(
-        &mut self,
-        each: &mut dyn FnMut(Seq, &[u8]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
         let doing = failed("reading the journal");
         let mut next = 1;
         let mut statement = self
@@ -302,7 +299,11 @@ mod tests {
 
     fn count(store: &mut SqliteStore) -> u64 {
         let mut count = 0;
-        store.replay(&mut |seq, _| Ok(count = seq.0)).expect("whole");
+        let mut each = |seq: Seq, _: &[u8]| {
+            count = seq.0;
+            Ok(())
+        };
+        store.replay(&mut each).expect("whole");
         count
     }
 
