@@ -1,0 +1,192 @@
+//! Questions and their answers, over links that come and go.
+
+use wasmgrid_client::{Client, ClientConfig, ClientError};
+use wasmgrid_net::NetError;
+use wasmgrid_proto::{
+    JobId, JobState, Millis,
+    wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, Role, ToClient, TokenRequest},
+};
+
+use crate::grid::{Grid, status, submit};
+
+#[tokio::test]
+async fn an_error_of_the_scheduler_arrives_with_its_code_and_words() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, _) = server.request().await;
+        let error = ApiError { code: ErrorCode::NotFound, message: "there is no job 7".into() };
+        server.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
+        server
+    };
+    let (answer, _server) = tokio::join!(client.job(JobId(7)), server);
+    match answer {
+        Err(ClientError::Api(error)) => {
+            assert_eq!(
+                (error.code, error.to_string()),
+                (ErrorCode::NotFound, "there is no job 7".into())
+            );
+        }
+        other => panic!("not the scheduler's error: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn answers_find_their_questions_in_any_order() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (first, second) = (server.request().await, server.request().await);
+        for (id, request) in [second, first] {
+            let reply = match request {
+                Request::Workers => Reply::Workers(Vec::new()),
+                _ => Reply::Job(status(JobState::Active, 3)),
+            };
+            server.answer(id, reply).await;
+        }
+        server
+    };
+    let (job, workers, _server) = tokio::join!(client.job(JobId(1)), client.workers(), server);
+    assert_eq!(job.expect("answered").results, 3);
+    assert_eq!(workers.expect("answered"), []);
+}
+
+#[tokio::test]
+async fn what_was_unanswered_when_the_link_died_is_asked_again_and_answered_once() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            // The link is lost after the question, and before the answer.
+            asked.push(grid.accept().await.request().await);
+        }
+        let mut server = grid.accept().await;
+        let (id, request) = server.request().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        server.answer(id, Reply::Job(status(JobState::Active, 99))).await;
+        asked.push((id, request));
+        (asked, server)
+    };
+    let (answer, (asked, mut server)) = tokio::join!(client.submit(submit(false)), server);
+    assert_eq!(answer.expect("answered").0.results, 0);
+    assert!(asked.windows(2).all(|pair| pair[0] == pair[1]), "the same question: {asked:?}");
+    assert!(matches!(&asked[0].1, Request::Submit(submit) if submit.idempotency_key.is_some()));
+
+    // Nothing is asked once more: the next message is the next question.
+    let next = async {
+        let (id, request) = server.request().await;
+        assert_eq!(request, Request::Workers);
+        server.answer(id, Reply::Workers(Vec::new())).await;
+        server
+    };
+    let (workers, _server) = tokio::join!(client.workers(), next);
+    workers.expect("answered");
+}
+
+#[tokio::test]
+async fn what_is_not_safe_to_repeat_is_not_repeated() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        grid.accept().await.request().await;
+        grid.accept().await
+    };
+    let token = TokenRequest { role: Role::Worker, ttl: Millis(60_000), uses: 1 };
+    let (answer, mut server) = tokio::join!(client.create_token(token), server);
+    assert!(matches!(answer, Err(ClientError::Lost)), "{answer:?}");
+    let next = async { server.request().await };
+    let asked = tokio::select! {
+        _ = client.workers() => panic!("nobody answered"),
+        asked = next => asked,
+    };
+    assert_eq!(asked.1, Request::Workers);
+}
+
+#[tokio::test]
+async fn two_submits_have_two_keys() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let mut keys = Vec::new();
+        for _ in 0..2 {
+            let (id, request) = server.request().await;
+            let Request::Submit(submit) = request else { panic!("no submit") };
+            keys.push(submit.idempotency_key.expect("a key"));
+            server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        }
+        keys
+    };
+    let (first, second, keys) =
+        tokio::join!(client.submit(submit(false)), client.submit(submit(false)), server);
+    first.and(second).expect("answered");
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[tokio::test]
+async fn a_module_is_sent_only_where_it_is_missing() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, _) = server.request().await;
+        server.answer(id, Reply::Module { present: false }).await;
+        let (id, put) = server.request().await;
+        assert!(matches!(put, Request::PutModule { size_bytes: 6, .. }), "{put:?}");
+        server.answer(id, Reply::Done).await;
+        let (id, _) = server.request().await;
+        server.answer(id, Reply::Module { present: true }).await;
+        server
+    };
+    let twice = async {
+        let first = client.put_module(b"module"[..].into()).await;
+        (first, client.put_module(b"module"[..].into()).await)
+    };
+    let ((first, second), _server) = tokio::join!(twice, server);
+    assert_eq!(first.expect("taken"), second.expect("there"));
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_is_an_error() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, _) = server.request().await;
+        server.answer(id, Reply::Done).await;
+        server
+    };
+    let (answer, _server) = tokio::join!(client.jobs(10), server);
+    assert!(matches!(answer, Err(ClientError::Protocol(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn shutdown_closes_the_link_and_ends_what_waits() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let mut server = grid.accept().await;
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { client.workers().await }
+    });
+    server.request().await;
+    client.shutdown().await;
+    let answer = waiting.await.expect("no panic");
+    assert!(matches!(answer, Err(ClientError::Stopped)), "{answer:?}");
+    assert!(matches!(server.0.receiver.recv().await, Ok(None)), "closed in order");
+}
+
+#[tokio::test]
+async fn the_link_is_closed_with_the_last_handle() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let mut server = grid.accept().await;
+    let other = client.clone();
+    drop(client);
+    drop(other);
+    assert!(matches!(server.0.receiver.recv().await, Ok(None)), "closed in order");
+}
+
+#[tokio::test]
+async fn a_grid_that_cannot_be_reached_is_an_error_at_once() {
+    let refused = || {
+        let address = "127.0.0.1:1".to_owned();
+        std::future::ready(Err(NetError::Unreachable { address }))
+    };
+    let result = Client::connect(refused).await;
+    assert!(matches!(result, Err(ClientError::Unreachable(_))), "{result:?}");
+}

@@ -1,0 +1,312 @@
+//! Streams of results: in order, whole, and never more than the reader asked for.
+
+use bytes::Bytes;
+use wasmgrid_client::{ClientConfig, ClientError, JobEvent, JobStream};
+use wasmgrid_proto::{
+    ByteCount, JobId, JobState,
+    frame::Envelope,
+    wire::{ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient},
+};
+
+use crate::grid::{Grid, Server, status, submit};
+
+/// Reads to the end: the indices in the order they came. Each result must have its own bytes.
+async fn read(stream: &mut JobStream) -> Vec<u64> {
+    let mut seen = Vec::new();
+    loop {
+        match stream.next().await.expect("not over").expect("no error") {
+            JobEvent::Results { first_cursor, block, payload } => {
+                assert_eq!(first_cursor, seen.len() as u64, "the cursor counts what came");
+                for (meta, bytes) in block.entries(&payload).expect("fits") {
+                    assert!(bytes.iter().all(|byte| *byte == meta.index as u8), "{meta:?}");
+                    seen.push(meta.index);
+                }
+            }
+            JobEvent::Update(_) => {}
+            JobEvent::Ended(status) => {
+                assert_eq!(status.results, seen.len() as u64);
+                return seen;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn results_come_in_order_without_gap_or_repeat_over_lost_links() {
+    const RESULTS: u64 = 50;
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut links = 0;
+        loop {
+            let mut server = grid.accept().await;
+            links += 1;
+            let (id, request) = server.watched().await;
+            server.answer(id, Reply::Job(status(JobState::Active, RESULTS))).await;
+            // Each link brings two frames, and is lost.
+            let mut cursor = request.cursor;
+            for _ in 0..2 {
+                let count = 5.min(RESULTS - cursor);
+                server.results(request.watch, cursor, count, 4).await;
+                cursor += count;
+            }
+            if cursor == RESULTS {
+                server.update(request.watch, status(JobState::Ok, RESULTS)).await;
+                return (links, server);
+            }
+            server.0.sender.close("lost");
+        }
+    };
+    let reader = async {
+        let (_, stream) = client.submit(submit(true)).await.expect("answered");
+        read(&mut stream.expect("was asked for")).await
+    };
+    let (seen, (links, _server)) = tokio::join!(reader, server);
+    assert_eq!(seen, (0..RESULTS).collect::<Vec<_>>());
+    assert_eq!(links, 5, "it went on from where it was");
+}
+
+#[tokio::test]
+async fn frames_that_overtake_others_are_put_in_order() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, request) = server.watched().await;
+        let watch = request.watch;
+        server.update(watch, status(JobState::Failed, 12)).await;
+        for (first, count) in [(8, 4), (2, 1), (3, 5), (0, 2)] {
+            server.results(watch, first, count, 1).await;
+        }
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        server
+    };
+    let reader = async {
+        let (_, mut stream) = client.watch(JobId(1), 0).await.expect("answered");
+        let seen = read(&mut stream).await;
+        assert!(stream.next().await.is_none(), "nothing comes after the end");
+        seen
+    };
+    let (seen, _server) = tokio::join!(reader, server);
+    assert_eq!(seen, (0..12).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_came_before_is_dropped_when_it_comes_again() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, request) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        for (first, count) in [(0, 4), (0, 4), (2, 6), (5, 4)] {
+            server.results(request.watch, first, count, 2).await;
+        }
+        server.update(request.watch, status(JobState::Ok, 9)).await;
+        server
+    };
+    let reader = async {
+        let (_, mut stream) = client.watch(JobId(1), 0).await.expect("answered");
+        read(&mut stream).await
+    };
+    let (seen, _server) = tokio::join!(reader, server);
+    assert_eq!(seen, (0..9).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn credit_goes_back_only_as_the_reader_reads() {
+    let window = ByteCount(10_000);
+    let config = ClientConfig { window, ..ClientConfig::default() };
+    let (client, mut grid) = Grid::connect(config).await;
+    let mut server = grid.accept().await;
+    let watched = async {
+        let (id, request) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        request
+    };
+    let (answer, request) = tokio::join!(client.watch(JobId(1), 0), watched);
+    let (_, mut stream) = answer.expect("answered");
+    assert_eq!(request.credit_bytes, window.0);
+
+    // The scheduler sends until its credit is used up; nobody reads.
+    let (mut first, mut used) = (0, 0);
+    while used < window.0 {
+        used += server.results(request.watch, first, 3, 500).await;
+        first += 3;
+    }
+    assert!(is_silent(&client, &mut server).await, "no credit before anything was read");
+
+    // Reading it all gives it all back, in pieces.
+    let mut results = 0;
+    while results < first {
+        if let JobEvent::Results { block, .. } = stream.next().await.expect("on").expect("good") {
+            results += block.results.len() as u64;
+        }
+    }
+    let mut returned = 0;
+    while returned + window.0 / 4 <= used {
+        match server.next().await {
+            FromClient::Credit(credit) => returned += credit.bytes,
+            other => panic!("no credit: {other:?}"),
+        }
+    }
+    assert!(returned <= used, "never more than was used");
+    assert!(is_silent(&client, &mut server).await, "nothing more to give back");
+}
+
+/// Whether the client says nothing by itself: the next it says is a question of ours.
+async fn is_silent(client: &wasmgrid_client::Client, server: &mut Server) -> bool {
+    let next = async {
+        match server.next().await {
+            FromClient::Request(frame) => {
+                assert_eq!(frame.request, Request::Workers);
+                server.answer(frame.id, Reply::Workers(Vec::new())).await;
+                true
+            }
+            _ => false,
+        }
+    };
+    tokio::select! {
+        biased;
+        silent = next => silent,
+        answer = client.workers() => panic!("answered by nobody: {answer:?}"),
+    }
+}
+
+#[tokio::test]
+async fn unread_results_count_against_the_credit_of_the_next_link() {
+    let window = ByteCount(10_000);
+    let config = ClientConfig { window, ..ClientConfig::default() };
+    let (client, mut grid) = Grid::connect(config).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, request) = server.watched().await;
+        let used = server.results(request.watch, 0, 2, 1_000).await;
+        server.answer(id, Reply::Job(status(JobState::Active, 2))).await;
+        server.0.sender.close("lost");
+        let (_, again) = grid.accept().await.watched().await;
+        (used, again)
+    };
+    let (answer, (used, again)) = tokio::join!(client.watch(JobId(1), 0), server);
+    let _unread = answer.expect("answered");
+    assert_eq!((again.cursor, again.credit_bytes), (2, window.0 - used));
+}
+
+#[tokio::test]
+async fn a_scheduler_that_ignores_the_credit_loses_the_stream_and_not_the_client() {
+    let config = ClientConfig { window: ByteCount(1_000), ..ClientConfig::default() };
+    let (client, mut grid) = Grid::connect(config).await;
+    let mut server = grid.accept().await;
+    let flood = async {
+        let (id, request) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        let payload = Bytes::from(vec![0; 3 << 20]);
+        for first in 0.. {
+            let one = one_result(request.watch, first, payload.len());
+            let envelope = Envelope { message: ToClient::Results(one), payload: payload.clone() };
+            server.say(envelope).await;
+            // The memory the client holds stays bounded, whatever is sent.
+            if first > 30 {
+                break;
+            }
+        }
+        let unwatched = server.next().await;
+        assert!(matches!(unwatched, FromClient::Unwatch(_)), "{unwatched:?}");
+        let (id, _) = server.request().await;
+        server.answer(id, Reply::Workers(Vec::new())).await;
+        server
+    };
+    let reader = async {
+        let (_, mut stream) = client.watch(JobId(1), 0).await.expect("answered");
+        client.workers().await.expect("the client lives");
+        let mut held = 0;
+        loop {
+            match stream.next().await.expect("an error comes first") {
+                Ok(_) => held += 3 << 20,
+                Err(error) => return (held, error),
+            }
+        }
+    };
+    let ((held, error), _server) = tokio::join!(reader, flood);
+    assert!(matches!(error, ClientError::Protocol(_)), "{error:?}");
+    assert!(held <= 80 << 20, "{held}");
+}
+
+fn one_result(watch: u64, first: u64, bytes: usize) -> ResultsFrame {
+    use wasmgrid_proto::{LeaseId, Outcome, ResultBlock, ResultMeta, Usage, WorkerId};
+
+    let meta = ResultMeta {
+        index: first,
+        outcome: Outcome::Ok,
+        usage: Usage::default(),
+        output_len: bytes as u32,
+        record_lens: Vec::new(),
+        log_len: 0,
+        log_dropped: 0,
+    };
+    let block = ResultBlock {
+        job: JobId(1),
+        lease: LeaseId(1),
+        worker: WorkerId(1),
+        attempt: 1,
+        results: vec![meta],
+    };
+    ResultsFrame { watch, first_cursor: first, blocks: vec![block] }
+}
+
+#[tokio::test]
+async fn a_dropped_stream_ends_its_watch() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let mut server = grid.accept().await;
+    let watched = async {
+        let (id, request) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        request.watch
+    };
+    let (answer, watch) = tokio::join!(client.watch(JobId(1), 0), watched);
+    drop(answer.expect("answered"));
+    match server.next().await {
+        FromClient::Unwatch(unwatch) => assert_eq!(unwatch.watch, watch),
+        other => panic!("still watched: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_gone_after_a_lost_link_ends_its_stream_with_the_reason() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, _) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        server.0.sender.close("lost");
+        let mut server = grid.accept().await;
+        let (id, _) = server.watched().await;
+        let error = ApiError { code: ErrorCode::NotFound, message: "there is no job 1".into() };
+        server.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
+        server
+    };
+    let reader = async {
+        let (_, mut stream) = client.watch(JobId(1), 0).await.expect("answered");
+        let last = stream.next().await.expect("an error");
+        assert!(stream.next().await.is_none(), "nothing comes after an error");
+        last
+    };
+    let (last, _server) = tokio::join!(reader, server);
+    assert!(matches!(last, Err(ClientError::Api(_))), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_latest_status_and_not_every_one() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let mut server = grid.accept().await;
+    let watched = async {
+        let (id, request) = server.watched().await;
+        for results in 0..1_000 {
+            server.update(request.watch, status(JobState::Active, results)).await;
+        }
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+    };
+    let (answer, ()) = tokio::join!(client.watch(JobId(1), 0), watched);
+    let (_, mut stream) = answer.expect("answered");
+    match stream.next().await {
+        Some(Ok(JobEvent::Update(status))) => assert_eq!(status.results, 999),
+        other => panic!("no update: {other:?}"),
+    }
+}
