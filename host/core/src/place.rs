@@ -106,9 +106,10 @@ impl Grid {
     fn steal(&mut self) {
         let Some((victim, surplus)) = self.fleet.richest() else { return };
         let Some(worker) = self.fleet.get(victim) else { return };
-        let cost = |job: &JobId| self.queues.get(job).map_or(0, |queue| queue.cost_ns());
-        let work: u64 =
-            worker.jobs.iter().map(|(job, tasks)| cost(job).saturating_mul(*tasks)).sum();
+        let work = |(job, tasks): (&JobId, &u64)| {
+            self.queues.get(job).map_or(0, |queue| queue.work_ns(*tasks))
+        };
+        let work = worker.jobs.iter().map(work).fold(0, u64::saturating_add);
         if work / worker.slots().max(1) < STEAL_MIN_NS {
             return;
         }

@@ -168,6 +168,11 @@ impl Queue {
         self.cost_ns.unwrap_or(COST_GUESS_NS)
     }
 
+    /// What so many tasks take of a slot's time; without end where nothing is known.
+    pub(crate) fn work_ns(&self, tasks: u64) -> u64 {
+        self.cost_ns.map_or(u64::MAX, |cost| cost.saturating_mul(tasks))
+    }
+
     /// How many tasks of this job alone fill a worker.
     pub(crate) fn window(&self, slots: u64, config: &GridConfig) -> u64 {
         let most = config.credit_tasks.max(FIRST_PER_SLOT * slots);

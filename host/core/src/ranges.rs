@@ -52,6 +52,9 @@ impl RangeSet {
 
     /// Takes a range out, as far as it is there; says how many indices that were.
     pub(crate) fn remove(&mut self, tasks: TaskRange) -> u64 {
+        if tasks.count == 0 {
+            return 0;
+        }
         let (first, end) = (tasks.first, tasks.end());
         let before = self.len;
         if let Some((span, span_end)) = self.at_or_before(first)

@@ -1,0 +1,8 @@
+//! The scheduler's promises, each driven with virtual time; see [`world::World`].
+
+mod chaos;
+mod jobs;
+mod placement;
+mod retries;
+mod workers;
+mod world;

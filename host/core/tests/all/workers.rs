@@ -1,0 +1,189 @@
+//! Promises about workers that come, go, fall silent and come back, and about restarts.
+
+use wasmgrid_core::{Input, Output};
+use wasmgrid_proto::{JobState, OutcomeClass, WorkerState, wire::Reply};
+
+use crate::world::{World, capacity, spec};
+
+#[test]
+fn a_worker_keeps_its_number_when_it_joins_again() {
+    let mut world = World::new();
+    let worker = world.join("a", 1);
+    assert_ne!(world.join("b", 1), worker);
+    assert_eq!(world.join("a", 1), worker);
+    world.restart();
+    assert_eq!(world.join("a", 1), worker);
+}
+
+#[test]
+fn a_worker_that_comes_back_in_time_keeps_what_it_holds() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let other = world.join("b", 2);
+    let job = world.submit(spec(), 8);
+    let hands = world.hands(worker);
+    world.cut(worker);
+    world.pass(world.config.rejoin_grace.0 - 1);
+    world.join_holding("a", 2, &hands);
+    world.pass(1);
+    assert_eq!(world.hands(worker), hands, "nothing held is given out again");
+    world.beat(worker);
+    world.end_all(worker, OutcomeClass::Ok, 10);
+    world.end_all(other, OutcomeClass::Ok, 10);
+    let counts = world.job(job).counts;
+    assert_eq!((counts.ok, counts.retried, counts.discarded), (8, 0, 0));
+}
+
+#[test]
+fn what_a_worker_comes_back_without_runs_again_at_once() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let job = world.submit(spec(), 4);
+    world.cut(worker);
+    world.join("a", 2);
+    assert_eq!(world.indices(worker, job), [0, 1, 2, 3]);
+    assert!(world.hands(worker).iter().all(|hand| hand.attempt == 2));
+}
+
+#[test]
+fn a_newer_link_supersedes_and_the_end_of_the_older_means_nothing() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let job = world.submit(spec(), 4);
+    let (old, hands) = (world.links[&worker], world.hands(worker));
+    world.join_holding("a", 2, &hands);
+    world.drive(Input::WorkerLeft { worker, link: old, graceful: false });
+    assert_eq!(world.grid.workers()[0].state, WorkerState::Ready);
+    let (name, address) = ("a".into(), "late".into());
+    let late =
+        Input::WorkerJoined { link: old, name, address, capacity: capacity(2), held: Vec::new() };
+    world.drive(late);
+    assert_eq!(world.job(job).counts.running, 4, "an older link's join is ignored");
+    assert_eq!(world.grid.workers()[0].address, "in process");
+}
+
+#[test]
+fn a_silent_worker_is_disconnected_and_its_tasks_run_elsewhere() {
+    let mut world = World::new();
+    let worker = world.join("a", 1);
+    let job = world.submit(spec(), 1);
+    let half = world.config.worker_timeout.0 / 2;
+    for _ in 0..4 {
+        world.pass(half);
+        world.beat(worker);
+    }
+    assert!(world.links.contains_key(&worker), "it is heard");
+    let other = world.join("b", 1);
+    for _ in 0..2 {
+        world.pass(half);
+        world.beat(other);
+    }
+    assert!(!world.links.contains_key(&worker));
+    assert_eq!(world.indices(other, job), [0]);
+    assert_eq!(world.hands(other)[0].attempt, 2);
+}
+
+#[test]
+fn a_draining_worker_finishes_what_it_has_and_gets_nothing_new() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let job = world.submit(spec(), 100);
+    assert_eq!(world.drain("a"), Ok(Reply::Done));
+    assert!(world.last.contains(&Output::Drain { worker }));
+    let has = world.load(worker);
+    world.end_all(worker, OutcomeClass::Ok, 10);
+    assert_eq!((world.load(worker), world.job(job).counts.ok), (0, has));
+    assert_eq!(world.grid.workers()[0].state, WorkerState::Draining);
+    world.cut(worker);
+    world.join("a", 2);
+    assert!(world.load(worker) > 0, "a worker that was gone comes anew");
+}
+
+#[test]
+fn draining_outlives_a_broken_link() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    world.submit(spec(), 100);
+    world.drain("a").expect("it is linked");
+    let hands = world.hands(worker);
+    world.cut(worker);
+    world.join_holding("a", 2, &hands);
+    assert!(world.last.contains(&Output::Drain { worker }));
+    assert_eq!(world.hands(worker), hands);
+}
+
+#[test]
+fn after_a_restart_nothing_held_is_run_again() {
+    let mut world = World::new();
+    let (one, two) = (world.join("a", 2), world.join("b", 2));
+    let job = world.submit(spec(), 20);
+    world.end(one, world.hands(one)[0], OutcomeClass::Ok, 10);
+    let (first, second) = (world.hands(one), world.hands(two));
+    let done = world.job(job).counts.ok;
+    world.restart();
+    world.join_holding("a", 2, &first);
+    assert_eq!(world.hands(one), first, "others may hold the rest");
+    world.join_holding("b", 2, &second);
+    assert!(world.load(one) + world.load(two) > world.load(one), "all came, so it goes on");
+    world.run(10);
+    let counts = world.job(job).counts;
+    assert_eq!((counts.ok, counts.discarded, counts.retried), (20, 0, 0));
+    assert!(done > 0);
+    world.check_replay();
+}
+
+#[test]
+fn after_a_restart_what_nobody_brings_back_runs_after_the_grace() {
+    let mut world = World::new();
+    world.join("gone", 2);
+    let job = world.submit(spec(), 4);
+    world.restart();
+    let worker = world.join("new", 2);
+    assert_eq!(world.load(worker), 0);
+    let fresh = world.submit(spec(), 1);
+    assert_eq!(world.indices(worker, fresh), [0], "a new job waits for nobody");
+    world.pass(world.config.rejoin_grace.0);
+    assert_eq!(world.job(job).counts.running, 3);
+    world.run(10);
+    assert_eq!(world.state(job), JobState::Ok);
+}
+
+#[test]
+fn a_lease_of_a_job_that_was_never_durable_is_not_believed() {
+    let mut world = World::new();
+    let worker = world.join("a", 1);
+    let durable = world.journal.len();
+    let lost = world.submit(spec(), 1);
+    let hands = world.hands(worker);
+    world.journal.truncate(durable);
+    world.restart();
+    let job = world.submit(spec(), 1);
+    assert_eq!(job, lost, "the number is free again");
+    world.join_holding("a", 1, &hands);
+    world.send(worker, hands[0], OutcomeClass::Failed, 10);
+    assert_eq!((world.state(job), world.job(job).counts.discarded), (JobState::Active, 1));
+}
+
+#[test]
+fn a_worker_that_holds_tasks_of_an_ended_job_is_told_to_stop() {
+    let mut world = World::new();
+    let worker = world.join("a", 1);
+    let job = world.submit(spec(), 2);
+    let hands = world.hands(worker);
+    world.cut(worker);
+    world.cancel(job).expect("it is active");
+    world.join_holding("a", 1, &hands);
+    let told = Output::Cancel { worker, job, by: "alice".into() };
+    assert_eq!(world.last.iter().filter(|output| **output == told).count(), 1);
+}
+
+#[test]
+fn a_cancel_whose_ends_are_not_in_the_journal_is_completed_after_a_restart() {
+    let mut world = World::new();
+    let job = world.submit(spec(), 5);
+    let before = world.journal.len();
+    world.cancel(job).expect("it is active");
+    world.journal.truncate(before + 1);
+    world.restart();
+    assert_eq!((world.state(job), world.job(job).counts.cancelled), (JobState::Cancelled, 5));
+}
