@@ -100,7 +100,7 @@ impl Client {
         D: FnMut() -> F + Send + 'static,
         F: Future<Output = Result<ClientLink, NetError>> + Send + 'static,
     {
-        let link = dial().await.map_err(|error| ClientError::Unreachable(Arc::new(error)))?;
+        let link = dial().await.map_err(ClientError::Unreachable)?;
         let (commands, asked) = mpsc::channel(COMMANDS_MAX);
         let (wake, stop, tasks) =
             (stream::Wake::default(), CancellationToken::new(), TaskTracker::new());

@@ -1,16 +1,14 @@
 //! Why a grid did not do what it was asked.
 
-use std::sync::Arc;
-
 use wasmgrid_net::NetError;
 use wasmgrid_proto::wire::ApiError;
 
 /// Why a request has no good answer, or a stream of results ended early.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
-    /// No link could be made, for as long as was configured.
+    /// No link could be made: at once, or for as long as was configured.
     #[error("cannot reach the grid")]
-    Unreachable(#[source] Arc<NetError>),
+    Unreachable(#[source] NetError),
     /// The scheduler says no, and why.
     #[error(transparent)]
     Api(#[from] ApiError),

@@ -39,8 +39,8 @@ pub enum JobEvent {
 
 /// A job's results and how it stands. Dropping it ends the watch.
 pub struct JobStream {
-    frames: mpsc::Receiver<Result<Frame, ClientError>>,
-    status: watch::Receiver<Option<JobStatus>>,
+    frames: mpsc::Receiver<Frame>,
+    news: watch::Receiver<News>,
     /// The frame that is being read, as blocks, and what it gives back when it is read.
     blocks: VecDeque<(ResultBlock, Bytes)>,
     open_cost: u64,
@@ -55,10 +55,18 @@ pub struct JobStream {
     _client: Client,
 }
 
+/// What is told of a job beside its results: the latest only.
+#[derive(Default)]
+struct News {
+    status: Option<JobStatus>,
+    /// Why the stream ends early, once all that was passed on is read.
+    error: Option<ClientError>,
+}
+
 /// The actor's end of a stream.
 pub struct Sink {
-    frames: mpsc::Sender<Result<Frame, ClientError>>,
-    status: watch::Sender<Option<JobStatus>>,
+    frames: mpsc::Sender<Frame>,
+    news: watch::Sender<News>,
     consumed: Arc<AtomicU64>,
     /// The first position wanted.
     pub cursor: u64,
@@ -68,16 +76,15 @@ pub struct Sink {
 
 /// Both ends of a stream from `cursor` on.
 pub fn pair(cursor: u64, window: ByteCount, wake: Wake, client: Client) -> (JobStream, Sink) {
-    // Every frame costs something, so that the window bounds their number; one may exceed it,
-    // and an error may come last.
-    let frames_max = (window.0 / ResultsFrame::RESULT_COST).min(1 << 20) + 2;
+    // Every frame costs something, so that the window bounds their number; one may exceed it.
+    let frames_max = (window.0 / ResultsFrame::RESULT_COST).min(1 << 20) + 1;
     let (frames, frames_out) = mpsc::channel(usize::try_from(frames_max).unwrap_or(usize::MAX));
-    let (status, status_out) = watch::channel(None);
+    let (news, news_out) = watch::channel(News::default());
     let consumed = Arc::new(AtomicU64::new(0));
-    let sink = Sink { frames, status, consumed: Arc::clone(&consumed), cursor, window: window.0 };
+    let sink = Sink { frames, news, consumed: Arc::clone(&consumed), cursor, window: window.0 };
     let stream = JobStream {
         frames: frames_out,
-        status: status_out,
+        news: news_out,
         blocks: VecDeque::new(),
         open_cost: 0,
         cursor,
@@ -113,14 +120,11 @@ impl JobStream {
             tokio::select! {
                 biased;
                 frame = self.frames.recv() => match frame {
-                    Some(frame) => self.open(frame?),
-                    // The actor lets go of a stream once it has passed on the job's end.
-                    None => match self.news() {
-                        Some(status) if status.state.is_terminal() => self.end = Some(status),
-                        _ => return Err(ClientError::Stopped),
-                    },
+                    Some(frame) => self.open(frame),
+                    // The actor lets go of a stream at the job's end, and after an error.
+                    None => self.end = Some(self.last_news()?),
                 },
-                Ok(()) = self.status.changed() => match self.news() {
+                Ok(()) = self.news.changed() => match self.news.borrow_and_update().status.clone() {
                     Some(status) if status.state.is_terminal() => self.end = Some(status),
                     Some(status) => return Ok(JobEvent::Update(status)),
                     None => {}
@@ -129,8 +133,14 @@ impl JobStream {
         }
     }
 
-    fn news(&mut self) -> Option<JobStatus> {
-        self.status.borrow_and_update().clone()
+    /// How the job ended, or why the stream does.
+    fn last_news(&self) -> Result<JobStatus, ClientError> {
+        let news = self.news.borrow();
+        match (&news.error, &news.status) {
+            (Some(error), _) => Err(error.clone()),
+            (None, Some(status)) if status.state.is_terminal() => Ok(status.clone()),
+            _ => Err(ClientError::Stopped),
+        }
     }
 
     fn open(&mut self, frame: Frame) {
@@ -187,10 +197,14 @@ impl Sink {
         self.consumed.load(Ordering::Relaxed)
     }
 
-    /// Passes a frame or an error on. False where there is no room for it, which its sender had
-    /// to know.
-    pub fn pass(&self, frame: Result<Frame, ClientError>) -> bool {
+    /// Passes a frame on. False where there is no room for it, which its sender had to know.
+    pub fn pass(&self, frame: Frame) -> bool {
         !matches!(self.frames.try_send(frame), Err(mpsc::error::TrySendError::Full(_)))
+    }
+
+    /// Ends the stream with an error, behind what was passed on.
+    pub fn fail(self, error: ClientError) {
+        self.news.send_modify(|news| news.error = Some(error));
     }
 
     /// Counts bytes as read that are not passed on.
@@ -200,7 +214,7 @@ impl Sink {
 
     /// Passes on how the job stands; only the latest counts.
     pub fn tell(&self, status: JobStatus) {
-        self.status.send_replace(Some(status));
+        self.news.send_modify(|news| news.status = Some(status));
     }
 
     /// What may be held of a stream: its window, which one frame may exceed.

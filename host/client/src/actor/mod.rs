@@ -7,7 +7,7 @@
 mod outbox;
 mod watches;
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{collections::BTreeMap, future::Future};
 
 use bytes::Bytes;
 use tokio::{
@@ -239,8 +239,8 @@ where
                     Err(error) => error,
                 },
             };
-            if !error.is_transient() || Instant::now() >= give_up {
-                return Err(ClientError::Unreachable(Arc::new(error)));
+            if !may_pass(&error) || Instant::now() >= give_up {
+                return Err(ClientError::Unreachable(error));
             }
             tracing::debug!(%error, "cannot reach the grid yet");
         }
@@ -271,4 +271,15 @@ where
 /// index; modules are named by their content; a token would be made twice.
 const fn is_repeatable(request: &Request) -> bool {
     !matches!(request, Request::CreateToken(_))
+}
+
+/// Whether a dial that failed so may succeed later, with nothing changed on this side.
+const fn may_pass(error: &NetError) -> bool {
+    matches!(
+        error,
+        NetError::Unreachable { .. }
+            | NetError::Busy { .. }
+            | NetError::Address { .. }
+            | NetError::Socket { .. }
+    )
 }

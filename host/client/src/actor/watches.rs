@@ -99,13 +99,13 @@ impl Watches {
     /// Ends a watch with an error.
     pub fn fail(&mut self, watch: u64, error: &ClientError) {
         if let Some(state) = self.0.remove(&watch) {
-            state.sink.pass(Err(error.clone()));
+            state.sink.fail(error.clone());
         }
     }
 
     pub fn fail_all(self, error: &ClientError) {
         for state in self.0.into_values() {
-            state.sink.pass(Err(error.clone()));
+            state.sink.fail(error.clone());
         }
     }
 
@@ -188,7 +188,7 @@ impl Watch {
             return Ok(());
         }
         self.cursor = self.cursor.max(frame.end());
-        if self.sink.pass(Ok(frame)) {
+        if self.sink.pass(frame) {
             Ok(())
         } else {
             Err(ClientError::Protocol("it sent more frames of results than it had credit for"))

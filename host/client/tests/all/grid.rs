@@ -26,8 +26,7 @@ impl Grid {
     pub async fn connect(config: ClientConfig) -> (Client, Self) {
         let (dialled, links) = mpsc::channel(64);
         let dial = move || -> Ready<Result<ClientLink, NetError>> {
-            let name = |role| Identity::new("test", role, "one").expect("a name");
-            let (near, far) = in_process(name(Role::Client), name(Role::Scheduler));
+            let (near, far) = in_process_link();
             dialled.try_send(Server(far)).expect("few links are dialled");
             ready(Ok(near))
         };
@@ -39,6 +38,12 @@ impl Grid {
     pub async fn accept(&mut self) -> Server {
         self.links.recv().await.expect("the client dials")
     }
+}
+
+/// Both ends of a link: the client's and the scheduler's.
+pub fn in_process_link() -> (ClientLink, Link<ToClient, FromClient>) {
+    let name = |role| Identity::new("test", role, "one").expect("a name");
+    in_process(name(Role::Client), name(Role::Scheduler))
 }
 
 impl Server {

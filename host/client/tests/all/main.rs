@@ -1,5 +1,7 @@
 //! The client against a scheduler that the test plays itself, over links inside the process.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod grid;
 mod requests;
 mod results;

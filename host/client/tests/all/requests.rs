@@ -7,7 +7,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, Role, ToClient, TokenRequest},
 };
 
-use crate::grid::{Grid, status, submit};
+use crate::grid::{Grid, Server, in_process_link, status, submit};
 
 #[tokio::test]
 async fn an_error_of_the_scheduler_arrives_with_its_code_and_words() {
@@ -183,10 +183,38 @@ async fn the_link_is_closed_with_the_last_handle() {
 
 #[tokio::test]
 async fn a_grid_that_cannot_be_reached_is_an_error_at_once() {
-    let refused = || {
-        let address = "127.0.0.1:1".to_owned();
-        std::future::ready(Err(NetError::Unreachable { address }))
-    };
+    let refused = || std::future::ready(Err(unreachable()));
     let result = Client::connect(refused).await;
     assert!(matches!(result, Err(ClientError::Unreachable(_))), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_grid_that_stays_away_is_an_error_for_all_that_wait() {
+    let (near, far) = in_process_link();
+    let mut links = vec![near];
+    // The link can be made once, and never again; nobody has patience.
+    let dial = move || std::future::ready(links.pop().ok_or_else(unreachable));
+    let config = ClientConfig { patience: Millis(0), ..ClientConfig::default() };
+    let client = Client::connect_with(config, dial).await.expect("reachable once");
+    let mut server = Server(far);
+    let lose = async {
+        let (id, _) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        server.request().await;
+        drop(server);
+    };
+    let wait = async {
+        let (_, mut stream) = client.watch(JobId(1), 0).await.expect("answered");
+        let answer = client.workers().await;
+        (answer, stream.next().await.expect("an error"))
+    };
+    let ((answer, last), ()) = tokio::join!(wait, lose);
+    assert!(matches!(answer, Err(ClientError::Unreachable(_))), "{answer:?}");
+    assert!(matches!(last, Err(ClientError::Unreachable(_))), "{last:?}");
+    let answer = client.workers().await;
+    assert!(matches!(answer, Err(ClientError::Stopped)), "{answer:?}");
+}
+
+fn unreachable() -> NetError {
+    NetError::Unreachable { address: "127.0.0.1:1".into(), reason: "nobody is there".into() }
 }
