@@ -1,0 +1,147 @@
+//! The house as ARCHITECTURE.md draws it: who may depend on whom, and which crate alone names
+//! each heavy dependency. Read from `cargo metadata`, so that it is what cargo builds.
+
+use std::{collections::BTreeMap, fs};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
+
+/// Every crate of the workspace, and the crates of ours it may depend on.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("wasmgrid", &["wasmgrid-macros"]),
+    ("wasmgrid-macros", &[]),
+    ("wasmgrid-proto", &[]),
+    ("wasmgrid-core", &["wasmgrid-proto"]),
+    ("wasmgrid-store", &["wasmgrid-proto"]),
+    ("wasmgrid-sandbox", &["wasmgrid-proto"]),
+    ("wasmgrid-net", &["wasmgrid-proto"]),
+    ("wasmgrid-client", &["wasmgrid-net", "wasmgrid-proto"]),
+    ("wasmgrid-server", &["wasmgrid-core", "wasmgrid-net", "wasmgrid-proto", "wasmgrid-store"]),
+    ("wasmgrid-worker", &["wasmgrid-net", "wasmgrid-proto", "wasmgrid-sandbox"]),
+    (
+        "wasmgrid-cli",
+        &[
+            "wasmgrid-client",
+            "wasmgrid-net",
+            "wasmgrid-proto",
+            "wasmgrid-server",
+            "wasmgrid-store",
+            "wasmgrid-worker",
+        ],
+    ),
+];
+
+/// The crate that may depend on every other: the tests themselves.
+const TESTS: &str = "wasmgrid-tests";
+
+/// The start of a dependency's name, and the one crate that may have it, for tests too.
+const HEAVY: &[(&str, &str)] = &[
+    ("wasmtime", "wasmgrid-sandbox"),
+    ("quinn", "wasmgrid-net"),
+    ("rustls", "wasmgrid-net"),
+    ("rusqlite", "wasmgrid-store"),
+    ("axum", "wasmgrid-server"),
+    ("clap", "wasmgrid-cli"),
+    ("anyhow", "wasmgrid-cli"),
+];
+
+/// The pure crates: no operating system under them.
+const PURE: &[&str] = &["wasmgrid-proto", "wasmgrid-core"];
+
+fn workspace() -> Metadata {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    MetadataCommand::new()
+        .manifest_path(manifest)
+        .no_deps()
+        .exec()
+        .expect("cargo describes the workspace")
+}
+
+/// The names a package depends on, without those its tests alone need.
+fn built_with(package: &Package) -> impl Iterator<Item = &str> {
+    package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind != DependencyKind::Development)
+        .map(|dependency| dependency.name.as_str())
+}
+
+#[test]
+fn every_crate_is_in_the_map_and_nothing_else() {
+    let workspace = workspace();
+    let mut found: Vec<&str> =
+        workspace.packages.iter().map(|package| package.name.as_str()).collect();
+    found.sort_unstable();
+    let mut expected: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).chain([TESTS]).collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "a new crate needs its place in ARCHITECTURE.md and here");
+}
+
+#[test]
+fn dependencies_follow_the_arrows() {
+    let workspace = workspace();
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let wrong: Vec<String> = workspace
+        .packages
+        .iter()
+        .filter(|package| package.name.as_str() != TESTS)
+        .flat_map(|package| {
+            let allowed = arrows.get(package.name.as_str()).copied().unwrap_or_default();
+            built_with(package)
+                .filter(|name| name.starts_with("wasmgrid") && !allowed.contains(name))
+                .map(|name| format!("{} must not depend on {name}", package.name))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn each_heavy_dependency_is_named_by_one_crate() {
+    let workspace = workspace();
+    let mut wrong = Vec::new();
+    for package in &workspace.packages {
+        for dependency in &package.dependencies {
+            for (start, owner) in HEAVY {
+                if dependency.name.starts_with(start) && package.name.as_str() != *owner {
+                    wrong.push(format!("{} names {}", package.name, dependency.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "only their owners may: {wrong:#?}");
+}
+
+#[test]
+fn a_crate_has_one_test_binary_at_most() {
+    for package in &workspace().packages {
+        let is_test = |kinds: &[TargetKind]| kinds.contains(&TargetKind::Test);
+        let binaries = package.targets.iter().filter(|target| is_test(&target.kind)).count();
+        assert!(binaries <= 1, "{} links {binaries} test binaries", package.name);
+    }
+}
+
+#[test]
+fn every_crate_has_the_workspaces_lints_and_its_dependencies_versions() {
+    for package in &workspace().packages {
+        let manifest = fs::read_to_string(&package.manifest_path).expect("cargo has read it");
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{} has no lints", package.name);
+        let own_version = manifest.lines().find(|line| {
+            line.contains("version = \"") || line.split_once(" = \"").is_some_and(is_a_version)
+        });
+        assert_eq!(own_version, None, "{}: versions stand in the root's Cargo.toml", package.name);
+    }
+}
+
+fn is_a_version((_, value): (&str, &str)) -> bool {
+    value.starts_with(|c: char| c.is_ascii_digit())
+}
+
+#[test]
+fn the_pure_crates_have_no_operating_system() {
+    for package in &workspace().packages {
+        let name = package.name.as_str();
+        let library = package.targets.iter().find(|target| target.is_lib());
+        let source = library.map(|target| fs::read_to_string(&target.src_path).expect("readable"));
+        let is_no_std = source.is_some_and(|source| source.contains("\n#![no_std]\n"));
+        assert!(is_no_std || !PURE.contains(&name), "{name} must be no_std");
+    }
+}
