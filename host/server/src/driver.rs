@@ -45,6 +45,10 @@ use workers::Worker;
 /// keeps one turn short.
 const TURN_EVENTS: usize = 256;
 
+/// How long nothing was to be committed before the store is asked to tidy up: that delays a commit
+/// that comes right then.
+const IDLE_AFTER: Millis = Millis(1_000);
+
 /// The longest the driver sleeps: a clock that was set back must not hold a deadline for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
@@ -107,6 +111,8 @@ pub(crate) struct Driver {
 #[derive(Default)]
 pub(crate) struct State {
     writes: Option<mpsc::Sender<Write>>,
+    /// When the store may tidy up, unless there is more to commit by then.
+    tidy_at: Option<Micros>,
     now: Micros,
     store_full: bool,
     failure: Option<ServerError>,
@@ -157,35 +163,31 @@ impl Driver {
         mut inboxes: Inboxes,
         stop: CancellationToken,
     ) -> Result<(), ServerError> {
-        let mut batch = Vec::with_capacity(TURN_EVENTS);
+        let (mut done, mut heard) = (Vec::new(), Vec::with_capacity(TURN_EVENTS));
         while self.state.failure.is_none() && !stop.is_cancelled() {
-            self.turn(&mut batch);
+            self.turn(done.drain(..).chain(heard.drain(..)));
             let sleep = self.sleep();
             let takes = !self.gate.is_full();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
-                _ = inboxes.done.recv_many(&mut batch, TURN_EVENTS) => {}
-                _ = inboxes.heard.recv_many(&mut batch, TURN_EVENTS), if takes => {}
+                () = stop.cancelled() => {}
+                _ = inboxes.done.recv_many(&mut done, TURN_EVENTS) => {}
+                _ = inboxes.heard.recv_many(&mut heard, TURN_EVENTS), if takes => {}
                 () = tokio::time::sleep(sleep) => {}
             }
-            if takes && batch.len() < TURN_EVENTS {
-                while let Ok(event) = inboxes.heard.try_recv() {
-                    batch.push(event);
-                    if batch.len() >= TURN_EVENTS {
-                        break;
-                    }
-                }
+            while takes && heard.len() < TURN_EVENTS {
+                let Ok(event) = inboxes.heard.try_recv() else { break };
+                heard.push(event);
             }
         }
-        self.turn(&mut batch);
+        self.turn(done.into_iter().chain(heard));
         self.finish(inboxes.done).await
     }
 
     /// Handles what has come, then everything that follows from it.
-    fn turn(&mut self, batch: &mut Vec<Event>) {
+    fn turn(&mut self, events: impl Iterator<Item = Event>) {
         self.state.now = self.clock.now();
-        for event in batch.drain(..) {
+        for event in events {
             self.handle(event);
         }
         if self.grid.poll_timeout().is_some_and(|at| at <= self.state.now) {
@@ -232,10 +234,13 @@ impl Driver {
     /// Gives the journal what was built; keeps it where the journal has enough to do.
     fn hand_over(&mut self) {
         let Some(writes) = &self.state.writes else { return };
-        if let Ok(permit) = writes.try_reserve()
-            && let Some(batch) = self.gate.take()
-        {
+        let Ok(permit) = writes.try_reserve() else { return };
+        if let Some(batch) = self.gate.take() {
             permit.send(Write::Batch(batch));
+            self.state.tidy_at = Some(self.state.now.after(IDLE_AFTER));
+        } else if self.state.tidy_at.is_some_and(|at| at <= self.state.now) {
+            permit.send(Write::Tidy);
+            self.state.tidy_at = None;
         }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use wasmgrid_proto::{Epoch, InputBlock, JobId, Record, ResultBlock};
+use wasmgrid_proto::{Epoch, InputBlock, JobId, Record};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, Store, StoreError};
 
 use crate::{cache::Results, cache::encode, driver::Event};
@@ -50,6 +50,8 @@ pub(crate) enum Write {
     /// Modules and values beside the journal, which nothing in the core rests on: so a failure
     /// fails the asker alone.
     Keep { entries: Vec<Entry>, done: oneshot::Sender<Result<(), Arc<StoreError>>> },
+    /// Nothing was to be committed for a while: the store may do what it put off.
+    Tidy,
 }
 
 impl Item {
@@ -119,6 +121,7 @@ impl Writer {
                     }
                 }
                 Write::Keep { entries, done } => keeps.push((entries, done)),
+                Write::Tidy => self.store.idle()?,
             }
             next = if bytes < COMMIT_BYTES { self.writes.try_recv().ok() } else { None };
         }
@@ -130,7 +133,7 @@ impl Writer {
             let result = self.store.commit(self.epoch, &Commit { entries });
             match result.map(drop) {
                 Err(error) if !matches!(error, StoreError::Full(_)) => {
-                    // The store is not to be trusted any more; the asker sees its link close.
+                    // The store is not to be trusted any more: the server ends.
                     return Err(error);
                 }
                 result => drop(done.send(result.map_err(Arc::new))),

@@ -1,6 +1,9 @@
 //! Reads of the store, off the driver: a few readers, each used by one blocking call at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
@@ -104,6 +107,12 @@ impl Readers {
             result
         });
         call.await.unwrap_or(Err(ServerError::Writer))
+    }
+}
+
+impl fmt::Debug for Readers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readers").finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use wasmgrid_core::{Output, RequestId, SegmentToken};
 use wasmgrid_proto::{
-    JobId, Record, ResultBlock, ResultMeta,
+    Record, ResultBlock, ResultMeta,
     wire::{Cancel, Drain, Revoke, ToWorker},
 };
 

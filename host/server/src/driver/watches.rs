@@ -48,6 +48,7 @@ enum Next {
     Frame {
         envelope: Envelope<ToClient>,
         cursor: u64,
+        cost: u64,
     },
     Missing(Place),
     /// All that is durable was sent.
@@ -196,13 +197,12 @@ impl Driver {
                     }
                     return;
                 }
-                Next::Frame { envelope, cursor } => {
-                    let sent = envelope.payload.len() as u64;
+                Next::Frame { envelope, cursor, cost } => {
                     let Some(client) = self.state.clients.get_mut(&link) else { return };
                     let full = client.outbox.push(envelope).is_err();
                     if let Some(state) = client.watches.get_mut(&watch) {
                         state.cursor = cursor;
-                        state.credit_bytes = state.credit_bytes.saturating_sub(sent);
+                        state.credit_bytes = state.credit_bytes.saturating_sub(cost);
                     }
                     if full {
                         return self.close(link, "it does not read its results");
@@ -238,8 +238,10 @@ impl Driver {
         if blocks.is_empty() {
             return Next::Nothing;
         }
-        let message = ToClient::Results(ResultsFrame { watch, first_cursor: from, blocks });
-        Next::Frame { envelope: Envelope { message, payload: join(pieces) }, cursor }
+        let frame = ResultsFrame { watch, first_cursor: from, blocks };
+        let cost = frame.credit_bytes();
+        let envelope = Envelope { message: ToClient::Results(frame), payload: join(pieces) };
+        Next::Frame { envelope, cursor, cost }
     }
 
     /// Ends a watch whose job has ended and whose last result was sent.
