@@ -19,10 +19,6 @@ impl WorkerConfig {
     /// The defaults for a machine that offers this.
     #[must_use]
     pub fn new(capacity: WorkerCapacity) -> Self {
-        Self {
-            capacity,
-            kept_results: ByteCount(256 << 20),
-            leave_timeout: Millis(30_000),
-        }
+        Self { capacity, kept_results: ByteCount(256 << 20), leave_timeout: Millis(30_000) }
     }
 }

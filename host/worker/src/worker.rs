@@ -1,7 +1,5 @@
 //! Starting and stopping a worker.
 
-use std::sync::Arc;
-
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -54,7 +52,6 @@ impl Worker {
         let (status_sender, status) = watch::channel(LinkState::Linking { reason: None });
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let sandbox = Arc::new(sandbox);
         let slots = Slots::start(slots, &events, &tasks);
         tasks.spawn(dial.keep_linked(events.clone(), stop.clone()));
         let agent = Agent::new(

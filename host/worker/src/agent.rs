@@ -1,0 +1,206 @@
+//! The agent: the one task that owns what the worker knows. It takes events, changes its state,
+//! then gives slots work and says what there is to say. It never waits for a slot or the link.
+
+mod link;
+mod work;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmgrid_proto::{
+    JobId, WorkerId,
+    frame::Envelope,
+    wire::{FromWorker, Leaving, ToWorker},
+};
+use wasmgrid_sandbox::{PrepareError, Prepared, Sandbox, SlotEvent};
+
+use crate::{
+    config::WorkerConfig, modules::Modules, outgoing::Outgoing, queue::Queue, slots::Slots,
+    worker::LinkState,
+};
+use link::Link;
+
+/// Events taken before slots are fed and results are sent: what has come is the natural batch,
+/// this keeps one turn short.
+const TURN_EVENTS: usize = 256;
+
+/// The longest the agent sleeps; nothing depends on it.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// All that can happen to a worker.
+pub(crate) enum Event {
+    /// There is a link; the worker has not joined over it yet.
+    Linked { outbox: mpsc::Sender<Envelope<FromWorker>> },
+    /// The link has ended, or there was none to be had.
+    Unlinked { reason: String },
+    /// The scheduler said something.
+    Heard { envelope: Envelope<ToWorker> },
+    /// A slot said something.
+    Slot { number: usize, event: SlotEvent },
+    /// A job's module was prepared, or not.
+    Prepared { job: JobId, result: Result<Prepared, PrepareError> },
+    /// Leave the grid in order.
+    Leave,
+}
+
+/// See the module's text.
+pub(crate) struct Agent {
+    config: WorkerConfig,
+    sandbox: Sandbox,
+    events: mpsc::Sender<Event>,
+    tasks: TaskTracker,
+    status: watch::Sender<LinkState>,
+    now: Instant,
+    link: Link,
+    /// As the scheduler last called this worker.
+    worker: WorkerId,
+    modules: Modules,
+    queue: Queue,
+    slots: Slots,
+    outgoing: Outgoing,
+    /// Jobs whose cancel may overtake an assignment of theirs.
+    cancelled: BTreeSet<JobId>,
+    leaving: Option<Leave>,
+}
+
+/// How the worker leaves.
+#[derive(Clone, Copy, Debug)]
+struct Leave {
+    /// When it leaves whatever is left.
+    until: Instant,
+}
+
+impl Agent {
+    pub(crate) fn new(
+        config: WorkerConfig,
+        sandbox: Sandbox,
+        slots: Slots,
+        events: mpsc::Sender<Event>,
+        tasks: TaskTracker,
+        status: watch::Sender<LinkState>,
+    ) -> Self {
+        Self {
+            config,
+            sandbox,
+            events,
+            tasks,
+            status,
+            now: Instant::now(),
+            link: Link::Down,
+            worker: WorkerId(0),
+            modules: Modules::default(),
+            queue: Queue::default(),
+            slots,
+            outgoing: Outgoing::default(),
+            cancelled: BTreeSet::new(),
+            leaving: None,
+        }
+    }
+
+    /// Runs until `stop`, or until the worker has left.
+    pub(crate) async fn run(mut self, mut inbox: mpsc::Receiver<Event>, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(TURN_EVENTS);
+        loop {
+            self.now = Instant::now();
+            for event in batch.drain(..) {
+                self.handle(event);
+            }
+            self.tick();
+            self.feed();
+            let blocked = self.send();
+            if self.has_left() {
+                return self.hang_up(inbox, stop).await;
+            }
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = inbox.recv_many(&mut batch, TURN_EVENTS) => {}
+                () = link::room(blocked) => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Linked { outbox } => self.linked(outbox),
+            Event::Unlinked { reason } => self.unlinked(reason),
+            Event::Heard { envelope } => self.heard(envelope),
+            Event::Slot { number, event } => self.slot(number, event),
+            Event::Prepared { job, result } => self.prepared(job, result),
+            Event::Leave => {
+                self.leaving =
+                    Some(Leave { until: self.now + self.config.leave_timeout.duration() });
+                self.say_leaving();
+                self.give_back_all("the worker leaves");
+            }
+        }
+    }
+
+    /// Does what the time asks for.
+    fn tick(&mut self) {
+        self.heartbeat();
+        self.give_up_modules();
+    }
+
+    /// When something is to be done though nothing comes.
+    fn deadline(&self) -> Instant {
+        [
+            self.link.next_heartbeat(),
+            self.link.is_joined().then(|| self.modules.next_overdue()).flatten(),
+            self.leaving.map(|leave| leave.until),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.now + SLEEP_MAX)
+    }
+
+    /// True where the worker is to leave, and has nothing left to do or no more time for it.
+    fn has_left(&self) -> bool {
+        let Some(leave) = self.leaving else { return false };
+        let is_idle = self.slots.tasks() == 0 && self.waiting_tasks() == 0;
+        let has_said = match self.link {
+            Link::Joined { .. } => self.outgoing.is_empty(),
+            // Nobody is there who could be told more than that the link is gone.
+            _ => !self.outgoing.has_results(),
+        };
+        (is_idle && has_said) || self.now >= leave.until
+    }
+
+    /// Tasks that no slot has.
+    fn waiting_tasks(&self) -> u64 {
+        let waiting = self.modules.waiting().map(|piece| piece.tasks().count);
+        self.queue.tasks() + waiting.sum::<u64>()
+    }
+
+    fn say_leaving(&mut self) {
+        let reason = "it was asked to stop".into();
+        self.outgoing.say(FromWorker::Leaving(Leaving { reason }));
+    }
+
+    /// Lets the link deliver what was said, and waits until it has ended.
+    async fn hang_up(mut self, mut inbox: mpsc::Receiver<Event>, stop: CancellationToken) {
+        let until = self.now + self.config.leave_timeout.duration();
+        if matches!(std::mem::replace(&mut self.link, Link::Down), Link::Down) {
+            return;
+        }
+        let ended = async {
+            while let Some(event) = inbox.recv().await {
+                if matches!(event, Event::Unlinked { .. }) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The agent's side of the link: joining, what the scheduler says, and what is said to it.
+
+use std::time::Duration;
+
+use tokio::{sync::mpsc, time::Instant};
+use wasmgrid_proto::{
+    WorkerId,
+    frame::Envelope,
+    wire::{FromWorker, Heartbeat, HeldLease, Join, Joined, NeedModule, PROTOCOL_MINOR, ToWorker},
+};
+
+use super::{Agent, Leave};
+use crate::{outgoing::merge, queue::Piece, worker::LinkState};
+
+/// The shortest time between two heartbeats, whatever the scheduler says.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
+
+/// The link as it stands.
+pub(super) enum Link {
+    /// There is none.
+    Down,
+    /// The join was sent; nothing else is until it is answered.
+    Joining { outbox: mpsc::Sender<Envelope<FromWorker>> },
+    /// In the grid.
+    Joined { outbox: mpsc::Sender<Envelope<FromWorker>>, every: Duration, next_heartbeat: Instant },
+}
+
+impl Link {
+    pub(super) fn is_joined(&self) -> bool {
+        matches!(self, Self::Joined { .. })
+    }
+
+    pub(super) fn next_heartbeat(&self) -> Option<Instant> {
+        match self {
+            Self::Joined { next_heartbeat, .. } => Some(*next_heartbeat),
+            _ => None,
+        }
+    }
+}
+
+/// Waits for room in an outbox that had none; for ever where there is no such.
+pub(super) async fn room(blocked: Option<mpsc::Sender<Envelope<FromWorker>>>) {
+    match blocked {
+        Some(outbox) if outbox.reserve().await.is_ok() => {}
+        // Where it is closed the end of the link is an event of its own.
+        _ => std::future::pending().await,
+    }
+}
+
+impl Agent {
+    pub(super) fn linked(&mut self, outbox: mpsc::Sender<Envelope<FromWorker>>) {
+        self.outgoing.restart();
+        let join = Join {
+            minor: PROTOCOL_MINOR,
+            capacity: self.config.capacity.clone(),
+            held: self.held(),
+        };
+        // The outbox is new, so there is room; where it is closed already an event will say so.
+        let _ = outbox.try_send(FromWorker::Join(join).into());
+        self.link = Link::Joining { outbox };
+    }
+
+    pub(super) fn unlinked(&mut self, reason: String) {
+        self.link = Link::Down;
+        self.status.send_replace(LinkState::Linking { reason: Some(reason) });
+    }
+
+    pub(super) fn heard(&mut self, envelope: Envelope<ToWorker>) {
+        match envelope.message {
+            ToWorker::Joined(joined) => self.joined(&joined),
+            ToWorker::Assign(assign) => self.assign(assign, envelope.payload),
+            ToWorker::Cancel(cancel) => self.cancel(cancel.job, &cancel.by),
+            ToWorker::Revoke(revoke) => self.revoke(revoke.job, revoke.lease, &revoke.tasks),
+            ToWorker::Committed(committed) => self.outgoing.acknowledged(&committed.batches),
+            ToWorker::Module(module) => self.module_arrived(module.digest, &envelope.payload),
+            ToWorker::Drain(drain) => {
+                tracing::info!(leave = drain.leave, "the scheduler drains this worker");
+                if drain.leave && self.leaving.is_none() {
+                    let until = self.now + self.config.leave_timeout.duration();
+                    self.leaving = Some(Leave { until });
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, joined: &Joined) {
+        let Link::Joining { outbox } = std::mem::replace(&mut self.link, Link::Down) else {
+            return;
+        };
+        let WorkerId(number) = joined.worker;
+        tracing::info!(worker = number, epoch = %joined.epoch, "joined the grid");
+        self.worker = joined.worker;
+        let every = joined.heartbeat.duration().max(HEARTBEAT_MIN);
+        self.link = Link::Joined { outbox, every, next_heartbeat: self.now };
+        self.status.send_replace(LinkState::Joined { worker: joined.worker });
+        for digest in self.modules.ask_again(self.now) {
+            self.outgoing.say(FromWorker::NeedModule(NeedModule { digest }));
+        }
+        if self.leaving.is_some() {
+            self.say_leaving();
+        }
+    }
+
+    /// What the worker has of each lease: a scheduler that does not know of it takes it over.
+    fn held(&self) -> Vec<HeldLease> {
+        let waiting = |piece: &Piece| HeldLease {
+            job: piece.job,
+            lease: piece.lease,
+            attempt: piece.attempt,
+            tasks: vec![piece.tasks()],
+        };
+        let mut held: Vec<_> =
+            self.queue.pieces().chain(self.modules.waiting()).map(waiting).collect();
+        held.extend(self.slots.leases().map(|(job, lease, attempt, left)| HeldLease {
+            job,
+            lease,
+            attempt,
+            tasks: left.to_vec(),
+        }));
+        held.extend(self.outgoing.held());
+        merge(held)
+    }
+
+    /// Says that the worker lives, where it is time to.
+    pub(super) fn heartbeat(&mut self) {
+        let now = self.now;
+        match &mut self.link {
+            Link::Joined { every, next_heartbeat, .. } if *next_heartbeat <= now => {
+                *next_heartbeat = now + *every;
+            }
+            _ => return,
+        }
+        let heartbeat = Heartbeat { queued: self.waiting_tasks(), running: self.slots.running() };
+        self.outgoing.say(FromWorker::Heartbeat(heartbeat));
+    }
+
+    /// Says what there is to say, as far as the link has room; the outbox that has none.
+    pub(super) fn send(&mut self) -> Option<mpsc::Sender<Envelope<FromWorker>>> {
+        let Link::Joined { outbox, .. } = &self.link else { return None };
+        while self.outgoing.has_next() {
+            match outbox.try_reserve() {
+                Ok(permit) => match self.outgoing.next() {
+                    Some(envelope) => permit.send(envelope),
+                    None => return None,
+                },
+                Err(_) => return Some(outbox.clone()),
+            }
+        }
+        None
+    }
+}

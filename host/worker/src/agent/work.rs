@@ -1,0 +1,236 @@
+//! The agent's work: assignments become pieces, pieces wait for their module, then for a slot;
+//! what slots give becomes results.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmgrid_proto::{
+    Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
+    wire::{Assign, FromWorker, NeedModule, Returned},
+};
+use wasmgrid_sandbox::{ModuleSource, PrepareError, Prepared, SlotEvent};
+
+use super::{Agent, Event};
+use crate::{modules::Next, queue::Piece, ranges::overlap};
+
+/// Cancelled jobs that are remembered; the oldest are forgotten. An assignment is overtaken by
+/// milliseconds at most.
+const CANCELLED_MAX: usize = 1_024;
+
+/// What tasks are told whose module cannot be had.
+const NO_COPY: &str = "the scheduler has no copy of the module; submit the job again";
+
+impl Agent {
+    pub(super) fn assign(&mut self, assign: Assign, mut payload: Bytes) {
+        let Assign { job, spec, leases } = assign;
+        let spec = Arc::new(spec);
+        for grant in leases {
+            // The frame was checked: its payload is as long as its leases say.
+            let length = usize::try_from(grant.inputs.payload_len()).unwrap_or(usize::MAX);
+            let bytes = payload.split_to(length.min(payload.len()));
+            if let Err(error) = grant.inputs.check() {
+                let piece = Piece::new(job, spec.clone(), grant, bytes);
+                self.end(&piece, &Outcome::Refused(format!("the inputs: {error}")));
+                continue;
+            }
+            let piece = Piece::new(job, spec.clone(), grant, bytes);
+            if self.cancelled.contains(&job) {
+                self.give_back(&[piece], "the job was cancelled");
+            } else if self.leaving.is_some() {
+                self.give_back(&[piece], "the worker leaves");
+            } else {
+                self.accept(piece);
+            }
+        }
+    }
+
+    fn accept(&mut self, piece: Piece) {
+        let job = piece.job;
+        match self.modules.assigned(piece) {
+            Next::Queue(piece) => self.queue.push(piece),
+            Next::End(piece, outcome) => self.end(&piece, &outcome),
+            Next::Wait => {}
+            Next::Prepare(spec) => {
+                let queue = &self.queue;
+                self.modules.trim(|job| queue.pieces().any(|piece| piece.job == job));
+                self.prepare(job, spec, ModuleSource::Cached);
+            }
+        }
+    }
+
+    fn prepare(&self, job: JobId, spec: Arc<TaskSpec>, source: ModuleSource) {
+        let (sandbox, events) = (self.sandbox.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let result = sandbox.prepare(&spec, source).await;
+            // The agent is gone only when the worker ends.
+            let _ = events.send(Event::Prepared { job, result }).await;
+        });
+    }
+
+    pub(super) fn prepared(&mut self, job: JobId, result: Result<Prepared, PrepareError>) {
+        match result {
+            Ok(prepared) => {
+                for piece in self.modules.ready(job, prepared) {
+                    self.queue.push(piece);
+                }
+            }
+            Err(PrepareError::NeedsModule { .. }) => {
+                if let Some(digest) = self.modules.wanted(job, self.now) {
+                    self.outgoing.say(FromWorker::NeedModule(NeedModule { digest }));
+                }
+                return;
+            }
+            Err(PrepareError::Refused(refusal)) => self.fail_job(job, &refusal.outcome()),
+            Err(PrepareError::Sandbox(error)) => {
+                tracing::error!(%job, %error, "a module could not be prepared");
+                self.fail_job(job, &Outcome::Lost(error.to_string()));
+            }
+        }
+        if let Some(digest) = self.modules.digest(job) {
+            for (job, spec) in self.modules.unblocked(digest) {
+                self.prepare(job, spec, ModuleSource::Cached);
+            }
+        }
+    }
+
+    pub(super) fn module_arrived(&mut self, digest: Digest, bytes: &Bytes) {
+        if bytes.is_empty() {
+            return self.fail_module(digest, &Outcome::Lost(NO_COPY.into()));
+        }
+        for (job, spec) in self.modules.arrived(digest) {
+            self.prepare(job, spec, ModuleSource::Bytes(bytes.clone()));
+        }
+    }
+
+    /// Ends the tasks of modules that did not come in time.
+    pub(super) fn give_up_modules(&mut self) {
+        if !self.link.is_joined() {
+            return;
+        }
+        for digest in self.modules.overdue(self.now) {
+            let why = format!("module {digest:.12} did not arrive");
+            self.fail_module(digest, &Outcome::Lost(why));
+        }
+    }
+
+    fn fail_module(&mut self, digest: Digest, outcome: &Outcome) {
+        for job in self.modules.missing(digest) {
+            self.fail_job(job, outcome);
+        }
+    }
+
+    fn fail_job(&mut self, job: JobId, outcome: &Outcome) {
+        for piece in self.modules.failed(job, outcome) {
+            self.end(&piece, outcome);
+        }
+    }
+
+    /// Gives slots work until each has enough.
+    pub(super) fn feed(&mut self) {
+        let kept = usize::try_from(self.config.kept_results.0).unwrap_or(usize::MAX);
+        while self.outgoing.bytes() < kept {
+            let Some(job) = self.queue.front().map(|piece| piece.job) else { return };
+            let Some(slot) = self.slots.hungry(self.modules.task_us(job)) else { return };
+            // Each slot gets its part of what waits twice over, so that all end together.
+            let parts = (self.slots.count() as u64).saturating_mul(2).max(1);
+            let share = self.queue.tasks().div_ceil(parts);
+            let count = self.modules.batch_tasks(job).min(share);
+            let Some(prepared) = self.modules.prepared(job) else {
+                // It was dropped in the meantime: it is prepared anew.
+                match self.queue.pop(u64::MAX) {
+                    Some(piece) => self.accept(piece),
+                    None => return,
+                }
+                continue;
+            };
+            let Some(piece) = self.queue.pop(count) else { return };
+            if let Err(piece) = self.slots.give(slot, self.worker, prepared, piece) {
+                // The sandbox has ended under the worker.
+                self.give_back(&[piece], "the worker's sandbox has ended");
+            }
+        }
+    }
+
+    pub(super) fn slot(&mut self, number: usize, event: SlotEvent) {
+        match event {
+            SlotEvent::Results(block, payload) => {
+                let wall_us = block.results.iter().map(|meta| meta.usage.wall_us).sum();
+                self.slots.answered(number, &block);
+                self.modules.measured(block.job, block.results.len() as u64, wall_us);
+                self.outgoing.add(block, payload);
+            }
+            SlotEvent::Returned { job, lease, tasks } => {
+                self.slots.returned(number, lease, &tasks);
+                if !tasks.is_empty() {
+                    self.say_returned(job, lease, tasks, "taken back");
+                }
+            }
+            SlotEvent::Died { reason } => {
+                tracing::warn!(slot = number, reason, "a runner died; the slot starts a new one");
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, job: JobId, by: &str) {
+        self.cancelled.insert(job);
+        if self.cancelled.len() > CANCELLED_MAX {
+            self.cancelled.pop_first();
+        }
+        self.slots.cancel(job, by);
+        let mut pieces = self.queue.take(|piece| (piece.job == job).then(|| vec![piece.tasks()]));
+        pieces.extend(self.modules.take_waiting(|piece| piece.job == job));
+        self.give_back(&pieces, "the job was cancelled");
+    }
+
+    /// Every revoke is answered at once with what had no slot yet; what slots give back follows.
+    pub(super) fn revoke(&mut self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
+        let is_whole = |piece: &Piece| {
+            let covers = |range: &TaskRange| overlap(piece.tasks(), *range) == Some(piece.tasks());
+            piece.lease == lease && tasks.iter().any(covers)
+        };
+        let mut pieces = self.queue.take(|piece| (piece.lease == lease).then(|| tasks.to_vec()));
+        pieces.extend(self.modules.take_waiting(is_whole));
+        let taken = pieces.iter().map(Piece::tasks).collect();
+        self.say_returned(job, lease, taken, "taken back");
+        self.slots.revoke(job, lease, tasks);
+    }
+
+    /// Gives everything back that has not begun.
+    pub(super) fn give_back_all(&mut self, why: &str) {
+        let mut pieces = self.queue.take(|piece| Some(vec![piece.tasks()]));
+        pieces.extend(self.modules.take_waiting(|_| true));
+        self.give_back(&pieces, why);
+        self.slots.revoke_all();
+    }
+
+    fn give_back(&mut self, pieces: &[Piece], why: &str) {
+        for of_lease in pieces.chunk_by(|a, b| a.lease == b.lease) {
+            if let Some(Piece { job, lease, .. }) = of_lease.first() {
+                let tasks = of_lease.iter().map(Piece::tasks).collect();
+                self.say_returned(*job, *lease, tasks, why);
+            }
+        }
+    }
+
+    fn say_returned(&mut self, job: JobId, lease: LeaseId, tasks: Vec<TaskRange>, why: &str) {
+        let reason = why.to_owned();
+        self.outgoing.say(FromWorker::Returned(Returned { job, lease, tasks, reason }));
+    }
+
+    /// Ends all tasks of a piece the same way, none of which has run.
+    fn end(&mut self, piece: &Piece, outcome: &Outcome) {
+        let ended = |index| ResultMeta {
+            index,
+            outcome: outcome.clone(),
+            usage: Usage::default(),
+            output_len: 0,
+            record_lens: Vec::new(),
+            log_len: 0,
+            log_dropped: 0,
+        };
+        let (tasks, worker) = (piece.tasks(), self.worker);
+        let Piece { job, lease, attempt, .. } = *piece;
+        let results = (tasks.first..tasks.end()).map(ended).collect();
+        self.outgoing.add(ResultBlock { job, lease, worker, attempt, results }, Bytes::new());
+    }
+}

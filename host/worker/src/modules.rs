@@ -1,0 +1,262 @@
+//! The modules that were assigned here: each is fetched and prepared once, and leases that need
+//! it wait for that. How long its tasks take is measured here too.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use wasmgrid_proto::{Digest, JobId, Outcome, TaskSpec};
+use wasmgrid_sandbox::Prepared;
+
+use crate::queue::Piece;
+
+/// Jobs whose modules are held prepared; each may hold a file. The one used least recently goes
+/// first, and its module is prepared anew from the sandbox's cache when it is needed again.
+const JOBS_MAX: usize = 64;
+
+/// How long the worker waits for a module it asked for, while it is linked.
+const ARRIVAL_MAX: Duration = Duration::from_secs(60);
+
+/// What one batch of a slot should be worth of work, in microseconds: the way there and back is
+/// then a few percent.
+const BATCH_US: u64 = 1_500;
+
+/// The most tasks in one batch of a slot: as many as a lease has.
+const BATCH_TASKS: u64 = 512;
+
+/// The modules of all jobs the agent knows of. By job: what one job may do with a module, another
+/// may not; the sandbox compiles a module once for all.
+#[derive(Debug, Default)]
+pub(crate) struct Modules {
+    jobs: BTreeMap<JobId, Job>,
+    /// The modules that were asked for, and until when they are waited for.
+    asked: BTreeMap<Digest, Instant>,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct Job {
+    spec: Arc<TaskSpec>,
+    state: State,
+    /// About how long one task takes; `None` until one has ended.
+    task_us: Option<u64>,
+    used: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Being prepared, from its bytes or without; these wait for it.
+    Preparing {
+        from_bytes: bool,
+        waiting: Vec<Piece>,
+    },
+    /// Its bytes are not here; these wait for it.
+    Wanted {
+        waiting: Vec<Piece>,
+    },
+    Ready(Prepared),
+    /// Why none of its tasks can run.
+    Refused(Outcome),
+}
+
+/// What is to be done with a lease.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Queue it: its module is ready.
+    Queue(Piece),
+    /// Prepare the module for this job, which is new here. The lease waits.
+    Prepare(Arc<TaskSpec>),
+    /// Nothing: the module is under way, and the lease waits.
+    Wait,
+    /// Its tasks end so.
+    End(Piece, Outcome),
+}
+
+impl Modules {
+    /// Takes a lease that was assigned.
+    pub(crate) fn assigned(&mut self, piece: Piece) -> Next {
+        self.uses += 1;
+        let (job, spec, used) = (piece.job, piece.spec.clone(), self.uses);
+        let Some(known) = self.jobs.get_mut(&job) else {
+            let state = State::Preparing { from_bytes: false, waiting: vec![piece] };
+            self.jobs.insert(job, Job { spec: spec.clone(), state, task_us: None, used });
+            return Next::Prepare(spec);
+        };
+        known.used = used;
+        match &mut known.state {
+            State::Ready(_) => Next::Queue(piece),
+            State::Refused(outcome) => Next::End(piece, outcome.clone()),
+            State::Wanted { waiting } | State::Preparing { waiting, .. } => {
+                waiting.push(piece);
+                Next::Wait
+            }
+        }
+    }
+
+    /// The job's module is not here; its digest, where it is to be asked for. It is asked for
+    /// once, however many jobs want it.
+    pub(crate) fn wanted(&mut self, job: JobId, now: Instant) -> Option<Digest> {
+        let job = self.jobs.get_mut(&job)?;
+        let digest = job.spec.module;
+        job.state = State::Wanted { waiting: job.state.take_waiting() };
+        let arrived = self.jobs.values().any(|other| {
+            other.spec.module == digest
+                && matches!(other.state, State::Preparing { from_bytes: true, .. })
+        });
+        if arrived || self.asked.contains_key(&digest) {
+            return None;
+        }
+        self.asked.insert(digest, now + ARRIVAL_MAX);
+        Some(digest)
+    }
+
+    /// The module's bytes have come; the jobs that wait for them, to be prepared.
+    pub(crate) fn arrived(&mut self, digest: Digest) -> Vec<(JobId, Arc<TaskSpec>)> {
+        self.asked.remove(&digest);
+        self.prepare_wanted(digest, true)
+    }
+
+    /// The job's module is prepared; gives the leases that waited.
+    pub(crate) fn ready(&mut self, job: JobId, prepared: Prepared) -> Vec<Piece> {
+        let Some(job) = self.jobs.get_mut(&job) else { return Vec::new() };
+        let waiting = job.state.take_waiting();
+        job.state = State::Ready(prepared);
+        waiting
+    }
+
+    /// The job's module cannot be run; gives the leases that waited. It is remembered where
+    /// another try would end the same way.
+    pub(crate) fn failed(&mut self, job: JobId, outcome: &Outcome) -> Vec<Piece> {
+        let Some(known) = self.jobs.get_mut(&job) else { return Vec::new() };
+        let waiting = known.state.take_waiting();
+        if matches!(outcome, Outcome::Lost(_)) {
+            self.jobs.remove(&job);
+        } else {
+            known.state = State::Refused(outcome.clone());
+        }
+        waiting
+    }
+
+    /// The jobs that waited while another was preparing the same module, and may try now.
+    pub(crate) fn unblocked(&mut self, digest: Digest) -> Vec<(JobId, Arc<TaskSpec>)> {
+        if self.asked.contains_key(&digest) {
+            Vec::new()
+        } else {
+            self.prepare_wanted(digest, false)
+        }
+    }
+
+    fn prepare_wanted(&mut self, digest: Digest, from_bytes: bool) -> Vec<(JobId, Arc<TaskSpec>)> {
+        let mut jobs = Vec::new();
+        for (job, known) in &mut self.jobs {
+            if known.spec.module == digest && matches!(known.state, State::Wanted { .. }) {
+                known.state = State::Preparing { from_bytes, waiting: known.state.take_waiting() };
+                jobs.push((*job, known.spec.clone()));
+            }
+        }
+        jobs
+    }
+
+    /// The module of a job.
+    pub(crate) fn digest(&self, job: JobId) -> Option<Digest> {
+        self.jobs.get(&job).map(|job| job.spec.module)
+    }
+
+    /// The module cannot be had; the jobs that wait for it.
+    pub(crate) fn missing(&mut self, digest: Digest) -> Vec<JobId> {
+        self.asked.remove(&digest);
+        let wants =
+            |job: &Job| job.spec.module == digest && matches!(job.state, State::Wanted { .. });
+        self.jobs.iter().filter(|(_, known)| wants(known)).map(|(job, _)| *job).collect()
+    }
+
+    /// Takes the waiting leases out that `of` names.
+    pub(crate) fn take_waiting(&mut self, of: impl Fn(&Piece) -> bool) -> Vec<Piece> {
+        let mut taken = Vec::new();
+        for job in self.jobs.values_mut() {
+            if let State::Wanted { waiting } | State::Preparing { waiting, .. } = &mut job.state {
+                taken.extend(waiting.extract_if(.., |piece| of(piece)));
+            }
+        }
+        taken
+    }
+
+    /// The leases that wait for their module.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Piece> {
+        self.jobs.values().flat_map(|job| match &job.state {
+            State::Wanted { waiting } | State::Preparing { waiting, .. } => waiting.as_slice(),
+            State::Ready(_) | State::Refused(_) => &[],
+        })
+    }
+
+    /// The modules that were asked for and have not come; the wait for them starts anew.
+    pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Digest> {
+        self.asked.values_mut().for_each(|until| *until = now + ARRIVAL_MAX);
+        self.asked.keys().copied().collect()
+    }
+
+    /// When a module is waited for no longer.
+    pub(crate) fn next_overdue(&self) -> Option<Instant> {
+        self.asked.values().min().copied()
+    }
+
+    /// The modules that did not come in time.
+    pub(crate) fn overdue(&self, now: Instant) -> Vec<Digest> {
+        let late = self.asked.iter().filter(|(_, until)| **until <= now);
+        late.map(|(digest, _)| *digest).collect()
+    }
+
+    /// The job's module, where it is ready.
+    pub(crate) fn prepared(&mut self, job: JobId) -> Option<Prepared> {
+        self.uses += 1;
+        let job = self.jobs.get_mut(&job)?;
+        job.used = self.uses;
+        match &job.state {
+            State::Ready(prepared) => Some(prepared.clone()),
+            _ => None,
+        }
+    }
+
+    /// About how long a task of the job takes, in microseconds, where one has ended.
+    pub(crate) fn task_us(&self, job: JobId) -> Option<u64> {
+        self.jobs.get(&job)?.task_us
+    }
+
+    /// How many tasks one batch of a slot should have.
+    pub(crate) fn batch_tasks(&self, job: JobId) -> u64 {
+        let task_us = self.task_us(job).unwrap_or(BATCH_US);
+        (BATCH_US / task_us.max(1)).clamp(1, BATCH_TASKS)
+    }
+
+    /// Notes that `tasks` tasks took `wall_us` together: recent ones count most, so that the
+    /// measure follows a change within a few batches.
+    pub(crate) fn measured(&mut self, job: JobId, tasks: u64, wall_us: u64) {
+        let Some(mean) = wall_us.checked_div(tasks) else { return };
+        if let Some(job) = self.jobs.get_mut(&job) {
+            let old = job.task_us.unwrap_or(mean);
+            job.task_us = Some(old.saturating_mul(3).saturating_add(mean) / 4);
+        }
+    }
+
+    /// Drops what was not used for longest, where too much is held and `needed` does not say
+    /// that it is queued.
+    pub(crate) fn trim(&mut self, needed: impl Fn(JobId) -> bool) {
+        while self.jobs.len() > JOBS_MAX {
+            let idle = self.jobs.iter().filter(|(job, known)| {
+                matches!(known.state, State::Ready(_) | State::Refused(_)) && !needed(**job)
+            });
+            let Some(oldest) = idle.min_by_key(|(_, known)| known.used).map(|(job, _)| *job) else {
+                return;
+            };
+            self.jobs.remove(&oldest);
+        }
+    }
+}
+
+impl State {
+    fn take_waiting(&mut self) -> Vec<Piece> {
+        match self {
+            Self::Wanted { waiting } | Self::Preparing { waiting, .. } => std::mem::take(waiting),
+            Self::Ready(_) | Self::Refused(_) => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What the worker has to say: results, which are kept until they are acknowledged, and everything
+//! else. Results that wait together become one batch; there are no timers.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+use wasmgrid_proto::{
+    JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange,
+    frame::Envelope,
+    wire::{FromWorker, HeldLease, LIST_MAX, WorkerResults},
+};
+
+use crate::ranges;
+
+/// Payload and meta bytes at which a batch takes no more blocks: it then travels without delaying
+/// what is behind it.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Results at which a batch takes no more blocks: their meta stays far below a frame's cap.
+const BATCH_RESULTS: usize = 4_096;
+
+/// Messages other than results that wait while there is no link or it is slow; the oldest are
+/// dropped beyond. Joining again tells the scheduler all that they would have told.
+const CONTROL_MAX: usize = 1_024;
+
+/// What waits to be said, and what was said and must perhaps be said again.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    control: VecDeque<FromWorker>,
+    /// Results that are in no batch.
+    loose: VecDeque<(ResultBlock, Bytes)>,
+    batches: BTreeMap<u64, Batch>,
+    /// The first batch that was not sent on this link.
+    unsent: u64,
+    next_batch: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Batch {
+    blocks: Vec<ResultBlock>,
+    payload: Bytes,
+    bytes: usize,
+}
+
+impl Outgoing {
+    /// Queues a message that is not results.
+    pub(crate) fn say(&mut self, message: FromWorker) {
+        if matches!(message, FromWorker::Heartbeat(_)) {
+            // Only the newest says how things are.
+            self.control.retain(|waiting| !matches!(waiting, FromWorker::Heartbeat(_)));
+        }
+        if self.control.len() >= CONTROL_MAX {
+            self.control.pop_front();
+        }
+        self.control.push_back(message);
+    }
+
+    /// Keeps results until they are acknowledged. Those of one lease that follow each other
+    /// become one block.
+    pub(crate) fn add(&mut self, block: ResultBlock, payload: Bytes) {
+        self.bytes += size(&block, &payload);
+        if payload.is_empty()
+            && let Some((last, bytes)) = self.loose.back_mut()
+            && bytes.is_empty()
+            && (last.lease, last.attempt) == (block.lease, block.attempt)
+            && last.results.len() + block.results.len() <= BATCH_RESULTS
+        {
+            last.results.extend(block.results);
+        } else {
+            self.loose.push_back((block, payload));
+        }
+    }
+
+    /// About how much memory unacknowledged results take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// True where no result waits to be sent or acknowledged, and nothing else to be said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.control.is_empty() && !self.has_results()
+    }
+
+    /// True where results wait to be sent or acknowledged.
+    pub(crate) fn has_results(&self) -> bool {
+        !self.loose.is_empty() || !self.batches.is_empty()
+    }
+
+    /// True where something waits to be sent.
+    pub(crate) fn has_next(&self) -> bool {
+        !self.control.is_empty() || !self.loose.is_empty() || self.unsent < self.next_batch
+    }
+
+    /// The next to send.
+    pub(crate) fn next(&mut self) -> Option<Envelope<FromWorker>> {
+        if let Some(message) = self.control.pop_front() {
+            return Some(message.into());
+        }
+        if self.batches.range(self.unsent..).next().is_none() {
+            self.seal();
+        }
+        let (number, batch) = self.batches.range(self.unsent..).next()?;
+        self.unsent = number + 1;
+        let results = WorkerResults { batch: *number, blocks: batch.blocks.clone() };
+        let message = FromWorker::Results(results);
+        Some(Envelope { message, payload: batch.payload.clone() })
+    }
+
+    /// These batches need not be kept any more.
+    pub(crate) fn acknowledged(&mut self, batches: &[u64]) {
+        for number in batches {
+            if let Some(batch) = self.batches.remove(number) {
+                self.bytes = self.bytes.saturating_sub(batch.bytes);
+            }
+        }
+    }
+
+    /// There is a new link: all that is not acknowledged is sent again, and what else was said is
+    /// told by joining.
+    pub(crate) fn restart(&mut self) {
+        self.unsent = self.batches.keys().next().copied().unwrap_or(self.next_batch);
+        self.control.clear();
+    }
+
+    /// The leases that have unacknowledged results, with those.
+    pub(crate) fn held(&self) -> Vec<HeldLease> {
+        let loose = self.loose.iter().map(|(block, _)| block);
+        let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(loose);
+        let held = |block: &ResultBlock| {
+            let mut tasks = Vec::<TaskRange>::new();
+            block.results.iter().for_each(|meta| ranges::push(&mut tasks, meta.index));
+            let ResultBlock { job, lease, attempt, .. } = *block;
+            HeldLease { job, lease, attempt, tasks }
+        };
+        blocks.map(held).collect()
+    }
+
+    /// Makes the next batch of what is loose.
+    fn seal(&mut self) {
+        let (mut blocks, mut pieces, mut bytes, mut results) = (Vec::new(), Vec::new(), 0, 0);
+        while let Some((block, payload)) = self.loose.front() {
+            let (size, count) = (size(block, payload), block.results.len());
+            let over = bytes + size > BATCH_BYTES || results + count > BATCH_RESULTS;
+            if !blocks.is_empty() && (over || blocks.len() >= LIST_MAX) {
+                break;
+            }
+            (bytes, results) = (bytes + size, results + count);
+            let Some((block, payload)) = self.loose.pop_front() else { break };
+            blocks.push(block);
+            pieces.push(payload);
+        }
+        if !blocks.is_empty() {
+            self.batches.insert(self.next_batch, Batch { blocks, payload: join(pieces), bytes });
+            self.next_batch += 1;
+        }
+    }
+}
+
+/// About how much a block takes, in bytes.
+fn size(block: &ResultBlock, payload: &Bytes) -> usize {
+    let texts = |meta: &ResultMeta| match &meta.outcome {
+        Outcome::Rejected(text)
+        | Outcome::Retry(text)
+        | Outcome::Refused(text)
+        | Outcome::Cancelled(text)
+        | Outcome::Lost(text) => text.len(),
+        Outcome::Trap { backtrace, .. } => backtrace.len(),
+        Outcome::Ok | Outcome::Exit(_) | Outcome::Limit { .. } => 0,
+    };
+    let meta = |meta: &ResultMeta| {
+        size_of::<ResultMeta>() + texts(meta) + meta.record_lens.len() * size_of::<u32>()
+    };
+    payload.len() + block.results.iter().map(meta).sum::<usize>()
+}
+
+/// The pieces one behind the other; a single one is not copied.
+fn join(mut pieces: Vec<Bytes>) -> Bytes {
+    pieces.retain(|piece| !piece.is_empty());
+    if pieces.len() <= 1 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum());
+    for piece in &pieces {
+        joined.extend_from_slice(piece);
+    }
+    joined.freeze()
+}
+
+/// Puts what is held of one lease in several places together.
+pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
+    let mut leases = BTreeMap::<(JobId, LeaseId), HeldLease>::new();
+    for lease in held {
+        match leases.get_mut(&(lease.job, lease.lease)) {
+            Some(known) => known.tasks.extend(lease.tasks),
+            None => _ = leases.insert((lease.job, lease.lease), lease),
+        }
+    }
+    let sorted = |mut lease: HeldLease| {
+        lease.tasks.sort_unstable();
+        lease
+    };
+    leases.into_values().map(sorted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmgrid_proto::{Usage, WorkerId};
+
+    use super::*;
+
+    fn block(lease: u64, first: u64, count: u64, output: u32) -> (ResultBlock, Bytes) {
+        let meta = |index| ResultMeta {
+            index,
+            outcome: Outcome::Ok,
+            usage: Usage::default(),
+            output_len: output,
+            record_lens: Vec::new(),
+            log_len: 0,
+            log_dropped: 0,
+        };
+        let results: Vec<_> = (first..first + count).map(meta).collect();
+        let payload = Bytes::from(vec![b'x'; results.len() * output as usize]);
+        let (job, lease, worker) = (JobId(1), LeaseId(lease), WorkerId(1));
+        (ResultBlock { job, lease, worker, attempt: 1, results }, payload)
+    }
+
+    fn results(outgoing: &mut Outgoing) -> Option<(u64, Vec<u64>)> {
+        match outgoing.next()?.message {
+            FromWorker::Results(results) => {
+                let indices = results.blocks.iter().flat_map(|block| &block.results);
+                Some((results.batch, indices.map(|meta| meta.index).collect()))
+            }
+            other => panic!("not results: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn results_that_wait_together_travel_together() {
+        let mut outgoing = Outgoing::default();
+        for (lease, first) in [(7, 0), (7, 2), (8, 9)] {
+            let (block, payload) = block(lease, first, 2, 3);
+            outgoing.add(block, payload);
+        }
+        assert_eq!(results(&mut outgoing), Some((0, vec![0, 1, 2, 3, 9, 10])));
+        assert!(!outgoing.has_next());
+    }
+
+    #[test]
+    fn a_batch_is_sent_again_as_it_was_until_it_is_acknowledged() {
+        let mut outgoing = Outgoing::default();
+        let (first, payload) = block(1, 0, 1, 0);
+        outgoing.add(first, payload);
+        assert_eq!(results(&mut outgoing), Some((0, vec![0])));
+        outgoing.restart();
+        let (second, payload) = block(1, 1, 1, 0);
+        outgoing.add(second, payload);
+        let held = merge(outgoing.held());
+        assert_eq!(held.len(), 1);
+        assert_eq!(results(&mut outgoing), Some((0, vec![0])));
+        assert_eq!(results(&mut outgoing), Some((1, vec![1])));
+        outgoing.acknowledged(&[0, 1]);
+        assert!(outgoing.is_empty());
+        assert_eq!(outgoing.bytes(), 0);
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let mut outgoing = Outgoing::default();
+        for lease in 0..3 {
+            let (block, payload) = block(lease, lease, 1, 700 << 10);
+            outgoing.add(block, payload);
+        }
+        assert_eq!(results(&mut outgoing), Some((0, vec![0])));
+        assert_eq!(results(&mut outgoing), Some((1, vec![1])));
+    }
+}
