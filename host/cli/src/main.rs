@@ -1,2 +1,82 @@
-//! placeholder
-fn main() {}
+//! The `wasmgrid` command: CLI, scheduler and worker in one binary. Reads the command line, starts
+//! the runtime, and turns what comes back into words on stderr and an exit code.
+
+mod args;
+mod cluster;
+mod config;
+mod context;
+mod escape;
+mod exit;
+mod inspect;
+mod interrupt;
+mod local;
+mod log;
+mod module;
+mod new;
+mod parts;
+mod paths;
+mod run;
+mod table;
+
+use std::{env, ffi::OsStr, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::runtime::Runtime;
+use wasmgrid_worker::sandbox;
+
+use args::{Cli, Command, Talk, WorkerCommand};
+use exit::Exit;
+use interrupt::Interrupt;
+
+/// For how long the end waits for threads that sit in a read of stdin or a file: they have nothing
+/// left to do.
+const LAST_READS: Duration = Duration::from_millis(100);
+
+fn main() -> ExitCode {
+    // These two are other programs in the same file, which a worker starts: with neither runtime
+    // nor logging nor flags of ours.
+    match env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
+        Some("runner") => return sandbox::runner_main(),
+        Some("compiler") => return sandbox::compiler_main(),
+        _ => {}
+    }
+    match start(Cli::parse()) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("wasmgrid: {}", exit::chain(&error));
+            exit::of(&error).into()
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<Exit> {
+    log::start(&cli.command, cli.talk)?;
+    let runtime = Runtime::new().context("failed to start the runtime")?;
+    let done = runtime.block_on(dispatch(cli.command, cli.talk));
+    runtime.shutdown_timeout(LAST_READS);
+    done
+}
+
+async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
+    let interrupt = Interrupt::watch().context("failed to listen for signals")?;
+    let until = &interrupt;
+    match command {
+        Command::Run(args) => run::run(*args, talk, until).await,
+        Command::Up(args) => cluster::up::up(args, until).await,
+        Command::Join(args) => cluster::join(args, until).await,
+        Command::Server(args) => cluster::serve_scheduler(&args, until).await,
+        Command::Worker(WorkerCommand { noun: None, config, run }) => {
+            cluster::serve_worker(&run, config.as_deref(), until).await
+        }
+        Command::Worker(WorkerCommand { noun: Some(noun), .. }) => {
+            until.ends(cluster::worker::worker(noun)).await
+        }
+        Command::Submit(args) => until.ends(run::submit(*args, talk)).await,
+        Command::Job(command) => until.ends(cluster::job::job(command, talk)).await,
+        Command::Token(command) => until.ends(cluster::token::token(command)).await,
+        Command::Context(command) => until.ends(cluster::context::context(command)).await,
+        Command::New(args) => new::new(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+    }
+}

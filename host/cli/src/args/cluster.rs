@@ -1,0 +1,305 @@
+//! The flags of the commands that make, run and ask clusters.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::{Args, Subcommand, ValueEnum};
+use wasmgrid_proto::{ByteCount, JobId, Millis};
+
+use super::{
+    Format,
+    run::{GridArgs, Isolation, OutputArgs},
+};
+
+/// `wasmgrid up`.
+#[derive(Args, Debug)]
+pub struct UpArgs {
+    /// The grid's name, and its context's; only at the first start
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The UDP address to listen on; a grid of several machines needs one that they reach, such
+    /// as 0.0.0.0:7433 [default: 127.0.0.1:7433]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// HOST:PORT under which others reach this machine; may be repeated [default: the address
+    /// listened on]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Vec<String>,
+    /// Tasks at a time of the worker on this machine [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub slots: Option<u32>,
+    /// No worker on this machine
+    #[arg(long, conflicts_with_all = ["slots", "isolation"])]
+    pub no_worker: bool,
+    /// What separates tasks from the worker
+    #[arg(long, value_enum)]
+    pub isolation: Option<Isolation>,
+    /// Where the grid keeps its state [default: in the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How long the printed token is good for
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub token_ttl: Millis,
+    /// How many machines may join with the printed token
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub token_uses: u32,
+}
+
+/// `wasmgrid join`.
+#[derive(Args, Debug)]
+pub struct JoinArgs {
+    /// The token that `wasmgrid up` or `wasmgrid token create` printed
+    pub token: String,
+    /// The worker.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// `wasmgrid server`: flags over WASMGRID_* over the file over defaults.
+#[derive(Args, Debug)]
+pub struct ServerArgs {
+    /// A TOML file with these flags as keys (`state_dir = "/var/lib/wasmgrid"`)
+    #[arg(long, value_name = "FILE", env = "WASMGRID_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The grid's name; only at the first start [default: this machine's name]
+    #[arg(long, value_name = "NAME", env = "WASMGRID_NAME")]
+    pub name: Option<String>,
+    /// The UDP address to listen on [default: 127.0.0.1:7433]
+    #[arg(long, value_name = "ADDRESS", env = "WASMGRID_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// HOST:PORT under which others reach this machine; may be repeated
+    #[arg(long, value_name = "HOST:PORT", env = "WASMGRID_ADVERTISE", value_delimiter = ',')]
+    pub advertise: Vec<String>,
+    /// Where the grid keeps its state
+    #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `wasmgrid worker`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct WorkerCommand {
+    /// What to ask of the grid's workers; without it the worker of this machine is run.
+    #[command(subcommand)]
+    pub noun: Option<WorkerNoun>,
+    /// A TOML file with these flags as keys (`slots = 4`)
+    #[arg(long, value_name = "FILE", env = "WASMGRID_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The worker to run.
+    #[command(flatten)]
+    pub run: WorkerArgs,
+}
+
+/// A worker of this machine: flags over WASMGRID_* over the file over defaults.
+#[derive(Args, Clone, Debug, Default)]
+pub struct WorkerArgs {
+    /// The worker's name; only when it joins [default: this machine's name]
+    #[arg(long, value_name = "NAME", env = "WASMGRID_NAME")]
+    pub name: Option<String>,
+    /// Tasks at a time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), env = "WASMGRID_SLOTS")]
+    pub slots: Option<u32>,
+    /// Memory for all tasks together [default: all of the machine's]
+    #[arg(long, value_name = "BYTES", env = "WASMGRID_MEMORY")]
+    pub memory: Option<ByteCount>,
+    /// KEY=VALUE shown with the worker; may be repeated
+    #[arg(
+        long = "label",
+        value_name = "KEY=VALUE",
+        env = "WASMGRID_LABELS",
+        value_delimiter = ','
+    )]
+    pub labels: Vec<Label>,
+    /// What separates tasks from the worker [default: process]
+    #[arg(long, value_enum, env = "WASMGRID_ISOLATION")]
+    pub isolation: Option<Isolation>,
+    /// Where the worker keeps its identity
+    #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Where compiled modules are kept
+    #[arg(long, value_name = "DIR", env = "WASMGRID_CACHE_DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+/// A `KEY=VALUE` shown with a worker.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label {
+    /// Before the `=`; not empty.
+    pub key: String,
+    /// Behind it.
+    pub value: String,
+}
+
+/// A text that is no label.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is no label; write KEY=VALUE")]
+pub struct LabelError {
+    /// What was there.
+    pub found: String,
+}
+
+impl FromStr for Label {
+    type Err = LabelError;
+
+    fn from_str(text: &str) -> Result<Self, LabelError> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self { key: key.trim().into(), value: value.trim().into() })
+            }
+            _ => Err(LabelError { found: text.into() }),
+        }
+    }
+}
+
+/// What can be asked of a grid's workers.
+#[derive(Debug, Subcommand)]
+pub enum WorkerNoun {
+    /// All workers of the grid
+    List {
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// One worker and what runs on it
+    Show {
+        /// Its name
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Give a worker nothing new; it finishes what it has
+    Drain {
+        /// Its name
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+}
+
+/// What can be asked of tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it
+    Create(TokenArgs),
+}
+
+/// `wasmgrid token create`.
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    /// What those who join with it become
+    #[arg(long, value_enum, default_value_t)]
+    pub role: TokenRole,
+    /// How long it is good for
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub ttl: Millis,
+    /// How often it may be used
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub uses: u32,
+    /// Where.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// In what shape
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// The roles a token can give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TokenRole {
+    /// Runs tasks
+    #[default]
+    Worker,
+    /// Submits jobs and reads their results
+    Client,
+}
+
+/// What can be asked of jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// Jobs, the newest first
+    List {
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// One job
+    Show {
+        /// Its id
+        job: JobId,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// A job's results so far; with --follow until it ends
+    Results {
+        /// Its id
+        job: JobId,
+        /// Wait for the job's end
+        #[arg(long)]
+        follow: bool,
+        /// What to do with them.
+        #[command(flatten)]
+        output: OutputArgs,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+    /// Stop a job; results it has are kept
+    Cancel {
+        /// Its id
+        job: JobId,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+    /// Wait until a job ends, and exit with its outcome
+    Wait {
+        /// Its id
+        job: JobId,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+}
+
+/// What can be asked of contexts.
+#[derive(Debug, Subcommand)]
+pub enum ContextCommand {
+    /// All contexts
+    List {
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Select a context, which `run` and the other commands then use
+    Use {
+        /// Its name; `local` selects none, so that `run` runs here
+        name: String,
+    },
+    /// Join a grid as a client with a token of `wasmgrid token create --role client`
+    Add {
+        /// The context's name
+        name: String,
+        /// The token
+        token: String,
+    },
+}

@@ -1,0 +1,132 @@
+//! The command line's shape: what can be asked and how. It parses and decides nothing.
+
+mod cluster;
+mod run;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use cluster::{
+    ContextCommand, JobCommand, JoinArgs, Label, ServerArgs, TokenArgs, TokenCommand, TokenRole,
+    UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
+};
+pub use run::{
+    GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, NewArgs, Order, OutputArgs, RunArgs,
+    SubmitArgs,
+};
+
+use crate::exit;
+
+/// Runs WebAssembly tasks, each in a fresh sandbox, here or on every machine of a grid.
+#[derive(Debug, Parser)]
+#[command(name = "wasmgrid", version, after_help = exit::HELP, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What is said on stderr.
+    #[command(flatten)]
+    pub talk: Talk,
+}
+
+/// How much is said on stderr, for every command.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Talk {
+    /// Say more; twice for debugging. WASMGRID_LOG has tracing directives that override it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No progress and no summary on stderr; errors are still told
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a task on its inputs and print the results
+    Run(Box<RunArgs>),
+    /// Submit a job to a cluster, print its id and leave it there
+    Submit(Box<SubmitArgs>),
+    /// Make a new task crate
+    New(NewArgs),
+    /// Say what a .wasm file is: its kind, imports (the capabilities it asks for), size, digest
+    Inspect(InspectArgs),
+    /// Make a grid on this machine, or start it again
+    Up(UpArgs),
+    /// Make this machine a worker of a grid
+    Join(JoinArgs),
+    /// Run the scheduler alone
+    Server(ServerArgs),
+    /// Run the worker of a machine that has joined; or list, show and drain workers
+    Worker(WorkerCommand),
+    /// Make tokens with which machines and people join
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// List, watch and cancel jobs of a cluster
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// The clusters this user knows, and which is used
+    #[command(subcommand)]
+    Context(ContextCommand),
+}
+
+/// In what shape something is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: a stable schema
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn one_kind_of_input_is_taken_at_a_time() {
+        assert!(parse("wasmgrid run t.wasm --lines a").is_ok());
+        assert!(parse("wasmgrid run t.wasm --lines a --range 0..3").is_err());
+        assert!(parse("wasmgrid run t.wasm --json a --files b").is_err());
+    }
+
+    #[test]
+    fn a_range_may_begin_below_zero() {
+        assert!(parse("wasmgrid run t.wasm --range -5..=5/2").is_ok());
+    }
+
+    #[test]
+    fn what_follows_two_dashes_belongs_to_the_task() {
+        let cli = parse("wasmgrid run t.wasm -q -- --lines word").expect("parses");
+        let Command::Run(run) = cli.command else { panic!("not a run") };
+        assert_eq!(run.job.args, ["--lines", "word"]);
+    }
+
+    #[test]
+    fn worker_alone_runs_one_and_with_a_verb_asks_the_grid() {
+        let cli = parse("wasmgrid worker --slots 3").expect("parses");
+        let Command::Worker(worker) = cli.command else { panic!("not a worker") };
+        assert!(worker.noun.is_none());
+        assert_eq!(worker.run.slots, Some(3));
+        let cli = parse("wasmgrid worker drain box").expect("parses");
+        let Command::Worker(worker) = cli.command else { panic!("not a worker") };
+        assert!(matches!(worker.noun, Some(WorkerNoun::Drain { .. })));
+    }
+
+    #[test]
+    fn a_nonsense_limit_is_refused_with_an_example() {
+        let error = parse("wasmgrid run t.wasm --memory lots").expect_err("is nonsense");
+        assert!(error.to_string().contains("64MiB"), "{error}");
+    }
+}

@@ -1,0 +1,218 @@
+//! The flags of `run`, `submit`, `new` and `inspect`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis};
+
+use super::Format;
+use crate::run::Range;
+
+/// What `run` prints and leaves behind, for its `--help`.
+const RUN_HELP: &str = r#"Inputs: without an input flag there is one task, whose input is stdin where that is no
+terminal, else empty. `-` in place of a file is stdin; for --files it has one path a line.
+
+Output: each emitted record and each result is a line, in input order; an empty one prints nothing.
+The output of one task without input flags is written as it is, and so is everything with --raw.
+A failed task prints nothing, except one task without input flags.
+
+With --output json each result is one line:
+  {"index":0,"outcome":"ok","output":"…","records":["…"],"attempt":1,"worker":1,
+   "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},"error":null,"log":"…","log_dropped":0}
+Bytes that are not UTF-8 are {"base64":"…"}. `outcome` is one of ok, rejected, retry, exit, trap,
+limit, refused, cancelled, lost; `error` says more where it is not ok. The last line on stderr is
+  {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,…},"failed_inputs":null}
+
+Failed inputs are written to OUTPUT.failed (wasmgrid-JOB.failed without -o), ready to be run again:
+lines for --lines and --range, NDJSON for --json, paths (for `--files -`) for --files.
+
+Ctrl-C: on a cluster the job goes on and its id is printed; here it is cancelled and what has ended
+is printed. Ctrl-C again stops at once."#;
+
+/// `wasmgrid run`.
+#[derive(Args, Debug)]
+#[command(after_long_help = RUN_HELP)]
+pub struct RunArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// On what.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// What to do with the results.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Where.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// Run here, also where a context is selected
+    #[arg(long, conflicts_with = "context", help_heading = "Grid")]
+    pub local: bool,
+    /// Tasks at a time of the grid on this machine [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = "Grid")]
+    pub slots: Option<u32>,
+    /// What separates tasks from the grid on this machine [default: process]
+    #[arg(long, value_enum, help_heading = "Grid")]
+    pub isolation: Option<Isolation>,
+}
+
+/// `wasmgrid submit`.
+#[derive(Args, Debug)]
+pub struct SubmitArgs {
+    /// What to run.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// On what.
+    #[command(flatten)]
+    pub inputs: InputArgs,
+    /// Where.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// `json` prints the job's status instead of its id
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// The task and what it may use.
+#[derive(Args, Debug)]
+pub struct JobArgs {
+    /// A .wasm file, or a cargo folder, which is built
+    pub task: PathBuf,
+    /// Arguments of a command module
+    #[arg(last = true)]
+    pub args: Vec<String>,
+    /// Fuel of each task, about one a wasm instruction: 2G, 500M [default: 100G]
+    #[arg(long, value_name = "FUEL", help_heading = "Limits")]
+    pub fuel: Option<Fuel>,
+    /// Memory of each task: 64MiB, 1GB [default: 64MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub memory: Option<ByteCount>,
+    /// Wall time of each attempt of a task: 30s, 1h30m [default: 2m]
+    #[arg(long, value_name = "TIME", help_heading = "Limits")]
+    pub timeout: Option<Millis>,
+    /// Output and records of each task together [default: 16MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub output_limit: Option<ByteCount>,
+    /// One emitted record [default: 1MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub record_limit: Option<ByteCount>,
+    /// Elements of a task's tables together [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub table_limit: Option<u64>,
+    /// What is kept of a task's log [default: 256KiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub log_limit: Option<ByteCount>,
+    /// Time of the whole job; tasks that have not ended by then expire
+    #[arg(long, value_name = "TIME", help_heading = "Job")]
+    pub deadline: Option<Millis>,
+    /// How many more times a task that asks for a retry is run
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Job")]
+    pub retries: u32,
+    /// Skip the rest once so many tasks failed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Job")]
+    pub max_failures: Option<u64>,
+    /// Seed of the tasks' randomness
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Job")]
+    pub seed: u64,
+    /// Give the tasks something real: clock, random; may be repeated
+    #[arg(long, value_name = "GRANT", help_heading = "Job")]
+    pub allow: Vec<Grant>,
+    /// Jobs of a higher priority run first
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true,
+        help_heading = "Job"
+    )]
+    pub priority: i32,
+    /// The job's name, for people [default: the task's file name]
+    #[arg(long, value_name = "NAME", help_heading = "Job")]
+    pub name: Option<String>,
+}
+
+/// The inputs: at most one kind.
+#[derive(Args, Clone, Debug, Default)]
+#[group(multiple = false)]
+pub struct InputArgs {
+    /// One task a line of this file
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub lines: Option<PathBuf>,
+    /// One task a line of this file, each one JSON value (NDJSON); empty lines are left out
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub json: Option<PathBuf>,
+    /// One task a file, in the order of their paths; quote the pattern: 'src/**/*.rs'
+    #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
+    pub files: Option<String>,
+    /// One task a number: 0..10, 1..=100, 0..1000/10, 10..0/-1
+    #[arg(long, value_name = "A..B[/STEP]", allow_hyphen_values = true, help_heading = "Inputs")]
+    pub range: Option<Range>,
+}
+
+/// What is done with results.
+#[derive(Args, Debug)]
+pub struct OutputArgs {
+    /// Write results to this file instead of stdout
+    #[arg(short, value_name = "FILE", help_heading = "Output")]
+    pub out: Option<PathBuf>,
+    /// `json` prints one object a result; see --help
+    #[arg(long = "output", value_enum, default_value_t, help_heading = "Output")]
+    pub format: Format,
+    /// In which order
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    pub order: Order,
+    /// Write outputs and records one behind the other with nothing between them
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub raw: bool,
+}
+
+/// In which order results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Order {
+    /// In the order of their inputs
+    #[default]
+    Input,
+    /// As they come
+    Done,
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GridArgs {
+    /// The cluster to ask, instead of that of WASMGRID_CONTEXT or the selected one
+    #[arg(long, value_name = "NAME", help_heading = "Grid")]
+    pub context: Option<String>,
+}
+
+/// What separates tasks from the process that serves them.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// A process of its own for each slot
+    #[default]
+    Process,
+    /// A thread of this process: no process boundary, and slots share one core's worth of speed
+    InProcess,
+}
+
+/// `wasmgrid new`.
+#[derive(Args, Debug)]
+pub struct NewArgs {
+    /// The crate's name, and the folder that is made for it
+    pub path: PathBuf,
+    /// Where the SDK's source is
+    #[arg(long, value_name = "PATH")]
+    pub sdk: Option<PathBuf>,
+}
+
+/// `wasmgrid inspect`.
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// The .wasm file
+    pub file: PathBuf,
+    /// In what shape
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}

@@ -1,0 +1,77 @@
+//! `wasmgrid context`: the clusters this user knows.
+
+use anyhow::Context as _;
+use serde::Serialize;
+use wasmgrid_net::{JoinToken, Role, enroll};
+
+use crate::{
+    args::{ContextCommand, Format},
+    context::{Contexts, Description, LOCAL},
+    exit::{Exit, WithExit as _, refused},
+    parts,
+    paths::Paths,
+    table::{self, say},
+};
+
+/// What is printed with `--output json`: a public interface.
+#[derive(Serialize)]
+struct ContextView {
+    name: String,
+    grid: String,
+    addresses: Vec<String>,
+    selected: bool,
+}
+
+/// Does what was asked of contexts.
+///
+/// # Errors
+/// Where there is no such context, or a grid does not take the token.
+pub async fn context(command: ContextCommand) -> anyhow::Result<Exit> {
+    let contexts = Contexts::new(&Paths::find()?);
+    match command {
+        ContextCommand::List { output } => list(&contexts, output)?,
+        ContextCommand::Use { name } => contexts.select(&name)?,
+        ContextCommand::Add { name, token } => add(&contexts, &name, &token).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
+    let selected = contexts.selected()?;
+    let view = |(name, Description { grid, addresses })| {
+        let selected = selected.as_ref() == Some(&name);
+        ContextView { name, grid, addresses, selected }
+    };
+    let views: Vec<_> = contexts.all()?.into_iter().map(view).collect();
+    if output == Format::Json {
+        return table::json(&views);
+    }
+    let mark = |selected: bool| if selected { "*".to_owned() } else { String::new() };
+    let here = [mark(selected.is_none()), LOCAL.into(), String::new(), "this machine".into()];
+    let rows = views
+        .into_iter()
+        .map(|view| [mark(view.selected), view.name, view.grid, view.addresses.join(" ")]);
+    table::rows(["", "NAME", "GRID", "ADDRESSES"], std::iter::once(here).chain(rows));
+    Ok(())
+}
+
+async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()> {
+    let token: JoinToken = token.parse().context("the token is not whole").exit(Exit::Usage)?;
+    let credentials = enroll(&token, &parts::machine_name()).await?;
+    let role = credentials.identity().role();
+    if !matches!(role, Role::Client | Role::Operator) {
+        return Err(refused(format!(
+            "the token is for a {role}; a context needs one of `wasmgrid token create --role \
+             client`"
+        )));
+    }
+    let description = Description { grid: token.grid, addresses: token.addresses };
+    contexts.save(name, &description, &credentials)?;
+    if contexts.selected()?.is_none() {
+        contexts.select(name)?;
+        say!("added context {name}, which is now used");
+    } else {
+        say!("added context {name}; `wasmgrid context use {name}` selects it");
+    }
+    Ok(())
+}

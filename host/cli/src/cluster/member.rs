@@ -1,0 +1,173 @@
+//! A machine as a worker of a grid: it joins once with a token, and afterwards comes back as who
+//! it is.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use wasmgrid_net::{Credentials, Endpoint, JoinToken, Role, enroll};
+use wasmgrid_worker::{Dial, LinkState, Worker};
+
+use super::scheduler::lock;
+use crate::{
+    args::{JoinArgs, WorkerArgs},
+    config,
+    exit::{Exit, WithExit as _, refused, usage},
+    interrupt::Interrupt,
+    parts::{self, WorkerSetup},
+    paths::Paths,
+};
+
+const DESCRIPTION: &str = "worker.toml";
+
+/// Where a worker's grid is, as it stands in a file beside its credentials.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Membership {
+    grid: String,
+    addresses: Vec<String>,
+}
+
+/// `wasmgrid join`: becomes a worker of the token's grid, and works until Ctrl-C.
+///
+/// # Errors
+/// Where the token is not whole, the grid cannot be reached or does not take it.
+pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let token: JoinToken =
+        args.token.parse().context("the token is not whole").exit(Exit::Usage)?;
+    let settings = config::worker(&args.worker, None)?;
+    let paths = Paths::find()?;
+    let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);
+    let credentials = enroll(&token, &wanted).await?;
+    let identity = credentials.identity();
+    if identity.role() != Role::Worker {
+        return Err(refused(format!(
+            "the token is for a {}: `wasmgrid context add NAME TOKEN` takes it",
+            identity.role()
+        )));
+    }
+    let folder =
+        settings.state_dir.clone().unwrap_or_else(|| paths.workers().join(identity.name()));
+    let membership = Membership { grid: token.grid, addresses: token.addresses };
+    save(&folder, &membership, &credentials)
+        .with_context(|| format!("failed to keep the worker's identity in {}", folder.display()))?;
+    tracing::info!(name = identity.name(), grid = membership.grid, "joined the grid");
+    work(&folder, settings, &paths, interrupt).await
+}
+
+/// `wasmgrid worker`: comes back as the worker that joined before, and works until Ctrl-C.
+///
+/// # Errors
+/// Where this machine has not joined, or the worker cannot be started.
+pub async fn serve(
+    args: &WorkerArgs,
+    config: Option<&Path>,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    let settings = config::worker(args, config)?;
+    let paths = Paths::find()?;
+    let folder = match (&settings.state_dir, &settings.name) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(name)) => paths.workers().join(name),
+        (None, None) => only_one(&paths.workers())?,
+    };
+    work(&folder, settings, &paths, interrupt).await
+}
+
+async fn work(
+    folder: &Path,
+    settings: WorkerArgs,
+    paths: &Paths,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    let (membership, credentials) = load(folder)?;
+    let _lock = lock(folder)?;
+    let dial =
+        Dial::Quic { endpoint: Endpoint::new(&credentials)?, addresses: membership.addresses };
+    let setup = WorkerSetup {
+        slots: settings.slots,
+        memory: settings.memory,
+        labels: settings.labels,
+        isolation: settings.isolation.unwrap_or_default(),
+        cache_dir: settings.cache_dir.unwrap_or_else(|| paths.modules()),
+    };
+    let worker = parts::start_worker(setup, dial)?;
+    let mut status = worker.status();
+    tokio::select! {
+        () = interrupt.asked() => {}
+        _ = status.wait_for(|state| *state == LinkState::Ended) => {}
+    }
+    leave(worker).await;
+    Ok(Exit::Ok)
+}
+
+async fn leave(worker: Worker) {
+    tracing::info!("leaving: running tasks are finished first; Ctrl-C again stops at once");
+    worker.drain_and_stop().await;
+}
+
+fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)?;
+    credentials.save(folder)?;
+    Ok(fs::write(folder.join(DESCRIPTION), toml::to_string(membership)?)?)
+}
+
+fn load(folder: &Path) -> anyhow::Result<(Membership, Credentials)> {
+    let path = folder.join(DESCRIPTION);
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => not_joined(folder),
+        _ => usage(format!("failed to read {}: {error}", path.display())),
+    })?;
+    let membership =
+        toml::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
+    let credentials = Credentials::load(folder)
+        .with_context(|| format!("failed to read the worker's identity in {}", folder.display()))?;
+    Ok((membership, credentials))
+}
+
+/// The folder of the one worker that joined from this machine.
+fn only_one(folder: &Path) -> anyhow::Result<PathBuf> {
+    let entries = fs::read_dir(folder).map_err(|_| not_joined(folder))?;
+    let mut workers: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    workers.sort_unstable();
+    match workers.as_slice() {
+        [] => Err(not_joined(folder)),
+        [one] => Ok(one.clone()),
+        several => {
+            let names = several.iter().filter_map(|path| path.file_name()?.to_str());
+            Err(usage(format!(
+                "several workers joined from this machine; say which by --name: {}",
+                names.collect::<Vec<_>>().join(", ")
+            )))
+        }
+    }
+}
+
+fn not_joined(folder: &Path) -> anyhow::Error {
+    usage(format!(
+        "no worker has joined a grid with its identity in {}; `wasmgrid join TOKEN` does, with a \
+         token of `wasmgrid up` or `wasmgrid token create`",
+        folder.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_worker_of_a_machine_needs_no_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let none = only_one(folder.path()).expect_err("none");
+        assert!(none.to_string().contains("wasmgrid join"), "{none}");
+        fs::create_dir(folder.path().join("a")).expect("made");
+        assert_eq!(only_one(folder.path()).expect("one"), folder.path().join("a"));
+        fs::create_dir(folder.path().join("b")).expect("made");
+        let several = only_one(folder.path()).expect_err("two");
+        assert!(several.to_string().contains("a, b"), "{several}");
+    }
+}

@@ -1,0 +1,211 @@
+//! The scheduler of a grid on this machine: its authority, its durable state and its listener,
+//! kept in one folder so that a second start goes on where the first stopped.
+
+use std::{
+    fs::{self, File, TryLockError},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use wasmgrid_net::{Authority, Credentials, Listener, ListenerConfig, Role};
+use wasmgrid_server::{Enrollment, Server, ServerConfig};
+use wasmgrid_store::SqliteStore;
+
+use crate::{
+    config::{self, LISTEN, ServerSettings},
+    exit::{Exit, WithExit as _, usage},
+    interrupt::Interrupt,
+    module, parts,
+    paths::Paths,
+};
+
+/// How long certificates are good for. Those of the scheduler and of this machine's operator are
+/// made anew at each start.
+const VALIDITY: Duration = Authority::MEMBER_VALIDITY;
+
+/// A scheduler that runs in this process.
+pub struct Scheduler {
+    /// Drives the core.
+    pub server: Server,
+    /// The grid's name.
+    pub grid: String,
+    /// Where others reach it, `HOST:PORT` each.
+    pub addresses: Vec<String>,
+    authority: Arc<Authority>,
+    _lock: File,
+}
+
+impl Scheduler {
+    /// Starts it on what the state folder has; makes the grid where that is empty.
+    ///
+    /// # Errors
+    /// Where another process has the folder, the address is taken, or the state is damaged.
+    pub fn start(settings: ServerSettings, paths: &Paths) -> anyhow::Result<Self> {
+        let folder = settings.state_dir.unwrap_or_else(|| paths.server());
+        let lock = lock(&folder)?;
+        let authority = Arc::new(authority(&folder, settings.name)?);
+        let grid = authority.grid().to_owned();
+        let credentials = authority.issue(Role::Scheduler, parts::SCHEDULER, VALIDITY)?;
+        let listen = settings.listen.unwrap_or(LISTEN);
+        let listener = Listener::bind(listen, &credentials, ListenerConfig::default())
+            .with_context(|| format!("failed to listen on {listen}"))?;
+        let addresses = advertised(settings.advertise, listener.local_addr()?)?;
+        let store = SqliteStore::open(&folder.join("grid.sqlite"))
+            .with_context(|| format!("failed to open the grid's state in {}", folder.display()))?;
+        let mut config = ServerConfig::new(grid.clone());
+        config.enrollment = Some(Enrollment {
+            authority: Arc::clone(&authority),
+            addresses: addresses.clone(),
+            validity: VALIDITY,
+        });
+        let server = Server::start(config, Box::new(store), module::admission())
+            .context("failed to start the scheduler")?;
+        server.handle().serve(listener);
+        tracing::info!(grid, ?addresses, state = %folder.display(), "the scheduler listens");
+        Ok(Self { server, grid, addresses, authority, _lock: lock })
+    }
+
+    /// Credentials of this machine's operator.
+    ///
+    /// # Errors
+    /// Where they cannot be made.
+    pub fn operator(&self) -> anyhow::Result<Credentials> {
+        Ok(self.authority.issue(Role::Operator, &parts::machine_name(), VALIDITY)?)
+    }
+
+    /// Waits for Ctrl-C or for the scheduler to fail, and stops it in order.
+    ///
+    /// # Errors
+    /// Where it failed, or the last commit does.
+    pub async fn wait(&self, interrupt: &Interrupt) -> anyhow::Result<()> {
+        tokio::select! {
+            () = interrupt.asked() => Ok(()),
+            error = self.server.failed() => Err(error).context("the scheduler failed"),
+        }
+    }
+}
+
+/// `wasmgrid server`: runs a scheduler until Ctrl-C.
+///
+/// # Errors
+/// As [`Scheduler::start`] and [`Scheduler::wait`].
+pub async fn serve(args: &crate::args::ServerArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let settings = config::server(args)?;
+    let scheduler = Scheduler::start(settings, &Paths::find()?)?;
+    let waited = scheduler.wait(interrupt).await;
+    let stopped = scheduler.server.shutdown().await.context("failed to stop the scheduler");
+    waited.and(stopped).map(|()| Exit::Ok)
+}
+
+/// The grid's authority; made with the grid's name where there is none.
+fn authority(folder: &Path, name: Option<String>) -> anyhow::Result<Authority> {
+    let path = folder.join("ca");
+    if !path.exists() {
+        let name = name.unwrap_or_else(parts::machine_name);
+        return Authority::create(&name, &path)
+            .with_context(|| format!("failed to make the grid {name:?} in {}", folder.display()))
+            .exit(Exit::Usage);
+    }
+    let authority = Authority::load(&path)
+        .with_context(|| format!("failed to read the grid's authority in {}", path.display()))?;
+    match name {
+        Some(name) if name != authority.grid() => Err(usage(format!(
+            "the grid in {} is called {:?}; a grid keeps its name, and another one needs another \
+             --state-dir",
+            folder.display(),
+            authority.grid()
+        ))),
+        _ => Ok(authority),
+    }
+}
+
+/// Takes a folder for this process alone, for as long as the file lives.
+///
+/// # Errors
+/// A usage error where another process has it.
+pub fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path: PathBuf = folder.join("lock");
+    let file = fs::create_dir_all(folder)
+        .and_then(|()| File::options().create(true).append(true).open(&path))
+        .with_context(|| format!("failed to use {}", folder.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(usage(format!(
+            "another wasmgrid runs on {}; stop it, or choose another --state-dir",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("failed to lock {}", path.display()))
+        }
+    }
+}
+
+/// Where others reach a listener: as the user says, else where it listens.
+fn advertised(said: Vec<String>, listening: SocketAddr) -> anyhow::Result<Vec<String>> {
+    for address in &said {
+        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(_))) {
+            return Err(usage(format!("{address:?} is no HOST:PORT to advertise")));
+        }
+    }
+    if !said.is_empty() {
+        return Ok(said);
+    }
+    let ip = if listening.ip().is_unspecified() { outward(listening.ip()) } else { listening.ip() };
+    Ok(vec![SocketAddr::new(ip, listening.port()).to_string()])
+}
+
+/// This machine's address towards others: the one a packet to elsewhere would bear. None is sent.
+fn outward(unspecified: IpAddr) -> IpAddr {
+    // Addresses that are kept for documentation, so that nobody is ever meant.
+    let (any, elsewhere, loopback): (SocketAddr, SocketAddr, IpAddr) = match unspecified {
+        IpAddr::V4(any) => {
+            ((any, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into(), Ipv4Addr::LOCALHOST.into())
+        }
+        IpAddr::V6(any) => (
+            (any, 0).into(),
+            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
+            Ipv6Addr::LOCALHOST.into(),
+        ),
+    };
+    let seen = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(elsewhere)?;
+        socket.local_addr()
+    });
+    seen.map_or(loopback, |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_not_advertised_as_such() {
+        let said = advertised(Vec::new(), "0.0.0.0:7433".parse().expect("an address"));
+        let said = said.expect("found");
+        assert!(said.len() == 1 && !said[0].starts_with("0.0.0.0"), "{said:?}");
+        let said = advertised(Vec::new(), "127.0.0.1:9".parse().expect("an address"));
+        assert_eq!(said.expect("found"), ["127.0.0.1:9"]);
+    }
+
+    #[test]
+    fn what_the_user_advertises_is_checked_and_kept() {
+        let listening = "127.0.0.1:9".parse().expect("an address");
+        let said = advertised(vec!["grid.example:7433".into()], listening);
+        assert_eq!(said.expect("fits"), ["grid.example:7433"]);
+        assert!(advertised(vec!["grid.example".into()], listening).is_err());
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_process_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = lock(folder.path()).expect("free");
+        let error = lock(folder.path()).expect_err("taken");
+        assert_eq!(crate::exit::of(&error), Exit::Usage);
+        drop(first);
+        lock(folder.path()).expect("free again");
+    }
+}

@@ -1,0 +1,39 @@
+//! `wasmgrid token create`: tokens with which machines and people join.
+
+use serde::Serialize;
+use wasmgrid_net::Role;
+use wasmgrid_proto::wire::TokenRequest;
+
+use super::connect;
+use crate::{
+    args::{Format, TokenArgs, TokenCommand, TokenRole},
+    exit::Exit,
+    table::{self, say},
+};
+
+/// What is printed with `--output json`: a public interface.
+#[derive(Serialize)]
+struct TokenView {
+    token: String,
+    role: Role,
+    ttl_ms: u64,
+    uses: u32,
+}
+
+/// Makes a token and prints it.
+///
+/// # Errors
+/// Where the cluster cannot be reached or the role does not allow it.
+pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
+    let TokenCommand::Create(TokenArgs { role, ttl, uses, grid, output }) = command;
+    let role = match role {
+        TokenRole::Worker => Role::Worker,
+        TokenRole::Client => Role::Client,
+    };
+    let token = connect(&grid).await?.create_token(TokenRequest { role, ttl, uses }).await?;
+    match output {
+        Format::Text => say!("{token}"),
+        Format::Json => table::json(&TokenView { token, role, ttl_ms: ttl.0, uses })?,
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,83 @@
+//! `wasmgrid up`: a grid on this machine, with a worker and a context, and the command with which
+//! other machines join.
+
+use anyhow::Context as _;
+use wasmgrid_net::Role;
+use wasmgrid_proto::wire::TokenRequest;
+use wasmgrid_worker::Worker;
+
+use super::scheduler::Scheduler;
+use crate::{
+    args::UpArgs,
+    config::ServerSettings,
+    context::{Contexts, Description},
+    exit::Exit,
+    interrupt::Interrupt,
+    parts::{self, WorkerSetup},
+    paths::Paths,
+    table::say,
+};
+
+/// Makes the grid or starts it again, and runs it until Ctrl-C.
+///
+/// # Errors
+/// Where the scheduler or the worker cannot be started, or fails.
+pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let paths = Paths::find()?;
+    let settings = ServerSettings {
+        name: args.name.clone(),
+        listen: args.listen,
+        advertise: args.advertise.clone(),
+        state_dir: args.state_dir.clone(),
+    };
+    let scheduler = Scheduler::start(settings, &paths)?;
+    let started = start(&scheduler, &args, &paths).await;
+    let (worker, waited) = match started {
+        Ok(worker) => (worker, scheduler.wait(interrupt).await),
+        Err(error) => (None, Err(error)),
+    };
+    if let Some(worker) = worker {
+        worker.drain_and_stop().await;
+    }
+    let stopped = scheduler.server.shutdown().await.context("failed to stop the scheduler");
+    waited.and(stopped).map(|()| Exit::Ok)
+}
+
+/// Starts the worker, keeps the context, and says how to go on.
+async fn start(
+    scheduler: &Scheduler,
+    args: &UpArgs,
+    paths: &Paths,
+) -> anyhow::Result<Option<Worker>> {
+    let worker = if args.no_worker { None } else { Some(start_worker(scheduler, args, paths)?) };
+    let grid = &scheduler.grid;
+    let contexts = Contexts::new(paths);
+    let description = Description { grid: grid.clone(), addresses: scheduler.addresses.clone() };
+    contexts.save(grid, &description, &scheduler.operator()?)?;
+    contexts.select(grid)?;
+    let client = parts::client(scheduler.server.handle(), grid).await?;
+    let request = TokenRequest { role: Role::Worker, ttl: args.token_ttl, uses: args.token_uses };
+    let token = client.create_token(request).await?;
+    client.shutdown().await;
+    say!("grid {grid} is up at {}", scheduler.addresses.join(", "));
+    say!("`wasmgrid run` now goes to it; `wasmgrid context use local` goes back");
+    say!(
+        "to add a machine, within {} and up to {} times:\n\n  wasmgrid join {token}\n",
+        args.token_ttl,
+        args.token_uses
+    );
+    say!("Ctrl-C stops the grid; its jobs and results are kept");
+    Ok(worker)
+}
+
+fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::Result<Worker> {
+    let setup = WorkerSetup {
+        slots: args.slots,
+        memory: None,
+        labels: Vec::new(),
+        isolation: args.isolation.unwrap_or_default(),
+        cache_dir: paths.modules(),
+    };
+    let (grid, name) = (&scheduler.grid, parts::machine_name());
+    parts::start_worker(setup, parts::worker_dial(scheduler.server.handle(), grid, &name)?)
+}

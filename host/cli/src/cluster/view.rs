@@ -1,0 +1,171 @@
+//! Jobs and workers as they are shown: the JSON of `--output json`, which is a public interface
+//! and so is apart from what travels between the parts.
+
+use serde::Serialize;
+use wasmgrid_proto::{
+    JobCounts, JobState, JobStatus, ModuleKind, RunningTask, WorkerState, WorkerStatus,
+};
+
+/// A job.
+#[derive(Debug, Serialize)]
+pub struct JobView {
+    id: u64,
+    name: String,
+    state: JobState,
+    /// False while inputs may be appended.
+    closed: bool,
+    counts: CountsView,
+    results: u64,
+    module: String,
+    kind: &'static str,
+    args: Vec<String>,
+    grants: Vec<String>,
+    seed: u64,
+    priority: i32,
+    retries: u32,
+    max_failures: Option<u64>,
+    deadline_ms: Option<u64>,
+    limits: LimitsView,
+    submitted_at_us: u64,
+    ended_at_us: Option<u64>,
+}
+
+/// A job's tasks by state.
+#[derive(Debug, Serialize)]
+pub struct CountsView {
+    total: u64,
+    queued: u64,
+    running: u64,
+    ok: u64,
+    failed: u64,
+    cancelled: u64,
+    expired: u64,
+    skipped: u64,
+    retried: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitsView {
+    fuel: u64,
+    timeout_ms: u64,
+    memory_bytes: u64,
+    table_elements: u64,
+    output_bytes: u64,
+    record_bytes: u64,
+    log_bytes: u64,
+}
+
+/// A worker.
+#[derive(Debug, Serialize)]
+pub struct WorkerView {
+    id: u64,
+    name: String,
+    address: String,
+    state: WorkerState,
+    slots: u32,
+    memory_bytes: u64,
+    labels: Vec<String>,
+    engine: String,
+    assigned: u64,
+    committed: u64,
+    heard_at_us: u64,
+    running: Vec<RunningView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RunningView {
+    task: String,
+    elapsed_ms: u64,
+    done: Option<u64>,
+    total: Option<u64>,
+}
+
+impl From<&JobStatus> for JobView {
+    fn from(status: &JobStatus) -> Self {
+        let (spec, task) = (&status.spec, &status.spec.task);
+        Self {
+            id: status.job.0,
+            name: spec.name.clone(),
+            state: status.state,
+            closed: status.closed,
+            counts: CountsView::from(&status.counts),
+            results: status.results,
+            module: task.module.to_string(),
+            kind: kind(task.kind),
+            args: task.args.clone(),
+            grants: task.grants.iter().map(ToString::to_string).collect(),
+            seed: task.seed,
+            priority: spec.priority,
+            retries: spec.retries,
+            max_failures: spec.max_failures,
+            deadline_ms: spec.deadline.map(|deadline| deadline.0),
+            limits: LimitsView {
+                fuel: task.limits.fuel.0,
+                timeout_ms: task.limits.deadline.0,
+                memory_bytes: task.limits.memory.0,
+                table_elements: task.limits.table_elements,
+                output_bytes: task.limits.output.0,
+                record_bytes: task.limits.record.0,
+                log_bytes: task.limits.log.0,
+            },
+            submitted_at_us: status.submitted_at.0,
+            ended_at_us: status.ended_at.map(|at| at.0),
+        }
+    }
+}
+
+impl From<&JobCounts> for CountsView {
+    fn from(counts: &JobCounts) -> Self {
+        Self {
+            total: counts.total,
+            queued: counts.queued,
+            running: counts.running,
+            ok: counts.ok,
+            failed: counts.failed,
+            cancelled: counts.cancelled,
+            expired: counts.expired,
+            skipped: counts.skipped,
+            retried: counts.retried,
+        }
+    }
+}
+
+impl From<&WorkerStatus> for WorkerView {
+    fn from(status: &WorkerStatus) -> Self {
+        Self {
+            id: status.worker.0,
+            name: status.name.clone(),
+            address: status.address.clone(),
+            state: status.state,
+            slots: status.capacity.slots,
+            memory_bytes: status.capacity.memory.0,
+            labels: labels(status),
+            engine: status.capacity.engine.clone(),
+            assigned: status.assigned,
+            committed: status.committed,
+            heard_at_us: status.heard_at.0,
+            running: status.running.iter().map(RunningView::from).collect(),
+        }
+    }
+}
+
+impl From<&RunningTask> for RunningView {
+    fn from(task: &RunningTask) -> Self {
+        let (done, total) = task.progress.unzip();
+        Self { task: task.task.to_string(), elapsed_ms: task.elapsed_ms, done, total }
+    }
+}
+
+/// A worker's labels as they are written.
+pub fn labels(status: &WorkerStatus) -> Vec<String> {
+    status.capacity.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+/// A kind's name in JSON.
+pub const fn kind(kind: ModuleKind) -> &'static str {
+    match kind {
+        ModuleKind::Task => "task",
+        ModuleKind::Command => "command",
+        ModuleKind::Preview1 => "preview1",
+    }
+}

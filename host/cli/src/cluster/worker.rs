@@ -1,0 +1,82 @@
+//! `wasmgrid worker list|show|drain`: what a grid's workers are and do.
+
+use wasmgrid_proto::{Millis, WorkerStatus};
+
+use super::{connect, view, view::WorkerView};
+use crate::{
+    args::{Format, WorkerNoun},
+    exit::{Exit, usage},
+    table::{self, say},
+};
+
+/// Does what was asked of workers.
+///
+/// # Errors
+/// Where the cluster cannot be reached or has no such worker.
+pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
+    match command {
+        WorkerNoun::List { grid, output } => {
+            list(&connect(&grid).await?.workers().await?, output)?;
+        }
+        WorkerNoun::Show { name, grid, output } => {
+            let workers = connect(&grid).await?.workers().await?;
+            let worker = workers.iter().find(|worker| worker.name == name).ok_or_else(|| {
+                usage(format!("the grid has no worker {name:?}; see `wasmgrid worker list`"))
+            })?;
+            show(worker, output)?;
+        }
+        WorkerNoun::Drain { name, grid } => connect(&grid).await?.drain(&name).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {
+    if output == Format::Json {
+        return table::json(&workers.iter().map(WorkerView::from).collect::<Vec<_>>());
+    }
+    let row = |worker: &WorkerStatus| {
+        [
+            worker.name.clone(),
+            worker.state.to_string(),
+            worker.capacity.slots.to_string(),
+            worker.assigned.to_string(),
+            worker.committed.to_string(),
+            worker.address.clone(),
+            table::ago(worker.heard_at),
+            view::labels(worker).join(" "),
+        ]
+    };
+    let heading = ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "LABELS"];
+    table::rows(heading, workers.iter().map(row));
+    Ok(())
+}
+
+fn show(worker: &WorkerStatus, output: Format) -> anyhow::Result<()> {
+    if output == Format::Json {
+        return table::json(&WorkerView::from(worker));
+    }
+    table::fields([
+        ("name", worker.name.clone()),
+        ("id", worker.worker.to_string()),
+        ("state", worker.state.to_string()),
+        ("address", worker.address.clone()),
+        ("slots", worker.capacity.slots.to_string()),
+        ("memory", worker.capacity.memory.to_string()),
+        ("labels", view::labels(worker).join(" ")),
+        ("engine", worker.capacity.engine.clone()),
+        ("assigned", worker.assigned.to_string()),
+        ("done", worker.committed.to_string()),
+        ("heard", table::ago(worker.heard_at)),
+    ]);
+    if worker.running.is_empty() {
+        return Ok(());
+    }
+    say!();
+    let rows = worker.running.iter().map(|running| {
+        let progress = running.progress.map(|(done, total)| format!("{done}/{total}"));
+        let elapsed = Millis(running.elapsed_ms).to_string();
+        [running.task.to_string(), elapsed, progress.unwrap_or_default()]
+    });
+    table::rows(["TASK", "RUNS FOR", "PROGRESS"], rows);
+    Ok(())
+}

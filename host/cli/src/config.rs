@@ -1,0 +1,225 @@
+//! Settings of `server` and `worker`: flags over `WASMGRID_*` over a TOML file over defaults. The
+//! first two come from [`args`](crate::args); this reads the file and puts them together.
+
+use std::{env, fmt, fs, net::SocketAddr, path::Path, path::PathBuf, str::FromStr};
+
+use clap::CommandFactory as _;
+use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
+use wasmgrid_proto::ByteCount;
+
+use crate::{
+    args::{Cli, Isolation, Label, ServerArgs, WorkerArgs},
+    exit::usage,
+    paths,
+};
+
+/// Where a grid listens unless told otherwise: this machine alone reaches it there.
+pub const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7433);
+
+/// The variables that other commands read.
+const OTHER_VARIABLES: &[&str] = &[paths::HOME, crate::log::VARIABLE, crate::context::VARIABLE];
+
+/// The keys of a server's file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerFile {
+    name: Option<String>,
+    listen: Option<SocketAddr>,
+    advertise: Vec<String>,
+    state_dir: Option<PathBuf>,
+}
+
+/// The keys of a worker's file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WorkerFile {
+    name: Option<String>,
+    slots: Option<u32>,
+    #[serde(deserialize_with = "optional")]
+    memory: Option<ByteCount>,
+    #[serde(deserialize_with = "list")]
+    labels: Vec<Label>,
+    isolation: Option<Isolation>,
+    state_dir: Option<PathBuf>,
+    cache_dir: Option<PathBuf>,
+}
+
+/// A server's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// The grid's name.
+    pub name: Option<String>,
+    /// Where it listens.
+    pub listen: Option<SocketAddr>,
+    /// Where others reach it.
+    pub advertise: Vec<String>,
+    /// Where it keeps its state.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Puts a server's settings together.
+///
+/// # Errors
+/// Usage errors: a file that is not there, a key or variable that is not known.
+pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
+    check_variables()?;
+    let file: ServerFile = read(args.config.as_deref())?;
+    Ok(ServerSettings {
+        name: args.name.clone().or(file.name),
+        listen: args.listen.or(file.listen),
+        advertise: or_list(&args.advertise, file.advertise),
+        state_dir: args.state_dir.clone().or(file.state_dir),
+    })
+}
+
+/// Puts a worker's settings together.
+///
+/// # Errors
+/// As [`server`].
+pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<WorkerArgs> {
+    check_variables()?;
+    let file: WorkerFile = read(config)?;
+    if file.slots == Some(0) {
+        return Err(usage("slots: a worker has at least one"));
+    }
+    Ok(WorkerArgs {
+        name: args.name.clone().or(file.name),
+        slots: args.slots.or(file.slots),
+        memory: args.memory.or(file.memory),
+        labels: or_list(&args.labels, file.labels),
+        isolation: args.isolation.or(file.isolation),
+        state_dir: args.state_dir.clone().or(file.state_dir),
+        cache_dir: args.cache_dir.clone().or(file.cache_dir),
+    })
+}
+
+fn or_list<T: Clone>(first: &[T], second: Vec<T>) -> Vec<T> {
+    if first.is_empty() { second } else { first.to_vec() }
+}
+
+fn read<T: DeserializeOwned + Default>(path: Option<&Path>) -> anyhow::Result<T> {
+    let Some(path) = path else { return Ok(T::default()) };
+    let name = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| usage(format!("failed to read {name}: {error}")))?;
+    toml::from_str(&text)
+        .map_err(|error| usage(format!("{name}: {}", error.to_string().trim_end())))
+}
+
+/// A variable that nothing reads is a mistyped one.
+fn check_variables() -> anyhow::Result<()> {
+    let known = variables();
+    let set = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in set.filter(|name| name.starts_with("WASMGRID_")) {
+        if !known.contains(&name) {
+            return Err(usage(format!(
+                "the environment has {name}, which nothing reads; there are: {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// All variables that some command reads, sorted.
+fn variables() -> Vec<String> {
+    let cli = Cli::command();
+    let of_flags = cli.get_subcommands().flat_map(|command| command.get_arguments());
+    let of_flags = of_flags.filter_map(|arg| arg.get_env()?.to_str());
+    let mut names: Vec<String> =
+        of_flags.chain(OTHER_VARIABLES.iter().copied()).map(str::to_owned).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Reads a text as people write it on the command line.
+struct Written<T>(T);
+
+impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Written<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(de::Error::custom)
+    }
+}
+
+fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    Written::deserialize(deserializer).map(|written| Some(written.0))
+}
+
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    let list = Vec::<Written<T>>::deserialize(deserializer)?;
+    Ok(list.into_iter().map(|written| written.0).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().expect("made");
+        fs::write(file.path(), text).expect("written");
+        file
+    }
+
+    fn worker_of(args: &WorkerArgs, text: &str) -> Result<WorkerArgs, String> {
+        let file = file(text);
+        worker(args, Some(file.path())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let args = WorkerArgs { slots: Some(3), ..WorkerArgs::default() };
+        let text =
+            "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"";
+        let settings = worker_of(&args, text).expect("fits");
+        assert_eq!(settings.slots, Some(3));
+        assert_eq!(settings.memory, Some(ByteCount(2 << 30)));
+        assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
+        assert_eq!(settings.isolation, Some(Isolation::InProcess));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = worker_of(&WorkerArgs::default(), "slots = 1\nslotz = 2").expect_err("unknown");
+        assert!(error.contains("slotz"), "{error}");
+        let error = worker_of(&WorkerArgs::default(), "memory = \"lots\"").expect_err("nonsense");
+        assert!(error.contains("64MiB"), "{error}");
+        assert!(worker_of(&WorkerArgs::default(), "slots = 0").is_err());
+    }
+
+    #[test]
+    fn a_servers_file_may_say_all_its_flags() {
+        let text =
+            "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"";
+        let file = file(text);
+        let args = ServerArgs {
+            config: Some(file.path().to_owned()),
+            name: None,
+            listen: None,
+            advertise: Vec::new(),
+            state_dir: None,
+        };
+        let settings = server(&args).expect("fits");
+        assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
+        assert_eq!(settings.advertise, ["a:1"]);
+    }
+
+    #[test]
+    fn every_flag_of_server_and_worker_has_its_variable() {
+        let known = variables();
+        for name in ["SLOTS", "MEMORY", "LABELS", "LISTEN", "ADVERTISE", "STATE_DIR", "HOME", "LOG"]
+        {
+            assert!(known.contains(&format!("WASMGRID_{name}")), "{name}");
+        }
+    }
+}

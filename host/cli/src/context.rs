@@ -1,0 +1,219 @@
+//! The clusters this user knows: each a folder with its addresses and the user's credentials, and
+//! a file that says which one is selected.
+
+use std::{env, fs, io, path::PathBuf};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use wasmgrid_net::Credentials;
+
+use crate::{
+    args::GridArgs,
+    exit::{Exit, WithExit as _, usage},
+    paths::Paths,
+};
+
+/// Names the context to use, unless a flag does.
+pub const VARIABLE: &str = "WASMGRID_CONTEXT";
+
+/// The name that stands for no context at all.
+pub const LOCAL: &str = "local";
+
+const SELECTED: &str = "config.toml";
+const DESCRIPTION: &str = "context.toml";
+
+/// Which context is selected, as it stands in a file.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Selected {
+    context: Option<String>,
+}
+
+/// How to reach a cluster, as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// The grid's name.
+    pub grid: String,
+    /// Where its scheduler is, `HOST:PORT` each.
+    pub addresses: Vec<String>,
+}
+
+/// The contexts of this user.
+pub struct Contexts {
+    folder: PathBuf,
+}
+
+impl Contexts {
+    /// Those under the user's folders.
+    pub fn new(paths: &Paths) -> Self {
+        Self { folder: paths.config.clone() }
+    }
+
+    /// All contexts by name.
+    ///
+    /// # Errors
+    /// Where one cannot be read.
+    pub fn all(&self) -> anyhow::Result<Vec<(String, Description)>> {
+        let folder = self.folder.join("contexts");
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries,
+        };
+        let entries = entries.with_context(|| format!("failed to read {}", folder.display()))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut all = Vec::new();
+        for name in names {
+            let description = self.description(&name)?;
+            all.push((name, description));
+        }
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(all)
+    }
+
+    /// The selected one's name, if any.
+    ///
+    /// # Errors
+    /// Where the file that says so cannot be read.
+    pub fn selected(&self) -> anyhow::Result<Option<String>> {
+        let path = self.folder.join(SELECTED);
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            text => text
+                .map_err(anyhow::Error::from)
+                .and_then(|text| Ok(toml::from_str::<Selected>(&text)?.context))
+                .with_context(|| format!("failed to read {}", path.display()))
+                .exit(Exit::Usage),
+        }
+    }
+
+    /// The one to use: by flag, by variable, or the selected one. `None` is this machine.
+    ///
+    /// # Errors
+    /// As [`selected`](Self::selected).
+    pub fn choose(&self, args: &GridArgs) -> anyhow::Result<Option<String>> {
+        let named = args.context.clone();
+        let named = named.or_else(|| env::var(VARIABLE).ok().filter(|name| !name.is_empty()));
+        let chosen = named.map_or_else(|| self.selected(), |name| Ok(Some(name)))?;
+        Ok(chosen.filter(|name| name != LOCAL))
+    }
+
+    /// Selects a context; `local` selects none.
+    ///
+    /// # Errors
+    /// A usage error where there is no such context.
+    pub fn select(&self, name: &str) -> anyhow::Result<()> {
+        let context = if name == LOCAL {
+            None
+        } else {
+            self.description(name)?;
+            Some(name.to_owned())
+        };
+        let path = self.folder.join(SELECTED);
+        let text = toml::to_string(&Selected { context })?;
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| fs::write(&path, text))
+            .with_context(|| format!("failed to write {}", path.display()))
+    }
+
+    /// How to reach a context's cluster, and as whom.
+    ///
+    /// # Errors
+    /// A usage error where there is no such context or it cannot be read.
+    pub fn open(&self, name: &str) -> anyhow::Result<(Description, Credentials)> {
+        let description = self.description(name)?;
+        let credentials = Credentials::load(&self.path(name)?)
+            .with_context(|| format!("failed to read the credentials of context {name:?}"))
+            .exit(Exit::Unreachable)?;
+        Ok((description, credentials))
+    }
+
+    /// Keeps a context, in place of one of the same name.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn save(
+        &self,
+        name: &str,
+        description: &Description,
+        credentials: &Credentials,
+    ) -> anyhow::Result<()> {
+        let folder = self.path(name)?;
+        let text = toml::to_string(description)?;
+        let write = || -> anyhow::Result<()> {
+            fs::create_dir_all(&folder)?;
+            credentials.save(&folder)?;
+            Ok(fs::write(folder.join(DESCRIPTION), text)?)
+        };
+        write().with_context(|| format!("failed to write {}", folder.display()))
+    }
+
+    fn description(&self, name: &str) -> anyhow::Result<Description> {
+        let path = self.path(name)?.join(DESCRIPTION);
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => usage(format!(
+                "there is no context {name:?}; `wasmgrid context list` shows those there are, \
+                 `wasmgrid up` and `wasmgrid context add` make one"
+            )),
+            _ => usage(format!("failed to read {}: {error}", path.display())),
+        })?;
+        toml::from_str(&text)
+            .with_context(|| format!("failed to read {}", path.display()))
+            .exit(Exit::Usage)
+    }
+
+    fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
+        if name == LOCAL || !is_name(name) {
+            return Err(usage(format!(
+                "a context cannot be called {name:?}: letters, digits, `.`, `_` and `-`, a letter \
+                 or digit first; `{LOCAL}` stands for no context"
+            )));
+        }
+        Ok(self.folder.join("contexts").join(name))
+    }
+}
+
+/// Whether a text can name a context: it becomes the name of a folder.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= 63
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contexts(folder: &tempfile::TempDir) -> Contexts {
+        Contexts { folder: folder.path().to_owned() }
+    }
+
+    #[test]
+    fn without_any_context_everything_is_here() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = contexts(&folder);
+        assert_eq!(contexts.selected().expect("read"), None);
+        assert!(contexts.all().expect("read").is_empty());
+        let args = GridArgs { context: Some(LOCAL.into()) };
+        assert_eq!(contexts.choose(&args).expect("chosen"), None);
+        contexts.select(LOCAL).expect("selected");
+        assert_eq!(contexts.selected().expect("read"), None);
+    }
+
+    #[test]
+    fn a_context_that_is_not_there_is_a_usage_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = contexts(&folder);
+        for name in ["nowhere", "../etc", "", ".hidden", "a/b"] {
+            let error = contexts.select(name).expect_err(name);
+            assert_eq!(crate::exit::of(&error), Exit::Usage, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_flag_names_the_context() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let args = GridArgs { context: Some("there".into()) };
+        assert_eq!(contexts(&folder).choose(&args).expect("chosen"), Some("there".into()));
+    }
+}

@@ -1,0 +1,154 @@
+//! Exit codes: the documented numbers, and how an error gets one. Not for the wording of errors.
+
+use std::{error::Error, fmt, process::ExitCode};
+
+use wasmgrid_client::ClientError;
+use wasmgrid_net::NetError;
+use wasmgrid_proto::wire::ErrorCode;
+
+/// How the process ends. The numbers are a public interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything was done; of a job, every task ended ok.
+    Ok = 0,
+    /// Some task failed, or something went wrong that has no number of its own.
+    Failed = 1,
+    /// The command line, an input or a file named on it makes no sense.
+    Usage = 2,
+    /// Refused before anything ran: no task, an import without its grant, a role that may not.
+    Refused = 3,
+    /// The grid cannot be reached, or does not accept who asks.
+    Unreachable = 4,
+    /// The job's deadline passed first.
+    Deadline = 5,
+    /// The job was cancelled.
+    Cancelled = 6,
+    /// Ctrl-C: on a cluster the job keeps running.
+    Interrupted = 130,
+}
+
+/// The table of exit codes, as `--help` shows it.
+pub const HELP: &str = "\
+Exit codes:
+  0    all ok
+  1    some task failed
+  2    usage: a flag, an input or a file that is not there
+  3    refused before running: no task, an import without its grant, a role that may not
+  4    the grid cannot be reached, or does not accept this identity
+  5    the job's deadline passed
+  6    the job was cancelled
+  130  interrupted (on a cluster the job keeps running; its id is printed)";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error that knows its exit code; it reads as the error within.
+#[derive(Debug)]
+struct Coded {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl fmt::Display for Coded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for Coded {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+/// Gives errors their exit code.
+pub trait WithExit<T> {
+    /// The same result, whose error ends the process with `exit`.
+    ///
+    /// # Errors
+    /// Where there was one.
+    fn exit(self, exit: Exit) -> anyhow::Result<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> WithExit<T> for Result<T, E> {
+    fn exit(self, exit: Exit) -> anyhow::Result<T> {
+        self.map_err(|error| Coded { exit, error: error.into() }.into())
+    }
+}
+
+/// A usage error with this message.
+pub fn usage(message: impl fmt::Display) -> anyhow::Error {
+    Coded { exit: Exit::Usage, error: anyhow::anyhow!("{message}") }.into()
+}
+
+/// A refusal with this message.
+pub fn refused(message: impl fmt::Display) -> anyhow::Error {
+    Coded { exit: Exit::Refused, error: anyhow::anyhow!("{message}") }.into()
+}
+
+/// The exit code of an error: the outermost one it was given, else what its cause means.
+pub fn of(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(known).unwrap_or(Exit::Failed)
+}
+
+fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
+    if let Some(coded) = cause.downcast_ref::<Coded>() {
+        return Some(coded.exit);
+    }
+    if cause.is::<NetError>() {
+        return Some(Exit::Unreachable);
+    }
+    cause.downcast_ref::<ClientError>().map(|error| match error {
+        ClientError::Api(error) => of_answer(error.code),
+        ClientError::Unreachable(_) | ClientError::Lost | ClientError::Protocol(_) => {
+            Exit::Unreachable
+        }
+        ClientError::Random(_) | ClientError::Stopped => Exit::Failed,
+    })
+}
+
+const fn of_answer(code: ErrorCode) -> Exit {
+    match code {
+        ErrorCode::Invalid | ErrorCode::NotFound => Exit::Usage,
+        ErrorCode::Refused | ErrorCode::Forbidden => Exit::Refused,
+        ErrorCode::Unavailable => Exit::Unreachable,
+        ErrorCode::Conflict => Exit::Failed,
+    }
+}
+
+/// The error's causes on one line, outermost first.
+pub fn chain(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_code_under_more_context() {
+        let error = Err::<(), _>(usage("no such file"))
+            .context("failed to read inputs")
+            .expect_err("is an error");
+        assert_eq!(of(&error), Exit::Usage);
+        assert_eq!(chain(&error), "failed to read inputs: no such file");
+    }
+
+    #[test]
+    fn a_code_does_not_repeat_the_error_within() {
+        let inner = anyhow::anyhow!("deepest").context("outer");
+        let error = Err::<(), _>(inner).exit(Exit::Refused).expect_err("is an error");
+        assert_eq!(chain(&error), "outer: deepest");
+    }
+
+    #[test]
+    fn an_error_without_a_code_is_a_plain_failure() {
+        assert_eq!(of(&anyhow::anyhow!("disk on fire")), Exit::Failed);
+    }
+}

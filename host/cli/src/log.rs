@@ -1,0 +1,51 @@
+//! What the parts log, on stderr.
+
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Command, Talk},
+    exit::usage,
+};
+
+/// Has tracing directives, such as `debug` or `wasmgrid_server=trace,warn`.
+pub const VARIABLE: &str = "WASMGRID_LOG";
+
+/// Starts logging: warnings, or more for commands that serve and with `-v`.
+///
+/// # Errors
+/// A usage error where `WASMGRID_LOG` makes no sense.
+pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
+    let serves = match command {
+        Command::Up(_) | Command::Join(_) | Command::Server(_) => true,
+        Command::Worker(worker) => worker.noun.is_none(),
+        _ => false,
+    };
+    let filter = match env::var(VARIABLE) {
+        Ok(directives) => EnvFilter::try_new(&directives)
+            .map_err(|error| usage(format!("{VARIABLE}={directives:?} makes no sense: {error}")))?,
+        Err(_) => EnvFilter::new(level(serves, talk)),
+    };
+    let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .with_target(talk.verbose > 0)
+        .init();
+    Ok(())
+}
+
+const fn level(serves: bool, talk: Talk) -> &'static str {
+    match (serves, talk.verbose) {
+        _ if talk.quiet => "error",
+        (false, 0) => "warn",
+        (true, 0) | (false, 1) => "info",
+        (true, 1) | (false, 2) => "debug",
+        _ => "trace",
+    }
+}

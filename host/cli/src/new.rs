@@ -1,0 +1,158 @@
+//! `wasmgrid new`: a task crate that builds at once and has a native test.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+
+use crate::{
+    args::NewArgs,
+    exit::{Exit, WithExit as _, usage},
+    table::say,
+};
+
+/// Where the SDK was when this binary was built: there still is one where it runs from a checkout.
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-sdk");
+
+/// The version of the SDK that goes with this binary.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const MAIN: &str = "\
+/// The sum of the squares of the numbers from 1 to `n`.
+#[wasmgrid::task]
+fn squares(n: u64) -> u64 {
+    (1..=n).map(|k| k * k).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_of_three_numbers_sum_to_fourteen() {
+        assert_eq!(squares(3), 14);
+    }
+}
+";
+
+/// Words that cargo refuses as names, for they are Rust's.
+const KEYWORDS: &[&str] = &[
+    "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
+    "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "if", "impl", "in",
+    "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
+    "return", "self", "static", "struct", "super", "test", "trait", "true", "try", "type",
+    "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "wasmgrid",
+];
+
+/// Makes the crate.
+///
+/// # Errors
+/// Usage errors: a folder that is there, a name that no crate can have.
+pub fn new(args: &NewArgs) -> anyhow::Result<Exit> {
+    let name = crate_name(&args.path)?;
+    let dependency = dependency(args.sdk.as_deref())?;
+    let folder = args.path.display();
+    if args.path.exists() {
+        return Err(usage(format!("{folder} is there already; choose another name")));
+    }
+    let files = [
+        ("Cargo.toml", manifest(&name, &dependency)),
+        ("src/main.rs", MAIN.to_owned()),
+        (".gitignore", "/target\n".to_owned()),
+    ];
+    for (file, text) in files {
+        let path = args.path.join(file);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
+        made.and_then(|()| fs::write(&path, text))
+            .with_context(|| format!("failed to write {}", path.display()))
+            .exit(Exit::Usage)?;
+    }
+    say!("made the task {name} in {folder}; next:");
+    say!("  cd {folder}");
+    say!("  cargo test");
+    say!("  wasmgrid run . --range 1..=100");
+    Ok(Exit::Ok)
+}
+
+/// The crate's name: that of the folder, where cargo accepts it.
+fn crate_name(path: &Path) -> anyhow::Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if !starts || !rest || name.len() > 64 {
+        return Err(usage(format!(
+            "{name:?} is no name for a crate: at most 64 letters, digits, - and _, a letter first"
+        )));
+    }
+    if KEYWORDS.contains(&name) {
+        return Err(usage(format!("a crate cannot be called {name:?}; choose another name")));
+    }
+    Ok(name.to_owned())
+}
+
+/// The SDK as a dependency: where the user says, else the checkout, else the version.
+fn dependency(sdk: Option<&Path>) -> anyhow::Result<String> {
+    let path = match sdk {
+        Some(path) if !path.join("Cargo.toml").is_file() => {
+            let path = path.display();
+            return Err(usage(format!("{path} has no Cargo.toml, so it is not the SDK's source")));
+        }
+        Some(path) => path,
+        None if Path::new(CHECKOUT).join("Cargo.toml").is_file() => Path::new(CHECKOUT),
+        None => return Ok(format!("\"{VERSION}\"")),
+    };
+    let path = path.canonicalize().with_context(|| format!("failed to find {}", path.display()))?;
+    let path = toml::Value::String(path.display().to_string());
+    Ok(format!("{{ path = {path} }}"))
+}
+
+fn manifest(name: &str, dependency: &str) -> String {
+    format!(
+        "\
+[package]
+name = \"{name}\"
+version = \"0.1.0\"
+edition = \"2024\"
+
+[dependencies]
+wasmgrid = {dependency}
+
+[profile.release]
+lto = true
+codegen-units = 1
+
+# Also where the folder lies in another crate's workspace.
+[workspace]
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_task_has_all_its_files_and_they_parse() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("my-task_2");
+        new(&NewArgs { path: path.clone(), sdk: None }).expect("made");
+        let manifest = fs::read_to_string(path.join("Cargo.toml")).expect("there");
+        manifest.parse::<toml::Table>().expect(&manifest);
+        assert!(path.join("src/main.rs").is_file());
+        let error = new(&NewArgs { path, sdk: None }).expect_err("is there");
+        assert_eq!(crate::exit::of(&error), Exit::Usage);
+    }
+
+    #[test]
+    fn names_that_cargo_refuses_are_refused_here() {
+        for bad in ["", "1task", "a b", "ü", "fn", "wasmgrid", "a/..", &"x".repeat(65)] {
+            assert!(crate_name(Path::new(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(crate_name(Path::new("some/where/hello")).expect("a name"), "hello");
+    }
+
+    #[test]
+    fn a_folder_without_the_sdk_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(dependency(Some(dir.path())).is_err());
+    }
+}

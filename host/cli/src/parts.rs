@@ -1,0 +1,140 @@
+//! The parts of a grid as they run inside this process: a worker's sandbox and slots, and links
+//! between parts that share the process.
+
+use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
+
+use anyhow::Context as _;
+use rustix::system;
+use wasmgrid_client::{Client, ClientLink};
+use wasmgrid_net::{Identity, Link, NetError, Role, in_process};
+use wasmgrid_proto::{
+    ByteCount, WorkerCapacity,
+    wire::{FromWorker, ToWorker},
+};
+use wasmgrid_server::ServerHandle;
+use wasmgrid_worker::{
+    Dial, Worker, WorkerConfig,
+    sandbox::{self, Sandbox, SandboxConfig},
+};
+
+use crate::args::{Isolation, Label};
+
+/// What a worker of this machine offers, and where it keeps what it compiled.
+pub struct WorkerSetup {
+    /// Tasks at a time; `None` is one a core.
+    pub slots: Option<u32>,
+    /// Memory for all tasks together; `None` is all there is.
+    pub memory: Option<ByteCount>,
+    /// Shown with the worker.
+    pub labels: Vec<Label>,
+    /// What separates tasks from this process.
+    pub isolation: Isolation,
+    /// Where compiled modules are kept.
+    pub cache_dir: PathBuf,
+}
+
+/// Starts a worker that dials so. Must be called inside a runtime.
+///
+/// # Errors
+/// Where its sandbox cannot be made.
+pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
+    let cache = setup.cache_dir;
+    fs::create_dir_all(&cache).with_context(|| format!("failed to make {}", cache.display()))?;
+    let slots = setup.slots.unwrap_or_else(cores);
+    let config = SandboxConfig {
+        slots,
+        isolation: match setup.isolation {
+            Isolation::Process => sandbox::Isolation::Process,
+            Isolation::InProcess => sandbox::Isolation::InProcess,
+        },
+        cache_dir: Some(cache),
+        ..SandboxConfig::default()
+    };
+    let (sandbox, running) = Sandbox::start(config).context("failed to start the sandbox")?;
+    let mut labels: Vec<_> =
+        setup.labels.into_iter().map(|label| (label.key, label.value)).collect();
+    labels.sort_unstable();
+    let capacity = WorkerCapacity {
+        slots,
+        memory: setup.memory.unwrap_or_else(machine_memory),
+        labels,
+        engine: sandbox.fingerprint().to_owned(),
+    };
+    Ok(Worker::start(WorkerConfig::new(capacity), sandbox, running, dial))
+}
+
+/// Dials a server in the same process, as a worker of this name.
+///
+/// # Errors
+/// Where a name cannot stand in an identity.
+pub fn worker_dial(server: ServerHandle, grid: &str, name: &str) -> anyhow::Result<Dial> {
+    let worker = Identity::new(grid, Role::Worker, name)?;
+    let scheduler = scheduler(grid)?;
+    Ok(Dial::InProcess(Arc::new(move || {
+        let (ours, theirs): (Link<FromWorker, ToWorker>, _) =
+            in_process(worker.clone(), scheduler.clone());
+        server.worker(theirs);
+        ours
+    })))
+}
+
+/// A client of a server in the same process, with an operator's rights.
+///
+/// # Errors
+/// Where the grid's name cannot stand in an identity.
+pub async fn client(server: ServerHandle, grid: &str) -> anyhow::Result<Client> {
+    let client = Identity::new(grid, Role::Operator, "local")?;
+    let scheduler = scheduler(grid)?;
+    let dial = move || {
+        let (ours, theirs): (ClientLink, _) = in_process(client.clone(), scheduler.clone());
+        server.client(theirs);
+        async move { Ok::<_, NetError>(ours) }
+    };
+    Ok(Client::connect(dial).await?)
+}
+
+/// The scheduler's identity in a grid.
+///
+/// # Errors
+/// Where the grid's name cannot stand in an identity.
+pub fn scheduler(grid: &str) -> anyhow::Result<Identity> {
+    Ok(Identity::new(grid, Role::Scheduler, SCHEDULER)?)
+}
+
+/// The name of a grid's one scheduler.
+pub const SCHEDULER: &str = "scheduler";
+
+/// This machine's name, as far as it can stand in an identity.
+pub fn machine_name() -> String {
+    let name = system::uname().nodename().to_string_lossy().into_owned();
+    let fits = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(fits).take(NAME_MAX).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    if name.is_empty() { "machine".into() } else { name.into() }
+}
+
+/// Shorter than what an identity allows, so that a number fits behind it.
+const NAME_MAX: usize = 50;
+
+fn cores() -> u32 {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    u32::try_from(cores).unwrap_or(1)
+}
+
+fn machine_memory() -> ByteCount {
+    let info = system::sysinfo();
+    let unit = u64::from(info.mem_unit.max(1));
+    ByteCount(info.totalram.saturating_mul(unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_can_be_named_and_measured() {
+        assert!(Identity::new("grid", Role::Worker, &machine_name()).is_ok());
+        assert!(cores() >= 1);
+        assert!(machine_memory().0 > 0);
+    }
+}

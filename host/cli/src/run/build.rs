@@ -1,0 +1,163 @@
+//! A cargo folder as a task: builds it for `wasm32-wasip2` and finds what came of it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::{
+    args::Talk,
+    exit::{Exit, WithExit as _, usage},
+};
+
+/// What tasks are built for.
+const TARGET: &str = "wasm32-wasip2";
+
+/// Builds the folder's one binary, and gives the `.wasm` file.
+///
+/// # Errors
+/// Usage errors: no crate, no toolchain, or a build that fails.
+pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<PathBuf> {
+    let manifest = folder.join("Cargo.toml");
+    if !manifest.is_file() {
+        let folder = folder.display();
+        return Err(usage(format!(
+            "{folder} is a folder without a Cargo.toml, so it is no task; `wasmgrid new NAME` \
+             makes one"
+        )));
+    }
+    add_target(folder, talk)?;
+    if talk.verbose > 0 {
+        eprintln!("wasmgrid: building {}", folder.display());
+    }
+    let built = cargo_build(folder, talk)?;
+    pick(&built.stdout, folder)
+}
+
+fn cargo_build(folder: &Path, talk: Talk) -> anyhow::Result<Output> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(folder).args(["build", "--release", "--target", TARGET]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    cargo.stdin(Stdio::null());
+    if talk.verbose > 0 {
+        cargo.stderr(Stdio::inherit());
+    }
+    let built = cargo.output().map_err(|error| missing_tool("cargo", &error))?;
+    if !built.status.success() {
+        let said = String::from_utf8_lossy(&built.stderr);
+        let gap = if said.is_empty() { "" } else { "\n" };
+        return Err(usage(format!("failed to build {}{gap}{}", folder.display(), said.trim_end())));
+    }
+    Ok(built)
+}
+
+/// Makes sure that the target's standard library is there, by rustup where that is there.
+fn add_target(folder: &Path, talk: Talk) -> anyhow::Result<()> {
+    let libdir = Command::new("rustc")
+        .current_dir(folder)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .map_err(|error| missing_tool("rustc", &error))?;
+    let libdir = String::from_utf8_lossy(&libdir.stdout);
+    if Path::new(libdir.trim()).is_dir() {
+        return Ok(());
+    }
+    if !talk.quiet {
+        eprintln!("wasmgrid: adding the target {TARGET} by rustup");
+    }
+    let added = Command::new("rustup")
+        .current_dir(folder)
+        .args(["target", "add", TARGET])
+        .stdin(Stdio::null())
+        .output();
+    match added {
+        Ok(added) if added.status.success() => Ok(()),
+        Ok(added) => Err(usage(format!(
+            "the Rust target {TARGET} is missing, and `rustup target add {TARGET}` failed:\n{}",
+            String::from_utf8_lossy(&added.stderr).trim_end()
+        ))),
+        Err(_) => Err(usage(format!(
+            "the Rust target {TARGET} is missing; install it with `rustup target add {TARGET}`, \
+             or the package of it that your system has"
+        ))),
+    }
+}
+
+fn missing_tool(tool: &str, error: &io::Error) -> anyhow::Error {
+    usage(format!(
+        "failed to start {tool}: {error}; a folder is built with Rust: https://rustup.rs"
+    ))
+}
+
+/// One line of cargo's output; of other kinds of lines the fields are missing.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+}
+
+/// The one executable that cargo tells of.
+fn pick(messages: &[u8], folder: &Path) -> anyhow::Result<PathBuf> {
+    let mut found = Vec::new();
+    for message in messages.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let message: Message = serde_json::from_slice(message)
+            .context("cargo said something that is no JSON")
+            .exit(Exit::Failed)?;
+        found.extend(message.executable);
+    }
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(usage(format!(
+            "{} has no binary; a task is a binary crate with a src/main.rs",
+            folder.display()
+        ))),
+        several => {
+            let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+            Err(usage(format!(
+                "{} has several binaries; they are built, so name one: {}",
+                folder.display(),
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIBRARY: &str = r#"{"reason":"compiler-artifact","executable":null}"#;
+    const FINISHED: &str = r#"{"reason":"build-finished","success":true}"#;
+
+    fn binary(name: &str) -> String {
+        format!(r#"{{"reason":"compiler-artifact","executable":"/t/{name}.wasm"}}"#)
+    }
+
+    fn picked(lines: &[&str]) -> Result<PathBuf, String> {
+        pick(lines.join("\n").as_bytes(), Path::new("here")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_one_binary_is_taken() {
+        let found = picked(&[LIBRARY, &binary("task"), FINISHED]);
+        assert_eq!(found, Ok(PathBuf::from("/t/task.wasm")));
+    }
+
+    #[test]
+    fn none_and_several_are_errors_that_say_what_to_do() {
+        assert!(picked(&[LIBRARY, FINISHED]).expect_err("none").contains("src/main.rs"));
+        let several = picked(&[&binary("a"), &binary("b")]).expect_err("several");
+        assert!(several.contains("/t/a.wasm, /t/b.wasm"), "{several}");
+    }
+
+    #[test]
+    fn a_folder_without_a_crate_is_a_usage_error() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let talk = Talk { verbose: 0, quiet: true };
+        let error = folder(dir.path(), talk).expect_err("no crate");
+        assert_eq!(crate::exit::of(&error), Exit::Usage);
+    }
+}

@@ -1,0 +1,166 @@
+//! What becomes of results as they come: printed in order, failures explained, inputs let go.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use wasmgrid_proto::{JobStatus, Outcome, ResultBlock};
+
+use super::{
+    failures::{self, Failures},
+    ledger::Ledger,
+    output::Output,
+    progress::Progress,
+    reorder::{Finished, Reorder},
+};
+
+/// Takes a job's results.
+pub struct Collector<'a> {
+    output: Output,
+    /// `None` prints results as they come.
+    reorder: Option<Reorder>,
+    failures: Failures,
+    /// The job's inputs, where they are known here.
+    ledger: Option<&'a RefCell<Ledger>>,
+    progress: Progress,
+    /// Results whose module or input did not fit, and all others.
+    refused: u64,
+    ran: u64,
+}
+
+/// What is said at the end.
+pub struct Report {
+    /// The file of failed inputs, how many it has, and the flags that run them again.
+    pub failed_inputs: Option<(String, u64, String)>,
+    /// Failures that were not explained one by one.
+    pub unexplained: u64,
+    /// True where there were results, and every one was a refusal.
+    pub all_refused: bool,
+}
+
+impl<'a> Collector<'a> {
+    /// `ordered` prints in the order of the inputs.
+    pub fn new(
+        output: Output,
+        ordered: bool,
+        failures: Failures,
+        ledger: Option<&'a RefCell<Ledger>>,
+        progress: Progress,
+    ) -> Self {
+        let reorder = ordered.then(Reorder::new);
+        Self { output, reorder, failures, ledger, progress, refused: 0, ran: 0 }
+    }
+
+    /// Takes a block of results and prints what is due.
+    ///
+    /// # Errors
+    /// [`Closed`](super::output::Closed) where nobody reads the output; else where it or a
+    /// temporary file cannot be written.
+    pub fn take(&mut self, block: ResultBlock, payload: Bytes) -> anyhow::Result<()> {
+        let mut explained = Vec::new();
+        let mut due = Vec::with_capacity(block.results.len());
+        for finished in Finished::all(block, payload)? {
+            let Some(text) = self.note(&finished)? else { continue };
+            explained.extend(text);
+            let Some(reorder) = &mut self.reorder else {
+                due.push(finished);
+                continue;
+            };
+            let mut next = reorder.push(finished)?;
+            while let Some(finished) = next {
+                due.push(finished);
+                next = reorder.pop()?;
+            }
+        }
+        self.print(&due, &explained)
+    }
+
+    /// Shows how the job stands.
+    pub fn update(&mut self, status: &JobStatus) {
+        self.progress.update(status);
+    }
+
+    /// Prints all that is left, also behind tasks without a result.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some(reorder) = &mut self.reorder {
+            let Some(finished) = reorder.pop_past_gaps()? else { break };
+            self.print(&[finished], &[])?;
+        }
+        self.progress.clear();
+        Ok(())
+    }
+
+    /// Writes the file of failed inputs; with `not_run` also those of tasks without a result.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn report(&mut self, not_run: bool) -> anyhow::Result<Report> {
+        let ledger = self.ledger.map(RefCell::borrow);
+        if let Some(ledger) = ledger.as_ref().filter(|_| not_run) {
+            self.failures.add_not_run(ledger.unsettled().map(|(_, input)| input))?;
+        }
+        let failed_inputs = self.failures.finish()?.map(|written| {
+            let again = failures::again(&written.place, &written.path);
+            (written.path.display().to_string(), written.count, again)
+        });
+        Ok(Report {
+            failed_inputs,
+            unexplained: self.failures.unexplained(),
+            all_refused: self.refused > 0 && self.ran == 0,
+        })
+    }
+
+    /// Takes the progress bar away, where others will follow the job.
+    pub fn detach(&self) {
+        self.progress.clear();
+    }
+
+    /// How it went, and how long.
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Counts a result, lets its input go, and explains a failure. `None` where the result is of
+    /// no task of this job, or came before.
+    fn note(&mut self, finished: &Finished) -> anyhow::Result<Option<Option<String>>> {
+        let outcome = &finished.meta.outcome;
+        let failed = *outcome != Outcome::Ok;
+        let input = match self.ledger {
+            None => None,
+            Some(ledger) => match ledger.borrow_mut().settle(finished.meta.index, failed) {
+                Some(input) => input,
+                None => return Ok(None),
+            },
+        };
+        if matches!(outcome, Outcome::Refused(_)) {
+            self.refused += 1;
+        } else {
+            self.ran += 1;
+        }
+        if !failed || matches!(outcome, Outcome::Cancelled(_)) {
+            return Ok(Some(None));
+        }
+        self.failures.add(finished, input.as_ref()).map(Some)
+    }
+
+    fn print(&mut self, due: &[Finished], explained: &[String]) -> anyhow::Result<()> {
+        if due.is_empty() && explained.is_empty() {
+            return Ok(());
+        }
+        let on_terminal = self.output.is_terminal() || !explained.is_empty();
+        let output = &mut self.output;
+        let mut print = || {
+            for text in explained {
+                eprintln!("wasmgrid: {text}");
+            }
+            for finished in due {
+                output.write(finished)?;
+            }
+            output.flush()
+        };
+        // Only what shows on the terminal needs the bar out of its way.
+        if on_terminal { self.progress.around(print) } else { print() }
+    }
+}

@@ -1,0 +1,121 @@
+//! `--range`: a run of whole numbers, one a task. Not for reading or making the inputs.
+
+use std::str::FromStr;
+
+use wasmgrid_proto::InputBlock;
+
+/// Numbers from `start`, each `step` on from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    start: i64,
+    step: i64,
+    count: u64,
+}
+
+/// A text that is no range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RangeError {
+    /// It is not `A..B`.
+    #[error(
+        "{found:?} is no range; write A..B, A..=B or A..B/STEP with whole numbers of 64 bits, \
+         like 0..10, 1..=100 or 0..1000/10"
+    )]
+    Shape {
+        /// What was there.
+        found: String,
+    },
+    /// The step is 0.
+    #[error("a range with step 0 never ends")]
+    Step,
+    /// Its numbers cannot be counted in 64 bits.
+    #[error("the range has more numbers than 64 bits can count")]
+    Count,
+}
+
+impl Range {
+    /// The inputs of the range.
+    pub const fn block(self) -> InputBlock {
+        InputBlock::Numbers { start: self.start, step: self.step, count: self.count }
+    }
+}
+
+impl FromStr for Range {
+    type Err = RangeError;
+
+    /// Reads `A..B`, `A..=B`, each with an optional `/STEP`; a negative step counts down.
+    fn from_str(text: &str) -> Result<Self, RangeError> {
+        let shape = || RangeError::Shape { found: text.into() };
+        let number = |part: &str| part.trim().parse::<i64>().map_err(|_| shape());
+        let (bounds, step) = match text.split_once('/') {
+            Some((bounds, step)) => (bounds, number(step)?),
+            None => (text, 1),
+        };
+        let (start, end) = bounds.split_once("..").ok_or_else(shape)?;
+        let (end, inclusive) = end.strip_prefix('=').map_or((end, false), |end| (end, true));
+        let (start, end) = (number(start)?, number(end)?);
+        let count = count(start, end, step, inclusive)?;
+        Ok(Self { start, step, count })
+    }
+}
+
+fn count(start: i64, end: i64, step: i64, inclusive: bool) -> Result<u64, RangeError> {
+    if step == 0 {
+        return Err(RangeError::Step);
+    }
+    let way = (i128::from(end) - i128::from(start)) * i128::from(step.signum());
+    let length = way + i128::from(inclusive);
+    if length <= 0 {
+        return Ok(0);
+    }
+    let stride = i128::from(step.unsigned_abs());
+    u64::try_from((length + stride - 1) / stride).map_err(|_| RangeError::Count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(text: &str) -> (i64, i64, u64) {
+        let range: Range = text.parse().expect(text);
+        assert!(range.count == 0 || range.block().check().is_ok(), "{text}");
+        (range.start, range.step, range.count)
+    }
+
+    #[test]
+    fn the_end_is_left_out_unless_asked_for() {
+        assert_eq!(numbers("0..10"), (0, 1, 10));
+        assert_eq!(numbers("1..=100"), (1, 1, 100));
+        assert_eq!(numbers("5..5"), (5, 1, 0));
+        assert_eq!(numbers("5..=5"), (5, 1, 1));
+        assert_eq!(numbers("9..3"), (9, 1, 0));
+    }
+
+    #[test]
+    fn a_step_skips_and_a_negative_one_counts_down() {
+        assert_eq!(numbers("0..10/3"), (0, 3, 4));
+        assert_eq!(numbers("0..=9/3"), (0, 3, 4));
+        assert_eq!(numbers("0..9/3"), (0, 3, 3));
+        assert_eq!(numbers("10..0/-1"), (10, -1, 10));
+        assert_eq!(numbers("-5..=5/5"), (-5, 5, 3));
+        assert_eq!(numbers("0..10/-1"), (0, -1, 0));
+    }
+
+    #[test]
+    fn ranges_reach_both_ends_of_64_bits() {
+        assert_eq!(numbers(&format!("{}..{}", i64::MIN, i64::MAX)).2, u64::MAX);
+        assert_eq!(numbers(&format!("{0}..={0}", i64::MAX)).2, 1);
+        assert_eq!(numbers(&format!("0..10/{}", i64::MIN)).2, 0);
+        let all = format!("{}..={}", i64::MIN, i64::MAX);
+        assert_eq!(all.parse::<Range>(), Err(RangeError::Count));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_an_example() {
+        for bad in ["", "7", "..", "1..", "..2", "a..b", "1...2", "1..2/", "1..2/x", "0.5..2"] {
+            let error = bad.parse::<Range>().expect_err(bad);
+            assert!(error.to_string().contains("0..10"), "{bad}: {error}");
+        }
+        assert!("1..99999999999999999999".parse::<Range>().is_err());
+        assert_eq!("1..2/0".parse::<Range>(), Err(RangeError::Step));
+    }
+}

@@ -1,0 +1,239 @@
+//! The inputs whose results have not come: what a failed task's input was and where it is from,
+//! and how far reading may run ahead. Bounded by that, not by the job.
+
+use std::{collections::VecDeque, path::PathBuf};
+
+use bytes::Bytes;
+use wasmgrid_proto::InputBlock;
+
+use super::inputs::{Chunk, Origins};
+
+/// Inputs may be sent ahead of their results up to so many bytes: they are kept here until then.
+const AHEAD_BYTES: u64 = 256 << 20;
+/// The same in inputs: seconds of work for a thousand slots of one-millisecond tasks.
+const AHEAD_INPUTS: u64 = 1 << 20;
+
+/// The inputs of a job that are on their way.
+#[derive(Default)]
+pub struct Ledger {
+    chunks: VecDeque<Entry>,
+    /// Inputs so far: the index of the next.
+    total: u64,
+    /// Inputs without a result, not counting ranges, which cost nothing.
+    open: u64,
+    open_bytes: u64,
+}
+
+struct Entry {
+    first: u64,
+    chunk: Chunk,
+    done: Bits,
+    left: u64,
+}
+
+/// One input, and where it is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// From where.
+    pub place: Place,
+}
+
+/// Where an input is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A number of a range, which its bytes are.
+    Range,
+    /// The one input of a task without input flags.
+    Single,
+    /// A line: `file:number`.
+    Line {
+        /// `file:number`.
+        name: String,
+        /// NDJSON or plain lines.
+        json: bool,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+impl Ledger {
+    /// Adds inputs; gives the first one's index.
+    pub fn add(&mut self, chunk: Chunk) -> u64 {
+        let (first, count) = (self.total, chunk.block.count());
+        self.total += count;
+        if !matches!(chunk.origins, Origins::Range) {
+            self.open += count;
+            self.open_bytes += chunk.block.payload_len();
+        }
+        if count > 0 {
+            self.chunks.push_back(Entry { first, chunk, done: Bits::default(), left: count });
+        }
+        first
+    }
+
+    /// Inputs added so far.
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// True while more inputs may be read.
+    pub const fn has_room(&self) -> bool {
+        self.open < AHEAD_INPUTS && self.open_bytes < AHEAD_BYTES
+    }
+
+    /// Notes a task's result; gives back its input where `wanted`. `None` where there is no such
+    /// task, or it had a result before.
+    pub fn settle(&mut self, index: u64, wanted: bool) -> Option<Option<Input>> {
+        let entry = self.entry(index)?;
+        let offset = index - entry.first;
+        if !entry.done.set(offset) {
+            return None;
+        }
+        entry.left -= 1;
+        let input = wanted.then(|| entry.input(offset)).flatten();
+        let emptied = (entry.left == 0).then(|| entry.chunk.block.payload_len());
+        let ranged = matches!(entry.chunk.origins, Origins::Range);
+        if let Some(bytes) = emptied {
+            entry.chunk.payload = Bytes::new();
+            self.open_bytes -= if ranged { 0 } else { bytes };
+        }
+        self.open -= u64::from(!ranged);
+        while self.chunks.front().is_some_and(|entry| entry.left == 0) {
+            self.chunks.pop_front();
+        }
+        Some(input)
+    }
+
+    /// Inputs without a result, in order.
+    pub fn unsettled(&self) -> impl Iterator<Item = (u64, Input)> {
+        self.chunks.iter().filter(|entry| entry.left > 0).flat_map(|entry| {
+            (0..entry.chunk.block.count())
+                .filter(|offset| !entry.done.has(*offset))
+                .filter_map(|offset| Some((entry.first + offset, entry.input(offset)?)))
+        })
+    }
+
+    fn entry(&mut self, index: u64) -> Option<&mut Entry> {
+        let behind = self.chunks.partition_point(|entry| entry.first <= index);
+        let entry = self.chunks.get_mut(behind.checked_sub(1)?)?;
+        (index - entry.first < entry.chunk.block.count()).then_some(entry)
+    }
+}
+
+impl Entry {
+    fn input(&self, offset: u64) -> Option<Input> {
+        let (block, payload) = self.chunk.block.slice(&self.chunk.payload, offset, 1).ok()?;
+        let bytes = match block {
+            InputBlock::Numbers { start, .. } => Bytes::from(start.to_string()),
+            InputBlock::Packed(_) => payload,
+        };
+        let at = usize::try_from(offset).ok()?;
+        let place = match &self.chunk.origins {
+            Origins::Range => Place::Range,
+            Origins::Single => Place::Single,
+            Origins::Lines { file, json, numbers } => {
+                Place::Line { name: format!("{file}:{}", numbers.get(at)?), json: *json }
+            }
+            Origins::Files(paths) => Place::File { path: paths.get(at)?.clone() },
+        };
+        Some(Input { bytes, place })
+    }
+}
+
+/// A set of small numbers that grows as they come.
+#[derive(Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    /// Adds a number; false where it was there.
+    fn set(&mut self, at: u64) -> bool {
+        let Ok(word) = usize::try_from(at / 64) else { return false };
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let Some(bits) = self.0.get_mut(word) else { return false };
+        let new = *bits & (1 << (at % 64)) == 0;
+        *bits |= 1 << (at % 64);
+        new
+    }
+
+    fn has(&self, at: u64) -> bool {
+        let word = usize::try_from(at / 64).ok().and_then(|word| self.0.get(word));
+        word.is_some_and(|bits| bits & (1 << (at % 64)) != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(first_number: u64, lines: &[&str]) -> Chunk {
+        Chunk {
+            block: InputBlock::Packed(lines.iter().map(|line| line.len() as u32).collect()),
+            payload: Bytes::from(lines.concat()),
+            origins: Origins::Lines {
+                file: "in".into(),
+                json: false,
+                numbers: (first_number..).take(lines.len()).collect(),
+            },
+        }
+    }
+
+    fn range(text: &str) -> Chunk {
+        let range: super::super::inputs::Range = text.parse().expect("a range");
+        Chunk { block: range.block(), payload: Bytes::new(), origins: Origins::Range }
+    }
+
+    #[test]
+    fn a_failed_task_gets_its_input_and_its_place_back() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.add(lines(1, &["one", "two"])), 0);
+        assert_eq!(ledger.add(lines(9, &["nine"])), 2);
+        assert_eq!(ledger.settle(1, false), Some(None));
+        let input = ledger.settle(2, true).flatten().expect("there");
+        let place = Place::Line { name: "in:9".into(), json: false };
+        assert_eq!((&input.bytes[..], input.place), (&b"nine"[..], place));
+        assert_eq!(ledger.settle(2, true), None);
+        assert_eq!(ledger.settle(7, true), None);
+    }
+
+    #[test]
+    fn what_has_no_result_at_the_end_is_known() {
+        let mut ledger = Ledger::default();
+        ledger.add(range("10..14"));
+        ledger.settle(1, false);
+        ledger.settle(3, false);
+        let left: Vec<_> = ledger.unsettled().map(|(at, input)| (at, input.bytes)).collect();
+        assert_eq!(left, [(0, Bytes::from("10")), (2, Bytes::from("12"))]);
+    }
+
+    #[test]
+    fn settled_chunks_are_let_go_and_make_room() {
+        let mut ledger = Ledger::default();
+        let mut total = 0;
+        while ledger.has_room() {
+            let chunk = lines(1, &["x"; 8_192]);
+            total += chunk.block.count();
+            ledger.add(chunk);
+        }
+        assert_eq!(total, AHEAD_INPUTS);
+        for index in 0..8_192 {
+            ledger.settle(index, false);
+        }
+        assert!(ledger.has_room());
+        assert_eq!(ledger.chunks.len() as u64, AHEAD_INPUTS / 8_192 - 1);
+    }
+
+    #[test]
+    fn a_range_of_any_length_leaves_room() {
+        let mut ledger = Ledger::default();
+        ledger.add(range("0..1000000000000"));
+        assert!(ledger.has_room());
+        assert_eq!(ledger.settle(999_999, false), Some(None));
+    }
+}

@@ -1,0 +1,185 @@
+//! `wasmgrid run` and `wasmgrid submit`: from a task and inputs to printed results.
+
+mod build;
+pub mod collect;
+pub mod failures;
+mod inputs;
+mod ledger;
+pub mod output;
+pub mod progress;
+mod reorder;
+pub mod session;
+mod summary;
+mod task;
+
+use wasmgrid_client::Client;
+
+use crate::{
+    args::{Format, InputArgs, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
+    cluster::{self, view::JobView},
+    context::Contexts,
+    exit::{Exit, usage},
+    interrupt::Interrupt,
+    local::LocalGrid,
+    parts::WorkerSetup,
+    paths::Paths,
+    table::{self, say},
+};
+
+use collect::Collector;
+use failures::Failures;
+use inputs::Inputs;
+pub use inputs::Range;
+use output::{Output, Shape};
+use progress::Progress;
+use session::{OnInterrupt, Session};
+use summary::Summary;
+pub use summary::exit_of;
+use task::Task;
+
+/// Where a job runs.
+enum Grid {
+    /// In this process and its runners.
+    Local(Box<LocalGrid>),
+    /// On the machines that have joined.
+    Cluster(Client),
+}
+
+/// Runs a task on its inputs, prints the results, and says how it went.
+///
+/// # Errors
+/// Whatever keeps the job from its end; failed tasks are no error.
+pub async fn run(args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let task = Task::load(&args.job, talk)?;
+    let inputs = Inputs::open(&args.inputs)?;
+    let output = Output::open(args.output.out.as_deref(), shape(&args.output, &args.inputs))?;
+    let grid = Grid::open(&args).await?;
+    let ended = run_on(&grid, &args, talk, (task, inputs, output), interrupt).await;
+    let stopped = grid.stop().await;
+    let exit = ended?;
+    stopped.map(|()| exit)
+}
+
+async fn run_on(
+    grid: &Grid,
+    args: &RunArgs,
+    talk: Talk,
+    (task, inputs, output): (Task, Inputs, Output),
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    let spec = task.spec(&args.job);
+    let (limits, client) = (spec.task.limits, grid.client());
+    let open = async {
+        client.put_module(task.module).await?;
+        Session::open(client.clone(), spec, inputs, true).await
+    };
+    let (session, rest) = tokio::select! {
+        opened = open => opened?,
+        () = interrupt.asked() => return Ok(Exit::Interrupted),
+    };
+    let quiet = talk.quiet || is_filter(&args.inputs);
+    let failures = Failures::new(limits, session.job, args.output.out.as_deref());
+    let ordered = args.output.order == Order::Input;
+    let progress = Progress::new(quiet);
+    let mut collector = Collector::new(output, ordered, failures, Some(&session.ledger), progress);
+    let (ending, wrong_input) =
+        session.run(rest, &mut collector, interrupt, grid.on_interrupt()).await?;
+    let summary = Summary {
+        job: session.job,
+        task: args.job.task.display().to_string(),
+        sent: session.ledger.borrow().total(),
+        interrupted: interrupt.is_asked(),
+        // One task used as a filter says nothing where all is well.
+        quiet,
+        json: args.output.format == Format::Json && !talk.quiet,
+        wrong_input,
+    };
+    summary.conclude(ending, &mut collector)
+}
+
+/// Submits a job to a cluster and leaves it there.
+///
+/// # Errors
+/// Whatever keeps the job from being made and getting all its inputs.
+pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
+    let task = Task::load(&args.job, talk)?;
+    let inputs = Inputs::open(&args.inputs)?;
+    let client = cluster::connect(&args.grid).await?;
+    let spec = task.spec(&args.job);
+    client.put_module(task.module).await?;
+    let (session, rest) = Session::open(client.clone(), spec, inputs, false).await?;
+    let job = session.job;
+    session.upload(rest).await.map_err(|error| {
+        error.context(format!("job {job} has only the inputs before the one that is wrong"))
+    })?;
+    match args.output {
+        Format::Text => say!("{job}"),
+        Format::Json => table::json(&JobView::from(&client.job(job).await?))?,
+    }
+    client.shutdown().await;
+    Ok(Exit::Ok)
+}
+
+/// One task without input flags, used as a filter.
+fn is_filter(inputs: &InputArgs) -> bool {
+    let InputArgs { lines, json, files, range } = inputs;
+    lines.is_none() && json.is_none() && files.is_none() && range.is_none()
+}
+
+fn shape(output: &OutputArgs, inputs: &InputArgs) -> Shape {
+    match output.format {
+        Format::Json => Shape::Json,
+        Format::Text if is_filter(inputs) => Shape::Filter,
+        Format::Text if output.raw => Shape::Raw,
+        Format::Text => Shape::Lines,
+    }
+}
+
+impl Grid {
+    async fn open(args: &RunArgs) -> anyhow::Result<Self> {
+        let paths = Paths::find()?;
+        let contexts = Contexts::new(&paths);
+        let context = if args.local { None } else { contexts.choose(&args.grid)? };
+        if let Some(name) = context {
+            if args.slots.is_some() || args.isolation.is_some() {
+                return Err(usage(format!(
+                    "--slots and --isolation are for a grid on this machine, and the job would go \
+                     to context {name:?}; add --local, or leave them out"
+                )));
+            }
+            return Ok(Self::Cluster(cluster::dial(&contexts, &name).await?));
+        }
+        let setup = WorkerSetup {
+            slots: args.slots,
+            memory: None,
+            labels: Vec::new(),
+            isolation: args.isolation.unwrap_or_default(),
+            cache_dir: paths.modules(),
+        };
+        Ok(Self::Local(Box::new(LocalGrid::start(setup).await?)))
+    }
+
+    const fn client(&self) -> &Client {
+        match self {
+            Self::Local(grid) => grid.client(),
+            Self::Cluster(client) => client,
+        }
+    }
+
+    const fn on_interrupt(&self) -> OnInterrupt {
+        match self {
+            Self::Local(_) => OnInterrupt::Cancel,
+            Self::Cluster(_) => OnInterrupt::Detach,
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(grid) => grid.stop().await,
+            Self::Cluster(client) => {
+                client.shutdown().await;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Results as they are printed: lines, raw bytes, or JSON. Not for what goes to stderr.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal as _, Write},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::Serialize;
+use wasmgrid_proto::{Outcome, Usage};
+
+use super::reorder::Finished;
+use crate::exit::{Exit, WithExit as _};
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Each record and output is a line.
+    Lines,
+    /// Bytes as they are, one behind the other.
+    Raw,
+    /// The same, and also what a task wrote that failed: for one task used as a filter.
+    Filter,
+    /// One JSON object a result.
+    Json,
+}
+
+/// Where results go.
+pub struct Output {
+    writer: BufWriter<Box<dyn Write>>,
+    shape: Shape,
+    /// The file's name, for errors.
+    name: String,
+    is_terminal: bool,
+}
+
+/// Whoever read our output has closed it, as `head` does.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of the output has closed it")]
+pub struct Closed;
+
+impl Output {
+    /// Opens `path`, or stdout for `None` and `-`.
+    ///
+    /// # Errors
+    /// A usage error where the file cannot be made.
+    pub fn open(path: Option<&Path>, shape: Shape) -> anyhow::Result<Self> {
+        let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
+            let is_terminal = io::stdout().is_terminal();
+            return Ok(Self::new(Box::new(io::stdout()), shape, "stdout".into(), is_terminal));
+        };
+        let name = path.display().to_string();
+        let file = File::create(path).with_context(|| format!("failed to make {name}"));
+        Ok(Self::new(Box::new(file.exit(Exit::Usage)?), shape, name, false))
+    }
+
+    fn new(writer: Box<dyn Write>, shape: Shape, name: String, is_terminal: bool) -> Self {
+        Self { writer: BufWriter::with_capacity(1 << 16, writer), shape, name, is_terminal }
+    }
+
+    /// True where what is written shows on a terminal.
+    pub const fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Writes one result.
+    ///
+    /// # Errors
+    /// [`Closed`] where nobody reads any more; else as the system says.
+    pub fn write(&mut self, finished: &Finished) -> anyhow::Result<()> {
+        let written = match self.shape {
+            Shape::Json => write_json(&mut self.writer, finished),
+            shape => write_plain(&mut self.writer, shape, finished),
+        };
+        self.check(written)
+    }
+
+    /// Hands on what is buffered.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn flush(&mut self) -> anyhow::Result<()> {
+        let flushed = self.writer.flush();
+        self.check(flushed)
+    }
+
+    fn check(&self, result: io::Result<()>) -> anyhow::Result<()> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Closed.into()),
+            result => result.with_context(|| format!("failed to write {}", self.name)),
+        }
+    }
+}
+
+fn write_plain(out: &mut impl Write, shape: Shape, finished: &Finished) -> io::Result<()> {
+    if finished.meta.outcome != Outcome::Ok && shape != Shape::Filter {
+        return Ok(());
+    }
+    let (output, records, _) = finished.meta.split(&finished.payload).map_err(io::Error::other)?;
+    for bytes in records.iter().chain([&output]) {
+        out.write_all(bytes)?;
+        if shape == Shape::Lines && bytes.last().is_some_and(|last| *last != b'\n') {
+            out.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}
+
+/// One result as JSON: a public interface, documented in `wasmgrid run --help`.
+#[derive(Serialize)]
+struct Line<'a> {
+    index: u64,
+    outcome: &'static str,
+    output: Data<'a>,
+    records: Vec<Data<'a>>,
+    attempt: u32,
+    worker: u64,
+    usage: Usage,
+    error: Option<String>,
+    log: Data<'a>,
+    log_dropped: u64,
+}
+
+/// Bytes in JSON: a string where they are UTF-8, else base64 and named so.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Text(&'a str),
+    Binary { base64: String },
+}
+
+impl<'a> From<&'a Bytes> for Data<'a> {
+    fn from(bytes: &'a Bytes) -> Self {
+        str::from_utf8(bytes)
+            .map_or_else(|_| Self::Binary { base64: STANDARD.encode(bytes) }, Self::Text)
+    }
+}
+
+fn write_json(out: &mut impl Write, finished: &Finished) -> io::Result<()> {
+    let meta = &finished.meta;
+    let (output, records, log) = meta.split(&finished.payload).map_err(io::Error::other)?;
+    let line = Line {
+        index: meta.index,
+        outcome: meta.outcome.name(),
+        output: Data::from(&output),
+        records: records.iter().map(Data::from).collect(),
+        attempt: finished.attempt,
+        worker: finished.worker.0,
+        usage: meta.usage,
+        error: error(&meta.outcome),
+        log: Data::from(&log),
+        log_dropped: meta.log_dropped,
+    };
+    serde_json::to_writer(&mut *out, &line)?;
+    out.write_all(b"\n")
+}
+
+fn error(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Ok => None,
+        Outcome::Trap { backtrace, .. } if !backtrace.is_empty() => {
+            Some(format!("{outcome}\n{backtrace}"))
+        }
+        other => Some(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::reorder::tests::finished, *};
+
+    fn with_record(mut result: Finished, record: &str) -> Finished {
+        let mut payload = result.payload.to_vec();
+        payload.extend_from_slice(record.as_bytes());
+        result.meta.record_lens = vec![record.len() as u32];
+        result.payload = payload.into();
+        result
+    }
+
+    fn plain(shape: Shape, results: &[Finished]) -> String {
+        let mut out = Vec::new();
+        for result in results {
+            write_plain(&mut out, shape, result).expect("written");
+        }
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn each_output_is_a_line_after_its_records() {
+        let results = [
+            with_record(finished(0, Outcome::Ok, "zero"), "record"),
+            finished(1, Outcome::Ok, "one\n"),
+            finished(2, Outcome::Ok, ""),
+            finished(3, Outcome::Exit(1), "half"),
+        ];
+        assert_eq!(plain(Shape::Lines, &results), "record\nzero\none\n");
+        assert_eq!(plain(Shape::Raw, &results), "recordzeroone\n");
+        assert_eq!(plain(Shape::Filter, &results), "recordzeroone\nhalf");
+    }
+
+    #[test]
+    fn a_result_in_json_has_the_documented_fields() {
+        let mut out = Vec::new();
+        let result = with_record(finished(3, Outcome::Rejected("no".into()), "out"), "rec");
+        write_json(&mut out, &result).expect("written");
+        let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        let expected = serde_json::json!({
+            "index": 3, "outcome": "rejected", "output": "out", "records": ["rec"],
+            "attempt": 1, "worker": 1, "usage": {"fuel": 0, "memory_bytes": 0, "wall_us": 0},
+            "error": "rejected: no", "log": "", "log_dropped": 0,
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_base64_in_json() {
+        let data = Bytes::from_static(b"\xff\x00");
+        let json = serde_json::to_string(&Data::from(&data)).expect("JSON");
+        assert_eq!(json, r#"{"base64":"/wA="}"#);
+    }
+}

@@ -1,0 +1,202 @@
+//! How a job stands, on stderr: a bar on a terminal, a line now and then elsewhere, or nothing.
+
+use std::{
+    io::{self, IsTerminal as _},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use wasmgrid_proto::{JobCounts, JobStatus, Millis};
+
+/// Off a terminal a line is printed this often, and none before the first of them is due.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// Tells how a job stands.
+pub struct Progress {
+    mode: Mode,
+    started: Instant,
+}
+
+enum Mode {
+    Silent,
+    Bar(ProgressBar),
+    Lines { due: Instant },
+}
+
+impl Progress {
+    /// `quiet` tells nothing.
+    pub fn new(quiet: bool) -> Self {
+        let started = Instant::now();
+        let mode = if quiet {
+            Mode::Silent
+        } else if io::stderr().is_terminal() {
+            Mode::Bar(bar())
+        } else {
+            Mode::Lines { due: started + HEARTBEAT }
+        };
+        Self { mode, started }
+    }
+
+    /// Shows how the job stands now.
+    pub fn update(&mut self, status: &JobStatus) {
+        let elapsed = self.started.elapsed();
+        match &mut self.mode {
+            Mode::Silent => {}
+            Mode::Bar(bar) => {
+                if status.closed {
+                    bar.set_length(status.counts.total);
+                } else {
+                    bar.unset_length();
+                }
+                bar.set_position(status.counts.ended());
+                bar.set_message(line(&status.counts, status.closed, elapsed));
+            }
+            Mode::Lines { due } => {
+                let now = Instant::now();
+                if now >= *due {
+                    *due = now + HEARTBEAT;
+                    eprintln!("wasmgrid: {}", line(&status.counts, status.closed, elapsed));
+                }
+            }
+        }
+    }
+
+    /// Prints while the bar is out of the way.
+    pub fn around<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.mode {
+            Mode::Bar(bar) => bar.suspend(print),
+            Mode::Silent | Mode::Lines { .. } => print(),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        if let Mode::Bar(bar) = &self.mode {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// How long it has been.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:24.cyan/dim} {percent:>3}% {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::no_length().with_style(style.progress_chars("━━─"))
+}
+
+/// Done, failed, running, rate, and how long it may take.
+fn line(counts: &JobCounts, closed: bool, elapsed: Duration) -> String {
+    let ended = counts.ended();
+    let mut parts = vec![if closed {
+        format!("{ended}/{} tasks", counts.total)
+    } else {
+        format!("{ended} of {} tasks so far", counts.total)
+    }];
+    if counts.failed > 0 {
+        parts.push(format!("{} failed", counts.failed));
+    }
+    parts.push(format!("{} running", counts.running));
+    let rate = rate(ended, elapsed);
+    if rate > 0.0 {
+        parts.push(shown_rate(rate));
+    }
+    if closed && rate > 0.0 && ended < counts.total {
+        parts.push(format!("{} left", shown_time((counts.total - ended) as f64 / rate)));
+    }
+    parts.join(" · ")
+}
+
+/// What was done in how long, for the end.
+pub fn summary(counts: &JobCounts, elapsed: Duration) -> String {
+    let parts = [
+        (counts.ok, "ok"),
+        (counts.failed, "failed"),
+        (counts.cancelled, "cancelled"),
+        (counts.expired, "expired"),
+        (counts.skipped, "skipped"),
+        (counts.retried, "attempts more"),
+    ];
+    let shown = parts.iter().filter(|(count, _)| *count > 0);
+    let shown: Vec<String> = shown.map(|(count, name)| format!("{count} {name}")).collect();
+    let shown = if shown.is_empty() { "nothing to do".into() } else { shown.join(", ") };
+    let elapsed_ms = Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+    let rate = rate(counts.ended(), elapsed);
+    let tasks = if counts.total == 1 { "1 task".into() } else { format!("{} tasks", counts.total) };
+    format!("{tasks}: {shown} in {elapsed_ms}, {}", shown_rate(rate))
+}
+
+fn rate(ended: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    if seconds > 0.0 { ended as f64 / seconds } else { 0.0 }
+}
+
+fn shown_rate(rate: f64) -> String {
+    match rate {
+        rate if rate >= 10_000.0 => format!("{:.0}k/s", rate / 1_000.0),
+        rate if rate >= 10.0 => format!("{rate:.0}/s"),
+        rate => format!("{rate:.1}/s"),
+    }
+}
+
+/// A span in seconds to two units: more would be false precision.
+fn shown_time(seconds: f64) -> String {
+    let seconds =
+        Duration::try_from_secs_f64(seconds).map_or(u64::MAX / 1_000, |time| time.as_secs());
+    let rounded = match seconds {
+        0..3_600 => seconds,
+        3_600..86_400 => seconds - seconds % 60,
+        _ => seconds - seconds % 3_600,
+    };
+    Millis(rounded * 1_000).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTS: JobCounts = JobCounts {
+        total: 1_000,
+        queued: 492,
+        running: 8,
+        ok: 498,
+        failed: 2,
+        cancelled: 0,
+        expired: 0,
+        skipped: 0,
+        retried: 0,
+        discarded: 0,
+    };
+
+    #[test]
+    fn the_line_tells_failures_rate_and_what_is_left() {
+        let shown = line(&COUNTS, true, Duration::from_secs(5));
+        assert_eq!(shown, "500/1000 tasks · 2 failed · 8 running · 100/s · 5s left");
+    }
+
+    #[test]
+    fn nothing_is_foretold_while_inputs_may_come() {
+        let shown = line(&COUNTS, false, Duration::from_secs(5));
+        assert_eq!(shown, "500 of 1000 tasks so far · 2 failed · 8 running · 100/s");
+    }
+
+    #[test]
+    fn the_summary_leaves_out_what_did_not_happen() {
+        let shown = summary(&COUNTS, Duration::from_millis(5_250));
+        assert_eq!(shown, "1000 tasks: 498 ok, 2 failed in 5s250ms, 95/s");
+        assert!(summary(&JobCounts::default(), Duration::ZERO).contains("nothing to do"));
+    }
+
+    #[test]
+    fn long_spans_are_rounded() {
+        assert_eq!(shown_time(59.9), "59s");
+        assert_eq!(shown_time(4_000.0), "1h6m");
+        assert_eq!(
+            shown_time(f64::INFINITY),
+            Millis(u64::MAX / 1_000 / 3_600 * 3_600_000).to_string()
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The end of a job: what is said about it, and the exit code.
+
+use serde::Serialize;
+use wasmgrid_proto::{JobId, JobState, JobStatus};
+
+use super::{
+    collect::{Collector, Report},
+    progress,
+    session::Ending,
+};
+use crate::{cluster::view::CountsView, exit::Exit};
+
+/// What is known of a job at its end, beside its status.
+pub struct Summary {
+    /// The job.
+    pub job: JobId,
+    /// The task as the user named it, for the command that runs failed inputs again.
+    pub task: String,
+    /// Inputs that were sent.
+    pub sent: u64,
+    /// Ctrl-C was pressed.
+    pub interrupted: bool,
+    /// Say nothing where all is well.
+    pub quiet: bool,
+    /// Say it as JSON.
+    pub json: bool,
+    /// An input that ended the reading.
+    pub wrong_input: Option<anyhow::Error>,
+}
+
+/// The last line with `--output json`: a public interface, documented in `wasmgrid run --help`.
+#[derive(Serialize)]
+struct Line<'a> {
+    job: u64,
+    state: JobState,
+    counts: CountsView,
+    failed_inputs: Option<&'a str>,
+}
+
+impl Summary {
+    /// Says how the job ended, and gives the exit code.
+    ///
+    /// # Errors
+    /// The wrong input, if any; and where the file of failed inputs cannot be written.
+    pub fn conclude(self, ending: Ending, collector: &mut Collector<'_>) -> anyhow::Result<Exit> {
+        match ending {
+            Ending::Ended(status) => self.ended(&status, collector),
+            Ending::OutputClosed => {
+                collector.report(false)?;
+                Ok(Exit::Ok)
+            }
+            Ending::Detached => {
+                collector.detach();
+                let (job, sent) = (self.job, self.sent);
+                eprintln!(
+                    "wasmgrid: job {job} goes on with the {sent} inputs it has: `wasmgrid job \
+                     results {job} --follow` prints its results, `wasmgrid job cancel {job}` \
+                     stops it"
+                );
+                Ok(Exit::Interrupted)
+            }
+        }
+    }
+
+    fn ended(self, status: &JobStatus, collector: &mut Collector<'_>) -> anyhow::Result<Exit> {
+        let not_run =
+            !self.interrupted && matches!(status.state, JobState::Failed | JobState::Expired);
+        let report = collector.report(not_run)?;
+        if self.json {
+            let failed_inputs = report.failed_inputs.as_ref().map(|(path, ..)| path.as_str());
+            let (job, state) = (self.job.0, status.state);
+            let counts = CountsView::from(&status.counts);
+            let line = Line { job, state, counts, failed_inputs };
+            eprintln!("{}", serde_json::to_string(&line)?);
+        } else {
+            self.tell(status, &report, collector);
+        }
+        if let Some(error) = self.wrong_input {
+            return Err(error.context("stopped reading inputs; those before ran"));
+        }
+        if self.interrupted {
+            return Ok(Exit::Interrupted);
+        }
+        Ok(if report.all_refused { Exit::Refused } else { exit_of(status.state) })
+    }
+
+    fn tell(&self, status: &JobStatus, report: &Report, collector: &Collector<'_>) {
+        if report.unexplained > 0 {
+            eprintln!("wasmgrid: {} more tasks failed", report.unexplained);
+        }
+        if let Some((path, count, again)) = &report.failed_inputs {
+            let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
+            eprintln!("wasmgrid: {inputs} kept in {path}: wasmgrid run {} {again}", self.task);
+        }
+        match status.state {
+            JobState::Expired => eprintln!("wasmgrid: the job's --deadline passed"),
+            JobState::Cancelled => eprintln!("wasmgrid: the job was cancelled"),
+            JobState::Active | JobState::Ok | JobState::Failed => {}
+        }
+        if !self.quiet {
+            let elapsed = collector.progress().elapsed();
+            eprintln!("wasmgrid: {}", progress::summary(&status.counts, elapsed));
+        }
+    }
+}
+
+/// The exit code that a job's state means.
+pub const fn exit_of(state: JobState) -> Exit {
+    match state {
+        JobState::Active | JobState::Ok => Exit::Ok,
+        JobState::Failed => Exit::Failed,
+        JobState::Expired => Exit::Deadline,
+        JobState::Cancelled => Exit::Cancelled,
+    }
+}

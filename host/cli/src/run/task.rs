@@ -1,0 +1,97 @@
+//! The task of a job: its module, read and judged here before anything is sent, and its spec.
+
+use std::{fs, io, path::Path};
+
+use bytes::Bytes;
+use wasmgrid_proto::{JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
+
+use super::build;
+use crate::{
+    args::{JobArgs, Talk},
+    exit::{refused, usage},
+    module,
+};
+
+/// Whose jobs these are: tenants come with identities, later; until then there is one.
+const TENANT: &str = "default";
+
+/// A module that may run with the flags given.
+pub struct Task {
+    /// The file.
+    pub module: Bytes,
+    /// What it is.
+    pub info: ModuleInfo,
+    /// The job's name, unless the user gives one.
+    name: String,
+}
+
+impl Task {
+    /// Reads the file, or builds the folder, and judges the module.
+    ///
+    /// # Errors
+    /// A usage error where there is no such file or the build fails; a refusal where it is no
+    /// task, asks for what is not granted, or takes no arguments and is given some.
+    pub fn load(args: &JobArgs, talk: Talk) -> anyhow::Result<Self> {
+        let path = &args.task;
+        let built = if path.is_dir() { Some(build::folder(path, talk)?) } else { None };
+        let file = built.as_deref().unwrap_or(path);
+        let shown = file.display();
+        let bytes = fs::read(file).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                usage(format!("there is no file or folder {shown}; a task is a .wasm or a crate"))
+            }
+            _ => usage(format!("failed to read {shown}: {error}")),
+        })?;
+        let info = module::admit(&bytes).map_err(|why| refused(format!("{shown}: {why}")))?;
+        module::check_grants(&info, &args.allow)
+            .map_err(|why| refused(format!("{shown}: {why}")))?;
+        if info.kind == ModuleKind::Task && !args.args.is_empty() {
+            return Err(refused(format!(
+                "{shown} is a {}, which takes no arguments: its input is all it gets; leave out \
+                 what stands behind --",
+                info.kind
+            )));
+        }
+        Ok(Self { module: bytes.into(), info, name: stem(file) })
+    }
+
+    /// The job with this task and the limits of the flags.
+    pub fn spec(&self, args: &JobArgs) -> JobSpec {
+        let mut grants = args.allow.clone();
+        grants.sort_unstable();
+        grants.dedup();
+        JobSpec {
+            name: args.name.clone().unwrap_or_else(|| self.name.clone()),
+            task: TaskSpec {
+                module: self.info.digest,
+                kind: self.info.kind,
+                args: args.args.clone(),
+                limits: limits(args),
+                seed: args.seed,
+                grants,
+                tenant: TENANT.into(),
+            },
+            priority: args.priority,
+            retries: args.retries,
+            max_failures: args.max_failures,
+            deadline: args.deadline,
+        }
+    }
+}
+
+fn limits(args: &JobArgs) -> Limits {
+    let default = Limits::default();
+    Limits {
+        fuel: args.fuel.unwrap_or(default.fuel),
+        deadline: args.timeout.unwrap_or(default.deadline),
+        memory: args.memory.unwrap_or(default.memory),
+        table_elements: args.table_limit.unwrap_or(default.table_elements),
+        output: args.output_limit.unwrap_or(default.output),
+        record: args.record_limit.unwrap_or(default.record),
+        log: args.log_limit.unwrap_or(default.log),
+    }
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().map_or_else(|| "task".into(), |stem| stem.to_string_lossy().into_owned())
+}
