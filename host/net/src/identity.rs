@@ -140,7 +140,7 @@ impl fmt::Display for Peer {
     }
 }
 
-fn check_name(what: &'static str, name: &str) -> Result<(), IdentityError> {
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), IdentityError> {
     let fits = name.len() <= NAME_MAX
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));

@@ -45,9 +45,14 @@ impl<M> Lane<M> {
     /// Waits for room, then queues the message. False where the lane is closed.
     pub(crate) async fn push(&self, envelope: Envelope<M>) -> bool {
         match self.room.reserve(envelope.payload.len() + MESSAGE_COST).await {
-            Ok(room) => self.put(Item { envelope, room }),
+            Ok(room) => self.put(Item { envelope, room }).await,
             Err(_) => false,
         }
+    }
+
+    /// Queues what has room elsewhere. False where nobody reads any more.
+    pub(crate) async fn put(&self, item: Item<M>) -> bool {
+        self.queue.send(item).await.is_ok()
     }
 
     /// Queues the message if there is room.
@@ -57,13 +62,8 @@ impl<M> Lane<M> {
             Err(TryAcquireError::Closed) => return Err(Refused::Closed),
             Err(TryAcquireError::NoPermits) => return Err(Refused::Full(envelope)),
         };
-        if self.put(Item { envelope, room }) { Ok(()) } else { Err(Refused::Closed) }
-    }
-
-    /// Queues what has its room. Each item has at least [`MESSAGE_COST`] of it, so the queue has a
-    /// place for each and is refused only where nobody reads any more.
-    fn put(&self, item: Item<M>) -> bool {
-        self.queue.try_send(item).is_ok()
+        // Each item has at least MESSAGE_COST of the room, so there is a place for it.
+        self.queue.try_send(Item { envelope, room }).map_err(|_| Refused::Closed)
     }
 
     pub(crate) fn room(&self) -> &Room {

@@ -6,14 +6,24 @@
 
 #![forbid(unsafe_code)]
 
+mod backoff;
+mod error;
 mod identity;
 mod in_process;
 mod lane;
 mod link;
+mod pki;
+mod quic;
+mod token;
 
+pub use backoff::Backoff;
+pub use error::{CertificateProblem, NetError};
 pub use identity::{Identity, IdentityError, Peer};
 pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
+pub use pki::{Authority, Credentials};
+pub use quic::{Accepted, Endpoint, Listener, ListenerConfig, enroll};
+pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{
     frame::Envelope,
     wire::{Message, Role},

@@ -250,6 +250,20 @@ impl LinkState {
         self.closing.cancel();
     }
 
+    /// The link ended out of order; the receiver says so after what has arrived.
+    pub(crate) fn fail(&self, error: LinkError) {
+        self.failure.get_or_init(|| error);
+    }
+
+    /// Waits until the link is to end in order.
+    pub(crate) async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
     fn closed(&self) -> LinkClosed {
         LinkClosed { reason: self.reason.get().cloned().unwrap_or_default() }
     }

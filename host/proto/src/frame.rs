@@ -79,6 +79,20 @@ pub enum FrameError {
 /// # Errors
 /// [`FrameError::TooLarge`], where it is over a cap; `out` is then unchanged.
 pub fn encode<M: Message>(envelope: &Envelope<M>, out: &mut BytesMut) -> Result<(), FrameError> {
+    encode_head(envelope, out)?;
+    out.extend_from_slice(&envelope.payload);
+    Ok(())
+}
+
+/// Appends the frame of `envelope` up to its payload, for writers that send the payload from
+/// where it is.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_head<M: Message>(
+    envelope: &Envelope<M>,
+    out: &mut BytesMut,
+) -> Result<(), FrameError> {
     let start = out.len();
     out.put_bytes(0, HEADER_LEN);
     let kind = envelope.message.kind();
@@ -100,7 +114,6 @@ pub fn encode<M: Message>(envelope: &Envelope<M>, out: &mut BytesMut) -> Result<
                 header.put_u16_le(kind);
                 header.put_u32_le(u32::try_from(meta).unwrap_or(u32::MAX));
             }
-            out.extend_from_slice(&envelope.payload);
             Ok(())
         }
         Err(error) => {

@@ -1,0 +1,157 @@
+//! Why there is no link, and what would help.
+
+use crate::{identity::IdentityError, token::TokenError};
+
+/// Why a link, a listener or an identity could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetError {
+    /// No address to dial was given.
+    #[error("no address of a scheduler is known; give one as HOST:PORT")]
+    NoAddress,
+    /// The address names no host.
+    #[error("{address:?} is no address that can be reached: {reason}; give HOST:PORT")]
+    Address {
+        /// As it was given.
+        address: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// Nobody answers there.
+    #[error(
+        "no scheduler answers at {address}: {reason}; is it running, and does UDP reach its port?"
+    )]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What the transport says.
+        reason: String,
+    },
+    /// What answers speaks no version of the protocol that is known here.
+    #[error(
+        "the scheduler at {address} speaks another version of the protocol; run the same release \
+         of wasmgrid on both sides"
+    )]
+    Version {
+        /// Where.
+        address: String,
+    },
+    /// The peer's certificate is not good.
+    #[error("the certificate of the peer at {address} is not accepted: {problem}")]
+    BadCertificate {
+        /// Where.
+        address: String,
+        /// What is wrong with it.
+        problem: CertificateProblem,
+    },
+    /// The peer does not take this side's certificate.
+    #[error("the scheduler at {address} does not accept this certificate: {problem}")]
+    Refused {
+        /// Where.
+        address: String,
+        /// What is wrong with it.
+        problem: CertificateProblem,
+    },
+    /// A certificate's role does not allow this link.
+    #[error(
+        "a certificate for the role {found} cannot do this, it takes {wanted}; choose other \
+         credentials"
+    )]
+    WrongRole {
+        /// Its role.
+        found: String,
+        /// The role that could.
+        wanted: String,
+    },
+    /// The scheduler takes no more links for now.
+    #[error("the scheduler at {address} is busy: {reason}; try again later")]
+    Busy {
+        /// Where.
+        address: String,
+        /// Its words.
+        reason: String,
+    },
+    /// The scheduler does not let this machine join.
+    #[error("the scheduler at {address} denies it: {reason}")]
+    Denied {
+        /// Where.
+        address: String,
+        /// Its words.
+        reason: String,
+    },
+    /// A name cannot stand in an identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A text is no join token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A file of keys or certificates cannot be used.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why, and what would help.
+        reason: String,
+    },
+    /// A certificate or signing request cannot be made or read.
+    #[error("the certificate cannot be made: {reason}")]
+    Certificate {
+        /// Why.
+        reason: String,
+    },
+    /// A local socket cannot be had.
+    #[error("cannot use the UDP address {address}: {reason}")]
+    Socket {
+        /// Which.
+        address: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// Keys and certificates do not fit together.
+    #[error("the credentials cannot be used: {reason}")]
+    Credentials {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateProblem {
+    /// There is none.
+    #[error("there is none; join the grid with a token first")]
+    Missing,
+    /// Another authority signed it.
+    #[error("it was not signed by this grid's authority; is this the grid it was made for?")]
+    WrongAuthority,
+    /// It is too old.
+    #[error("it has expired; join again with a new token, and check the clocks of both machines")]
+    Expired,
+    /// It is too young.
+    #[error("it is not valid yet; check the clocks of both machines")]
+    NotYetValid,
+    /// Its holder belongs to another grid.
+    #[error("it is for the grid {found:?}, not for {wanted:?}")]
+    WrongGrid {
+        /// Its grid.
+        found: String,
+        /// This grid.
+        wanted: String,
+    },
+    /// Its holder may not do this.
+    #[error("its role is {found}, which cannot stand for a {wanted}")]
+    WrongRole {
+        /// Its role.
+        found: String,
+        /// The role that could.
+        wanted: String,
+    },
+    /// It does not say who its holder is.
+    #[error("{0}")]
+    Identity(IdentityError),
+    /// Its authority is not the one that the token names.
+    #[error("its authority is not the one that the token names; make a new token")]
+    WrongToken,
+    /// Something else.
+    #[error("{0}")]
+    Other(String),
+}

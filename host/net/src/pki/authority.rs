@@ -1,0 +1,193 @@
+//! The grid's own certificate authority.
+
+use std::{fmt, path::Path, time::Duration};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
+    SanType,
+};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use time::OffsetDateTime;
+use wasmgrid_proto::wire::Role;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::{
+    credentials::Credentials,
+    files::{self, Access},
+};
+use crate::{
+    error::NetError,
+    identity::{Identity, check_name},
+};
+
+const CERTIFICATE: &str = "ca.pem";
+const KEY: &str = "ca-key.pem";
+
+/// Certificates begin so much in the past, for clocks that differ.
+const SKEW: Duration = Duration::from_secs(5 * 60);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the authority's subject begins with; the grid's name follows.
+const SUBJECT: &str = "wasmgrid authority of ";
+
+/// Signs the certificates of a grid's members. Its key stays in its folder.
+pub struct Authority {
+    grid: String,
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// How long the authority's own certificate is good for: ten years.
+    pub const VALIDITY: Duration = Duration::from_secs(3_653 * DAY.as_secs());
+
+    /// How long a member's certificate is good for, unless said otherwise: one year.
+    pub const MEMBER_VALIDITY: Duration = Duration::from_secs(365 * DAY.as_secs());
+
+    /// Makes the authority of a new grid and writes `ca.pem` and `ca-key.pem` into `folder`.
+    ///
+    /// # Errors
+    /// [`NetError::File`], where there is one already or a file cannot be written;
+    /// [`NetError::Identity`], where the name cannot stand in identities.
+    pub fn create(grid: &str, folder: &Path) -> Result<Self, NetError> {
+        check_name("grid", grid)?;
+        let (key_path, certificate_path) = (folder.join(KEY), folder.join(CERTIFICATE));
+        if key_path.exists() {
+            let reason = "there is an authority already; its certificates would become worthless";
+            return Err(files::file_error(&key_path, &reason));
+        }
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
+        let mut params = params(&format!("{SUBJECT}{grid}"), Self::VALIDITY);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).map_err(unmade)?.der().clone();
+        files::write(&key_path, &key.serialize_pem(), Access::Owner)?;
+        let pem = files::pem("CERTIFICATE", &certificate);
+        files::write(&certificate_path, &pem, Access::Everybody)?;
+        Self::new(grid.to_owned(), certificate, key)
+    }
+
+    /// Reads what [`Authority::create`] wrote.
+    ///
+    /// # Errors
+    /// [`NetError::File`] names the file that is missing or cannot be used.
+    pub fn load(folder: &Path) -> Result<Self, NetError> {
+        let (key_path, certificate_path) = (folder.join(KEY), folder.join(CERTIFICATE));
+        let certificate = files::certificate(&certificate_path)?;
+        let key = KeyPair::from_pem(&files::read(&key_path)?)
+            .map_err(|error| files::file_error(&key_path, &error))?;
+        let (_, parsed) = X509Certificate::from_der(&certificate)
+            .map_err(|error| files::file_error(&certificate_path, &error))?;
+        if parsed.public_key().subject_public_key.data != key.der_bytes() {
+            let reason = format!("it is not the key of {}", certificate_path.display());
+            return Err(files::file_error(&key_path, &reason));
+        }
+        let subject = parsed.subject().iter_common_name().next();
+        let grid = subject
+            .and_then(|name| name.as_str().ok()?.strip_prefix(SUBJECT))
+            .ok_or_else(|| files::file_error(&certificate_path, &"it is no grid's authority"))?
+            .to_owned();
+        Self::new(grid, certificate, key)
+    }
+
+    fn new(
+        grid: String,
+        certificate: CertificateDer<'static>,
+        key: KeyPair,
+    ) -> Result<Self, NetError> {
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(unmade)?;
+        Ok(Self { grid, certificate, issuer })
+    }
+
+    /// The grid's name.
+    #[must_use]
+    pub fn grid(&self) -> &str {
+        &self.grid
+    }
+
+    /// BLAKE3 of the authority's certificate in DER, which join tokens carry.
+    #[must_use]
+    pub fn ca_hash(&self) -> [u8; 32] {
+        *blake3::hash(&self.certificate).as_bytes()
+    }
+
+    /// Makes a member's key and certificate here.
+    ///
+    /// # Errors
+    /// [`NetError::Identity`], where the name cannot stand in an identity.
+    pub fn issue(
+        &self,
+        role: Role,
+        name: &str,
+        validity: Duration,
+    ) -> Result<Credentials, NetError> {
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
+        let certificate = self.certify(&key, role, name, validity)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Credentials::new(certificate, key.into(), self.certificate.clone())
+    }
+
+    /// Makes the certificate (DER) for a member that made its own key. Of its signing request
+    /// (DER) only the key is used, once the request proves that its sender has it.
+    ///
+    /// # Errors
+    /// [`NetError::Certificate`], where the request is not one for an Ed25519 key;
+    /// [`NetError::Identity`], where the name cannot stand in an identity.
+    pub fn sign(
+        &self,
+        request: &[u8],
+        role: Role,
+        name: &str,
+        validity: Duration,
+    ) -> Result<Vec<u8>, NetError> {
+        let request = CertificateSigningRequestParams::from_der(&request.into()).map_err(unmade)?;
+        if request.public_key.algorithm() != &PKCS_ED25519 {
+            return Err(NetError::Certificate { reason: "its key is not an Ed25519 key".into() });
+        }
+        Ok(self.certify(&request.public_key, role, name, validity)?.to_vec())
+    }
+
+    fn certify(
+        &self,
+        key: &impl PublicKeyData,
+        role: Role,
+        name: &str,
+        validity: Duration,
+    ) -> Result<CertificateDer<'static>, NetError> {
+        let identity = Identity::new(&self.grid, role, name)?;
+        let uri = identity.to_string().as_str().try_into().map_err(unmade)?;
+        let mut params = params(name, validity);
+        params.subject_alt_names = vec![SanType::URI(uri)];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // Only a scheduler is dialled; only the others dial.
+        params.extended_key_usages = vec![match role {
+            Role::Scheduler => ExtendedKeyUsagePurpose::ServerAuth,
+            Role::Worker | Role::Client | Role::Operator => ExtendedKeyUsagePurpose::ClientAuth,
+        }];
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(key, &self.issuer).map_err(unmade)?.der().clone())
+    }
+}
+
+impl fmt::Debug for Authority {
+    /// Leaves the key out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authority").field("grid", &self.grid).finish_non_exhaustive()
+    }
+}
+
+fn params(subject: &str, validity: Duration) -> CertificateParams {
+    let now = OffsetDateTime::now_utc();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, subject);
+    params.not_before = now - SKEW;
+    params.not_after = now + validity;
+    params
+}
+
+fn unmade(error: rcgen::Error) -> NetError {
+    NetError::Certificate { reason: error.to_string() }
+}

@@ -1,0 +1,180 @@
+//! Large messages, each on a unidirectional stream of its own.
+
+use bytes::BytesMut;
+use quinn::{Connection, ReadError, RecvStream};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinError, JoinSet},
+};
+use wasmgrid_proto::{
+    frame::{self, FRAME_MAX, FrameError},
+    wire::Message,
+};
+
+use super::{
+    close::link_end,
+    control::{malformed, unsendable, write_end},
+    profile::BULK_STREAMS,
+};
+use crate::{
+    lane::{Item, Lane, MESSAGE_COST, Room},
+    link::{LinkError, LinkState},
+};
+
+/// Payloads that wait or are on their way to the peer: the largest there can be, and some more.
+pub(super) const SEND_ROOM: usize = FRAME_MAX + (8 << 20);
+
+/// Payloads that arrive or have not been taken yet: two of the largest, so that one can arrive
+/// while another is worked on. A peer cannot make this side hold more.
+const RECEIVE_ROOM: usize = 2 * FRAME_MAX;
+
+/// Large messages sent at once: enough to fill the path, few enough that each is soon done.
+const SENDS: usize = 8;
+
+/// Streams read at once: every one that a peer may open.
+const RECEIVES: usize = BULK_STREAMS as usize;
+
+/// Bytes taken from a stream at a time.
+const READ_MAX: usize = 256 << 10;
+
+/// Allocated for a large message before any of it has come.
+const FIRST_ALLOCATION: usize = 256 << 10;
+
+/// Sends what is queued until both queues end or the link is to close. Says how many were sent.
+pub(super) async fn write<M: Message>(
+    connection: &Connection,
+    items: &mut mpsc::Receiver<Item<M>>,
+    mut spilled: mpsc::Receiver<Item<M>>,
+    state: &LinkState,
+    peer: &str,
+) -> Result<u64, LinkError> {
+    let mut streams = JoinSet::new();
+    let (mut more, mut more_spilled, mut sent) = (true, true, 0);
+    while more || more_spilled || !streams.is_empty() {
+        let free = streams.len() < SENDS;
+        let item = tokio::select! {
+            item = take(items, state), if more && free => { more = item.is_some(); item }
+            item = spilled.recv(), if more_spilled && free => {
+                more_spilled = item.is_some();
+                item
+            }
+            Some(done) = streams.join_next() => { joined(done, peer)?; None }
+        };
+        if let Some(item) = item {
+            sent += 1;
+            streams.spawn(send(connection.clone(), item, peer.to_owned()));
+        }
+    }
+    Ok(sent)
+}
+
+async fn take<M>(items: &mut mpsc::Receiver<Item<M>>, state: &LinkState) -> Option<Item<M>> {
+    tokio::select! {
+        biased;
+        item = items.recv() => item,
+        () = state.closing() => {
+            items.close();
+            items.recv().await
+        }
+    }
+}
+
+async fn send<M: Message>(
+    connection: Connection,
+    item: Item<M>,
+    peer: String,
+) -> Result<(), LinkError> {
+    let mut head = BytesMut::new();
+    frame::encode_head(&item.envelope, &mut head).map_err(|error| unsendable(error, &peer))?;
+    let mut stream = match connection.open_uni().await {
+        Ok(stream) => stream,
+        Err(error) => return link_end(&error, &peer),
+    };
+    let mut chunks = [head.freeze(), item.envelope.payload];
+    let written = stream.write_all_chunks(&mut chunks).await;
+    written.or_else(|error| write_end(&error, &peer))
+    // The stream finishes when it is dropped.
+}
+
+/// Takes large messages until the connection ends or one is malformed. Counts those received.
+pub(super) async fn read<M: Message>(
+    connection: Connection,
+    arrived: Lane<M>,
+    received: watch::Sender<u64>,
+    peer: String,
+) -> Result<(), LinkError> {
+    let room = Room::new(RECEIVE_ROOM);
+    let mut streams = JoinSet::new();
+    loop {
+        tokio::select! {
+            stream = connection.accept_uni(), if streams.len() < RECEIVES => match stream {
+                Ok(stream) => {
+                    let (room, arrived, peer) = (room.clone(), arrived.clone(), peer.clone());
+                    streams.spawn(receive(stream, room, arrived, peer));
+                }
+                Err(_) => break,
+            },
+            Some(done) = streams.join_next() => {
+                joined(done, &peer)?;
+                received.send_modify(|count| *count += 1);
+            }
+        }
+    }
+    while let Some(done) = streams.join_next().await {
+        joined(done, &peer)?;
+        received.send_modify(|count| *count += 1);
+    }
+    // How the connection ended is the control stream's to say, after what it still has.
+    std::future::pending().await
+}
+
+async fn receive<M: Message>(
+    mut stream: RecvStream,
+    room: Room,
+    arrived: Lane<M>,
+    peer: String,
+) -> Result<(), LinkError> {
+    let mut buffer = BytesMut::new();
+    let length = loop {
+        if let Some(length) =
+            frame::frame_len(&buffer, FRAME_MAX).map_err(|error| malformed(error, &peer))?
+        {
+            break length;
+        }
+        fill(&mut stream, &mut buffer, &peer).await?;
+    };
+    // All of it is reserved before more is read: two that each hold half would wait forever.
+    let Ok(room) = room.reserve(length.max(MESSAGE_COST)).await else { return Ok(()) };
+    buffer.reserve(length.min(FIRST_ALLOCATION));
+    while buffer.len() < length {
+        fill(&mut stream, &mut buffer, &peer).await?;
+    }
+    let frame = buffer.freeze();
+    if let Some(envelope) = frame::decode(frame).map_err(|error| malformed(error, &peer))? {
+        // False where nobody reads any more.
+        let _ = arrived.put(Item { envelope, room }).await;
+    }
+    Ok(())
+}
+
+async fn fill(stream: &mut RecvStream, buffer: &mut BytesMut, peer: &str) -> Result<(), LinkError> {
+    match stream.read_chunk(READ_MAX, true).await {
+        Ok(Some(chunk)) => {
+            buffer.extend_from_slice(&chunk.bytes);
+            Ok(())
+        }
+        Ok(None) => Err(malformed(FrameError::Malformed("it ends before its length"), peer)),
+        // Where the connection ended in order, so did the message: it was never whole.
+        Err(ReadError::ConnectionLost(error)) => {
+            link_end(&error, peer)?;
+            Err(LinkError::Lost { peer: peer.to_owned(), reason: "it was closed".into() })
+        }
+        Err(error) => Err(LinkError::Lost { peer: peer.to_owned(), reason: error.to_string() }),
+    }
+}
+
+fn joined(done: Result<Result<(), LinkError>, JoinError>, peer: &str) -> Result<(), LinkError> {
+    done.unwrap_or_else(|error| {
+        Err(LinkError::Lost { peer: peer.to_owned(), reason: error.to_string() })
+    })
+}

@@ -1,0 +1,144 @@
+//! The control stream: small messages in order, many a write.
+
+use bytes::BytesMut;
+use quinn::{ReadError, RecvStream, SendStream, WriteError};
+use tokio::sync::{mpsc, watch};
+use wasmgrid_proto::{
+    frame::{self, CONTROL_FRAME_MAX, FrameError},
+    wire::Message,
+};
+
+use super::{close::link_end, signal::Signal};
+use crate::{
+    lane::{Item, Lane},
+    link::{LinkError, LinkState},
+};
+
+/// Messages that go into one write: the bytes of all of them stay under the lane's room.
+const BATCH: usize = 256;
+
+/// Bytes taken from the stream at a time.
+const READ_MAX: usize = 64 << 10;
+
+/// Writes what is queued until the lane ends or the link is to close; then everything was written.
+/// What is too large for the control stream is spilled.
+pub(super) async fn write<M: Message>(
+    items: &mut mpsc::Receiver<Item<M>>,
+    stream: &mut SendStream,
+    spill: mpsc::Sender<Item<M>>,
+    state: &LinkState,
+    peer: &str,
+) -> Result<(), LinkError> {
+    let (mut batch, mut rooms) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+    let mut buffer = BytesMut::new();
+    while take(items, &mut batch, state).await > 0 {
+        for item in batch.drain(..) {
+            let start = buffer.len();
+            frame::encode(&item.envelope, &mut buffer).map_err(|e| unsendable(e, peer))?;
+            if buffer.len() - start > CONTROL_FRAME_MAX {
+                buffer.truncate(start);
+                // There is a place for each message that the lane has room for.
+                let _ = spill.try_send(item);
+            } else {
+                rooms.push(item.room);
+            }
+        }
+        let written = stream.write_chunk(buffer.split().freeze()).await;
+        rooms.clear();
+        if let Err(error) = written {
+            return write_end(&error, peer);
+        }
+    }
+    Ok(())
+}
+
+/// Takes what is queued, and waits for the first of it; none once the lane has ended.
+async fn take<M>(
+    items: &mut mpsc::Receiver<Item<M>>,
+    batch: &mut Vec<Item<M>>,
+    state: &LinkState,
+) -> usize {
+    tokio::select! {
+        biased;
+        taken = items.recv_many(batch, BATCH) => taken,
+        () = state.closing() => {
+            items.close();
+            items.recv_many(batch, BATCH).await
+        }
+    }
+}
+
+/// Reads messages until the peer ends the link in order, and every large message has arrived too.
+pub(super) async fn read<M: Message>(
+    mut stream: RecvStream,
+    arrived: Lane<M>,
+    mut bulk: watch::Receiver<u64>,
+    peer: String,
+) -> Result<(), LinkError> {
+    let mut buffer = BytesMut::new();
+    loop {
+        while let Some(next) = next_frame(&mut buffer).map_err(|e| malformed(e, &peer))? {
+            match next {
+                Next::Message(envelope) => {
+                    // Where nobody reads any more the rest is read and dropped, so that the
+                    // peer's end is seen.
+                    let _ = arrived.push(envelope).await;
+                }
+                Next::End { bulk: sent } => {
+                    // An error means that the connection is gone, which is told elsewhere.
+                    let _ = bulk.wait_for(|received| *received >= sent).await;
+                    return Ok(());
+                }
+                Next::Nothing => {}
+            }
+        }
+        match stream.read_chunk(READ_MAX, true).await {
+            Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
+            Ok(None) => {
+                let source = FrameError::Malformed("the stream ends without saying so");
+                return Err(LinkError::Malformed { peer, source });
+            }
+            Err(ReadError::ConnectionLost(error)) => return link_end(&error, &peer),
+            Err(error) => return Err(LinkError::Lost { peer, reason: error.to_string() }),
+        }
+    }
+}
+
+enum Next<M> {
+    Message(frame::Envelope<M>),
+    End {
+        bulk: u64,
+    },
+    /// A kind that is not known here.
+    Nothing,
+}
+
+/// Takes the first frame off the buffer; `None` until it is whole.
+fn next_frame<M: Message>(buffer: &mut BytesMut) -> Result<Option<Next<M>>, FrameError> {
+    let Some(length) = frame::frame_len(buffer, CONTROL_FRAME_MAX)? else { return Ok(None) };
+    if buffer.len() < length {
+        return Ok(None);
+    }
+    let frame = buffer.split_to(length).freeze();
+    if let Some(Signal::End { bulk }) = Signal::decode(&frame)? {
+        return Ok(Some(Next::End { bulk }));
+    }
+    Ok(Some(frame::decode(frame)?.map_or(Next::Nothing, Next::Message)))
+}
+
+pub(super) fn malformed(source: FrameError, peer: &str) -> LinkError {
+    LinkError::Malformed { peer: peer.to_owned(), source }
+}
+
+/// A message of this side that no frame can carry. It cannot be left out in silence.
+pub(super) fn unsendable(error: FrameError, peer: &str) -> LinkError {
+    let reason = format!("this side made a message that cannot be sent: {error}");
+    LinkError::Lost { peer: peer.to_owned(), reason }
+}
+
+pub(super) fn write_end(error: &WriteError, peer: &str) -> Result<(), LinkError> {
+    match error {
+        WriteError::ConnectionLost(error) => link_end(error, peer),
+        error => Err(LinkError::Lost { peer: peer.to_owned(), reason: error.to_string() }),
+    }
+}

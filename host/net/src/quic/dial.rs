@@ -1,0 +1,262 @@
+//! The dialling side: a member reaches its scheduler.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use quinn::{
+    Connection, EndpointConfig, RecvStream, SendStream, TokioRuntime,
+    crypto::rustls::QuicClientConfig,
+};
+use tokio::time;
+use tokio_util::task::TaskTracker;
+use wasmgrid_proto::wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker};
+
+use super::{
+    close::{CloseCode, refusal},
+    driver::{self, CLOSE_TIME, Wire},
+    peer, profile,
+    signal::{OPEN_LEN, Signal, Wanted},
+    socket,
+    tls::{self, SchedulerVerifier, Trust},
+};
+use crate::{
+    error::NetError,
+    identity::{Identity, Peer},
+    link::Link,
+    pki::Credentials,
+};
+
+/// How long one address may take to answer: several round trips over any path, lost packets
+/// included.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Host names are not looked at; the transport wants one.
+const SERVER_NAME: &str = "wasmgrid";
+
+/// Reaches schedulers with a member's credentials. Clones share its sockets.
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    credentials: Credentials,
+    dialler: Dialler,
+    links: TaskTracker,
+}
+
+impl Endpoint {
+    /// An endpoint that shows these credentials. Its sockets are opened when it dials.
+    #[must_use]
+    pub fn new(credentials: &Credentials) -> Self {
+        let shared = Shared {
+            credentials: credentials.clone(),
+            dialler: Dialler::default(),
+            links: TaskTracker::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A worker's link to the scheduler, at the first of the addresses (`HOST:PORT`) that answers.
+    ///
+    /// # Errors
+    /// [`NetError`], the most telling of those of all addresses.
+    pub async fn connect_worker(
+        &self,
+        addresses: &[String],
+    ) -> Result<Link<FromWorker, ToWorker>, NetError> {
+        self.connect(addresses, Wanted::Worker, &[Role::Worker]).await
+    }
+
+    /// A client's or operator's link to the scheduler, at the first of the addresses
+    /// (`HOST:PORT`) that answers.
+    ///
+    /// # Errors
+    /// [`NetError`], the most telling of those of all addresses.
+    pub async fn connect_client(
+        &self,
+        addresses: &[String],
+    ) -> Result<Link<FromClient, ToClient>, NetError> {
+        self.connect(addresses, Wanted::Client, &[Role::Client, Role::Operator]).await
+    }
+
+    /// Waits until the links that were closed have said everything, a few seconds at most. A
+    /// process calls it before it exits.
+    pub async fn close(&self) {
+        self.shared.links.close();
+        // What has not ended by then is cut with the process.
+        let _ = time::timeout(2 * CLOSE_TIME, self.shared.links.wait()).await;
+        self.shared.links.reopen();
+        self.shared.dialler.idle().await;
+    }
+
+    async fn connect<Out: Message, In: Message>(
+        &self,
+        addresses: &[String],
+        wanted: Wanted,
+        roles: &[Role],
+    ) -> Result<Link<Out, In>, NetError> {
+        let Shared { credentials, dialler, links } = &*self.shared;
+        let identity = credentials.identity();
+        if !roles.contains(&identity.role()) {
+            let (found, wanted) = (identity.role().to_string(), wanted.name().to_owned());
+            return Err(NetError::WrongRole { found, wanted });
+        }
+        let configure = || {
+            let trust = Trust::Authority(credentials.ca().clone());
+            let verifier = SchedulerVerifier::new(identity.grid(), trust);
+            Ok((tls::member(credentials, Arc::clone(&verifier))?, verifier))
+        };
+        let Dialled { connection, send, receive, address } =
+            dialler.dial_any(addresses, wanted, configure).await?;
+        let certificates = peer::certificates(&connection);
+        let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
+        let peer = Peer { identity: Identity::from_certificate(certificate)?, address };
+        Ok(driver::start(Wire { connection, send, receive, peer, lifetime: None }, links, ()))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("identity", self.shared.credentials.identity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection whose peer was checked and has accepted it.
+pub(super) struct Dialled {
+    pub(super) connection: Connection,
+    pub(super) send: SendStream,
+    pub(super) receive: RecvStream,
+    pub(super) address: String,
+}
+
+/// Opens connections; has one socket for each family of addresses that was needed.
+#[derive(Default)]
+pub(super) struct Dialler {
+    v4: Mutex<Option<quinn::Endpoint>>,
+    v6: Mutex<Option<quinn::Endpoint>>,
+}
+
+impl Dialler {
+    /// Dials one address after the other. Where none takes the link, says what was most telling:
+    /// a refusal rather than a silence.
+    pub(super) async fn dial_any(
+        &self,
+        addresses: &[String],
+        wanted: Wanted,
+        mut configure: impl FnMut() -> Result<(QuicClientConfig, Arc<SchedulerVerifier>), NetError>,
+    ) -> Result<Dialled, NetError> {
+        let mut telling = NetError::NoAddress;
+        for address in addresses {
+            let found = match tokio::net::lookup_host(address).await {
+                Ok(found) => found,
+                Err(error) => {
+                    let (address, reason) = (address.clone(), error.to_string());
+                    telling = more_telling(telling, NetError::Address { address, reason });
+                    continue;
+                }
+            };
+            for socket in found {
+                let (config, verifier) = configure()?;
+                let dialled = self.dial(socket, config, &verifier, wanted);
+                match time::timeout(CONNECT_TIME, dialled).await {
+                    Ok(Ok(dialled)) => return Ok(dialled),
+                    Ok(Err(error)) => telling = more_telling(telling, error),
+                    Err(_) => {
+                        let reason = format!("no answer in {} s", CONNECT_TIME.as_secs());
+                        let address = socket.to_string();
+                        telling = more_telling(telling, NetError::Unreachable { address, reason });
+                    }
+                }
+            }
+        }
+        Err(telling)
+    }
+
+    async fn dial(
+        &self,
+        socket: SocketAddr,
+        config: QuicClientConfig,
+        verifier: &SchedulerVerifier,
+        wanted: Wanted,
+    ) -> Result<Dialled, NetError> {
+        let address = socket.to_string();
+        let mut config = quinn::ClientConfig::new(Arc::new(config));
+        config.transport_config(profile::member());
+        let connecting =
+            self.endpoint(socket)?.connect_with(config, socket, SERVER_NAME).map_err(|error| {
+                NetError::Unreachable { address: address.clone(), reason: error.to_string() }
+            })?;
+        let connection = connecting.await.map_err(|error| match verifier.problem() {
+            Some(problem) => NetError::BadCertificate { address: address.clone(), problem },
+            None => refusal(&error, &address),
+        })?;
+        match open(&connection, wanted).await {
+            Some((send, receive)) => Ok(Dialled { connection, send, receive, address }),
+            None => {
+                // Whatever failed, the connection says why, unless the peer answers nonsense.
+                CloseCode::Malformed.close(&connection, "the link was not opened");
+                Err(refusal(&connection.closed().await, &address))
+            }
+        }
+    }
+
+    fn endpoint(&self, address: SocketAddr) -> Result<quinn::Endpoint, NetError> {
+        let (slot, any) = if address.is_ipv4() {
+            (&self.v4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        } else {
+            (&self.v6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+        };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoint) = &*slot {
+            return Ok(endpoint.clone());
+        }
+        let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+        let endpoint =
+            quinn::Endpoint::new(config, None, socket::bind(any)?, runtime).map_err(|error| {
+                NetError::Socket { address: any.to_string(), reason: error.to_string() }
+            })?;
+        Ok(slot.insert(endpoint).clone())
+    }
+
+    /// Waits until the last packets are sent, a second at most.
+    pub(super) async fn idle(&self) {
+        for slot in [&self.v4, &self.v6] {
+            let endpoint = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(endpoint) = endpoint {
+                let _ = time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
+            }
+        }
+    }
+}
+
+/// Opens the control stream and waits until the peer accepts the link.
+async fn open(connection: &Connection, wanted: Wanted) -> Option<(SendStream, RecvStream)> {
+    let (mut send, mut receive) = connection.open_bi().await.ok()?;
+    let mut said = BytesMut::new();
+    Signal::Open(wanted).encode(&mut said);
+    send.write_all(&said).await.ok()?;
+    let mut heard = [0; OPEN_LEN];
+    receive.read_exact(&mut heard).await.ok()?;
+    match Signal::decode(&heard) {
+        Ok(Some(Signal::Open(accepted))) if accepted == wanted => Some((send, receive)),
+        _ => None,
+    }
+}
+
+fn more_telling(old: NetError, new: NetError) -> NetError {
+    let silent = |error: &NetError| {
+        matches!(
+            error,
+            NetError::NoAddress | NetError::Address { .. } | NetError::Unreachable { .. }
+        )
+    };
+    if silent(&old) { new } else { old }
+}

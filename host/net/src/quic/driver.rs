@@ -1,0 +1,196 @@
+//! What carries one link over one connection, from its first message to its end.
+
+use std::{pin::pin, time::Duration};
+
+use bytes::BytesMut;
+use quinn::{Connection, RecvStream, SendStream};
+use std::sync::Arc;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time,
+};
+use tokio_util::task::TaskTracker;
+use wasmgrid_proto::wire::Message;
+
+use super::{
+    bulk,
+    close::{CloseCode, link_end},
+    control::{self, write_end},
+    signal::Signal,
+};
+use crate::{
+    identity::Peer,
+    lane::{Item, Lane, MESSAGE_COST},
+    link::{CONTROL_ROOM, Link, LinkError, LinkState, Receiver, Sender},
+};
+
+/// How long an orderly end may take: what is queued is sent, and the peer has read it. Then the
+/// connection is cut.
+pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// An open connection with its control stream.
+pub(super) struct Wire {
+    pub(super) connection: Connection,
+    pub(super) send: SendStream,
+    pub(super) receive: RecvStream,
+    pub(super) peer: Peer,
+    /// The link is cut after this, however busy it is.
+    pub(super) lifetime: Option<Duration>,
+}
+
+/// Makes a link of a connection. `held` is dropped when the link is over.
+pub(super) fn start<Out: Message, In: Message>(
+    wire: Wire,
+    tasks: &TaskTracker,
+    held: impl Send + 'static,
+) -> Link<Out, In> {
+    let (control, control_items) = Lane::new(CONTROL_ROOM);
+    let (bulk, bulk_items) = Lane::new(bulk::SEND_ROOM);
+    let (arrived, queue) = Lane::new(CONTROL_ROOM);
+    let state = LinkState::new(vec![control.room().clone(), bulk.room().clone()]);
+    let peer = wire.peer.clone();
+    let driver = Driver { wire, control_items, bulk_items, arrived, state: Arc::clone(&state) };
+    tasks.spawn(async move {
+        driver.run().await;
+        drop(held);
+    });
+    Link {
+        sender: Sender::new(control, bulk, Arc::clone(&state)),
+        receiver: Receiver::new(queue, state),
+        peer,
+    }
+}
+
+struct Driver<Out, In> {
+    wire: Wire,
+    control_items: mpsc::Receiver<Item<Out>>,
+    bulk_items: mpsc::Receiver<Item<Out>>,
+    arrived: Lane<In>,
+    state: Arc<LinkState>,
+}
+
+impl<Out: Message, In: Message> Driver<Out, In> {
+    /// Carries messages until the link is over, then tells both halves of it.
+    async fn run(self) {
+        let (connection, state) = (self.wire.connection.clone(), Arc::clone(&self.state));
+        // Held until the failure is known: the receiver ends when the last of these is dropped.
+        let arrived = self.arrived.clone();
+        let peer = self.wire.peer.to_string();
+        match self.carry(&peer).await {
+            Ok(()) => CloseCode::Done.close(&connection, "done"),
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(peer, reason, "link ended out of order");
+                let code = match error {
+                    LinkError::Malformed { .. } => CloseCode::Malformed,
+                    LinkError::Lost { .. } | LinkError::Rejected { .. } => CloseCode::Slow,
+                };
+                code.close(&connection, &reason);
+                state.fail(error);
+            }
+        }
+        state.close("the peer closed it, or it was lost");
+        drop(arrived);
+    }
+
+    async fn carry(self, peer: &str) -> Result<(), LinkError> {
+        let Wire { connection, send, receive, lifetime, .. } = self.wire;
+        let state = self.state;
+        let mut inbound = JoinSet::new();
+        let (received, bulk) = watch::channel(0);
+        inbound.spawn(control::read(receive, self.arrived.clone(), bulk, peer.to_owned()));
+        inbound.spawn(bulk::read(connection.clone(), self.arrived, received, peer.to_owned()));
+        let items = (self.control_items, self.bulk_items);
+        let mut outbound = pin!(write(&connection, send, items, &state, peer));
+        let mut overdue = pin!(overdue(&state, lifetime));
+        let late = || LinkError::Lost {
+            peer: peer.to_owned(),
+            reason: "its end was not reached in time".into(),
+        };
+        tokio::select! {
+            ended = first(&mut inbound, peer) => {
+                if ended.is_ok() && state.is_closing() {
+                    // Both sides close at once: the peer is still to get what this one said.
+                    tokio::select! {
+                        sent = &mut outbound => sent,
+                        () = &mut overdue => Err(late()),
+                    }
+                } else {
+                    ended
+                }
+            }
+            sent = &mut outbound => {
+                sent?;
+                // The peer closes the connection once it has read everything.
+                tokio::select! {
+                    ended = first(&mut inbound, peer) => ended,
+                    error = connection.closed() => link_end(&error, peer),
+                    () = time::sleep(CLOSE_TIME) => Err(late()),
+                }
+            }
+            () = &mut overdue => Err(late()),
+        }
+    }
+}
+
+/// Writes both kinds of messages, then the end; ready once the peer's transport has all of it.
+async fn write<M: Message>(
+    connection: &Connection,
+    mut stream: SendStream,
+    (mut control_items, mut bulk_items): (mpsc::Receiver<Item<M>>, mpsc::Receiver<Item<M>>),
+    state: &LinkState,
+    peer: &str,
+) -> Result<(), LinkError> {
+    // Small messages go first whenever both could; a refusal means that the stream is gone, which
+    // the write tells.
+    let _ = stream.set_priority(1);
+    let (spill, spilled) = mpsc::channel(CONTROL_ROOM / MESSAGE_COST);
+    let ((), bulk) = tokio::try_join!(
+        control::write(&mut control_items, &mut stream, spill, state, peer),
+        bulk::write(connection, &mut bulk_items, spilled, state, peer),
+    )?;
+    let mut end = BytesMut::new();
+    Signal::End { bulk }.encode(&mut end);
+    if let Err(error) = stream.write_all(&end).await {
+        return write_end(&error, peer);
+    }
+    // Errors of these two say that the connection is gone, which the reader tells.
+    let _ = stream.finish();
+    let _ = stream.stopped().await;
+    Ok(())
+}
+
+/// Ready once an orderly end has taken too long, or the link's time is over.
+async fn overdue(state: &LinkState, lifetime: Option<Duration>) {
+    let closing = async {
+        state.closing().await;
+        time::sleep(CLOSE_TIME).await;
+    };
+    match lifetime {
+        Some(lifetime) => tokio::select! {
+            () = closing => {}
+            () = time::sleep(lifetime) => {}
+        },
+        None => closing.await,
+    }
+}
+
+async fn first(inbound: &mut JoinSet<Result<(), LinkError>>, peer: &str) -> Result<(), LinkError> {
+    match inbound.join_next().await {
+        Some(Ok(ended)) => ended,
+        Some(Err(error)) => {
+            Err(LinkError::Lost { peer: peer.to_owned(), reason: error.to_string() })
+        }
+        None => Ok(()),
+    }
+}
+
+/// An error with its cause, for the log and the peer.
+fn chain(error: &LinkError) -> String {
+    use std::error::Error as _;
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

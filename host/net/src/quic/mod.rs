@@ -1,0 +1,19 @@
+//! Links over QUIC. One bidirectional control stream a link carries its small messages; each
+//! large one travels on a unidirectional stream of its own, and may be overtaken.
+
+mod bulk;
+mod close;
+mod control;
+mod dial;
+mod driver;
+mod joiner;
+mod listen;
+mod peer;
+mod profile;
+mod signal;
+mod socket;
+mod tls;
+
+pub use dial::Endpoint;
+pub use joiner::enroll;
+pub use listen::{Accepted, Listener, ListenerConfig};
