@@ -37,7 +37,7 @@ impl<T> Argument<T> {
 
 impl<'a> Argument<&'a [u8]> {
     /// The input as it is.
-    pub fn decode(self, input: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
+    pub fn decode(self, input: &'a mut [u8]) -> Result<&'a [u8], Error> {
         Ok(input)
     }
 }
@@ -51,7 +51,7 @@ impl Argument<Vec<u8>> {
 
 impl<'a> Argument<&'a str> {
     /// The input as it is, if it is UTF-8.
-    pub fn decode(self, input: &'a mut Vec<u8>) -> Result<&'a str, Error> {
+    pub fn decode(self, input: &'a mut [u8]) -> Result<&'a str, Error> {
         std::str::from_utf8(input).map_err(|error| not_text("&str", error))
     }
 }
@@ -66,7 +66,7 @@ impl Argument<String> {
 
 impl Argument<()> {
     /// Nothing: an input that is there was not meant for this task.
-    pub fn decode(self, input: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn decode(self, input: &mut [u8]) -> Result<(), Error> {
         if input.is_empty() {
             return Ok(());
         }
@@ -122,7 +122,7 @@ mod tests {
     fn text_and_bytes_come_as_they_are() {
         assert_eq!(Argument::<&str>::new().decode(&mut bytes("\"a\" ")).unwrap(), "\"a\" ");
         assert_eq!(Argument::<String>::new().decode(&mut bytes("7")).unwrap(), "7");
-        assert_eq!(Argument::<&[u8]>::new().decode(&mut vec![255, 0]).unwrap(), [255, 0]);
+        assert_eq!(Argument::<&[u8]>::new().decode(&mut [255, 0]).unwrap(), [255, 0]);
         assert_eq!(Argument::<Vec<u8>>::new().decode(&mut vec![255]).unwrap(), [255]);
     }
 

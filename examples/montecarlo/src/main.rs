@@ -30,6 +30,6 @@ mod tests {
     #[test]
     fn the_digits_are_the_same_on_every_machine() {
         let of_task = |index| montecarlo(1_000, Context::fake().with_index(index).context());
-        assert_eq!([0, 1, 2].map(of_task), [0.0, 0.0, 0.0]);
+        assert_eq!([0, 1, 2].map(of_task), [3.2, 3.1, 3.096]);
     }
 }

@@ -49,7 +49,7 @@ fn count(from: u64, to: u64) -> u64 {
 /// its square, or its first odd multiple that is not below `from`.
 fn first_multiple(prime: u64, from: u64) -> usize {
     let multiple = from.div_ceil(prime).max(prime) * prime;
-    let odd = if multiple % 2 == 0 { multiple + prime } else { multiple };
+    let odd = if multiple.is_multiple_of(2) { multiple + prime } else { multiple };
     ((odd - from) / 2) as usize
 }
 
@@ -81,7 +81,8 @@ mod tests {
 
     #[test]
     fn any_even_bounds_agree_with_trial_division() {
-        let is_prime = |n: u64| n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+        let is_prime =
+            |n: u64| n > 1 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
         for (from, to) in [(0, 2), (0, 4), (2, 10), (8, 10), (0, 2_000), (1_000, 1_200)] {
             let expected = (from..to).filter(|&n| is_prime(n)).count() as u64;
             assert_eq!(count(from, to), expected, "{from}..{to}");
