@@ -99,8 +99,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(coded) = cause.downcast_ref::<Coded>() {
         return Some(coded.exit);
     }
-    if cause.is::<NetError>() {
-        return Some(Exit::Unreachable);
+    if let Some(error) = cause.downcast_ref::<NetError>() {
+        let is_token = matches!(error, NetError::Token(_));
+        return Some(if is_token { Exit::Usage } else { Exit::Unreachable });
     }
     cause.downcast_ref::<ClientError>().map(|error| match error {
         ClientError::Api(error) => of_answer(error.code),

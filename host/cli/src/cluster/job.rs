@@ -3,7 +3,7 @@
 use wasmgrid_client::Client;
 use wasmgrid_proto::{JobId, JobStatus, Millis};
 
-use super::{connect, view::JobView};
+use super::{view::JobView, with};
 use crate::{
     args::{Format, JobCommand, Order, OutputArgs, Talk},
     exit::Exit,
@@ -29,18 +29,20 @@ const POLL: Millis = Millis(200);
 pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
         JobCommand::List { limit, grid, output } => {
-            list(&connect(&grid).await?.jobs(limit).await?, output)?;
+            list(&with(&grid, async |client| Ok(client.jobs(limit).await?)).await?, output)?;
         }
         JobCommand::Show { job, grid, output } => {
-            show(&connect(&grid).await?.job(job).await?, output)?;
+            show(&with(&grid, async |client| Ok(client.job(job).await?)).await?, output)?;
         }
         JobCommand::Results { job, follow, output, grid } => {
-            return results(&connect(&grid).await?, job, follow, &output, talk).await;
+            return with(&grid, async |client| results(client, job, follow, &output, talk).await)
+                .await;
         }
-        JobCommand::Cancel { job, grid } => connect(&grid).await?.cancel(job).await?,
+        JobCommand::Cancel { job, grid } => {
+            with(&grid, async |client| Ok(client.cancel(job).await?)).await?;
+        }
         JobCommand::Wait { job, grid, output } => {
-            let client = connect(&grid).await?;
-            let status = wait(&client, job, talk).await?;
+            let status = with(&grid, async |client| wait(client, job, talk).await).await?;
             if output == Format::Json {
                 show(&status, output)?;
             }

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use wasmgrid_net::{Credentials, Endpoint, JoinToken, Role, enroll};
-use wasmgrid_worker::{Dial, LinkState, Worker};
+use wasmgrid_worker::{Dial, LinkState};
 
 use super::scheduler::lock;
 use crate::{
@@ -85,8 +85,8 @@ async fn work(
 ) -> anyhow::Result<Exit> {
     let (membership, credentials) = load(folder)?;
     let _lock = lock(folder)?;
-    let dial =
-        Dial::Quic { endpoint: Endpoint::new(&credentials)?, addresses: membership.addresses };
+    let endpoint = Endpoint::new(&credentials);
+    let dial = Dial::Quic { endpoint: endpoint.clone(), addresses: membership.addresses };
     let setup = WorkerSetup {
         slots: settings.slots,
         memory: settings.memory,
@@ -100,13 +100,10 @@ async fn work(
         () = interrupt.asked() => {}
         _ = status.wait_for(|state| *state == LinkState::Ended) => {}
     }
-    leave(worker).await;
-    Ok(Exit::Ok)
-}
-
-async fn leave(worker: Worker) {
     tracing::info!("leaving: running tasks are finished first; Ctrl-C again stops at once");
     worker.drain_and_stop().await;
+    endpoint.close().await;
+    Ok(Exit::Ok)
 }
 
 fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {

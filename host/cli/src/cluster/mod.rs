@@ -9,6 +9,7 @@ pub mod up;
 pub mod view;
 pub mod worker;
 
+use anyhow::Context as _;
 use wasmgrid_client::Client;
 use wasmgrid_net::Endpoint;
 
@@ -17,11 +18,45 @@ use crate::{args::GridArgs, context::Contexts, exit::usage, paths::Paths};
 pub use member::{join, serve as serve_worker};
 pub use scheduler::serve as serve_scheduler;
 
-/// Reaches the cluster that the flags, the environment or the selected context name.
+/// A cluster that was reached.
+pub struct Cluster {
+    /// Asks it.
+    pub client: Client,
+    endpoint: Endpoint,
+}
+
+impl Cluster {
+    /// Reaches the cluster of a context.
+    ///
+    /// # Errors
+    /// Where there is no such context, or its cluster cannot be reached.
+    pub async fn open(contexts: &Contexts, name: &str) -> anyhow::Result<Self> {
+        let (description, credentials) = contexts.open(name)?;
+        let endpoint = Endpoint::new(&credentials);
+        let (dialled, addresses) = (endpoint.clone(), description.addresses);
+        let client = Client::connect(move || {
+            let (endpoint, addresses) = (dialled.clone(), addresses.clone());
+            async move { endpoint.connect_client(&addresses).await }
+        });
+        let client = client.await.with_context(|| format!("context {name:?}"))?;
+        Ok(Self { client, endpoint })
+    }
+
+    /// Takes leave, so that the scheduler need not wait for a silence to mean it.
+    pub async fn close(self) {
+        self.client.shutdown().await;
+        self.endpoint.close().await;
+    }
+}
+
+/// Asks the cluster that the flags, the environment or the selected context name.
 ///
 /// # Errors
-/// A usage error where none is named; else where it cannot be reached.
-pub async fn connect(args: &GridArgs) -> anyhow::Result<Client> {
+/// A usage error where none is named; else where it cannot be reached, and as `ask` does.
+pub async fn with<T>(
+    args: &GridArgs,
+    ask: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let contexts = Contexts::new(&Paths::find()?);
     let name = contexts.choose(args)?.ok_or_else(|| {
         usage(
@@ -29,20 +64,8 @@ pub async fn connect(args: &GridArgs) -> anyhow::Result<Client> {
              its context, `wasmgrid context use NAME` selects one",
         )
     })?;
-    dial(&contexts, &name).await
-}
-
-/// Reaches the cluster of a context.
-///
-/// # Errors
-/// Where there is no such context, or its cluster cannot be reached.
-pub async fn dial(contexts: &Contexts, name: &str) -> anyhow::Result<Client> {
-    let (description, credentials) = contexts.open(name)?;
-    let endpoint = Endpoint::new(&credentials)?;
-    let addresses = description.addresses;
-    let client = Client::connect(move || {
-        let (endpoint, addresses) = (endpoint.clone(), addresses.clone());
-        async move { endpoint.connect_client(&addresses).await }
-    });
-    client.await.map_err(|error| anyhow::Error::from(error).context(format!("context {name:?}")))
+    let cluster = Cluster::open(&contexts, &name).await?;
+    let answer = ask(&cluster.client).await;
+    cluster.close().await;
+    answer
 }

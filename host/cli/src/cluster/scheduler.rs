@@ -52,8 +52,8 @@ impl Scheduler {
         let listen = settings.listen.unwrap_or(LISTEN);
         let listener = Listener::bind(listen, &credentials, ListenerConfig::default())
             .with_context(|| format!("failed to listen on {listen}"))?;
-        let addresses = advertised(settings.advertise, listener.local_addr()?)?;
-        let store = SqliteStore::open(&folder.join("grid.sqlite"))
+        let addresses = advertised(settings.advertise, listener.local_addr())?;
+        let store = SqliteStore::open(folder.join("grid.sqlite"))
             .with_context(|| format!("failed to open the grid's state in {}", folder.display()))?;
         let mut config = ServerConfig::new(grid.clone());
         config.enrollment = Some(Enrollment {

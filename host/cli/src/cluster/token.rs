@@ -4,7 +4,7 @@ use serde::Serialize;
 use wasmgrid_net::Role;
 use wasmgrid_proto::wire::TokenRequest;
 
-use super::connect;
+use super::with;
 use crate::{
     args::{Format, TokenArgs, TokenCommand, TokenRole},
     exit::Exit,
@@ -30,7 +30,8 @@ pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
         TokenRole::Worker => Role::Worker,
         TokenRole::Client => Role::Client,
     };
-    let token = connect(&grid).await?.create_token(TokenRequest { role, ttl, uses }).await?;
+    let request = TokenRequest { role, ttl, uses };
+    let token = with(&grid, async |client| Ok(client.create_token(request).await?)).await?;
     match output {
         Format::Text => say!("{token}"),
         Format::Json => table::json(&TokenView { token, role, ttl_ms: ttl.0, uses })?,

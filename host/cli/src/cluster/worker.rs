@@ -2,9 +2,9 @@
 
 use wasmgrid_proto::{Millis, WorkerStatus};
 
-use super::{connect, view, view::WorkerView};
+use super::{view, view::WorkerView, with};
 use crate::{
-    args::{Format, WorkerNoun},
+    args::{Format, GridArgs, WorkerNoun},
     exit::{Exit, usage},
     table::{self, say},
 };
@@ -15,19 +15,23 @@ use crate::{
 /// Where the cluster cannot be reached or has no such worker.
 pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     match command {
-        WorkerNoun::List { grid, output } => {
-            list(&connect(&grid).await?.workers().await?, output)?;
-        }
+        WorkerNoun::List { grid, output } => list(&all(&grid).await?, output)?,
         WorkerNoun::Show { name, grid, output } => {
-            let workers = connect(&grid).await?.workers().await?;
+            let workers = all(&grid).await?;
             let worker = workers.iter().find(|worker| worker.name == name).ok_or_else(|| {
                 usage(format!("the grid has no worker {name:?}; see `wasmgrid worker list`"))
             })?;
             show(worker, output)?;
         }
-        WorkerNoun::Drain { name, grid } => connect(&grid).await?.drain(&name).await?,
+        WorkerNoun::Drain { name, grid } => {
+            with(&grid, async |client| Ok(client.drain(&name).await?)).await?;
+        }
     }
     Ok(Exit::Ok)
+}
+
+async fn all(grid: &GridArgs) -> anyhow::Result<Vec<WorkerStatus>> {
+    with(grid, async |client| Ok(client.workers().await?)).await
 }
 
 fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {

@@ -12,11 +12,12 @@ pub mod session;
 mod summary;
 mod task;
 
+use anyhow::Context as _;
 use wasmgrid_client::Client;
 
 use crate::{
     args::{Format, InputArgs, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
-    cluster::{self, view::JobView},
+    cluster::{self, Cluster, view::JobView},
     context::Contexts,
     exit::{Exit, usage},
     interrupt::Interrupt,
@@ -42,7 +43,7 @@ enum Grid {
     /// In this process and its runners.
     Local(Box<LocalGrid>),
     /// On the machines that have joined.
-    Cluster(Client),
+    Cluster(Cluster),
 }
 
 /// Runs a task on its inputs, prints the results, and says how it went.
@@ -104,19 +105,21 @@ async fn run_on(
 pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
     let task = Task::load(&args.job, talk)?;
     let inputs = Inputs::open(&args.inputs)?;
-    let client = cluster::connect(&args.grid).await?;
     let spec = task.spec(&args.job);
-    client.put_module(task.module).await?;
-    let (session, rest) = Session::open(client.clone(), spec, inputs, false).await?;
-    let job = session.job;
-    session.upload(rest).await.map_err(|error| {
-        error.context(format!("job {job} has only the inputs before the one that is wrong"))
-    })?;
+    let status = cluster::with(&args.grid, async |client| {
+        client.put_module(task.module).await?;
+        let (session, rest) = Session::open(client.clone(), spec, inputs, false).await?;
+        let job = session.job;
+        session.upload(rest).await.with_context(|| {
+            format!("job {job} has only the inputs before the one that is wrong")
+        })?;
+        Ok(client.job(job).await?)
+    });
+    let status = status.await?;
     match args.output {
-        Format::Text => say!("{job}"),
-        Format::Json => table::json(&JobView::from(&client.job(job).await?))?,
+        Format::Text => say!("{}", status.job),
+        Format::Json => table::json(&JobView::from(&status))?,
     }
-    client.shutdown().await;
     Ok(Exit::Ok)
 }
 
@@ -147,7 +150,7 @@ impl Grid {
                      to context {name:?}; add --local, or leave them out"
                 )));
             }
-            return Ok(Self::Cluster(cluster::dial(&contexts, &name).await?));
+            return Ok(Self::Cluster(Cluster::open(&contexts, &name).await?));
         }
         let setup = WorkerSetup {
             slots: args.slots,
@@ -162,7 +165,7 @@ impl Grid {
     const fn client(&self) -> &Client {
         match self {
             Self::Local(grid) => grid.client(),
-            Self::Cluster(client) => client,
+            Self::Cluster(cluster) => &cluster.client,
         }
     }
 
@@ -176,8 +179,8 @@ impl Grid {
     async fn stop(self) -> anyhow::Result<()> {
         match self {
             Self::Local(grid) => grid.stop().await,
-            Self::Cluster(client) => {
-                client.shutdown().await;
+            Self::Cluster(cluster) => {
+                cluster.close().await;
                 Ok(())
             }
         }
