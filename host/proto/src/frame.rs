@@ -17,7 +17,8 @@ pub const CONTROL_FRAME_MAX: usize = 256 << 10;
 /// The largest frame at all: a module or one large input or result, and its meta.
 pub const FRAME_MAX: usize = 72 << 20;
 
-/// The largest meta. Decoded it takes at most about sixteen times as much memory.
+/// The largest meta. Decoded it takes at most 32 times as much memory: empty strings in a list
+/// are the worst.
 pub const META_MAX: usize = 1 << 20;
 
 /// Bytes of a frame before its meta.

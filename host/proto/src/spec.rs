@@ -5,7 +5,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Limits, Millis};
+use crate::{Digest, Limits, Millis, wire::bounded};
 
 /// What every task of a job needs to run; it goes to a worker with each batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,12 +15,14 @@ pub struct TaskSpec {
     /// What kind of task the module is.
     pub kind: ModuleKind,
     /// The command's arguments after its name; empty for [`ModuleKind::Task`].
+    #[serde(deserialize_with = "bounded")]
     pub args: Vec<String>,
     /// The limits of each task.
     pub limits: Limits,
     /// With the task's index, the seed of its randomness.
     pub seed: u64,
     /// What the tasks may do beside reading their input.
+    #[serde(deserialize_with = "bounded")]
     pub grants: Vec<Grant>,
     /// Who owns the job; runners serve one tenant at a time.
     pub tenant: String,

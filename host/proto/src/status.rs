@@ -5,7 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteCount, JobId, JobSpec, Micros, TaskId, WorkerId};
+use crate::{ByteCount, JobId, JobSpec, Micros, TaskId, WorkerId, wire::bounded};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,6 +105,7 @@ pub struct WorkerCapacity {
     /// Memory for all slots together.
     pub memory: ByteCount,
     /// `key=value` labels, sorted.
+    #[serde(deserialize_with = "bounded")]
     pub labels: Vec<(String, String)>,
     /// The engine and its settings; fuel and outcomes are comparable where this is equal.
     pub engine: String,
@@ -152,6 +153,7 @@ pub struct WorkerStatus {
     /// When it was last heard of.
     pub heard_at: Micros,
     /// What runs on its slots, as of the last heartbeat.
+    #[serde(deserialize_with = "bounded")]
     pub running: Vec<RunningTask>,
 }
 

@@ -46,6 +46,10 @@ pub struct RequestFrame {
 
 /// What a client can ask. What changes something is durable when it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few exist at a time; a box would cost an allocation"
+)]
 pub enum Request {
     /// Is this module here? Answered by [`Reply::Module`].
     HaveModule {
@@ -174,6 +178,10 @@ pub struct ReplyFrame {
 
 /// What the scheduler answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few exist at a time; a box would cost an allocation"
+)]
 pub enum Reply {
     /// It is done, and durable.
     Done,
@@ -202,6 +210,19 @@ pub struct ResultsFrame {
     /// The results; their payloads stand one behind the other.
     #[serde(deserialize_with = "bounded")]
     pub blocks: Vec<ResultBlock>,
+}
+
+impl ResultsFrame {
+    /// What one result counts against a watch's credit beside its bytes: about what it takes in
+    /// memory. Without it a flood of empty results would be free.
+    pub const RESULT_COST: u64 = 128;
+
+    /// How much of a watch's credit the frame uses up, in bytes. Both sides count by it.
+    #[must_use]
+    pub fn credit_bytes(&self) -> u64 {
+        let results: u64 = self.blocks.iter().map(|block| block.results.len() as u64).sum();
+        self.payload_len() + results * Self::RESULT_COST
+    }
 }
 
 /// See [`ToClient::Update`].
@@ -272,5 +293,36 @@ impl Payload for RequestFrame {
 impl Payload for ResultsFrame {
     fn payload_len(&self) -> u64 {
         self.blocks.iter().map(ResultBlock::payload_len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{JobId, LeaseId, Outcome, ResultMeta, Usage, WorkerId};
+
+    #[test]
+    fn results_use_credit_for_their_bytes_and_for_their_number() {
+        let meta = |output_len| ResultMeta {
+            index: 0,
+            outcome: Outcome::Ok,
+            usage: Usage::default(),
+            output_len,
+            record_lens: vec![1, 2],
+            log_len: 4,
+            log_dropped: 99,
+        };
+        let block = |results| ResultBlock {
+            job: JobId(1),
+            lease: LeaseId(1),
+            worker: WorkerId(1),
+            attempt: 1,
+            results,
+        };
+        let blocks = vec![block(vec![meta(10), meta(0)]), block(vec![meta(0)])];
+        let frame = ResultsFrame { watch: 1, first_cursor: 0, blocks };
+        assert_eq!(frame.credit_bytes(), 10 + 3 * 7 + 3 * ResultsFrame::RESULT_COST);
     }
 }

@@ -58,6 +58,8 @@ pub trait Message: Sized + Send + fmt::Debug + 'static {
 macro_rules! messages {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $kind:literal $variant:ident($body:ty),)* }) => {
         $(#[$doc])*
+        // A few exist at a time; a box would cost an allocation a message.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum $name {
             $($(#[$vdoc])* $variant($body),)*

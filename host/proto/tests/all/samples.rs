@@ -1,0 +1,291 @@
+//! One of everything that is said or written down, with no two fields alike where that can be.
+
+use bytes::Bytes;
+use wasmgrid_proto::{
+    ByteCount, CommittedRun, Digest, Epoch, Fuel, Grant, InputBlock, JobCounts, JobId, JobSpec,
+    JobState, JobStatus, LeaseId, Limit, Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass,
+    Record, ResultBlock, ResultMeta, RetryCounter, RunningTask, TaskId, TaskRange, TaskSpec,
+    TrapKind, Usage, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    wire::{
+        ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
+        FromClient, FromJoiner, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
+        Leaving, Module, NeedModule, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
+        Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unwatch,
+        Update, WatchRequest, WorkerResults,
+    },
+};
+
+pub fn from_worker() -> Vec<FromWorker> {
+    vec![
+        FromWorker::Join(Join { minor: 1, capacity: capacity(), held: vec![held()] }),
+        FromWorker::Heartbeat(Heartbeat { queued: 300, running: vec![running()] }),
+        FromWorker::Results(WorkerResults { batch: 70_000, blocks: blocks() }),
+        FromWorker::NeedModule(NeedModule { digest: digest() }),
+        FromWorker::Returned(Returned {
+            job: JobId(2),
+            lease: LeaseId(3),
+            tasks: vec![range()],
+            reason: "revoked".into(),
+        }),
+        FromWorker::Leaving(Leaving { reason: "SIGTERM".into() }),
+    ]
+}
+
+pub fn to_worker() -> Vec<ToWorker> {
+    let grants = vec![
+        grant(1, InputBlock::Numbers { start: -5, step: 2, count: 1_000 }),
+        grant(9, InputBlock::Packed(vec![3, 0, 2])),
+    ];
+    vec![
+        ToWorker::Joined(Joined {
+            minor: 1,
+            worker: WorkerId(4),
+            epoch: Epoch(5),
+            heartbeat: Millis(1_000),
+        }),
+        ToWorker::Assign(Assign { job: JobId(2), spec: task_spec(), leases: grants }),
+        ToWorker::Cancel(Cancel { job: JobId(2), by: "ada".into() }),
+        ToWorker::Revoke(Revoke { job: JobId(2), lease: LeaseId(3), tasks: vec![range()] }),
+        ToWorker::Committed(Committed { batches: vec![1, 300] }),
+        ToWorker::Module(Module { digest: digest(), size_bytes: 5 }),
+        ToWorker::Drain(Drain { leave: true }),
+    ]
+}
+
+pub fn from_client() -> Vec<FromClient> {
+    let request = |(id, request)| FromClient::Request(RequestFrame { id, request });
+    let mut all: Vec<FromClient> = (1..).zip(requests()).map(request).collect();
+    all.push(FromClient::Credit(Credit { watch: 6, bytes: 65_536 }));
+    all.push(FromClient::Unwatch(Unwatch { watch: 6 }));
+    all
+}
+
+fn requests() -> Vec<Request> {
+    let job = JobId(2);
+    let watch = WatchRequest { watch: 6, cursor: 128, credit_bytes: 1 << 20 };
+    let submit = Submit {
+        spec: job_spec(),
+        idempotency_key: Some("key".into()),
+        inputs: InputBlock::Packed(vec![1, 4]),
+        closed: true,
+        watch: Some(watch),
+    };
+    vec![
+        Request::HaveModule { digest: digest() },
+        Request::PutModule { digest: digest(), size_bytes: 5 },
+        Request::Submit(submit),
+        Request::Append { job, first: 20, inputs: InputBlock::Packed(vec![2, 3]) },
+        Request::Close { job },
+        Request::Cancel { job },
+        Request::Job { job },
+        Request::Jobs { limit: 50 },
+        Request::Watch { job, watch },
+        Request::Workers,
+        Request::Drain { name: "worker-1".into() },
+        Request::CreateToken(TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 }),
+    ]
+}
+
+pub fn to_client() -> Vec<ToClient> {
+    let reply = |(id, reply)| ToClient::Reply(ReplyFrame { id, reply });
+    let mut all: Vec<ToClient> = (1..).zip(replies()).map(reply).collect();
+    all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
+    all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
+    all
+}
+
+fn replies() -> Vec<Result<Reply, ApiError>> {
+    let codes = [
+        ErrorCode::Invalid,
+        ErrorCode::NotFound,
+        ErrorCode::Refused,
+        ErrorCode::Forbidden,
+        ErrorCode::Conflict,
+        ErrorCode::Unavailable,
+    ];
+    let errors = codes.map(|code| Err(ApiError { code, message: "because".into() }));
+    let replies = [
+        Reply::Done,
+        Reply::Module { present: true },
+        Reply::Job(job_status()),
+        Reply::Jobs(vec![job_status()]),
+        Reply::Workers(vec![worker_status()]),
+        Reply::Token("wgt1.x".into()),
+    ];
+    replies.map(Ok).into_iter().chain(errors).collect()
+}
+
+pub fn from_joiner() -> Vec<FromJoiner> {
+    vec![FromJoiner::Enroll(Enroll {
+        token: 7,
+        secret: [8; 32],
+        name: "worker-1".into(),
+        csr: vec![0x30, 0x82],
+    })]
+}
+
+pub fn to_joiner() -> Vec<ToJoiner> {
+    vec![
+        ToJoiner::Enrolled(Enrolled {
+            role: Role::Worker,
+            name: "worker-1".into(),
+            certificate: vec![0x30, 0x81],
+        }),
+        ToJoiner::Denied(Denied { reason: "the token was used".into() }),
+    ]
+}
+
+pub fn records() -> Vec<Record> {
+    let (job, at) = (JobId(2), Micros(1_700_000_000_000_000));
+    vec![
+        Record::EpochStarted { epoch: Epoch(5), at },
+        Record::JobSubmitted { job, spec: job_spec(), idempotency_key: Some("key".into()), at },
+        Record::InputsAppended { job, tasks: range() },
+        Record::InputsClosed { job },
+        Record::CancelRequested { job, by: "ada".into(), at },
+        Record::Committed {
+            job,
+            first_cursor: 128,
+            runs: vec![CommittedRun { tasks: range(), class: OutcomeClass::Ok }],
+        },
+        Record::Ended { job, tasks: vec![range()], class: OutcomeClass::Skipped },
+        Record::Retried {
+            job,
+            index: 12,
+            counter: RetryCounter::HostLoss,
+            attempt: 2,
+            reason: "silent".into(),
+        },
+        Record::JobEnded { job, state: JobState::Failed, at },
+        Record::WorkerKnown { worker: WorkerId(4), name: "worker-1".into() },
+    ]
+}
+
+/// Bytes for a message's payload.
+pub fn payload(length: u64) -> Bytes {
+    (0..length).map(|k| k as u8).collect()
+}
+
+/// Every outcome there is, in one block for one worker and the rest in another.
+fn blocks() -> Vec<ResultBlock> {
+    let outcomes = [
+        Outcome::Ok,
+        Outcome::Rejected("bad".into()),
+        Outcome::Retry("busy".into()),
+        Outcome::Exit(-3),
+        Outcome::Trap { kind: TrapKind::Stack, backtrace: "main".into() },
+        Outcome::Limit { limit: Limit::Memory, used: 65, allowed: 64 },
+        Outcome::Refused("no".into()),
+        Outcome::Cancelled("ada".into()),
+        Outcome::Lost("gone".into()),
+    ];
+    let result = |(index, outcome)| ResultMeta {
+        index,
+        outcome,
+        usage: Usage { fuel: 1_000, memory_bytes: 65_536, wall_us: 7 },
+        output_len: 2,
+        record_lens: vec![1, 0],
+        log_len: 3,
+        log_dropped: 4,
+    };
+    let results = (10..).zip(outcomes).map(result).collect();
+    let block = |lease, results| ResultBlock {
+        job: JobId(2),
+        lease: LeaseId(lease),
+        worker: WorkerId(4),
+        attempt: 1,
+        results,
+    };
+    vec![block(3, results), block(300, Vec::new())]
+}
+
+fn grant(first: u64, inputs: InputBlock) -> LeaseGrant {
+    LeaseGrant { lease: LeaseId(3), attempt: 2, first, inputs }
+}
+
+fn held() -> HeldLease {
+    HeldLease { job: JobId(2), lease: LeaseId(3), attempt: 1, tasks: vec![range()] }
+}
+
+const fn range() -> TaskRange {
+    TaskRange { first: 10, count: 200 }
+}
+
+fn running() -> RunningTask {
+    let task = TaskId { job: JobId(2), index: 11 };
+    RunningTask { task, elapsed_ms: 250, progress: Some((1, 4)) }
+}
+
+fn capacity() -> WorkerCapacity {
+    WorkerCapacity {
+        slots: 8,
+        memory: ByteCount(1 << 30),
+        labels: vec![("zone".into(), "a".into())],
+        engine: "engine 1".into(),
+    }
+}
+
+fn digest() -> Digest {
+    Digest::of(b"module")
+}
+
+fn task_spec() -> TaskSpec {
+    TaskSpec {
+        module: digest(),
+        kind: ModuleKind::Command,
+        args: vec!["-v".into()],
+        limits: Limits { fuel: Fuel(2_000_000_000), ..Limits::default() },
+        seed: 42,
+        grants: vec![Grant::Clock, Grant::Random],
+        tenant: "ada".into(),
+    }
+}
+
+fn job_spec() -> JobSpec {
+    JobSpec {
+        name: "squares".into(),
+        task: task_spec(),
+        priority: -1,
+        retries: 3,
+        max_failures: Some(10),
+        deadline: Some(Millis(60_000)),
+    }
+}
+
+fn job_status() -> JobStatus {
+    JobStatus {
+        job: JobId(2),
+        spec: job_spec(),
+        state: JobState::Active,
+        closed: false,
+        counts: JobCounts {
+            total: 36,
+            queued: 1,
+            running: 2,
+            ok: 3,
+            failed: 4,
+            cancelled: 5,
+            expired: 6,
+            skipped: 15,
+            retried: 8,
+            discarded: 9,
+        },
+        results: 12,
+        submitted_at: Micros(1_000),
+        ended_at: Some(Micros(2_000)),
+    }
+}
+
+fn worker_status() -> WorkerStatus {
+    WorkerStatus {
+        worker: WorkerId(4),
+        name: "worker-1".into(),
+        address: "127.0.0.1:9".into(),
+        state: WorkerState::Draining,
+        capacity: capacity(),
+        assigned: 16,
+        committed: 17,
+        heard_at: Micros(3_000),
+        running: vec![running()],
+    }
+}
