@@ -26,6 +26,8 @@ demo: build guest-target
 	  echo "$$counts" | awk '{sum += $$1} END {printf "%d\n", sum}'
 	@echo "Drawing the Mandelbrot set ..." >&2
 	@mkdir -p $(dir $(PICTURE))
+	@$(WASMGRID) run --local examples/mandelbrot --range 0..48 -o $(PICTURE:.png=.txt)
+	@$(WASMGRID) run --local examples/picture <$(PICTURE:.png=.txt) >$(PICTURE)
 	@echo "The picture is in $(PICTURE)" >&2
 
 # Runs every test, those of the examples too.
