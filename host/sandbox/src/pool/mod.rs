@@ -5,15 +5,27 @@
 //! back. Whoever holds them must go on reading events while it waits to queue a batch: room for
 //! a batch comes only as results leave.
 
-use std::sync::Arc;
+mod driver;
+mod launch;
+mod shared;
+
+use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
     InputBlock, JobId, LeaseId, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId,
 };
 
-use crate::Prepared;
+use self::{driver::Driver, shared::Shared};
+use crate::{EngineSettings, Isolation, Prepared};
+
+/// Events of a slot that nobody has taken yet; beyond, its runner waits.
+const EVENTS_MAX: usize = 16;
 
 /// One slot: its two halves, to be used from one task or two.
 #[derive(Debug)]
@@ -124,5 +136,63 @@ impl SlotEvents {
     /// The next event; `None` once the sandbox is shut down. Cancel safe.
     pub async fn next(&mut self) -> Option<SlotEvent> {
         self.events.recv().await
+    }
+}
+
+/// What the slots of a sandbox have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolConfig {
+    pub(crate) slots: u32,
+    pub(crate) isolation: Isolation,
+    /// Started as `wasmgrid runner`.
+    pub(crate) program: PathBuf,
+    pub(crate) engine: EngineSettings,
+}
+
+/// The drivers of all slots. Dropped, it ends the runners without waiting for them.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    drivers: Mutex<JoinSet<()>>,
+    stop: CancellationToken,
+}
+
+impl Pool {
+    /// Starts the slots and, ahead of their first batch, their runners. To be called inside a
+    /// tokio runtime.
+    pub(crate) fn start(config: PoolConfig) -> (Self, Vec<Slot>) {
+        let config = Arc::new(config);
+        let stop = CancellationToken::new();
+        let mut drivers = JoinSet::new();
+        let slots = (0..config.slots).map(|_| Slot::start(&config, &stop, &mut drivers)).collect();
+        (Self { drivers: Mutex::new(drivers), stop }, slots)
+    }
+
+    /// Ends all runners, and what they run, and waits for their end.
+    pub(crate) async fn shutdown(&self) {
+        self.stop.cancel();
+        while let Some(ended) = self.drivers.lock().await.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a slot's driver failed");
+            }
+        }
+    }
+}
+
+impl Slot {
+    fn start(
+        config: &Arc<PoolConfig>,
+        stop: &CancellationToken,
+        drivers: &mut JoinSet<()>,
+    ) -> Self {
+        let shared = Arc::new(Shared::new());
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let driver = Driver {
+            config: Arc::clone(config),
+            shared: Arc::clone(&shared),
+            events: sender,
+            stop: stop.clone(),
+        };
+        drivers.spawn(driver.run());
+        Self { input: SlotInput { shared }, events: SlotEvents { events } }
     }
 }

@@ -1,0 +1,95 @@
+//! `wasi:cli`: a command's arguments, streams and exit. The environment is empty, and nothing is
+//! a terminal.
+
+use wasmgrid_proto::ModuleKind;
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
+
+use super::{Caller, HostResult, State, Stop, charge, drop_resource, push, table::Entry, wasi};
+
+/// What a command finds as its own name.
+const PROGRAM_NAME: &str = "task";
+
+/// Stand behind the handles of terminals, of which there are none.
+struct TerminalInput;
+struct TerminalOutput;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut environment = linker.instance(wasi!("cli/environment"))?;
+    environment.func_wrap("get-environment", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((Vec::<(String, String)>::new(),))
+    })?;
+    environment.func_wrap("get-arguments", |mut store: Caller<'_>, (): ()| {
+        let arguments = arguments(store.data());
+        charge(&mut store, arguments.iter().map(String::len).sum())?;
+        Ok((arguments,))
+    })?;
+    environment.func_wrap("initial-cwd", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((None::<String>,))
+    })?;
+
+    let mut exit = linker.instance(wasi!("cli/exit"))?;
+    exit.func_wrap("exit", |store: Caller<'_>, (status,): (Result<(), ()>,)| {
+        leave(store.data(), i32::from(status.is_err()))
+    })?;
+    exit.func_wrap("exit-with-code", |store: Caller<'_>, (code,): (u8,)| {
+        leave(store.data(), i32::from(code))
+    })?;
+    link_streams(linker)?;
+    link_terminals(linker)
+}
+
+/// Ends the task: a command's success is an exit, a task's is its return.
+fn leave(state: &State, code: i32) -> HostResult {
+    if code == 0 && state.spec.kind == ModuleKind::Task {
+        return Err(Stop::Misuse("a task left with exit code 0 instead of its output").into());
+    }
+    Err(Stop::Exit(code).into())
+}
+
+fn arguments(state: &State) -> Vec<String> {
+    std::iter::once(PROGRAM_NAME.to_owned()).chain(state.spec.args.iter().cloned()).collect()
+}
+
+fn link_streams(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut stdin = linker.instance(wasi!("cli/stdin"))?;
+    stdin.func_wrap("get-stdin", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((push::<DynInputStream>(&mut store, Entry::Stdin)?,))
+    })?;
+    for (interface, name, entry) in [
+        (wasi!("cli/stdout"), "get-stdout", Entry::Stdout),
+        (wasi!("cli/stderr"), "get-stderr", Entry::Stderr),
+    ] {
+        linker.instance(interface)?.func_wrap(name, move |mut store: Caller<'_>, (): ()| {
+            charge(&mut store, 0)?;
+            Ok((push::<DynOutputStream>(&mut store, entry)?,))
+        })?;
+    }
+    Ok(())
+}
+
+fn link_terminals(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut input = linker.instance(wasi!("cli/terminal-input"))?;
+    input.resource("terminal-input", ResourceType::host::<TerminalInput>(), drop_resource)?;
+    let mut output = linker.instance(wasi!("cli/terminal-output"))?;
+    output.resource("terminal-output", ResourceType::host::<TerminalOutput>(), drop_resource)?;
+
+    let mut stdin = linker.instance(wasi!("cli/terminal-stdin"))?;
+    stdin.func_wrap("get-terminal-stdin", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((None::<Resource<TerminalInput>>,))
+    })?;
+    for (interface, name) in [
+        (wasi!("cli/terminal-stdout"), "get-terminal-stdout"),
+        (wasi!("cli/terminal-stderr"), "get-terminal-stderr"),
+    ] {
+        linker.instance(interface)?.func_wrap(name, |mut store: Caller<'_>, (): ()| {
+            charge(&mut store, 0)?;
+            Ok((None::<Resource<TerminalOutput>>,))
+        })?;
+    }
+    Ok(())
+}

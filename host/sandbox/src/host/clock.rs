@@ -1,0 +1,180 @@
+//! `wasi:clocks`. A task's clocks are virtual unless real ones were granted.
+//!
+//! **Virtual time** begins at 2000-01-01T00:00:00Z, and the monotonic clock at 0. Each reading
+//! moves both on by 1 µs, so that programs that wait for a clock to move do end. A sleep takes no
+//! real time: the clock is moved to the earliest timer that is waited for, and to no later one;
+//! where something else is ready the clock stays. When virtual time passes the task's deadline
+//! the task ends with `limit(deadline)`, as it would have by a real clock.
+//!
+//! **Real time** really sleeps, and wakes at the task's deadline and after a cancellation.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wasmgrid_proto::{Limit, Millis};
+use wasmtime::component::{ComponentType, Linker, Lower, Resource};
+use wasmtime_wasi::p2::DynPollable;
+
+use super::{Caller, HostResult, State, Stop, charge, push, table::Entry, wasi};
+use crate::run::now_us;
+
+/// 2000-01-01T00:00:00Z in seconds since the Unix epoch.
+const VIRTUAL_EPOCH_SECONDS: u64 = 946_684_800;
+
+/// What each reading moves a virtual clock by.
+const TICK_NS: u64 = 1_000;
+
+const NS_PER_SECOND: u64 = 1_000_000_000;
+const NS_PER_MS: u64 = 1_000_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) enum Clock {
+    Virtual { now_ns: u64, deadline: Millis },
+    Real,
+}
+
+impl Clock {
+    pub(super) fn new(real: bool, deadline: Millis) -> Self {
+        if real { Self::Real } else { Self::Virtual { now_ns: 0, deadline } }
+    }
+
+    /// The monotonic clock in nanoseconds, without moving it.
+    pub(super) fn peek_ns(&self) -> u64 {
+        match self {
+            Self::Virtual { now_ns, .. } => *now_ns,
+            Self::Real => now_us().saturating_mul(1_000),
+        }
+    }
+
+    /// Moves a virtual clock to `to_ns`; it never goes back.
+    fn advance(&mut self, to_ns: u64) -> Result<(), Stop> {
+        let Self::Virtual { now_ns, deadline } = self else { return Ok(()) };
+        *now_ns = to_ns.max(*now_ns);
+        let (used, allowed) = (*now_ns / NS_PER_MS, deadline.0);
+        if used > allowed {
+            return Err(Stop::Limit { limit: Limit::Deadline, used, allowed });
+        }
+        Ok(())
+    }
+
+    /// A reading of the monotonic clock.
+    fn read_ns(&mut self) -> Result<u64, Stop> {
+        let now_ns = self.peek_ns();
+        self.advance(now_ns.saturating_add(TICK_NS))?;
+        Ok(now_ns)
+    }
+
+    /// A reading of the wall clock.
+    fn read_wall(&mut self) -> Result<Datetime, Stop> {
+        if matches!(self, Self::Real) {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            return Ok(Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() });
+        }
+        Ok(Datetime::of_virtual(self.read_ns()?))
+    }
+
+    fn resolution_ns(&self) -> u64 {
+        match self {
+            Self::Virtual { .. } => TICK_NS,
+            Self::Real => 1_000,
+        }
+    }
+}
+
+/// Waits until the monotonic clock shows `until_ns`.
+///
+/// # Errors
+/// `limit(deadline)` or the cancellation, whichever comes first.
+pub(super) fn wait(store: &mut Caller<'_>, until_ns: u64) -> HostResult {
+    let state = store.data_mut();
+    if matches!(state.clock, Clock::Real) {
+        state.control.sleep_until(until_ns.div_ceil(1_000))?;
+    } else {
+        state.clock.advance(until_ns)?;
+    }
+    Ok(())
+}
+
+pub(super) fn now_ns(state: &State) -> u64 {
+    state.clock.peek_ns()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
+#[component(record)]
+struct Datetime {
+    seconds: u64,
+    nanoseconds: u32,
+}
+
+impl Datetime {
+    fn of_virtual(monotonic_ns: u64) -> Self {
+        Self {
+            seconds: VIRTUAL_EPOCH_SECONDS.saturating_add(monotonic_ns / NS_PER_SECOND),
+            nanoseconds: u32::try_from(monotonic_ns % NS_PER_SECOND).unwrap_or_default(),
+        }
+    }
+
+    fn of_span(ns: u64) -> Self {
+        Self { seconds: 0, nanoseconds: u32::try_from(ns).unwrap_or_default() }
+    }
+}
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut monotonic = linker.instance(wasi!("clocks/monotonic-clock"))?;
+    monotonic.func_wrap("now", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((store.data_mut().clock.read_ns()?,))
+    })?;
+    monotonic.func_wrap("resolution", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((store.data().clock.resolution_ns(),))
+    })?;
+    monotonic.func_wrap("subscribe-instant", |mut store: Caller<'_>, (when,): (u64,)| {
+        charge(&mut store, 0)?;
+        timer(&mut store, when)
+    })?;
+    monotonic.func_wrap("subscribe-duration", |mut store: Caller<'_>, (span,): (u64,)| {
+        charge(&mut store, 0)?;
+        let when = now_ns(store.data()).saturating_add(span);
+        timer(&mut store, when)
+    })?;
+
+    let mut wall = linker.instance(wasi!("clocks/wall-clock"))?;
+    wall.func_wrap("now", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((store.data_mut().clock.read_wall()?,))
+    })?;
+    wall.func_wrap("resolution", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((Datetime::of_span(store.data().clock.resolution_ns()),))
+    })
+}
+
+fn timer(store: &mut Caller<'_>, when_ns: u64) -> HostResult<(Resource<DynPollable>,)> {
+    Ok((push(store, Entry::Timer(when_ns))?,))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_clock_moves_by_each_reading_and_never_back() {
+        let mut clock = Clock::new(false, Millis(10));
+        assert_eq!(clock.read_ns(), Ok(0));
+        assert_eq!(clock.read_ns(), Ok(1_000));
+        clock.advance(5_000_000).expect("before the deadline");
+        clock.advance(1).expect("no way back");
+        assert_eq!(clock.read_ns(), Ok(5_000_000));
+        let wall = clock.read_wall().expect("before the deadline");
+        assert_eq!(wall, Datetime { seconds: 946_684_800, nanoseconds: 5_001_000 });
+    }
+
+    #[test]
+    fn virtual_time_ends_at_the_deadline() {
+        let mut clock = Clock::new(false, Millis(10));
+        assert_eq!(clock.advance(10_999_999), Ok(()));
+        let end = Stop::Limit { limit: Limit::Deadline, used: 11, allowed: 10 };
+        assert_eq!(clock.advance(11_000_000), Err(end));
+    }
+}

@@ -1,0 +1,94 @@
+//! What every WASI program may import and no task is given: files and sockets. There are no
+//! directories, every socket and lookup is refused, and so the functions on files and sockets,
+//! which need one to be called with, are linked but never reached.
+
+use wasmtime::component::{Linker, Resource, ResourceType, WasmStr};
+use wasmtime_wasi::{
+    ResourceTable, WasiCtx, WasiCtxView, WasiView,
+    filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView},
+    p2::{
+        DynPollable, Network,
+        bindings::{
+            sockets::network::{ErrorCode, IpAddress, IpAddressFamily},
+            sync,
+        },
+    },
+    sockets::{TcpSocket, UdpSocket, WasiSockets, WasiSocketsView},
+};
+
+use super::{Caller, State, charge, drop_resource, push, table::Entry, wasi};
+
+/// Stands behind the handles of lookups, of which none succeeds.
+struct Lookup;
+
+impl WasiView for State {
+    /// Made when first asked for, which takes a call that no task can make.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (ctx, table) = &mut **self
+            .denied
+            .get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
+        WasiCtxView { ctx, table }
+    }
+}
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut preopens = linker.instance(wasi!("filesystem/preopens"))?;
+    preopens.func_wrap("get-directories", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
+    })?;
+    sync::filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+
+    link_network(linker)?;
+    link_lookup(linker)?;
+    link_create(linker)?;
+    sync::sockets::tcp::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
+    sync::sockets::udp::add_to_linker::<State, WasiSockets>(linker, State::sockets)
+}
+
+fn link_network(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut network = linker.instance(wasi!("sockets/network"))?;
+    network.resource("network", ResourceType::host::<Network>(), drop_resource)?;
+    let mut instance = linker.instance(wasi!("sockets/instance-network"))?;
+    instance.func_wrap("instance-network", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((push::<Network>(&mut store, Entry::Network)?,))
+    })
+}
+
+fn link_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut lookup = linker.instance(wasi!("sockets/ip-name-lookup"))?;
+    lookup.resource("resolve-address-stream", ResourceType::host::<Lookup>(), drop_resource)?;
+    lookup.func_wrap(
+        "resolve-addresses",
+        |mut store: Caller<'_>, (_, _): (Resource<Network>, WasmStr)| {
+            charge(&mut store, 0)?;
+            Ok((Err::<Resource<Lookup>, _>(ErrorCode::AccessDenied),))
+        },
+    )?;
+    lookup.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        |_: Caller<'_>, (_,): (Resource<Lookup>,)| {
+            Ok((Err::<Option<IpAddress>, _>(ErrorCode::AccessDenied),))
+        },
+    )?;
+    lookup.func_wrap(
+        "[method]resolve-address-stream.subscribe",
+        |mut store: Caller<'_>, (_,): (Resource<Lookup>,)| {
+            Ok((push::<DynPollable>(&mut store, Entry::Ready)?,))
+        },
+    )
+}
+
+fn link_create(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut tcp = linker.instance(wasi!("sockets/tcp-create-socket"))?;
+    tcp.func_wrap("create-tcp-socket", |mut store: Caller<'_>, (_,): (IpAddressFamily,)| {
+        charge(&mut store, 0)?;
+        Ok((Err::<Resource<TcpSocket>, _>(ErrorCode::AccessDenied),))
+    })?;
+    let mut udp = linker.instance(wasi!("sockets/udp-create-socket"))?;
+    udp.func_wrap("create-udp-socket", |mut store: Caller<'_>, (_,): (IpAddressFamily,)| {
+        charge(&mut store, 0)?;
+        Ok((Err::<Resource<UdpSocket>, _>(ErrorCode::AccessDenied),))
+    })
+}

@@ -1,0 +1,257 @@
+//! `wasi:io`: streams and polling. There are three streams (a command's input, its output, its
+//! log), none of which ever waits: the input is there whole, the outputs are buffers with limits.
+//! So a poll is decided by timers alone, see [`clock`](super::clock).
+
+use bytes::Bytes;
+use wasmtime::component::{
+    ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType, WasmList,
+};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
+
+use super::{Caller, HostResult, State, Stop, charge, clock, drop_resource, lend, push, table::Entry, wasi};
+
+/// What an output stream takes at once, so that guests split what they write.
+const WRITE_MAX: u64 = 64 << 10;
+
+/// What a read gives at most: the buffer is the host's own until the guest has taken it.
+const READ_MAX: u64 = 1 << 20;
+
+/// The most of the `blocking-write-*` functions, by their definition.
+const BLOCKING_WRITE_MAX: usize = 4_096;
+
+/// The most pollables of one poll: more than a task can hold, since one may stand there twice.
+const POLL_MAX: usize = 1_024;
+
+#[derive(ComponentType, Lower)]
+#[component(variant)]
+enum StreamError {
+    #[component(name = "last-operation-failed")]
+    #[expect(dead_code, reason = "the interface has it; no stream of ours fails so")]
+    LastOperationFailed(Resource<IoError>),
+    #[component(name = "closed")]
+    Closed,
+}
+
+type StreamResult<T> = Result<T, StreamError>;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut error = linker.instance(wasi!("io/error"))?;
+    error.resource("error", ResourceType::host::<IoError>(), drop_resource)?;
+    error.func_wrap(
+        "[method]error.to-debug-string",
+        |_: Caller<'_>, (_,): (Resource<IoError>,)| Ok((String::new(),)),
+    )?;
+    link_poll(linker)?;
+
+    let mut streams = linker.instance(wasi!("io/streams"))?;
+    streams.resource("input-stream", ResourceType::host::<DynInputStream>(), drop_resource)?;
+    streams.resource("output-stream", ResourceType::host::<DynOutputStream>(), drop_resource)?;
+    link_input(&mut streams)?;
+    link_output(&mut streams)?;
+    link_splice(&mut streams)
+}
+
+fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut poll = linker.instance(wasi!("io/poll"))?;
+    poll.resource("pollable", ResourceType::host::<DynPollable>(), drop_resource)?;
+    poll.func_wrap(
+        "[method]pollable.ready",
+        |mut store: Caller<'_>, (pollable,): (Resource<DynPollable>,)| {
+            charge(&mut store, 0)?;
+            let ready_ns = ready_at(&store, pollable.rep())?;
+            Ok((ready_ns <= clock::now_ns(store.data()),))
+        },
+    )?;
+    poll.func_wrap(
+        "[method]pollable.block",
+        |mut store: Caller<'_>, (pollable,): (Resource<DynPollable>,)| {
+            charge(&mut store, 0)?;
+            let ready_ns = ready_at(&store, pollable.rep())?;
+            clock::wait(&mut store, ready_ns)
+        },
+    )?;
+    poll.func_wrap(
+        "poll",
+        |mut store: Caller<'_>, (list,): (WasmList<Resource<DynPollable>>,)| {
+            charge(&mut store, list.len().saturating_mul(8))?;
+            Ok((poll_list(&mut store, &list)?,))
+        },
+    )
+}
+
+/// When a pollable is ready, on the monotonic clock in nanoseconds; 0 for one that always is.
+fn ready_at(store: &Caller<'_>, rep: u32) -> Result<u64, Stop> {
+    match store.data().table.entry(rep)? {
+        Entry::Timer(when_ns) => Ok(when_ns),
+        _ => Ok(0),
+    }
+}
+
+/// The places of the pollables that are ready, after waiting for the earliest where none is.
+fn poll_list(
+    store: &mut Caller<'_>,
+    list: &WasmList<Resource<DynPollable>>,
+) -> HostResult<Vec<u32>> {
+    if list.len() == 0 {
+        return Err(Stop::Misuse("a poll of nothing").into());
+    }
+    if list.len() > POLL_MAX {
+        return Err(Stop::resources(list.len() as u64, POLL_MAX as u64).into());
+    }
+    let mut times = Vec::with_capacity(list.len());
+    for place in 0..list.len() {
+        let Some(pollable) = list.get(&mut *store, place) else { break };
+        times.push(ready_at(store, pollable?.rep())?);
+    }
+    let earliest = times.iter().copied().min().unwrap_or(0);
+    clock::wait(store, earliest)?;
+    let now_ns = clock::now_ns(store.data());
+    let ready = (0u32..).zip(&times).filter(|(_, when)| **when <= now_ns);
+    Ok(ready.map(|(place, _)| place).collect())
+}
+
+fn link_input(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    for name in ["[method]input-stream.read", "[method]input-stream.blocking-read"] {
+        streams.func_wrap(
+            name,
+            |mut store: Caller<'_>, (_, length): (Resource<DynInputStream>, u64)| {
+                let taken = take(&mut store, length)?;
+                Ok((taken.map(|bytes| bytes.to_vec()),))
+            },
+        )?;
+    }
+    for name in ["[method]input-stream.skip", "[method]input-stream.blocking-skip"] {
+        streams.func_wrap(
+            name,
+            |mut store: Caller<'_>, (_, length): (Resource<DynInputStream>, u64)| {
+                let taken = take(&mut store, length)?;
+                Ok((taken.map(|bytes| bytes.len() as u64),))
+            },
+        )?;
+    }
+    streams.func_wrap(
+        "[method]input-stream.subscribe",
+        |store: Caller<'_>, (_,): (Resource<DynInputStream>,)| subscribe(store),
+    )
+}
+
+/// The next bytes of the input, at most `length`.
+fn take(store: &mut Caller<'_>, length: u64) -> HostResult<StreamResult<Bytes>> {
+    let left = store.data().stdin.len();
+    let length = usize::try_from(length.min(READ_MAX))?.min(left);
+    charge(store, length)?;
+    if left == 0 {
+        return Ok(Err(StreamError::Closed));
+    }
+    Ok(Ok(store.data_mut().stdin.split_to(length)))
+}
+
+fn subscribe(mut store: Caller<'_>) -> HostResult<(Resource<DynPollable>,)> {
+    charge(&mut store, 0)?;
+    Ok((push(&mut store, Entry::Ready)?,))
+}
+
+type Output = Resource<DynOutputStream>;
+
+fn link_output(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    streams.func_wrap(
+        "[method]output-stream.check-write",
+        |mut store: Caller<'_>, (_,): (Output,)| {
+            charge(&mut store, 0)?;
+            Ok((StreamResult::Ok(WRITE_MAX),))
+        },
+    )?;
+    streams.func_wrap(
+        "[method]output-stream.write",
+        |mut store: Caller<'_>, (stream, bytes): (Output, WasmList<u8>)| {
+            write(&mut store, &stream, &bytes, usize::MAX)
+        },
+    )?;
+    streams.func_wrap(
+        "[method]output-stream.blocking-write-and-flush",
+        |mut store: Caller<'_>, (stream, bytes): (Output, WasmList<u8>)| {
+            write(&mut store, &stream, &bytes, BLOCKING_WRITE_MAX)
+        },
+    )?;
+    for (name, most) in [
+        ("[method]output-stream.write-zeroes", WRITE_MAX),
+        ("[method]output-stream.blocking-write-zeroes-and-flush", BLOCKING_WRITE_MAX as u64),
+    ] {
+        streams.func_wrap(
+            name,
+            move |mut store: Caller<'_>, (stream, length): (Output, u64)| {
+                if length > most {
+                    return Err(Stop::Misuse("more zeroes than were permitted").into());
+                }
+                let zeroes = vec![0; usize::try_from(length)?];
+                charge(&mut store, zeroes.len())?;
+                append(store.data_mut(), stream.rep(), &zeroes)?;
+                Ok((StreamResult::Ok(()),))
+            },
+        )?;
+    }
+    for name in ["[method]output-stream.flush", "[method]output-stream.blocking-flush"] {
+        streams.func_wrap(name, |mut store: Caller<'_>, (_,): (Output,)| {
+            charge(&mut store, 0)?;
+            Ok((StreamResult::Ok(()),))
+        })?;
+    }
+    streams.func_wrap(
+        "[method]output-stream.subscribe",
+        |store: Caller<'_>, (_,): (Output,)| subscribe(store),
+    )
+}
+
+/// Writes what the guest shows, at once: streams are buffers, so that a write of more than
+/// `check-write` permits is no misuse here as long as the stream's limit allows it.
+fn write(
+    store: &mut Caller<'_>,
+    stream: &Output,
+    bytes: &WasmList<u8>,
+    most: usize,
+) -> HostResult<(StreamResult<()>,)> {
+    if bytes.len() > most {
+        return Err(Stop::Misuse("a blocking write of more than 4096 bytes").into());
+    }
+    charge(store, bytes.len())?;
+    if store.data().table.entry(stream.rep())? == Entry::Stdout {
+        store.data().check_output(bytes.len())?;
+        lend(store, |state| &mut state.stdout, |stdout, store| {
+            stdout.extend_from_slice(bytes.as_le_slice(store));
+        });
+    } else {
+        lend(store, |state| &mut state.log, |log, store| log.write(bytes.as_le_slice(store)));
+    }
+    Ok((Ok(()),))
+}
+
+/// Writes what the host has.
+fn append(state: &mut State, rep: u32, bytes: &[u8]) -> Result<(), Stop> {
+    match state.table.entry(rep)? {
+        Entry::Stdout => {
+            state.check_output(bytes.len())?;
+            state.stdout.extend_from_slice(bytes);
+        }
+        _ => state.log.write(bytes),
+    }
+    Ok(())
+}
+
+fn link_splice(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    for name in ["[method]output-stream.splice", "[method]output-stream.blocking-splice"] {
+        streams.func_wrap(
+            name,
+            |mut store: Caller<'_>, (to, _, length): (Output, Resource<DynInputStream>, u64)| {
+                let moved = match take(&mut store, length.min(WRITE_MAX))? {
+                    Ok(bytes) => {
+                        append(store.data_mut(), to.rep(), &bytes)?;
+                        Ok(bytes.len() as u64)
+                    }
+                    Err(error) => Err(error),
+                };
+                Ok((moved,))
+            },
+        )?;
+    }
+    Ok(())
+}

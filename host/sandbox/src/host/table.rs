@@ -1,0 +1,77 @@
+//! The resources a task holds open: a small table, since a task has few and starts without any.
+
+use super::Stop;
+
+/// The most a task may hold open at once. Honest programs hold three streams and a few timers.
+const RESOURCES_MAX: usize = 64;
+
+/// What stands behind a guest's handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The input stream of a command.
+    Stdin,
+    /// The output stream of a command.
+    Stdout,
+    /// The log as a stream.
+    Stderr,
+    /// A pollable that is always ready: all our streams are.
+    Ready,
+    /// A pollable that is ready once the monotonic clock shows this, in nanoseconds.
+    Timer(u64),
+    /// The network, which refuses everything.
+    Network,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    entries: Vec<Option<Entry>>,
+}
+
+impl Table {
+    /// # Errors
+    /// `limit(resource)` where the table is full.
+    pub(super) fn push(&mut self, entry: Entry) -> Result<u32, Stop> {
+        let free = self.entries.iter().position(Option::is_none);
+        let place = free.unwrap_or(self.entries.len());
+        if place >= RESOURCES_MAX {
+            return Err(Stop::resources(RESOURCES_MAX as u64 + 1, RESOURCES_MAX as u64));
+        }
+        match self.entries.get_mut(place) {
+            Some(slot) => *slot = Some(entry),
+            None => self.entries.push(Some(entry)),
+        }
+        u32::try_from(place).map_err(|_| Stop::Misuse("too many resources"))
+    }
+
+    /// # Errors
+    /// Where there is none: the engine checks handles, so that this is a fault of ours.
+    pub(super) fn entry(&self, rep: u32) -> Result<Entry, Stop> {
+        let entry = self.entries.get(rep as usize).copied().flatten();
+        entry.ok_or_else(|| Stop::Host(format!("resource {rep} is not in the table")))
+    }
+
+    pub(super) fn remove(&mut self, rep: u32) {
+        if let Some(slot) = self.entries.get_mut(rep as usize) {
+            *slot = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_was_left_is_used_again_and_the_table_ends_at_its_limit() {
+        let mut table = Table::default();
+        for expected in 0..RESOURCES_MAX {
+            assert_eq!(table.push(Entry::Ready), Ok(expected as u32));
+        }
+        assert_eq!(table.push(Entry::Ready), Err(Stop::resources(65, 64)));
+        table.remove(7);
+        assert!(table.entry(7).is_err());
+        assert_eq!(table.push(Entry::Timer(3)), Ok(7));
+        assert_eq!(table.entry(7), Ok(Entry::Timer(3)));
+    }
+}

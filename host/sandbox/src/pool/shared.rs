@@ -1,0 +1,196 @@
+//! What a slot has taken and not given back: its batches, and what was ordered of them. The
+//! slot's inputs put in, its driver takes out; nobody holds the lock while waiting.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskId, TaskRange};
+
+use super::{SlotBatch, SlotError};
+use crate::{
+    run::{board::Board, now_us},
+    runner::queue::{intersection, without},
+};
+
+/// Batches a slot takes at once: one that runs and one behind it, so that the runner never idles.
+const BATCHES_MAX: usize = 2;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Tells the driver that there is something new.
+    pub(super) changed: Notify,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) batches: Vec<Outstanding>,
+    pub(super) board: Option<Arc<Board>>,
+}
+
+/// A batch that is not finished.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub(super) batch: SlotBatch,
+    /// The number it was sent to the runner with; `None` until it is.
+    pub(super) number: Option<u64>,
+    /// The tasks that have not come back, in order.
+    pub(super) left: Vec<TaskRange>,
+    pub(super) cancelled_by: Option<String>,
+    /// The runner knows of the cancellation.
+    pub(super) cancel_sent: bool,
+    /// What was revoked and is not yet told to the runner.
+    pub(super) revoking: Vec<TaskRange>,
+    /// Makes room when all parts of the batch are finished.
+    room: Arc<OwnedSemaphorePermit>,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            room: Arc::new(Semaphore::new(BATCHES_MAX)),
+        }
+    }
+
+    /// The state is valid after a panic: each change of it is one step.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No more batches are taken.
+    pub(super) fn close(&self) {
+        self.room.close();
+    }
+
+    pub(super) async fn queue(&self, batch: SlotBatch) -> Result<(), SlotError> {
+        batch.inputs.check()?;
+        // Cutting it into one piece checks that lengths and payload belong together.
+        batch.inputs.slice(&batch.payload, 0, batch.inputs.count())?;
+        let count = batch.inputs.count();
+        if count == 0 {
+            return Ok(());
+        }
+        let room =
+            Arc::clone(&self.room).acquire_owned().await.map_err(|_| SlotError::Closed)?;
+        let left = vec![TaskRange { first: batch.first, count }];
+        self.lock().batches.push(Outstanding {
+            batch,
+            number: None,
+            left,
+            cancelled_by: None,
+            cancel_sent: false,
+            revoking: Vec::new(),
+            room: Arc::new(room),
+        });
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn cancel(&self, job: JobId, by: &str) {
+        let mut state = self.lock();
+        for outstanding in state.batches.iter_mut().filter(|at| at.batch.job == job) {
+            outstanding.cancelled_by.get_or_insert_with(|| by.to_owned());
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn revoke(&self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
+        let mut state = self.lock();
+        let of_lease = |at: &&mut Outstanding| at.batch.job == job && at.batch.lease == lease;
+        for outstanding in state.batches.iter_mut().filter(of_lease) {
+            for range in tasks {
+                let parts = outstanding.left.iter().filter_map(|left| intersection(*range, *left));
+                let new: Vec<_> = outstanding
+                    .revoking
+                    .iter()
+                    .fold(parts.collect::<Vec<_>>(), |parts, taken| cut(&parts, *taken));
+                outstanding.revoking.extend(new);
+            }
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn running(&self) -> Option<RunningTask> {
+        let state = self.lock();
+        let shown = state.board.as_ref()?.shown()?;
+        let outstanding = state.batches.iter().find(|at| at.number == Some(shown.batch))?;
+        Some(RunningTask {
+            task: TaskId { job: outstanding.batch.job, index: shown.index },
+            elapsed_ms: now_us().saturating_sub(shown.started_us) / 1_000,
+            progress: shown.progress,
+        })
+    }
+}
+
+impl State {
+    /// The batch that was sent with this number.
+    pub(super) fn sent(&mut self, number: u64) -> Option<&mut Outstanding> {
+        self.batches.iter_mut().find(|at| at.number == Some(number))
+    }
+
+    pub(super) fn any_sent(&self) -> bool {
+        self.batches.iter().any(|at| at.number.is_some())
+    }
+
+    /// The first batch that no runner has; cut so that it is one run of neighbouring tasks.
+    pub(super) fn unsent(&mut self) -> Option<&mut Outstanding> {
+        let place = self.batches.iter().position(|at| at.number.is_none())?;
+        if let Some(rest) = self.batches.get_mut(place).and_then(Outstanding::split) {
+            self.batches.insert(place + 1, rest);
+        }
+        self.batches.get_mut(place)
+    }
+
+    /// Makes all batches unsent, after the runner that had them has died.
+    pub(super) fn unsend(&mut self) {
+        for outstanding in &mut self.batches {
+            outstanding.number = None;
+            outstanding.cancel_sent = false;
+        }
+    }
+
+    /// Forgets the batches that are finished.
+    pub(super) fn settle(&mut self) {
+        self.batches.retain(|at| !at.left.is_empty());
+    }
+}
+
+impl Outstanding {
+    /// Cuts off what lies behind the first run of neighbours.
+    fn split(&mut self) -> Option<Self> {
+        if self.left.len() < 2 {
+            return None;
+        }
+        let rest = self.left.split_off(1);
+        Some(Self {
+            batch: self.batch.clone(),
+            number: None,
+            left: rest,
+            cancelled_by: self.cancelled_by.clone(),
+            cancel_sent: false,
+            revoking: Vec::new(),
+            room: Arc::clone(&self.room),
+        })
+    }
+
+    /// Takes `range` out of what is left; false where some of it is not left.
+    pub(super) fn take(&mut self, range: TaskRange) -> bool {
+        let before = count(&self.left);
+        self.left = cut(&self.left, range);
+        before - count(&self.left) == range.count
+    }
+}
+
+fn count(ranges: &[TaskRange]) -> u64 {
+    ranges.iter().map(|range| range.count).sum()
+}
+
+fn cut(ranges: &[TaskRange], taken: TaskRange) -> Vec<TaskRange> {
+    ranges.iter().flat_map(|range| without(*range, taken)).collect()
+}

@@ -1,0 +1,303 @@
+//! Runs one task: a fresh instance, its limits, its call, its outcome. Knows nothing of batches,
+//! processes or sockets.
+//!
+//! What does not depend on the task is made once a module and kept ([`Machine::module`]); what a
+//! task costs is measured by `examples/floor.rs`.
+
+pub(crate) mod board;
+mod control;
+mod meter;
+mod outcome;
+
+use std::{os::fd::BorrowedFd, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use wasmgrid_proto::{Digest, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
+use wasmtime::{
+    Engine, Store, UpdateDeadline,
+    component::{
+        Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker,
+        WasmList, WasmStr,
+    },
+};
+
+use crate::{
+    EngineSettings, SandboxError, compile, engine,
+    host::{self, State, Stop},
+};
+
+pub(crate) use self::{
+    control::{Control, now_us},
+    meter::Meter,
+};
+
+/// Fuel to instantiate a module with, apart from the task's own: about 0.4 s of a plain loop.
+const STARTUP_FUEL: u64 = 1_000_000_000;
+
+/// The most a host call may be shown at once, beyond what the guest's memory limit says: our host
+/// functions look at lists where they are and check lengths before they copy.
+const HOSTCALL_FUEL_MIN: usize = 4 << 20;
+
+/// Handles of all the components in a task.
+const COMPONENT_HANDLES_MAX: usize = 1_024;
+
+/// Modules kept ready to run; the engine's pool has warm places for as many.
+const MODULES_MAX: usize = 64;
+
+/// One engine, and the modules that are ready to run in it. Belongs to one thread.
+pub(crate) struct Machine {
+    engine: Engine,
+    linker: Linker<State>,
+    /// Those used last stand last.
+    modules: Vec<(Digest, Arc<Module>)>,
+}
+
+/// A module that is ready to run.
+pub(crate) struct Module {
+    instance: InstancePre<State>,
+    entry: Entry,
+}
+
+/// What is called.
+enum Entry {
+    /// `run` of `wasmgrid:task/guest`.
+    Task(ComponentExportIndex),
+    /// `run` of `wasi:cli/run`.
+    Command(ComponentExportIndex),
+}
+
+/// One task to be run.
+pub(crate) struct Task<'a> {
+    pub(crate) index: u64,
+    pub(crate) spec: &'a Arc<TaskSpec>,
+    pub(crate) input: Bytes,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+enum Failure {
+    #[component(name = "rejected")]
+    Rejected(WasmStr),
+    #[component(name = "retry")]
+    Retry(WasmStr),
+}
+
+impl Machine {
+    /// # Errors
+    /// Where the engine cannot be made on this machine.
+    pub(crate) fn new(settings: &EngineSettings) -> Result<Self, SandboxError> {
+        let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
+        let engine = Engine::new(&engine::config(settings)?).map_err(failed)?;
+        let mut linker = Linker::new(&engine);
+        host::link(&mut linker).map_err(failed)?;
+        Ok(Self { engine, linker, modules: Vec::new() })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The module ready to run, from those kept or made of its compiled code.
+    ///
+    /// # Errors
+    /// The outcome of all its tasks, where the code is not of this engine or needs what there is
+    /// not.
+    pub(crate) fn module(
+        &mut self,
+        digest: Digest,
+        kind: ModuleKind,
+        code: BorrowedFd<'_>,
+    ) -> Result<Arc<Module>, Outcome> {
+        if let Some(place) = self.modules.iter().position(|(kept, _)| *kept == digest) {
+            let kept = self.modules.remove(place);
+            let module = Arc::clone(&kept.1);
+            self.modules.push(kept);
+            return Ok(module);
+        }
+        let component = compile::load(&self.engine, code)
+            .map_err(|error| Outcome::Lost(outcome::bounded(error.to_string())))?;
+        let module = Arc::new(self.link(&component, kind)?);
+        if self.modules.len() >= MODULES_MAX {
+            self.modules.remove(0);
+        }
+        self.modules.push((digest, Arc::clone(&module)));
+        Ok(module)
+    }
+
+    fn link(&self, component: &Component, kind: ModuleKind) -> Result<Module, Outcome> {
+        let entry = Entry::find(&self.engine, component, kind)
+            .ok_or_else(|| Outcome::Refused(format!("the module is no {kind}")))?;
+        let instance = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| Outcome::Refused(outcome::bounded(format!("{error:#}"))))?;
+        Ok(Module { instance, entry })
+    }
+
+    /// Runs the task, and appends its output, records and log to `payload`. The caller has told
+    /// `control` that it begins.
+    pub(crate) fn run(
+        &self,
+        module: &Module,
+        task: Task<'_>,
+        control: &Arc<Control>,
+        payload: &mut BytesMut,
+    ) -> ResultMeta {
+        let limits = &task.spec.limits;
+        let index = task.index;
+        let (stdin, argument) = match module.entry {
+            Entry::Task(_) => (Bytes::new(), task.input),
+            Entry::Command(_) => (task.input, Bytes::new()),
+        };
+        let state = State::new(index, Arc::clone(task.spec), stdin, Arc::clone(control));
+        let mut store = self.store(state);
+        let before = payload.len();
+        let ended = module.call(&mut store, &argument, payload);
+        let started = store.data().meter.is_started();
+        let fuel = if started { limits.fuel.0 } else { STARTUP_FUEL };
+        let outcome = match ended {
+            Ok(outcome) => outcome,
+            Err(error) => outcome::of_error(&error, fuel),
+        };
+        let fuel_left = store.get_fuel().unwrap_or_default();
+        let usage = Usage {
+            fuel: if started { fuel.saturating_sub(fuel_left) } else { 0 },
+            memory_bytes: store.data().meter.peak_memory_bytes(),
+            wall_us: 0,
+        };
+        collect(store.data(), index, outcome, usage, payload, before)
+    }
+
+    fn store(&self, state: State) -> Store<State> {
+        let memory = usize::try_from(state.limits().memory.0).unwrap_or(usize::MAX);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.meter);
+        store.set_hostcall_fuel(memory.max(HOSTCALL_FUEL_MIN));
+        store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().control.check()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        store
+    }
+}
+
+impl Entry {
+    fn find(engine: &Engine, component: &Component, kind: ModuleKind) -> Option<Self> {
+        let prefix = match kind {
+            ModuleKind::Task => "wasmgrid:task/guest@0.1.",
+            ModuleKind::Command | ModuleKind::Preview1 => "wasi:cli/run@0.2.",
+        };
+        let component_type = component.component_type();
+        let (interface, _) =
+            component_type.exports(engine).find(|(name, _)| name.starts_with(prefix))?;
+        let interface = component.get_export_index(None, interface)?;
+        let run = component.get_export_index(Some(&interface), "run")?;
+        Some(match kind {
+            ModuleKind::Task => Self::Task(run),
+            ModuleKind::Command | ModuleKind::Preview1 => Self::Command(run),
+        })
+    }
+}
+
+impl Module {
+    /// Instantiates and calls. A task's output is in `payload`, a command's in the state.
+    fn call(
+        &self,
+        store: &mut Store<State>,
+        argument: &[u8],
+        payload: &mut BytesMut,
+    ) -> wasmtime::Result<Outcome> {
+        store.set_fuel(STARTUP_FUEL)?;
+        let instance = match self.instance.instantiate(&mut *store) {
+            Ok(instance) => instance,
+            Err(error) => return startup_failed(error),
+        };
+        store.data_mut().meter.started();
+        let fuel = store.data().limits().fuel.0;
+        store.set_fuel(fuel)?;
+        match &self.entry {
+            Entry::Task(run) => call_task(store, instance, run, argument, payload),
+            Entry::Command(run) => call_command(store, instance, run),
+        }
+    }
+}
+
+/// What is neither the host's stop nor the guest's trap says that the module does not fit here.
+fn startup_failed(error: wasmtime::Error) -> wasmtime::Result<Outcome> {
+    if error.is::<Stop>() || error.is::<wasmtime::Trap>() {
+        return Err(error);
+    }
+    Ok(Outcome::Refused(outcome::bounded(format!("it cannot be started: {error:#}"))))
+}
+
+fn call_task(
+    store: &mut Store<State>,
+    instance: Instance,
+    run: &ComponentExportIndex,
+    argument: &[u8],
+    payload: &mut BytesMut,
+) -> wasmtime::Result<Outcome> {
+    let run = instance
+        .get_typed_func::<(&[u8],), (Result<WasmList<u8>, Failure>,)>(&mut *store, run)?;
+    let (result,) = run.call(&mut *store, (argument,))?;
+    Ok(match result {
+        Ok(output) => {
+            store.data().check_output(output.len())?;
+            payload.extend_from_slice(output.as_le_slice(&*store));
+            Outcome::Ok
+        }
+        Err(Failure::Rejected(message)) => {
+            Outcome::Rejected(outcome::bounded(message.to_str(&*store)?.into_owned()))
+        }
+        Err(Failure::Retry(message)) => {
+            Outcome::Retry(outcome::bounded(message.to_str(&*store)?.into_owned()))
+        }
+    })
+}
+
+fn call_command(
+    store: &mut Store<State>,
+    instance: Instance,
+    run: &ComponentExportIndex,
+) -> wasmtime::Result<Outcome> {
+    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
+    let (result,) = run.call(&mut *store, ())?;
+    Ok(if result.is_ok() { Outcome::Ok } else { Outcome::Exit(1) })
+}
+
+/// Appends what is left to append, and describes it. After a cancellation nothing but the log is
+/// kept; nor where the host failed, since the task runs again.
+fn collect(
+    state: &State,
+    index: u64,
+    outcome: Outcome,
+    usage: Usage,
+    payload: &mut BytesMut,
+    before: usize,
+) -> ResultMeta {
+    let keep = !matches!(outcome, Outcome::Cancelled(_) | Outcome::Lost(_));
+    let mut record_lens = Vec::new();
+    let mut output_len = 0;
+    if keep {
+        payload.extend_from_slice(&state.stdout);
+        output_len = payload.len() - before;
+        payload.extend_from_slice(&state.records);
+        record_lens.clone_from(&state.record_lens);
+    } else {
+        payload.truncate(before);
+    }
+    payload.extend_from_slice(state.log.kept());
+    // Output and log have ceilings far below 4 GiB.
+    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    ResultMeta {
+        index,
+        outcome,
+        usage,
+        output_len: length(output_len),
+        record_lens,
+        log_len: length(state.log.kept().len()),
+        log_dropped: state.log.dropped(),
+    }
+}

@@ -1,0 +1,84 @@
+//! From what the engine says to how a task ended.
+
+use std::fmt::Write as _;
+
+use wasmgrid_proto::{Limit, Outcome, TrapKind};
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::host::Stop;
+
+/// The most of a backtrace or of a task's own message that is kept.
+const TEXT_MAX: usize = 4 << 10;
+
+/// The outcome of a run that had `fuel` to spend and ended with `error`.
+pub(super) fn of_error(error: &wasmtime::Error, fuel: u64) -> Outcome {
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return of_stop(stop, error);
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Outcome::Limit { limit: Limit::Fuel, used: fuel, allowed: fuel },
+        Some(trap) => Outcome::Trap { kind: trap_kind(*trap), backtrace: backtrace(error) },
+        // The engine's other errors in a run are of arguments and results it could not read.
+        None => Outcome::Trap { kind: TrapKind::ComponentRule, backtrace: backtrace(error) },
+    }
+}
+
+fn of_stop(stop: &Stop, error: &wasmtime::Error) -> Outcome {
+    match stop {
+        Stop::Limit { limit, used, allowed } => {
+            Outcome::Limit { limit: *limit, used: *used, allowed: *allowed }
+        }
+        Stop::Exit(0) => Outcome::Ok,
+        Stop::Exit(code) => Outcome::Exit(*code),
+        // Who did it is known to the runner, which fills it in.
+        Stop::Cancelled => Outcome::Cancelled(String::new()),
+        Stop::Misuse(_) => {
+            Outcome::Trap { kind: TrapKind::HostCall, backtrace: backtrace(error) }
+        }
+        Stop::Host(reason) => Outcome::Lost(reason.clone()),
+    }
+}
+
+fn trap_kind(trap: Trap) -> TrapKind {
+    match trap {
+        Trap::StackOverflow => TrapKind::Stack,
+        Trap::MemoryOutOfBounds | Trap::HeapMisaligned => TrapKind::MemoryOutOfBounds,
+        Trap::TableOutOfBounds => TrapKind::TableOutOfBounds,
+        Trap::IndirectCallToNull | Trap::BadSignature | Trap::NullReference => {
+            TrapKind::BadIndirectCall
+        }
+        Trap::IntegerOverflow | Trap::BadConversionToInteger => TrapKind::IntegerOverflow,
+        Trap::IntegerDivisionByZero => TrapKind::DivisionByZero,
+        Trap::UnreachableCodeReached => TrapKind::Unreachable,
+        Trap::CannotEnterComponent | Trap::CannotLeaveComponent | Trap::InvalidChar => {
+            TrapKind::ComponentRule
+        }
+        _ => TrapKind::Other,
+    }
+}
+
+/// The cause where it says more than the kind, then the guest's frames, innermost first.
+fn backtrace(error: &wasmtime::Error) -> String {
+    let mut text = String::new();
+    if error.downcast_ref::<Trap>().is_none() {
+        // Writing to a string cannot fail, here and below.
+        let _ = writeln!(text, "{}", error.root_cause());
+    }
+    if let Some(frames) = error.downcast_ref::<WasmBacktrace>() {
+        // The first line is the engine's heading.
+        for line in frames.to_string().lines().skip(1) {
+            let _ = writeln!(text, "{}", line.trim_start());
+        }
+    }
+    bounded(text)
+}
+
+/// `text`, cut where it is too long.
+pub(super) fn bounded(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! What an agent and its runner say to each other over their socket, in the frames of
+//! [`proto::frame`](wasmgrid_proto::frame). Both are one binary, so there are no versions here.
+
+use bytes::BytesMut;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wasmgrid_proto::{
+    InputBlock, JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, WorkerId, wire::Message,
+};
+
+use crate::EngineSettings;
+
+/// To the runner.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ToRunner {
+    /// The first message. A descriptor comes along: the board.
+    Hello(EngineSettings),
+    /// Tasks to run. A descriptor comes along: the compiled code.
+    Run(Run),
+    /// Stop the job's tasks.
+    Cancel(Cancel),
+    /// Give back what has not begun.
+    Revoke(Revoke),
+}
+
+/// From the runner.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FromRunner {
+    /// Results of a batch, in order.
+    Results(Results),
+    /// Tasks that were revoked before they began.
+    Returned(Returned),
+}
+
+/// See [`ToRunner::Run`]. The payload has the inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// The agent's number of the batch, from 1.
+    pub(crate) batch: u64,
+    pub(crate) job: JobId,
+    pub(crate) lease: LeaseId,
+    pub(crate) attempt: u32,
+    pub(crate) worker: WorkerId,
+    pub(crate) spec: TaskSpec,
+    pub(crate) first: u64,
+    pub(crate) inputs: InputBlock,
+}
+
+/// See [`ToRunner::Cancel`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cancel {
+    pub(crate) job: JobId,
+    pub(crate) by: String,
+}
+
+/// See [`ToRunner::Revoke`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Revoke {
+    pub(crate) job: JobId,
+    pub(crate) lease: LeaseId,
+    pub(crate) tasks: Vec<TaskRange>,
+}
+
+/// See [`FromRunner::Results`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) batch: u64,
+    pub(crate) block: ResultBlock,
+}
+
+/// See [`FromRunner::Returned`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Returned {
+    pub(crate) batch: u64,
+    pub(crate) tasks: Vec<TaskRange>,
+}
+
+const HELLO: u16 = 1;
+const RUN: u16 = 2;
+const CANCEL: u16 = 3;
+const REVOKE: u16 = 4;
+const RESULTS: u16 = 1;
+const RETURNED: u16 = 2;
+
+impl Message for ToRunner {
+    fn kind(&self) -> u16 {
+        match self {
+            Self::Hello(_) => HELLO,
+            Self::Run(_) => RUN,
+            Self::Cancel(_) => CANCEL,
+            Self::Revoke(_) => REVOKE,
+        }
+    }
+
+    fn payload_len(&self) -> u64 {
+        match self {
+            Self::Run(run) => run.inputs.payload_len(),
+            Self::Hello(_) | Self::Cancel(_) | Self::Revoke(_) => 0,
+        }
+    }
+
+    fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
+        match self {
+            Self::Hello(settings) => encode(settings, out),
+            Self::Run(run) => encode(run, out),
+            Self::Cancel(cancel) => encode(cancel, out),
+            Self::Revoke(revoke) => encode(revoke, out),
+        }
+    }
+
+    fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
+        Ok(Some(match kind {
+            HELLO => Self::Hello(decode(meta)?),
+            RUN => Self::Run(decode(meta)?),
+            CANCEL => Self::Cancel(decode(meta)?),
+            REVOKE => Self::Revoke(decode(meta)?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Message for FromRunner {
+    fn kind(&self) -> u16 {
+        match self {
+            Self::Results(_) => RESULTS,
+            Self::Returned(_) => RETURNED,
+        }
+    }
+
+    fn payload_len(&self) -> u64 {
+        match self {
+            Self::Results(results) => results.block.payload_len(),
+            Self::Returned(_) => 0,
+        }
+    }
+
+    fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
+        match self {
+            Self::Results(results) => encode(results, out),
+            Self::Returned(returned) => encode(returned, out),
+        }
+    }
+
+    fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
+        Ok(Some(match kind {
+            RESULTS => Self::Results(decode(meta)?),
+            RETURNED => Self::Returned(decode(meta)?),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+fn encode<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), postcard::Error> {
+    out.extend_from_slice(&postcard::to_allocvec(value)?);
+    Ok(())
+}
+
+fn decode<T: DeserializeOwned>(meta: &[u8]) -> Result<T, postcard::Error> {
+    let (value, rest) = postcard::take_from_bytes(meta)?;
+    if rest.is_empty() { Ok(value) } else { Err(postcard::Error::SerdeDeCustom) }
+}

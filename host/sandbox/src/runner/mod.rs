@@ -1,0 +1,260 @@
+//! The loop of one runner: batches in, results out, over one socket. It holds no keys and opens
+//! nothing; it ends when its socket is closed.
+//!
+//! Four threads: this one runs the tasks; one reads the socket, so that a cancellation is heard
+//! while a task runs; one moves the epoch on while tasks run; one sends results that would wait
+//! behind a long task. In the steady state a task costs no system call here.
+
+pub(crate) mod message;
+mod outbox;
+pub(crate) mod queue;
+pub(crate) mod socket;
+
+use std::{
+    io,
+    net::Shutdown,
+    os::{
+        fd::AsFd as _,
+        unix::net::UnixStream,
+    },
+    process::ExitCode,
+    sync::Arc,
+    thread::{self, Thread},
+};
+
+use bytes::{Bytes, BytesMut};
+use wasmgrid_proto::{InputBlock, Outcome, ResultMeta, Usage};
+
+use self::{
+    message::ToRunner,
+    outbox::Outbox,
+    queue::{Batch, Queue, Step},
+    socket::Receiver,
+};
+use crate::run::{Control, Machine, Module, Task, board::Board, now_us};
+
+/// What one task's payload may leave allocated for the next.
+const SCRATCH_BYTES: usize = 1 << 20;
+
+/// One runner process, whose standard input is its socket.
+#[must_use]
+pub fn runner_main() -> ExitCode {
+    let served = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 0)
+        .map_err(io::Error::from)
+        .and_then(|socket| serve(UnixStream::from(socket), || std::process::exit(0)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the runner ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves an agent until it closes the socket; `closed` is called at once when it does, while
+/// tasks may still run.
+pub(crate) fn serve(socket: UnixStream, closed: impl FnOnce() + Send) -> io::Result<()> {
+    let mut receiver = Receiver::new(socket.try_clone()?);
+    let Some(hello) = receiver.next()? else { return Ok(()) };
+    let ToRunner::Hello(settings) = hello.message else {
+        return Err(io::Error::other("the agent does not begin with a hello"));
+    };
+    let board = Board::map(receiver.descriptor()?)?;
+    let mut machine = Machine::new(&settings).map_err(io::Error::other)?;
+    let engine = machine.engine().clone();
+    let runner = Runner {
+        control: Arc::new(Control::new(board)),
+        queue: Queue::default(),
+        outbox: Outbox::new(socket.try_clone()?),
+    };
+    // Borrowed by the threads below, each of which ends before this function does.
+    let (runner, engine) = (&runner, &engine);
+    thread::scope(|scope| {
+        let flusher = scope.spawn(|| runner.flush_late()).thread().clone();
+        let late = flusher.clone();
+        scope.spawn(move || runner.tick(engine, &late));
+        scope.spawn(move || {
+            if let Err(error) = runner.read(&mut receiver, &flusher) {
+                tracing::warn!(%error, "the agent cannot be heard any more");
+            }
+            closed();
+            runner.stop(&flusher);
+        });
+        let ran = runner.run(&mut machine);
+        // Where writing failed the reader would wait for ever.
+        let _ = socket.shutdown(Shutdown::Both);
+        ran
+    })
+}
+
+/// What the threads of a runner share.
+struct Runner {
+    control: Arc<Control>,
+    queue: Queue,
+    outbox: Outbox,
+}
+
+impl Runner {
+    /// Hears the agent until it closes.
+    fn read(&self, receiver: &mut Receiver, flusher: &Thread) -> io::Result<()> {
+        while let Some(envelope) = receiver.next()? {
+            match envelope.message {
+                ToRunner::Hello(_) => return Err(io::Error::other("a second hello")),
+                ToRunner::Run(run) => {
+                    let code = receiver.descriptor()?;
+                    self.queue.push(Batch { run, payload: envelope.payload, code });
+                }
+                ToRunner::Cancel(cancel) => {
+                    self.queue.cancel(cancel.job, &cancel.by, &self.control);
+                }
+                ToRunner::Revoke(revoke) => {
+                    self.outbox.push_returned(self.queue.revoke(&revoke));
+                    flusher.unpark();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&self, engine: &wasmtime::Engine, flusher: &Thread) {
+        self.control.tick(engine, || {
+            if self.outbox.is_late() {
+                flusher.unpark();
+            }
+        });
+    }
+
+    /// Sends what others found late. Apart from them, since sending may wait for the agent.
+    fn flush_late(&self) {
+        while !self.control.is_stopped() {
+            thread::park();
+            if self.outbox.is_late() && self.outbox.flush().is_err() {
+                return;
+            }
+        }
+    }
+
+    fn stop(&self, flusher: &Thread) {
+        self.queue.close();
+        self.control.stop();
+        flusher.unpark();
+    }
+
+    /// Runs batches until the queue is closed.
+    fn run(&self, machine: &mut Machine) -> io::Result<()> {
+        let mut scratch = BytesMut::new();
+        while let Some(batch) = self.queue.next_batch() {
+            self.run_batch(machine, batch, &mut scratch)?;
+            self.outbox.flush()?;
+        }
+        Ok(())
+    }
+
+    fn run_batch(
+        &self,
+        machine: &mut Machine,
+        batch: Batch,
+        scratch: &mut BytesMut,
+    ) -> io::Result<()> {
+        let Batch { run, payload, code } = batch;
+        let module = machine.module(run.spec.module, run.spec.kind, code.as_fd());
+        let spec = Arc::new(run.spec.clone());
+        let mut now_us = now_us();
+        for (index, input) in (run.first..).zip(Inputs::new(&run.inputs, payload)) {
+            scratch.clear();
+            let mut result = match (self.queue.begin(index, &self.control), &module) {
+                (Step::Skip, _) => continue,
+                (Step::Cancelled(by), _) => unrun(index, Outcome::Cancelled(by)),
+                (Step::Run, Err(outcome)) => unrun(index, outcome.clone()),
+                (Step::Run, Ok(module)) => {
+                    let task = Task { index, spec: &spec, input };
+                    self.run_task(machine, module, run.batch, task, now_us, scratch)
+                }
+            };
+            let ended_us = self::now_us();
+            result.usage.wall_us = ended_us.saturating_sub(now_us);
+            now_us = ended_us;
+            self.outbox.push(&run, result, scratch, now_us)?;
+            if scratch.capacity() > SCRATCH_BYTES {
+                *scratch = BytesMut::new();
+            }
+        }
+        Ok(())
+    }
+
+    fn run_task(
+        &self,
+        machine: &Machine,
+        module: &Module,
+        batch: u64,
+        task: Task<'_>,
+        now_us: u64,
+        scratch: &mut BytesMut,
+    ) -> ResultMeta {
+        let deadline_us = task.spec.limits.deadline.0.saturating_mul(1_000);
+        self.control.begin(batch, task.index, now_us, deadline_us);
+        let mut result = machine.run(module, task, &self.control, scratch);
+        self.control.end();
+        if let Some(by) = self.queue.end() {
+            discard(&mut result, scratch, by);
+        }
+        result
+    }
+}
+
+/// A result of a task that was not run.
+fn unrun(index: u64, outcome: Outcome) -> ResultMeta {
+    ResultMeta {
+        index,
+        outcome,
+        usage: Usage::default(),
+        output_len: 0,
+        record_lens: Vec::new(),
+        log_len: 0,
+        log_dropped: 0,
+    }
+}
+
+/// Makes `result` one of a cancelled task: however it ended, only its log is kept.
+fn discard(result: &mut ResultMeta, payload: &mut BytesMut, by: String) {
+    let log_len = (result.log_len as usize).min(payload.len());
+    let _ = payload.split_to(payload.len() - log_len);
+    result.output_len = 0;
+    result.record_lens.clear();
+    result.outcome = Outcome::Cancelled(by);
+}
+
+/// The inputs of a batch, one by one.
+struct Inputs<'a> {
+    block: &'a InputBlock,
+    payload: Bytes,
+    place: u64,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(block: &'a InputBlock, payload: Bytes) -> Self {
+        Self { block, payload, place: 0 }
+    }
+}
+
+impl Iterator for Inputs<'_> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.place >= self.block.count() {
+            return None;
+        }
+        let place = self.place;
+        self.place += 1;
+        match self.block {
+            InputBlock::Numbers { start, step, .. } => {
+                let number = i128::from(*start) + i128::from(*step) * i128::from(place);
+                Some(number.to_string().into())
+            }
+            InputBlock::Packed(lengths) => {
+                let length = *lengths.get(usize::try_from(place).ok()?)? as usize;
+                Some(self.payload.split_to(length.min(self.payload.len())))
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Results on their way to the agent. They gather, so that a batch of tiny tasks is one message,
+//! but not for long: they leave at the end of a batch, when 256 KiB have gathered, or 1 ms after
+//! the last ones left, also while the next task runs.
+
+use std::{
+    io::{self, Write as _},
+    os::unix::net::UnixStream,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::{Bytes, BytesMut};
+use wasmgrid_proto::{
+    ResultBlock, ResultMeta,
+    frame::{self, Envelope},
+};
+
+use super::message::{FromRunner, Results, Returned, Run};
+use crate::run::now_us;
+
+/// As soon as so much has gathered, it leaves.
+const FLUSH_BYTES: usize = 256 << 10;
+
+/// Results wait for others so long at most.
+const FLUSH_US: u64 = 1_000;
+
+/// What the lengths and the numbers of a result take, roughly; its texts come on top.
+const META_BYTES: usize = 64;
+
+/// See the module.
+pub(super) struct Outbox {
+    pending: Mutex<Pending>,
+    /// Apart from the results, so that the reader of the socket never waits for a write.
+    returned: Mutex<Vec<Returned>>,
+}
+
+struct Pending {
+    socket: UnixStream,
+    batch: u64,
+    block: Option<ResultBlock>,
+    payload: BytesMut,
+    bytes: usize,
+    flushed_us: u64,
+    frame: BytesMut,
+}
+
+impl Outbox {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        let pending = Pending {
+            socket,
+            batch: 0,
+            block: None,
+            payload: BytesMut::new(),
+            bytes: 0,
+            flushed_us: 0,
+            frame: BytesMut::new(),
+        };
+        Self { pending: Mutex::new(pending), returned: Mutex::default() }
+    }
+
+    /// Adds one result of a batch.
+    ///
+    /// # Errors
+    /// Where the agent does not listen any more.
+    pub(super) fn push(
+        &self,
+        run: &Run,
+        result: ResultMeta,
+        payload: &[u8],
+        now_us: u64,
+    ) -> io::Result<()> {
+        let mut pending = lock(&self.pending);
+        if pending.batch != run.batch {
+            pending.flush(now_us)?;
+            pending.batch = run.batch;
+        }
+        pending.bytes += payload.len() + META_BYTES + text_bytes(&result);
+        pending.payload.extend_from_slice(payload);
+        let block = pending.block.get_or_insert_with(|| ResultBlock {
+            job: run.job,
+            lease: run.lease,
+            worker: run.worker,
+            attempt: run.attempt,
+            results: Vec::new(),
+        });
+        block.results.push(result);
+        if pending.bytes >= FLUSH_BYTES || now_us >= pending.flushed_us.saturating_add(FLUSH_US) {
+            pending.flush(now_us)?;
+        }
+        Ok(())
+    }
+
+    /// Adds tasks that were revoked; they leave with the next flush.
+    pub(super) fn push_returned(&self, returned: Vec<Returned>) {
+        lock(&self.returned).extend(returned);
+    }
+
+    /// True where something waits that should have left.
+    pub(super) fn is_late(&self) -> bool {
+        if !lock(&self.returned).is_empty() {
+            return true;
+        }
+        // A lock that is held is held by a flush.
+        let Ok(pending) = self.pending.try_lock() else { return false };
+        pending.block.is_some() && now_us() >= pending.flushed_us.saturating_add(FLUSH_US)
+    }
+
+    /// Sends all there is.
+    ///
+    /// # Errors
+    /// Where the agent does not listen any more.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        let returned = std::mem::take(&mut *lock(&self.returned));
+        let mut pending = lock(&self.pending);
+        pending.flush(now_us())?;
+        for returned in returned {
+            pending.send(FromRunner::Returned(returned).into())?;
+        }
+        Ok(())
+    }
+}
+
+impl Pending {
+    fn flush(&mut self, now_us: u64) -> io::Result<()> {
+        self.flushed_us = now_us;
+        let Some(block) = self.block.take() else { return Ok(()) };
+        let payload: Bytes = self.payload.split().freeze();
+        self.bytes = 0;
+        let message = FromRunner::Results(Results { batch: self.batch, block });
+        self.send(Envelope { message, payload })
+    }
+
+    fn send(&mut self, envelope: Envelope<FromRunner>) -> io::Result<()> {
+        self.frame.clear();
+        frame::encode(&envelope, &mut self.frame).map_err(io::Error::other)?;
+        self.socket.write_all(&self.frame)
+    }
+}
+
+/// Bytes of a result that are neither payload nor of a fixed size.
+fn text_bytes(result: &ResultMeta) -> usize {
+    use wasmgrid_proto::Outcome;
+    let text = match &result.outcome {
+        Outcome::Rejected(text)
+        | Outcome::Retry(text)
+        | Outcome::Refused(text)
+        | Outcome::Cancelled(text)
+        | Outcome::Lost(text)
+        | Outcome::Trap { backtrace: text, .. } => text.len(),
+        Outcome::Ok | Outcome::Exit(_) | Outcome::Limit { .. } => 0,
+    };
+    text + result.record_lens.len() * 5
+}
+
+/// What waits is valid after a panic: each change of it is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,241 @@
+//! The batches of a runner: what waits, what runs, and what of it was cancelled or revoked. The
+//! reader of the socket puts in and takes away, the thread that runs tasks takes out.
+
+use std::{
+    collections::VecDeque,
+    os::fd::OwnedFd,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use wasmgrid_proto::{JobId, TaskRange};
+
+use super::message::{Returned, Revoke, Run};
+use crate::run::Control;
+
+/// A batch as it came.
+pub(super) struct Batch {
+    pub(super) run: Run,
+    pub(super) payload: Bytes,
+    pub(super) code: OwnedFd,
+}
+
+/// What to do with the next task of the batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Run it; it is marked as running.
+    Run,
+    /// It was cancelled before it began, by whom.
+    Cancelled(String),
+    /// It was revoked: it is no longer ours.
+    Skip,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Batch, Orders)>,
+    current: Option<Current>,
+    closed: bool,
+}
+
+/// The batch that is being run.
+struct Current {
+    batch: u64,
+    job: JobId,
+    /// The first task that has not begun.
+    next: u64,
+    end: u64,
+    running: bool,
+    orders: Orders,
+    /// As the batch's run says, for revokes.
+    lease: wasmgrid_proto::LeaseId,
+}
+
+/// What was ordered of a batch while it was here.
+#[derive(Default)]
+struct Orders {
+    cancelled_by: Option<String>,
+    revoked: Vec<TaskRange>,
+}
+
+impl Queue {
+    /// Puts a batch behind the others. The agent holds to its bound of two.
+    pub(super) fn push(&self, batch: Batch) {
+        self.lock().waiting.push_back((batch, Orders::default()));
+        self.changed.notify_one();
+    }
+
+    /// No more batches come, and those that wait are not run.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for the next batch; `None` once closed.
+    pub(super) fn next_batch(&self) -> Option<Batch> {
+        let mut state = self.lock();
+        state.current = None;
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some((batch, orders)) = state.waiting.pop_front() {
+                state.current = Some(Current {
+                    batch: batch.run.batch,
+                    job: batch.run.job,
+                    lease: batch.run.lease,
+                    next: batch.run.first,
+                    end: batch.run.first.saturating_add(batch.run.inputs.count()),
+                    running: false,
+                    orders,
+                });
+                return Some(batch);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// What to do with task `index` of the current batch.
+    pub(super) fn begin(&self, index: u64, control: &Control) -> Step {
+        let mut state = self.lock();
+        let Some(current) = &mut state.current else { return Step::Skip };
+        current.next = index.saturating_add(1);
+        if current.orders.revoked.iter().any(|range| range.first <= index && index < range.end()) {
+            return Step::Skip;
+        }
+        if let Some(by) = &current.orders.cancelled_by {
+            return Step::Cancelled(by.clone());
+        }
+        control.clear_cancel();
+        current.running = true;
+        Step::Run
+    }
+
+    /// The running task has ended; who cancelled it meanwhile, if anybody did.
+    pub(super) fn end(&self) -> Option<String> {
+        let mut state = self.lock();
+        let current = state.current.as_mut()?;
+        current.running = false;
+        current.orders.cancelled_by.clone()
+    }
+
+    /// Cancels all that is here of the job.
+    pub(super) fn cancel(&self, job: JobId, by: &str, control: &Control) {
+        let mut state = self.lock();
+        if let Some(current) = state.current.as_mut().filter(|current| current.job == job) {
+            current.orders.cancelled_by.get_or_insert_with(|| by.to_owned());
+            if current.running {
+                control.cancel();
+            }
+        }
+        for (batch, orders) in &mut state.waiting {
+            if batch.run.job == job {
+                orders.cancelled_by.get_or_insert_with(|| by.to_owned());
+            }
+        }
+    }
+
+    /// Takes away what has not begun; says what that was, batch by batch.
+    pub(super) fn revoke(&self, revoke: &Revoke) -> Vec<Returned> {
+        let mut state = self.lock();
+        let mut returned = Vec::new();
+        let State { current, waiting, .. } = &mut *state;
+        if let Some(current) =
+            current.as_mut().filter(|at| at.job == revoke.job && at.lease == revoke.lease)
+        {
+            let unstarted = TaskRange { first: current.next, count: current.end - current.next };
+            returned.extend(current.orders.take(current.batch, unstarted, &revoke.tasks));
+        }
+        for (batch, orders) in waiting {
+            let run = &batch.run;
+            if run.job == revoke.job && run.lease == revoke.lease {
+                let whole = TaskRange { first: run.first, count: run.inputs.count() };
+                returned.extend(orders.take(run.batch, whole, &revoke.tasks));
+            }
+        }
+        returned
+    }
+
+    /// The state is valid after a panic: each change of it is one step.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Orders {
+    fn take(
+        &mut self,
+        batch: u64,
+        unstarted: TaskRange,
+        asked: &[TaskRange],
+    ) -> Option<Returned> {
+        let mut tasks = Vec::new();
+        for range in asked {
+            let Some(part) = intersection(*range, unstarted) else { continue };
+            let mut free = vec![part];
+            for taken in &self.revoked {
+                free = free.into_iter().flat_map(|part| without(part, *taken)).collect();
+            }
+            tasks.append(&mut free);
+        }
+        self.revoked.extend(&tasks);
+        (!tasks.is_empty()).then_some(Returned { batch, tasks })
+    }
+}
+
+/// What two ranges have in common.
+pub(crate) fn intersection(one: TaskRange, other: TaskRange) -> Option<TaskRange> {
+    let first = one.first.max(other.first);
+    let end = one.end().min(other.end());
+    (first < end).then(|| TaskRange { first, count: end - first })
+}
+
+/// What is left of `range` when `taken` is taken out: nothing, one part or two.
+pub(crate) fn without(range: TaskRange, taken: TaskRange) -> impl Iterator<Item = TaskRange> {
+    let before = TaskRange { first: range.first, count: 0 };
+    let parts = match intersection(range, taken) {
+        None => [range, before],
+        Some(hole) => [
+            TaskRange { first: range.first, count: hole.first - range.first },
+            TaskRange { first: hole.end(), count: range.end() - hole.end() },
+        ],
+    };
+    parts.into_iter().filter(|part| part.count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u64, count: u64) -> TaskRange {
+        TaskRange { first, count }
+    }
+
+    #[test]
+    fn a_range_is_cut_where_another_lies_in_it() {
+        let cut = |taken| without(range(10, 10), taken).collect::<Vec<_>>();
+        assert_eq!(cut(range(0, 5)), [range(10, 10)]);
+        assert_eq!(cut(range(0, 12)), [range(12, 8)]);
+        assert_eq!(cut(range(12, 3)), [range(10, 2), range(15, 5)]);
+        assert_eq!(cut(range(18, 9)), [range(10, 8)]);
+        assert_eq!(cut(range(0, 99)), []);
+    }
+
+    #[test]
+    fn a_task_is_revoked_once() {
+        let mut orders = Orders::default();
+        let asked = [range(3, 4), range(5, 4)];
+        let returned = orders.take(1, range(4, 10), &asked[..1]).expect("some");
+        assert_eq!(returned.tasks, [range(4, 3)]);
+        let returned = orders.take(1, range(4, 10), &asked).expect("some");
+        assert_eq!(returned.tasks, [range(7, 2)]);
+        assert_eq!(orders.take(1, range(4, 10), &asked), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! The runner's end of its socket: blocking reads of frames, with the descriptors that come
+//! along. A descriptor is attached to the first byte of its frame, so that it has arrived when
+//! the frame has, and descriptors come in the order of the frames that bring them.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use bytes::BytesMut;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+use wasmgrid_proto::frame::{self, Envelope, FRAME_MAX};
+
+use super::message::ToRunner;
+
+/// Read at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// See the module.
+pub(super) struct Receiver {
+    socket: UnixStream,
+    scratch: Vec<u8>,
+    buffer: BytesMut,
+    descriptors: VecDeque<OwnedFd>,
+}
+
+impl Receiver {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self {
+            socket,
+            scratch: vec![0; READ_BYTES],
+            buffer: BytesMut::new(),
+            descriptors: VecDeque::new(),
+        }
+    }
+
+    /// The next message; `None` once the agent has closed.
+    ///
+    /// # Errors
+    /// As the socket says, or where the agent says nonsense.
+    pub(super) fn next(&mut self) -> io::Result<Option<Envelope<ToRunner>>> {
+        loop {
+            if let Some(length) = frame_len(&self.buffer)? {
+                let frame = self.buffer.split_to(length).freeze();
+                if let Some(envelope) = frame::decode(frame).map_err(io::Error::other)? {
+                    return Ok(Some(envelope));
+                }
+            } else if self.fill()? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The descriptor that came with the last message.
+    pub(super) fn descriptor(&mut self) -> io::Result<OwnedFd> {
+        self.descriptors.pop_front().ok_or_else(|| io::Error::other("a descriptor is missing"))
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            let parts = &mut [IoSliceMut::new(&mut self.scratch)];
+            match rustix::net::recvmsg(&self.socket, parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(message) => break message.bytes,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                self.descriptors.extend(descriptors);
+            }
+        }
+        self.buffer.extend_from_slice(self.scratch.get(..received).unwrap_or_default());
+        Ok(received)
+    }
+}
+
+/// How long the whole frame at the start of `buffer` is; `None` until all of it is there.
+pub(crate) fn frame_len(buffer: &[u8]) -> io::Result<Option<usize>> {
+    let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
+    Ok(length.filter(|length| buffer.len() >= *length))
+}
+
+/// Sends the start of `bytes` with a descriptor; says how many bytes went.
+pub(crate) fn send_with(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptor: BorrowedFd<'_>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+        return Err(io::Error::other("no room for a descriptor"));
+    }
+    let parts = [IoSlice::new(bytes)];
+    Ok(rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL)?)
+}
