@@ -1,6 +1,5 @@
 //! `wasmgrid context`: the clusters this user knows.
 
-use anyhow::Context as _;
 use serde::Serialize;
 use wasmgrid_net::{JoinToken, Role, enroll};
 
@@ -56,7 +55,7 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
 }
 
 async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()> {
-    let token: JoinToken = token.parse().context("the token is not whole").exit(Exit::Usage)?;
+    let token: JoinToken = token.parse().exit(Exit::Usage)?;
     let credentials = enroll(&token, &parts::machine_name()).await?;
     let role = credentials.identity().role();
     if !matches!(role, Role::Client | Role::Operator) {

@@ -36,8 +36,7 @@ struct Membership {
 /// # Errors
 /// Where the token is not whole, the grid cannot be reached or does not take it.
 pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let token: JoinToken =
-        args.token.parse().context("the token is not whole").exit(Exit::Usage)?;
+    let token: JoinToken = args.token.parse().exit(Exit::Usage)?;
     let settings = config::worker(&args.worker, None)?;
     let paths = Paths::find()?;
     let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);

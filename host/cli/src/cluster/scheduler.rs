@@ -82,7 +82,10 @@ impl Scheduler {
     /// Where it failed, or the last commit does.
     pub async fn wait(&self, interrupt: &Interrupt) -> anyhow::Result<()> {
         tokio::select! {
-            () = interrupt.asked() => Ok(()),
+            () = interrupt.asked() => {
+                tracing::info!("stopping; Ctrl-C again stops at once");
+                Ok(())
+            }
             error = self.server.failed() => Err(error).context("the scheduler failed"),
         }
     }

@@ -29,8 +29,8 @@ impl Task {
     /// Reads the file, or builds the folder, and judges the module.
     ///
     /// # Errors
-    /// A usage error where there is no such file or the build fails; a refusal where it is no
-    /// task, asks for what is not granted, or takes no arguments and is given some.
+    /// A usage error where there is no such file, the build fails, or the task takes no arguments
+    /// and is given some; a refusal where it is no task or asks for what is not granted.
     pub fn load(args: &JobArgs, talk: Talk) -> anyhow::Result<Self> {
         let path = &args.task;
         let built = if path.is_dir() { Some(build::folder(path, talk)?) } else { None };
@@ -46,10 +46,11 @@ impl Task {
         module::check_grants(&info, &args.allow)
             .map_err(|why| refused(format!("{shown}: {why}")))?;
         if info.kind == ModuleKind::Task && !args.args.is_empty() {
-            return Err(refused(format!(
-                "{shown} is a {}, which takes no arguments: its input is all it gets; leave out \
-                 what stands behind --",
-                info.kind
+            return Err(usage(format!(
+                "{shown} is a {}, whose input is all it gets: it takes no arguments, and {:?} \
+                 stands behind --",
+                info.kind,
+                args.args.join(" ")
             )));
         }
         Ok(Self { module: bytes.into(), info, name: stem(file) })
