@@ -23,6 +23,9 @@ impl fmt::Display for LinkId {
     }
 }
 
+/// Why links end with the server.
+const STOPPING: &str = "the scheduler is stopping";
+
 /// Where the tasks of links tell what happens.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkContext {
@@ -30,8 +33,10 @@ pub(crate) struct LinkContext {
     pub heard: mpsc::Sender<Event>,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
-    /// Ends all links.
+    /// No link is served from now on; those that are end when the driver has said its last.
     pub stop: CancellationToken,
+    /// Ends all links at once.
+    pub cut: CancellationToken,
 }
 
 /// Serves a link until it, the driver or the server ends it.
@@ -45,13 +50,13 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     let Link { sender, receiver, peer } = link;
     let (outbox, outgoing, closed) = outbox();
     if context.heard.send(announce(outbox, peer)).await.is_err() {
-        return sender.close("the scheduler is stopping");
+        return sender.close(STOPPING);
     }
     let reason = tokio::select! {
         reason = read(receiver, &context.heard, heard) => reason,
         reason = write(&sender, outgoing, &context.done, id) => reason,
         reason = closing(closed) => reason,
-        () = context.stop.cancelled() => "the scheduler is stopping".into(),
+        () = context.cut.cancelled() => STOPPING.into(),
     };
     sender.close(&reason);
     // Behind all that was heard of the link. The driver is gone only when the server ends.
@@ -67,7 +72,8 @@ async fn read<In: Message>(
         match receiver.recv().await {
             Ok(Some(envelope)) => {
                 if events.send(heard(envelope)).await.is_err() {
-                    return "the scheduler is stopping".into();
+                    // The driver has gone; the writer ends when its last words are sent.
+                    return std::future::pending().await;
                 }
             }
             Ok(None) => return "closed by the peer".into(),

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, watch};
@@ -39,8 +40,11 @@ const HEARD_MAX: usize = 1_024;
 /// Events the driver waits for. Their senders may wait: the driver always takes them.
 const DONE_MAX: usize = 256;
 
-/// A running scheduler. Dropped, it stops at once, and what is not committed is not answered;
-/// [`Server::shutdown`] stops it in order.
+/// How long a server that stops waits for links to take what was said on them last.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// A running scheduler. Dropped, it stops too, but nobody can wait for that:
+/// [`Server::shutdown`] does.
 #[derive(Debug)]
 pub struct Server {
     handle: ServerHandle,
@@ -92,7 +96,13 @@ impl Server {
             writes.downgrade(),
             heard_sender.clone(),
         ));
-        let context = LinkContext { heard: heard_sender, done: done_sender, stop: stop.clone() };
+        let cut = CancellationToken::new();
+        let context = LinkContext {
+            heard: heard_sender,
+            done: done_sender,
+            stop: stop.clone(),
+            cut: cut.clone(),
+        };
         let (end, ended) = watch::channel(None);
         let driver = Driver {
             heartbeat: config.heartbeat,
@@ -118,10 +128,12 @@ impl Server {
         let links = tasks.clone();
         let main = tokio::spawn(async move {
             let result = driver.run(inboxes, stop.clone()).await;
-            // Links see why they end before the tasks are waited for.
             stop.cancel();
             links.close();
-            links.wait().await;
+            if tokio::time::timeout(LAST_WORDS, links.wait()).await.is_err() {
+                cut.cancel();
+                links.wait().await;
+            }
             let thread = tokio::task::spawn_blocking(move || thread.join()).await;
             let result = match (result, thread) {
                 (Ok(()), Ok(Err(_)) | Err(_)) => Err(ServerError::Writer),

@@ -3,6 +3,7 @@
 mod harness;
 
 mod durability;
+mod enrollment;
 mod jobs;
 mod roles;
 mod watches;
