@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![expect(clippy::test_attr_in_doctest, reason = "the README shows how authors test a task")]
 
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod allocator;
