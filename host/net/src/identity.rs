@@ -146,3 +146,36 @@ pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), IdentityE
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     if fits { Ok(()) } else { Err(IdentityError::Name { what, found: name.to_owned() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_read_as_it_is_written() {
+        let identity = Identity::new("home.lan", Role::Worker, "node-7_a").unwrap();
+        assert_eq!(identity.to_string(), "spiffe://home.lan/worker/node-7_a");
+        assert_eq!(identity.to_string().parse(), Ok(identity));
+    }
+
+    #[test]
+    fn what_is_not_exactly_an_identity_is_refused() {
+        for text in [
+            "",
+            "https://home/worker/a",
+            "spiffe://home/worker",
+            "spiffe://home/worker/a/b",
+            "spiffe://home/worker/",
+            "spiffe:///worker/a",
+            "spiffe://home/Worker/a",
+            "spiffe://home/root/a",
+            "spiffe://home/worker/..",
+            "spiffe://home/worker/a%20b",
+            "spiffe://home/worker/a?b",
+        ] {
+            assert!(text.parse::<Identity>().is_err(), "{text}");
+        }
+        assert!(Identity::new("home", Role::Worker, &"a".repeat(64)).is_err());
+        assert!(Identity::from_certificate(b"no certificate").is_err());
+    }
+}

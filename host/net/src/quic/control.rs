@@ -95,8 +95,8 @@ pub(super) async fn read<M: Message>(
         match stream.read_chunk(READ_MAX, true).await {
             Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
             Ok(None) => {
-                let source = FrameError::Malformed("the stream ends without saying so");
-                return Err(LinkError::Malformed { peer, source });
+                let reason = "its stream ended without a word".into();
+                return Err(LinkError::Lost { peer, reason });
             }
             Err(ReadError::ConnectionLost(error)) => return link_end(&error, &peer),
             Err(error) => return Err(LinkError::Lost { peer, reason: error.to_string() }),

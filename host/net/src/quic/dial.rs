@@ -35,6 +35,9 @@ use crate::{
 /// included.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
+/// A stream's end may arrive before the connection's, which has the reason.
+const REASON_TIME: Duration = Duration::from_secs(1);
+
 /// Host names are not looked at; the transport wants one.
 const SERVER_NAME: &str = "wasmgrid";
 
@@ -200,11 +203,14 @@ impl Dialler {
         })?;
         match open(&connection, wanted).await {
             Some((send, receive)) => Ok(Dialled { connection, send, receive, address }),
-            None => {
-                // Whatever failed, the connection says why, unless the peer answers nonsense.
-                CloseCode::Malformed.close(&connection, "the link was not opened");
-                Err(refusal(&connection.closed().await, &address))
-            }
+            None => match time::timeout(REASON_TIME, connection.closed()).await {
+                Ok(error) => Err(refusal(&error, &address)),
+                Err(_) => {
+                    let reason = "it does not answer as a scheduler does".to_owned();
+                    CloseCode::Malformed.close(&connection, &reason);
+                    Err(NetError::Unreachable { address, reason })
+                }
+            },
         }
     }
 

@@ -155,6 +155,9 @@ impl Listener {
         self.stop.cancel();
         self.handshakes.close();
         self.handshakes.wait().await;
+        // Links that nobody took end here.
+        let mut ready = self.ready.lock().await;
+        while ready.try_recv().is_ok() {}
         self.links.close();
         let _ = time::timeout(2 * CLOSE_TIME, self.links.wait()).await;
         self.endpoint.close(VarInt::from_u32(CloseCode::Done as u32), b"the scheduler stops");

@@ -1,0 +1,157 @@
+//! A peer that speaks QUIC and TLS, and does not keep to what a link is.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use rustls::{
+    DigitallySignedStruct, Error, NamedGroup, SignatureScheme,
+    client::{
+        ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+};
+
+/// The first frame of a worker's link.
+pub(crate) const OPEN_WORKER: &[u8] = &[7, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+
+/// Connects to a scheduler without looking at its certificate; with the credentials in a folder,
+/// or with none.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    credentials: Option<&Path>,
+    alpn: &str,
+    tickets: Arc<Tickets>,
+) -> Result<Connection, ConnectionError> {
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Credulous));
+    let mut config = match credentials {
+        Some(folder) => {
+            let (chain, key) = load(folder);
+            config.with_client_auth_cert(chain, key).unwrap()
+        }
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    config.resumption = Resumption::store(tickets);
+    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
+    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    endpoint.connect_with(config, address, "raw").unwrap().await
+}
+
+/// Opens a worker's link by hand.
+pub(crate) async fn open(connection: &Connection) -> (SendStream, RecvStream) {
+    let (mut send, mut receive) = connection.open_bi().await.unwrap();
+    send.write_all(OPEN_WORKER).await.unwrap();
+    let mut answer = [0; OPEN_WORKER.len()];
+    receive.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, OPEN_WORKER);
+    (send, receive)
+}
+
+/// Listens with any credentials, and speaks `alpn`.
+pub(crate) fn listen(folder: &Path, alpn: &str) -> Endpoint {
+    let (chain, key) = load(folder);
+    let mut config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    let config = QuicServerConfig::try_from(config).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(config));
+    Endpoint::server(config, SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
+}
+
+fn load(folder: &Path) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let certificate = |name| CertificateDer::from_pem_file(folder.join(name)).unwrap();
+    let chain = vec![certificate("cert.pem"), certificate("ca.pem")];
+    (chain, PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap())
+}
+
+/// Counts the session tickets it is given.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets(AtomicUsize);
+
+impl Tickets {
+    pub(crate) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+/// Believes every server.
+#[derive(Debug)]
+struct Credulous;
+
+impl ServerCertVerifier for Credulous {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
