@@ -24,7 +24,7 @@ const CONNECTION_WINDOW: VarInt = VarInt::from_u32(81 << 20);
 /// throughput to 16 MiB a round trip.
 const SEND_WINDOW: u64 = 16 << 20;
 
-/// Keeps the paths of firewalls open; well under [`IDLE`].
+/// Keeps the paths of firewalls open; well under [`IDLE_MS`].
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// After so long without a packet the connection is lost. Workers are given up earlier, by their

@@ -1,5 +1,7 @@
 //! Links as their users see them: real QUIC on the loopback, real certificates.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 mod enrollment;
 mod grid;
 mod in_process;
