@@ -203,9 +203,9 @@ impl Driver {
     fn handle(&mut self, event: Event) {
         match event {
             Event::WorkerLinked { link, peer, outbox } => self.worker_linked(link, peer, outbox),
-            Event::FromWorker { link, envelope } => self.from_worker(link, envelope),
+            Event::FromWorker { link, envelope } => self.worker_says(link, envelope),
             Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
-            Event::FromClient { link, envelope } => self.from_client(link, envelope),
+            Event::FromClient { link, envelope } => self.client_says(link, envelope),
             Event::Unlinked { link, reason } => self.unlinked(link, &reason),
             Event::Room { link } => _ = self.state.touched.insert(link),
             Event::Committed { number } => self.gate.committed(number),

@@ -22,7 +22,7 @@ const UNCOMMITTED_ITEMS: usize = 65_536;
 #[derive(Debug)]
 pub(crate) enum Gated {
     /// The answer to a client.
-    Reply { request: RequestId, reply: Result<Reply, ApiError> },
+    Reply { request: RequestId, reply: Box<Result<Reply, ApiError>> },
     /// The answer to a worker's join.
     Joined { link: LinkId, worker: WorkerId },
     /// A worker may forget a batch of results.

@@ -124,22 +124,11 @@ impl Server {
             done: context.done.clone(),
             state: State::new(writes),
         };
-        let inboxes = Inboxes { heard, done };
-        let links = tasks.clone();
+        let running = driver.run(Inboxes { heard, done }, stop.clone());
+        let links = Links { tasks: tasks.clone(), stop, cut };
         let main = tokio::spawn(async move {
-            let result = driver.run(inboxes, stop.clone()).await;
-            stop.cancel();
-            links.close();
-            if tokio::time::timeout(LAST_WORDS, links.wait()).await.is_err() {
-                cut.cancel();
-                links.wait().await;
-            }
-            let thread = tokio::task::spawn_blocking(move || thread.join()).await;
-            let result = match (result, thread) {
-                (Ok(()), Ok(Err(_)) | Err(_)) => Err(ServerError::Writer),
-                (result, _) => result,
-            };
-            let _ = end.send(Some(result));
+            let result = running.await;
+            end.send_replace(Some(links.end(result, thread).await));
         });
         let next_link = Arc::new(AtomicU64::new(1));
         Ok(Self {
@@ -179,6 +168,34 @@ impl Server {
             main.await.map_err(|_| ServerError::Writer)?;
         }
         self.ended.borrow().clone().unwrap_or(Err(ServerError::Writer))
+    }
+}
+
+/// What is left when the driver has ended.
+struct Links {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Links {
+    /// Waits for all tasks and the journal's thread; how the server ended.
+    async fn end(
+        self,
+        result: Result<(), ServerError>,
+        thread: std::thread::JoinHandle<()>,
+    ) -> Result<(), ServerError> {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+            self.cut.cancel();
+            self.tasks.wait().await;
+        }
+        let thread = tokio::task::spawn_blocking(move || thread.join()).await;
+        match (result, thread) {
+            (Ok(()), Ok(Err(_)) | Err(_)) => Err(ServerError::Writer),
+            (result, _) => result,
+        }
     }
 }
 

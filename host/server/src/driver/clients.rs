@@ -53,7 +53,7 @@ impl Driver {
         self.state.clients.insert(link, client);
     }
 
-    pub(super) fn from_client(&mut self, link: LinkId, envelope: Envelope<FromClient>) {
+    pub(super) fn client_says(&mut self, link: LinkId, envelope: Envelope<FromClient>) {
         match envelope.message {
             FromClient::Credit(credit) => self.watch_credit(link, credit.watch, credit.bytes),
             FromClient::Unwatch(unwatch) => self.unwatch(link, unwatch.watch),

@@ -30,7 +30,7 @@ impl Driver {
                     self.persist_results(token, block, keep, record);
                 }
                 Output::Reply { request, reply } => {
-                    self.gate.hold(Gated::Reply { request, reply });
+                    self.gate.hold(Gated::Reply { request, reply: Box::new(reply) });
                 }
                 Output::Joined { link, worker } => {
                     self.worker_known(LinkId(link), worker);
@@ -67,7 +67,7 @@ impl Driver {
     pub(super) fn release(&mut self) {
         while let Some(gated) = self.gate.release() {
             match gated {
-                Gated::Reply { request, reply } => self.reply(request, reply),
+                Gated::Reply { request, reply } => self.reply(request, *reply),
                 Gated::Joined { link, worker } => self.worker_open(link, worker),
                 Gated::Acknowledge { worker, batch } => self.acknowledge(worker, batch),
                 Gated::JobChanged { job } => self.job_changed(job),

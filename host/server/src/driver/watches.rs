@@ -46,7 +46,7 @@ pub(super) struct Visible {
 /// What can be sent to a watch.
 enum Next {
     Frame {
-        envelope: Envelope<ToClient>,
+        envelope: Box<Envelope<ToClient>>,
         cursor: u64,
         cost: u64,
     },
@@ -199,7 +199,7 @@ impl Driver {
                 }
                 Next::Frame { envelope, cursor, cost } => {
                     let Some(client) = self.state.clients.get_mut(&link) else { return };
-                    let full = client.outbox.push(envelope).is_err();
+                    let full = client.outbox.push(*envelope).is_err();
                     if let Some(state) = client.watches.get_mut(&watch) {
                         state.cursor = cursor;
                         state.credit_bytes = state.credit_bytes.saturating_sub(cost);
@@ -241,7 +241,7 @@ impl Driver {
         let frame = ResultsFrame { watch, first_cursor: from, blocks };
         let cost = frame.credit_bytes();
         let envelope = Envelope { message: ToClient::Results(frame), payload: join(pieces) };
-        Next::Frame { envelope, cursor, cost }
+        Next::Frame { envelope: Box::new(envelope), cursor, cost }
     }
 
     /// Ends a watch whose job has ended and whose last result was sent.

@@ -54,7 +54,7 @@ enum Waiting {
 
 /// What the next assignment needs before it can be made.
 enum Assembled {
-    Ready(Envelope<ToWorker>),
+    Ready(Box<Envelope<ToWorker>>),
     Missing(Place),
     /// The job is gone, or its inputs cannot be cut.
     Broken(ServerError),
@@ -71,7 +71,7 @@ impl Driver {
         self.state.workers.insert(link, worker);
     }
 
-    pub(super) fn from_worker(&mut self, link: LinkId, envelope: Envelope<FromWorker>) {
+    pub(super) fn worker_says(&mut self, link: LinkId, envelope: Envelope<FromWorker>) {
         let Some(worker) = self.state.workers.get_mut(&link) else { return };
         let message = match (envelope.message, worker.id) {
             (FromWorker::Join(join), None) if !worker.joining => {
@@ -233,7 +233,7 @@ impl Driver {
                         worker.waiting.push_front(Waiting::Assign { job, grants });
                     }
                     match assembled {
-                        Assembled::Ready(envelope) => envelope,
+                        Assembled::Ready(envelope) => *envelope,
                         Assembled::Missing(place) => {
                             return self.load(place, Waiter::Worker(link));
                         }
@@ -283,7 +283,7 @@ impl Driver {
             return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });
         };
         let message = ToWorker::Assign(Assign { job, spec: status.spec.task, leases });
-        Assembled::Ready(Envelope { message, payload: join(pieces) })
+        Assembled::Ready(Box::new(Envelope { message, payload: join(pieces) }))
     }
 
     /// A worker's link has ended.

@@ -1,5 +1,12 @@
 //! The server against the memory store, with workers and clients that the tests play.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails says so by a panic"
+)]
+
 mod harness;
 
 mod durability;
