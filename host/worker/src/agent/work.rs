@@ -81,7 +81,7 @@ impl Agent {
                 return;
             }
             Err(PrepareError::Refused(refusal)) => self.fail_job(job, &refusal.outcome()),
-            Err(PrepareError::Sandbox(error)) => {
+            Err(error @ (PrepareError::WrongModule { .. } | PrepareError::Sandbox(_))) => {
                 tracing::error!(%job, %error, "a module could not be prepared");
                 self.fail_job(job, &Outcome::Lost(error.to_string()));
             }
