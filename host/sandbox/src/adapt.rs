@@ -42,7 +42,9 @@ fn exports_start(module: &[u8]) -> bool {
         .parse_all(module)
         .take_while(Result::is_ok)
         .flatten()
-        .take_while(|payload| !matches!(payload, Payload::Version { encoding: Encoding::Component, .. }))
+        .take_while(|payload| {
+            !matches!(payload, Payload::Version { encoding: Encoding::Component, .. })
+        })
         .any(|payload| match payload {
             Payload::ExportSection(exports) => {
                 exports.into_iter().flatten().any(|export| export.name == START)

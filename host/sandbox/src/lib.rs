@@ -23,5 +23,7 @@ pub use compile::{Prepared, compiler_main};
 pub use config::{Caps, Isolation, SandboxConfig};
 pub use engine::EngineSettings;
 pub use error::{PrepareError, SandboxError};
+pub use pool::{Slot, SlotBatch, SlotError, SlotEvent, SlotEvents, SlotInput};
 pub use refusal::Refusal;
+pub use runner::runner_main;
 pub use sandbox::{ModuleSource, Sandbox};

@@ -1,16 +1,26 @@
-//! The worker's way in: makes modules ready to run.
+//! The worker's way in: starts the slots and makes modules ready to run.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmgrid_proto::{ByteCount, Digest, Fuel, Limits, Millis, TaskSpec};
 
-use crate::{PrepareError, Prepared, Refusal, SandboxConfig, SandboxError, compile::Compiler};
+use crate::{
+    PrepareError, Prepared, Refusal, SandboxConfig, SandboxError, Slot,
+    compile::Compiler,
+    pool::{Pool, PoolConfig},
+};
 
 /// A worker's sandbox; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    compiler: Arc<Compiler>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    compiler: Compiler,
+    pool: Pool,
     max_limits: Limits,
 }
 
@@ -24,19 +34,33 @@ pub enum ModuleSource {
 }
 
 impl Sandbox {
-    /// Makes the sandbox of a worker; opens its cache of compiled code.
+    /// Opens the cache of compiled code and starts the slots with their runners. To be called
+    /// inside a tokio runtime.
     ///
     /// # Errors
     /// Where the engine cannot be made with these settings, or the cache cannot be used.
-    pub fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
-        let compiler = Arc::new(Compiler::new(config)?);
-        Ok(Self { compiler, max_limits: config.max_limits })
+    pub fn start(config: SandboxConfig) -> Result<(Self, Vec<Slot>), SandboxError> {
+        let compiler = Compiler::new(&config)?;
+        let (pool, slots) = Pool::start(PoolConfig {
+            slots: config.slots,
+            isolation: config.isolation,
+            engine: config.engine_settings(),
+            program: config.program,
+        });
+        let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits });
+        Ok((Self { inner }, slots))
+    }
+
+    /// Names the engine and its settings: workers of one fingerprint agree on results and fuel.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        self.inner.compiler.fingerprint()
     }
 
     /// Whether [`Sandbox::prepare`] will need the module's bytes no more.
     #[must_use]
     pub fn has(&self, module: Digest) -> bool {
-        self.compiler.has(module)
+        self.inner.compiler.has(module)
     }
 
     /// Makes the module of `spec` ready to run; at once where it is compiled already. Cancel safe:
@@ -49,8 +73,8 @@ impl Sandbox {
         spec: &TaskSpec,
         source: ModuleSource,
     ) -> Result<Prepared, PrepareError> {
-        check_limits(&spec.limits, &self.max_limits)?;
-        let prepared = self.compiler.prepare(spec.module, &source).await?;
+        check_limits(&spec.limits, &self.inner.max_limits)?;
+        let prepared = self.inner.compiler.prepare(spec.module, &source).await?;
         if prepared.kind() != spec.kind {
             let (found, asked) = (prepared.kind(), spec.kind);
             let reason = format!("the job says that its module is a {asked}, and it is a {found}");
@@ -58,13 +82,23 @@ impl Sandbox {
         }
         Ok(prepared)
     }
+
+    /// Ends all runners, and what they run, and waits for their end. Modules that are not being
+    /// compiled yet are compiled no more.
+    pub async fn shutdown(&self) {
+        self.inner.compiler.close();
+        self.inner.pool.shutdown().await;
+    }
 }
+
+/// Writes a limit's value with its unit.
+type Show = fn(u64) -> String;
 
 /// Refuses limits above the operator's maxima.
 fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
     let bytes = |value| ByteCount(value).to_string();
     let plain = |value: u64| value.to_string();
-    let limits: [(&str, u64, u64, fn(u64) -> String); 7] = [
+    let limits: [(&str, u64, u64, Show); 7] = [
         ("fuel", asked.fuel.0, max.fuel.0, |value| Fuel(value).to_string()),
         ("deadline", asked.deadline.0, max.deadline.0, |value| Millis(value).to_string()),
         ("memory", asked.memory.0, max.memory.0, bytes),
@@ -75,10 +109,8 @@ fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
     ];
     match limits.into_iter().find(|(_, asked, max, _)| asked > max) {
         None => Ok(()),
-        Some((limit, asked, max, show)) => Err(Refusal::Maximum {
-            limit: limit.into(),
-            asked: show(asked),
-            allowed: show(max),
-        }),
+        Some((limit, asked, max, show)) => {
+            Err(Refusal::Maximum { limit: limit.into(), asked: show(asked), allowed: show(max) })
+        }
     }
 }

@@ -62,11 +62,15 @@ fn check_start(types: TypesRef<'_>, exports: &[String]) -> Result<ModuleKind, Re
     let found = match start {
         None => format!("a core module without _start, which exports {}", some_of(exports)),
         Some((_, EntityType::Func(id) | EntityType::FuncExact(id))) => {
-            let signature = types[id].unwrap_func();
-            if signature.params().is_empty() && signature.results().is_empty() {
-                return Ok(ModuleKind::Preview1);
+            match types.get(id).map(|ty| ty.unwrap_func()) {
+                Some(ty) if ty.params().is_empty() && ty.results().is_empty() => {
+                    return Ok(ModuleKind::Preview1);
+                }
+                ty => format!(
+                    "a core module whose _start is {}, not () -> ()",
+                    ty.map_or_else(|| "of no type".into(), show),
+                ),
             }
-            format!("a core module whose _start is {}, not () -> ()", show(signature))
         }
         Some((_, other)) => {
             format!("a core module whose _start is a {}, not a function", entity_kind(other))

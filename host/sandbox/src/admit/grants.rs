@@ -13,7 +13,8 @@ use crate::Refusal;
 pub fn check_grants(module: &ModuleInfo, grants: &[Grant]) -> Result<(), Refusal> {
     for grant in grants {
         let uses = uses(grant);
-        if !module.imports.iter().any(|import| uses.iter().any(|prefix| import.starts_with(prefix))) {
+        if !module.imports.iter().any(|import| uses.iter().any(|prefix| import.starts_with(prefix)))
+        {
             return Err(Refusal::Mismatch {
                 reason: format!(
                     "it grants {grant}, which the module cannot use: it imports nothing of {}; \

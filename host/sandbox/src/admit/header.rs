@@ -18,7 +18,9 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Refusal> {
     match version {
         [1, 0, 0, 0] | [0x0d, 0, 1, 0] => Ok(()),
         _ => Err(Refusal::UnknownVersion {
-            found: format!("{version:02x?}, where [01, 00, 00, 00] is a module and [0d, 00, 01, 00] a component"),
+            found: format!(
+                "{version:02x?}, where [01, 00, 00, 00] is a module and [0d, 00, 01, 00] a component"
+            ),
         }),
     }
 }

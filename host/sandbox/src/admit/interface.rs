@@ -24,10 +24,11 @@ impl Version {
     fn fits(self, version: &str) -> bool {
         match self {
             Self::Exact(exact) => version == exact,
-            Self::Series(series) => version
-                .strip_prefix(series)
-                .and_then(|rest| rest.strip_prefix('.'))
-                .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit())),
+            Self::Series(series) => {
+                version.strip_prefix(series).and_then(|rest| rest.strip_prefix('.')).is_some_and(
+                    |patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()),
+                )
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 //! exports and types are kept. What they mean is for the kinds to say.
 
 use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, Encoding, Error, Parser, Payload, TypeRef, ValidPayload,
-    Validator, WasmFeatures, types::Types,
+    ComponentExternalKind, ComponentTypeRef, Encoding, Error, Parser, Payload, TypeRef,
+    ValidPayload, Validator, WasmFeatures, types::Types,
 };
 
 use crate::{Refusal, engine};

@@ -37,7 +37,8 @@ fn serve() -> io::Result<()> {
     let request: Request = message::read(&mut agent)?;
     let mut module = Vec::new();
     (&mut agent).take(request.module_bytes).read_to_end(&mut module)?;
-    let engine = Engine::new(&engine::compiler_config(&request.engine)).map_err(io::Error::other)?;
+    let engine =
+        Engine::new(&engine::compiler_config(&request.engine)).map_err(io::Error::other)?;
     let caps = Caps { module_bytes: request.module_bytes_cap };
     let reply: Reply = match translate(&engine, &caps, &module) {
         Ok(Translated { kind, code }) => {

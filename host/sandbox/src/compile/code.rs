@@ -87,10 +87,6 @@ impl Code {
         Self::seal(file)
     }
 
-    pub(crate) const fn size_bytes(&self) -> u64 {
-        self.size_bytes
-    }
-
     /// All of the code, copied out.
     pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
         use std::os::unix::fs::FileExt as _;

@@ -77,7 +77,10 @@ impl DiskCache {
             return None;
         };
         // The time of the last use, for eviction; a file system without it evicts by age.
-        let _ = File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
         let mut code = entry;
         code.drain(..CODE_AT);
         Some((kind, code))

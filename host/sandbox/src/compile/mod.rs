@@ -31,6 +31,7 @@ const COMPILERS: usize = 2;
 /// Prepares modules; shared by all tasks of a worker.
 #[derive(Debug)]
 pub(crate) struct Compiler {
+    fingerprint: String,
     memory: MemoryCache,
     disk: Option<Arc<DiskCache>>,
     backend: Backend,
@@ -49,10 +50,11 @@ impl Compiler {
         let settings = config.engine_settings();
         let engine = Engine::new(&engine::compiler_config(&settings))
             .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
+        let fingerprint = engine::fingerprint(&engine);
         let disk = config
             .cache_dir
             .as_deref()
-            .map(|root| DiskCache::open(root, &engine::fingerprint(&engine), config.cache_bytes))
+            .map(|root| DiskCache::open(root, &fingerprint, config.cache_bytes))
             .transpose()?
             .map(Arc::new);
         let caps = config.caps.clone();
@@ -64,7 +66,17 @@ impl Compiler {
             Isolation::InProcess => Backend::InProcess { engine: Box::new(engine), caps },
         };
         let memory = MemoryCache::default();
-        Ok(Self { memory, disk, backend, permits: Semaphore::new(COMPILERS) })
+        Ok(Self { fingerprint, memory, disk, backend, permits: Semaphore::new(COMPILERS) })
+    }
+
+    /// See [`engine::fingerprint`].
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Starts no more compilations; those under way come to their end.
+    pub(crate) fn close(&self) {
+        self.permits.close();
     }
 
     /// Whether the module's compiled code is at hand, in memory or on disk.
@@ -155,8 +167,7 @@ impl Backend {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
 ) -> Result<T, SandboxError> {
-    spawn_blocking(work).await.map_err(|error| SandboxError::Child {
-        role: "cache",
-        reason: error.to_string(),
-    })?
+    spawn_blocking(work)
+        .await
+        .map_err(|error| SandboxError::Child { role: "cache", reason: error.to_string() })?
 }

@@ -1,0 +1,294 @@
+//! Compiled code: made once, kept, authenticated, and made by a process that may die.
+
+use std::{fs, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use wasmgrid_proto::{ByteCount, Digest, Limits, ModuleKind, TaskSpec};
+use wasmgrid_sandbox::{
+    EngineSettings, Isolation, ModuleSource, PrepareError, Refusal, Sandbox, SandboxConfig,
+    SandboxError, engine,
+};
+use wasmtime::{Engine, component::Component};
+
+use crate::modules::{OFF, command, echo_component, echo_module, wat};
+
+fn config(isolation: Isolation, cache_dir: Option<&Path>) -> SandboxConfig {
+    SandboxConfig {
+        slots: 0,
+        isolation,
+        cache_dir: cache_dir.map(Path::to_owned),
+        program: env!("CARGO_BIN_EXE_sandbox-children").into(),
+        ..SandboxConfig::default()
+    }
+}
+
+fn sandbox(isolation: Isolation, cache_dir: Option<&Path>) -> Sandbox {
+    start(&config(isolation, cache_dir))
+}
+
+fn start(config: &SandboxConfig) -> Sandbox {
+    Sandbox::start(config.clone()).unwrap().0
+}
+
+fn spec(module: &[u8], kind: ModuleKind) -> TaskSpec {
+    TaskSpec {
+        module: Digest::of(module),
+        kind,
+        args: Vec::new(),
+        limits: Limits::default(),
+        seed: 0,
+        grants: Vec::new(),
+        tenant: "test".into(),
+    }
+}
+
+fn bytes(module: &[u8]) -> ModuleSource {
+    ModuleSource::Bytes(Bytes::copy_from_slice(module))
+}
+
+/// The entries of a cache directory.
+fn entries(directory: &Path) -> Vec<std::path::PathBuf> {
+    let folders = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    folders
+        .filter(|path| path.is_dir())
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .collect()
+}
+
+/// Compiled code is a component to an engine of a runner's configuration.
+fn assert_loads(prepared: &wasmgrid_sandbox::Prepared) {
+    use std::os::fd::AsRawFd as _;
+    let engine = Engine::new(&engine::config(&SandboxConfig::default().engine_settings()).unwrap());
+    let path = format!("/proc/self/fd/{}", prepared.code().as_raw_fd());
+    // SAFETY: the code was made by this crate's compiler.
+    unsafe { Component::deserialize_file(&engine.unwrap(), path) }.unwrap();
+}
+
+#[tokio::test]
+async fn every_kind_is_compiled_by_a_process_and_in_process() {
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let sandbox = sandbox(isolation, None);
+        for (module, kind) in [
+            (command(), ModuleKind::Preview1),
+            (echo_module(), ModuleKind::Task),
+            (echo_component(), ModuleKind::Task),
+        ] {
+            let spec = spec(&module, kind);
+            assert!(!sandbox.has(spec.module));
+            let prepared = sandbox.prepare(&spec, bytes(&module)).await.unwrap();
+            assert_eq!((prepared.digest(), prepared.kind()), (spec.module, kind));
+            assert!(sandbox.has(spec.module));
+            assert_loads(&prepared);
+        }
+    }
+}
+
+#[tokio::test]
+async fn compiled_code_is_sealed() {
+    let module = command();
+    let sandbox = sandbox(Isolation::InProcess, None);
+    let prepared =
+        sandbox.prepare(&spec(&module, ModuleKind::Preview1), bytes(&module)).await.unwrap();
+    let file = fs::File::from(prepared.code().try_clone_to_owned().unwrap());
+    assert!(std::io::Write::write(&mut &file, b"x").is_err());
+    assert!(file.set_len(0).is_err());
+}
+
+#[tokio::test]
+async fn a_module_that_is_not_at_hand_is_asked_for() {
+    let module = command();
+    let sandbox = sandbox(Isolation::InProcess, None);
+    let spec = spec(&module, ModuleKind::Preview1);
+    let error = sandbox.prepare(&spec, ModuleSource::Cached).await.unwrap_err();
+    assert!(matches!(error, PrepareError::NeedsModule { digest } if digest == spec.module));
+    sandbox.prepare(&spec, bytes(&module)).await.unwrap();
+    sandbox.prepare(&spec, ModuleSource::Cached).await.unwrap();
+}
+
+#[tokio::test]
+async fn bytes_of_another_module_are_not_taken_for_it() {
+    let sandbox = sandbox(Isolation::InProcess, None);
+    let spec = spec(&command(), ModuleKind::Preview1);
+    let error = sandbox.prepare(&spec, bytes(&echo_component())).await.unwrap_err();
+    assert!(matches!(error, PrepareError::WrongModule { expected, .. } if expected == spec.module));
+    sandbox.prepare(&spec, bytes(&command())).await.unwrap();
+}
+
+#[tokio::test]
+async fn concurrent_prepares_compile_once() {
+    let module = echo_component();
+    let sandbox = Arc::new(sandbox(Isolation::Process, None));
+    let spec = spec(&module, ModuleKind::Task);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let (sandbox, spec, source) = (Arc::clone(&sandbox), spec.clone(), bytes(&module));
+        tasks.spawn(async move { sandbox.prepare(&spec, source).await.unwrap() });
+    }
+    let prepared = tasks.join_all().await;
+    // One file: compiled again, it would be another.
+    use std::os::fd::AsRawFd as _;
+    assert!(prepared.iter().all(|each| each.code().as_raw_fd() == prepared[0].code().as_raw_fd()));
+}
+
+#[tokio::test]
+async fn a_refusal_is_typed_and_remembered() {
+    let module = wat("(module)");
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let sandbox = sandbox(isolation, None);
+        let spec = spec(&module, ModuleKind::Preview1);
+        let first = sandbox.prepare(&spec, bytes(&module)).await.unwrap_err();
+        assert!(matches!(&first, PrepareError::Refused(Refusal::NotATask { .. })), "{first:?}");
+        assert!(!sandbox.has(spec.module));
+        // Without the module's bytes: nothing was compiled to say it again.
+        let second = sandbox.prepare(&spec, ModuleSource::Cached).await.unwrap_err();
+        assert_eq!(first.to_string(), second.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_module_of_another_kind_than_the_job_says_is_refused() {
+    let module = command();
+    let sandbox = sandbox(Isolation::InProcess, None);
+    let error =
+        sandbox.prepare(&spec(&module, ModuleKind::Task), bytes(&module)).await.unwrap_err();
+    assert!(error.to_string().contains("a wasmgrid task component, and it is a WASI preview 1"));
+}
+
+#[tokio::test]
+async fn limits_above_the_operators_are_refused_by_name() {
+    let module = command();
+    let sandbox = sandbox(Isolation::InProcess, None);
+    let mut spec = spec(&module, ModuleKind::Preview1);
+    spec.limits.memory = ByteCount(8 << 30);
+    let error = sandbox.prepare(&spec, bytes(&module)).await.unwrap_err().to_string();
+    assert!(error.contains("a memory limit of 8GiB where the operator allows 4GiB"), "{error}");
+}
+
+#[tokio::test]
+async fn compiled_code_outlives_the_sandbox_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let module = command();
+    let spec = spec(&module, ModuleKind::Preview1);
+    let first = sandbox(Isolation::Process, Some(directory.path()));
+    first.prepare(&spec, bytes(&module)).await.unwrap();
+    let second = sandbox(Isolation::Process, Some(directory.path()));
+    assert!(second.has(spec.module));
+    let prepared = second.prepare(&spec, ModuleSource::Cached).await.unwrap();
+    assert_eq!(prepared.kind(), ModuleKind::Preview1);
+    assert_loads(&prepared);
+}
+
+#[tokio::test]
+async fn damaged_or_foreign_code_is_never_loaded_but_compiled_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (module, other) = (command(), echo_component());
+    let (spec, other_spec) = (spec(&module, ModuleKind::Preview1), spec(&other, ModuleKind::Task));
+    let first = sandbox(Isolation::InProcess, Some(directory.path()));
+    first.prepare(&spec, bytes(&module)).await.unwrap();
+    let path = entries(directory.path()).pop().unwrap();
+    let sound = fs::read(&path).unwrap();
+    first.prepare(&other_spec, bytes(&other)).await.unwrap();
+    let foreign = entries(directory.path()).into_iter().find(|entry| *entry != path).unwrap();
+    let mut flipped = sound.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut other_kind = sound.clone();
+    other_kind[16] ^= 1;
+    let cut = sound[..sound.len() - 1].to_vec();
+    for damaged in [flipped, other_kind, cut, Vec::new(), fs::read(foreign).unwrap()] {
+        fs::write(&path, damaged).unwrap();
+        let again = sandbox(Isolation::InProcess, Some(directory.path()));
+        let error = again.prepare(&spec, ModuleSource::Cached).await.unwrap_err();
+        assert!(matches!(error, PrepareError::NeedsModule { .. }));
+        again.prepare(&spec, bytes(&module)).await.unwrap();
+        assert_eq!(fs::read(&path).unwrap(), sound);
+    }
+}
+
+#[tokio::test]
+async fn the_key_of_the_cache_is_the_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    drop(sandbox(Isolation::InProcess, Some(directory.path())));
+    let mode = fs::metadata(directory.path().join("key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn the_cache_stays_within_its_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(Isolation::InProcess, Some(directory.path()));
+    let first = start(&config);
+    let module = command();
+    first.prepare(&spec(&module, ModuleKind::Preview1), bytes(&module)).await.unwrap();
+    let old = entries(directory.path()).pop().unwrap();
+    let one = fs::metadata(&old).unwrap().len();
+
+    config.cache_bytes = ByteCount(one + one / 2);
+    let second = start(&config);
+    let other = wat(r#"(module (memory (export "memory") 2) (func (export "_start")))"#);
+    let other_spec = spec(&other, ModuleKind::Preview1);
+    second.prepare(&other_spec, bytes(&other)).await.unwrap();
+    assert!(!old.exists(), "the one used longest ago is dropped");
+    assert_eq!(entries(directory.path()).len(), 1);
+    assert!(start(&config).has(other_spec.module));
+}
+
+#[tokio::test]
+async fn a_compiler_that_cannot_be_started_says_which_program() {
+    let mut config = config(Isolation::Process, None);
+    config.program = "/nowhere/wasmgrid".into();
+    let sandbox = start(&config);
+    let module = command();
+    let spec = spec(&module, ModuleKind::Preview1);
+    let error = sandbox.prepare(&spec, bytes(&module)).await.unwrap_err();
+    assert!(matches!(error, PrepareError::Sandbox(SandboxError::Start { .. })));
+    assert!(error.to_string().contains("/nowhere/wasmgrid compiler"), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_compiler_is_the_machines_fault_and_not_the_modules() {
+    let mut config = config(Isolation::Process, None);
+    config.program = "/bin/true".into();
+    let sandbox = start(&config);
+    let module = command();
+    let spec = spec(&module, ModuleKind::Preview1);
+    let error = sandbox.prepare(&spec, bytes(&module)).await.unwrap_err();
+    assert!(matches!(error, PrepareError::Sandbox(SandboxError::Child { .. })), "{error:?}");
+}
+
+#[test]
+fn compilers_and_runners_agree_about_code() {
+    for settings in [
+        EngineSettings::default(),
+        EngineSettings { canonical_nans: true, ..EngineSettings::default() },
+    ] {
+        let compiler = Engine::new(&engine::compiler_config(&settings)).unwrap();
+        let runner = Engine::new(&engine::config(&settings).unwrap()).unwrap();
+        assert_eq!(engine::fingerprint(&compiler), engine::fingerprint(&runner));
+    }
+}
+
+#[test]
+fn settings_that_change_code_change_the_fingerprint_and_others_do_not() {
+    let fingerprint = |settings: EngineSettings| {
+        engine::fingerprint(&Engine::new(&engine::compiler_config(&settings)).unwrap())
+    };
+    let default = fingerprint(EngineSettings::default());
+    assert_eq!(default.len(), 32);
+    assert_eq!(default, fingerprint(EngineSettings::default()));
+    let canonical = EngineSettings { canonical_nans: true, ..EngineSettings::default() };
+    assert_ne!(default, fingerprint(canonical));
+    let small = EngineSettings { max_memory: ByteCount(1 << 20), ..EngineSettings::default() };
+    assert_eq!(default, fingerprint(small));
+}
+
+#[test]
+fn the_engine_too_refuses_the_features_that_are_off() {
+    let engine = Engine::new(&engine::compiler_config(&EngineSettings::default())).unwrap();
+    for fields in OFF {
+        let component = wat(&format!("(component (core module {fields}))"));
+        assert!(engine.precompile_component(&component).is_err(), "{fields}");
+    }
+    engine.precompile_component(&wat("(component (core module (memory 1)))")).unwrap();
+}
