@@ -1,1 +1,46 @@
-//! placeholder
+//! What the end-to-end tests and the benchmarks share: the real binary, real guests, real
+//! daemons, and waiting for a condition instead of a time. Everything here panics with what went
+//! wrong, as a test does.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod daemon;
+mod grid;
+mod guests;
+mod run;
+
+pub use daemon::Daemon;
+pub use grid::{Grid, Worker};
+pub use guests::{example, guest, repository};
+pub use run::{Finished, Home, binary};
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long anything may take before a test gives up on it; far above what it takes.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until `condition` gives something.
+///
+/// # Panics
+/// After [`PATIENCE`], naming `what` was waited for.
+pub fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "gave up waiting for {what}");
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// As [`wait_for`].
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}

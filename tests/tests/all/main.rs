@@ -1,3 +1,9 @@
 //! The grid under test. One binary for all of it, so that it is linked once.
 
+mod cluster;
+mod examples;
+mod faults;
 mod house;
+mod local;
+mod refusals;
+mod strangers;

@@ -1,0 +1,54 @@
+//! The grid against the bare sandbox, in one run: `make bench`.
+//!
+//! What is compared, and how to read it, is in `README.md` beside this file. Nothing here fails
+//! for being slow. `--quick` takes a tenth of the tasks; `--json FILE` writes the figures.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run says so")]
+
+mod floor;
+mod latency;
+mod memory;
+mod table;
+mod throughput;
+
+use std::env;
+
+use wasmgrid_tests::{binary, guest};
+
+use crate::{
+    floor::Floor,
+    table::{Row, Table},
+    throughput::Work,
+};
+
+fn main() {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let scale = if args.iter().any(|arg| arg == "--quick") { 10 } else { 1 };
+    let json = args.iter().position(|arg| arg == "--json").and_then(|at| args.get(at + 1));
+    // Everything is built before anything is timed.
+    binary();
+    let (noop, spin, echo) = (guest("noop"), guest("spin"), guest("echo"));
+    let floor = Floor::build();
+    let rounds = floor.calibrate(&spin, 1_000.0);
+
+    let mut table = Table::default();
+    let works = [
+        Work::new("no-op, 16 bytes in and out", &noop, throughput::short_lines(1_000_000 / scale)),
+        Work::new("1 ms of computing", &spin, throughput::repeated(&rounds, 10_000 / scale)),
+        Work::new("1 MiB in and out", &echo, throughput::large_lines(500 / scale)),
+    ];
+    for work in &works {
+        let bare_one = floor.run(work, 1);
+        let bare_two = floor.run(work, 2);
+        table.push(Row::bare(work, "(a) bare loop, one process", bare_one, bare_two));
+        table.push(Row::bare(work, "(a) bare loop, two processes", bare_two, bare_two));
+        table.push(Row::grid(work, "(b) wasmgrid run, local grid", throughput::local(work), bare_two));
+        table.push(Row::grid(work, "(c) over QUIC, durable", throughput::cluster(work), bare_two));
+    }
+    table.print();
+    let latencies = latency::measure(&noop, 1_000 / scale.min(5));
+    latency::print(&latencies);
+    if let Some(path) = json {
+        table.write_json(path, &latencies);
+    }
+}

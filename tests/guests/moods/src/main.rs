@@ -1,0 +1,38 @@
+//! Ends in every way a task can end, as its input asks.
+
+use wasmgrid::{Context, Error};
+
+#[wasmgrid::task]
+fn moods(mood: String, context: &mut Context) -> Result<String, Error> {
+    match mood.trim() {
+        "reject" => Err(Error::rejected("this will never work")),
+        "retry" => Err(Error::retry("come back later")),
+        "panic" => panic!("as you wish"),
+        "exit" => std::process::exit(7),
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "eat" => Ok(eat().to_string()),
+        "flood" => Ok("x".repeat(40 << 20)),
+        "records" => {
+            context.emit_bytes(b"first record");
+            context.emit_bytes(b"second record");
+            Ok("after two records".into())
+        }
+        "escape" => Err(Error::rejected("red \u{1b}[31malert")),
+        other => Ok(format!("fine: {other}")),
+    }
+}
+
+/// Takes memory until it gets no more, and says how much it got.
+fn eat() -> usize {
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(1 << 20).is_err() {
+            return blocks.len();
+        }
+        block.resize(1 << 20, 1);
+        blocks.push(block);
+    }
+}

@@ -1,0 +1,115 @@
+//! A grid on loopback: a scheduler and workers, each a process with a home of its own.
+
+use std::{net::UdpSocket, path::PathBuf};
+
+use crate::{Daemon, Finished, Home, wait_until};
+
+/// A scheduler, its workers and the home of an operator who uses it.
+pub struct Grid {
+    /// The operator's home, where `wasmgrid up` ran and the context is.
+    pub home: Home,
+    /// The scheduler.
+    pub scheduler: Daemon,
+    /// The workers in the order in which they were added.
+    pub workers: Vec<Worker>,
+    listen: String,
+    token: String,
+}
+
+/// A worker machine.
+pub struct Worker {
+    /// Its home, with its identity.
+    pub home: Home,
+    /// Its process.
+    pub process: Daemon,
+    /// Its name.
+    pub name: String,
+}
+
+impl Grid {
+    /// A grid whose scheduler has no worker of its own, with `workers` others of `slots` each.
+    pub fn start(workers: usize, slots: u32) -> Self {
+        let home = Home::new();
+        let listen = free_address();
+        let mut scheduler = up(&home, &listen);
+        let token = scheduler.hear("a join token", |line| {
+            line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(Into::into)
+        });
+        let mut grid = Self { home, scheduler, workers: Vec::new(), listen, token };
+        for _ in 0..workers {
+            grid.add_worker(slots);
+        }
+        grid
+    }
+
+    /// Where the scheduler listens.
+    pub fn address(&self) -> &str {
+        &self.listen
+    }
+
+    /// The token it printed when it started first.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Where the scheduler keeps its state.
+    pub fn state_dir(&self) -> PathBuf {
+        self.home.path().join("state")
+    }
+
+    /// Joins one more worker and waits until the grid lists it as ready.
+    pub fn add_worker(&mut self, slots: u32) {
+        let name = format!("w{}", self.workers.len() + 1);
+        let home = Home::new();
+        let slots = slots.to_string();
+        let args = ["join", &self.token, "--name", &name, "--slots", &slots];
+        let process = Daemon::start(home.command(args));
+        self.workers.push(Worker { home, process, name: name.clone() });
+        self.wait_for_worker(&name, "ready");
+    }
+
+    /// Waits until the grid lists this worker in this state.
+    pub fn wait_for_worker(&self, name: &str, state: &str) {
+        wait_until(&format!("worker {name} to be {state}"), || {
+            let listed = self.home.run(["worker", "list", "--output", "json"]);
+            let Ok(workers) = serde_json::from_slice::<serde_json::Value>(&listed.stdout) else {
+                return false;
+            };
+            workers
+                .as_array()
+                .is_some_and(|all| all.iter().any(|w| w["name"] == name && w["state"] == state))
+        });
+    }
+
+    /// Stops the scheduler without warning.
+    pub fn kill_scheduler(&mut self) {
+        self.scheduler.kill();
+    }
+
+    /// Starts the scheduler again on the same state and address.
+    pub fn restart_scheduler(&mut self) {
+        self.scheduler = up(&self.home, &self.listen);
+        self.scheduler.hear("the scheduler to listen", |line| line.contains("wgt1.").then_some(()));
+    }
+
+    /// A command of the operator, run to its end.
+    pub fn run(&self, args: &[&str]) -> Finished {
+        self.home.run(args)
+    }
+
+    /// What `job show` tells, as JSON.
+    pub fn job(&self, job: &str) -> serde_json::Value {
+        let shown = self.run(&["job", "show", job, "--output", "json"]);
+        serde_json::from_str(shown.ok()).expect("JSON")
+    }
+}
+
+fn up(home: &Home, listen: &str) -> Daemon {
+    Daemon::start(home.command(["up", "--no-worker", "--listen", listen, "--state-dir", "state"]))
+}
+
+/// An address nobody listens on now.
+fn free_address() -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    socket.local_addr().expect("it is bound").to_string()
+}

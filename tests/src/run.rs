@@ -1,0 +1,168 @@
+//! The `wasmgrid` binary as a user runs it, with a home of its own.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+    sync::OnceLock,
+    thread,
+};
+
+use crate::{repository, wait_for};
+
+/// The binary, built once a test run with the profile of the tests.
+pub fn binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let target = env::current_exe()
+            .ok()
+            .and_then(|test| test.parent()?.parent().map(Path::to_path_buf))
+            .expect("tests run from target/PROFILE/deps");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "wasmgrid-cli"]).current_dir(repository());
+        if target.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo starts").success(), "the binary does not build");
+        target.join("wasmgrid")
+    })
+}
+
+/// A user's home on one machine: contexts, state and caches, gone with the value.
+pub struct Home {
+    dir: tempfile::TempDir,
+}
+
+/// A command that ended, with all it said.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output, as bytes.
+    pub stdout: Vec<u8>,
+    /// Standard error, as text.
+    pub stderr: String,
+}
+
+impl Home {
+    /// An empty home.
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// Its folder, which is also where commands run.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts a file there.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("inside the home")).expect("a folder");
+        fs::write(&path, contents).expect("a file");
+        path
+    }
+
+    /// Reads a file there.
+    pub fn read(&self, name: &str) -> String {
+        let path = self.path().join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// The binary with these arguments, not yet started.
+    pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
+        let mut command = Command::new(binary());
+        command
+            .args(args)
+            .current_dir(self.path())
+            .env("WASMGRID_HOME", self.path().join("home"))
+            .env_remove("WASMGRID_LOG")
+            .env_remove("WASMGRID_CONTEXT")
+            .env_remove("RUSTFLAGS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the binary to its end without any input.
+    pub fn run<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Finished {
+        self.run_with_stdin(args, b"")
+    }
+
+    /// Runs the binary to its end with these bytes on standard input.
+    pub fn run_with_stdin<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        args: I,
+        stdin: &[u8],
+    ) -> Finished {
+        let mut command = self.command(args);
+        if !stdin.is_empty() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().expect("the binary starts");
+        let pipe = child.stdin.take();
+        thread::scope(|scope| {
+            if let Some(mut pipe) = pipe {
+                // The command may end before it has read everything.
+                scope.spawn(move || drop(pipe.write_all(stdin)));
+            }
+            let output = child.wait_with_output().expect("the binary ends");
+            Finished {
+                code: output.status.code(),
+                stdout: output.stdout,
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }
+        })
+    }
+}
+
+impl Finished {
+    /// Standard output as text, where the command succeeded.
+    ///
+    /// # Panics
+    /// With all that it said, where it did not.
+    pub fn ok(&self) -> &str {
+        self.ok_bytes();
+        self.text()
+    }
+
+    /// Standard output, where the command succeeded.
+    ///
+    /// # Panics
+    /// As [`ok`](Self::ok).
+    pub fn ok_bytes(&self) -> &[u8] {
+        assert_eq!(self.code, Some(0), "{self}");
+        &self.stdout
+    }
+
+    /// Standard output as text.
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.stdout).expect("standard output is text")
+    }
+
+    /// Fails unless it ended with this code and said each of these on standard error.
+    pub fn fails_with(&self, code: i32, said: &[&str]) -> &Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        for text in said {
+            assert!(self.stderr.contains(text), "{text:?} is not said in: {self}");
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stdout = String::from_utf8_lossy(&self.stdout);
+        let shown: String = stdout.chars().take(2_000).collect();
+        write!(f, "exit {:?}\n-- stdout\n{shown}\n-- stderr\n{}", self.code, self.stderr)
+    }
+}
+
+/// Waits for a child that should end by itself.
+pub fn wait_for_exit(child: &mut std::process::Child) -> ExitStatus {
+    wait_for("a command to end", || child.try_wait().expect("a child of ours"))
+}
