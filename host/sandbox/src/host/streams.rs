@@ -8,7 +8,9 @@ use wasmtime::component::{
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
-use super::{Caller, HostResult, State, Stop, charge, clock, drop_resource, lend, push, table::Entry, wasi};
+use super::{
+    Caller, HostResult, State, Stop, charge, clock, drop_resource, lend, push, table::Entry, wasi,
+};
 
 /// What an output stream takes at once, so that guests split what they write.
 const WRITE_MAX: u64 = 64 << 10;
@@ -70,13 +72,10 @@ fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             clock::wait(&mut store, ready_ns)
         },
     )?;
-    poll.func_wrap(
-        "poll",
-        |mut store: Caller<'_>, (list,): (WasmList<Resource<DynPollable>>,)| {
-            charge(&mut store, list.len().saturating_mul(8))?;
-            Ok((poll_list(&mut store, &list)?,))
-        },
-    )
+    poll.func_wrap("poll", |mut store: Caller<'_>, (list,): (WasmList<Resource<DynPollable>>,)| {
+        charge(&mut store, list.len().saturating_mul(8))?;
+        Ok((poll_list(&mut store, &list)?,))
+    })
 }
 
 /// When a pollable is ready, on the monotonic clock in nanoseconds; 0 for one that always is.
@@ -196,10 +195,9 @@ fn link_output(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> 
             Ok((StreamResult::Ok(()),))
         })?;
     }
-    streams.func_wrap(
-        "[method]output-stream.subscribe",
-        |store: Caller<'_>, (_,): (Output,)| subscribe(store),
-    )
+    streams.func_wrap("[method]output-stream.subscribe", |store: Caller<'_>, (_,): (Output,)| {
+        subscribe(store)
+    })
 }
 
 /// Writes what the guest shows, at once: streams are buffers, so that a write of more than
@@ -216,9 +214,13 @@ fn write(
     charge(store, bytes.len())?;
     if store.data().table.entry(stream.rep())? == Entry::Stdout {
         store.data().check_output(bytes.len())?;
-        lend(store, |state| &mut state.stdout, |stdout, store| {
-            stdout.extend_from_slice(bytes.as_le_slice(store));
-        });
+        lend(
+            store,
+            |state| &mut state.stdout,
+            |stdout, store| {
+                stdout.extend_from_slice(bytes.as_le_slice(store));
+            },
+        );
     } else {
         lend(store, |state| &mut state.log, |log, store| log.write(bytes.as_le_slice(store)));
     }

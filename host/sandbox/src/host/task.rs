@@ -19,6 +19,7 @@ struct Info {
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[expect(dead_code, reason = "guests make them: the engine lifts them by number")]
 enum Level {
     #[component(name = "trace")]
     Trace,
@@ -97,9 +98,13 @@ fn emit(store: &mut Caller<'_>, record: &WasmList<u8>) -> HostResult {
     store.data().check_record(record.len())?;
     charge(store, record.len())?;
     let length = u32::try_from(record.len())?;
-    lend(store, |state| &mut state.records, |records, store| {
-        records.extend_from_slice(record.as_le_slice(store));
-    });
+    lend(
+        store,
+        |state| &mut state.records,
+        |records, store| {
+            records.extend_from_slice(record.as_le_slice(store));
+        },
+    );
     store.data_mut().record_lens.push(length);
     Ok(())
 }
@@ -113,14 +118,18 @@ fn write_log(
 ) -> HostResult {
     let bytes = context.to_str(&*store)?.len() + message.to_str(&*store)?.len();
     charge(store, bytes)?;
-    lend(store, |state| &mut state.log, |log, store| {
-        // Both were readable just now.
-        let context = context.to_str(store).unwrap_or_default();
-        let message = message.to_str(store).unwrap_or_default();
-        let colon = if context.is_empty() { "" } else { ": " };
-        for part in [level.name(), " ", &context, colon, &message, "\n"] {
-            log.write(part.as_bytes());
-        }
-    });
+    lend(
+        store,
+        |state| &mut state.log,
+        |log, store| {
+            // Both were readable just now.
+            let context = context.to_str(store).unwrap_or_default();
+            let message = message.to_str(store).unwrap_or_default();
+            let colon = if context.is_empty() { "" } else { ": " };
+            for part in [level.name(), " ", &context, colon, &message, "\n"] {
+                log.write(part.as_bytes());
+            }
+        },
+    );
     Ok(())
 }

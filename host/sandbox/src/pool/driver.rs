@@ -168,7 +168,10 @@ impl Driver {
     }
 
     /// The next batch that no runner has; none while the runner still serves another tenant.
-    fn next_run(&self, session: &mut Session) -> Result<Option<(Envelope<ToRunner>, SlotBatch)>, Over> {
+    fn next_run(
+        &self,
+        session: &mut Session,
+    ) -> Result<Option<(Envelope<ToRunner>, SlotBatch)>, Over> {
         let mut state = self.shared.lock();
         let any_sent = state.any_sent();
         let Some(unsent) = state.unsent() else {
@@ -230,9 +233,7 @@ impl Driver {
         let mut state = self.shared.lock();
         let now_us = now_us();
         let overdue = match session.runner.board.shown() {
-            None => {
-                state.any_sent() && now_us.saturating_sub(session.heard_us) > SILENT_US
-            }
+            None => state.any_sent() && now_us.saturating_sub(session.heard_us) > SILENT_US,
             Some(shown) => state.sent(shown.batch).is_some_and(|sent| {
                 let deadline_us = sent.batch.spec.limits.deadline.0.saturating_mul(1_000);
                 now_us.saturating_sub(shown.started_us) > deadline_us.saturating_add(OVERDUE_US)
@@ -255,7 +256,8 @@ impl Driver {
                 let lost = Outcome::Lost(reason.to_owned());
                 for outstanding in &mut state.batches {
                     let left = std::mem::take(&mut outstanding.left);
-                    events.extend(left.iter().map(|range| unrun(&outstanding.batch, *range, &lost)));
+                    events
+                        .extend(left.iter().map(|range| unrun(&outstanding.batch, *range, &lost)));
                 }
             }
             state.settle();
@@ -294,7 +296,7 @@ fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToRunner>> {
     let skip = left.first - batch.first;
     // Lengths and payload were checked when the batch was queued.
     let (inputs, payload) = batch.inputs.slice(&batch.payload, skip, left.count).ok()?;
-    let message = ToRunner::Run(Run {
+    let message = ToRunner::Run(Box::new(Run {
         batch: number,
         job: batch.job,
         lease: batch.lease,
@@ -303,7 +305,7 @@ fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToRunner>> {
         spec: (*batch.spec).clone(),
         first: left.first,
         inputs,
-    });
+    }));
     Some(Envelope { message, payload })
 }
 

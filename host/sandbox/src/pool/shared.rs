@@ -74,8 +74,7 @@ impl Shared {
         if count == 0 {
             return Ok(());
         }
-        let room =
-            Arc::clone(&self.room).acquire_owned().await.map_err(|_| SlotError::Closed)?;
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| SlotError::Closed)?;
         let left = vec![TaskRange { first: batch.first, count }];
         self.lock().batches.push(Outstanding {
             batch,

@@ -156,11 +156,7 @@ impl Control {
                 return Ok(());
             }
             let span = Duration::from_micros(wake_us.saturating_sub(now_us));
-            asleep = self
-                .wake
-                .wait_timeout(asleep, span)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            asleep = self.wake.wait_timeout(asleep, span).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

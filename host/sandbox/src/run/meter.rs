@@ -9,7 +9,6 @@ use crate::host::Stop;
 /// engine's pool has as many.
 const PARTS_MAX: usize = 64;
 
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Meter {

@@ -239,8 +239,8 @@ fn call_task(
     argument: &[u8],
     payload: &mut BytesMut,
 ) -> wasmtime::Result<Outcome> {
-    let run = instance
-        .get_typed_func::<(&[u8],), (Result<WasmList<u8>, Failure>,)>(&mut *store, run)?;
+    let run =
+        instance.get_typed_func::<(&[u8],), (Result<WasmList<u8>, Failure>,)>(&mut *store, run)?;
     let (result,) = run.call(&mut *store, (argument,))?;
     Ok(match result {
         Ok(output) => {

@@ -32,9 +32,7 @@ fn of_stop(stop: &Stop, error: &wasmtime::Error) -> Outcome {
         Stop::Exit(code) => Outcome::Exit(*code),
         // Who did it is known to the runner, which fills it in.
         Stop::Cancelled => Outcome::Cancelled(String::new()),
-        Stop::Misuse(_) => {
-            Outcome::Trap { kind: TrapKind::HostCall, backtrace: backtrace(error) }
-        }
+        Stop::Misuse(_) => Outcome::Trap { kind: TrapKind::HostCall, backtrace: backtrace(error) },
         Stop::Host(reason) => Outcome::Lost(reason.clone()),
     }
 }

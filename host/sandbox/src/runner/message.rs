@@ -15,7 +15,7 @@ pub(crate) enum ToRunner {
     /// The first message. A descriptor comes along: the board.
     Hello(EngineSettings),
     /// Tasks to run. A descriptor comes along: the compiled code.
-    Run(Run),
+    Run(Box<Run>),
     /// Stop the job's tasks.
     Cancel(Cancel),
     /// Give back what has not begun.
@@ -101,7 +101,7 @@ impl Message for ToRunner {
     fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
         match self {
             Self::Hello(settings) => encode(settings, out),
-            Self::Run(run) => encode(run, out),
+            Self::Run(run) => encode(&**run, out),
             Self::Cancel(cancel) => encode(cancel, out),
             Self::Revoke(revoke) => encode(revoke, out),
         }
@@ -110,7 +110,7 @@ impl Message for ToRunner {
     fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
         Ok(Some(match kind {
             HELLO => Self::Hello(decode(meta)?),
-            RUN => Self::Run(decode(meta)?),
+            RUN => Self::Run(Box::new(decode(meta)?)),
             CANCEL => Self::Cancel(decode(meta)?),
             REVOKE => Self::Revoke(decode(meta)?),
             _ => return Ok(None),

@@ -13,10 +13,7 @@ pub(crate) mod socket;
 use std::{
     io,
     net::Shutdown,
-    os::{
-        fd::AsFd as _,
-        unix::net::UnixStream,
-    },
+    os::{fd::AsFd as _, unix::net::UnixStream},
     process::ExitCode,
     sync::Arc,
     thread::{self, Thread},

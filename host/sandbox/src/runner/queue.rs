@@ -15,7 +15,7 @@ use crate::run::Control;
 
 /// A batch as it came.
 pub(super) struct Batch {
-    pub(super) run: Run,
+    pub(super) run: Box<Run>,
     pub(super) payload: Bytes,
     pub(super) code: OwnedFd,
 }
@@ -170,12 +170,7 @@ impl Queue {
 }
 
 impl Orders {
-    fn take(
-        &mut self,
-        batch: u64,
-        unstarted: TaskRange,
-        asked: &[TaskRange],
-    ) -> Option<Returned> {
+    fn take(&mut self, batch: u64, unstarted: TaskRange, asked: &[TaskRange]) -> Option<Returned> {
         let mut tasks = Vec::new();
         for range in asked {
             let Some(part) = intersection(*range, unstarted) else { continue };

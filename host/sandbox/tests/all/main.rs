@@ -5,3 +5,4 @@
 mod admit;
 mod compile;
 mod modules;
+mod run;

@@ -28,7 +28,7 @@ pub fn command() -> Vec<u8> {
 
 /// A core module of the SDK's world, with the world in a custom section: its output is its input.
 pub fn echo_module() -> Vec<u8> {
-    let mut module = wat(r#"(module
+    in_sdk_world(wat(r#"(module
             (memory (export "memory") 1)
             (global $next (mut i32) (i32.const 4096))
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -40,7 +40,11 @@ pub fn echo_module() -> Vec<u8> {
                 (i32.store8 (i32.const 16) (i32.const 0))
                 (i32.store (i32.const 20) (local.get 0))
                 (i32.store (i32.const 24) (local.get 1))
-                (i32.const 16)))"#);
+                (i32.const 16)))"#))
+}
+
+/// A core module with the SDK's world in a custom section.
+fn in_sdk_world(mut module: Vec<u8>) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-sdk/wit");
     let (package, _) = resolve.push_path(wit).expect("the SDK's interface");
@@ -52,8 +56,17 @@ pub fn echo_module() -> Vec<u8> {
 
 /// [`echo_module`] as a component.
 pub fn echo_component() -> Vec<u8> {
+    encode(&echo_module())
+}
+
+/// A core module of the SDK's world as a component.
+pub fn task_component(module: &[u8]) -> Vec<u8> {
+    encode(&in_sdk_world(module.to_vec()))
+}
+
+fn encode(module: &[u8]) -> Vec<u8> {
     ComponentEncoder::default()
-        .module(&echo_module())
+        .module(module)
         .and_then(|mut encoder| encoder.encode())
         .expect("a component of the SDK's world")
 }

@@ -1,0 +1,155 @@
+//! Each limit ends a task as it says, and not a task that stays below it.
+
+use wasmgrid_proto::{ByteCount, Fuel, Grant, Limit, Limits, Millis, ModuleKind, Outcome};
+
+use super::{Ended, command, run_one, spec, task};
+
+const SPIN: &str = "(loop $again (br $again)) (i32.const 0)";
+
+async fn run_task(body: &str, more: &str, limits: Limits) -> Ended {
+    let module = task(body, more);
+    run_one(&module, &wasmgrid_proto::TaskSpec { limits, ..spec(&module, ModuleKind::Task) }, b"")
+        .await
+}
+
+async fn run_command(body: &str, limits: Limits, grants: Vec<Grant>) -> Ended {
+    let module = command(body, "");
+    let spec = spec(&module, ModuleKind::Preview1);
+    run_one(&module, &wasmgrid_proto::TaskSpec { limits, grants, ..spec }, b"").await
+}
+
+fn limited(ended: &Ended) -> (Limit, u64, u64) {
+    match ended.outcome {
+        Outcome::Limit { limit, used, allowed } => (limit, used, allowed),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_loop_ends_at_its_fuel() {
+    let limits = Limits { fuel: Fuel(1_000_000), ..Limits::default() };
+    let ended = run_task(SPIN, "", limits).await;
+    assert_eq!(limited(&ended), (Limit::Fuel, 1_000_000, 1_000_000));
+    assert_eq!(ended.usage.fuel, 1_000_000);
+}
+
+#[tokio::test]
+async fn a_loop_before_the_task_begins_ends_at_the_startup_fuel() {
+    let more = "(func $begin (loop $again (br $again))) (start $begin)";
+    let ended = run_task("(i32.const 0)", more, Limits::default()).await;
+    assert_eq!(limited(&ended).0, Limit::Fuel);
+}
+
+#[tokio::test]
+async fn a_flood_of_host_calls_ends_at_its_fuel() {
+    let limits = Limits { fuel: Fuel(1_000_000), ..Limits::default() };
+    let body = "(loop $again (drop (call $cancelled)) (br $again)) (i32.const 0)";
+    let ended = run_task(body, "", limits).await;
+    assert_eq!(limited(&ended), (Limit::Fuel, 1_000_000, 1_000_000));
+}
+
+#[tokio::test]
+async fn a_loop_ends_at_its_deadline() {
+    let limits = Limits { fuel: Fuel(u64::MAX), deadline: Millis(50), ..Limits::default() };
+    let (limit, used, allowed) = limited(&run_task(SPIN, "", limits).await);
+    assert_eq!((limit, allowed), (Limit::Deadline, 50));
+    assert!((50..150).contains(&used), "within 100 ms of it: {used}");
+}
+
+#[tokio::test]
+async fn a_real_sleep_ends_at_its_deadline() {
+    let limits = Limits { deadline: Millis(50), ..Limits::default() };
+    let body = "(drop (call $sleep (i64.const 3600000000000)))";
+    let ended = run_command(body, limits, vec![Grant::Clock]).await;
+    let (limit, used, allowed) = limited(&ended);
+    assert_eq!((limit, allowed), (Limit::Deadline, 50));
+    assert!((50..150).contains(&used), "within 100 ms of it: {used}");
+}
+
+#[tokio::test]
+async fn a_virtual_sleep_beyond_the_deadline_ends_at_once() {
+    let limits = Limits { deadline: Millis(60_000), ..Limits::default() };
+    let body = "(drop (call $sleep (i64.const 3600000000000)))";
+    let ended = run_command(body, limits, Vec::new()).await;
+    assert_eq!(limited(&ended), (Limit::Deadline, 3_600_000, 60_000));
+    assert!(ended.usage.wall_us < 10_000_000, "{} us", ended.usage.wall_us);
+}
+
+#[tokio::test]
+async fn a_module_that_starts_above_its_memory_ends_there() {
+    let limits = Limits { memory: ByteCount(100_000), ..Limits::default() };
+    let ended = run_task("(i32.const 0)", "", limits).await;
+    assert_eq!(limited(&ended), (Limit::Memory, 2 << 16, 100_000));
+}
+
+#[tokio::test]
+async fn growing_beyond_the_memory_fails_inside_the_guest() {
+    let limits = Limits { memory: ByteCount(3 << 16), ..Limits::default() };
+    let body = r#"(i32.store (i32.const 2048) (memory.grow (i32.const 1)))
+                  (i32.store (i32.const 2052) (memory.grow (i32.const 1)))
+                  (call $ok (i32.const 2048) (i32.const 8))"#;
+    let ended = run_task(body, "", limits).await;
+    assert_eq!(ended.outcome, Outcome::Ok);
+    assert_eq!(ended.output, [2, 0, 0, 0, 255, 255, 255, 255]);
+    assert_eq!(ended.usage.memory_bytes, 3 << 16);
+}
+
+#[tokio::test]
+async fn a_module_that_starts_above_its_table_ends_there() {
+    let limits = Limits { table_elements: 99, ..Limits::default() };
+    let ended = run_task("(i32.const 0)", "(table 100 funcref)", limits).await;
+    let (limit, used, allowed) = limited(&ended);
+    assert_eq!((limit, allowed), (Limit::TableElements, 99));
+    assert!(used >= 100, "{used}");
+}
+
+#[tokio::test]
+async fn one_record_above_its_limit_ends_the_task() {
+    let limits = Limits { record: ByteCount(10), ..Limits::default() };
+    let body = "(call $emit (i32.const 0) (i32.const 11)) (i32.const 0)";
+    assert_eq!(limited(&run_task(body, "", limits).await), (Limit::Record, 11, 10));
+}
+
+#[tokio::test]
+async fn records_and_output_together_end_at_the_output_limit() {
+    let limits = Limits { output: ByteCount(25), ..Limits::default() };
+    let endless = "(loop $again (call $emit (i32.const 0) (i32.const 10)) (br $again)) (i32.const 0)";
+    assert_eq!(limited(&run_task(endless, "", limits).await), (Limit::Output, 30, 25));
+    let both = r#"(call $emit (i32.const 0) (i32.const 10))
+                  (call $ok (i32.const 0) (i32.const 16))"#;
+    assert_eq!(limited(&run_task(both, "", limits).await), (Limit::Output, 26, 25));
+    let below = r#"(call $emit (i32.const 0) (i32.const 10))
+                   (call $ok (i32.const 0) (i32.const 15))"#;
+    assert_eq!(run_task(below, "", limits).await.outcome, Outcome::Ok);
+}
+
+#[tokio::test]
+async fn endless_output_of_a_command_ends_at_the_output_limit() {
+    let limits = Limits { output: ByteCount(10_000), ..Limits::default() };
+    let body = "(loop $again (drop (call $write (i32.const 1) (i32.const 0) (i32.const 4096)))
+                    (br $again))";
+    let ended = run_command(body, limits, Vec::new()).await;
+    let (limit, used, allowed) = limited(&ended);
+    assert_eq!((limit, allowed), (Limit::Output, 10_000));
+    assert!(used > 10_000, "{used}");
+}
+
+#[tokio::test]
+async fn a_log_is_kept_to_its_limit_and_the_rest_counted() {
+    let limits = Limits { log: ByteCount(10), ..Limits::default() };
+    let body = r#"(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 1024) (i32.const 3))
+                  (call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 1024) (i32.const 3))
+                  (call $ok (i32.const 0) (i32.const 0))"#;
+    let ended = run_task(body, r#"(data (i32.const 1024) "abc")"#, limits).await;
+    assert_eq!(ended.outcome, Outcome::Ok);
+    assert_eq!((&ended.log[..], ended.log_dropped), ("INFO abc\nI", 8));
+}
+
+#[tokio::test]
+async fn one_call_for_much_randomness_ends_at_the_resource_limit() {
+    let body = "(drop (memory.grow (i32.const 1100)))
+                (drop (call $random (i32.const 0) (i32.const 68157440)))";
+    let limits = Limits { memory: ByteCount(128 << 20), ..Limits::default() };
+    let ended = run_command(body, limits, Vec::new()).await;
+    assert_eq!(limited(&ended), (Limit::Resources, 68_157_440, 4 << 20));
+}

@@ -1,0 +1,236 @@
+//! What a slot does around tasks: order, cancellations, revocations, tenants, dead runners.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
+use wasmgrid_proto::{InputBlock, JobId, LeaseId, ModuleKind, Outcome, TaskRange, TaskSpec};
+use wasmgrid_sandbox::{Isolation, SlotBatch, SlotError, SlotEvent};
+
+use super::{Bench, spec, task};
+
+/// Returns its input; where that is empty it runs until it is stopped.
+fn echo_or_spin() -> Vec<u8> {
+    task(
+        r#"(if (i32.eqz (local.get $len)) (then (loop $again (br $again))))
+           (call $ok (local.get $in) (local.get $len))"#,
+        "",
+    )
+}
+
+#[tokio::test]
+async fn both_kinds_of_runner_give_the_same_results_in_order() {
+    let module = echo_or_spin();
+    let spec = spec(&module, ModuleKind::Task);
+    let inputs: Vec<Vec<u8>> = (0..300u32).map(|n| n.to_string().into_bytes()).collect();
+    let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+    let mut all = Vec::new();
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let mut bench = Bench::new(isolation);
+        let batch = bench.batch(&module, &spec, &inputs).await;
+        bench.slot.input.run(batch).await.unwrap();
+        let ended = bench.results(inputs.len()).await;
+        assert!(ended.iter().zip(0..).all(|(task, index)| task.index == index));
+        assert!(ended.iter().zip(&inputs).all(|(task, input)| task.output == *input));
+        all.push(ended.into_iter().map(|task| (task.output, task.usage.fuel)).collect::<Vec<_>>());
+        bench.sandbox.shutdown().await;
+    }
+    assert_eq!(all[0], all[1]);
+}
+
+#[tokio::test]
+async fn numbers_are_inputs_without_a_payload() {
+    let module = echo_or_spin();
+    let mut bench = Bench::new(Isolation::InProcess);
+    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"x"]).await;
+    let inputs = InputBlock::Numbers { start: 5, step: -3, count: 4 };
+    bench.slot.input.run(SlotBatch { inputs, payload: Bytes::new(), ..batch }).await.unwrap();
+    let outputs: Vec<_> = bench.results(4).await.into_iter().map(|task| task.output).collect();
+    assert_eq!(outputs, [&b"5"[..], b"2", b"-1", b"-4"]);
+}
+
+#[tokio::test]
+async fn a_batch_whose_payload_does_not_fit_is_refused() {
+    let module = echo_or_spin();
+    let bench = Bench::new(Isolation::InProcess);
+    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"x"]).await;
+    let error = bench.slot.input.run(SlotBatch { payload: Bytes::new(), ..batch }).await;
+    assert!(matches!(error, Err(SlotError::Inputs(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn results_do_not_wait_behind_a_task_that_takes_long() {
+    let module = echo_or_spin();
+    let mut bench = Bench::new(Isolation::InProcess);
+    let spec = spec(&module, ModuleKind::Task);
+    let batch = bench.batch(&module, &spec, &[b"a", b"b", b"", b"c"]).await;
+    bench.slot.input.run(batch).await.unwrap();
+    let ended = bench.results(2).await;
+    assert_eq!(ended.len(), 2, "while the third runs");
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_what_runs_and_what_waits() {
+    for isolation in [Isolation::Process, Isolation::InProcess] {
+        let module = echo_or_spin();
+        let mut bench = Bench::new(isolation);
+        let spec = spec(&module, ModuleKind::Task);
+        let first = bench.batch(&module, &spec, &[b"", b"a"]).await;
+        let second = SlotBatch { first: 2, ..bench.batch(&module, &spec, &[b"b"]).await };
+        let other = SlotBatch {
+            job: JobId(2),
+            lease: LeaseId(2),
+            ..bench.batch(&module, &spec, &[b"other"]).await
+        };
+        bench.slot.input.run(first).await.unwrap();
+        bench.slot.input.run(second).await.unwrap();
+        bench.started().await;
+        bench.slot.input.cancel(JobId(1), "ann");
+        let ended = bench.results(3).await;
+        let cancelled = Outcome::Cancelled("ann".into());
+        assert!(ended.iter().all(|task| task.outcome == cancelled), "{ended:?}");
+        bench.slot.input.run(other).await.unwrap();
+        assert_eq!(bench.results(1).await[0].output, b"other", "other jobs are not touched");
+        bench.sandbox.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_task_sees_its_cancellation_and_what_it_returns_is_dropped() {
+    let module = task(
+        r#"(call $progress (i64.const 3) (i64.const 4))
+           (loop $again (br_if $again (i32.eqz (call $cancelled))))
+           (call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
+           (call $ok (local.get $in) (local.get $len))"#,
+        "",
+    );
+    let mut bench = Bench::new(Isolation::Process);
+    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"output"]).await;
+    bench.slot.input.run(batch).await.unwrap();
+    bench.started().await;
+    bench.slot.input.cancel(JobId(1), "ann");
+    let ended = bench.results(1).await.remove(0);
+    assert_eq!(ended.outcome, Outcome::Cancelled("ann".into()));
+    assert_eq!((&ended.output[..], &ended.log[..]), (&b""[..], "INFO \n"));
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_has_not_begun_can_be_taken_back() {
+    let module = echo_or_spin();
+    let mut bench = Bench::new(Isolation::Process);
+    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"", b"b", b"c"]).await;
+    bench.slot.input.run(batch).await.unwrap();
+    bench.started().await;
+    bench.slot.input.revoke(JobId(1), LeaseId(1), &[TaskRange { first: 0, count: 2 }]);
+    let SlotEvent::Returned { tasks, .. } = bench.next().await else { panic!("not returned") };
+    assert_eq!(tasks, [TaskRange { first: 1, count: 1 }], "the first runs, the third was not asked for");
+    bench.slot.input.cancel(JobId(1), "ann");
+    let indices: Vec<_> = bench.results(2).await.iter().map(|task| task.index).collect();
+    assert_eq!(indices, [0, 2]);
+    bench.sandbox.shutdown().await;
+}
+
+/// The children's program behind a script that writes down the process of each runner.
+fn noting(directory: &Path) -> std::path::PathBuf {
+    let program = directory.join("noting");
+    let (notes, children) = (directory.join("runners"), env!("CARGO_BIN_EXE_sandbox-children"));
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = runner ] && echo $$ >> '{}'\nexec '{children}' \"$@\"\n",
+        notes.display()
+    );
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+fn runners(directory: &Path) -> Vec<i32> {
+    let notes = fs::read_to_string(directory.join("runners")).unwrap();
+    notes.lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_killed_runner_loses_the_task_that_ran_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let module = echo_or_spin();
+    let mut bench = Bench::with_program(Isolation::Process, noting(directory.path()));
+    let spec = spec(&module, ModuleKind::Task);
+    let first = bench.batch(&module, &spec, &[b"a", b"", b"c"]).await;
+    let second = SlotBatch { first: 3, ..bench.batch(&module, &spec, &[b"d"]).await };
+    bench.slot.input.run(first).await.unwrap();
+    bench.slot.input.run(second).await.unwrap();
+    while bench.started().await.first != 1 {
+        tokio::task::yield_now().await;
+    }
+    let runner = Pid::from_raw(runners(directory.path())[0]).unwrap();
+    kill_process(runner, Signal::KILL).unwrap();
+
+    let mut ended = bench.results(4).await;
+    ended.sort_by_key(|task| task.index);
+    let outcomes: Vec<_> = ended.iter().map(|task| task.outcome.name()).collect();
+    assert_eq!(outcomes, ["ok", "lost", "ok", "ok"]);
+    assert_eq!(ended[1].outcome, Outcome::Lost("runner died by signal 9".into()));
+    assert_eq!(runners(directory.path()).len(), 2, "one new runner");
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_idle_slot_that_loses_its_runner_gets_a_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let module = echo_or_spin();
+    let mut bench = Bench::with_program(Isolation::Process, noting(directory.path()));
+    let spec = spec(&module, ModuleKind::Task);
+    let batch = bench.batch(&module, &spec, &[b"a"]).await;
+    bench.slot.input.run(batch.clone()).await.unwrap();
+    assert_eq!(bench.results(1).await[0].output, b"a");
+    let runner = Pid::from_raw(runners(directory.path())[0]).unwrap();
+    kill_process(runner, Signal::KILL).unwrap();
+    let SlotEvent::Died { reason } = bench.next().await else { panic!("it did not die") };
+    assert_eq!(reason, "runner died by signal 9");
+    bench.slot.input.run(batch).await.unwrap();
+    assert_eq!(bench.results(1).await[0].output, b"a");
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_tenant_has_a_runner_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let module = echo_or_spin();
+    let mut bench = Bench::with_program(Isolation::Process, noting(directory.path()));
+    for tenant in ["ann", "ann", "bob"] {
+        let spec = TaskSpec { tenant: tenant.into(), ..spec(&module, ModuleKind::Task) };
+        let batch = bench.batch(&module, &spec, &[b"a"]).await;
+        bench.slot.input.run(batch).await.unwrap();
+        assert_eq!(bench.results(1).await[0].outcome, Outcome::Ok);
+    }
+    let runners = runners(directory.path());
+    assert_eq!(runners.len(), 2);
+    assert_ne!(runners[0], runners[1]);
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_runner_loses_what_it_was_given() {
+    let module = echo_or_spin();
+    let mut bench = Bench::new(Isolation::InProcess);
+    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"a"]).await;
+    bench.sandbox.shutdown().await;
+    bench = Bench::with_program(Isolation::Process, "/bin/false".into());
+    bench.slot.input.run(batch).await.unwrap();
+    let ended = bench.results(1).await.remove(0);
+    assert_eq!(ended.outcome, Outcome::Lost("runner ended with exit code 1".into()));
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_slot_of_a_sandbox_that_was_shut_down_is_closed() {
+    let module = echo_or_spin();
+    let mut bench = Bench::new(Isolation::InProcess);
+    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b""]).await;
+    bench.slot.input.run(batch.clone()).await.unwrap();
+    bench.started().await;
+    bench.sandbox.shutdown().await;
+    assert_eq!(bench.slot.input.run(batch).await, Err(SlotError::Closed));
+    while bench.slot.events.next().await.is_some() {}
+}
