@@ -7,13 +7,13 @@ use wasmtime_wasi::{
     ResourceTable, WasiCtx, WasiCtxView, WasiView,
     filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView},
     p2::{
-        DynPollable, Network,
+        DynPollable, Network, TcpSocket, UdpSocket,
         bindings::{
             sockets::network::{ErrorCode, IpAddress, IpAddressFamily},
             sync,
         },
     },
-    sockets::{TcpSocket, UdpSocket, WasiSockets, WasiSocketsView},
+    sockets::{WasiSockets, WasiSocketsView},
 };
 
 use super::{Caller, State, charge, drop_resource, push, table::Entry, wasi};
@@ -91,4 +91,78 @@ fn link_create(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         charge(&mut store, 0)?;
         Ok((Err::<Resource<UdpSocket>, _>(ErrorCode::AccessDenied),))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, component::Component};
+
+    use super::*;
+    use crate::{EngineSettings, admit::PROVIDED, engine};
+
+    fn linker() -> (Engine, Linker<State>) {
+        let config = engine::config(&EngineSettings::default()).expect("settings");
+        let engine = Engine::new(&config).expect("an engine");
+        let mut linker = Linker::new(&engine);
+        crate::host::link(&mut linker).expect("no name twice");
+        (engine, linker)
+    }
+
+    fn assert_links(text: &str) {
+        let (engine, linker) = linker();
+        let bytes = wat::parse_str(text).expect("the test's text");
+        let component = Component::new(&engine, bytes).expect("a component");
+        if let Err(error) = linker.instantiate_pre(&component) {
+            panic!("{error:#}");
+        }
+    }
+
+    #[test]
+    fn every_interface_that_admission_lets_in_is_there() {
+        for provided in PROVIDED {
+            let version = match provided.version {
+                crate::admit::Version::Exact(version) => version.to_owned(),
+                crate::admit::Version::Series(series) => format!("{series}.0"),
+            };
+            assert_links(&format!(
+                r#"(component (import "{}@{version}" (instance)))"#,
+                provided.path
+            ));
+        }
+    }
+
+    #[test]
+    fn sockets_can_be_asked_for() {
+        for kind in ["tcp", "udp"] {
+            assert_links(&format!(
+                r#"(component
+                    (import "wasi:sockets/network@0.2.6" (instance $network
+                        (type $code (enum "unknown" "access-denied" "not-supported"
+                            "invalid-argument" "out-of-memory" "timeout" "concurrency-conflict"
+                            "not-in-progress" "would-block" "invalid-state" "new-socket-limit"
+                            "address-not-bindable" "address-in-use" "remote-unreachable"
+                            "connection-refused" "connection-reset" "connection-aborted"
+                            "datagram-too-large" "name-unresolvable" "temporary-resolver-failure"
+                            "permanent-resolver-failure"))
+                        (export "error-code" (type (eq $code)))
+                        (type $family (enum "ipv4" "ipv6"))
+                        (export "ip-address-family" (type (eq $family)))))
+                    (alias export $network "error-code" (type $code))
+                    (alias export $network "ip-address-family" (type $family))
+                    (import "wasi:sockets/{kind}@0.2.6" (instance $sockets
+                        (export "{kind}-socket" (type (sub resource)))))
+                    (alias export $sockets "{kind}-socket" (type $socket))
+                    (import "wasi:sockets/{kind}-create-socket@0.2.6" (instance
+                        (alias outer 1 $code (type $outer-code))
+                        (export "error-code" (type $its-code (eq $outer-code)))
+                        (alias outer 1 $family (type $outer-family))
+                        (export "ip-address-family" (type $its-family (eq $outer-family)))
+                        (alias outer 1 $socket (type $outer-socket))
+                        (export "{kind}-socket" (type $its-socket (eq $outer-socket)))
+                        (export "create-{kind}-socket" (func
+                            (param "address-family" $its-family)
+                            (result (result (own $its-socket) (error $its-code))))))))"#
+            ));
+        }
+    }
 }

@@ -77,7 +77,9 @@ impl Bench {
         let mut ended = Vec::new();
         while ended.len() < count {
             if let SlotEvent::Results(block, payload) = self.next().await {
-                ended.extend(block.entries(&payload).unwrap().map(|(meta, bytes)| read(meta, &bytes)));
+                ended.extend(
+                    block.entries(&payload).unwrap().map(|(meta, bytes)| read(meta, &bytes)),
+                );
             }
         }
         ended

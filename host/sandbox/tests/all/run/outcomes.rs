@@ -40,15 +40,13 @@ async fn a_task_may_reject_its_input_or_ask_for_a_retry() {
 
 #[tokio::test]
 async fn a_task_knows_its_index_seed_and_limits() {
-    let module = task("(call $info (i32.const 2048)) (call $ok (i32.const 2048) (i32.const 32))", "");
+    let module =
+        task("(call $info (i32.const 2048)) (call $ok (i32.const 2048) (i32.const 32))", "");
     let mut spec = spec(&module, ModuleKind::Task);
     spec.seed = 7;
     let ended = run_one(&module, &spec, b"").await;
-    let words: Vec<_> = ended
-        .output
-        .chunks(8)
-        .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
-        .collect();
+    let words: Vec<_> =
+        ended.output.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
     assert_eq!(words[0], 0);
     assert_ne!(words[1], 7, "the seed is the task's, not the job's");
     assert_eq!(words[2..], [spec.limits.fuel.0, spec.limits.memory.0]);
@@ -109,8 +107,16 @@ async fn each_trap_has_its_kind_and_its_place() {
         ("unreachable", "", TrapKind::Unreachable),
         ("(i32.div_u (local.get $len) (i32.const 0))", "", TrapKind::DivisionByZero),
         ("(i32.load (i32.const -8))", "", TrapKind::MemoryOutOfBounds),
-        ("(call_indirect $t (type $void) (i32.const 9)) (i32.const 0)", table, TrapKind::TableOutOfBounds),
-        ("(call_indirect $t (type $void) (i32.const 0)) (i32.const 0)", table, TrapKind::BadIndirectCall),
+        (
+            "(call_indirect $t (type $void) (i32.const 9)) (i32.const 0)",
+            table,
+            TrapKind::TableOutOfBounds,
+        ),
+        (
+            "(call_indirect $t (type $void) (i32.const 0)) (i32.const 0)",
+            table,
+            TrapKind::BadIndirectCall,
+        ),
         ("(i32.trunc_f32_s (f32.const 1e30))", "", TrapKind::IntegerOverflow),
         ("(call $deep) (i32.const 0)", "(func $deep (call $deep))", TrapKind::Stack),
         ("(call $emit (i32.const -16) (i32.const 64)) (i32.const 0)", "", TrapKind::ComponentRule),

@@ -125,7 +125,11 @@ async fn what_has_not_begun_can_be_taken_back() {
     bench.started().await;
     bench.slot.input.revoke(JobId(1), LeaseId(1), &[TaskRange { first: 0, count: 2 }]);
     let SlotEvent::Returned { tasks, .. } = bench.next().await else { panic!("not returned") };
-    assert_eq!(tasks, [TaskRange { first: 1, count: 1 }], "the first runs, the third was not asked for");
+    assert_eq!(
+        tasks,
+        [TaskRange { first: 1, count: 1 }],
+        "the first runs, the third was not asked for"
+    );
     bench.slot.input.cancel(JobId(1), "ann");
     let indices: Vec<_> = bench.results(2).await.iter().map(|task| task.index).collect();
     assert_eq!(indices, [0, 2]);

@@ -1,0 +1,232 @@
+//! What a task costs at least, and what it costs here: a bare loop of Wasmtime in the runners'
+//! configuration, beside the slots of a sandbox, over the same module and input.
+//!
+//! `floor MODULE.wasm [--seconds N] [--processes N]`: MODULE is a task of the SDK that calls no
+//! host function, such as `tests/guests/noop`. The bare loop makes a fresh instance a task, calls it and drops it, with fuel and epochs as the engine demands and
+//! nothing else: no limits, no clock, no batches. The slots do all that a worker has done.
+
+use std::{
+    error::Error,
+    process::{Command, ExitCode, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::task::JoinSet;
+use wasmgrid_proto::{
+    Digest, InputBlock, JobId, LeaseId, Limits, ModuleKind, Outcome, TaskSpec, WorkerId,
+};
+use wasmgrid_sandbox::{
+    EngineSettings, Isolation, ModuleSource, Sandbox, SandboxConfig, Slot, SlotBatch, SlotEvent,
+    adapt, compiler_main, engine, runner_main,
+};
+use wasmtime::{
+    Engine, Store,
+    component::{Component, Linker},
+};
+
+type Failed = Box<dyn Error + Send + Sync>;
+
+/// Tasks of a batch, as a scheduler would send them.
+const BATCH: usize = 512;
+
+/// A small JSON value, which most tasks can read.
+const INPUT: &[u8] = b"1234567";
+
+/// Tasks between two looks at the clock.
+const STRIDE: u32 = 100;
+
+const USAGE: &str = "usage: floor MODULE.wasm [--seconds N] [--processes N]";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.first().map(String::as_str) {
+        Some("runner") => return runner_main(),
+        Some("compiler") => return compiler_main(),
+        Some("bare") => Plan::of(arguments.get(1..).unwrap_or_default()).and_then(|plan| {
+            println!("{}", bare(&plan.bytes()?, plan.span)?);
+            Ok(())
+        }),
+        _ => Plan::of(&arguments).and_then(|plan| compare(&plan)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What was asked for.
+struct Plan {
+    module: String,
+    span: Duration,
+    processes: u32,
+}
+
+impl Plan {
+    fn of(arguments: &[String]) -> Result<Self, Failed> {
+        let [module, options @ ..] = arguments else { return Err(USAGE.into()) };
+        let mut plan = Self { module: module.clone(), span: Duration::from_secs(2), processes: 1 };
+        for option in options.chunks(2) {
+            match option {
+                [name, value] if name == "--seconds" => {
+                    plan.span = Duration::try_from_secs_f64(value.parse()?)?;
+                }
+                [name, value] if name == "--processes" => plan.processes = value.parse()?,
+                _ => return Err(USAGE.into()),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, Failed> {
+        Ok(std::fs::read(&self.module)?)
+    }
+}
+
+fn compare(plan: &Plan) -> Result<(), Failed> {
+    let floor = bare_processes(plan)?;
+    report("bare loop", floor, plan.processes);
+    let bytes = plan.bytes()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for (name, isolation) in
+        [("slots", Isolation::Process), ("slots in process", Isolation::InProcess)]
+    {
+        let rate = runtime.block_on(slots(&bytes, plan, isolation))?;
+        report(name, rate, plan.processes);
+        println!("    {:.2} of the bare loop", rate / floor);
+    }
+    Ok(())
+}
+
+fn report(name: &str, tasks_a_second: f64, processes: u32) {
+    let us_a_task = 1e6 * f64::from(processes) / tasks_a_second;
+    println!(
+        "{name}: {tasks_a_second:.0} tasks/s in all, {us_a_task:.2} us a task, {processes} side by side"
+    );
+}
+
+/// Bare loops in so many processes at the same time; their sum in tasks a second.
+fn bare_processes(plan: &Plan) -> Result<f64, Failed> {
+    let seconds = plan.span.as_secs_f64().to_string();
+    let start = |_| {
+        let program = std::env::current_exe()?;
+        let arguments = ["bare", &plan.module, "--seconds", &seconds];
+        Command::new(program).args(arguments).stdout(Stdio::piped()).spawn()
+    };
+    let children: Vec<_> = (0..plan.processes).map(start).collect::<Result<_, _>>()?;
+    let mut sum = 0.0;
+    for child in children {
+        let output = child.wait_with_output()?;
+        sum += String::from_utf8(output.stdout)?.trim().parse::<f64>()?;
+    }
+    Ok(sum)
+}
+
+/// Tasks a second of one thread that does nothing but instantiate and call.
+fn bare(module: &[u8], span: Duration) -> Result<f64, Failed> {
+    let bytes = adapt::adapt(module)?;
+    let engine = Engine::new(&engine::config(&EngineSettings::default())?)?;
+    let component = Component::new(&engine, &bytes)?;
+    // The task calls none of its imports, so that none costs anything.
+    let mut linker = Linker::<()>::new(&engine);
+    linker.define_unknown_imports_as_traps(&component)?;
+    let prepared = linker.instantiate_pre(&component)?;
+    let interface = component
+        .get_export_index(None, "wasmgrid:task/guest@0.1.0")
+        .ok_or("the module is no task of the SDK")?;
+    let run = component.get_export_index(Some(&interface), "run").ok_or("it has no `run`")?;
+
+    let (begun, mut tasks) = (Instant::now(), 0u32);
+    while begun.elapsed() < span {
+        for _ in 0..STRIDE {
+            let mut store = Store::new(&engine, ());
+            store.set_fuel(u64::MAX)?;
+            store.set_epoch_deadline(u64::MAX / 2);
+            let instance = prepared.instantiate(&mut store)?;
+            let call = instance.get_func(&mut store, run).ok_or("`run` is no function")?;
+            let call = call.typed::<(&[u8],), (Result<Vec<u8>, Failure>,)>(&store)?;
+            let (output,) = call.call(&mut store, (INPUT,))?;
+            output.map_err(|_| "the task failed")?;
+        }
+        tasks += STRIDE;
+    }
+    Ok(f64::from(tasks) / begun.elapsed().as_secs_f64())
+}
+
+#[derive(wasmtime::component::ComponentType, wasmtime::component::Lift)]
+#[component(variant)]
+#[expect(dead_code, reason = "only that it failed matters here")]
+enum Failure {
+    #[component(name = "rejected")]
+    Rejected(String),
+    #[component(name = "retry")]
+    Retry(String),
+}
+
+/// Tasks a second of so many slots that are kept busy.
+async fn slots(module: &[u8], plan: &Plan, isolation: Isolation) -> Result<f64, Failed> {
+    let config = SandboxConfig { slots: plan.processes, isolation, ..SandboxConfig::default() };
+    let (sandbox, slots) = Sandbox::start(config)?;
+    let spec = TaskSpec {
+        module: Digest::of(module),
+        kind: ModuleKind::Task,
+        args: Vec::new(),
+        limits: Limits::default(),
+        seed: 0,
+        grants: Vec::new(),
+        tenant: String::new(),
+    };
+    let source = ModuleSource::Bytes(Bytes::copy_from_slice(module));
+    let batch = SlotBatch {
+        prepared: sandbox.prepare(&spec, source).await?,
+        job: JobId(1),
+        lease: LeaseId(1),
+        attempt: 1,
+        worker: WorkerId(1),
+        spec: Arc::new(spec),
+        first: 0,
+        inputs: InputBlock::Packed(vec![u32::try_from(INPUT.len())?; BATCH]),
+        payload: INPUT.repeat(BATCH).into(),
+    };
+    let mut busy: JoinSet<_> =
+        slots.into_iter().map(|slot| keep_busy(slot, batch.clone(), plan.span)).collect();
+    let mut sum = 0.0;
+    while let Some(rate) = busy.join_next().await {
+        sum += rate??;
+    }
+    sandbox.shutdown().await;
+    Ok(sum)
+}
+
+async fn keep_busy(slot: Slot, batch: SlotBatch, span: Duration) -> Result<f64, Failed> {
+    let Slot { input, mut events } = slot;
+    // The first batch makes the module ready, which is not what is measured.
+    input.run(batch.clone()).await?;
+    let mut warm = 0;
+    while warm < BATCH {
+        warm += results(events.next().await)?;
+    }
+    let (begun, mut tasks) = (Instant::now(), 0u32);
+    while begun.elapsed() < span {
+        tokio::select! {
+            queued = input.run(batch.clone()) => queued?,
+            event = events.next() => tasks += u32::try_from(results(event)?)?,
+        }
+    }
+    Ok(f64::from(tasks) / begun.elapsed().as_secs_f64())
+}
+
+fn results(event: Option<SlotEvent>) -> Result<usize, Failed> {
+    let Some(SlotEvent::Results(block, _)) = event else {
+        return Err("the slot gave no results".into());
+    };
+    let failed = block.results.iter().find(|result| result.outcome != Outcome::Ok);
+    match failed {
+        Some(result) => Err(result.outcome.to_string().into()),
+        None => Ok(block.results.len()),
+    }
+}
