@@ -17,7 +17,8 @@ impl Grid {
     ) -> Grant {
         let lease = self.leases.next_id();
         let set = RangeSet::from_iter([tasks]);
-        self.book(lease, Lease { job, worker, attempt, tasks: set });
+        let asked = RangeSet::default();
+        self.book(lease, Lease { job, worker, attempt, tasks: set, asked });
         Grant { lease, attempt, tasks }
     }
 

@@ -91,8 +91,9 @@ impl Grid {
 
     /// Asks back the last `count` tasks of a lease.
     pub(crate) fn revoke(&mut self, id: LeaseId, count: u64) {
-        let Some(lease) = self.leases.get(id) else { return };
+        let Some(lease) = self.leases.get_mut(id) else { return };
         let (job, worker, tasks) = (lease.job, lease.worker, lease.tasks.last(count));
+        tasks.iter().for_each(|part| lease.asked.insert(*part));
         if let Some(worker) = self.fleet.get_mut(worker) {
             worker.asked.insert(id, tasks.iter().map(|part| part.count).sum());
         }

@@ -18,6 +18,9 @@ pub(crate) struct Lease {
     pub(crate) attempt: u32,
     /// The tasks that are not ended nor given back.
     pub(crate) tasks: RangeSet,
+    /// The tasks that were asked back. They come back in any number of messages, some after a
+    /// worker's slots were asked, and others not at all because they had begun.
+    pub(crate) asked: RangeSet,
 }
 
 /// All leases of this scheduler.
@@ -44,6 +47,10 @@ impl Leases {
 
     pub(crate) fn get(&self, id: LeaseId) -> Option<&Lease> {
         self.table.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: LeaseId) -> Option<&mut Lease> {
+        self.table.get_mut(&id)
     }
 
     /// The lease, where it is this worker's for this attempt of this job.

@@ -123,7 +123,8 @@ impl Grid {
             return;
         }
         let suspect = self.has_suspect(held.job, &tasks);
-        let lease = Lease { job: held.job, worker: id, attempt: held.attempt, tasks };
+        let (job, asked) = (held.job, RangeSet::default());
+        let lease = Lease { job, worker: id, attempt: held.attempt, tasks, asked };
         self.book(held.lease, lease);
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.alone |= suspect;

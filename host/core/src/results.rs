@@ -154,23 +154,23 @@ impl Grid {
         tasks: &[TaskRange],
     ) {
         self.hear(id);
-        if self.leases.get(lease).is_none_or(|held| (held.job, held.worker) != (job, id)) {
-            return;
-        }
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        let asked = worker.asked.remove(&lease).is_some();
-        let wanted = asked || worker.draining;
+        let held = self.leases.get(lease).filter(|held| (held.job, held.worker) == (job, id));
+        let (Some(held), Some(worker)) = (held, self.fleet.get_mut(id)) else { return };
+        let answers = worker.asked.remove(&lease).is_some();
         let reason = format!("worker {} could not run it", worker.name);
-        let taken = self.take_back(lease, tasks);
+        let wanted = if worker.draining {
+            tasks.to_vec()
+        } else {
+            tasks.iter().flat_map(|part| held.asked.within(*part)).collect()
+        };
+        let wanted = self.take_back(lease, &wanted);
+        let unasked = self.take_back(lease, tasks);
         if let Some(worker) = self.fleet.get_mut(id) {
-            worker.begun_all = asked && taken.is_empty();
+            worker.begun_all = answers && wanted.is_empty() && unasked.is_empty();
         }
         self.refresh_worker(id);
-        if wanted {
-            self.requeue(job, &taken);
-        } else {
-            self.put_off(job, &taken, &reason);
-        }
+        self.requeue(job, &wanted);
+        self.put_off(job, &unasked, &reason);
         self.settle_job(job);
     }
 

@@ -1,7 +1,7 @@
 //! Promises about who is given what, and how much of it.
 
-use wasmgrid_core::Output;
-use wasmgrid_proto::{JobSpec, JobState, OutcomeClass};
+use wasmgrid_core::{Input, Output};
+use wasmgrid_proto::{JobSpec, JobState, OutcomeClass, TaskRange};
 
 use crate::world::{World, spec, spec_of};
 
@@ -174,10 +174,53 @@ fn a_worker_that_has_begun_everything_is_not_asked_again_and_again() {
         })
     };
     let (job, lease) = asked(&world).expect("it is asked once");
-    world.drive(wasmgrid_core::Input::Returned { worker: loaded, job, lease, tasks: Vec::new() });
+    world.drive(Input::Returned { worker: loaded, job, lease, tasks: Vec::new() });
     assert_eq!(asked(&world), None);
     world.pass(1);
     assert_eq!(asked(&world), None);
+}
+
+#[test]
+fn what_was_asked_back_may_come_in_parts_and_counts_against_nothing() {
+    let mut world = World::new();
+    let loaded = world.join("loaded", 2);
+    let job = world.submit(spec(), 4);
+    world.join("idle", 4);
+    let asked = world.last.iter().find_map(|output| match output {
+        Output::Revoke { lease, tasks, .. } => Some((*lease, tasks.clone())),
+        _ => None,
+    });
+    let (lease, tasks) = asked.expect("the loaded one is asked");
+    let indices: Vec<u64> = tasks.iter().flat_map(|part| part.first..part.end()).collect();
+    assert!(indices.len() > 1, "{tasks:?}");
+    // At once what no slot had: nothing. Then what the slots give back, one by one.
+    let parts = indices.iter().map(|index| vec![TaskRange { first: *index, count: 1 }]);
+    for tasks in [Vec::new()].into_iter().chain(parts) {
+        world.drive(Input::Returned { worker: loaded, job, lease, tasks });
+    }
+    let counts = world.job(job).counts;
+    assert_eq!((counts.running, counts.retried), (4, 0), "they run elsewhere at once");
+    world.drive(Input::Returned {
+        worker: loaded,
+        job,
+        lease,
+        tasks: vec![TaskRange { first: 0, count: 1 }],
+    });
+    assert_eq!(world.job(job).counts.retried, 1, "what was not asked for counts");
+}
+
+#[test]
+fn what_comes_back_of_a_cancelled_job_is_no_news() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let job = world.submit(spec(), 4);
+    let hand = world.hands(worker)[0];
+    world.cancel(job).expect("cancelled");
+    let before = world.job(job);
+    let (lease, tasks) = (hand.lease, vec![hand.tasks]);
+    world.drive(Input::Returned { worker, job, lease, tasks });
+    assert_eq!(world.job(job), before);
+    assert_eq!(before.counts.retried, 0);
 }
 
 #[test]
