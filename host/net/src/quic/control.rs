@@ -1,5 +1,7 @@
 //! The control stream: small messages in order, many a write.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use tokio::sync::{mpsc, watch};
@@ -73,6 +75,7 @@ pub(super) async fn read<M: Message>(
     mut stream: RecvStream,
     arrived: Lane<M>,
     mut bulk: watch::Receiver<u64>,
+    state: Arc<LinkState>,
     peer: String,
 ) -> Result<(), LinkError> {
     let mut buffer = BytesMut::new();
@@ -94,6 +97,8 @@ pub(super) async fn read<M: Message>(
         }
         match stream.read_chunk(READ_MAX, true).await {
             Ok(Some(chunk)) => buffer.extend_from_slice(&chunk.bytes),
+            // To an end that this side asked for the peer need not say a word.
+            Ok(None) if state.is_closing() => return Ok(()),
             Ok(None) => {
                 let reason = "its stream ended without a word".into();
                 return Err(LinkError::Lost { peer, reason });

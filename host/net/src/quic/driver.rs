@@ -1,10 +1,9 @@
 //! What carries one link over one connection, from its first message to its end.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use quinn::{Connection, RecvStream, SendStream};
-use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -81,7 +80,12 @@ impl<Out: Message, In: Message> Driver<Out, In> {
             Ok(()) => CloseCode::Done.close(&connection, "done"),
             Err(error) => {
                 let reason = chain(&error);
-                tracing::warn!(peer, reason, "link ended out of order");
+                if state.is_closing() {
+                    // This side had ended it already: how is of no use to anybody.
+                    tracing::debug!(peer, reason, "closed link ended out of order");
+                } else {
+                    tracing::warn!(peer, reason, "link ended out of order");
+                }
                 let code = match error {
                     LinkError::Malformed { .. } => CloseCode::Malformed,
                     LinkError::Lost { .. } | LinkError::Rejected { .. } => CloseCode::Slow,
@@ -99,7 +103,13 @@ impl<Out: Message, In: Message> Driver<Out, In> {
         let state = self.state;
         let mut inbound = JoinSet::new();
         let (received, bulk) = watch::channel(0);
-        inbound.spawn(control::read(receive, self.arrived.clone(), bulk, peer.to_owned()));
+        inbound.spawn(control::read(
+            receive,
+            self.arrived.clone(),
+            bulk,
+            Arc::clone(&state),
+            peer.to_owned(),
+        ));
         inbound.spawn(bulk::read(connection.clone(), self.arrived, received, peer.to_owned()));
         let items = (self.control_items, self.bulk_items);
         let mut outbound = pin!(write(&connection, send, items, &state, peer));

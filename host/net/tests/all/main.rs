@@ -6,5 +6,6 @@ mod enrollment;
 mod grid;
 mod in_process;
 mod links;
+mod quiet;
 mod raw;
 mod refusals;
