@@ -119,9 +119,11 @@ fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64
         Limit::Deadline | Limit::Compile => {
             write!(f, "{} of {} allowed", Millis(used), Millis(allowed))
         }
-        Limit::Memory | Limit::Output | Limit::Record | Limit::Resources => {
+        Limit::Memory | Limit::Output | Limit::Record => {
             write!(f, "{} of {} allowed", ByteCount(used), ByteCount(allowed))
         }
+        // Handles or bytes: the number alone is true of both.
+        Limit::Resources => write!(f, "{used} of {allowed} allowed"),
         Limit::TableElements => write!(f, "{used} of {allowed} elements allowed"),
     }
 }
