@@ -42,7 +42,12 @@ fn main() {
         let bare_two = floor.run(work, 2);
         table.push(Row::bare(work, "(a) bare loop, one process", bare_one, bare_two));
         table.push(Row::bare(work, "(a) bare loop, two processes", bare_two, bare_two));
-        table.push(Row::grid(work, "(b) wasmgrid run, local grid", throughput::local(work), bare_two));
+        table.push(Row::grid(
+            work,
+            "(b) wasmgrid run, local grid",
+            throughput::local(work),
+            bare_two,
+        ));
         table.push(Row::grid(work, "(c) over QUIC, durable", throughput::cluster(work), bare_two));
     }
     table.print();

@@ -4,7 +4,10 @@ use std::{fs, time::Duration};
 
 use serde_json::json;
 
-use crate::{latency::Latency, throughput::{Measured, Work}};
+use crate::{
+    latency::Latency,
+    throughput::{Measured, Work},
+};
 
 /// All rows.
 #[derive(Default)]

@@ -5,5 +5,6 @@ mod examples;
 mod faults;
 mod house;
 mod local;
+mod promises;
 mod refusals;
 mod strangers;

@@ -1,0 +1,69 @@
+//! (a): the bare loop of Wasmtime, in the configuration of the grid's runners, as processes.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use wasmgrid_tests::{binary, repository};
+
+use crate::throughput::Work;
+
+/// Long enough for the rate to settle on a noisy machine.
+const SECONDS: &str = "3";
+
+/// The program with the loop: `host/sandbox/examples/floor.rs`.
+pub struct Floor {
+    program: PathBuf,
+    inputs: tempfile::TempDir,
+}
+
+impl Floor {
+    /// Builds it.
+    pub fn build() -> Self {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--quiet", "--package", "wasmgrid-sandbox"])
+            .args(["--example", "floor"])
+            .current_dir(repository())
+            .status();
+        assert!(built.expect("cargo starts").success(), "the floor does not build");
+        let program = binary().with_file_name("examples").join("floor");
+        Self { program, inputs: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    /// Tasks a second of a work's first input, in so many processes side by side together.
+    pub fn run(&self, work: &Work, processes: usize) -> f64 {
+        self.rate(&work.module, work.first(), processes)
+    }
+
+    /// The input with which a task of the module takes about `micros` microseconds.
+    pub fn calibrate(&self, module: &str, micros: f64) -> String {
+        let guess = 1_000_000.0;
+        let took = 1e6 / self.rate(module, b"1000000", 1);
+        format!("{:.0}", guess * micros / took)
+    }
+
+    fn rate(&self, module: &str, input: &[u8], processes: usize) -> f64 {
+        let path = self.inputs.path().join("input");
+        fs::write(&path, input).expect("a file");
+        let start = |_| {
+            Command::new(&self.program)
+                .args(["bare", module, SECONDS])
+                .arg(&path)
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("the floor starts")
+        };
+        // All are started before the first is waited for.
+        let children: Vec<_> = (0..processes).map(start).collect();
+        children
+            .into_iter()
+            .map(|child| {
+                let output = child.wait_with_output().expect("it ends");
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                text.trim().parse::<f64>().unwrap_or_else(|_| panic!("no rate: {text:?}"))
+            })
+            .sum()
+    }
+}
