@@ -24,7 +24,7 @@ impl Grid {
     ) {
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
-            let reply = self.resubmitted(job, &spec);
+            let reply = self.resubmitted(job, &spec, inputs, closed);
             return self.output(Output::Reply { request, reply });
         }
         if inputs > TASKS_MAX {
@@ -44,9 +44,20 @@ impl Grid {
         self.output(Output::Reply { request, reply });
     }
 
-    fn resubmitted(&self, job: JobId, spec: &JobSpec) -> Result<Reply, ApiError> {
+    /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
+    /// with it would be lost while it looks accepted.
+    fn resubmitted(
+        &self,
+        job: JobId,
+        spec: &JobSpec,
+        inputs: u64,
+        closed: bool,
+    ) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
-        if status.spec != *spec {
+        let total = status.counts.total;
+        // Where the first one left the job open, more may have been appended since.
+        let fits = if closed { status.closed && inputs == total } else { inputs <= total };
+        if status.spec != *spec || !fits {
             let message =
                 format!("the idempotency key is that of job {job}, which asks for something else");
             return Err(ApiError { code: ErrorCode::Conflict, message });

@@ -101,6 +101,28 @@ fn an_idempotency_key_gives_the_same_job_also_after_a_restart() {
 }
 
 #[test]
+fn an_idempotency_key_does_not_swallow_other_inputs() {
+    let mut world = World::new();
+    let mut repeat = |world: &mut World, key: &str, inputs, closed| {
+        let request = world.request();
+        let idempotency_key = Some(key.into());
+        world.drive(Input::Submit { request, spec: spec(), idempotency_key, inputs, closed });
+        world.reply(request).map_err(|error| error.code).map(|_| ())
+    };
+    world.submit_as(spec(), Some("closed"), 2, true);
+    assert_eq!(repeat(&mut world, "closed", 3, true), Err(ErrorCode::Conflict));
+    assert_eq!(repeat(&mut world, "closed", 1, true), Err(ErrorCode::Conflict));
+    assert_eq!(repeat(&mut world, "closed", 2, true), Ok(()));
+
+    let job = world.submit_as(spec(), Some("open"), 2, false);
+    assert_eq!(repeat(&mut world, "open", 2, true), Err(ErrorCode::Conflict));
+    assert_eq!(repeat(&mut world, "open", 3, false), Err(ErrorCode::Conflict));
+    world.append(job, 2, 3).expect("open");
+    world.close(job).expect("open");
+    assert_eq!(repeat(&mut world, "open", 2, false), Ok(()), "what came later does not count");
+}
+
+#[test]
 fn an_idempotency_key_of_another_job_is_a_conflict() {
     let mut world = World::new();
     world.submit_as(spec(), Some("key"), 2, true);
