@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use wasmgrid_proto::{JobId, WorkerId};
+use wasmgrid_proto::{JobId, Micros, WorkerId};
 
 use crate::{GridConfig, queue::Queue, worker::Worker};
 
@@ -59,6 +59,13 @@ impl Fleet {
             joined.take_over(before);
         }
         self.workers.entry(id).or_insert(joined)
+    }
+
+    /// All workers count as heard at `now`; that changes nobody's place.
+    pub(crate) fn hear_all(&mut self, now: Micros) {
+        for worker in self.workers.values_mut() {
+            worker.heard_at = now;
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {

@@ -161,6 +161,7 @@ impl Grid {
             Input::Returned { worker, job, lease, tasks } => {
                 self.returned(worker, job, lease, &tasks);
             }
+            Input::Deaf => self.fleet.hear_all(self.now),
             Input::Tick => {}
         }
     }

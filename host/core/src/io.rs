@@ -125,6 +125,9 @@ pub enum Input {
         /// The tasks; none of them has begun.
         tasks: Vec<TaskRange>,
     },
+    /// The driver did not take what workers say for a while: how long they were silent is not
+    /// known, and counts from now.
+    Deaf,
     /// The time of [`Grid::poll_timeout`](crate::Grid::poll_timeout) has come.
     Tick,
 }

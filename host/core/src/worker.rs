@@ -10,6 +10,10 @@ use wasmgrid_proto::{
     JobId, LeaseId, Micros, RunningTask, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
 };
 
+/// Slots a worker is believed to have at most: more than any machine has threads. One that says
+/// more would otherwise be given all there is, in leases without number.
+const SLOTS_MAX: u32 = 4_096;
+
 /// A worker that joined in this epoch.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -46,9 +50,10 @@ impl Worker {
         link: u64,
         name: String,
         address: String,
-        capacity: WorkerCapacity,
+        mut capacity: WorkerCapacity,
         now: Micros,
     ) -> Self {
+        capacity.slots = capacity.slots.min(SLOTS_MAX);
         Self {
             name,
             address,

@@ -1,7 +1,7 @@
 //! Promises about workers that come, go, fall silent and come back, and about restarts.
 
 use wasmgrid_core::{Input, Output};
-use wasmgrid_proto::{JobState, OutcomeClass, WorkerState, wire::Reply};
+use wasmgrid_proto::{JobState, Micros, OutcomeClass, WorkerState, wire::Reply};
 
 use crate::world::{World, capacity, spec};
 
@@ -186,4 +186,30 @@ fn a_cancel_whose_ends_are_not_in_the_journal_is_completed_after_a_restart() {
     world.journal.truncate(before + 1);
     world.restart();
     assert_eq!((world.state(job), world.job(job).counts.cancelled), (JobState::Cancelled, 5));
+}
+
+#[test]
+fn a_worker_is_not_believed_more_slots_than_a_machine_has() {
+    let mut world = World::new();
+    let honest = world.join("a", 8);
+    let boaster = world.join("b", u32::MAX);
+    let job = world.submit(spec(), 1 << 33);
+    assert!(world.load(honest) > 0);
+    assert!(world.load(boaster) <= world.config.credit_tasks, "{}", world.load(boaster));
+    assert_eq!(world.job(job).counts.running, world.load(honest) + world.load(boaster));
+}
+
+#[test]
+fn the_silence_of_workers_does_not_count_while_nobody_listens() {
+    let mut world = World::new();
+    let worker = world.join("a", 1);
+    let job = world.submit(spec(), 1);
+    let timeout = world.config.worker_timeout.0;
+    world.now = Micros(world.now.0 + 10 * timeout * 1_000);
+    world.drive(Input::Deaf);
+    assert_eq!(world.job(job).counts.running, 1, "its heartbeats may wait to be heard");
+    world.pass(timeout - 1);
+    assert_eq!(world.links.len(), 1);
+    world.pass(1);
+    assert!(!world.links.contains_key(&worker), "from then on it counts");
 }
