@@ -71,6 +71,19 @@ fn without_an_input_flag_the_task_is_a_filter() {
 }
 
 #[test]
+fn outputs_of_every_length_come_back_as_the_task_returned_them() {
+    let home = Home::new();
+    let noop = guest("noop");
+    // Not one byte: the guest's memory is reused in other ways for the small and the large.
+    let line = |length: usize| "x".repeat(length);
+    let lines = [1, 6, 100, 4_000, 70_000, 900_000, 3_000_000].map(line).join("\n") + "\n";
+    home.write("lines", &lines);
+    let finished = home.run(["run", &noop, "--lines", "lines"]);
+    assert!(finished.ok() == lines, "bytes were changed on the way");
+    assert_eq!(home.run_with_stdin(["run", &guest("moods")], b"").ok(), "fine: ");
+}
+
+#[test]
 fn emitted_records_come_before_their_result() {
     let home = Home::new();
     home.write("in", "records\nhello\n");

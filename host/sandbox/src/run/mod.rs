@@ -17,7 +17,6 @@ use wasmtime::{
     Engine, Store, UpdateDeadline,
     component::{
         Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker,
-        WasmList, WasmStr,
     },
 };
 
@@ -77,9 +76,9 @@ pub(crate) struct Task<'a> {
 #[component(variant)]
 enum Failure {
     #[component(name = "rejected")]
-    Rejected(WasmStr),
+    Rejected(String),
     #[component(name = "retry")]
-    Retry(WasmStr),
+    Retry(String),
 }
 
 impl Machine {
@@ -239,21 +238,18 @@ fn call_task(
     argument: &[u8],
     payload: &mut BytesMut,
 ) -> wasmtime::Result<Outcome> {
-    let run =
-        instance.get_typed_func::<(&[u8],), (Result<WasmList<u8>, Failure>,)>(&mut *store, run)?;
+    // Owned, although that copies: the call ends with the guest's post-return, which frees what it
+    // returned, so that a view of it would show memory that is free already.
+    let run = instance.get_typed_func::<(&[u8],), (Result<Vec<u8>, Failure>,)>(&mut *store, run)?;
     let (result,) = run.call(&mut *store, (argument,))?;
     Ok(match result {
         Ok(output) => {
             store.data().check_output(output.len())?;
-            payload.extend_from_slice(output.as_le_slice(&*store));
+            payload.extend_from_slice(&output);
             Outcome::Ok
         }
-        Err(Failure::Rejected(message)) => {
-            Outcome::Rejected(outcome::bounded(message.to_str(&*store)?.into_owned()))
-        }
-        Err(Failure::Retry(message)) => {
-            Outcome::Retry(outcome::bounded(message.to_str(&*store)?.into_owned()))
-        }
+        Err(Failure::Rejected(message)) => Outcome::Rejected(outcome::bounded(message)),
+        Err(Failure::Retry(message)) => Outcome::Retry(outcome::bounded(message)),
     })
 }
 
