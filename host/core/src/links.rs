@@ -189,6 +189,7 @@ impl Grid {
         self.hear(id);
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.running = heartbeat.running;
+            worker.running.truncate(worker.capacity.slots as usize);
             worker.begun_all = false;
         }
         self.refresh_worker(id);

@@ -52,6 +52,11 @@ const IDLE_AFTER: Millis = Millis(1_000);
 /// The longest the driver sleeps: a clock that was set back must not hold a deadline for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// After so long without listening to links, because too much was uncommitted or the machine
+/// slept, the silence of workers means nothing. Over [`SLEEP_MAX`]; well under the time after
+/// which a silent worker is given up.
+const DEAF_AFTER: Millis = Millis(2_000);
+
 /// All that can happen to a server.
 pub(crate) enum Event {
     /// A worker's link was given to the server.
@@ -114,6 +119,8 @@ pub(crate) struct State {
     /// When the store may tidy up, unless there is more to commit by then.
     tidy_at: Option<Micros>,
     now: Micros,
+    /// The end of the last turn after which links were listened to.
+    listened_at: Micros,
     store_full: bool,
     failure: Option<ServerError>,
     workers: BTreeMap<LinkId, Worker>,
@@ -187,6 +194,9 @@ impl Driver {
     /// Handles what has come, then everything that follows from it.
     fn turn(&mut self, events: impl Iterator<Item = Event>) {
         self.state.now = self.clock.now();
+        if self.state.listened_at.after(DEAF_AFTER) < self.state.now {
+            self.grid.handle(self.state.now, Input::Deaf);
+        }
         for event in events {
             self.handle(event);
         }
@@ -198,6 +208,9 @@ impl Driver {
         self.tell_due();
         self.pump();
         self.hand_over();
+        if !self.gate.is_full() {
+            self.state.listened_at = self.state.now;
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -284,4 +297,13 @@ impl Driver {
 /// An answer that something was not done.
 pub(crate) fn api_error(code: ErrorCode, message: String) -> ApiError {
     ApiError { code, message }
+}
+
+/// Cuts a text that is longer than `bytes`.
+fn shortened(mut text: String, bytes: usize) -> String {
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes));
+        text.push('…');
+    }
+    text
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{Epoch, InputBlock, JobId, Record};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, Store, StoreError};
 
@@ -74,7 +75,8 @@ impl Item {
 }
 
 /// Starts the thread. It ends when every sender of writes is gone and all is written, or when a
-/// commit fails; the join handle says which.
+/// commit fails; the join handle says which. Once `stop` is cancelled it no longer waits for a
+/// full disk to have room.
 ///
 /// # Errors
 /// Where the operating system gives no thread.
@@ -82,9 +84,10 @@ pub(crate) fn start(
     store: Box<dyn Store>,
     epoch: Epoch,
     events: mpsc::Sender<Event>,
+    stop: CancellationToken,
 ) -> std::io::Result<(mpsc::Sender<Write>, thread::JoinHandle<()>)> {
     let (sender, writes) = mpsc::channel(WRITES_QUEUED);
-    let writer = Writer { store, epoch, events, writes };
+    let writer = Writer { store, epoch, events, writes, stop };
     let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run())?;
     Ok((sender, thread))
 }
@@ -94,6 +97,7 @@ struct Writer {
     epoch: Epoch,
     events: mpsc::Sender<Event>,
     writes: mpsc::Receiver<Write>,
+    stop: CancellationToken,
 }
 
 impl Writer {
@@ -154,7 +158,7 @@ impl Writer {
                     }
                     return Ok(());
                 }
-                Err(StoreError::Full(_)) if !self.writes.is_closed() => {
+                Err(StoreError::Full(_)) if !self.stop.is_cancelled() => {
                     if !full {
                         full = true;
                         let _ = self.events.blocking_send(Event::StoreFull(true));

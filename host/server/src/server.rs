@@ -87,8 +87,9 @@ impl Server {
         let known = known_modules(store.as_ref())?;
         let readers =
             Readers::new(store.as_ref(), tasks.clone(), done_sender.clone()).map_err(load)?;
-        let (writes, thread) = journal::start(store, grid.epoch(), done_sender.clone())
-            .map_err(|_| ServerError::Writer)?;
+        let (writes, thread) =
+            journal::start(store, grid.epoch(), done_sender.clone(), stop.clone())
+                .map_err(|_| ServerError::Writer)?;
         let enroller = Arc::new(Enroller::new(
             config.enrollment.clone(),
             config.grid_name.clone(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    InputBlock, JobId,
+    InputBlock, JobId, JobSpec, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
@@ -15,7 +15,7 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Driver, Event, api_error, watches::Watch};
+use super::{Driver, Event, api_error, shortened, watches::Watch, workers::capacity_bytes};
 use crate::{links::LinkId, outbox::Outbox};
 
 /// Requests of one client that are not answered; a client that sends more without reading is
@@ -24,6 +24,22 @@ const REQUESTS_MAX: usize = 1_024;
 
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
+
+/// Bytes of one list in an answer: a frame's meta has 1 MiB, and what is counted is about.
+const LIST_BYTES: usize = 640 << 10;
+
+/// Bytes of the texts in a job's spec: it travels with every assignment and every answer about
+/// the job, and stays in memory.
+const SPEC_BYTES: usize = 64 << 10;
+
+/// Bytes of an idempotency key.
+const KEY_BYTES: usize = 1 << 10;
+
+/// Bytes of one input: it must fit a frame together with the spec and what stands before it.
+const INPUT_BYTES: u32 = 64 << 20;
+
+/// Bytes of an error's text: it may quote what a client or a module says.
+const ERROR_BYTES: usize = 8 << 10;
 
 /// A linked client or operator.
 pub(super) struct Client {
@@ -130,12 +146,17 @@ impl Driver {
             Request::Jobs { limit } => {
                 let limit = limit.min(JOBS_MAX) as usize;
                 let jobs = self.grid.jobs(limit).into_iter();
-                let jobs = jobs.map(|status| self.settled(status)).collect();
+                let jobs = jobs.map(|status| self.settled(status));
+                let jobs = fitting(jobs, |status| 256 + spec_bytes(&status.spec));
                 self.answer(link, id, Ok(Reply::Jobs(jobs)));
             }
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
             Request::Workers => {
-                let workers = self.grid.workers();
+                let bytes = |worker: &WorkerStatus| {
+                    let names = worker.name.len() + worker.address.len();
+                    128 + names + capacity_bytes(&worker.capacity) + worker.running.len() * 48
+                };
+                let workers = fitting(self.grid.workers().into_iter(), bytes);
                 self.answer(link, id, Ok(Reply::Workers(workers)));
             }
             Request::Drain { name } => {
@@ -148,7 +169,9 @@ impl Driver {
 
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
-        let refused = self.modules.check(&spec).and_then(|()| check_inputs(&inputs));
+        let refused = check_texts(&spec, idempotency_key.as_deref())
+            .and_then(|()| self.modules.check(&spec))
+            .and_then(|()| check_inputs(&inputs));
         if let Err(error) = refused {
             return self.answer(link, id, Err(error));
         }
@@ -229,6 +252,8 @@ impl Driver {
     pub(super) fn answer(&mut self, link: LinkId, id: u64, reply: Result<Reply, ApiError>) {
         let Some(client) = self.state.clients.get_mut(&link) else { return };
         client.open = client.open.saturating_sub(1);
+        let reply = reply
+            .map_err(|error| ApiError { message: shortened(error.message, ERROR_BYTES), ..error });
         if client.outbox.push(ToClient::Reply(ReplyFrame { id, reply })).is_err() {
             self.close(link, "it does not read its answers");
         }
@@ -243,5 +268,42 @@ fn no_job(job: JobId) -> ApiError {
 }
 
 fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
-    inputs.check().map_err(|error| api_error(ErrorCode::Invalid, format!("the inputs: {error}")))
+    let invalid = |why: String| api_error(ErrorCode::Invalid, why);
+    if let InputBlock::Packed(lengths) = inputs
+        && let Some(at) = lengths.iter().position(|length| *length > INPUT_BYTES)
+    {
+        let why = format!("input {at} of these is over {INPUT_BYTES} bytes; split it");
+        return Err(invalid(why));
+    }
+    inputs.check().map_err(|error| invalid(format!("the inputs: {error}")))
+}
+
+fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
+    let key_bytes = key.map_or(0, str::len);
+    let (what, found, allowed) = if key_bytes > KEY_BYTES {
+        ("idempotency key", key_bytes, KEY_BYTES)
+    } else {
+        ("job's name and arguments", spec_bytes(spec), SPEC_BYTES)
+    };
+    if found > allowed {
+        let why = format!("the {what} take {found} bytes, {allowed} allowed; use an input instead");
+        return Err(api_error(ErrorCode::Invalid, why));
+    }
+    Ok(())
+}
+
+/// About how many bytes a spec's texts take.
+fn spec_bytes(spec: &JobSpec) -> usize {
+    let args = spec.task.args.iter().map(|arg| arg.len() + 16);
+    spec.name.len() + spec.task.tenant.len() + spec.task.grants.len() + args.sum::<usize>()
+}
+
+/// As many of the first as fit one answer.
+fn fitting<T>(list: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut room = LIST_BYTES;
+    list.map_while(|item| {
+        room = room.checked_sub(bytes(&item))?;
+        Some(item)
+    })
+    .collect()
 }

@@ -1,13 +1,13 @@
 //! The driver's side of workers' links: what they say goes to the core, what the core says goes
 //! to them in order, with the inputs put in.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerId,
+    Digest, JobId, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
         Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, PROTOCOL_MINOR,
@@ -15,7 +15,7 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Driver, Waiter};
+use super::{Driver, Waiter, shortened};
 use crate::{
     cache::{Cached, Place},
     error::ServerError,
@@ -34,6 +34,15 @@ const ASSIGN_BYTES: usize = 1 << 20;
 /// Pieces of leases in one assignment.
 const ASSIGN_LEASES: usize = 256;
 
+/// Modules that one worker may ask for ahead of their answers: it runs tasks of a few jobs.
+const MODULES_WANTED: usize = 256;
+
+/// Bytes of what a worker says of itself when it joins: answers about workers must fit a frame.
+const CAPACITY_BYTES: usize = 8 << 10;
+
+/// Bytes that are kept of why an attempt did not do: the journal has them for good.
+const REASON_BYTES: usize = 1 << 10;
+
 /// A linked worker.
 pub(super) struct Worker {
     pub peer: Peer,
@@ -45,6 +54,10 @@ pub(super) struct Worker {
     joining: bool,
     leaving: bool,
     waiting: VecDeque<Waiting>,
+    /// Modules it asked for, and the one that is being read: one at a time, and only while its
+    /// outbox has room, since each takes megabytes.
+    wanted: BTreeSet<Digest>,
+    reading: Option<Digest>,
 }
 
 enum Waiting {
@@ -65,9 +78,17 @@ impl Driver {
         if peer.identity.role() != Role::Worker {
             return outbox.close(format!("a {} is no worker", peer.identity.role()));
         }
-        let waiting = VecDeque::new();
-        let worker =
-            Worker { peer, outbox, id: None, open: false, joining: false, leaving: false, waiting };
+        let worker = Worker {
+            peer,
+            outbox,
+            id: None,
+            open: false,
+            joining: false,
+            leaving: false,
+            waiting: VecDeque::new(),
+            wanted: BTreeSet::new(),
+            reading: None,
+        };
         self.state.workers.insert(link, worker);
     }
 
@@ -89,7 +110,7 @@ impl Driver {
                 self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
             }
             (FromWorker::Results(results), id) => self.results(id, results, &envelope.payload),
-            (FromWorker::NeedModule(need), _) => self.modules.read(link, need.digest),
+            (FromWorker::NeedModule(need), _) => self.want_module(link, need.digest),
             (FromWorker::Returned(returned), worker) => {
                 tracing::debug!(%worker, lease = %returned.lease, why = returned.reason, "returned");
                 let (job, lease, tasks) = (returned.job, returned.lease, returned.tasks);
@@ -112,12 +133,45 @@ impl Driver {
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
         tracing::info!(name, address, slots = join.capacity.slots, "worker joins");
         let (capacity, held) = (join.capacity, join.held);
+        if capacity_bytes(&capacity) > CAPACITY_BYTES {
+            return self.close(link, "it has too many labels, or too long ones; give it fewer");
+        }
         self.grid.handle(
             self.state.now,
             Input::WorkerJoined { link: link.0, name, address, capacity, held },
         );
         // What the worker says next needs the number that the core gives it.
         self.take_outputs();
+        if self.state.workers.get(&link).is_some_and(|worker| worker.id.is_none()) {
+            self.close(link, "the worker joined on a later link already");
+        }
+    }
+
+    fn want_module(&mut self, link: LinkId, digest: Digest) {
+        let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        if worker.reading == Some(digest) {
+            return;
+        }
+        worker.wanted.insert(digest);
+        let over = worker.wanted.len() > MODULES_WANTED;
+        self.state.touched.insert(link);
+        if over {
+            self.close(link, "it asks for more modules than it has tasks of");
+        }
+    }
+
+    /// Reads the next module that the worker wants, where it has room for one.
+    fn read_module(&mut self, link: LinkId) {
+        let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        if !worker.open || worker.reading.is_some() || worker.wanted.is_empty() {
+            return;
+        }
+        if worker.outbox.has_room()
+            && let Some(digest) = worker.wanted.pop_first()
+        {
+            worker.reading = Some(digest);
+            self.modules.read(link, digest);
+        }
     }
 
     fn results(&mut self, worker: WorkerId, results: WorkerResults, payload: &Bytes) {
@@ -151,7 +205,9 @@ impl Driver {
         };
         let size_bytes = payload.len() as u64;
         let message = ToWorker::Module(Module { digest, size_bytes });
-        let Some(worker) = self.state.workers.get(&link) else { return };
+        let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        worker.reading = None;
+        self.state.touched.insert(link);
         if worker.outbox.push(Envelope { message, payload }).is_err() {
             self.close(link, "it does not read what it is sent");
         }
@@ -217,6 +273,7 @@ impl Driver {
 
     /// Says to a worker what waits, as far as there is room and the inputs are here.
     pub(super) fn pump_worker(&mut self, link: LinkId) {
+        self.read_module(link);
         loop {
             let Some(worker) = self.state.workers.get_mut(&link) else { return };
             if !worker.open || worker.waiting.is_empty() || !worker.outbox.has_room() {
@@ -304,15 +361,22 @@ fn completed(block: &ResultBlock) -> CompletedBlock {
     let completion = |index, outcome: &Outcome| {
         let class = outcome.class();
         let says_why = matches!(class, OutcomeClass::Retry | OutcomeClass::Lost);
-        Completion { index, class, reason: says_why.then(|| outcome.to_string()) }
+        let reason = says_why.then(|| shortened(outcome.to_string(), REASON_BYTES));
+        Completion { index, class, reason }
     };
     CompletedBlock {
         job: block.job,
         lease: block.lease,
         attempt: block.attempt,
-        wall_us: block.results.iter().map(|meta| meta.usage.wall_us).sum(),
+        wall_us: block.results.iter().map(|meta| meta.usage.wall_us).fold(0, u64::saturating_add),
         results: block.results.iter().map(|meta| completion(meta.index, &meta.outcome)).collect(),
     }
+}
+
+/// About how many bytes a worker's capacity has.
+pub(super) fn capacity_bytes(capacity: &WorkerCapacity) -> usize {
+    let labels = capacity.labels.iter().map(|(name, value)| name.len() + value.len() + 8);
+    capacity.engine.len() + labels.sum::<usize>()
 }
 
 /// The pieces one behind the other; a single one is not copied.

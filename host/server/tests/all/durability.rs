@@ -1,12 +1,15 @@
 //! What is answered is durable, and what is durable is there after a restart.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use wasmgrid_proto::{
-    Digest, JobState,
-    wire::{FromWorker, NeedModule, Request, Role, ToClient, ToWorker},
+    Digest, InputBlock, JobState, Millis,
+    wire::{FromWorker, Heartbeat, NeedModule, Request, Role, ToClient, ToWorker},
 };
-use wasmgrid_server::ServerError;
+use wasmgrid_server::{ServerConfig, ServerError};
 use wasmgrid_store::memory;
 
 use crate::harness::*;
@@ -126,4 +129,47 @@ async fn a_shutdown_answers_what_was_taken() {
     let (ended, ()) = tokio::join!(server.shutdown(), async move { valve.open() });
     ended.expect("in order");
     status(client.answer(1).await);
+}
+
+#[tokio::test]
+async fn a_server_on_a_full_disk_can_be_stopped() {
+    let (server, valve) = start_held();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    valve.fill();
+    client.ask(7, submit(numbers(1), None), &[]).await;
+    valve.refused().await;
+    let stopped = tokio::time::timeout(NEVER, server.shutdown()).await.expect("it ends");
+    assert!(matches!(stopped, Err(ServerError::Commit(_))), "{stopped:?}");
+    assert!(
+        !client.has(|message| matches!(message, ToClient::Reply(frame) if frame.id == 7)).await
+    );
+}
+
+#[tokio::test]
+async fn a_worker_is_not_given_up_as_silent_while_the_store_holds_everything_up() {
+    let mut config = ServerConfig::new("test");
+    config.grid.worker_timeout = Millis(3_000);
+    let (server, valve) = start_held_with(config);
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    let mut worker = join(&server.handle(), "w").await;
+    valve.close();
+    // More than may be uncommitted: from here on the server takes nothing from its links.
+    let large = vec![0; 17 << 20];
+    for id in 0..4 {
+        client.ask(id, submit(InputBlock::Packed(vec![17 << 20]), None), &large).await;
+    }
+    let held_up = Instant::now();
+    while held_up.elapsed() < Duration::from_millis(4_500) {
+        worker.send(FromWorker::Heartbeat(Heartbeat::default())).await;
+        // The promise is about time passing: there is nothing else to wait for.
+        let _ = tokio::time::timeout(Duration::from_millis(100), client.link.sender.closed()).await;
+    }
+    valve.open();
+    for id in 0..4 {
+        client.answer(id).await.expect("taken");
+    }
+    heard(&mut worker).await;
+    server.shutdown().await.expect("in order");
 }

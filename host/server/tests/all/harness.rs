@@ -22,7 +22,7 @@ use wasmgrid_server::{Admission, Server, ServerConfig, ServerHandle};
 use wasmgrid_store::{Commit, EachRecord, Entry, MemoryStore, Reader, Store, StoreError, memory};
 
 /// Only reached where a test fails.
-const NEVER: Duration = Duration::from_secs(30);
+pub const NEVER: Duration = Duration::from_secs(30);
 
 /// Credit that no test uses up.
 pub const PLENTY: u64 = 1 << 40;
@@ -168,15 +168,25 @@ impl Worker {
         .await
     }
 
+    /// Ends all tasks of an assignment well, each after `wall_us`.
+    pub async fn finish_after(&self, batch: u64, assign: &Assign, wall_us: u64) {
+        let usage = Usage { wall_us, ..Usage::default() };
+        self.finish_with(batch, assign, b"", usage).await;
+    }
+
     /// Ends all tasks of an assignment well, each with `output`.
     pub async fn finish(&self, batch: u64, assign: &Assign, output: &[u8]) {
+        self.finish_with(batch, assign, output, Usage::default()).await;
+    }
+
+    async fn finish_with(&self, batch: u64, assign: &Assign, output: &[u8], usage: Usage) {
         let block = |grant: &wasmgrid_proto::wire::LeaseGrant| ResultBlock {
             job: assign.job,
             lease: grant.lease,
             worker: WorkerId(99),
             attempt: grant.attempt,
             results: (grant.first..grant.first + grant.inputs.count())
-                .map(|index| result(index, output))
+                .map(|index| result(index, output, usage))
                 .collect(),
         };
         let blocks: Vec<_> = assign.leases.iter().map(block).collect();
@@ -205,11 +215,11 @@ impl Worker {
     }
 }
 
-fn result(index: u64, output: &[u8]) -> ResultMeta {
+fn result(index: u64, output: &[u8], usage: Usage) -> ResultMeta {
     ResultMeta {
         index,
         outcome: Outcome::Ok,
-        usage: Usage::default(),
+        usage,
         output_len: u32::try_from(output.len()).expect("small"),
         record_lens: Vec::new(),
         log_len: 0,
@@ -315,6 +325,8 @@ pub struct Valve {
 struct ValveState {
     closed: bool,
     breaks: bool,
+    full: bool,
+    refused: usize,
     segments: usize,
 }
 
@@ -331,6 +343,18 @@ impl Valve {
     /// From now on commits fail.
     pub fn break_store(&self) {
         self.state.lock().expect("lock").breaks = true;
+    }
+
+    /// From now on there is no room.
+    pub fn fill(&self) {
+        self.state.lock().expect("lock").full = true;
+    }
+
+    /// Waits until a commit was refused for want of room.
+    pub async fn refused(&self) {
+        while self.state.lock().expect("lock").refused == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Segments committed so far.
@@ -352,6 +376,10 @@ impl Store for Held {
         if state.breaks {
             return Err(StoreError::Broken);
         }
+        if state.full {
+            state.refused += 1;
+            return Err(StoreError::Full("no room".into()));
+        }
         let is_segment = |entry: &&Entry| matches!(entry, Entry::Segment(_));
         state.segments += commit.entries.iter().filter(is_segment).count();
         drop(state);
@@ -369,8 +397,11 @@ impl Store for Held {
 
 /// A server on a store that can be held up.
 pub fn start_held() -> (Server, Arc<Valve>) {
+    start_held_with(ServerConfig::new("test"))
+}
+
+pub fn start_held_with(config: ServerConfig) -> (Server, Arc<Valve>) {
     let valve = Arc::new(Valve::default());
     let store = Held { store: memory(), valve: valve.clone() };
-    let config = ServerConfig::new("test");
     (Server::start(config, Box::new(store), admission()).expect("starts"), valve)
 }

@@ -11,6 +11,7 @@ mod harness;
 
 mod durability;
 mod enrollment;
+mod hostile;
 mod jobs;
 mod roles;
 mod watches;

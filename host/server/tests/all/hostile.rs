@@ -1,0 +1,152 @@
+//! Peers that say what no honest one would: each is refused or bounded, and the others go on.
+
+use wasmgrid_proto::{
+    ByteCount, Digest, InputBlock, JobId, RunningTask, TaskId, WorkerCapacity,
+    frame::{Envelope, encode_one},
+    wire::{
+        ErrorCode, FromWorker, Heartbeat, Join, NeedModule, PROTOCOL_MINOR, Reply, ReplyFrame,
+        Request, Role, Submit, ToClient, ToWorker,
+    },
+};
+
+use crate::harness::*;
+
+fn submit_of(change: impl FnOnce(&mut Submit)) -> Request {
+    let (spec, inputs) = (spec(), numbers(1));
+    let mut submit = Submit { spec, idempotency_key: None, inputs, closed: true, watch: None };
+    change(&mut submit);
+    Request::Submit(submit)
+}
+
+fn fits_a_frame(reply: Reply) -> bool {
+    let message = ToClient::Reply(ReplyFrame { id: 1, reply: Ok(reply) });
+    encode_one(&Envelope::from(message)).is_ok()
+}
+
+fn joins(labels: Vec<(String, String)>) -> FromWorker {
+    let (memory, engine) = (ByteCount(1 << 30), "none".into());
+    let capacity = WorkerCapacity { slots: u32::MAX, memory, labels, engine };
+    FromWorker::Join(Join { minor: PROTOCOL_MINOR, capacity, held: Vec::new() })
+}
+
+#[tokio::test]
+async fn times_that_do_not_add_up_in_64_bits_harm_nobody() {
+    let server = start_fresh();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    let mut worker = join(&server.handle(), "w").await;
+    let request = submit(InputBlock::Packed(vec![0, 0]), None);
+    let job = status(client.request(request, &[]).await).job;
+    let mut done = 0;
+    while done < 2 {
+        let (assign, _) = worker.assigned().await;
+        done += assign.leases.iter().map(|grant| grant.inputs.count()).sum::<u64>();
+        worker.finish_after(1, &assign, u64::MAX).await;
+        worker.committed().await;
+    }
+    assert_eq!(client.job(job).await.counts.ok, 2);
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_module_that_is_asked_for_again_and_again_is_not_piled_up() {
+    let server = start_fresh();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    let module = vec![7; 5 << 20];
+    client.put(&module).await.expect("kept");
+    let mut worker = join(&server.handle(), "w").await;
+    let digest = Digest::of(&module);
+    for _ in 0..50 {
+        worker.send(FromWorker::NeedModule(NeedModule { digest })).await;
+    }
+    let last = Digest::of(b"nothing");
+    worker.send(FromWorker::NeedModule(NeedModule { digest: last })).await;
+    let (mut answers, mut absent) = (0, false);
+    while !absent || answers == 0 {
+        let found = worker
+            .next(|envelope| match &envelope.message {
+                ToWorker::Module(module) => Some(module.size_bytes),
+                _ => None,
+            })
+            .await;
+        answers += u32::from(found > 0);
+        absent |= found == 0;
+    }
+    assert!(answers < 10, "{answers}");
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_job_that_no_frame_could_carry_is_refused_at_submit() {
+    let server = start_fresh();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    let long_args = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(900 << 10)]);
+    let long_name = submit_of(|submit| submit.spec.name = "x".repeat(900 << 10));
+    let long_key = submit_of(|submit| submit.idempotency_key = Some("x".repeat(900 << 10)));
+    for request in [long_args, long_name, long_key] {
+        let error = client.request(request, &[]).await.expect_err("too long");
+        assert_eq!(error.code, ErrorCode::Invalid);
+    }
+    let bytes = (64 << 20) + 1;
+    let large = submit_of(|submit| submit.inputs = InputBlock::Packed(vec![bytes]));
+    let error = client.request(large, &vec![0; bytes as usize]).await.expect_err("too large");
+    assert_eq!(error.code, ErrorCode::Invalid);
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn every_answer_fits_a_frame() {
+    let server = start_fresh();
+    let mut client = client_link(&server.handle(), Role::Operator, "ann");
+    client.put(MODULE).await.expect("kept");
+    for _ in 0..40 {
+        let request = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(60 << 10)]);
+        client.request(request, &[]).await.expect("short enough");
+    }
+    let Ok(Reply::Jobs(jobs)) = client.request(Request::Jobs { limit: 1_000 }, &[]).await else {
+        panic!("jobs are listed")
+    };
+    assert_eq!(jobs.first().map(|status| status.job), Some(JobId(40)), "the newest come first");
+    assert!(fits_a_frame(Reply::Jobs(jobs)));
+
+    let mut worker = worker_link(&server.handle(), Role::Worker, "w");
+    worker.send(joins(vec![("zone".into(), "north".into())])).await;
+    worker.next(|envelope| matches!(envelope.message, ToWorker::Joined(_)).then_some(())).await;
+    let task = TaskId { job: JobId(u64::MAX), index: u64::MAX };
+    let progress = Some((u64::MAX, u64::MAX));
+    let running = vec![RunningTask { task, elapsed_ms: u64::MAX, progress }; 60_000];
+    worker.send(FromWorker::Heartbeat(Heartbeat { queued: 0, running })).await;
+    worker.send(FromWorker::NeedModule(NeedModule { digest: Digest::of(b"nothing") })).await;
+    worker.next(|envelope| matches!(envelope.message, ToWorker::Module(_)).then_some(())).await;
+    let workers = client.request(Request::Workers, &[]).await.expect("listed");
+    assert!(matches!(&workers, Reply::Workers(workers) if workers.len() == 1));
+    assert!(fits_a_frame(workers));
+
+    let name = "\u{1}".repeat(800 << 10);
+    let error = client.request(Request::Drain { name }, &[]).await.expect_err("nobody is");
+    assert!(error.message.len() < 16 << 10, "{}", error.message.len());
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_worker_with_labels_without_end_is_refused() {
+    let server = start_fresh();
+    let mut worker = worker_link(&server.handle(), Role::Worker, "w");
+    worker.send(joins(vec![(String::new(), String::new()); 60_000])).await;
+    let answer = worker.link.receiver.recv().await;
+    assert!(matches!(answer, Ok(None)), "{answer:?}");
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_join_that_a_later_link_has_overtaken_is_told_so() {
+    let server = start_fresh();
+    let mut early = worker_link(&server.handle(), Role::Worker, "w");
+    let mut late = join(&server.handle(), "w").await;
+    early.send(joins(Vec::new())).await;
+    early.closed().await;
+    late.send(FromWorker::NeedModule(NeedModule { digest: Digest::of(b"nothing") })).await;
+    late.next(|envelope| matches!(envelope.message, ToWorker::Module(_)).then_some(())).await;
+    server.shutdown().await.expect("in order");
+}
