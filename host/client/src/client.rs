@@ -17,6 +17,7 @@ use wasmgrid_proto::{
 use crate::{
     ClientError, JobStream,
     actor::{Actor, Command},
+    sendable::sendable,
     stream::{self, Sink},
 };
 
@@ -271,6 +272,7 @@ impl Client {
         payload: Bytes,
         sink: Option<Sink>,
     ) -> Result<Reply, ClientError> {
+        let request = sendable(request, &payload)?;
         let (answer, answered) = oneshot::channel();
         let command = Command { request, payload, sink, answer };
         self.shared.commands.send(command).await.map_err(|_| ClientError::Stopped)?;

@@ -9,7 +9,7 @@ pub enum ClientError {
     /// No link could be made: at once, or for as long as was configured.
     #[error("cannot reach the grid")]
     Unreachable(#[source] NetError),
-    /// The scheduler says no, and why.
+    /// The scheduler says no, and why; or it would, and is not asked.
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The link was lost before the answer came, and the request is not safe to repeat.

@@ -10,6 +10,7 @@
 mod actor;
 mod client;
 mod error;
+mod sendable;
 mod stream;
 
 pub use client::{Client, ClientConfig, ClientLink, SubmitRequest};

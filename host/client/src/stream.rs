@@ -217,9 +217,10 @@ impl Sink {
         self.news.send_modify(|news| news.status = Some(status));
     }
 
-    /// What may be held of a stream: its window, which one frame may exceed.
+    /// What may be held of a stream: its window, which one frame may exceed. The cost of a frame
+    /// counts its results too, so it can be more than the frame's bytes, but not twice as much.
     pub const fn held_max(&self) -> u64 {
-        self.window.saturating_add(FRAME_MAX as u64)
+        self.window.saturating_add(2 * FRAME_MAX as u64)
     }
 }
 

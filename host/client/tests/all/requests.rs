@@ -1,13 +1,20 @@
 //! Questions and their answers, over links that come and go.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use wasmgrid_client::{Client, ClientConfig, ClientError};
 use wasmgrid_net::NetError;
 use wasmgrid_proto::{
-    JobId, JobState, Millis,
+    InputBlock, JobId, JobState, Millis,
+    frame::{FRAME_MAX, META_MAX},
     wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, Role, ToClient, TokenRequest},
 };
 
 use crate::grid::{Grid, Server, in_process_link, status, submit};
+
+/// Only reached where a test fails.
+const NEVER: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn an_error_of_the_scheduler_arrives_with_its_code_and_words() {
@@ -217,4 +224,39 @@ async fn a_grid_that_stays_away_is_an_error_for_all_that_wait() {
 
 fn unreachable() -> NetError {
     NetError::Unreachable { address: "127.0.0.1:1".into(), reason: "nobody is there".into() }
+}
+
+#[tokio::test]
+async fn what_no_frame_can_carry_fails_at_once_and_the_link_stays() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, request) = server.request().await;
+        assert_eq!(request, Request::Workers, "nothing else was asked on this link");
+        server.answer(id, Reply::Workers(Vec::new())).await;
+        server
+    };
+    let questions = async {
+        let job = JobId(1);
+        let many = InputBlock::Packed(vec![0; 70_000]);
+        let long = InputBlock::Packed(vec![u32::try_from(FRAME_MAX).expect("fits")]);
+        let wrong = InputBlock::Packed(vec![7]);
+        let mut spec = submit(false);
+        spec.spec.task.args = vec!["x".repeat(META_MAX)];
+        let answers = [
+            client.append(job, 0, many, Bytes::new()).await.map(drop),
+            client.append(job, 0, long, vec![0; FRAME_MAX].into()).await.map(drop),
+            client.append(job, 0, wrong, Bytes::new()).await.map(drop),
+            client.submit(spec).await.map(drop),
+        ];
+        for answer in answers {
+            let invalid =
+                matches!(&answer, Err(ClientError::Api(error)) if error.code == ErrorCode::Invalid);
+            assert!(invalid, "{answer:?}");
+        }
+        client.workers().await
+    };
+    let both = async { tokio::join!(questions, server) };
+    let (workers, _server) = tokio::time::timeout(NEVER, both).await.expect("answers");
+    workers.expect("answered");
 }
