@@ -103,7 +103,7 @@ fn an_idempotency_key_gives_the_same_job_also_after_a_restart() {
 #[test]
 fn an_idempotency_key_does_not_swallow_other_inputs() {
     let mut world = World::new();
-    let mut repeat = |world: &mut World, key: &str, inputs, closed| {
+    let repeat = |world: &mut World, key: &str, inputs, closed| {
         let request = world.request();
         let idempotency_key = Some(key.into());
         world.drive(Input::Submit { request, spec: spec(), idempotency_key, inputs, closed });
