@@ -32,7 +32,7 @@ use crate::{
     error::ServerError,
     gate::Gate,
     journal::Write,
-    links::LinkId,
+    links::{HeardRoom, LinkId},
     modules::Modules,
     outbox::Outbox,
     readers::{Found, Readers},
@@ -62,11 +62,11 @@ pub(crate) enum Event {
     /// A worker's link was given to the server.
     WorkerLinked { link: LinkId, peer: Peer, outbox: Outbox<ToWorker> },
     /// A worker said something.
-    FromWorker { link: LinkId, envelope: Envelope<FromWorker> },
+    FromWorker { link: LinkId, envelope: Envelope<FromWorker>, room: HeardRoom },
     /// A client's link was given to the server.
     ClientLinked { link: LinkId, peer: Peer, outbox: Outbox<ToClient> },
     /// A client said something.
-    FromClient { link: LinkId, envelope: Envelope<FromClient> },
+    FromClient { link: LinkId, envelope: Envelope<FromClient>, room: HeardRoom },
     /// A link has ended.
     Unlinked { link: LinkId, reason: String },
     /// A link's outbox has room again, which the driver had asked for.
@@ -216,9 +216,9 @@ impl Driver {
     fn handle(&mut self, event: Event) {
         match event {
             Event::WorkerLinked { link, peer, outbox } => self.worker_linked(link, peer, outbox),
-            Event::FromWorker { link, envelope } => self.worker_says(link, envelope),
+            Event::FromWorker { link, envelope, room: _ } => self.worker_says(link, envelope),
             Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
-            Event::FromClient { link, envelope } => self.client_says(link, envelope),
+            Event::FromClient { link, envelope, room } => self.client_says(link, envelope, room),
             Event::Unlinked { link, reason } => self.unlinked(link, &reason),
             Event::Room { link } => _ = self.state.touched.insert(link),
             Event::Committed { number } => self.gate.committed(number),

@@ -1,9 +1,9 @@
 //! The tasks of one link: what comes goes to the driver, what the driver says goes out. A link
 //! waits for the driver, the driver never for a link.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wasmgrid_net::{Link, Receiver, Sender};
 use wasmgrid_proto::{frame::Envelope, wire::Message};
@@ -23,6 +23,13 @@ impl fmt::Display for LinkId {
     }
 }
 
+/// Payload bytes of all links together that the driver has not taken: a few of the largest
+/// messages. Beyond it links wait, so that a slow disk does not fill the memory.
+pub(crate) const HEARD_BYTES: usize = 192 << 20;
+
+/// A message's part of [`HEARD_BYTES`], free again when dropped; none for one without payload.
+pub(crate) type HeardRoom = Option<OwnedSemaphorePermit>;
+
 /// Why links end with the server.
 const STOPPING: &str = "the scheduler is stopping";
 
@@ -31,6 +38,8 @@ const STOPPING: &str = "the scheduler is stopping";
 pub(crate) struct LinkContext {
     /// What links say: bounded, and not taken while the driver has too much to commit.
     pub heard: mpsc::Sender<Event>,
+    /// [`HEARD_BYTES`], as far as they are free.
+    pub heard_room: Arc<Semaphore>,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
     /// No link is served from now on; those that are end when the driver has said its last.
@@ -45,7 +54,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     id: LinkId,
     link: Link<Out, In>,
     announce: impl FnOnce(Outbox<Out>, wasmgrid_net::Peer) -> Event,
-    heard: impl Fn(Envelope<In>) -> Event,
+    heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
 ) {
     let Link { sender, receiver, peer } = link;
     let (outbox, outgoing, closed) = outbox();
@@ -53,7 +62,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         return sender.close(STOPPING);
     }
     let reason = tokio::select! {
-        reason = read(receiver, &context.heard, heard) => reason,
+        reason = read(receiver, &context, heard) => reason,
         reason = write(&sender, outgoing, &context.done, id) => reason,
         reason = closing(closed) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
@@ -65,13 +74,14 @@ pub(crate) async fn serve<Out: Message, In: Message>(
 
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
-    events: &mpsc::Sender<Event>,
-    heard: impl Fn(Envelope<In>) -> Event,
+    context: &LinkContext,
+    heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
 ) -> String {
     loop {
         match receiver.recv().await {
             Ok(Some(envelope)) => {
-                if events.send(heard(envelope)).await.is_err() {
+                let room = reserve(&context.heard_room, envelope.payload.len()).await;
+                if context.heard.send(heard(envelope, room)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;
                 }
@@ -80,6 +90,16 @@ async fn read<In: Message>(
             Err(error) => return error.to_string(),
         }
     }
+}
+
+/// Waits for room for so many bytes; more than there are in all count as all.
+async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> HeardRoom {
+    let permits = u32::try_from(bytes.min(HEARD_BYTES)).unwrap_or(u32::MAX);
+    if permits == 0 {
+        return None;
+    }
+    // The semaphore is never closed.
+    room.clone().acquire_many_owned(permits).await.ok()
 }
 
 async fn write<Out: Message>(

@@ -16,7 +16,7 @@ use crate::{
     config::{Admission, Admit},
     driver::{Event, api_error},
     journal::Write,
-    links::LinkId,
+    links::{HeardRoom, LinkId},
     readers::Readers,
 };
 
@@ -90,7 +90,13 @@ impl Modules {
 
     /// Admits a module and keeps it; the answer is an [`Event::Answer`], before it an
     /// [`Event::ModuleKept`].
-    pub(crate) fn put(&self, link: LinkId, id: u64, digest: Digest, bytes: Bytes) {
+    pub(crate) fn put(
+        &self,
+        link: LinkId,
+        id: u64,
+        digest: Digest,
+        (bytes, room): (Bytes, HeardRoom),
+    ) {
         let (admit, permits) = (self.admission.admit.clone(), self.permits.clone());
         let (writes, done) = (self.writes.clone(), self.done.clone());
         let tasks = self.tasks.clone();
@@ -116,6 +122,8 @@ impl Modules {
                 Err(error) => Err(error),
             };
             let _ = done.send(Event::Answer { link, id, reply }).await;
+            // The module's bytes were in memory until here.
+            drop(room);
         });
     }
 }

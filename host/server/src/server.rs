@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, Output};
 use wasmgrid_net::{Accepted, Link, Listener};
@@ -28,7 +28,7 @@ use crate::{
     error::ServerError,
     gate::Gate,
     journal,
-    links::{LinkContext, LinkId, serve},
+    links::{HEARD_BYTES, LinkContext, LinkId, serve},
     modules::{MODULE_PREFIX, Modules},
     readers::Readers,
 };
@@ -100,6 +100,7 @@ impl Server {
         let cut = CancellationToken::new();
         let context = LinkContext {
             heard: heard_sender,
+            heard_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             done: done_sender,
             stop: stop.clone(),
             cut: cut.clone(),
@@ -215,7 +216,7 @@ impl ServerHandle {
             id,
             link,
             move |outbox, peer| Event::WorkerLinked { link: id, peer, outbox },
-            move |envelope| Event::FromWorker { link: id, envelope },
+            move |envelope, room| Event::FromWorker { link: id, envelope, room },
         ));
     }
 
@@ -227,7 +228,7 @@ impl ServerHandle {
             id,
             link,
             move |outbox, peer| Event::ClientLinked { link: id, peer, outbox },
-            move |envelope| Event::FromClient { link: id, envelope },
+            move |envelope, room| Event::FromClient { link: id, envelope, room },
         ));
     }
 

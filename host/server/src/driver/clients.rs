@@ -16,7 +16,10 @@ use wasmgrid_proto::{
 };
 
 use super::{Driver, Event, api_error, shortened, watches::Watch, workers::capacity_bytes};
-use crate::{links::LinkId, outbox::Outbox};
+use crate::{
+    links::{HeardRoom, LinkId},
+    outbox::Outbox,
+};
 
 /// Requests of one client that are not answered; a client that sends more without reading is
 /// told to wait.
@@ -69,7 +72,12 @@ impl Driver {
         self.state.clients.insert(link, client);
     }
 
-    pub(super) fn client_says(&mut self, link: LinkId, envelope: Envelope<FromClient>) {
+    pub(super) fn client_says(
+        &mut self,
+        link: LinkId,
+        envelope: Envelope<FromClient>,
+        room: HeardRoom,
+    ) {
         match envelope.message {
             FromClient::Credit(credit) => self.watch_credit(link, credit.watch, credit.bytes),
             FromClient::Unwatch(unwatch) => self.unwatch(link, unwatch.watch),
@@ -84,7 +92,7 @@ impl Driver {
                 };
                 match refused {
                     Some(error) => self.answer(link, id, Err(error)),
-                    None => self.request(link, id, request, envelope.payload),
+                    None => self.request(link, id, request, (envelope.payload, room)),
                 }
             }
         }
@@ -114,7 +122,13 @@ impl Driver {
         })
     }
 
-    fn request(&mut self, link: LinkId, id: u64, request: Request, payload: Bytes) {
+    fn request(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        request: Request,
+        (payload, room): (Bytes, HeardRoom),
+    ) {
         let now = self.state.now;
         match request {
             Request::HaveModule { digest } => {
@@ -124,7 +138,9 @@ impl Driver {
             Request::PutModule { digest, .. } if self.modules.has(digest) => {
                 self.answer(link, id, Ok(Reply::Done));
             }
-            Request::PutModule { digest, .. } => self.modules.put(link, id, digest, payload),
+            Request::PutModule { digest, .. } => {
+                self.modules.put(link, id, digest, (payload, room));
+            }
             Request::Submit(submit) => self.submit(link, id, submit, payload),
             Request::Append { job, first, inputs } => {
                 self.append(link, id, job, first, inputs, payload)

@@ -1,11 +1,17 @@
 //! Peers that say what no honest one would: each is refused or bounded, and the others go on.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use bytes::Bytes;
 use wasmgrid_proto::{
     ByteCount, Digest, InputBlock, JobId, RunningTask, TaskId, WorkerCapacity,
     frame::{Envelope, encode_one},
     wire::{
-        ErrorCode, FromWorker, Heartbeat, Join, NeedModule, PROTOCOL_MINOR, Reply, ReplyFrame,
-        Request, Role, Submit, ToClient, ToWorker,
+        ErrorCode, FromClient, FromWorker, Heartbeat, Join, NeedModule, PROTOCOL_MINOR, Reply,
+        ReplyFrame, Request, RequestFrame, Role, Submit, ToClient, ToWorker,
     },
 };
 
@@ -148,5 +154,39 @@ async fn a_join_that_a_later_link_has_overtaken_is_told_so() {
     early.closed().await;
     late.send(FromWorker::NeedModule(NeedModule { digest: Digest::of(b"nothing") })).await;
     late.next(|envelope| matches!(envelope.message, ToWorker::Module(_)).then_some(())).await;
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn clients_wait_while_the_store_is_slower_than_they_are() {
+    const INPUT: u32 = 16 << 20;
+    const SUBMITS: u64 = 40;
+    let (server, valve) = start_held();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    valve.close();
+    let payload = Bytes::from(vec![0; INPUT as usize]);
+    let sender = client.link.sender.clone();
+    let sent = Arc::new(AtomicU64::new(0));
+    let counted = sent.clone();
+    let sending = tokio::spawn(async move {
+        for id in 0..SUBMITS {
+            let request = submit(InputBlock::Packed(vec![INPUT]), None);
+            let message = FromClient::Request(RequestFrame { id, request });
+            let envelope = Envelope { message, payload: payload.clone() };
+            sender.send(envelope).await.expect("the link is open");
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    // Far more turns than all of it would take if nothing held it up.
+    for _ in 0..100_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(sent.load(Ordering::Relaxed) < 32, "{sent:?}");
+    valve.open();
+    for id in 0..SUBMITS {
+        client.answer(id).await.expect("taken");
+    }
+    sending.await.expect("all sent");
     server.shutdown().await.expect("in order");
 }
