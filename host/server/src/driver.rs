@@ -216,7 +216,11 @@ impl Driver {
     fn handle(&mut self, event: Event) {
         match event {
             Event::WorkerLinked { link, peer, outbox } => self.worker_linked(link, peer, outbox),
-            Event::FromWorker { link, envelope, room: _ } => self.worker_says(link, envelope),
+            Event::FromWorker { link, envelope, room } => {
+                self.worker_says(link, envelope);
+                // From here on the gate counts what was in it.
+                drop(room);
+            }
             Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
             Event::FromClient { link, envelope, room } => self.client_says(link, envelope, room),
             Event::Unlinked { link, reason } => self.unlinked(link, &reason),
