@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use wasmgrid_net::{Backoff, NetError};
 use wasmgrid_proto::{
     frame::Envelope,
-    wire::{FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient, Unwatch},
+    wire::{ApiError, FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient, Unwatch},
 };
 
 use crate::{
@@ -142,7 +142,7 @@ where
     fn handle(&mut self, envelope: Envelope<ToClient>, outbox: &mut Outbox) {
         self.backoff.reset();
         match envelope.message {
-            ToClient::Reply(ReplyFrame { id, reply }) => self.answered(id, reply),
+            ToClient::Reply(ReplyFrame { id, reply }) => self.answered(id, reply, outbox),
             ToClient::Results(frame) => {
                 let watch = frame.watch;
                 let frame = Frame::new(frame, envelope.payload);
@@ -180,11 +180,16 @@ where
         self.asked.insert(id, asked);
     }
 
-    fn answered(&mut self, id: u64, reply: Result<Reply, wasmgrid_proto::wire::ApiError>) {
+    fn answered(&mut self, id: u64, reply: Result<Reply, ApiError>, outbox: &mut Outbox) {
         let Some(Asked { watch, answer, .. }) = self.asked.remove(&id) else { return };
         let reply = reply.map_err(ClientError::Api);
         match (watch, &reply) {
-            (Some(watch), Ok(Reply::Job(status))) => self.watches.name(watch, status.job),
+            (Some(watch), Ok(Reply::Job(status))) => {
+                if !self.watches.name(watch, status.job) {
+                    // What its reader's end told came before there was anything to end.
+                    outbox.push(FromClient::Unwatch(Unwatch { watch }).into());
+                }
+            }
             (Some(watch), Err(error)) => self.watches.fail(watch, error),
             _ => {}
         }

@@ -52,11 +52,11 @@ impl Watches {
         self.0.insert(watch, state);
     }
 
-    /// The watch's job is known now.
-    pub fn name(&mut self, watch: u64, job: JobId) {
-        if let Some(state) = self.0.get_mut(&watch) {
-            state.job = Some(job);
-        }
+    /// The watch's job is known now. False where the watch is over already.
+    pub fn name(&mut self, watch: u64, job: JobId) -> bool {
+        let Some(state) = self.0.get_mut(&watch) else { return false };
+        state.job = Some(job);
+        true
     }
 
     /// What to ask for on this link: from where, and how much.

@@ -1,6 +1,9 @@
 //! A scheduler whose every answer is the test's.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -12,6 +15,9 @@ use wasmgrid_proto::{
     frame::Envelope,
     wire::{FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient, Update, WatchRequest},
 };
+
+/// Only reached where a test fails.
+pub const NEVER: Duration = Duration::from_secs(30);
 
 /// The scheduler's end of one link. Dropping it loses the link.
 pub struct Server(pub Link<ToClient, FromClient>);

@@ -1,7 +1,5 @@
 //! Questions and their answers, over links that come and go.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use wasmgrid_client::{Client, ClientConfig, ClientError};
 use wasmgrid_net::NetError;
@@ -11,10 +9,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, Role, ToClient, TokenRequest},
 };
 
-use crate::grid::{Grid, Server, in_process_link, status, submit};
-
-/// Only reached where a test fails.
-const NEVER: Duration = Duration::from_secs(30);
+use crate::grid::{Grid, NEVER, Server, in_process_link, status, submit};
 
 #[tokio::test]
 async fn an_error_of_the_scheduler_arrives_with_its_code_and_words() {

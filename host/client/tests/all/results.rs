@@ -8,7 +8,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient},
 };
 
-use crate::grid::{Grid, Server, status, submit};
+use crate::grid::{Grid, NEVER, Server, status, submit};
 
 /// Reads to the end: the indices in the order they came. Each result must have its own bytes.
 async fn read(stream: &mut JobStream) -> Vec<u64> {
@@ -273,6 +273,21 @@ async fn a_dropped_stream_ends_its_watch() {
         FromClient::Unwatch(unwatch) => assert_eq!(unwatch.watch, watch),
         other => panic!("still watched: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn a_watch_that_begins_after_its_reader_has_gone_is_ended() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let mut server = grid.accept().await;
+    let (id, request) = tokio::select! {
+        _ = client.watch(JobId(1), 0) => panic!("nobody answered"),
+        asked = server.watched() => asked,
+    };
+    // The first word of the reader's end may come before the watch has begun, and end nothing.
+    assert!(matches!(server.next().await, FromClient::Unwatch(_)));
+    server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+    let ended = tokio::time::timeout(NEVER, server.next()).await.expect("a message");
+    assert!(matches!(ended, FromClient::Unwatch(unwatch) if unwatch.watch == request.watch));
 }
 
 #[tokio::test]
