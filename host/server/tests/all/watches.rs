@@ -1,8 +1,8 @@
 //! Watches: credit, cursors, and that none holds up another.
 
 use wasmgrid_proto::{
-    ByteCount, JobState,
-    wire::{Credit, FromClient, Request, Role, ToClient, Unwatch},
+    ByteCount, InputBlock, JobState,
+    wire::{Credit, FromClient, Request, Role, Submit, ToClient, Unwatch, WatchRequest},
 };
 use wasmgrid_server::{Server, ServerConfig};
 use wasmgrid_store::memory;
@@ -80,4 +80,45 @@ async fn a_watch_starts_at_its_cursor_and_ends_when_it_is_told_to() {
     client.request(again, &[]).await.expect("its number is free again");
     assert_eq!(client.watched(3).await.0.len(), 10);
     server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_watch_from_beyond_the_end_brings_nothing_and_ends_with_the_job() {
+    let server = start_fresh();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    let job = status(client.request(submit(numbers(10), None), &[]).await).job;
+    for (number, cursor) in [(1, 11), (2, u64::MAX), (3, 9)] {
+        let watch = WatchRequest { cursor, ..watch(number, PLENTY) };
+        client.request(Request::Watch { job, watch }, &[]).await.expect("watched");
+    }
+    let mut worker = join(&server.handle(), "w").await;
+    worker.work(10, b"out").await;
+    for (number, expected) in [(1, 0), (2, 0), (3, 1)] {
+        let (results, end) = client.watched(number).await;
+        assert_eq!((results.len(), end.state), (expected, JobState::Ok), "watch {number}");
+    }
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_server_with_watches_of_clients_that_read_nothing_can_be_stopped() {
+    let server = start_fresh();
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    // Open, with no inputs at all: it goes on until it is closed.
+    let open = Submit {
+        spec: spec(),
+        idempotency_key: None,
+        inputs: InputBlock::Packed(Vec::new()),
+        closed: false,
+        watch: Some(watch(1, PLENTY)),
+    };
+    let idle = status(client.request(Request::Submit(open), &[]).await);
+    assert_eq!((idle.state, idle.counts.total), (JobState::Active, 0));
+    let busy = submit(numbers(50), Some(watch(2, PLENTY)));
+    client.request(busy, &[]).await.expect("submitted");
+    let mut worker = join(&server.handle(), "w").await;
+    worker.work(50, &[b'x'; 200_000]).await;
+    tokio::time::timeout(NEVER, server.shutdown()).await.expect("it ends").expect("in order");
 }
