@@ -9,26 +9,46 @@ use std::{
     process::{Command, ExitStatus, Stdio},
     sync::OnceLock,
     thread,
+    time::SystemTime,
 };
+
+use walkdir::WalkDir;
 
 use crate::{repository, wait_for};
 
-/// The binary, built once a test run with the profile of the tests.
+/// The binary of the profile that the tests run in. It is built with the workspace's tests
+/// (`cargo test --workspace`): a build of its own here would choose other features for what the
+/// engine rests on, and take as long as everything before.
+///
+/// # Panics
+/// Where there is none, or one that is older than its sources.
 pub fn binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let target = env::current_exe()
+        let binary = env::current_exe()
             .ok()
-            .and_then(|test| test.parent()?.parent().map(Path::to_path_buf))
+            .and_then(|test| Some(test.parent()?.parent()?.join("wasmgrid")))
             .expect("tests run from target/PROFILE/deps");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "wasmgrid-cli"]).current_dir(repository());
-        if target.ends_with("release") {
-            build.arg("--release");
+        let built = modified(&binary);
+        let host = repository().join("host");
+        let newer = WalkDir::new(host)
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.path().components().any(|part| part.as_os_str() == "src"))
+            .find(|entry| entry.file_type().is_file() && modified(entry.path()) > built);
+        if let Some(source) = newer {
+            panic!(
+                "{} is missing or older than {}; `cargo test --workspace` builds it",
+                binary.display(),
+                source.path().display()
+            );
         }
-        assert!(build.status().expect("cargo starts").success(), "the binary does not build");
-        target.join("wasmgrid")
+        binary
     })
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
 /// A user's home on one machine: contexts, state and caches, gone with the value.

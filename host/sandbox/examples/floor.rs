@@ -1,9 +1,11 @@
 //! What a task costs at least, and what it costs here: a bare loop of Wasmtime in the runners'
 //! configuration, beside the slots of a sandbox, over the same module and input.
 //!
-//! `floor MODULE.wasm [--seconds N] [--processes N]`: MODULE is a task of the SDK that calls no
-//! host function, such as `tests/guests/noop`. The bare loop makes a fresh instance a task, calls it and drops it, with fuel and epochs as the engine demands and
-//! nothing else: no limits, no clock, no batches. The slots do all that a worker has done.
+//! `floor MODULE.wasm [--seconds N] [--processes N] [--input FILE]`: MODULE is a task of the SDK
+//! that calls no host function, such as `tests/guests/noop`; `floor bare …` runs the bare loop
+//! alone and prints its tasks a second. The bare loop makes a fresh instance a task, calls it and
+//! drops it, with fuel and epochs as the engine demands and nothing else: no limits, no clock, no
+//! batches. The slots do all that a worker has done.
 
 use std::{
     error::Error,
@@ -31,13 +33,13 @@ type Failed = Box<dyn Error + Send + Sync>;
 /// Tasks of a batch, as a scheduler would send them.
 const BATCH: usize = 512;
 
-/// A small JSON value, which most tasks can read.
+/// A small JSON value, which most tasks can read, where no other input is given.
 const INPUT: &[u8] = b"1234567";
 
 /// Tasks between two looks at the clock.
 const STRIDE: u32 = 100;
 
-const USAGE: &str = "usage: floor MODULE.wasm [--seconds N] [--processes N]";
+const USAGE: &str = "usage: floor MODULE.wasm [--seconds N] [--processes N] [--input FILE]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
         Some("runner") => return runner_main(),
         Some("compiler") => return compiler_main(),
         Some("bare") => Plan::of(arguments.get(1..).unwrap_or_default()).and_then(|plan| {
-            println!("{}", bare(&plan.bytes()?, plan.span)?);
+            println!("{}", bare(&plan)?);
             Ok(())
         }),
         _ => Plan::of(&arguments).and_then(|plan| compare(&plan)),
@@ -64,18 +66,30 @@ struct Plan {
     module: String,
     span: Duration,
     processes: u32,
+    input: Vec<u8>,
+    input_file: Option<String>,
 }
 
 impl Plan {
     fn of(arguments: &[String]) -> Result<Self, Failed> {
         let [module, options @ ..] = arguments else { return Err(USAGE.into()) };
-        let mut plan = Self { module: module.clone(), span: Duration::from_secs(2), processes: 1 };
+        let mut plan = Self {
+            module: module.clone(),
+            span: Duration::from_secs(2),
+            processes: 1,
+            input: INPUT.to_vec(),
+            input_file: None,
+        };
         for option in options.chunks(2) {
             match option {
                 [name, value] if name == "--seconds" => {
                     plan.span = Duration::try_from_secs_f64(value.parse()?)?;
                 }
                 [name, value] if name == "--processes" => plan.processes = value.parse()?,
+                [name, value] if name == "--input" => {
+                    plan.input = std::fs::read(value)?;
+                    plan.input_file = Some(value.clone());
+                }
                 _ => return Err(USAGE.into()),
             }
         }
@@ -114,8 +128,12 @@ fn bare_processes(plan: &Plan) -> Result<f64, Failed> {
     let seconds = plan.span.as_secs_f64().to_string();
     let start = |_| {
         let program = std::env::current_exe()?;
-        let arguments = ["bare", &plan.module, "--seconds", &seconds];
-        Command::new(program).args(arguments).stdout(Stdio::piped()).spawn()
+        let mut bare = Command::new(program);
+        bare.args(["bare", &plan.module, "--seconds", &seconds]);
+        if let Some(file) = &plan.input_file {
+            bare.args(["--input", file]);
+        }
+        bare.stdout(Stdio::piped()).spawn()
     };
     let children: Vec<_> = (0..plan.processes).map(start).collect::<Result<_, _>>()?;
     let mut sum = 0.0;
@@ -127,8 +145,9 @@ fn bare_processes(plan: &Plan) -> Result<f64, Failed> {
 }
 
 /// Tasks a second of one thread that does nothing but instantiate and call.
-fn bare(module: &[u8], span: Duration) -> Result<f64, Failed> {
-    let bytes = adapt::adapt(module)?;
+fn bare(plan: &Plan) -> Result<f64, Failed> {
+    let module = plan.bytes()?;
+    let bytes = adapt::adapt(&module)?;
     let engine = Engine::new(&engine::config(&EngineSettings::default())?)?;
     let component = Component::new(&engine, &bytes)?;
     // The task calls none of its imports, so that none costs anything.
@@ -141,7 +160,7 @@ fn bare(module: &[u8], span: Duration) -> Result<f64, Failed> {
     let run = component.get_export_index(Some(&interface), "run").ok_or("it has no `run`")?;
 
     let (begun, mut tasks) = (Instant::now(), 0u32);
-    while begun.elapsed() < span {
+    while begun.elapsed() < plan.span {
         for _ in 0..STRIDE {
             let mut store = Store::new(&engine, ());
             store.set_fuel(u64::MAX)?;
@@ -149,7 +168,7 @@ fn bare(module: &[u8], span: Duration) -> Result<f64, Failed> {
             let instance = prepared.instantiate(&mut store)?;
             let call = instance.get_func(&mut store, run).ok_or("`run` is no function")?;
             let call = call.typed::<(&[u8],), (Result<Vec<u8>, Failure>,)>(&store)?;
-            let (output,) = call.call(&mut store, (INPUT,))?;
+            let (output,) = call.call(&mut store, (&plan.input,))?;
             output.map_err(|_| "the task failed")?;
         }
         tasks += STRIDE;
@@ -189,8 +208,8 @@ async fn slots(module: &[u8], plan: &Plan, isolation: Isolation) -> Result<f64, 
         worker: WorkerId(1),
         spec: Arc::new(spec),
         first: 0,
-        inputs: InputBlock::Packed(vec![u32::try_from(INPUT.len())?; BATCH]),
-        payload: INPUT.repeat(BATCH).into(),
+        inputs: InputBlock::Packed(vec![u32::try_from(plan.input.len())?; BATCH]),
+        payload: plan.input.repeat(BATCH).into(),
     };
     let mut busy: JoinSet<_> =
         slots.into_iter().map(|slot| keep_busy(slot, batch.clone(), plan.span)).collect();

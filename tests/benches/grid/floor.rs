@@ -49,7 +49,7 @@ impl Floor {
         fs::write(&path, input).expect("a file");
         let start = |_| {
             Command::new(&self.program)
-                .args(["bare", module, SECONDS])
+                .args(["bare", module, "--seconds", SECONDS, "--input"])
                 .arg(&path)
                 .stdout(Stdio::piped())
                 .spawn()

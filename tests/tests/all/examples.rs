@@ -4,22 +4,18 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    sync::LazyLock,
 };
 
 use wasmgrid_tests::{Grid, Home, example, repository};
 
-/// One grid for all examples; the workers' processes end with the test run.
-static GRID: LazyLock<Grid> = LazyLock::new(|| Grid::start(3, 1));
-
-/// Runs the same command here and on the grid, with the folder of examples as `{examples}`, and
+/// Runs the same command here and on a grid of three workers, with the folder of examples as `{examples}`, and
 /// gives the bytes that both gave.
 fn both(args: &[&str], stdin: &[u8]) -> Vec<u8> {
     let examples = repository().join("examples");
     let folder = examples.to_str().expect("a plain path");
     let args: Vec<_> = args.iter().map(|arg| arg.replace("{examples}", folder)).collect();
     let here = Home::new().run_with_stdin(&args, stdin);
-    let there = GRID.home.run_with_stdin(&args, stdin);
+    let there = Grid::start(3, 1).home.run_with_stdin(&args, stdin);
     here.ok_bytes();
     there.ok_bytes();
     assert!(here.stdout == there.stdout, "the grid's bytes differ:\n{here}\n{there}");

@@ -1,9 +1,10 @@
 //! The house as ARCHITECTURE.md draws it: who may depend on whom, and which crate alone names
 //! each heavy dependency. Read from `cargo metadata`, so that it is what cargo builds.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, process::Command};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
+use serde::Deserialize;
+use wasmgrid_tests::repository;
 
 /// Every crate of the workspace, and the crates of ours it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -47,13 +48,44 @@ const HEAVY: &[(&str, &str)] = &[
 /// The pure crates: no operating system under them.
 const PURE: &[&str] = &["wasmgrid-proto", "wasmgrid-core"];
 
-fn workspace() -> Metadata {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    MetadataCommand::new()
-        .manifest_path(manifest)
-        .no_deps()
-        .exec()
-        .expect("cargo describes the workspace")
+/// What `cargo metadata` tells of a package, as far as it matters here. It is read by hand: the
+/// crate that models it would turn on features of what the engine is built with, so that testing
+/// one crate and testing all would each build the engine anew.
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: String,
+    dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    /// `dev` or `build`; nothing for what the library itself needs.
+    kind: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    kind: Vec<String>,
+    src_path: String,
+}
+
+fn packages() -> Vec<Package> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        packages: Vec<Package>,
+    }
+
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo starts");
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).expect("cargo describes the workspace");
+    metadata.packages
 }
 
 /// The names a package depends on, without those its tests alone need.
@@ -61,15 +93,14 @@ fn built_with(package: &Package) -> impl Iterator<Item = &str> {
     package
         .dependencies
         .iter()
-        .filter(|dependency| dependency.kind != DependencyKind::Development)
+        .filter(|dependency| dependency.kind.as_deref() != Some("dev"))
         .map(|dependency| dependency.name.as_str())
 }
 
 #[test]
 fn every_crate_is_in_the_map_and_nothing_else() {
-    let workspace = workspace();
-    let mut found: Vec<&str> =
-        workspace.packages.iter().map(|package| package.name.as_str()).collect();
+    let packages = packages();
+    let mut found: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     found.sort_unstable();
     let mut expected: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).chain([TESTS]).collect();
     expected.sort_unstable();
@@ -78,10 +109,9 @@ fn every_crate_is_in_the_map_and_nothing_else() {
 
 #[test]
 fn dependencies_follow_the_arrows() {
-    let workspace = workspace();
+    let packages = packages();
     let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
-    let wrong: Vec<String> = workspace
-        .packages
+    let wrong: Vec<String> = packages
         .iter()
         .filter(|package| package.name.as_str() != TESTS)
         .flat_map(|package| {
@@ -96,9 +126,9 @@ fn dependencies_follow_the_arrows() {
 
 #[test]
 fn each_heavy_dependency_is_named_by_one_crate() {
-    let workspace = workspace();
+    let packages = packages();
     let mut wrong = Vec::new();
-    for package in &workspace.packages {
+    for package in &packages {
         for dependency in &package.dependencies {
             for (start, owner) in HEAVY {
                 if dependency.name.starts_with(start) && package.name.as_str() != *owner {
@@ -112,16 +142,16 @@ fn each_heavy_dependency_is_named_by_one_crate() {
 
 #[test]
 fn a_crate_has_one_test_binary_at_most() {
-    for package in &workspace().packages {
-        let is_test = |kinds: &[TargetKind]| kinds.contains(&TargetKind::Test);
-        let binaries = package.targets.iter().filter(|target| is_test(&target.kind)).count();
+    for package in &packages() {
+        let is_test = |target: &&Target| target.kind.iter().any(|kind| kind == "test");
+        let binaries = package.targets.iter().filter(is_test).count();
         assert!(binaries <= 1, "{} links {binaries} test binaries", package.name);
     }
 }
 
 #[test]
 fn every_crate_has_the_workspaces_lints_and_its_dependencies_versions() {
-    for package in &workspace().packages {
+    for package in &packages() {
         let manifest = fs::read_to_string(&package.manifest_path).expect("cargo has read it");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{} has no lints", package.name);
         let own_version = manifest.lines().find(|line| {
@@ -137,9 +167,10 @@ fn is_a_version((_, value): (&str, &str)) -> bool {
 
 #[test]
 fn the_pure_crates_have_no_operating_system() {
-    for package in &workspace().packages {
+    for package in &packages() {
         let name = package.name.as_str();
-        let library = package.targets.iter().find(|target| target.is_lib());
+        let library =
+            package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "lib"));
         let source = library.map(|target| fs::read_to_string(&target.src_path).expect("readable"));
         let is_no_std = source.is_some_and(|source| source.contains("\n#![no_std]\n"));
         assert!(is_no_std || !PURE.contains(&name), "{name} must be no_std");

@@ -84,6 +84,19 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
 }
 
 #[test]
+fn a_job_that_never_was_leaves_the_output_file_as_it_was() {
+    let home = Home::new();
+    let noop = guest("noop");
+    home.write("out", "precious\n");
+    home.write("values", "{\"a\": }\n");
+    home.run(["run", &noop, "--json", "values", "-o", "out"]).fails_with(2, &["values:1:"]);
+    home.run(["run", &noop, "-o", "out", "--context", "unheard"]).fails_with(2, &["unheard"]);
+    assert_eq!(home.read("out"), "precious\n");
+    let nowhere = home.run(["run", &noop, "-o", "nowhere/out", "--range", "0..3"]);
+    nowhere.fails_with(2, &["nowhere/out", "folder"]);
+}
+
+#[test]
 fn a_line_that_is_no_json_is_named_by_its_place() {
     let home = Home::new();
     let noop = guest("noop");
