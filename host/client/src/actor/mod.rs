@@ -185,10 +185,10 @@ where
         let reply = reply.map_err(ClientError::Api);
         match (watch, &reply) {
             (Some(watch), Ok(Reply::Job(status))) => {
-                if !self.watches.name(watch, status.job) {
-                    // What its reader's end told came before there was anything to end.
-                    outbox.push(FromClient::Unwatch(Unwatch { watch }).into());
-                }
+                let goes_on = self.watches.name(watch, status.job);
+                // What its reader's end told came before there was anything to end.
+                let end = (!goes_on).then(|| FromClient::Unwatch(Unwatch { watch }).into());
+                end.into_iter().for_each(|end| outbox.push(end));
             }
             (Some(watch), Err(error)) => self.watches.fail(watch, error),
             _ => {}
