@@ -36,7 +36,7 @@ test: guest-target
 	$(CARGO) test --manifest-path examples/Cargo.toml --workspace --locked
 
 # Compares the grid with the bare sandbox; prints a table.
-bench: guest-target
+bench: build guest-target
 	$(CARGO) bench --locked --package wasmgrid-tests
 
 # Holds the format, the lints, the docs and, where cargo-deny is installed, the licenses.
