@@ -3,9 +3,9 @@
 //! messages. It decides nothing about tasks, opens no sockets and names no database.
 //!
 //! One driver task owns the `Grid`, and never waits: not for the disk (one thread commits what
-//! the driver hands it, see [`journal`]), not for a link (each has a bounded outbox, see
-//! [`outbox`]), not for a read (see [`readers`]). What must be durable first is held back by the
-//! [`gate`] until the records before it are committed.
+//! the driver hands it, see `journal`), not for a link (each has a bounded outbox, see
+//! `outbox`), not for a read (see `readers`). What must be durable first is held back by the
+//! `gate` until the records before it are committed.
 
 #![forbid(unsafe_code)]
 
