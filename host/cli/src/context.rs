@@ -50,6 +50,12 @@ impl Contexts {
         Self { folder: paths.config.clone() }
     }
 
+    /// Those in a folder.
+    #[cfg(test)]
+    pub fn in_folder(folder: &std::path::Path) -> Self {
+        Self { folder: folder.to_owned() }
+    }
+
     /// All contexts by name.
     ///
     /// # Errors
@@ -148,6 +154,14 @@ impl Contexts {
         write().with_context(|| format!("failed to write {}", folder.display()))
     }
 
+    /// Checks that a context may be called so.
+    ///
+    /// # Errors
+    /// A usage error where it may not.
+    pub fn check_name(&self, name: &str) -> anyhow::Result<()> {
+        self.path(name).map(|_| ())
+    }
+
     fn description(&self, name: &str) -> anyhow::Result<Description> {
         let path = self.path(name)?.join(DESCRIPTION);
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
@@ -185,7 +199,7 @@ mod tests {
     use super::*;
 
     fn contexts(folder: &tempfile::TempDir) -> Contexts {
-        Contexts { folder: folder.path().to_owned() }
+        Contexts::in_folder(folder.path())
     }
 
     #[test]

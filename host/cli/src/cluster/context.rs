@@ -55,6 +55,8 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
 }
 
 async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()> {
+    // Before the token is used: it may be good for one use alone.
+    contexts.check_name(name)?;
     let token: JoinToken = token.parse().exit(Exit::Usage)?;
     let credentials = enroll(&token, &parts::machine_name()).await?;
     let role = credentials.identity().role();
@@ -73,4 +75,19 @@ async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()>
         say!("added context {name}; `wasmgrid context use {name}` selects it");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_is_refused_before_the_token_is_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = Contexts::in_folder(folder.path());
+        for name in ["local", "bad/name"] {
+            let error = add(&contexts, name, "no token").await.expect_err("refused");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
 }
