@@ -1,7 +1,13 @@
 //! Settings of `server` and `worker`: flags over `WASMGRID_*` over a TOML file over defaults. The
 //! first two come from [`args`](crate::args); this reads the file and puts them together.
 
-use std::{env, fmt, fs, net::SocketAddr, path::Path, path::PathBuf, str::FromStr};
+use std::{
+    env, fmt, fs,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use clap::CommandFactory as _;
 use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
@@ -16,6 +22,9 @@ use crate::{
 /// Where a grid listens unless told otherwise: this machine alone reaches it there.
 pub const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7433);
+
+/// How many slots a worker may have, by flag or file: each is a process.
+const SLOTS: RangeInclusive<u32> = 1..=4096;
 
 /// The variables that other commands read.
 const OTHER_VARIABLES: &[&str] = &[paths::HOME, crate::log::VARIABLE, crate::context::VARIABLE];
@@ -80,8 +89,11 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
 pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<WorkerArgs> {
     check_variables()?;
     let file: WorkerFile = read(config)?;
-    if file.slots == Some(0) {
-        return Err(usage("slots: a worker has at least one"));
+    if let Some(slots) = file.slots.filter(|slots| !SLOTS.contains(slots)) {
+        let (least, most) = (SLOTS.start(), SLOTS.end());
+        return Err(usage(format!(
+            "slots = {slots}: a worker has at least {least} and at most {most}"
+        )));
     }
     Ok(WorkerArgs {
         name: args.name.clone().or(file.name),
@@ -194,7 +206,10 @@ mod tests {
         assert!(error.contains("slotz"), "{error}");
         let error = worker_of(&WorkerArgs::default(), "memory = \"lots\"").expect_err("nonsense");
         assert!(error.contains("64MiB"), "{error}");
-        assert!(worker_of(&WorkerArgs::default(), "slots = 0").is_err());
+        for slots in ["slots = 0", "slots = 4097"] {
+            let error = worker_of(&WorkerArgs::default(), slots).expect_err(slots);
+            assert!(error.contains("4096"), "{error}");
+        }
     }
 
     #[test]

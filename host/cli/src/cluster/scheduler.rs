@@ -51,7 +51,9 @@ impl Scheduler {
         let credentials = authority.issue(Role::Scheduler, parts::SCHEDULER, VALIDITY)?;
         let listen = settings.listen.unwrap_or(LISTEN);
         let listener = Listener::bind(listen, &credentials, ListenerConfig::default())
-            .with_context(|| format!("failed to listen on {listen}"))?;
+            .with_context(|| {
+                format!("failed to listen on {listen}; --listen takes another address")
+            })?;
         let addresses = advertised(settings.advertise, listener.local_addr())?;
         let store = SqliteStore::open(folder.join("grid.sqlite"))
             .with_context(|| format!("failed to open the grid's state in {}", folder.display()))?;
@@ -133,7 +135,8 @@ pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path: PathBuf = folder.join("lock");
     let file = fs::create_dir_all(folder)
         .and_then(|()| File::options().create(true).append(true).open(&path))
-        .with_context(|| format!("failed to use {}", folder.display()))?;
+        .with_context(|| format!("failed to use {}", folder.display()))
+        .exit(Exit::Usage)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(usage(format!(
