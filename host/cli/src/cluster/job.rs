@@ -118,7 +118,8 @@ async fn results(
         (Format::Text, true) => Shape::Raw,
         (Format::Text, false) => Shape::Lines,
     };
-    let output = Output::open(args.out.as_deref(), shape)?;
+    let mut output = Output::open(args.out.as_deref(), shape)?;
+    output.begin()?;
     let failures = Failures::new(status.spec.task.limits, job, args.out.as_deref());
     let ordered = args.order == Order::Input;
     let progress = Progress::new(talk.quiet || !follow);

@@ -31,7 +31,7 @@ pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<PathBuf> {
         )));
     }
     add_target(folder, talk)?;
-    if talk.verbose > 0 {
+    if !talk.quiet {
         eprintln!("wasmgrid: building {}", folder.display());
     }
     let built = cargo_build(folder, talk)?;

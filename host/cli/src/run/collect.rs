@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wasmgrid_proto::{JobStatus, Outcome, ResultBlock};
 
 use super::{
-    failures::{self, Failures},
+    failures::{Failures, Written},
     ledger::Ledger,
     output::Output,
     progress::Progress,
@@ -29,8 +29,10 @@ pub struct Collector<'a> {
 
 /// What is said at the end.
 pub struct Report {
-    /// The file of failed inputs, how many it has, and the flags that run them again.
-    pub failed_inputs: Option<(String, u64, String)>,
+    /// The file of failed inputs.
+    pub failed_inputs: Option<Written>,
+    /// Why there is none, where there should be one.
+    pub unkept: Option<anyhow::Error>,
     /// Failures that were not explained one by one.
     pub unexplained: u64,
     /// True where there were results, and every one was a refusal.
@@ -59,7 +61,7 @@ impl<'a> Collector<'a> {
         let mut explained = Vec::new();
         let mut due = Vec::with_capacity(block.results.len());
         for finished in Finished::all(block, payload)? {
-            let Some(text) = self.note(&finished)? else { continue };
+            let Some(text) = self.note(&finished) else { continue };
             explained.extend(text);
             let Some(reorder) = &mut self.reorder else {
                 due.push(finished);
@@ -93,23 +95,21 @@ impl<'a> Collector<'a> {
     }
 
     /// Writes the file of failed inputs; with `not_run` also those of tasks without a result.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn report(&mut self, not_run: bool) -> anyhow::Result<Report> {
+    pub fn report(&mut self, not_run: bool) -> Report {
         let ledger = self.ledger.map(RefCell::borrow);
         if let Some(ledger) = ledger.as_ref().filter(|_| not_run) {
-            self.failures.add_not_run(ledger.unsettled().map(|(_, input)| input))?;
+            self.failures.add_not_run(ledger.unsettled().map(|(_, input)| input));
         }
-        let failed_inputs = self.failures.finish()?.map(|written| {
-            let again = failures::again(&written.place, &written.path);
-            (written.path.display().to_string(), written.count, again)
-        });
-        Ok(Report {
+        let (failed_inputs, unkept) = match self.failures.finish() {
+            Ok(written) => (written, None),
+            Err(error) => (None, Some(error)),
+        };
+        Report {
             failed_inputs,
+            unkept,
             unexplained: self.failures.unexplained(),
             all_refused: self.refused > 0 && self.ran == 0,
-        })
+        }
     }
 
     /// Takes the progress bar away, where others will follow the job.
@@ -124,15 +124,12 @@ impl<'a> Collector<'a> {
 
     /// Counts a result, lets its input go, and explains a failure. `None` where the result is of
     /// no task of this job, or came before.
-    fn note(&mut self, finished: &Finished) -> anyhow::Result<Option<Option<String>>> {
+    fn note(&mut self, finished: &Finished) -> Option<Option<String>> {
         let outcome = &finished.meta.outcome;
         let failed = *outcome != Outcome::Ok;
         let input = match self.ledger {
             None => None,
-            Some(ledger) => match ledger.borrow_mut().settle(finished.meta.index, failed) {
-                Some(input) => input,
-                None => return Ok(None),
-            },
+            Some(ledger) => ledger.borrow_mut().settle(finished.meta.index, failed)?,
         };
         if matches!(outcome, Outcome::Refused(_)) {
             self.refused += 1;
@@ -140,9 +137,9 @@ impl<'a> Collector<'a> {
             self.ran += 1;
         }
         if !failed || matches!(outcome, Outcome::Cancelled(_)) {
-            return Ok(Some(None));
+            return Some(None);
         }
-        self.failures.add(finished, input.as_ref()).map(Some)
+        Some(self.failures.add(finished, input.as_ref()))
     }
 
     fn print(&mut self, due: &[Finished], explained: &[String]) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use super::{
     ledger::{Input, Place},
     reorder::Finished,
 };
-use crate::escape;
+use crate::{args::JobArgs, escape};
 
 /// Failures that are explained; the others are counted.
 const EXPLAINED: u64 = 3;
@@ -44,6 +44,8 @@ pub struct Failures {
     place: Option<Place>,
     seen: u64,
     written: u64,
+    /// Why inputs are not kept: told at the end, for it is no reason to lose results.
+    unkept: Option<anyhow::Error>,
 }
 
 /// The file of failed inputs.
@@ -59,41 +61,34 @@ pub struct Written {
 impl Failures {
     /// For a job with these limits, whose results go to `output` (`None`: stdout).
     pub fn new(limits: Limits, job: JobId, output: Option<&Path>) -> Self {
-        Self { limits, path: file_name(job, output), file: None, place: None, seen: 0, written: 0 }
+        let path = file_name(job, output);
+        Self { limits, path, file: None, place: None, seen: 0, written: 0, unkept: None }
     }
 
     /// Takes a failed task; gives the text that explains it, for the first few.
-    ///
-    /// # Errors
-    /// Where the file of failed inputs cannot be written.
-    pub fn add(
-        &mut self,
-        finished: &Finished,
-        input: Option<&Input>,
-    ) -> anyhow::Result<Option<String>> {
+    pub fn add(&mut self, finished: &Finished, input: Option<&Input>) -> Option<String> {
         if let Some(input) = input {
-            self.keep(input)?;
+            self.try_keep(input);
         }
         self.seen += 1;
-        Ok((self.seen <= EXPLAINED).then(|| explain(finished, input, &self.limits)))
+        (self.seen <= EXPLAINED).then(|| explain(finished, input, &self.limits))
     }
 
     /// Takes the inputs of tasks that never ran to their end, up to a bound.
-    ///
-    /// # Errors
-    /// Where the file of failed inputs cannot be written.
-    pub fn add_not_run(&mut self, inputs: impl Iterator<Item = Input>) -> anyhow::Result<()> {
+    pub fn add_not_run(&mut self, inputs: impl Iterator<Item = Input>) {
         for input in inputs.take(NOT_RUN_WRITTEN) {
-            self.keep(&input)?;
+            self.try_keep(&input);
         }
-        Ok(())
     }
 
     /// Puts the file in its place, where there is one.
     ///
     /// # Errors
-    /// Where it cannot be written.
+    /// Where it cannot be, or could not be written.
     pub fn finish(&mut self) -> anyhow::Result<Option<Written>> {
+        if let Some(error) = self.unkept.take() {
+            return Err(error);
+        }
         let (Some(file), Some(place)) = (self.file.take(), self.place.take()) else {
             return Ok(None);
         };
@@ -107,6 +102,12 @@ impl Failures {
     /// How many failures were not explained.
     pub const fn unexplained(&self) -> u64 {
         self.seen.saturating_sub(EXPLAINED)
+    }
+
+    fn try_keep(&mut self, input: &Input) {
+        if self.unkept.is_none() {
+            self.unkept = self.keep(input).err();
+        }
     }
 
     fn keep(&mut self, input: &Input) -> anyhow::Result<()> {
@@ -128,7 +129,9 @@ impl Failures {
 }
 
 fn file_name(job: JobId, output: Option<&Path>) -> PathBuf {
-    match output.filter(|path| path.as_os_str() != "-") {
+    // Beside a device or a pipe there is no place for a file.
+    let is_place = |path: &&Path| path.as_os_str() != "-" && (path.is_file() || !path.exists());
+    match output.filter(is_place) {
         None => PathBuf::from(format!("wasmgrid-{job}.failed")),
         Some(path) => {
             let mut name = path.as_os_str().to_owned();
@@ -149,15 +152,48 @@ fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
     builder.tempfile_in(folder.unwrap_or(Path::new(".")))
 }
 
-/// How to run the inputs in a file of failed ones again.
-pub fn again(place: &Place, path: &Path) -> String {
-    let path = path.display();
-    match place {
-        Place::Single => format!("< {path}"),
-        Place::File { .. } => format!("--files - < {path}"),
-        Place::Line { json: true, .. } => format!("--json {path}"),
-        Place::Range | Place::Line { json: false, .. } => format!("--lines {path}"),
+/// The command that runs failed inputs again: the same task with the same arguments.
+pub struct Again {
+    task: String,
+    args: Vec<String>,
+}
+
+impl Again {
+    /// Of a job.
+    pub fn new(job: &JobArgs) -> Self {
+        Self { task: job.task.display().to_string(), args: job.args.clone() }
     }
+
+    /// With the inputs in a file of failed ones.
+    pub fn command(&self, place: &Place, path: &Path) -> String {
+        let path = quoted(&path.display().to_string());
+        let (inputs, stdin) = match place {
+            Place::Single => (String::new(), format!(" < {path}")),
+            Place::File { .. } => (" --files -".into(), format!(" < {path}")),
+            Place::Line { json: true, .. } => (format!(" --json {path}"), String::new()),
+            Place::Range | Place::Line { json: false, .. } => {
+                (format!(" --lines {path}"), String::new())
+            }
+        };
+        let mut command = format!("wasmgrid run {}{inputs}", quoted(&self.task));
+        if !self.args.is_empty() {
+            command.push_str(" --");
+        }
+        for arg in &self.args {
+            command.push(' ');
+            command.push_str(&quoted(arg));
+        }
+        command + &stdin
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", escape::text(word).replace('\'', r"'\''"))
 }
 
 /// Says what happened to a task: cause, input, attempt, log and what would help.
@@ -199,7 +235,7 @@ fn shown_input(input: &Input) -> String {
 }
 
 fn log_tail(log: &str, dropped: u64) -> String {
-    let lines: Vec<&str> = log.trim_end().lines().collect();
+    let lines: Vec<&str> = log.trim_end().trim_start_matches(['\r', '\n']).lines().collect();
     let skipped = lines.len().saturating_sub(LOG_LINES);
     let mut tail = String::new();
     if skipped > 0 {
@@ -238,7 +274,7 @@ fn remedy(finished: &Finished, limits: &Limits) -> Option<String> {
     let usage = &finished.meta.usage;
     let more_memory = || format!("--memory {}", ByteCount(raised(limits.memory.0, RAISE_MEMORY)));
     match &finished.meta.outcome {
-        Outcome::Limit { limit, allowed, .. } => raise(*limit, *allowed),
+        Outcome::Limit { limit, used, allowed } => raise(*limit, *used, *allowed),
         // An allocation that fails ends in a panic, most often.
         Outcome::Trap { .. } | Outcome::Exit(_)
             if usage.memory_bytes >= limits.memory.0 / 8 * 7 =>
@@ -253,12 +289,19 @@ fn remedy(finished: &Finished, limits: &Limits) -> Option<String> {
     }
 }
 
-fn raise(limit: Limit, allowed: u64) -> Option<String> {
-    let more = raised(allowed, RAISE);
+fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
+    // What a task was stopped at may be far above what it was allowed; a round number is shown in
+    // full. Time alone is always a little above.
+    let least = match limit {
+        Limit::Deadline => allowed.max(1),
+        _ if used > allowed => used.checked_next_power_of_two().unwrap_or(used),
+        _ => allowed.max(1),
+    };
+    let more = raised(least, RAISE);
     Some(match limit {
         Limit::Fuel => format!("--fuel {}", Fuel(more)),
         Limit::Deadline => format!("--timeout {}", Millis(more)),
-        Limit::Memory => format!("--memory {}", ByteCount(raised(allowed, RAISE_MEMORY))),
+        Limit::Memory => format!("--memory {}", ByteCount(raised(least, RAISE_MEMORY))),
         Limit::TableElements => format!("--table-limit {more}"),
         Limit::Output => format!("--output-limit {}", ByteCount(more)),
         Limit::Record => format!("--record-limit {}", ByteCount(more)),
@@ -335,7 +378,7 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         let mut explained = 0;
         for _ in 0..5 {
             let result = with_log(Outcome::Rejected("no".into()), "");
-            let text = failures.add(&result, Some(&line_input())).expect("written");
+            let text = failures.add(&result, Some(&line_input()));
             explained += u64::from(text.is_some());
         }
         assert_eq!((explained, failures.unexplained()), (EXPLAINED, 2));
@@ -350,7 +393,7 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         let output = dir.path().join("out");
         fs::write(dir.path().join("out.failed"), "old\n").expect("written");
         let mut failures = Failures::new(Limits::default(), JobId(1), Some(&output));
-        failures.add_not_run([line_input()].into_iter()).expect("written");
+        failures.add_not_run([line_input()].into_iter());
         let at = dir.path().join("out.failed");
         assert_eq!(fs::read_to_string(&at).expect("there"), "old\n");
         failures.finish().expect("written");
@@ -366,10 +409,53 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
     #[test]
     fn how_to_run_them_again_fits_their_kind() {
         let path = Path::new("x.failed");
-        assert_eq!(again(&Place::Range, path), "--lines x.failed");
-        assert_eq!(again(&line_input().place, path), "--lines x.failed");
+        let again = Again { task: "t.wasm".into(), args: Vec::new() };
+        assert_eq!(again.command(&Place::Range, path), "wasmgrid run t.wasm --lines x.failed");
+        let line = line_input().place;
+        assert_eq!(again.command(&line, path), "wasmgrid run t.wasm --lines x.failed");
         let file = Place::File { path: "a".into() };
-        assert_eq!(again(&file, path), "--files - < x.failed");
-        assert_eq!(again(&Place::Single, path), "< x.failed");
+        assert_eq!(again.command(&file, path), "wasmgrid run t.wasm --files - < x.failed");
+        assert_eq!(again.command(&Place::Single, path), "wasmgrid run t.wasm < x.failed");
+    }
+
+    #[test]
+    fn arguments_are_given_again_as_a_shell_reads_them() {
+        let args = vec!["-i".into(), "it's a word".into(), String::new()];
+        let again = Again { task: "my tasks/grep.wasm".into(), args };
+        assert_eq!(
+            again.command(&Place::Range, Path::new("x.failed")),
+            r"wasmgrid run 'my tasks/grep.wasm' --lines x.failed -- -i 'it'\''s a word' ''"
+        );
+    }
+
+    #[test]
+    fn the_flag_that_is_proposed_allows_what_was_used() {
+        let raised = |limit, used, allowed| raise(limit, used, allowed).expect("a flag");
+        assert_eq!(raised(Limit::Memory, 1_900_544, 1), "--memory 7.2MiB");
+        assert_eq!(raised(Limit::Output, 11, 0), "--output-limit 160B");
+        assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
+        assert_eq!(raised(Limit::TableElements, 11, 0), "--table-limit 160");
+    }
+
+    #[test]
+    fn the_output_may_be_where_no_file_can_be_beside_it() {
+        let at = file_name(JobId(7), Some(Path::new("/dev/null")));
+        assert_eq!(at, Path::new("wasmgrid-7.failed"));
+    }
+
+    #[test]
+    fn results_are_printed_also_where_failed_inputs_cannot_be_kept() {
+        let output = Path::new("/nowhere/out");
+        let mut failures = Failures::new(Limits::default(), JobId(7), Some(output));
+        let result = with_log(Outcome::Rejected("no".into()), "");
+        assert!(failures.add(&result, Some(&line_input())).is_some());
+        assert!(failures.add(&result, Some(&line_input())).is_some());
+        let error = failures.finish().err().expect("not written");
+        assert!(error.to_string().contains("/nowhere/out.failed"), "{error}");
+    }
+
+    #[test]
+    fn empty_lines_around_a_log_are_not_shown() {
+        assert_eq!(log_tail("\n\n  panicked\n\n", 0), "  panicked");
     }
 }

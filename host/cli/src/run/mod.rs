@@ -28,7 +28,7 @@ use crate::{
 };
 
 use collect::Collector;
-use failures::Failures;
+use failures::{Again, Failures};
 use inputs::Inputs;
 pub use inputs::Range;
 use output::{Output, Shape};
@@ -51,7 +51,11 @@ enum Grid {
 /// # Errors
 /// Whatever keeps the job from its end; failed tasks are no error.
 pub async fn run(args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let task = Task::load(&args.job, talk)?;
+    let task = match Task::load(&args.job, talk) {
+        // A Ctrl-C during the build ends the compiler too.
+        Err(_) if interrupt.is_asked() => return Ok(Exit::Interrupted),
+        loaded => loaded?,
+    };
     let inputs = Inputs::open(&args.inputs)?;
     let output = Output::open(args.output.out.as_deref(), shape(&args.output, &args.inputs))?;
     let grid = Grid::open(&args).await?;
@@ -65,7 +69,7 @@ async fn run_on(
     grid: &Grid,
     args: &RunArgs,
     talk: Talk,
-    (task, inputs, output): (Task, Inputs, Output),
+    (task, inputs, mut output): (Task, Inputs, Output),
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let spec = task.spec(&args.job);
@@ -78,6 +82,7 @@ async fn run_on(
         opened = open => opened?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
+    output.begin()?;
     let quiet = talk.quiet || is_filter(&args.inputs);
     let failures = Failures::new(limits, session.job, args.output.out.as_deref());
     let ordered = args.output.order == Order::Input;
@@ -87,7 +92,7 @@ async fn run_on(
         session.run(rest, &mut collector, interrupt, grid.on_interrupt()).await?;
     let summary = Summary {
         job: session.job,
-        task: args.job.task.display().to_string(),
+        again: Again::new(&args.job),
         sent: session.ledger.borrow().total(),
         interrupted: interrupt.is_asked(),
         // One task used as a filter says nothing where all is well.

@@ -1,9 +1,9 @@
 //! Results as they are printed: lines, raw bytes, or JSON. Not for what goes to stderr.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, IsTerminal as _, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -31,10 +31,19 @@ pub enum Shape {
 /// Where results go.
 pub struct Output {
     writer: BufWriter<Box<dyn Write>>,
+    /// The file, until something may be written to it.
+    fresh: Option<Fresh>,
     shape: Shape,
     /// The file's name, for errors.
     name: String,
     is_terminal: bool,
+}
+
+/// A file that was opened and has what it had: a job that is refused leaves it so.
+struct Fresh {
+    file: File,
+    /// Where it was made, if it was not there before.
+    made: Option<PathBuf>,
 }
 
 /// Whoever read our output has closed it, as `head` does.
@@ -43,22 +52,44 @@ pub struct Output {
 pub struct Closed;
 
 impl Output {
-    /// Opens `path`, or stdout for `None` and `-`.
+    /// Opens `path`, or stdout for `None` and `-`. What a file has stays until
+    /// [`begin`](Self::begin).
     ///
     /// # Errors
     /// A usage error where the file cannot be made.
     pub fn open(path: Option<&Path>, shape: Shape) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
             let is_terminal = io::stdout().is_terminal();
-            return Ok(Self::new(Box::new(io::stdout()), shape, "stdout".into(), is_terminal));
+            let writer = buffered(Box::new(io::stdout()));
+            return Ok(Self { writer, fresh: None, shape, name: "stdout".into(), is_terminal });
         };
         let name = path.display().to_string();
-        let file = File::create(path).with_context(|| format!("failed to make {name}"));
-        Ok(Self::new(Box::new(file.exit(Exit::Usage)?), shape, name, false))
+        let opened = || {
+            let made = (!path.exists()).then(|| path.to_owned());
+            let file = File::options().write(true).create(true).truncate(false).open(path)?;
+            Ok::<_, io::Error>((buffered(Box::new(file.try_clone()?)), Fresh { file, made }))
+        };
+        let opened = opened().with_context(|| {
+            format!(
+                "failed to open {name} for the output; -o names a file in a folder that is there"
+            )
+        });
+        let (writer, fresh) = opened.exit(Exit::Usage)?;
+        Ok(Self { writer, fresh: Some(fresh), shape, name, is_terminal: false })
     }
 
-    fn new(writer: Box<dyn Write>, shape: Shape, name: String, is_terminal: bool) -> Self {
-        Self { writer: BufWriter::with_capacity(1 << 16, writer), shape, name, is_terminal }
+    /// Lets go of what a file had: results come.
+    ///
+    /// # Errors
+    /// Where the file cannot be emptied.
+    pub fn begin(&mut self) -> anyhow::Result<()> {
+        let Some(mut fresh) = self.fresh.take() else { return Ok(()) };
+        fresh.made = None;
+        let emptied = fresh.file.metadata().and_then(|meta| {
+            // A pipe or a device has nothing that could go.
+            if meta.is_file() { fresh.file.set_len(0) } else { Ok(()) }
+        });
+        emptied.with_context(|| format!("failed to empty {}", self.name))
     }
 
     /// True where what is written shows on a terminal.
@@ -93,6 +124,19 @@ impl Output {
             result => result.with_context(|| format!("failed to write {}", self.name)),
         }
     }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(made) = &self.made {
+            // It is empty, and where it cannot go it does no harm.
+            let _ = fs::remove_file(made);
+        }
+    }
+}
+
+fn buffered(writer: Box<dyn Write>) -> BufWriter<Box<dyn Write>> {
+    BufWriter::with_capacity(1 << 16, writer)
 }
 
 fn write_plain(out: &mut impl Write, shape: Shape, finished: &Finished) -> io::Result<()> {
@@ -199,6 +243,24 @@ mod tests {
         assert_eq!(plain(Shape::Lines, &results), "record\nzero\none\n");
         assert_eq!(plain(Shape::Raw, &results), "recordzeroone\n");
         assert_eq!(plain(Shape::Filter, &results), "recordzeroone\nhalf");
+    }
+
+    #[test]
+    fn a_file_keeps_what_it_has_until_results_come() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        fs::write(&old, "precious").expect("written");
+        let open = |path: &Path| Output::open(Some(path), Shape::Lines).expect("opened");
+        drop((open(&old), open(&new)));
+        assert_eq!(fs::read_to_string(&old).expect("there"), "precious");
+        assert!(!new.exists(), "a file was left of a job that never was");
+        for path in [&old, &new] {
+            let mut output = open(path);
+            output.begin().expect("emptied");
+            output.write(&finished(0, Outcome::Ok, "zero")).expect("written");
+            output.flush().expect("written");
+            assert_eq!(fs::read_to_string(path).expect("there"), "zero\n");
+        }
     }
 
     #[test]

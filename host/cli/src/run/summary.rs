@@ -5,17 +5,21 @@ use wasmgrid_proto::{JobId, JobState, JobStatus};
 
 use super::{
     collect::{Collector, Report},
+    failures::{Again, Written},
     progress,
     session::Ending,
 };
-use crate::{cluster::view::CountsView, exit::Exit};
+use crate::{
+    cluster::view::CountsView,
+    exit::{self, Exit},
+};
 
 /// What is known of a job at its end, beside its status.
 pub struct Summary {
     /// The job.
     pub job: JobId,
-    /// The task as the user named it, for the command that runs failed inputs again.
-    pub task: String,
+    /// Runs failed inputs again.
+    pub again: Again,
     /// Inputs that were sent.
     pub sent: u64,
     /// Ctrl-C was pressed.
@@ -41,12 +45,12 @@ impl Summary {
     /// Says how the job ended, and gives the exit code.
     ///
     /// # Errors
-    /// The wrong input, if any; and where the file of failed inputs cannot be written.
+    /// The wrong input, if any.
     pub fn conclude(self, ending: Ending, collector: &mut Collector<'_>) -> anyhow::Result<Exit> {
         match ending {
             Ending::Ended(status) => self.ended(&status, collector),
             Ending::OutputClosed => {
-                collector.report(false)?;
+                collector.report(false);
                 Ok(Exit::Ok)
             }
             Ending::Detached => {
@@ -65,9 +69,13 @@ impl Summary {
     fn ended(self, status: &JobStatus, collector: &mut Collector<'_>) -> anyhow::Result<Exit> {
         let not_run =
             !self.interrupted && matches!(status.state, JobState::Failed | JobState::Expired);
-        let report = collector.report(not_run)?;
+        let report = collector.report(not_run);
+        if let Some(error) = &report.unkept {
+            eprintln!("wasmgrid: failed inputs are not kept: {}", exit::chain(error));
+        }
         if self.json {
-            let failed_inputs = report.failed_inputs.as_ref().map(|(path, ..)| path.as_str());
+            let path = report.failed_inputs.as_ref().map(|written| written.path.to_string_lossy());
+            let failed_inputs = path.as_deref();
             let (job, state) = (self.job.0, status.state);
             let counts = CountsView::from(&status.counts);
             let line = Line { job, state, counts, failed_inputs };
@@ -88,9 +96,10 @@ impl Summary {
         if report.unexplained > 0 {
             eprintln!("wasmgrid: {} more tasks failed", report.unexplained);
         }
-        if let Some((path, count, again)) = &report.failed_inputs {
+        if let Some(Written { path, count, place }) = &report.failed_inputs {
             let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
-            eprintln!("wasmgrid: {inputs} kept in {path}: wasmgrid run {} {again}", self.task);
+            let again = self.again.command(place, path);
+            eprintln!("wasmgrid: {inputs} kept in {}: {again}", path.display());
         }
         match status.state {
             JobState::Expired => eprintln!("wasmgrid: the job's --deadline passed"),
