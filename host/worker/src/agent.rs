@@ -4,7 +4,7 @@
 mod link;
 mod work;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_proto::{
-    JobId, WorkerId,
+    JobId, TaskSpec, WorkerId,
     frame::Envelope,
     wire::{FromWorker, Leaving, ToWorker},
 };
@@ -42,7 +42,7 @@ pub(crate) enum Event {
     /// A slot said something.
     Slot { number: usize, event: SlotEvent },
     /// A job's module was prepared, or not.
-    Prepared { job: JobId, result: Result<Prepared, PrepareError> },
+    Prepared { job: JobId, spec: Arc<TaskSpec>, result: Result<Prepared, PrepareError> },
     /// Leave the grid in order.
     Leave,
 }
@@ -64,6 +64,9 @@ pub(crate) struct Agent {
     outgoing: Outgoing,
     /// Jobs whose cancel may overtake an assignment of theirs.
     cancelled: BTreeSet<JobId>,
+    /// Jobs that were brought along to this link. A cancel of one of them mostly says that it is
+    /// not known any more, and another job may get its number: it is not remembered.
+    brought: BTreeSet<JobId>,
     leaving: Option<Leave>,
 }
 
@@ -97,6 +100,7 @@ impl Agent {
             slots,
             outgoing: Outgoing::default(),
             cancelled: BTreeSet::new(),
+            brought: BTreeSet::new(),
             leaving: None,
         }
     }
@@ -132,7 +136,7 @@ impl Agent {
             Event::Unlinked { reason } => self.unlinked(reason),
             Event::Heard { envelope } => self.heard(envelope),
             Event::Slot { number, event } => self.slot(number, event),
-            Event::Prepared { job, result } => self.prepared(job, result),
+            Event::Prepared { job, spec, result } => self.prepared(job, &spec, result),
             Event::Leave => {
                 self.leaving =
                     Some(Leave { until: self.now + self.config.leave_timeout.duration() });

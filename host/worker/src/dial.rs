@@ -16,6 +16,9 @@ use crate::agent::Event;
 /// agent, where results that wait together become one batch.
 const OUTBOX_MESSAGES: usize = 8;
 
+/// What the scheduler is told where the agent ends the link.
+const HUNG_UP: &str = "the worker closed the link";
+
 /// How a worker reaches its scheduler.
 #[derive(Clone)]
 pub enum Dial {
@@ -57,16 +60,19 @@ impl Dial {
                 connected = self.connect() => connected,
                 () = stop.cancelled() => return,
             };
-            let reason = match connected {
-                Ok(link) => match carry(link, &events, &stop, &mut backoff).await {
-                    Some(reason) => reason,
-                    // The agent is gone.
-                    None => return,
-                },
-                Err(reason) => reason,
+            let end = match connected {
+                Ok(link) => carry(link, &events, &stop, &mut backoff).await,
+                Err(reason) => End::Lost(reason),
             };
             let wait = backoff.next();
-            tracing::warn!(reason, retry_in = ?wait, "no link to the scheduler");
+            let reason = match end {
+                End::Lost(reason) => {
+                    tracing::warn!(reason, retry_in = ?wait, "no link to the scheduler");
+                    reason
+                }
+                End::HungUp => HUNG_UP.into(),
+                End::Over => return,
+            };
             if events.send(Event::Unlinked { reason }).await.is_err() {
                 return;
             }
@@ -78,39 +84,57 @@ impl Dial {
     }
 }
 
-/// Carries one link until it ends; says why, or `None` where the agent is gone.
+/// How a link was over.
+enum End {
+    /// Not by this side's wish; why.
+    Lost(String),
+    /// The agent hung up.
+    HungUp,
+    /// The worker stops, or the agent is gone: nobody needs another link.
+    Over,
+}
+
+/// Carries one link until it ends.
 async fn carry(
     link: Link<FromWorker, ToWorker>,
     events: &mpsc::Sender<Event>,
     stop: &CancellationToken,
     backoff: &mut Backoff,
-) -> Option<String> {
+) -> End {
     let Link { sender, receiver, .. } = link;
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
-    events.send(Event::Linked { outbox }).await.ok()?;
-    let reason = tokio::select! {
-        reason = read(receiver, events, backoff) => reason,
-        reason = write(&sender, outgoing) => Some(reason),
-        () = stop.cancelled() => None,
+    if events.send(Event::Linked { outbox }).await.is_err() {
+        return End::Over;
+    }
+    let end = tokio::select! {
+        end = read(receiver, events, backoff) => end,
+        end = write(&sender, outgoing) => end,
+        () = stop.cancelled() => End::Over,
     };
-    sender.close(reason.as_deref().unwrap_or("the worker stops"));
-    reason
+    sender.close(match &end {
+        End::Lost(reason) => reason,
+        End::HungUp => HUNG_UP,
+        End::Over => "the worker stops",
+    });
+    end
 }
 
 async fn read(
     mut receiver: Receiver<ToWorker>,
     events: &mpsc::Sender<Event>,
     backoff: &mut Backoff,
-) -> Option<String> {
+) -> End {
     loop {
         match receiver.recv().await {
             Ok(Some(envelope)) => {
                 // Only a scheduler that speaks is worth dialling at once again.
                 backoff.reset();
-                events.send(Event::Heard { envelope }).await.ok()?;
+                if events.send(Event::Heard { envelope }).await.is_err() {
+                    return End::Over;
+                }
             }
-            Ok(None) => return Some("the scheduler closed the link".into()),
-            Err(error) => return Some(error.to_string()),
+            Ok(None) => return End::Lost("the scheduler closed the link".into()),
+            Err(error) => return End::Lost(error.to_string()),
         }
     }
 }
@@ -118,11 +142,11 @@ async fn read(
 async fn write(
     sender: &Sender<FromWorker>,
     mut outgoing: mpsc::Receiver<Envelope<FromWorker>>,
-) -> String {
+) -> End {
     while let Some(envelope) = outgoing.recv().await {
         if let Err(error) = sender.send(envelope).await {
-            return error.to_string();
+            return End::Lost(error.to_string());
         }
     }
-    "the worker closed the link".into()
+    End::HungUp
 }

@@ -76,7 +76,9 @@ impl Modules {
     pub(crate) fn assigned(&mut self, piece: Piece) -> Next {
         self.uses += 1;
         let (job, spec, used) = (piece.job, piece.spec.clone(), self.uses);
-        let Some(known) = self.jobs.get_mut(&job) else {
+        // A scheduler that died gives the numbers of jobs which were not durable to others.
+        let known = self.jobs.get_mut(&job).filter(|known| known.spec == spec);
+        let Some(known) = known else {
             let state = State::Preparing { from_bytes: false, waiting: vec![piece] };
             self.jobs.insert(job, Job { spec: spec.clone(), state, task_us: None, used });
             return Next::Prepare(spec);
@@ -154,6 +156,11 @@ impl Modules {
             }
         }
         jobs
+    }
+
+    /// True where the job is known, and by what it is asked for here.
+    pub(crate) fn is_of(&self, job: JobId, spec: &TaskSpec) -> bool {
+        self.jobs.get(&job).is_some_and(|known| *known.spec == *spec)
     }
 
     /// The module of a job.

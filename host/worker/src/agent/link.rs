@@ -50,11 +50,11 @@ pub(super) async fn room(blocked: Option<mpsc::Sender<Envelope<FromWorker>>>) {
 impl Agent {
     pub(super) fn linked(&mut self, outbox: mpsc::Sender<Envelope<FromWorker>>) {
         self.outgoing.restart();
-        let join = Join {
-            minor: PROTOCOL_MINOR,
-            capacity: self.config.capacity.clone(),
-            held: self.held(),
-        };
+        // Nothing overtakes what was said on another link.
+        self.cancelled.clear();
+        let held = self.held();
+        self.brought = held.iter().map(|lease| lease.job).collect();
+        let join = Join { minor: PROTOCOL_MINOR, capacity: self.config.capacity.clone(), held };
         // The outbox is new, so there is room; where it is closed already an event will say so.
         let _ = outbox.try_send(FromWorker::Join(join).into());
         self.link = Link::Joining { outbox };

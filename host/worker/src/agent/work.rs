@@ -63,11 +63,19 @@ impl Agent {
         self.tasks.spawn(async move {
             let result = sandbox.prepare(&spec, source).await;
             // The agent is gone only when the worker ends.
-            let _ = events.send(Event::Prepared { job, result }).await;
+            let _ = events.send(Event::Prepared { job, spec, result }).await;
         });
     }
 
-    pub(super) fn prepared(&mut self, job: JobId, result: Result<Prepared, PrepareError>) {
+    pub(super) fn prepared(
+        &mut self,
+        job: JobId,
+        spec: &TaskSpec,
+        result: Result<Prepared, PrepareError>,
+    ) {
+        if !self.modules.is_of(job, spec) {
+            return;
+        }
         match result {
             Ok(prepared) => {
                 for piece in self.modules.ready(job, prepared) {
@@ -172,7 +180,9 @@ impl Agent {
     }
 
     pub(super) fn cancel(&mut self, job: JobId, by: &str) {
-        self.cancelled.insert(job);
+        if !self.brought.remove(&job) {
+            self.cancelled.insert(job);
+        }
         if self.cancelled.len() > CANCELLED_MAX {
             self.cancelled.pop_first();
         }
@@ -182,7 +192,8 @@ impl Agent {
         self.give_back(&pieces, "the job was cancelled");
     }
 
-    /// Every revoke is answered at once with what had no slot yet; what slots give back follows.
+    /// Every revoke is answered at once with what had no slot yet; what slots give back follows,
+    /// which nobody waits for: a slot whose tasks have all begun says nothing.
     pub(super) fn revoke(&mut self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
         let is_whole = |piece: &Piece| {
             let covers = |range: &TaskRange| overlap(piece.tasks(), *range) == Some(piece.tasks());

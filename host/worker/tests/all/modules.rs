@@ -1,0 +1,49 @@
+//! Promises about modules: each is asked for once, and one that cannot run ends its tasks.
+
+use wasmgrid_proto::{Digest, Outcome, wire::FromWorker};
+
+use crate::scheduler::{Scheduler, quick, spec};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_is_asked_for_once_however_many_want_it() {
+    let (mut scheduler, worker) = Scheduler::with_worker(2).await;
+    let module = quick();
+    for job in [1, 2] {
+        for lease in [1, 2] {
+            let first = job * 100 + lease * 10;
+            scheduler.assign(job, job * 10 + lease, &spec(&module), first, 2).await;
+        }
+    }
+    scheduler.serve_module(&module).await;
+    let gathered = scheduler.gather(8).await;
+    assert_eq!((gathered.outcomes.len(), gathered.modules_asked), (8, 0), "{gathered:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_is_asked_for_again_on_a_new_link() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = quick();
+    scheduler.assign(1, 1, &spec(&module), 0, 1).await;
+    let FromWorker::NeedModule(need) = scheduler.hear().await.message else { panic!("no wish") };
+    assert_eq!(need.digest, Digest::of(&module));
+    assert_eq!(scheduler.relink().await.held.len(), 1);
+    scheduler.serve_module(&module).await;
+    assert_eq!(scheduler.gather(1).await.outcomes[&0], Outcome::Ok);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_module_ends_its_tasks_as_refused_now_and_later() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = b"this is no module".to_vec();
+    scheduler.assign(1, 1, &spec(&module), 0, 3).await;
+    scheduler.serve_module(&module).await;
+    let first = scheduler.gather(3).await;
+    scheduler.assign(1, 2, &spec(&module), 3, 1).await;
+    let second = scheduler.gather(1).await;
+    let mut outcomes = first.outcomes.values().chain(second.outcomes.values());
+    assert!(outcomes.all(|outcome| matches!(outcome, Outcome::Refused(_))), "{first:?} {second:?}");
+    assert_eq!(second.modules_asked, 0);
+    worker.stop().await;
+}

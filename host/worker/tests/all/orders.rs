@@ -1,0 +1,73 @@
+//! Promises about orders, and about how slots share work.
+
+use wasmgrid_proto::{Outcome, TaskRange, wire::FromWorker};
+
+use crate::scheduler::{Scheduler, endless, quick, spec};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_slots_share_one_lease() {
+    let (mut scheduler, worker) = Scheduler::with_worker(2).await;
+    let module = endless();
+    scheduler.assign(1, 1, &spec(&module), 0, 2).await;
+    scheduler.serve_module(&module).await;
+    let mut running = scheduler.running(2).await;
+    running.sort_unstable();
+    assert_eq!(running, [0, 1]);
+    scheduler.cancel(1).await;
+    assert_eq!(scheduler.gather(2).await.outcomes.len(), 2);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_job_ends_and_what_comes_of_it_later_is_given_back() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = endless();
+    scheduler.assign(1, 1, &spec(&module), 0, 4).await;
+    scheduler.serve_module(&module).await;
+    assert_eq!(scheduler.running(1).await, [0]);
+    scheduler.cancel(1).await;
+    let gathered = scheduler.gather(4).await;
+    assert_eq!(gathered.outcomes[&0], Outcome::Cancelled("alice".into()));
+    // An assignment that was overtaken by the cancel.
+    scheduler.assign(1, 2, &spec(&module), 4, 2).await;
+    assert_eq!(scheduler.gather(2).await.returned, [4, 5]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoke_gives_back_what_has_not_begun() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = endless();
+    scheduler.assign(1, 1, &spec(&module), 0, 6).await;
+    scheduler.serve_module(&module).await;
+    assert_eq!(scheduler.running(1).await, [0]);
+    scheduler.revoke(1, 1, TaskRange { first: 3, count: 2 }).await;
+    assert_eq!(scheduler.gather(2).await.returned, [3, 4]);
+    scheduler.revoke(1, 1, TaskRange { first: 0, count: 6 }).await;
+    assert_eq!(scheduler.gather(3).await.returned, [1, 2, 5]);
+    scheduler.revoke(1, 1, TaskRange { first: 0, count: 6 }).await;
+    let FromWorker::Returned(none) = scheduler.hear().await.message else { panic!("no answer") };
+    assert_eq!(none.tasks, []);
+    scheduler.cancel(1).await;
+    let gathered = scheduler.gather(1).await;
+    assert_eq!(gathered.outcomes[&0], Outcome::Cancelled("alice".into()));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_has_the_number_of_a_lost_one_runs_its_own_module() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let lost = endless();
+    scheduler.assign(1, 1, &spec(&lost), 0, 1).await;
+    scheduler.serve_module(&lost).await;
+    assert_eq!(scheduler.running(1).await, [0]);
+    assert_eq!(scheduler.relink().await.held.len(), 1);
+    // The scheduler died before the job was durable, and does not know it.
+    scheduler.cancel(1).await;
+    assert_eq!(scheduler.gather(1).await.outcomes[&0], Outcome::Cancelled("alice".into()));
+    let module = quick();
+    scheduler.assign(1, 2, &spec(&module), 0, 1).await;
+    scheduler.serve_module(&module).await;
+    assert_eq!(scheduler.gather(1).await.outcomes[&0], Outcome::Ok);
+    worker.stop().await;
+}

@@ -1,0 +1,39 @@
+//! Promises about results: tasks that are assigned end, and how they did is not lost.
+
+use wasmgrid_proto::{Outcome, wire::FromWorker};
+
+use crate::scheduler::{Scheduler, quick, spec};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_assigned_runs_and_its_results_are_sent() {
+    let (mut scheduler, worker) = Scheduler::with_worker(2).await;
+    let module = quick();
+    scheduler.assign(1, 1, &spec(&module), 100, 50).await;
+    scheduler.serve_module(&module).await;
+    let gathered = scheduler.gather(50).await;
+    assert!(gathered.outcomes.keys().copied().eq(100..150), "{gathered:?}");
+    assert!(gathered.outcomes.values().all(|outcome| *outcome == Outcome::Ok), "{gathered:?}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_is_sent_again_under_its_number_until_it_is_committed() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = quick();
+    scheduler.assign(1, 7, &spec(&module), 0, 1).await;
+    scheduler.serve_module(&module).await;
+    let FromWorker::Results(sent) = scheduler.hear().await.message else { panic!("no result") };
+    let held = scheduler.relink().await.held;
+    assert_eq!(held.len(), 1);
+    assert_eq!((held[0].lease, held[0].tasks[0].first), (sent.blocks[0].lease, 0));
+    let FromWorker::Results(again) = scheduler.hear().await.message else { panic!("no result") };
+    assert_eq!(again, sent);
+    scheduler.commit(&[again.batch]).await;
+    // What the worker says next it says after it has heard the commit.
+    scheduler.assign(1, 8, &spec(&module), 1, 1).await;
+    let FromWorker::Results(other) = scheduler.hear().await.message else { panic!("no result") };
+    assert!(other.batch > sent.batch);
+    let held = scheduler.relink().await.held;
+    assert_eq!(held.iter().map(|lease| lease.lease.0).collect::<Vec<_>>(), [8]);
+    worker.stop().await;
+}
