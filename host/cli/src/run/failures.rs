@@ -431,7 +431,7 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
     #[test]
     fn the_flag_that_is_proposed_allows_what_was_used() {
         let raised = |limit, used, allowed| raise(limit, used, allowed).expect("a flag");
-        assert_eq!(raised(Limit::Memory, 1_900_544, 1), "--memory 7.2MiB");
+        assert_eq!(raised(Limit::Memory, 1_900_544, 1), "--memory 8MiB");
         assert_eq!(raised(Limit::Output, 11, 0), "--output-limit 160B");
         assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
         assert_eq!(raised(Limit::TableElements, 11, 0), "--table-limit 160");
