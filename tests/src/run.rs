@@ -67,6 +67,12 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Home {
     /// An empty home.
     pub fn new() -> Self {

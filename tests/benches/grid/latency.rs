@@ -53,7 +53,7 @@ async fn calls_over_quic(grid: &Grid, module: &str, calls: usize) -> Vec<Duratio
     let made = grid.run(&["token", "create", "--role", "client"]);
     let token: JoinToken = made.ok().trim().parse().expect("a token");
     let credentials = wasmgrid_net::enroll(&token, "bench").await.expect("the token is good");
-    let endpoint = Endpoint::new(&credentials).expect("an endpoint");
+    let endpoint = Endpoint::new(&credentials);
     let addresses = token.addresses.clone();
     let client = Client::connect(move || {
         let (endpoint, addresses) = (endpoint.clone(), addresses.clone());

@@ -51,7 +51,7 @@ fn main() {
         table.push(Row::grid(work, "(c) over QUIC, durable", throughput::cluster(work), bare_two));
     }
     table.print();
-    let latencies = latency::measure(&noop, 1_000 / scale.min(5));
+    let latencies = latency::measure(&noop, if scale == 1 { 1_000 } else { 200 });
     latency::print(&latencies);
     if let Some(path) = json {
         table.write_json(path, &latencies);

@@ -1,5 +1,7 @@
 //! The grid under test. One binary for all of it, so that it is linked once.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod cluster;
 mod examples;
 mod faults;
