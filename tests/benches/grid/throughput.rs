@@ -75,7 +75,8 @@ pub fn cluster(work: &Work) -> Measured {
     grid.home.write("in", &work.lines);
     grid.home.write("one", work.first());
     grid.run(&["run", &work.module, "--lines", "one"]).ok();
-    let daemons = [grid.scheduler.pid(), grid.workers[0].process.pid()];
+    let workers = grid.workers.iter().map(|worker| worker.process.pid());
+    let daemons: Vec<u32> = workers.chain([grid.scheduler.pid()]).collect();
     time(&grid.home, work, &daemons)
 }
 
