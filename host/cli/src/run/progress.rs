@@ -83,9 +83,7 @@ impl Progress {
 }
 
 fn bar() -> ProgressBar {
-    // Not as wide as the terminal: the `^C` that a terminal shows would begin a line of its own, and
-    // the bar above it would stay.
-    let style = ProgressStyle::with_template("{bar:16.cyan/dim} {percent:>3}% {msg}")
+    let style = ProgressStyle::with_template("{bar:24.cyan/dim} {percent:>3}% {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::no_length().with_style(style.progress_chars("━━─"))
 }
