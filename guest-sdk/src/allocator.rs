@@ -15,9 +15,10 @@ use talc::cell::TalcSyncCell;
 use talc::source::Source;
 use talc::wasm::WasmBinning;
 
-/// With Rust's stack of 1 MiB below it and a usual task's data, the whole stays under 2 MiB,
-/// which is what a runner keeps resident between tasks.
-const ARENA_BYTES: usize = 768 << 10;
+/// With a stack of 128 KiB below it (a link argument, see the README) and a usual task's data, the
+/// whole stays within 256 KiB, which is what a runner clears and keeps between tasks. Memory above
+/// that goes back to the kernel after each task, and costs page faults in the next.
+const ARENA_BYTES: usize = 64 << 10;
 
 /// A page of linear memory, by the WebAssembly specification.
 const PAGE_BYTES: usize = 64 << 10;
