@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::{JobId, LeaseId, ResultBlock, RunningTask, TaskRange, WorkerId};
-use wasmgrid_sandbox::{Prepared, Slot, SlotBatch, SlotEvents, SlotInput};
+use wasmgrid_sandbox::{Prepared, Slot, SlotBatch, SlotError, SlotEvents, SlotInput};
 
 use crate::{agent::Event, queue::Piece, ranges};
 
@@ -169,9 +169,14 @@ impl Slots {
 async fn feed(input: SlotInput, mut batches: mpsc::Receiver<SlotBatch>) {
     while let Some(batch) = batches.recv().await {
         let (job, lease) = (batch.job, batch.lease);
-        if let Err(error) = input.run(batch).await {
-            tracing::error!(%job, %lease, %error, "a slot did not take its batch");
-            return;
+        match input.run(batch).await {
+            Ok(()) => {}
+            // The worker ends; what it was given is known to the scheduler.
+            Err(SlotError::Closed) => return,
+            Err(error) => {
+                tracing::error!(%job, %lease, %error, "a slot did not take its batch");
+                return;
+            }
         }
     }
 }
