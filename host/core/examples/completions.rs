@@ -109,6 +109,7 @@ fn joined(link: u64) -> Input {
         link,
         name: format!("worker-{link}"),
         address: String::from("in process"),
+        started: Micros(link),
         capacity: WorkerCapacity {
             slots: SLOTS,
             memory: ByteCount(1 << 30),

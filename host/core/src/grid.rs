@@ -15,6 +15,7 @@ use crate::{
     queue::Queue,
     share::Shares,
     timers::{Timer, Timers},
+    worker::Worker,
 };
 
 /// The scheduler.
@@ -147,8 +148,9 @@ impl Grid {
             Input::Close { request, job } => self.close(request, job),
             Input::Cancel { request, job, by } => self.cancel(request, job, by),
             Input::DrainWorker { request, name } => self.drain_worker(request, &name),
-            Input::WorkerJoined { link, name, address, capacity, held } => {
-                self.worker_joined(link, name, address, capacity, &held);
+            Input::WorkerJoined { link, name, address, started, capacity, held } => {
+                let worker = Worker::new(link, name, address, started, capacity, self.now);
+                self.worker_joined(worker, &held);
             }
             Input::WorkerLeft { worker, link, graceful } => {
                 self.worker_left(worker, link, graceful);

@@ -4,7 +4,7 @@
 use alloc::{string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, LeaseId, OutcomeClass, Record, TaskRange, WorkerCapacity, WorkerId,
+    JobId, JobSpec, LeaseId, Micros, OutcomeClass, Record, TaskRange, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
 
@@ -76,6 +76,8 @@ pub enum Input {
         name: String,
         /// From where, for people.
         address: String,
+        /// When its process started, by its own clock.
+        started: Micros,
         /// What it offers.
         capacity: WorkerCapacity,
         /// What it still holds.

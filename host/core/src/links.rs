@@ -8,7 +8,7 @@ use alloc::{
 };
 
 use wasmgrid_proto::{
-    JobId, LeaseId, Record, TaskRange, WorkerCapacity, WorkerId,
+    JobId, LeaseId, Record, TaskRange, WorkerId,
     wire::{Heartbeat, HeldLease},
 };
 
@@ -21,28 +21,22 @@ use crate::{
 };
 
 impl Grid {
-    pub(crate) fn worker_joined(
-        &mut self,
-        link: u64,
-        name: String,
-        address: String,
-        capacity: WorkerCapacity,
-        held: &[HeldLease],
-    ) {
-        let id = self.know(&name);
+    pub(crate) fn worker_joined(&mut self, joined: Worker, held: &[HeldLease]) {
+        let (id, link) = (self.know(&joined.name), joined.link);
         let before = self.fleet.get(id);
         if before.is_some_and(|worker| worker.link >= link) {
             return;
         }
+        let lived_on = before.is_some_and(|worker| worker.started == joined.started);
         // Draining outlives a broken link, but not a worker that was gone and came anew.
         let draining = before
             .is_some_and(|worker| worker.draining && (worker.linked || !worker.leases.is_empty()));
-        self.link(id, Worker { draining, ..Worker::new(link, name, address, capacity, self.now) });
+        self.link(id, Worker { draining, ..joined });
         self.output(Output::Joined { link, worker: id });
         if draining {
             self.output(Output::Drain { worker: id });
         }
-        self.reconcile(id, held);
+        self.reconcile(id, held, lived_on);
         self.refresh_worker(id);
         if self.awaited.remove(&id) && self.awaited.is_empty() {
             self.recover();
@@ -67,8 +61,9 @@ impl Grid {
         }
     }
 
-    /// Compares what a worker holds with what it should hold.
-    fn reconcile(&mut self, id: WorkerId, held: &[HeldLease]) {
+    /// Compares what a worker holds with what it should hold. Where its process `lived_on`, what it
+    /// lacks never arrived or was given back in words that were lost with the link: nobody's fault.
+    fn reconcile(&mut self, id: WorkerId, held: &[HeldLease], lived_on: bool) {
         let mut brought: BTreeMap<LeaseId, RangeSet> = BTreeMap::new();
         for lease in held {
             let tasks = brought.entry(lease.lease).or_default();
@@ -82,7 +77,11 @@ impl Grid {
                 .map_or_else(|| entry.tasks.clone(), |has| entry.tasks.without(has))
                 .iter()
                 .collect();
-            self.lose_part(lease, &missing, "came back without it");
+            if lived_on {
+                self.release(lease, &missing);
+            } else {
+                self.lose_part(lease, &missing, "came back without it");
+            }
         }
         let mut ended = BTreeSet::new();
         for lease in held {
@@ -251,11 +250,16 @@ impl Grid {
     /// A worker stopped in order: what it leaves behind is nobody's fault.
     fn release_all(&mut self, id: WorkerId) {
         for lease in self.leases_of(id) {
-            let Some(job) = self.leases.get(lease).map(|lease| lease.job) else { continue };
-            let taken = self.take_back_all(lease);
-            self.requeue(job, &taken);
-            self.settle_job(job);
+            self.release(lease, &[TaskRange { first: 0, count: u64::MAX }]);
         }
+    }
+
+    /// Queues tasks of a lease again, as they were before it.
+    fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
+        let Some(job) = self.leases.get(lease).map(|lease| lease.job) else { return };
+        let taken = self.take_back(lease, tasks);
+        self.requeue(job, &taken);
+        self.settle_job(job);
     }
 
     fn leases_of(&self, id: WorkerId) -> Vec<LeaseId> {

@@ -19,6 +19,8 @@ const SLOTS_MAX: u32 = 4_096;
 pub(crate) struct Worker {
     pub(crate) name: String,
     pub(crate) address: String,
+    /// When its process started, by its own clock.
+    pub(crate) started: Micros,
     pub(crate) capacity: WorkerCapacity,
     /// The driver's number of its newest link.
     pub(crate) link: u64,
@@ -50,6 +52,7 @@ impl Worker {
         link: u64,
         name: String,
         address: String,
+        started: Micros,
         mut capacity: WorkerCapacity,
         now: Micros,
     ) -> Self {
@@ -57,6 +60,7 @@ impl Worker {
         Self {
             name,
             address,
+            started,
             capacity,
             link,
             linked: true,

@@ -4,7 +4,11 @@
 mod link;
 mod work;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -12,7 +16,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_proto::{
-    JobId, TaskSpec, WorkerId,
+    JobId, Micros, TaskSpec, WorkerId,
     frame::Envelope,
     wire::{FromWorker, Leaving, ToWorker},
 };
@@ -55,6 +59,7 @@ pub(crate) struct Agent {
     tasks: TaskTracker,
     status: watch::Sender<LinkState>,
     now: Instant,
+    started: Micros,
     link: Link,
     /// As the scheduler last called this worker.
     worker: WorkerId,
@@ -93,6 +98,7 @@ impl Agent {
             tasks,
             status,
             now: Instant::now(),
+            started: system_time(),
             link: Link::Down,
             worker: WorkerId(0),
             modules: Modules::default(),
@@ -207,4 +213,10 @@ impl Agent {
             () = tokio::time::sleep_until(until) => {}
         }
     }
+}
+
+/// Microseconds since 1970 by the machine's clock.
+fn system_time() -> Micros {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

@@ -19,14 +19,16 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Results at which a batch takes no more blocks: their meta stays far below a frame's cap.
 const BATCH_RESULTS: usize = 4_096;
 
-/// Messages other than results that wait while there is no link or it is slow; the oldest are
-/// dropped beyond. Joining again tells the scheduler all that they would have told.
+/// Messages other than results that wait while there is no link or it is slow; all are dropped
+/// beyond. Joining again tells the scheduler all that they would have told.
 const CONTROL_MAX: usize = 1_024;
 
 /// What waits to be said, and what was said and must perhaps be said again.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     control: VecDeque<FromWorker>,
+    /// Messages were dropped, so that the scheduler must be told anew by joining.
+    dropped: bool,
     /// Results that are in no batch.
     loose: VecDeque<(ResultBlock, Bytes)>,
     batches: BTreeMap<u64, Batch>,
@@ -51,7 +53,8 @@ impl Outgoing {
             self.control.retain(|waiting| !matches!(waiting, FromWorker::Heartbeat(_)));
         }
         if self.control.len() >= CONTROL_MAX {
-            self.control.pop_front();
+            self.control.clear();
+            self.dropped = true;
         }
         self.control.push_back(message);
     }
@@ -85,6 +88,11 @@ impl Outgoing {
     /// True where results wait to be sent or acknowledged.
     pub(crate) fn has_results(&self) -> bool {
         !self.loose.is_empty() || !self.batches.is_empty()
+    }
+
+    /// True where a message was dropped since the last link.
+    pub(crate) fn has_dropped(&self) -> bool {
+        self.dropped
     }
 
     /// True where something waits to be sent.
@@ -121,6 +129,7 @@ impl Outgoing {
     pub(crate) fn restart(&mut self) {
         self.unsent = self.batches.keys().next().copied().unwrap_or(self.next_batch);
         self.control.clear();
+        self.dropped = false;
     }
 
     /// The leases that have unacknowledged results, with those.
@@ -205,7 +214,7 @@ pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::{Usage, WorkerId};
+    use wasmgrid_proto::{Digest, Usage, WorkerId, wire::NeedModule};
 
     use super::*;
 
@@ -262,6 +271,18 @@ mod tests {
         outgoing.acknowledged(&[0, 1]);
         assert!(outgoing.is_empty());
         assert_eq!(outgoing.bytes(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_asks_for_a_new_link() {
+        let mut outgoing = Outgoing::default();
+        for digest in (0..=CONTROL_MAX).map(|_| Digest([0; 32])) {
+            assert!(!outgoing.has_dropped());
+            outgoing.say(FromWorker::NeedModule(NeedModule { digest }));
+        }
+        assert!(outgoing.has_dropped());
+        outgoing.restart();
+        assert!(!outgoing.has_dropped() && !outgoing.has_next());
     }
 
     #[test]

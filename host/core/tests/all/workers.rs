@@ -46,6 +46,20 @@ fn what_a_worker_comes_back_without_runs_again_at_once() {
 }
 
 #[test]
+fn what_was_lost_with_a_link_alone_is_nobodys_fault() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let job = world.submit(spec(), 4);
+    world.cut(worker);
+    world.join_holding("a", 2, &[]);
+    assert_eq!(world.indices(worker, job), [0, 1, 2, 3]);
+    assert!(world.hands(worker).iter().all(|hand| hand.attempt == 1));
+    world.run(10);
+    assert_eq!(world.job(job).counts.retried, 0);
+    world.check_replay();
+}
+
+#[test]
 fn a_newer_link_supersedes_and_the_end_of_the_older_means_nothing() {
     let mut world = World::new();
     let worker = world.join("a", 2);
@@ -54,9 +68,14 @@ fn a_newer_link_supersedes_and_the_end_of_the_older_means_nothing() {
     world.join_holding("a", 2, &hands);
     world.drive(Input::WorkerLeft { worker, link: old, graceful: false });
     assert_eq!(world.grid.workers()[0].state, WorkerState::Ready);
-    let (name, address) = ("a".into(), "late".into());
-    let late =
-        Input::WorkerJoined { link: old, name, address, capacity: capacity(2), held: Vec::new() };
+    let late = Input::WorkerJoined {
+        link: old,
+        name: "a".into(),
+        address: "late".into(),
+        started: Micros(0),
+        capacity: capacity(2),
+        held: Vec::new(),
+    };
     world.drive(late);
     assert_eq!(world.job(job).counts.running, 4, "an older link's join is ignored");
     assert_eq!(world.grid.workers()[0].address, "in process");

@@ -28,6 +28,8 @@ pub struct World {
     pub journal: Vec<Record>,
     pub hands: BTreeMap<WorkerId, Vec<Hand>>,
     pub links: BTreeMap<WorkerId, u64>,
+    /// When each worker's process started.
+    started: BTreeMap<String, Micros>,
     /// What the last step output, in order.
     pub last: Vec<Output>,
     committed: BTreeMap<JobId, BTreeSet<u64>>,
@@ -52,6 +54,7 @@ impl World {
             journal: Vec::new(),
             hands: BTreeMap::new(),
             links: BTreeMap::new(),
+            started: BTreeMap::new(),
             last: Vec::new(),
             committed: BTreeMap::new(),
             cancelled: BTreeSet::new(),
@@ -189,12 +192,14 @@ impl World {
         self.reply(request)
     }
 
-    /// A worker joins with nothing in its hands.
+    /// A worker joins as a new process, with nothing in its hands.
     pub fn join(&mut self, name: &str, slots: u32) -> WorkerId {
+        let started = Micros(self.next());
+        self.started.insert(name.into(), started);
         self.join_holding(name, slots, &[])
     }
 
-    /// A worker joins with what it says it has in its hands.
+    /// The same process joins again, with what it says it has in its hands.
     pub fn join_holding(&mut self, name: &str, slots: u32, hands: &[Hand]) -> WorkerId {
         let link = self.next();
         let held = hands
@@ -215,6 +220,7 @@ impl World {
             link,
             name: name.into(),
             address,
+            started: self.started.get(name).copied().unwrap_or_default(),
             capacity: capacity(slots),
             held,
         });

@@ -5,7 +5,7 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Epoch, InputBlock, JobId, LeaseId, Millis, ResultBlock, RunningTask, TaskRange,
+    Digest, Epoch, InputBlock, JobId, LeaseId, Micros, Millis, ResultBlock, RunningTask, TaskRange,
     TaskSpec, WorkerCapacity, WorkerId,
     wire::{Payload, bounded, messages},
 };
@@ -53,6 +53,9 @@ messages! {
 pub struct Join {
     /// [`PROTOCOL_MINOR`](crate::wire::PROTOCOL_MINOR).
     pub minor: u16,
+    /// When its process started: one that joins again with the same time did not die meanwhile,
+    /// and what it lacks was given back or never arrived.
+    pub started: Micros,
     /// What it offers.
     pub capacity: WorkerCapacity,
     /// What it runs, has queued or has results of that are not acknowledged.

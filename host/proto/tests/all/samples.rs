@@ -17,7 +17,12 @@ use wasmgrid_proto::{
 
 pub fn from_worker() -> Vec<FromWorker> {
     vec![
-        FromWorker::Join(Join { minor: 1, capacity: capacity(), held: vec![held()] }),
+        FromWorker::Join(Join {
+            minor: 1,
+            started: Micros(1_700_000_000_000_000),
+            capacity: capacity(),
+            held: vec![held()],
+        }),
         FromWorker::Heartbeat(Heartbeat { queued: 300, running: vec![running()] }),
         FromWorker::Results(WorkerResults { batch: 70_000, blocks: blocks() }),
         FromWorker::NeedModule(NeedModule { digest: digest() }),

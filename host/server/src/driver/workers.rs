@@ -132,13 +132,13 @@ impl Driver {
         let Some(worker) = self.state.workers.get(&link) else { return };
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
         tracing::info!(name, address, slots = join.capacity.slots, "worker joins");
-        let (capacity, held) = (join.capacity, join.held);
+        let Join { started, capacity, held, .. } = join;
         if capacity_bytes(&capacity) > CAPACITY_BYTES {
             return self.close(link, "it has too many labels, or too long ones; give it fewer");
         }
         self.grid.handle(
             self.state.now,
-            Input::WorkerJoined { link: link.0, name, address, capacity, held },
+            Input::WorkerJoined { link: link.0, name, address, started, capacity, held },
         );
         // What the worker says next needs the number that the core gives it.
         self.take_outputs();

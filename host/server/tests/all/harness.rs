@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_net::{Identity, Link, in_process};
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, JobSpec, JobStatus, Limits, ModuleInfo,
+    ByteCount, Digest, Epoch, InputBlock, JobId, JobSpec, JobStatus, Limits, Micros, ModuleInfo,
     ModuleKind, Outcome, ResultBlock, ResultMeta, Seq, TaskSpec, Usage, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
@@ -154,7 +154,14 @@ pub async fn join(server: &ServerHandle, name: &str) -> Worker {
         labels: Vec::new(),
         engine: "none".into(),
     };
-    worker.send(FromWorker::Join(Join { minor: PROTOCOL_MINOR, capacity, held: Vec::new() })).await;
+    worker
+        .send(FromWorker::Join(Join {
+            minor: PROTOCOL_MINOR,
+            started: Micros(1),
+            capacity,
+            held: Vec::new(),
+        }))
+        .await;
     worker.next(|envelope| matches!(envelope.message, ToWorker::Joined(_)).then_some(())).await;
     worker
 }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, Digest, InputBlock, JobId, RunningTask, TaskId, WorkerCapacity,
+    ByteCount, Digest, InputBlock, JobId, Micros, RunningTask, TaskId, WorkerCapacity,
     frame::{Envelope, encode_one},
     wire::{
         ErrorCode, FromClient, FromWorker, Heartbeat, Join, NeedModule, PROTOCOL_MINOR, Reply,
@@ -32,7 +32,7 @@ fn fits_a_frame(reply: Reply) -> bool {
 fn joins(labels: Vec<(String, String)>) -> FromWorker {
     let (memory, engine) = (ByteCount(1 << 30), "none".into());
     let capacity = WorkerCapacity { slots: u32::MAX, memory, labels, engine };
-    FromWorker::Join(Join { minor: PROTOCOL_MINOR, capacity, held: Vec::new() })
+    FromWorker::Join(Join { minor: PROTOCOL_MINOR, started: Micros(1), capacity, held: Vec::new() })
 }
 
 #[tokio::test]

@@ -54,7 +54,8 @@ impl Agent {
         self.cancelled.clear();
         let held = self.held();
         self.brought = held.iter().map(|lease| lease.job).collect();
-        let join = Join { minor: PROTOCOL_MINOR, capacity: self.config.capacity.clone(), held };
+        let (started, capacity) = (self.started, self.config.capacity.clone());
+        let join = Join { minor: PROTOCOL_MINOR, started, capacity, held };
         // The outbox is new, so there is room; where it is closed already an event will say so.
         let _ = outbox.try_send(FromWorker::Join(join).into());
         self.link = Link::Joining { outbox };
@@ -134,8 +135,12 @@ impl Agent {
         self.outgoing.say(FromWorker::Heartbeat(heartbeat));
     }
 
-    /// Says what there is to say, as far as the link has room; the outbox that has none.
+    /// Says what there is to say, as far as the link has room; the outbox that has none. A link so
+    /// slow that messages were dropped is given up: joining anew tells what they would have told.
     pub(super) fn send(&mut self) -> Option<mpsc::Sender<Envelope<FromWorker>>> {
+        if self.outgoing.has_dropped() {
+            self.link = Link::Down;
+        }
         let Link::Joined { outbox, .. } = &self.link else { return None };
         while self.outgoing.has_next() {
             match outbox.try_reserve() {
