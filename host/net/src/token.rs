@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use wasmgrid_proto::wire::Role;
 
 /// Stands in front of every token and says its version.
 const PREFIX: &str = "wgt1.";
@@ -30,6 +31,8 @@ pub struct JoinToken {
     pub token: u64,
     /// What proves that this is the token.
     pub secret: [u8; 32],
+    /// What it makes of a machine: so that one which wants to be something else does not use it up.
+    pub role: Role,
 }
 
 /// Why a text is no token.
@@ -52,6 +55,7 @@ impl fmt::Debug for JoinToken {
             .field("grid", &self.grid)
             .field("addresses", &self.addresses)
             .field("token", &self.token)
+            .field("role", &self.role)
             .finish_non_exhaustive()
     }
 }
@@ -101,6 +105,7 @@ mod tests {
             ca_hash: [7; 32],
             token: 42,
             secret: [9; 32],
+            role: Role::Worker,
         }
     }
 

@@ -103,6 +103,7 @@ impl Enroller {
             ca_hash: enrollment.authority.ca_hash(),
             token: number,
             secret,
+            role: request.role,
         };
         Ok(join.to_string())
     }

@@ -58,14 +58,13 @@ async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()>
     // Before the token is used: it may be good for one use alone.
     contexts.check_name(name)?;
     let token: JoinToken = token.parse().exit(Exit::Usage)?;
-    let credentials = enroll(&token, &parts::machine_name()).await?;
-    let role = credentials.identity().role();
-    if !matches!(role, Role::Client | Role::Operator) {
+    if !matches!(token.role, Role::Client | Role::Operator) {
         return Err(refused(format!(
-            "the token is for a {role}; a context needs one of `wasmgrid token create --role \
-             client`"
+            "the token is for a {}; a context needs one of `wasmgrid token create --role client`",
+            token.role
         )));
     }
+    let credentials = enroll(&token, &parts::machine_name()).await?;
     let description = Description { grid: token.grid, addresses: token.addresses };
     contexts.save(name, &description, &credentials)?;
     if contexts.selected()?.is_none() {

@@ -39,15 +39,16 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
     let token: JoinToken = args.token.parse().exit(Exit::Usage)?;
     let settings = config::worker(&args.worker, None)?;
     let paths = Paths::find()?;
+    // Before the token is used: it may be good for one use alone.
+    if token.role != Role::Worker {
+        return Err(refused(format!(
+            "the token is for a {}: `wasmgrid context add NAME TOKEN` takes it",
+            token.role
+        )));
+    }
     let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);
     let credentials = enroll(&token, &wanted).await?;
     let identity = credentials.identity();
-    if identity.role() != Role::Worker {
-        return Err(refused(format!(
-            "the token is for a {}: `wasmgrid context add NAME TOKEN` takes it",
-            identity.role()
-        )));
-    }
     let folder =
         settings.state_dir.clone().unwrap_or_else(|| paths.workers().join(identity.name()));
     let membership = Membership { grid: token.grid, addresses: token.addresses };

@@ -10,7 +10,8 @@ use crate::grid::Grid;
 fn token(grid: &Grid) -> JoinToken {
     let (grid_name, ca_hash) = (grid.authority.grid().to_owned(), grid.authority.ca_hash());
     let addresses = grid.addresses();
-    JoinToken { grid: grid_name, addresses, ca_hash, token: 7, secret: [3; 32] }
+    let (token, secret, role) = (7, [3; 32], Role::Worker);
+    JoinToken { grid: grid_name, addresses, ca_hash, token, secret, role }
 }
 
 /// Serves one joiner as a scheduler would that knows the token above.
