@@ -1,9 +1,9 @@
 //! Peers that do not belong: each is refused, the scheduler says so, and the grid goes on.
 
-use std::{future::Future, net::UdpSocket, time::Duration};
+use std::{future::Future, net::UdpSocket, process::Command, time::Duration};
 
 use wasmgrid_net::{Authority, CertificateProblem, Credentials, Endpoint, NetError, Role};
-use wasmgrid_tests::{Grid, guest, wait_for};
+use wasmgrid_tests::{Grid, binary, guest, wait_for};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -69,6 +69,21 @@ fn a_worker_is_no_client_and_a_client_no_worker() {
     let endpoint = Endpoint::new(&client);
     let error = wait(async { endpoint.connect_worker(&addresses).await.err() });
     assert!(matches!(error, Some(NetError::WrongRole { .. })), "{error:?}");
+    assert_alive(&grid);
+}
+
+#[test]
+fn a_peer_that_announces_an_oversized_frame_is_cut_off_and_told_of() {
+    let mut grid = Grid::start(1, 1);
+    let own = Authority::load(&grid.state_dir().join("ca")).expect("the grid's authority");
+    let folder = tempfile::tempdir().expect("a folder");
+    let greedy = own.issue(Role::Worker, "greedy", DAY).expect("credentials");
+    greedy.save(folder.path()).expect("kept");
+    let peer = binary().with_file_name("examples").join("oversized");
+    let told = Command::new(peer).arg(grid.address()).arg(folder.path()).output();
+    let told = String::from_utf8(told.expect("it is built with the tests").stdout).expect("text");
+    assert!(told.contains("frame of 300000 bytes, 262144 allowed"), "{told}");
+    grid.scheduler.hear("the refusal", |line| line.contains("greedy").then_some(()));
     assert_alive(&grid);
 }
 
