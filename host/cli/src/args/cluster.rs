@@ -101,7 +101,7 @@ pub struct WorkerArgs {
     /// Memory for all tasks together [default: all of the machine's]
     #[arg(long, value_name = "BYTES", env = "WASMGRID_MEMORY")]
     pub memory: Option<ByteCount>,
-    /// KEY=VALUE shown with the worker; may be repeated
+    /// KEY=VALUE shown with the worker; may be repeated (in a file: `labels = ["zone=a"]`)
     #[arg(
         long = "label",
         value_name = "KEY=VALUE",

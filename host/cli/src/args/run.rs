@@ -1,9 +1,9 @@
 //! The flags of `run`, `submit`, `new` and `inspect`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
-use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis};
+use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
 use super::Format;
 use crate::run::Range;
@@ -82,13 +82,13 @@ pub struct JobArgs {
     #[arg(last = true)]
     pub args: Vec<String>,
     /// Fuel of each task, about one a wasm instruction: 2G, 500M [default: 100G]
-    #[arg(long, value_name = "FUEL", help_heading = "Limits")]
+    #[arg(long, value_name = "FUEL", value_parser = above_zero::<Fuel>, help_heading = "Limits")]
     pub fuel: Option<Fuel>,
     /// Memory of each task: 64MiB, 1GB [default: 64MiB]
-    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, help_heading = "Limits")]
     pub memory: Option<ByteCount>,
     /// Wall time of each attempt of a task: 30s, 1h30m [default: 2m]
-    #[arg(long, value_name = "TIME", help_heading = "Limits")]
+    #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Limits")]
     pub timeout: Option<Millis>,
     /// Output and records of each task together [default: 16MiB]
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
@@ -103,7 +103,7 @@ pub struct JobArgs {
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     pub log_limit: Option<ByteCount>,
     /// Time of the whole job; tasks that have not ended by then expire
-    #[arg(long, value_name = "TIME", help_heading = "Job")]
+    #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Job")]
     pub deadline: Option<Millis>,
     /// How many more times a task that asks for a retry is run
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Job")]
@@ -215,4 +215,13 @@ pub struct InspectArgs {
     /// In what shape
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// A quantity of which there must be some.
+fn above_zero<T>(text: &str) -> Result<T, String>
+where
+    T: FromStr<Err = ParseUnitError> + Default + PartialEq,
+{
+    let quantity: T = text.parse().map_err(|error: ParseUnitError| error.to_string())?;
+    if quantity == T::default() { Err("it must be more than 0".into()) } else { Ok(quantity) }
 }

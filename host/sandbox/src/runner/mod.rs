@@ -11,7 +11,7 @@ pub(crate) mod queue;
 pub(crate) mod socket;
 
 use std::{
-    io,
+    io::{self, Write as _},
     net::Shutdown,
     os::{fd::AsFd as _, unix::net::UnixStream},
     process::ExitCode,
@@ -42,7 +42,8 @@ pub fn runner_main() -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "the runner ends");
+            // The agent sees the socket close; this line is for whoever starts it by hand.
+            let _ = writeln!(io::stderr(), "wasmgrid runner: {error}; it is started by a worker");
             ExitCode::FAILURE
         }
     }
