@@ -36,8 +36,9 @@ test: guest-target
 	$(CARGO) test --manifest-path examples/Cargo.toml --workspace --locked
 
 # Compares the grid with the bare sandbox; prints a table.
-bench: build guest-target
-	$(CARGO) bench --locked --package wasmgrid-tests
+bench: guest-target
+	$(CARGO) build --release --locked --workspace --bins --examples
+	$(CARGO) bench --locked --workspace --bench grid -- $(ARGS)
 
 # Holds the format, the lints, the docs and, where cargo-deny is installed, the licenses.
 lint:

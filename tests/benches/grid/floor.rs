@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use wasmgrid_tests::{binary, repository};
+use wasmgrid_tests::binary;
 
 use crate::throughput::Work;
 
@@ -20,15 +20,11 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Builds it.
-    pub fn build() -> Self {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--quiet", "--package", "wasmgrid-sandbox"])
-            .args(["--example", "floor"])
-            .current_dir(repository())
-            .status();
-        assert!(built.expect("cargo starts").success(), "the floor does not build");
+    /// As `make bench` built it: a build of its own would choose other features for what the
+    /// engine rests on, and take as long as everything before.
+    pub fn find() -> Self {
         let program = binary().with_file_name("examples").join("floor");
+        assert!(program.is_file(), "{} is missing; `make bench` builds it", program.display());
         Self { program, inputs: tempfile::tempdir().expect("a temporary folder") }
     }
 

@@ -28,7 +28,7 @@ fn main() {
     // Everything is built before anything is timed.
     binary();
     let (noop, spin, echo) = (guest("noop"), guest("spin"), guest("echo"));
-    let floor = Floor::build();
+    let floor = Floor::find();
     let rounds = floor.calibrate(&spin, 1_000.0);
 
     let mut table = Table::default();

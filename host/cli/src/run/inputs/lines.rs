@@ -82,7 +82,7 @@ impl<R: Read> Lines<R> {
     }
 
     fn line_is_buffered(&self) -> bool {
-        self.source.buffer().contains(&b'\n')
+        memchr::memchr(b'\n', self.source.buffer()).is_some()
     }
 
     /// Reads one line into `chunk`; false where it is left out, or there is none.
