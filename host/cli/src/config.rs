@@ -50,6 +50,7 @@ struct WorkerFile {
     #[serde(deserialize_with = "list")]
     labels: Vec<Label>,
     isolation: Option<Isolation>,
+    allow_dirs: Vec<PathBuf>,
     state_dir: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
 }
@@ -101,6 +102,7 @@ pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<Worker
         memory: args.memory.or(file.memory),
         labels: or_list(&args.labels, file.labels),
         isolation: args.isolation.or(file.isolation),
+        allow_dirs: or_list(&args.allow_dirs, file.allow_dirs),
         state_dir: args.state_dir.clone().or(file.state_dir),
         cache_dir: args.cache_dir.clone().or(file.cache_dir),
     })

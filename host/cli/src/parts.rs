@@ -29,6 +29,8 @@ pub struct WorkerSetup {
     pub labels: Vec<Label>,
     /// What separates tasks from this process.
     pub isolation: Isolation,
+    /// Directories that jobs may be granted to read.
+    pub allow_dirs: Vec<PathBuf>,
     /// Where compiled modules are kept.
     pub cache_dir: PathBuf,
 }
@@ -47,6 +49,7 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
             Isolation::Process => sandbox::Isolation::Process,
             Isolation::InProcess => sandbox::Isolation::InProcess,
         },
+        allow_dirs: setup.allow_dirs,
         cache_dir: Some(cache),
         ..SandboxConfig::default()
     };

@@ -88,14 +88,31 @@ pub enum Grant {
     Clock,
     /// Real entropy.
     Random,
+    /// A variable of the environment.
+    Env {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// A directory of the worker, to be read, where the worker's operator allows it.
+    Dir {
+        /// Its path on the worker, absolute.
+        host: String,
+        /// Where the task finds it, absolute.
+        guest: String,
+    },
 }
 
 impl fmt::Display for Grant {
+    /// As it is written on the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Clock => "clock",
-            Self::Random => "random",
-        })
+        match self {
+            Self::Clock => f.write_str("clock"),
+            Self::Random => f.write_str("random"),
+            Self::Env { name, value } => write!(f, "env:{name}={value}"),
+            Self::Dir { host, guest } => write!(f, "dir:{host}:{guest}:ro"),
+        }
     }
 }
 
@@ -103,18 +120,74 @@ impl FromStr for Grant {
     type Err = GrantError;
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
-        match text {
-            "clock" => Ok(Self::Clock),
-            "random" => Ok(Self::Random),
-            _ => Err(GrantError { found: text.into() }),
+        let unknown = || GrantError { found: text.into() };
+        match text.split_once(':') {
+            None if text == "clock" => Ok(Self::Clock),
+            None if text == "random" => Ok(Self::Random),
+            Some(("env", variable)) => {
+                let (name, value) = variable.split_once('=').ok_or_else(unknown)?;
+                if name.is_empty() || variable.contains('\0') {
+                    return Err(unknown());
+                }
+                Ok(Self::Env { name: name.into(), value: value.into() })
+            }
+            Some(("dir", paths)) => {
+                let (host, guest) = paths
+                    .strip_suffix(":ro")
+                    .and_then(|paths| paths.split_once(':'))
+                    .ok_or_else(unknown)?;
+                let is_path = |path: &str| path.starts_with('/') && !path.contains([':', '\0']);
+                if !is_path(host) || !is_path(guest) {
+                    return Err(unknown());
+                }
+                Ok(Self::Dir { host: host.into(), guest: guest.into() })
+            }
+            _ => Err(unknown()),
         }
     }
 }
 
 /// A text that names no grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no grant is called {found:?}; there are: clock, random")]
+#[error(
+    "no grant is called {found:?}; there are: clock, random, env:NAME=VALUE, \
+     dir:HOST_PATH:GUEST_PATH:ro (both paths absolute and without a colon)"
+)]
 pub struct GrantError {
     /// What was there.
     pub found: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn a_grant_is_read_back_as_it_is_shown() {
+        for text in ["clock", "random", "env:A=b=c:d", "env:EMPTY=", "dir:/srv/data:/data:ro"] {
+            assert_eq!(text.parse::<Grant>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_grant_is_refused_by_name_with_those_there_are() {
+        for text in [
+            "",
+            "net:example.org:80",
+            "env:",
+            "env:=x",
+            "env:A",
+            "dir:/a:/b",
+            "dir:/a:/b:rw",
+            "dir:a:/b:ro",
+            "dir:/a:b:ro",
+            "dir:/a:/b:/c:ro",
+            "clock:",
+        ] {
+            let error = text.parse::<Grant>().expect_err(text).to_string();
+            assert!(error.contains("env:NAME=VALUE"), "{error}");
+        }
+    }
 }

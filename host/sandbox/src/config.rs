@@ -34,6 +34,8 @@ pub struct SandboxConfig {
     pub max_limits: Limits,
     /// What a module may look like.
     pub caps: Caps,
+    /// Directories, with all below them, that jobs may be granted to read. Default none.
+    pub allow_dirs: Vec<PathBuf>,
     /// What may differ between engines of two workers; its largest memory and table are raised
     /// or lowered to those of `max_limits`.
     pub engine: EngineSettings,
@@ -49,6 +51,7 @@ impl Default for SandboxConfig {
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wasmgrid")),
             max_limits: default_maxima(),
             caps: Caps::default(),
+            allow_dirs: Vec::new(),
             engine: EngineSettings::default(),
         }
     }

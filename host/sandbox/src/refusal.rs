@@ -80,6 +80,16 @@ pub enum Refusal {
         /// What the job says, and what the module is.
         reason: String,
     },
+    /// The job is granted what this worker does not give.
+    #[error("is granted {grant}, which this worker does not give: {reason}; {remedy}")]
+    Grant {
+        /// The grant as it was written.
+        grant: String,
+        /// Why not.
+        reason: String,
+        /// What would help.
+        remedy: String,
+    },
     /// The job asks for more than the operator allows.
     #[error("asks for a {limit} limit of {asked} where the operator allows {allowed} at most")]
     Maximum {

@@ -1,9 +1,12 @@
 //! The worker's way in: starts the slots and makes modules ready to run.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use wasmgrid_proto::{ByteCount, Digest, Fuel, Limits, Millis, TaskSpec};
+use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec};
 
 use crate::{
     PrepareError, Prepared, Refusal, SandboxConfig, SandboxError, Slot,
@@ -22,6 +25,7 @@ struct Inner {
     compiler: Compiler,
     pool: Pool,
     max_limits: Limits,
+    allow_dirs: Vec<PathBuf>,
 }
 
 /// Where a module's bytes are.
@@ -47,7 +51,8 @@ impl Sandbox {
             engine: config.engine_settings(),
             program: config.program,
         });
-        let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits });
+        let allow_dirs = config.allow_dirs;
+        let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits, allow_dirs });
         Ok((Self { inner }, slots))
     }
 
@@ -74,6 +79,7 @@ impl Sandbox {
         source: ModuleSource,
     ) -> Result<Prepared, PrepareError> {
         check_limits(&spec.limits, &self.inner.max_limits)?;
+        check_dirs(&spec.grants, &self.inner.allow_dirs)?;
         let prepared = self.inner.compiler.prepare(spec.module, &source).await?;
         if prepared.kind() != spec.kind {
             let (found, asked) = (prepared.kind(), spec.kind);
@@ -113,4 +119,28 @@ fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
             Err(Refusal::Maximum { limit: limit.into(), asked: show(asked), allowed: show(max) })
         }
     }
+}
+
+/// Refuses directories that are not beneath one that the operator allows, symbolic links resolved.
+fn check_dirs(grants: &[Grant], allowed: &[PathBuf]) -> Result<(), Refusal> {
+    for grant in grants {
+        let Grant::Dir { host, .. } = grant else { continue };
+        let refused = |reason: String, remedy: String| {
+            Err(Refusal::Grant { grant: grant.to_string(), reason, remedy })
+        };
+        let real = match Path::new(host).canonicalize() {
+            Ok(real) if real.is_dir() => real,
+            Ok(_) => return refused(format!("{host} is no directory"), "name its folder".into()),
+            Err(error) => {
+                let remedy = "the path is looked for on the worker, not on your machine".into();
+                return refused(format!("{host}: {error}"), remedy);
+            }
+        };
+        let covers = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| real.starts_with(dir));
+        if !allowed.iter().any(covers) {
+            let remedy = format!("its operator starts it with --allow-dir {}", real.display());
+            return refused("its operator does not allow that path".into(), remedy);
+        }
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 mod cluster;
 mod examples;
 mod faults;
+mod grants;
 mod house;
 mod local;
 mod promises;

@@ -33,6 +33,9 @@ pub struct UpArgs {
     /// What separates tasks from the worker
     #[arg(long, value_enum)]
     pub isolation: Option<Isolation>,
+    /// A directory that jobs may be granted to read, with all below it; may be repeated
+    #[arg(long = "allow-dir", value_name = "DIR", conflicts_with = "no_worker")]
+    pub allow_dirs: Vec<PathBuf>,
     /// Where the grid keeps its state [default: in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -112,6 +115,15 @@ pub struct WorkerArgs {
     /// What separates tasks from the worker [default: process]
     #[arg(long, value_enum, env = "WASMGRID_ISOLATION")]
     pub isolation: Option<Isolation>,
+    /// A directory that jobs may be granted to read, with all below it; may be repeated (in a
+    /// file: `allow_dirs = ["/srv/data"]`)
+    #[arg(
+        long = "allow-dir",
+        value_name = "DIR",
+        env = "WASMGRID_ALLOW_DIRS",
+        value_delimiter = ','
+    )]
+    pub allow_dirs: Vec<PathBuf>,
     /// Where the worker keeps its identity
     #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
     pub state_dir: Option<PathBuf>,

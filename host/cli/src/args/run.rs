@@ -114,7 +114,8 @@ pub struct JobArgs {
     /// Seed of the tasks' randomness
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Job")]
     pub seed: u64,
-    /// Give the tasks something real: clock, random; may be repeated
+    /// Give the tasks something: clock, random, env:NAME=VALUE, dir:HOST_PATH:GUEST_PATH:ro; may be
+    /// repeated. On a cluster a directory is the worker's, whose operator must allow it
     #[arg(long, value_name = "GRANT", help_heading = "Job")]
     pub allow: Vec<Grant>,
     /// Jobs of a higher priority run first

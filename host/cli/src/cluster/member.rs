@@ -92,6 +92,7 @@ async fn work(
         memory: settings.memory,
         labels: settings.labels,
         isolation: settings.isolation.unwrap_or_default(),
+        allow_dirs: settings.allow_dirs,
         cache_dir: settings.cache_dir.unwrap_or_else(|| paths.modules()),
     };
     let worker = parts::start_worker(setup, dial)?;

@@ -12,8 +12,11 @@ pub mod session;
 mod summary;
 mod task;
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use wasmgrid_client::Client;
+use wasmgrid_proto::Grant;
 
 use crate::{
     args::{Format, InputArgs, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
@@ -128,6 +131,14 @@ pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
+    let dirs = grants.iter().filter_map(|grant| match grant {
+        Grant::Dir { host, .. } => Some(PathBuf::from(host)),
+        _ => None,
+    });
+    dirs.collect()
+}
+
 /// One task without input flags, used as a filter.
 fn is_filter(inputs: &InputArgs) -> bool {
     let InputArgs { lines, json, files, range } = inputs;
@@ -162,6 +173,8 @@ impl Grid {
             memory: None,
             labels: Vec::new(),
             isolation: args.isolation.unwrap_or_default(),
+            // Who grants a directory of this machine is its operator.
+            allow_dirs: granted_dirs(&args.job.allow),
             cache_dir: paths.modules(),
         };
         Ok(Self::Local(Box::new(LocalGrid::start(setup).await?)))

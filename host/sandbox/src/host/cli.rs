@@ -1,7 +1,7 @@
-//! `wasi:cli`: a command's arguments, streams and exit. The environment is empty, and nothing is
-//! a terminal.
+//! `wasi:cli`: a command's arguments, streams and exit. The environment has what was granted, and
+//! nothing is a terminal.
 
-use wasmgrid_proto::ModuleKind;
+use wasmgrid_proto::{Grant, ModuleKind};
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
@@ -17,8 +17,9 @@ struct TerminalOutput;
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut environment = linker.instance(wasi!("cli/environment"))?;
     environment.func_wrap("get-environment", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 0)?;
-        Ok((Vec::<(String, String)>::new(),))
+        let variables = variables(store.data());
+        charge(&mut store, variables.iter().map(|(name, value)| name.len() + value.len()).sum())?;
+        Ok((variables,))
     })?;
     environment.func_wrap("get-arguments", |mut store: Caller<'_>, (): ()| {
         let arguments = arguments(store.data());
@@ -49,6 +50,15 @@ fn leave(state: &State, code: i32) -> HostResult {
     Err(Stop::Exit(code).into())
 }
 
+fn variables(state: &State) -> Vec<(String, String)> {
+    let granted = state.spec.grants.iter();
+    let variables = granted.filter_map(|grant| match grant {
+        Grant::Env { name, value } => Some((name.clone(), value.clone())),
+        _ => None,
+    });
+    variables.collect()
+}
+
 fn arguments(state: &State) -> Vec<String> {
     std::iter::once(PROGRAM_NAME.to_owned()).chain(state.spec.args.iter().cloned()).collect()
 }
@@ -59,16 +69,20 @@ fn link_streams(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         charge(&mut store, 0)?;
         Ok((push::<DynInputStream>(&mut store, Entry::Stdin)?,))
     })?;
-    for (interface, name, entry) in [
-        (wasi!("cli/stdout"), "get-stdout", Entry::Stdout),
-        (wasi!("cli/stderr"), "get-stderr", Entry::Stderr),
-    ] {
-        linker.instance(interface)?.func_wrap(name, move |mut store: Caller<'_>, (): ()| {
-            charge(&mut store, 0)?;
-            Ok((push::<DynOutputStream>(&mut store, entry)?,))
-        })?;
-    }
-    Ok(())
+    output(linker, wasi!("cli/stdout"), "get-stdout", || Entry::Stdout)?;
+    output(linker, wasi!("cli/stderr"), "get-stderr", || Entry::Stderr)
+}
+
+fn output(
+    linker: &mut Linker<State>,
+    interface: &str,
+    name: &str,
+    entry: fn() -> Entry,
+) -> wasmtime::Result<()> {
+    linker.instance(interface)?.func_wrap(name, move |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((push::<DynOutputStream>(&mut store, entry())?,))
+    })
 }
 
 fn link_terminals(linker: &mut Linker<State>) -> wasmtime::Result<()> {

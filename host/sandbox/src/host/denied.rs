@@ -1,11 +1,10 @@
-//! What every WASI program may import and no task is given: files and sockets. There are no
-//! directories, every socket and lookup is refused, and so the functions on files and sockets,
-//! which need one to be called with, are linked but never reached.
+//! What every WASI program may import and no task is given: sockets. Every socket and lookup is
+//! refused, and so the functions on sockets, which need one to be called with, are linked but never
+//! reached.
 
 use wasmtime::component::{Linker, Resource, ResourceType, WasmStr};
 use wasmtime_wasi::{
     ResourceTable, WasiCtx, WasiCtxView, WasiView,
-    filesystem::{Descriptor, WasiFilesystem, WasiFilesystemView},
     p2::{
         DynPollable, Network, TcpSocket, UdpSocket,
         bindings::{
@@ -32,13 +31,6 @@ impl WasiView for State {
 }
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let mut preopens = linker.instance(wasi!("filesystem/preopens"))?;
-    preopens.func_wrap("get-directories", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 0)?;
-        Ok((Vec::<(Resource<Descriptor>, String)>::new(),))
-    })?;
-    sync::filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
-
     link_network(linker)?;
     link_lookup(linker)?;
     link_create(linker)?;

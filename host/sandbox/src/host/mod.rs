@@ -9,6 +9,7 @@
 mod cli;
 mod clock;
 mod denied;
+mod files;
 mod log;
 mod random;
 mod streams;
@@ -94,6 +95,8 @@ pub(crate) struct State {
     random: Option<Box<Random>>,
     table: Table,
     denied: Option<Box<(WasiCtx, ResourceTable)>>,
+    /// Fuel of calls that could not reach the store; taken with the next that can.
+    pub(crate) owed_fuel: u64,
 }
 
 impl State {
@@ -116,6 +119,7 @@ impl State {
             random: None,
             table: Table::default(),
             denied: None,
+            owed_fuel: 0,
             spec,
             control,
         }
@@ -162,6 +166,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     clock::link(linker)?;
     random::link(linker)?;
     cli::link(linker)?;
+    files::link(linker)?;
     denied::link(linker)
 }
 
@@ -170,7 +175,8 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// # Errors
 /// `limit(fuel)`, where there is less.
 fn charge(store: &mut Caller<'_>, bytes: usize) -> HostResult {
-    let cost = CALL_FUEL.saturating_add(bytes as u64);
+    let owed = std::mem::take(&mut store.data_mut().owed_fuel);
+    let cost = owed.saturating_add(CALL_FUEL).saturating_add(bytes as u64);
     let left = store.get_fuel()?;
     store.set_fuel(left.saturating_sub(cost))?;
     if left < cost {

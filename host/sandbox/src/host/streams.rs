@@ -1,6 +1,8 @@
-//! `wasi:io`: streams and polling. There are three streams (a command's input, its output, its
-//! log), none of which ever waits: the input is there whole, the outputs are buffers with limits.
+//! `wasi:io`: streams and polling. There are a command's input, its output, its log, and granted
+//! files, none of which ever waits: the input is there whole, the outputs are buffers with limits.
 //! So a poll is decided by timers alone, see [`clock`](super::clock).
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmtime::component::{
@@ -9,7 +11,8 @@ use wasmtime::component::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
 use super::{
-    Caller, HostResult, State, Stop, charge, clock, drop_resource, lend, push, table::Entry, wasi,
+    Caller, HostResult, State, Stop, charge, clock, drop_resource, files::Open, lend, push,
+    table::Entry, wasi,
 };
 
 /// What an output stream takes at once, so that guests split what they write.
@@ -28,7 +31,6 @@ const POLL_MAX: usize = 1_024;
 #[component(variant)]
 enum StreamError {
     #[component(name = "last-operation-failed")]
-    #[expect(dead_code, reason = "the interface has it; no stream of ours fails so")]
     LastOperationFailed(Resource<IoError>),
     #[component(name = "closed")]
     Closed,
@@ -41,7 +43,13 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     error.resource("error", ResourceType::host::<IoError>(), drop_resource)?;
     error.func_wrap(
         "[method]error.to-debug-string",
-        |_: Caller<'_>, (_,): (Resource<IoError>,)| Ok((String::new(),)),
+        |mut store: Caller<'_>, (error,): (Resource<IoError>,)| {
+            charge(&mut store, 0)?;
+            Ok((match store.data().table.entry(error.rep())? {
+                Entry::Failed(errno) => errno.to_string(),
+                _ => String::new(),
+            },))
+        },
     )?;
     link_poll(linker)?;
 
@@ -81,7 +89,7 @@ fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// When a pollable is ready, on the monotonic clock in nanoseconds; 0 for one that always is.
 fn ready_at(store: &Caller<'_>, rep: u32) -> Result<u64, Stop> {
     match store.data().table.entry(rep)? {
-        Entry::Timer(when_ns) => Ok(when_ns),
+        Entry::Timer(when_ns) => Ok(*when_ns),
         _ => Ok(0),
     }
 }
@@ -113,8 +121,8 @@ fn link_input(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     for name in ["[method]input-stream.read", "[method]input-stream.blocking-read"] {
         streams.func_wrap(
             name,
-            |mut store: Caller<'_>, (_, length): (Resource<DynInputStream>, u64)| {
-                let taken = take(&mut store, length)?;
+            |mut store: Caller<'_>, (stream, length): (Resource<DynInputStream>, u64)| {
+                let taken = take(&mut store, stream.rep(), length)?;
                 Ok((taken.map(|bytes| bytes.to_vec()),))
             },
         )?;
@@ -122,8 +130,8 @@ fn link_input(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     for name in ["[method]input-stream.skip", "[method]input-stream.blocking-skip"] {
         streams.func_wrap(
             name,
-            |mut store: Caller<'_>, (_, length): (Resource<DynInputStream>, u64)| {
-                let taken = take(&mut store, length)?;
+            |mut store: Caller<'_>, (stream, length): (Resource<DynInputStream>, u64)| {
+                let taken = take(&mut store, stream.rep(), length)?;
                 Ok((taken.map(|bytes| bytes.len() as u64),))
             },
         )?;
@@ -134,8 +142,12 @@ fn link_input(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
     )
 }
 
-/// The next bytes of the input, at most `length`.
-fn take(store: &mut Caller<'_>, length: u64) -> HostResult<StreamResult<Bytes>> {
+/// The next bytes of an input stream, at most `length`.
+fn take(store: &mut Caller<'_>, rep: u32, length: u64) -> HostResult<StreamResult<Bytes>> {
+    if let Entry::Reading { file, offset } = store.data().table.entry(rep)? {
+        let (file, offset) = (Arc::clone(file), *offset);
+        return take_of_file(store, rep, length, (&file, offset));
+    }
     let left = store.data().stdin.len();
     let length = usize::try_from(length.min(READ_MAX))?.min(left);
     charge(store, length)?;
@@ -143,6 +155,29 @@ fn take(store: &mut Caller<'_>, length: u64) -> HostResult<StreamResult<Bytes>> 
         return Ok(Err(StreamError::Closed));
     }
     Ok(Ok(store.data_mut().stdin.split_to(length)))
+}
+
+fn take_of_file(
+    store: &mut Caller<'_>,
+    rep: u32,
+    length: u64,
+    (file, offset): (&Open, u64),
+) -> HostResult<StreamResult<Bytes>> {
+    let bytes = match file.read(length, offset) {
+        Ok(bytes) => bytes,
+        Err(errno) => {
+            let error = push(store, Entry::Failed(errno))?;
+            return Ok(Err(StreamError::LastOperationFailed(error)));
+        }
+    };
+    charge(store, bytes.len())?;
+    if bytes.is_empty() && length > 0 {
+        return Ok(Err(StreamError::Closed));
+    }
+    if let Entry::Reading { offset, .. } = store.data_mut().table.entry_mut(rep)? {
+        *offset = offset.saturating_add(bytes.len() as u64);
+    }
+    Ok(Ok(bytes.into()))
 }
 
 fn subscribe(mut store: Caller<'_>) -> HostResult<(Resource<DynPollable>,)> {
@@ -212,7 +247,7 @@ fn write(
         return Err(Stop::Misuse("a blocking write of more than 4096 bytes").into());
     }
     charge(store, bytes.len())?;
-    if store.data().table.entry(stream.rep())? == Entry::Stdout {
+    if matches!(store.data().table.entry(stream.rep())?, Entry::Stdout) {
         store.data().check_output(bytes.len())?;
         lend(
             store,
@@ -243,8 +278,8 @@ fn link_splice(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> 
     for name in ["[method]output-stream.splice", "[method]output-stream.blocking-splice"] {
         streams.func_wrap(
             name,
-            |mut store: Caller<'_>, (to, _, length): (Output, Resource<DynInputStream>, u64)| {
-                let moved = match take(&mut store, length.min(WRITE_MAX))? {
+            |mut store: Caller<'_>, (to, from, length): (Output, Resource<DynInputStream>, u64)| {
+                let moved = match take(&mut store, from.rep(), length.min(WRITE_MAX))? {
                     Ok(bytes) => {
                         append(store.data_mut(), to.rep(), &bytes)?;
                         Ok(bytes.len() as u64)

@@ -1,12 +1,17 @@
 //! The resources a task holds open: a small table, since a task has few and starts without any.
 
-use super::Stop;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use wasmtime_wasi::p2::bindings::sync::filesystem::types::DirectoryEntry;
+
+use super::{Stop, files::Open};
 
 /// The most a task may hold open at once. Honest programs hold three streams and a few timers.
 const RESOURCES_MAX: usize = 64;
 
 /// What stands behind a guest's handle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Entry {
     /// The input stream of a command.
     Stdin,
@@ -20,6 +25,14 @@ pub(crate) enum Entry {
     Timer(u64),
     /// The network, which refuses everything.
     Network,
+    /// A file or directory.
+    Open(Arc<Open>),
+    /// A file as a stream.
+    Reading { file: Arc<Open>, offset: u64 },
+    /// What is left to tell of a directory, the last first.
+    Listing(Vec<DirectoryEntry>),
+    /// Why a stream failed.
+    Failed(Errno),
 }
 
 /// See the module.
@@ -46,9 +59,16 @@ impl Table {
 
     /// # Errors
     /// Where there is none: the engine checks handles, so that this is a fault of ours.
-    pub(super) fn entry(&self, rep: u32) -> Result<Entry, Stop> {
-        let entry = self.entries.get(rep as usize).copied().flatten();
-        entry.ok_or_else(|| Stop::Host(format!("resource {rep} is not in the table")))
+    pub(super) fn entry(&self, rep: u32) -> Result<&Entry, Stop> {
+        let entry = self.entries.get(rep as usize).and_then(Option::as_ref);
+        entry.ok_or_else(|| missing(rep))
+    }
+
+    /// # Errors
+    /// As [`entry`](Self::entry).
+    pub(super) fn entry_mut(&mut self, rep: u32) -> Result<&mut Entry, Stop> {
+        let entry = self.entries.get_mut(rep as usize).and_then(Option::as_mut);
+        entry.ok_or_else(|| missing(rep))
     }
 
     pub(super) fn remove(&mut self, rep: u32) {
@@ -56,6 +76,10 @@ impl Table {
             *slot = None;
         }
     }
+}
+
+fn missing(rep: u32) -> Stop {
+    Stop::Host(format!("resource {rep} is not in the table"))
 }
 
 #[cfg(test)]
@@ -72,6 +96,6 @@ mod tests {
         table.remove(7);
         assert!(table.entry(7).is_err());
         assert_eq!(table.push(Entry::Timer(3)), Ok(7));
-        assert_eq!(table.entry(7), Ok(Entry::Timer(3)));
+        assert!(matches!(table.entry(7), Ok(Entry::Timer(3))));
     }
 }

@@ -158,7 +158,7 @@ impl Machine {
             Ok(outcome) => outcome,
             Err(error) => outcome::of_error(&error, fuel),
         };
-        let fuel_left = store.get_fuel().unwrap_or_default();
+        let fuel_left = store.get_fuel().unwrap_or_default().saturating_sub(store.data().owed_fuel);
         let usage = Usage {
             fuel: if started { fuel.saturating_sub(fuel_left) } else { 0 },
             memory_bytes: store.data().meter.peak_memory_bytes(),

@@ -299,7 +299,7 @@ fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
     let (what, found, allowed) = if key_bytes > KEY_BYTES {
         ("idempotency key", key_bytes, KEY_BYTES)
     } else {
-        ("job's name and arguments", spec_bytes(spec), SPEC_BYTES)
+        ("job's name, arguments and grants", spec_bytes(spec), SPEC_BYTES)
     };
     if found > allowed {
         let why = format!("the {what} take {found} bytes, {allowed} allowed; use an input instead");
@@ -311,7 +311,8 @@ fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
 /// About how many bytes a spec's texts take.
 fn spec_bytes(spec: &JobSpec) -> usize {
     let args = spec.task.args.iter().map(|arg| arg.len() + 16);
-    spec.name.len() + spec.task.tenant.len() + spec.task.grants.len() + args.sum::<usize>()
+    let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 16);
+    spec.name.len() + spec.task.tenant.len() + grants.sum::<usize>() + args.sum::<usize>()
 }
 
 /// As many of the first as fit one answer.

@@ -1,0 +1,526 @@
+//! `wasi:filesystem`: the directories that a job was granted, to be read. A task without such a
+//! grant finds no directory at all, and so never gets as far as the functions here.
+//!
+//! Nothing outside a granted directory can be reached: every path is resolved by the kernel
+//! beneath the directory it is asked of (`openat2` with `RESOLVE_BENEATH`), symbolic links
+//! included. Nothing is ever written. Only regular files and directories are opened, so that no
+//! read can wait for somebody.
+
+use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+
+use rustix::{
+    fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
+    io::Errno,
+};
+use wasmgrid_proto::Grant;
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::{
+    filesystem::Descriptor,
+    p2::{
+        FsError, FsResult,
+        bindings::{
+            clocks::wall_clock::Datetime,
+            filesystem::types::{DirectoryEntryStream, ErrorCode},
+            sync::{
+                self,
+                filesystem::types::{
+                    self, Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry,
+                    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+                },
+                io::streams::{InputStream, OutputStream},
+            },
+        },
+    },
+};
+
+use super::{CALL_FUEL, Caller, State, Stop, charge, push, table::Entry, wasi};
+
+/// What a read gives at most: the buffer is the host's own until the guest has taken it.
+const READ_MAX: u64 = 1 << 20;
+
+/// Entries of one directory that can be listed: the list is held, so that it can be sorted.
+const LISTING_MAX: usize = 100_000;
+
+/// Times that a path is resolved again where a rename in between made the kernel unsure of it.
+const RESOLVE_TRIES: u32 = 8;
+
+/// A file or directory that a task has open.
+#[derive(Debug)]
+pub(crate) struct Open {
+    fd: OwnedFd,
+    kind: DescriptorType,
+}
+
+/// The state, as the file system's functions see it.
+struct Files<'a>(&'a mut State);
+
+struct Access;
+
+impl HasData for Access {
+    type Data<'a> = Files<'a>;
+}
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut preopens = linker.instance(wasi!("filesystem/preopens"))?;
+    preopens.func_wrap("get-directories", |mut store: Caller<'_>, (): ()| {
+        charge(&mut store, 0)?;
+        Ok((directories(&mut store)?,))
+    })?;
+    sync::filesystem::types::add_to_linker::<State, Access>(linker, |state| Files(state))
+}
+
+/// The granted directories, opened. One that cannot be had is the worker's failure: it was there
+/// when the job was let in.
+fn directories(store: &mut Caller<'_>) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+    let spec = Arc::clone(&store.data().spec);
+    let mut directories = Vec::new();
+    for grant in &spec.grants {
+        let Grant::Dir { host, guest } = grant else { continue };
+        let open = Open::directory(Path::new(host)).map_err(|error| {
+            Stop::Host(format!("the granted directory {host} cannot be opened: {error}"))
+        })?;
+        directories.push((push(store, Entry::Open(Arc::new(open)))?, guest.clone()));
+    }
+    Ok(directories)
+}
+
+impl Open {
+    fn directory(path: &Path) -> Result<Self, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self { fd, kind: DescriptorType::Directory })
+    }
+
+    /// What stands at `path` beneath this directory.
+    fn at(&self, path: &str, follow: bool, extra: OFlags) -> Result<Self, Errno> {
+        let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        flags |= extra;
+        if !follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let fd = self.resolve(path, flags)?;
+        let kind = kind(&rustix::fs::fstat(&fd)?);
+        if !matches!(kind, DescriptorType::Directory | DescriptorType::RegularFile) {
+            return Err(Errno::PERM);
+        }
+        Ok(Self { fd, kind })
+    }
+
+    /// The status of what stands at `path`, which need not be readable.
+    fn stat_at(&self, path: &str, follow: bool) -> Result<Stat, Errno> {
+        let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+        if !follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        rustix::fs::fstat(&self.resolve(path, flags)?)
+    }
+
+    fn link_at(&self, path: &str) -> Result<String, Errno> {
+        let fd = self.resolve(path, OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW)?;
+        let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
+        // A path out of the directory is nothing a task could follow, and tells of the host.
+        if target.as_bytes().starts_with(b"/") {
+            return Err(Errno::PERM);
+        }
+        target.into_string().map_err(|_| Errno::ILSEQ)
+    }
+
+    fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = 0;
+        loop {
+            match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), within) {
+                Err(Errno::AGAIN) if tries < RESOLVE_TRIES => tries += 1,
+                // The path leaves the directory.
+                Err(Errno::XDEV) => return Err(Errno::PERM),
+                resolved => return resolved,
+            }
+        }
+    }
+
+    /// At most `length` bytes from `offset` on; none at the end.
+    pub(super) fn read(&self, length: u64, offset: u64) -> Result<Vec<u8>, Errno> {
+        if self.kind == DescriptorType::Directory {
+            return Err(Errno::ISDIR);
+        }
+        let length = usize::try_from(length.min(READ_MAX)).map_err(|_| Errno::INVAL)?;
+        let mut buffer = vec![0; length];
+        let read = rustix::io::pread(&self.fd, &mut buffer, offset)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
+    /// The directory's entries, the last first. Sorted, since their order differs between hosts.
+    fn list(&self) -> Result<Vec<DirectoryEntry>, Errno> {
+        if self.kind != DescriptorType::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { return Err(Errno::ILSEQ) };
+            if matches!(name, "." | "..") {
+                continue;
+            }
+            if entries.len() >= LISTING_MAX {
+                return Err(Errno::OVERFLOW);
+            }
+            entries.push(DirectoryEntry { type_: of_type(entry.file_type()), name: name.into() });
+        }
+        entries.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+        Ok(entries)
+    }
+}
+
+fn kind(stat: &Stat) -> DescriptorType {
+    of_type(FileType::from_raw_mode(stat.st_mode))
+}
+
+const fn of_type(file: FileType) -> DescriptorType {
+    match file {
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Unknown => DescriptorType::Unknown,
+    }
+}
+
+fn status(stat: &Stat) -> DescriptorStat {
+    let time = |seconds: i64, nanoseconds: u64| {
+        let seconds = u64::try_from(seconds).ok()?;
+        Some(Datetime { seconds, nanoseconds: u32::try_from(nanoseconds).ok()? })
+    };
+    DescriptorStat {
+        type_: kind(stat),
+        link_count: u64::from(stat.st_nlink),
+        size: u64::try_from(stat.st_size).unwrap_or_default(),
+        data_access_timestamp: None,
+        data_modification_timestamp: time(stat.st_mtime, stat.st_mtime_nsec),
+        status_change_timestamp: None,
+    }
+}
+
+/// Two of one file are equal; it changes with the file.
+fn hash(stat: &Stat) -> MetadataHashValue {
+    let mut hasher = blake3::Hasher::new();
+    for part in [stat.st_dev, stat.st_ino, stat.st_mtime_nsec] {
+        hasher.update(&part.to_le_bytes());
+    }
+    for part in [stat.st_mtime, stat.st_size] {
+        hasher.update(&part.to_le_bytes());
+    }
+    let mut halves = [[0; 8]; 2];
+    let mut bytes = hasher.finalize_xof();
+    halves.iter_mut().for_each(|half| bytes.fill(half));
+    let [lower, upper] = halves.map(u64::from_le_bytes);
+    MetadataHashValue { lower, upper }
+}
+
+/// What a task is told of a failure of the system.
+pub(super) fn code(error: Errno) -> ErrorCode {
+    match error {
+        Errno::ACCESS => ErrorCode::Access,
+        Errno::NOENT => ErrorCode::NoEntry,
+        Errno::NOTDIR => ErrorCode::NotDirectory,
+        Errno::ISDIR => ErrorCode::IsDirectory,
+        Errno::LOOP => ErrorCode::Loop,
+        Errno::NAMETOOLONG => ErrorCode::NameTooLong,
+        Errno::INVAL => ErrorCode::Invalid,
+        Errno::ILSEQ => ErrorCode::IllegalByteSequence,
+        Errno::OVERFLOW => ErrorCode::Overflow,
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE => ErrorCode::InsufficientMemory,
+        Errno::PERM => ErrorCode::NotPermitted,
+        _ => ErrorCode::Io,
+    }
+}
+
+fn failed(error: Errno) -> FsError {
+    code(error).into()
+}
+
+fn read_only<T>() -> FsResult<T> {
+    Err(ErrorCode::ReadOnly.into())
+}
+
+impl Files<'_> {
+    /// Takes the fuel of a call that moves `bytes`. The store is out of reach here: the next call
+    /// that has it pays, and one beyond all the fuel there is ends the task at once.
+    fn charge(&mut self, bytes: usize) -> FsResult<()> {
+        let state = &mut *self.0;
+        state.owed_fuel = state.owed_fuel.saturating_add(CALL_FUEL).saturating_add(bytes as u64);
+        if state.owed_fuel > state.limits().fuel.0 {
+            return Err(FsError::trap(wasmtime::Trap::OutOfFuel));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, fd: &Resource<Descriptor>, bytes: usize) -> FsResult<Arc<Open>> {
+        self.charge(bytes)?;
+        match self.0.table.entry(fd.rep()).map_err(FsError::trap)? {
+            Entry::Open(open) => Ok(Arc::clone(open)),
+            _ => Err(ErrorCode::BadDescriptor.into()),
+        }
+    }
+
+    fn push<T: 'static>(&mut self, entry: Entry) -> FsResult<Resource<T>> {
+        Ok(Resource::new_own(self.0.table.push(entry).map_err(FsError::trap)?))
+    }
+
+    fn remove(&mut self, rep: u32) {
+        self.0.table.remove(rep);
+    }
+}
+
+impl types::Host for Files<'_> {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<types::ErrorCode> {
+        Ok(error.downcast()?.into())
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime_wasi::p2::IoError>,
+    ) -> wasmtime::Result<Option<types::ErrorCode>> {
+        Ok(match self.0.table.entry(error.rep())? {
+            Entry::Failed(error) => Some(code(*error).into()),
+            _ => None,
+        })
+    }
+}
+
+impl types::HostDescriptor for Files<'_> {
+    fn read_via_stream(
+        &mut self,
+        fd: Resource<Descriptor>,
+        offset: u64,
+    ) -> FsResult<Resource<InputStream>> {
+        let file = self.open(&fd, 0)?;
+        if file.kind == DescriptorType::Directory {
+            return Err(ErrorCode::IsDirectory.into());
+        }
+        self.push(Entry::Reading { file, offset })
+    }
+
+    fn write_via_stream(
+        &mut self,
+        _: Resource<Descriptor>,
+        _: u64,
+    ) -> FsResult<Resource<OutputStream>> {
+        read_only()
+    }
+
+    fn append_via_stream(&mut self, _: Resource<Descriptor>) -> FsResult<Resource<OutputStream>> {
+        read_only()
+    }
+
+    fn advise(&mut self, fd: Resource<Descriptor>, _: u64, _: u64, _: Advice) -> FsResult<()> {
+        self.open(&fd, 0).map(drop)
+    }
+
+    fn sync_data(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
+        self.open(&fd, 0).map(drop)
+    }
+
+    fn sync(&mut self, fd: Resource<Descriptor>) -> FsResult<()> {
+        self.open(&fd, 0).map(drop)
+    }
+
+    fn get_flags(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
+        self.open(&fd, 0)?;
+        Ok(DescriptorFlags::READ)
+    }
+
+    fn get_type(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorType> {
+        Ok(self.open(&fd, 0)?.kind)
+    }
+
+    fn set_size(&mut self, _: Resource<Descriptor>, _: u64) -> FsResult<()> {
+        read_only()
+    }
+
+    fn set_times(
+        &mut self,
+        _: Resource<Descriptor>,
+        _: NewTimestamp,
+        _: NewTimestamp,
+    ) -> FsResult<()> {
+        read_only()
+    }
+
+    fn read(
+        &mut self,
+        fd: Resource<Descriptor>,
+        length: u64,
+        offset: u64,
+    ) -> FsResult<(Vec<u8>, bool)> {
+        let file = self.open(&fd, 0)?;
+        let bytes = file.read(length, offset).map_err(failed)?;
+        self.charge(bytes.len())?;
+        let ended = bytes.is_empty() && length > 0;
+        Ok((bytes, ended))
+    }
+
+    fn write(&mut self, _: Resource<Descriptor>, _: Vec<u8>, _: u64) -> FsResult<u64> {
+        read_only()
+    }
+
+    fn read_directory(
+        &mut self,
+        fd: Resource<Descriptor>,
+    ) -> FsResult<Resource<DirectoryEntryStream>> {
+        let entries = self.open(&fd, 0)?.list().map_err(failed)?;
+        self.charge(entries.iter().map(|entry| entry.name.len()).sum())?;
+        self.push(Entry::Listing(entries))
+    }
+
+    fn create_directory_at(&mut self, _: Resource<Descriptor>, _: String) -> FsResult<()> {
+        read_only()
+    }
+
+    fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
+        let open = self.open(&fd, 0)?;
+        Ok(status(&rustix::fs::fstat(&open.fd).map_err(failed)?))
+    }
+
+    fn stat_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        flags: PathFlags,
+        path: String,
+    ) -> FsResult<DescriptorStat> {
+        let open = self.open(&fd, path.len())?;
+        let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
+        Ok(status(&open.stat_at(&path, follow).map_err(failed)?))
+    }
+
+    fn set_times_at(
+        &mut self,
+        _: Resource<Descriptor>,
+        _: PathFlags,
+        _: String,
+        _: NewTimestamp,
+        _: NewTimestamp,
+    ) -> FsResult<()> {
+        read_only()
+    }
+
+    fn link_at(
+        &mut self,
+        _: Resource<Descriptor>,
+        _: PathFlags,
+        _: String,
+        _: Resource<Descriptor>,
+        _: String,
+    ) -> FsResult<()> {
+        read_only()
+    }
+
+    fn open_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Resource<Descriptor>> {
+        let open = self.open(&fd, path.len())?;
+        let makes = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE;
+        if open_flags.intersects(makes)
+            || flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY)
+        {
+            return read_only();
+        }
+        let extra = if open_flags.contains(OpenFlags::DIRECTORY) {
+            OFlags::DIRECTORY
+        } else {
+            OFlags::empty()
+        };
+        let follow = path_flags.contains(PathFlags::SYMLINK_FOLLOW);
+        let found = open.at(&path, follow, extra).map_err(failed)?;
+        self.push(Entry::Open(Arc::new(found)))
+    }
+
+    fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<String> {
+        self.open(&fd, path.len())?.link_at(&path).map_err(failed)
+    }
+
+    fn remove_directory_at(&mut self, _: Resource<Descriptor>, _: String) -> FsResult<()> {
+        read_only()
+    }
+
+    fn rename_at(
+        &mut self,
+        _: Resource<Descriptor>,
+        _: String,
+        _: Resource<Descriptor>,
+        _: String,
+    ) -> FsResult<()> {
+        read_only()
+    }
+
+    fn symlink_at(&mut self, _: Resource<Descriptor>, _: String, _: String) -> FsResult<()> {
+        read_only()
+    }
+
+    fn unlink_file_at(&mut self, _: Resource<Descriptor>, _: String) -> FsResult<()> {
+        read_only()
+    }
+
+    fn is_same_object(
+        &mut self,
+        a: Resource<Descriptor>,
+        b: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        let stat = |rep| match self.0.table.entry(rep) {
+            Ok(Entry::Open(open)) => rustix::fs::fstat(&open.fd).ok(),
+            _ => None,
+        };
+        let same = |(a, b): (Stat, Stat)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+        Ok(stat(a.rep()).zip(stat(b.rep())).is_some_and(same))
+    }
+
+    fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
+        let open = self.open(&fd, 0)?;
+        Ok(hash(&rustix::fs::fstat(&open.fd).map_err(failed)?))
+    }
+
+    fn metadata_hash_at(
+        &mut self,
+        fd: Resource<Descriptor>,
+        flags: PathFlags,
+        path: String,
+    ) -> FsResult<MetadataHashValue> {
+        let open = self.open(&fd, path.len())?;
+        let follow = flags.contains(PathFlags::SYMLINK_FOLLOW);
+        Ok(hash(&open.stat_at(&path, follow).map_err(failed)?))
+    }
+
+    fn drop(&mut self, fd: Resource<Descriptor>) -> wasmtime::Result<()> {
+        self.remove(fd.rep());
+        Ok(())
+    }
+}
+
+impl types::HostDirectoryEntryStream for Files<'_> {
+    fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        self.charge(0)?;
+        match self.0.table.entry_mut(stream.rep()).map_err(FsError::trap)? {
+            Entry::Listing(entries) => Ok(entries.pop()),
+            _ => Err(ErrorCode::BadDescriptor.into()),
+        }
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.remove(stream.rep());
+        Ok(())
+    }
+}
