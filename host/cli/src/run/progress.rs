@@ -124,7 +124,8 @@ pub fn summary(counts: &JobCounts, elapsed: Duration) -> String {
     let shown: Vec<String> = shown.map(|(count, name)| format!("{count} {name}")).collect();
     let shown = if shown.is_empty() { "nothing to do".into() } else { shown.join(", ") };
     let elapsed_ms = Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
-    let rate = rate(counts.ended(), elapsed);
+    // Those that were cancelled or skipped took no time.
+    let rate = rate(counts.ok + counts.failed, elapsed);
     let tasks = if counts.total == 1 { "1 task".into() } else { format!("{} tasks", counts.total) };
     format!("{tasks}: {shown} in {elapsed_ms}, {}", shown_rate(rate))
 }
@@ -188,6 +189,9 @@ mod tests {
         let shown = summary(&COUNTS, Duration::from_millis(5_250));
         assert_eq!(shown, "1000 tasks: 498 ok, 2 failed in 5s250ms, 95/s");
         assert!(summary(&JobCounts::default(), Duration::ZERO).contains("nothing to do"));
+        let cut_off = JobCounts { cancelled: 500, ..COUNTS };
+        let shown = summary(&cut_off, Duration::from_secs(5));
+        assert_eq!(shown, "1000 tasks: 498 ok, 2 failed, 500 cancelled in 5s, 100/s");
     }
 
     #[test]

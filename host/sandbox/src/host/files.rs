@@ -199,12 +199,17 @@ fn status(stat: &Stat) -> DescriptorStat {
     };
     DescriptorStat {
         type_: kind(stat),
-        link_count: u64::from(stat.st_nlink),
+        link_count: wide(stat.st_nlink),
         size: u64::try_from(stat.st_size).unwrap_or_default(),
         data_access_timestamp: None,
         data_modification_timestamp: time(stat.st_mtime, stat.st_mtime_nsec),
         status_change_timestamp: None,
     }
+}
+
+/// The kernel's numbers are not of one width on all machines.
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
 }
 
 /// Two of one file are equal; it changes with the file.
