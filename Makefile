@@ -45,5 +45,6 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path examples/Cargo.toml --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --manifest-path examples/Cargo.toml --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; else echo "cargo-deny is not installed: licenses and advisories were not checked" >&2; fi
