@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wasmgrid_proto::{ByteCount, Limits, Millis};
 
-use crate::EngineSettings;
+use crate::{Caps, EngineSettings};
 
 /// Where tasks run and modules are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,19 +82,5 @@ fn default_maxima() -> Limits {
         output: ByteCount(1 << 30),
         record: ByteCount(16 << 20),
         log: ByteCount(16 << 20),
-    }
-}
-
-/// Structural caps: what a module may look like, whatever its tasks would do. They stop what
-/// costs more to look at than it may; the largest honest modules known are well below them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// The file's size. Default 32 MiB; a Python component is 18 MB.
-    pub module_bytes: ByteCount,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self { module_bytes: ByteCount(32 << 20) }
     }
 }

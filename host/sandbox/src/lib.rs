@@ -8,6 +8,7 @@
 
 pub mod adapt;
 pub mod admit;
+mod caps;
 mod compile;
 mod config;
 pub mod engine;
@@ -19,11 +20,12 @@ mod run;
 mod runner;
 mod sandbox;
 
+pub use caps::{Cap, CapError, CapSetting, Caps};
 pub use compile::{Prepared, compiler_main};
-pub use config::{Caps, Isolation, SandboxConfig};
+pub use config::{Isolation, SandboxConfig};
 pub use engine::EngineSettings;
 pub use error::{PrepareError, SandboxError};
 pub use pool::{Slot, SlotBatch, SlotError, SlotEvent, SlotEvents, SlotInput};
 pub use refusal::Refusal;
 pub use runner::runner_main;
-pub use sandbox::{ModuleSource, Sandbox};
+pub use sandbox::{ModuleSource, Sandbox, check_limits};

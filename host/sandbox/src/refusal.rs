@@ -2,7 +2,9 @@
 //! module or the job alone; it would be the same on every worker of these settings.
 
 use serde::{Deserialize, Serialize};
-use wasmgrid_proto::{ByteCount, Limit, Millis, Outcome};
+use wasmgrid_proto::{Limit, Millis, Outcome};
+
+use crate::Cap;
 
 /// What every file that is not a task is told.
 const KINDS: &str = "a task is a component that exports wasmgrid:task/guest (made with the wasmgrid \
@@ -45,15 +47,17 @@ pub enum Refusal {
         remedy: String,
     },
     /// The module is over a structural cap.
-    #[error("{what} is {found} where at most {cap} is allowed; {remedy}")]
+    #[error("{what} is {found} at offset {offset:#x} where at most {cap} is allowed; {remedy}")]
     Cap {
         /// What was measured.
         what: String,
-        /// How much there is.
+        /// Bytes from the start of the file to where it was found.
+        offset: u64,
+        /// How much there is, as far as it was read.
         found: String,
         /// How much may be.
         cap: String,
-        /// What would help.
+        /// What would help, and the operator's flag.
         remedy: String,
     },
     /// Valid WebAssembly, but none of the three kinds.
@@ -142,15 +146,23 @@ impl Refusal {
         }
     }
 
-    /// The file is over the cap on its size.
-    #[must_use]
-    pub fn module_size(found: u64, cap: ByteCount) -> Self {
+    /// The module is over a cap: `found` where `allowed` is the most.
+    pub(crate) fn cap(cap: Cap, found: u64, allowed: u64, offset: u64) -> Self {
+        let (help, name) = (cap.help(), cap.name());
+        let remedy = if allowed < cap.most() {
+            format!(
+                "{help}, or raise it with `--cap {name}=VALUE` wherever the module goes: run or \
+                 submit, the scheduler, the workers"
+            )
+        } else {
+            format!("{help}; it cannot be raised")
+        };
         Self::Cap {
-            what: "the module".into(),
-            found: ByteCount(found).to_string(),
-            cap: cap.to_string(),
-            remedy: "strip debug information (`wasm-tools strip`), or ask the operator to raise it"
-                .into(),
+            what: cap.counts().into(),
+            offset,
+            found: cap.show(found),
+            cap: cap.show(allowed),
+            remedy,
         }
     }
 }

@@ -101,7 +101,10 @@ impl Sandbox {
 type Show = fn(u64) -> String;
 
 /// Refuses limits above the operator's maxima.
-fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
+///
+/// # Errors
+/// [`Refusal::Maximum`] names the first that is.
+pub fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
     let bytes = |value| ByteCount(value).to_string();
     let plain = |value: u64| value.to_string();
     let limits: [(&str, u64, u64, Show); 7] = [

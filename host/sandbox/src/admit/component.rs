@@ -11,7 +11,7 @@ use super::{
     Admitted,
     interface::{self, COMMAND, GUEST},
     scan::{ComponentImport, Scan},
-    some_of,
+    short, some_of,
 };
 use crate::Refusal;
 
@@ -45,7 +45,11 @@ fn foreign_world(exports: &[String]) -> Refusal {
     let near = exports.iter().find_map(|export| {
         let path = export.split('@').next()?;
         let wanted = [GUEST, COMMAND].into_iter().find(|wanted| wanted.path == path)?;
-        Some(format!("a component that exports {export}, where {} is run here", wanted.name()))
+        Some(format!(
+            "a component that exports {}, where {} is run here",
+            short(export),
+            wanted.name()
+        ))
     });
     let found = near.unwrap_or_else(|| format!("a component that exports {}", some_of(exports)));
     Refusal::NotATask { found }
@@ -137,7 +141,7 @@ fn imports(imports: &[ComponentImport<'_>]) -> Result<Vec<String>, Refusal> {
             other => return Err(not_an_interface(import, other)),
         }
         if let Some((reason, remedy)) = interface::missing(import.name) {
-            let (import, offset) = (import.name.to_owned(), import.offset);
+            let (import, offset) = (short(import.name).into_owned(), import.offset);
             return Err(Refusal::Import { import, offset, reason, remedy });
         }
         names.push(import.name.to_owned());
@@ -149,7 +153,7 @@ fn imports(imports: &[ComponentImport<'_>]) -> Result<Vec<String>, Refusal> {
 
 fn not_an_interface(import: &ComponentImport<'_>, ty: ComponentTypeRef) -> Refusal {
     Refusal::Import {
-        import: import.name.to_owned(),
+        import: short(import.name).into_owned(),
         offset: import.offset,
         reason: format!("it is a {} by itself; tasks are given interfaces alone", ty.kind().desc()),
         remedy: "link what provides it into the component (`wac plug`)".into(),

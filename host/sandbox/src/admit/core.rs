@@ -12,7 +12,7 @@ use super::{
     Admitted,
     interface::{self, COMMAND, GUEST},
     scan::{CoreImport, Scan},
-    some_of,
+    short, some_of,
 };
 use crate::{Refusal, adapt};
 
@@ -113,7 +113,7 @@ fn refuse(import: &CoreImport<'_>, reason: String, remedy: String) -> Refusal {
 }
 
 fn full_name(import: &CoreImport<'_>) -> String {
-    format!("{}.{}", import.module, import.name)
+    format!("{}.{}", short(import.module), short(import.name))
 }
 
 /// Why the imports of other module names are not provided, and what would help.

@@ -1,6 +1,6 @@
-//! Whether a job's grants fit its module.
+//! Whether a job's grants fit its module, and what a task is given for each of its imports.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use wasmgrid_proto::{Grant, ModuleInfo};
 
@@ -33,9 +33,10 @@ pub fn check_grants(module: &ModuleInfo, grants: &[Grant]) -> Result<(), Refusal
 /// The imports, by their beginnings, that a grant changes.
 const fn uses(grant: &Grant) -> &'static [&'static str] {
     match grant {
-        Grant::Clock => &["wasi:clocks/", "wasi_snapshot_preview1.clock_"],
-        Grant::Random => &["wasi:random/", "wasi_snapshot_preview1.random_get"],
-        Grant::Env { .. } => &["wasi:cli/environment", "wasi_snapshot_preview1.environ_"],
+        Grant::Clock => CLOCKS,
+        Grant::Random => RANDOM,
+        Grant::Env { .. } => VARIABLES,
+        // What else is of files is imported by programs that never open one.
         Grant::Dir { .. } => &["wasi:filesystem/", "wasi_snapshot_preview1.path_open"],
     }
 }
@@ -54,4 +55,100 @@ fn check_names(grants: &[Grant]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+const CLOCKS: &[&str] = &["wasi:clocks/", "wasi_snapshot_preview1.clock_"];
+const RANDOM: &[&str] = &["wasi:random/", "wasi_snapshot_preview1.random_get"];
+const VARIABLES: &[&str] = &["wasi:cli/environment", "wasi_snapshot_preview1.environ_"];
+const FILES: &[&str] =
+    &["wasi:filesystem/", "wasi_snapshot_preview1.path_", "wasi_snapshot_preview1.fd_prestat_"];
+const SOCKETS: &[&str] = &["wasi:sockets/", "wasi_snapshot_preview1.sock_"];
+
+/// What a task is given for one of its imports. An import for which there is nothing at all is
+/// refused before this is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// What every task is given; no grant changes it.
+    Given,
+    /// The interface with nothing behind it; no grant changes it.
+    Nothing,
+    /// The interface with nothing behind it, until a grant gives something.
+    Empty {
+        /// The grant, as it is written.
+        grant: &'static str,
+    },
+    /// A function of the job, until a grant gives the real thing.
+    Simulated {
+        /// The grant, as it is written.
+        grant: &'static str,
+    },
+    /// The real things that these grants give.
+    Granted(Vec<Grant>),
+}
+
+impl Access {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Nothing | Self::Empty { .. } => "empty",
+            Self::Simulated { .. } => "simulated",
+            Self::Granted(_) => "granted",
+        }
+    }
+
+    /// The grants that give the real thing, or would.
+    #[must_use]
+    pub fn grants(&self) -> Vec<String> {
+        match self {
+            Self::Given | Self::Nothing => Vec::new(),
+            Self::Empty { grant } | Self::Simulated { grant } => vec![(*grant).to_owned()],
+            Self::Granted(grants) => grants.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given => f.write_str("always given"),
+            Self::Nothing => f.write_str("always given, with nothing behind it"),
+            Self::Empty { grant } => {
+                write!(f, "given, with nothing behind it until `--allow {grant}`")
+            }
+            Self::Simulated { grant } => {
+                write!(f, "given, the same on each run until `--allow {grant}`")
+            }
+            Self::Granted(_) => {
+                f.write_str("granted by")?;
+                self.grants().iter().try_for_each(|grant| write!(f, " `--allow {grant}`"))
+            }
+        }
+    }
+}
+
+/// What `import`, one of an admitted module's, is given under `grants`.
+#[must_use]
+pub fn access(import: &str, grants: &[Grant]) -> Access {
+    let of = |prefixes: &[&str]| prefixes.iter().any(|prefix| import.starts_with(prefix));
+    let granted = |is: fn(&Grant) -> bool, otherwise: Access| {
+        let grants: Vec<_> = grants.iter().filter(|grant| is(grant)).cloned().collect();
+        if grants.is_empty() { otherwise } else { Access::Granted(grants) }
+    };
+    if of(CLOCKS) {
+        granted(|grant| matches!(grant, Grant::Clock), Access::Simulated { grant: "clock" })
+    } else if of(RANDOM) {
+        granted(|grant| matches!(grant, Grant::Random), Access::Simulated { grant: "random" })
+    } else if of(VARIABLES) {
+        let empty = Access::Empty { grant: "env:NAME=VALUE" };
+        granted(|grant| matches!(grant, Grant::Env { .. }), empty)
+    } else if of(FILES) {
+        let empty = Access::Empty { grant: "dir:HOST_PATH:GUEST_PATH:ro" };
+        granted(|grant| matches!(grant, Grant::Dir { .. }), empty)
+    } else if of(SOCKETS) {
+        Access::Nothing
+    } else {
+        Access::Given
+    }
 }

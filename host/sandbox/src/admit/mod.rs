@@ -1,38 +1,58 @@
 //! Admission: what a module is, found by reading its structure once, and why it is refused where
 //! it is none of the three kinds. Nothing is compiled or run, and the file's name is not asked.
 
+mod body;
 mod component;
 mod core;
+mod features;
 mod grants;
 mod header;
+mod instances;
 mod interface;
+mod plain;
 mod scan;
+mod sections;
+mod tally;
+
+use std::borrow::Cow;
 
 use wasmgrid_proto::{Digest, ModuleInfo, ModuleKind};
 use wasmparser::Encoding;
 
-use crate::{Caps, Refusal};
+use crate::{Cap, Caps, Refusal};
 
 pub(crate) use core::{PREVIEW1, START};
-pub use grants::check_grants;
+pub use grants::{Access, access, check_grants};
 pub use interface::{PROVIDED, Provided, Version};
+pub(crate) use scan::validate;
 
-/// What kind of task `bytes` is, and what it imports and exports.
+/// What kind of task `bytes` is, and what it imports and exports. Function bodies are read for
+/// their structure; whoever compiles the module validates them.
 ///
 /// # Errors
 /// The [`Refusal`] says what was found, where, and what would fit.
 pub fn admit(bytes: &[u8], caps: &Caps) -> Result<ModuleInfo, Refusal> {
-    let size_bytes = bytes.len() as u64;
-    if size_bytes > caps.module_bytes.0 {
-        return Err(Refusal::module_size(size_bytes, caps.module_bytes));
-    }
-    let Admitted { kind, imports, exports } = classify(bytes)?;
-    Ok(ModuleInfo { digest: Digest::of(bytes), size_bytes, kind, imports, exports })
+    let Admitted { kind, imports, exports } = classify(bytes, caps)?;
+    let (digest, size_bytes) = (Digest::of(bytes), bytes.len() as u64);
+    Ok(ModuleInfo { digest, size_bytes, kind, imports, exports })
 }
 
-/// [`admit`] for a component that we made ourselves: the caps held for what it was made from.
-pub(crate) fn readmit(component: &[u8]) -> Result<ModuleKind, Refusal> {
-    classify(component).map(|admitted| admitted.kind)
+/// Whether a file of this size is worth reading.
+///
+/// # Errors
+/// [`Refusal::Cap`] where it is not.
+pub fn check_size(size_bytes: u64, caps: &Caps) -> Result<(), Refusal> {
+    let most = caps.module_bytes;
+    if size_bytes <= most {
+        return Ok(());
+    }
+    // What is too much begins there.
+    Err(Refusal::cap(Cap::ModuleBytes, size_bytes, most, most))
+}
+
+/// The kind of task alone, of a module whose digest is known.
+pub(crate) fn kind(bytes: &[u8], caps: &Caps) -> Result<ModuleKind, Refusal> {
+    classify(bytes, caps).map(|admitted| admitted.kind)
 }
 
 /// What a kind's module finds out about a file.
@@ -44,9 +64,10 @@ struct Admitted {
     exports: Vec<String>,
 }
 
-fn classify(bytes: &[u8]) -> Result<Admitted, Refusal> {
+fn classify(bytes: &[u8], caps: &Caps) -> Result<Admitted, Refusal> {
+    check_size(bytes.len() as u64, caps)?;
     header::check(bytes)?;
-    let scan = scan::scan(bytes)?;
+    let scan = scan::scan(bytes, caps)?;
     match scan.encoding {
         Encoding::Component => component::classify(&scan),
         Encoding::Module => core::classify(&scan),
@@ -56,10 +77,19 @@ fn classify(bytes: &[u8]) -> Result<Admitted, Refusal> {
 /// `names` for a message: a few, and how many more there are.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| short(name)).collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(SHOWN) {
         None | Some(0) if shown.is_empty() => "nothing".into(),
         None | Some(0) => shown,
         Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+/// `name` for a message: a module's names may have 100,000 bytes.
+fn short(name: &str) -> Cow<'_, str> {
+    const SHOWN: usize = 120;
+    match name.char_indices().nth(SHOWN) {
+        None => name.into(),
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()).into(),
     }
 }

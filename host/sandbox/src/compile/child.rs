@@ -13,7 +13,7 @@ use super::{
     message::{self, Reply, Request},
     translate::{Translated, translate},
 };
-use crate::{Caps, engine};
+use crate::engine;
 
 /// The compiler process: standard input is a socket to the agent, on which the request comes and
 /// the reply goes; standard output is the file for the code. The agent kills it at its limits.
@@ -39,8 +39,7 @@ fn serve() -> io::Result<()> {
     (&mut agent).take(request.module_bytes).read_to_end(&mut module)?;
     let engine =
         Engine::new(&engine::compiler_config(&request.engine)).map_err(io::Error::other)?;
-    let caps = Caps { module_bytes: request.module_bytes_cap };
-    let reply: Reply = match translate(&engine, &caps, &module) {
+    let reply: Reply = match translate(&engine, &request.caps, &module) {
         Ok(Translated { kind, code }) => {
             code_file.write_all(&code)?;
             Ok(kind)

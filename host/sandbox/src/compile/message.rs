@@ -4,17 +4,17 @@
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wasmgrid_proto::{ByteCount, ModuleKind};
+use wasmgrid_proto::ModuleKind;
 
-use crate::{EngineSettings, Refusal};
+use crate::{Caps, EngineSettings, Refusal};
 
 /// What a compiler is asked.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     /// The settings of the engine that will run the code.
     pub(super) engine: EngineSettings,
-    /// The cap on the module's size.
-    pub(super) module_bytes_cap: ByteCount,
+    /// What the module may look like.
+    pub(super) caps: Caps,
     /// How many bytes of module follow.
     pub(super) module_bytes: u64,
 }

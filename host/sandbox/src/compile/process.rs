@@ -92,7 +92,7 @@ impl CompilerProcess {
     async fn converse(&self, stream: &mut UnixStream, module: &Bytes) -> io::Result<Reply> {
         let request = Request {
             engine: self.engine.clone(),
-            module_bytes_cap: self.caps.module_bytes,
+            caps: self.caps.clone(),
             module_bytes: module.len() as u64,
         };
         stream.write_all(&message::encode(&request)?).await?;

@@ -1,6 +1,6 @@
 //! What is a task, and what every other file is told.
 
-use wasmgrid_proto::{ByteCount, Digest, Grant, ModuleInfo, ModuleKind};
+use wasmgrid_proto::{Digest, Grant, ModuleInfo, ModuleKind};
 use wasmgrid_sandbox::{
     Caps, Refusal,
     admit::{self, check_grants},
@@ -116,14 +116,6 @@ fn a_section_that_lies_about_its_length_is_refused_with_the_place() {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     module.extend([1, 0xff, 0xff, 0x03, 0]);
     refused(&module, &["invalid WebAssembly", "offset 0xc"]);
-}
-
-#[test]
-fn a_module_over_the_cap_is_refused_before_it_is_read() {
-    let caps = Caps { module_bytes: ByteCount(16) };
-    let refusal = admit::admit(&[0; 17], &caps).unwrap_err();
-    assert!(matches!(refusal, Refusal::Cap { .. }));
-    assert!(refusal.to_string().contains("the module is 17B where at most 16B is allowed"));
 }
 
 #[test]
@@ -271,6 +263,77 @@ fn features_that_are_off_are_refused_by_name() {
         let refusal = refused_text(&text, &parts);
         assert!(matches!(refusal, Refusal::Feature { .. }), "{refusal:?}");
     }
+}
+
+#[test]
+fn features_in_a_functions_body_are_refused_by_name_and_place() {
+    const MEMORY: &str = "(memory 1)";
+    for (fields, parts) in [
+        ("(func (local externref))", ["references (GC)", "own memory management"]),
+        ("(func (drop (ref.null any)))", ["references (GC)", "own memory management"]),
+        ("(func (block (result externref) unreachable) drop)", ["(GC)", "own memory management"]),
+        ("(func (drop (ref.i31 (i32.const 0))))", ["(GC)", "own memory management"]),
+        ("(func (local (ref null func)) (local (ref func)))", ["function references", "tables"]),
+        ("(func (throw_ref (unreachable)))", ["uses exceptions", "-fno-exceptions"]),
+        ("(func (try_table))", ["uses exceptions", "-fno-exceptions"]),
+        ("(func (atomic.fence))", ["shared memory or atomics (threads)", "without threads"]),
+        (
+            "(func (drop (i32x4.relaxed_trunc_f32x4_s (v128.const i32x4 0 0 0 0))))",
+            ["relaxed SIMD", "plain SIMD works"],
+        ),
+        (
+            "(func (drop (drop (i64.add128 (i64.const 1) (i64.const 1) (i64.const 1) (i64.const 1)))))",
+            ["feature wide_arithmetic", "build without it"],
+        ),
+    ] {
+        let text = format!(r#"(module {MEMORY} {fields} (func (export "_start")))"#);
+        let refusal = refused_text(&text, &parts);
+        let Refusal::Feature { offset, .. } = refusal else { panic!("{refusal:?}") };
+        assert!((8..wat(&text).len() as u64).contains(&offset), "{offset:#x}");
+    }
+    // A group of types, of which there may be as many as it says: none is read.
+    let group = [b"\0asm\x01\0\0\0\x01\x07\x01\x4e".to_vec(), vec![0x80, 0x80, 0x40, 0x60, 0]];
+    refused(&group.concat(), &["references (GC)", "offset 0xb"]);
+}
+
+#[test]
+fn operators_of_all_features_that_are_on_are_admitted() {
+    let module = wat(r#"(module
+        (memory (export "memory") 1) (memory 1)
+        (table 1 funcref)
+        (type $pair (func (result i32 i32)))
+        (func $pair (type $pair) (i32.const 1) (i32.const 2))
+        (func (export "_start") (local funcref v128)
+            (drop (i32.trunc_sat_f32_s (f32.const 1)))
+            (drop (i32.extend8_s (i32.const 1)))
+            (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))
+            (drop (table.grow (ref.null func) (i32.const 0)))
+            (drop (select (result funcref) (ref.null func) (ref.func $pair) (i32.const 0)))
+            (drop (drop (block (type $pair) (call $pair))))
+            (local.set 1 (i8x16.splat (i32.const 7)))
+            (i32.store 1 (i32.const 0) (i32.const 0))
+            (return_call_indirect (i32.const 0)))
+        (elem declare func $pair))"#);
+    assert_eq!(admit(&module).unwrap().kind, ModuleKind::Preview1);
+}
+
+#[test]
+fn a_refusal_shows_no_more_of_a_name_than_can_be_read() {
+    let name = "x".repeat(90_000);
+    let text = format!(r#"(module (import "{name}" "{name}" (func)) (func (export "_start")))"#);
+    let refusal = admit(&wat(&text)).unwrap_err().to_string();
+    assert!(refusal.contains("xxx…") && refusal.len() < 1_000, "{}", refusal.len());
+}
+
+#[test]
+fn what_a_task_is_given_for_an_import_depends_on_its_grants() {
+    let access = |import: &str, grants: &[Grant]| admit::access(import, grants).to_string();
+    assert_eq!(access("wasi:io/streams@0.2.0", &[Grant::Clock]), "always given");
+    assert!(access("wasi:sockets/tcp@0.2.0", &[]).contains("nothing behind it"));
+    assert!(access("wasi:cli/environment@0.2.0", &[]).contains("`--allow env:NAME=VALUE`"));
+    let clock = "wasi:clocks/wall-clock@0.2.0";
+    assert!(access(clock, &[Grant::Random]).contains("the same on each run until `--allow clock`"));
+    assert_eq!(access(clock, &[Grant::Clock]), "granted by `--allow clock`");
 }
 
 #[test]

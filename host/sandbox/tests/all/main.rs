@@ -3,6 +3,11 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod admit;
+mod bytes;
+mod caps;
 mod compile;
+mod compiled;
+mod meter;
 mod modules;
+mod robust;
 mod run;
