@@ -12,9 +12,10 @@ use std::{
 use clap::CommandFactory as _;
 use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
 use wasmgrid_proto::ByteCount;
+use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
-    args::{Cli, Isolation, Label, ServerArgs, WorkerArgs},
+    args::{CapArgs, Cli, Isolation, Label, ServerArgs, WorkerArgs},
     exit::usage,
     paths,
 };
@@ -37,6 +38,8 @@ struct ServerFile {
     listen: Option<SocketAddr>,
     advertise: Vec<String>,
     state_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "list")]
+    caps: Vec<CapSetting>,
 }
 
 /// The keys of a worker's file.
@@ -53,6 +56,8 @@ struct WorkerFile {
     allow_dirs: Vec<PathBuf>,
     state_dir: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "list")]
+    caps: Vec<CapSetting>,
 }
 
 /// A server's settings.
@@ -66,6 +71,8 @@ pub struct ServerSettings {
     pub advertise: Vec<String>,
     /// Where it keeps its state.
     pub state_dir: Option<PathBuf>,
+    /// What modules may look like, where that is not the default.
+    pub caps: Vec<CapSetting>,
 }
 
 /// Puts a server's settings together.
@@ -80,6 +87,7 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         listen: args.listen.or(file.listen),
         advertise: or_list(&args.advertise, file.advertise),
         state_dir: args.state_dir.clone().or(file.state_dir),
+        caps: or_list(&args.caps.caps, file.caps),
     })
 }
 
@@ -105,6 +113,7 @@ pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<Worker
         allow_dirs: or_list(&args.allow_dirs, file.allow_dirs),
         state_dir: args.state_dir.clone().or(file.state_dir),
         cache_dir: args.cache_dir.clone().or(file.cache_dir),
+        caps: CapArgs { caps: or_list(&args.caps.caps, file.caps) },
     })
 }
 
@@ -208,6 +217,9 @@ mod tests {
         assert!(error.contains("slotz"), "{error}");
         let error = worker_of(&WorkerArgs::default(), "memory = \"lots\"").expect_err("nonsense");
         assert!(error.contains("64MiB"), "{error}");
+        let text = "caps = [\"functions=7\", \"function=7\"]";
+        let error = worker_of(&WorkerArgs::default(), text).expect_err("no such cap");
+        assert!(error.contains("functions, body-bytes"), "{error}");
         for slots in ["slots = 0", "slots = 4097"] {
             let error = worker_of(&WorkerArgs::default(), slots).expect_err(slots);
             assert!(error.contains("4096"), "{error}");
@@ -216,8 +228,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text =
-            "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ncaps = [\"functions=7\"]";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -225,8 +236,10 @@ mod tests {
             listen: None,
             advertise: Vec::new(),
             state_dir: None,
+            caps: CapArgs::default(),
         };
         let settings = server(&args).expect("fits");
+        assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
         assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
         assert_eq!(settings.advertise, ["a:1"]);
     }
@@ -234,7 +247,8 @@ mod tests {
     #[test]
     fn every_flag_of_server_and_worker_has_its_variable() {
         let known = variables();
-        for name in ["SLOTS", "MEMORY", "LABELS", "LISTEN", "ADVERTISE", "STATE_DIR", "HOME", "LOG"]
+        for name in
+            ["SLOTS", "MEMORY", "LABELS", "LISTEN", "ADVERTISE", "STATE_DIR", "CAPS", "HOME", "LOG"]
         {
             assert!(known.contains(&format!("WASMGRID_{name}")), "{name}");
         }

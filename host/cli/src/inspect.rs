@@ -1,26 +1,65 @@
-//! `wasmgrid inspect`: what a `.wasm` file is, without running it.
-
-use std::fs;
+//! `wasmgrid inspect`: what a `.wasm` file is, what it asks for and what it is given, without
+//! running it; also for `run --dry-run`.
 
 use serde::Serialize;
-use wasmgrid_proto::{ByteCount, ModuleInfo};
+use wasmgrid_proto::{ByteCount, Grant, ModuleInfo};
+use wasmgrid_worker::sandbox::admit::access;
 
 use crate::{
     args::{Format, InspectArgs},
     cluster::view::kind,
-    exit::{Exit, refused, usage},
+    exit::{self, Exit},
     module, table,
 };
 
-/// What is printed with `--output json`: a public interface.
+/// A module that is admitted, as `--output json` has it: a public interface.
 #[derive(Serialize)]
-struct Inspection<'a> {
+pub struct ModuleView<'a> {
+    admitted: bool,
     kind: &'static str,
     description: String,
     imports: &'a [String],
+    /// What is given for each import.
+    capabilities: Vec<Capability<'a>>,
     exports: &'a [String],
     size_bytes: u64,
     digest: String,
+}
+
+#[derive(Serialize)]
+struct Capability<'a> {
+    import: &'a str,
+    /// `given`, `empty`, `simulated` or `granted`.
+    access: &'static str,
+    /// The grants that give the real thing, or would.
+    grants: Vec<String>,
+}
+
+/// A file that is refused, as `--output json` has it.
+#[derive(Serialize)]
+struct RefusedView {
+    admitted: bool,
+    refused: String,
+}
+
+impl<'a> ModuleView<'a> {
+    /// Of a module, under these grants.
+    pub fn new(info: &'a ModuleInfo, grants: &[Grant]) -> Self {
+        let capability = |import: &'a String| {
+            let access = access(import, grants);
+            Capability { import, access: access.name(), grants: access.grants() }
+        };
+        Self {
+            admitted: true,
+            kind: kind(info.kind),
+            description: info.kind.to_string(),
+            imports: &info.imports,
+            capabilities: info.imports.iter().map(capability).collect(),
+            exports: &info.exports,
+            size_bytes: info.size_bytes,
+            digest: info.digest.to_string(),
+        }
+    }
 }
 
 /// Prints what the file is.
@@ -28,32 +67,40 @@ struct Inspection<'a> {
 /// # Errors
 /// A usage error where it cannot be read; a refusal where it is no task.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<Exit> {
-    let name = args.file.display();
-    let bytes =
-        fs::read(&args.file).map_err(|error| usage(format!("failed to read {name}: {error}")))?;
-    let info = module::admit(&bytes).map_err(|why| refused(format!("{name}: {why}")))?;
+    let (_, info) = or_say(module::read(&args.file, &args.caps.caps()), args.output)?;
     match args.output {
-        Format::Json => table::json(&Inspection {
-            kind: kind(info.kind),
-            description: info.kind.to_string(),
-            imports: &info.imports,
-            exports: &info.exports,
-            size_bytes: info.size_bytes,
-            digest: info.digest.to_string(),
-        })?,
-        Format::Text => print(&info),
+        Format::Json => table::json(&ModuleView::new(&info, &[]))?,
+        Format::Text => table::fields(fields(&info, &[])),
     }
     Ok(Exit::Ok)
 }
 
-fn print(info: &ModuleInfo) {
-    table::fields([
+/// Lets a refusal be read by programs too: it is printed as JSON before it ends the command.
+///
+/// # Errors
+/// As `judged`.
+pub fn or_say<T>(judged: anyhow::Result<T>, output: Format) -> anyhow::Result<T> {
+    if let Err(error) = &judged
+        && output == Format::Json
+        && exit::of(error) == Exit::Refused
+    {
+        table::json(&RefusedView { admitted: false, refused: exit::chain(error) })?;
+    }
+    judged
+}
+
+/// What a module is, for people. No name is longer than `imports`.
+pub fn fields(info: &ModuleInfo, grants: &[Grant]) -> [(&'static str, String); 5] {
+    let width = info.imports.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let import = |name: &String| format!("{name:width$}  {}", access(name, grants));
+    let imports: Vec<_> = info.imports.iter().map(import).collect();
+    [
         ("kind", info.kind.to_string()),
         ("size", ByteCount(info.size_bytes).to_string()),
         ("digest", info.digest.to_string()),
         ("exports", list(&info.exports)),
-        ("imports", list(&info.imports)),
-    ]);
+        ("imports", list(&imports)),
+    ]
 }
 
 fn list(names: &[String]) -> String {

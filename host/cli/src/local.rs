@@ -25,8 +25,9 @@ impl LocalGrid {
     /// Where the worker's sandbox cannot be made.
     pub async fn start(setup: parts::WorkerSetup) -> anyhow::Result<Self> {
         let store = Box::new(wasmgrid_store::memory());
-        let server = Server::start(ServerConfig::new(GRID), store, module::admission())
-            .context("failed to start the scheduler")?;
+        let server =
+            Server::start(ServerConfig::new(GRID), store, module::admission(setup.caps.clone()))
+                .context("failed to start the scheduler")?;
         let dial = parts::worker_dial(server.handle(), GRID, GRID)?;
         let worker = parts::start_worker(setup, dial)?;
         let client = parts::client(server.handle(), GRID).await?;

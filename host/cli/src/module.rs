@@ -1,18 +1,31 @@
 //! What a module is and whether a job may run it: the sandbox's judgement in the words of the
 //! command line and of the server.
 
-use std::sync::Arc;
+use std::{fs, io, path::Path, sync::Arc};
 
 use wasmgrid_proto::{Grant, ModuleInfo};
 use wasmgrid_server::Admission;
-use wasmgrid_worker::sandbox::{Caps, admit};
+use wasmgrid_worker::sandbox::{Caps, Refusal, admit};
 
-/// What the module is.
+use crate::exit::{refused, usage};
+
+/// Reads a file and says what it is.
 ///
 /// # Errors
-/// Why it is no task, and what would be.
-pub fn admit(bytes: &[u8]) -> Result<ModuleInfo, String> {
-    admit::admit(bytes, &Caps::default()).map_err(|refusal| refusal.to_string())
+/// A usage error where it cannot be read; a refusal where it is no task.
+pub fn read(file: &Path, caps: &Caps) -> anyhow::Result<(Vec<u8>, ModuleInfo)> {
+    let shown = file.display();
+    let no_task = |why: Refusal| refused(format!("{shown}: {why}"));
+    let unread = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            usage(format!("there is no file or folder {shown}; a task is a .wasm or a crate"))
+        }
+        _ => usage(format!("failed to read {shown}: {error}")),
+    };
+    admit::check_size(fs::metadata(file).map_err(unread)?.len(), caps).map_err(no_task)?;
+    let bytes = fs::read(file).map_err(unread)?;
+    let info = admit::admit(&bytes, caps).map_err(no_task)?;
+    Ok((bytes, info))
 }
 
 /// Checks that the grants cover what the module asks for.
@@ -23,7 +36,8 @@ pub fn check_grants(info: &ModuleInfo, grants: &[Grant]) -> Result<(), String> {
     admit::check_grants(info, grants).map_err(|refusal| refusal.to_string())
 }
 
-/// The same for a server.
-pub fn admission() -> Admission {
+/// A server's judgement, under these caps.
+pub fn admission(caps: Caps) -> Admission {
+    let admit = move |bytes: &[u8]| admit::admit(bytes, &caps).map_err(|why| why.to_string());
     Admission { admit: Arc::new(admit), check_grants: Arc::new(check_grants) }
 }

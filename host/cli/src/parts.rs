@@ -14,7 +14,7 @@ use wasmgrid_proto::{
 use wasmgrid_server::ServerHandle;
 use wasmgrid_worker::{
     Dial, Worker, WorkerConfig,
-    sandbox::{self, Sandbox, SandboxConfig},
+    sandbox::{self, Caps, Sandbox, SandboxConfig},
 };
 
 use crate::args::{Isolation, Label};
@@ -33,6 +33,8 @@ pub struct WorkerSetup {
     pub allow_dirs: Vec<PathBuf>,
     /// Where compiled modules are kept.
     pub cache_dir: PathBuf,
+    /// What modules may look like.
+    pub caps: Caps,
 }
 
 /// Starts a worker that dials so. Must be called inside a runtime.
@@ -51,6 +53,7 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
         },
         allow_dirs: setup.allow_dirs,
         cache_dir: Some(cache),
+        caps: setup.caps,
         ..SandboxConfig::default()
     };
     let (sandbox, running) = Sandbox::start(config).context("failed to start the sandbox")?;

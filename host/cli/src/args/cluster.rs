@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use wasmgrid_proto::{ByteCount, JobId, Millis};
 
 use super::{
-    Format,
+    CapArgs, Format,
     run::{GridArgs, Isolation, OutputArgs},
 };
 
@@ -39,6 +39,9 @@ pub struct UpArgs {
     /// Where the grid keeps its state [default: in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// What modules may look like, for the scheduler and this machine's worker.
+    #[command(flatten)]
+    pub caps: CapArgs,
     /// How long the printed token is good for
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub token_ttl: Millis,
@@ -75,6 +78,9 @@ pub struct ServerArgs {
     /// Where the grid keeps its state
     #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
+    /// What submitted modules may look like (in a file: `caps = ["functions=100000"]`).
+    #[command(flatten)]
+    pub caps: CapArgs,
 }
 
 /// `wasmgrid worker`.
@@ -130,6 +136,9 @@ pub struct WorkerArgs {
     /// Where compiled modules are kept
     #[arg(long, value_name = "DIR", env = "WASMGRID_CACHE_DIR")]
     pub cache_dir: Option<PathBuf>,
+    /// What modules may look like to be compiled (in a file: `caps = ["functions=100000"]`).
+    #[command(flatten)]
+    pub caps: CapArgs,
 }
 
 /// A `KEY=VALUE` shown with a worker.

@@ -14,6 +14,8 @@ pub use run::{
     SubmitArgs,
 };
 
+use wasmgrid_worker::sandbox::{CapSetting, Caps};
+
 use crate::exit;
 
 /// Runs WebAssembly tasks, each in a fresh sandbox, here or on every machine of a grid.
@@ -67,6 +69,28 @@ pub enum Command {
     /// The clusters this user knows, and which is used
     #[command(subcommand)]
     Context(ContextCommand),
+}
+
+/// What modules may look like.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CapArgs {
+    /// Set a structural cap on modules: functions=100000, module-bytes=48MiB; may be repeated. A
+    /// refusal names its cap; the scheduler and each worker have caps of their own
+    #[arg(
+        long = "cap",
+        value_name = "NAME=VALUE",
+        env = "WASMGRID_CAPS",
+        value_delimiter = ',',
+        help_heading = "Limits"
+    )]
+    pub caps: Vec<CapSetting>,
+}
+
+impl CapArgs {
+    /// The defaults with these settings.
+    pub fn caps(&self) -> Caps {
+        Caps::with(&self.caps)
+    }
 }
 
 /// In what shape something is printed.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, ValueEnum};
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
-use super::Format;
+use super::{CapArgs, Format};
 use crate::run::Range;
 
 /// What `run` prints and leaves behind, for its `--help`.
@@ -102,6 +102,9 @@ pub struct JobArgs {
     /// What is kept of a task's log [default: 256KiB]
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     pub log_limit: Option<ByteCount>,
+    /// What its module may look like.
+    #[command(flatten)]
+    pub caps: CapArgs,
     /// Time of the whole job; tasks that have not ended by then expire
     #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Job")]
     pub deadline: Option<Millis>,
@@ -130,6 +133,10 @@ pub struct JobArgs {
     /// The job's name, for people [default: the task's file name]
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     pub name: Option<String>,
+    /// Run nothing: say what the job would be, what its module asks for and is given, and whether
+    /// it would be admitted (exit code 3 if not)
+    #[arg(long, help_heading = "Job")]
+    pub dry_run: bool,
 }
 
 /// The inputs: at most one kind.
@@ -213,6 +220,9 @@ pub struct NewArgs {
 pub struct InspectArgs {
     /// The .wasm file
     pub file: PathBuf,
+    /// What it may look like.
+    #[command(flatten)]
+    pub caps: CapArgs,
     /// In what shape
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use wasmgrid_net::{Authority, Credentials, Listener, ListenerConfig, Role};
 use wasmgrid_server::{Enrollment, Server, ServerConfig};
 use wasmgrid_store::SqliteStore;
+use wasmgrid_worker::sandbox::Caps;
 
 use crate::{
     config::{self, LISTEN, ServerSettings},
@@ -63,7 +64,8 @@ impl Scheduler {
             addresses: addresses.clone(),
             validity: VALIDITY,
         });
-        let server = Server::start(config, Box::new(store), module::admission())
+        let admission = module::admission(Caps::with(&settings.caps));
+        let server = Server::start(config, Box::new(store), admission)
             .context("failed to start the scheduler")?;
         server.handle().serve(listener);
         tracing::info!(grid, ?addresses, state = %folder.display(), "the scheduler listens");

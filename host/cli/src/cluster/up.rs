@@ -29,6 +29,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         listen: args.listen,
         advertise: args.advertise.clone(),
         state_dir: args.state_dir.clone(),
+        caps: args.caps.caps.clone(),
     };
     let scheduler = Scheduler::start(settings, &paths)?;
     let started = start(&scheduler, &args, &paths).await;
@@ -78,6 +79,7 @@ fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::
         isolation: args.isolation.unwrap_or_default(),
         allow_dirs: args.allow_dirs.clone(),
         cache_dir: paths.modules(),
+        caps: args.caps.caps(),
     };
     let (grid, name) = (&scheduler.grid, parts::machine_name());
     parts::start_worker(setup, parts::worker_dial(scheduler.server.handle(), grid, &name)?)

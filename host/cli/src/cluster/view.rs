@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{
-    JobCounts, JobState, JobStatus, ModuleKind, RunningTask, WorkerState, WorkerStatus,
+    JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, WorkerState, WorkerStatus,
 };
 
 /// A job.
@@ -44,8 +44,9 @@ pub struct CountsView {
     retried: u64,
 }
 
+/// The limits of each task.
 #[derive(Debug, Serialize)]
-struct LimitsView {
+pub struct LimitsView {
     fuel: u64,
     timeout_ms: u64,
     memory_bytes: u64,
@@ -99,17 +100,23 @@ impl From<&JobStatus> for JobView {
             retries: spec.retries,
             max_failures: spec.max_failures,
             deadline_ms: spec.deadline.map(|deadline| deadline.0),
-            limits: LimitsView {
-                fuel: task.limits.fuel.0,
-                timeout_ms: task.limits.deadline.0,
-                memory_bytes: task.limits.memory.0,
-                table_elements: task.limits.table_elements,
-                output_bytes: task.limits.output.0,
-                record_bytes: task.limits.record.0,
-                log_bytes: task.limits.log.0,
-            },
+            limits: LimitsView::from(&task.limits),
             submitted_at_us: status.submitted_at.0,
             ended_at_us: status.ended_at.map(|at| at.0),
+        }
+    }
+}
+
+impl From<&Limits> for LimitsView {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            fuel: limits.fuel.0,
+            timeout_ms: limits.deadline.0,
+            memory_bytes: limits.memory.0,
+            table_elements: limits.table_elements,
+            output_bytes: limits.output.0,
+            record_bytes: limits.record.0,
+            log_bytes: limits.log.0,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod collect;
+mod dry_run;
 pub mod failures;
 mod inputs;
 mod ledger;
@@ -54,6 +55,9 @@ enum Grid {
 /// # Errors
 /// Whatever keeps the job from its end; failed tasks are no error.
 pub async fn run(args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    if args.job.dry_run {
+        return dry_run::run(&args, talk).await;
+    }
     let task = match Task::load(&args.job, talk) {
         // A Ctrl-C during the build ends the compiler too.
         Err(_) if interrupt.is_asked() => return Ok(Exit::Interrupted),
@@ -111,6 +115,9 @@ async fn run_on(
 /// # Errors
 /// Whatever keeps the job from being made and getting all its inputs.
 pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
+    if args.job.dry_run {
+        return dry_run::submit(&args, talk).await;
+    }
     let task = Task::load(&args.job, talk)?;
     let inputs = Inputs::open(&args.inputs)?;
     let spec = task.spec(&args.job);
@@ -176,6 +183,7 @@ impl Grid {
             // Who grants a directory of this machine is its operator.
             allow_dirs: granted_dirs(&args.job.allow),
             cache_dir: paths.modules(),
+            caps: args.job.caps.caps(),
         };
         Ok(Self::Local(Box::new(LocalGrid::start(setup).await?)))
     }

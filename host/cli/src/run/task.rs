@@ -1,6 +1,6 @@
 //! The task of a job: its module, read and judged here before anything is sent, and its spec.
 
-use std::{fs, io, path::Path};
+use std::path::Path;
 
 use bytes::Bytes;
 use wasmgrid_proto::{JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
@@ -36,13 +36,7 @@ impl Task {
         let built = if path.is_dir() { Some(build::folder(path, talk)?) } else { None };
         let file = built.as_deref().unwrap_or(path);
         let shown = file.display();
-        let bytes = fs::read(file).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                usage(format!("there is no file or folder {shown}; a task is a .wasm or a crate"))
-            }
-            _ => usage(format!("failed to read {shown}: {error}")),
-        })?;
-        let info = module::admit(&bytes).map_err(|why| refused(format!("{shown}: {why}")))?;
+        let (bytes, info) = module::read(file, &args.caps.caps())?;
         module::check_grants(&info, &args.allow)
             .map_err(|why| refused(format!("{shown}: {why}")))?;
         if info.kind == ModuleKind::Task && !args.args.is_empty() {

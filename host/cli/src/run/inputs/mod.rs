@@ -111,6 +111,37 @@ impl Inputs {
         }
         single().map(Self::Known)
     }
+
+    /// How many there are, where that can be known without taking them from whom they are for.
+    ///
+    /// # Errors
+    /// As [`Inputs::open`], and where an input is wrong.
+    pub async fn count(args: &InputArgs) -> anyhow::Result<Option<u64>> {
+        if let Some(pattern) = args.files.as_deref() {
+            return Ok(if pattern == "-" {
+                None
+            } else {
+                Some(files::find(pattern)?.len() as u64)
+            });
+        }
+        let Some(path) = args.lines.as_ref().or(args.json.as_ref()) else {
+            return Ok(Some(args.range.map_or(1, |range| range.block().count())));
+        };
+        if is_read_once(path) {
+            return Ok(None);
+        }
+        let mut lines = open_lines(path, args.json.is_some())?;
+        let mut count = 0;
+        while let Some(chunk) = lines.next().await.transpose()? {
+            count += chunk.block.count();
+        }
+        Ok(Some(count))
+    }
+}
+
+/// Whether reading a path takes away what it has: stdin, a pipe.
+fn is_read_once(path: &Path) -> bool {
+    is_stdin(path) || path.metadata().is_ok_and(|meta| !meta.is_file())
 }
 
 fn open_lines(path: &Path, json: bool) -> anyhow::Result<Stream> {

@@ -1,0 +1,118 @@
+//! `run --dry-run` and `submit --dry-run`: what the job would be and whether it would be admitted,
+//! with no grid started or asked.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use wasmgrid_proto::{Grant, JobSpec, Limits};
+use wasmgrid_worker::sandbox::{SandboxConfig, check_limits};
+
+use super::{Inputs, Task};
+use crate::{
+    args::{Format, GridArgs, InputArgs, JobArgs, RunArgs, SubmitArgs, Talk},
+    cluster::view::LimitsView,
+    context::Contexts,
+    exit::{Exit, refused},
+    inspect::{self, ModuleView},
+    paths::Paths,
+    table,
+};
+
+/// A job that was not made, as `--output json` has it: a public interface.
+#[derive(Serialize)]
+struct DryRun<'a> {
+    #[serde(flatten)]
+    module: ModuleView<'a>,
+    args: &'a [String],
+    grants: Vec<String>,
+    limits: LimitsView,
+    seed: u64,
+    deadline_ms: Option<u64>,
+    /// `null` where it is known only once all are read.
+    inputs: Option<u64>,
+    /// The context it would go to; `null` is a grid on this machine.
+    context: Option<String>,
+}
+
+/// What `run` would do.
+///
+/// # Errors
+/// Usage errors, and a refusal where the job would be refused.
+pub async fn run(args: &RunArgs, talk: Talk) -> anyhow::Result<Exit> {
+    let context = if args.local { None } else { context(&args.grid)? };
+    show(&args.job, &args.inputs, args.output.format, context, talk).await
+}
+
+/// What `submit` would do.
+///
+/// # Errors
+/// As [`run`].
+pub async fn submit(args: &SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
+    show(&args.job, &args.inputs, args.output, context(&args.grid)?, talk).await
+}
+
+fn context(grid: &GridArgs) -> anyhow::Result<Option<String>> {
+    Contexts::new(&Paths::find()?).choose(grid)
+}
+
+async fn show(
+    job: &JobArgs,
+    inputs: &InputArgs,
+    output: Format,
+    context: Option<String>,
+    talk: Talk,
+) -> anyhow::Result<Exit> {
+    let task = inspect::or_say(judge(job, context.is_none(), talk), output)?;
+    let inputs = Inputs::count(inputs).await?;
+    let spec = task.spec(job);
+    match output {
+        Format::Text => print(&task, &spec, inputs, context.as_deref()),
+        Format::Json => table::json(&DryRun {
+            module: ModuleView::new(&task.info, &spec.task.grants),
+            args: &spec.task.args,
+            grants: names(&spec.task.grants),
+            limits: LimitsView::from(&spec.task.limits),
+            seed: spec.task.seed,
+            deadline_ms: spec.deadline.map(|deadline| deadline.0),
+            inputs,
+            context,
+        })?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Judges the job as this machine would; what a cluster's operator allows is known there.
+fn judge(job: &JobArgs, here: bool, talk: Talk) -> anyhow::Result<Task> {
+    let task = Task::load(job, talk)?;
+    if here {
+        let limits = task.spec(job).task.limits;
+        check_limits(&limits, &SandboxConfig::default().max_limits)
+            .map_err(|why| refused(format!("the job {why}")))?;
+    }
+    Ok(task)
+}
+
+fn print(task: &Task, spec: &JobSpec, inputs: Option<u64>, context: Option<&str>) {
+    table::fields(inspect::fields(&task.info, &spec.task.grants));
+    let grants = names(&spec.task.grants);
+    table::fields([
+        ("grants", if grants.is_empty() { "none".into() } else { grants.join(" ") }),
+        ("limits", limits(&spec.task.limits)),
+        ("seed", spec.task.seed.to_string()),
+        ("expires", spec.deadline.map_or_else(|| "never".into(), |after| format!("after {after}"))),
+        ("inputs", inputs.map_or_else(|| "known once all are read".into(), |n| n.to_string())),
+        ("grid", context.map_or_else(|| "this machine".into(), |name| format!("context {name}"))),
+    ]);
+}
+
+fn names(grants: &[Grant]) -> Vec<String> {
+    grants.iter().map(ToString::to_string).collect()
+}
+
+fn limits(limits: &Limits) -> String {
+    let Limits { fuel, deadline, memory, table_elements, output, record, log } = limits;
+    let mut text = format!("fuel {fuel}, time {deadline}, memory {memory}, ");
+    // Writing to a string cannot fail.
+    let _ = write!(text, "table {table_elements}, output {output}, record {record}, log {log}");
+    text
+}
