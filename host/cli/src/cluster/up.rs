@@ -77,6 +77,7 @@ fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::
         labels: Vec::new(),
         isolation: args.isolation.unwrap_or_default(),
         allow_dirs: args.allow_dirs.clone(),
+        max: args.max.clone(),
         cache_dir: paths.modules(),
     };
     let (grid, name) = (&scheduler.grid, parts::machine_name());
