@@ -357,8 +357,8 @@ impl Child {
             Ok(length) => {
                 self.told.extend_from_slice(buffer.get(..length).unwrap_or_default());
                 // Once it has told its result, or more than any message holds, it is of no more use.
-                let is_done = self.told.len() > FRAME_MAX as usize
-                    || !matches!(frame_len(&self.told), Ok(None));
+                let is_done =
+                    self.told.len() > FRAME_MAX || !matches!(frame_len(&self.told), Ok(None));
                 Ok(!is_done)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
