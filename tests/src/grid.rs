@@ -59,10 +59,16 @@ impl Grid {
 
     /// Joins one more worker and waits until the grid lists it as ready.
     pub fn add_worker(&mut self, slots: u32) {
+        self.add_worker_with(slots, &[]);
+    }
+
+    /// The same with more flags.
+    pub fn add_worker_with(&mut self, slots: u32, flags: &[&str]) {
         let name = format!("w{}", self.workers.len() + 1);
         let home = Home::new();
         let slots = slots.to_string();
-        let args = ["join", &self.token, "--name", &name, "--slots", &slots];
+        let mut args = vec!["join", &self.token, "--name", &name, "--slots", &slots];
+        args.extend(flags);
         let process = Daemon::start(home.command(args));
         self.workers.push(Worker { home, process, name: name.clone() });
         self.wait_for_worker(&name, "ready");

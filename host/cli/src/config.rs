@@ -15,7 +15,7 @@ use wasmgrid_proto::ByteCount;
 use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
-    args::{CapArgs, Cli, Isolation, Label, ServerArgs, WorkerArgs},
+    args::{CapArgs, Cli, Isolation, Label, Maximum, ServerArgs, WorkerArgs},
     exit::usage,
     paths,
 };
@@ -54,6 +54,8 @@ struct WorkerFile {
     labels: Vec<Label>,
     isolation: Option<Isolation>,
     allow_dirs: Vec<PathBuf>,
+    #[serde(deserialize_with = "list")]
+    max: Vec<Maximum>,
     state_dir: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
     #[serde(deserialize_with = "list")]
@@ -111,6 +113,7 @@ pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<Worker
         labels: or_list(&args.labels, file.labels),
         isolation: args.isolation.or(file.isolation),
         allow_dirs: or_list(&args.allow_dirs, file.allow_dirs),
+        max: or_list(&args.max, file.max),
         state_dir: args.state_dir.clone().or(file.state_dir),
         cache_dir: args.cache_dir.clone().or(file.cache_dir),
         caps: CapArgs { caps: or_list(&args.caps.caps, file.caps) },
@@ -202,13 +205,13 @@ mod tests {
     #[test]
     fn flags_win_over_the_file() {
         let args = WorkerArgs { slots: Some(3), ..WorkerArgs::default() };
-        let text =
-            "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"";
+        let text = "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"\nmax = [\"log=1\"]";
         let settings = worker_of(&args, text).expect("fits");
         assert_eq!(settings.slots, Some(3));
         assert_eq!(settings.memory, Some(ByteCount(2 << 30)));
         assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
         assert_eq!(settings.isolation, Some(Isolation::InProcess));
+        assert_eq!(settings.max, ["log=1".parse().expect("a maximum")]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use wasmgrid_worker::{
     sandbox::{self, Caps, Sandbox, SandboxConfig},
 };
 
-use crate::args::{Isolation, Label};
+use crate::args::{Isolation, Label, Maximum};
 
 /// What a worker of this machine offers, and where it keeps what it compiled.
 pub struct WorkerSetup {
@@ -31,6 +31,8 @@ pub struct WorkerSetup {
     pub isolation: Isolation,
     /// Directories that jobs may be granted to read.
     pub allow_dirs: Vec<PathBuf>,
+    /// What jobs may ask for at most, where that is not the default.
+    pub max: Vec<Maximum>,
     /// Where compiled modules are kept.
     pub cache_dir: PathBuf,
     /// What modules may look like.
@@ -45,16 +47,23 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
     let cache = setup.cache_dir;
     fs::create_dir_all(&cache).with_context(|| format!("failed to make {}", cache.display()))?;
     let slots = setup.slots.unwrap_or_else(cores);
+    let defaults = SandboxConfig::default();
+    let mut max_limits = defaults.max_limits;
+    for maximum in setup.max {
+        maximum.apply(&mut max_limits);
+    }
     let config = SandboxConfig {
         slots,
+        max_limits,
         isolation: match setup.isolation {
             Isolation::Process => sandbox::Isolation::Process,
+            Isolation::Task => sandbox::Isolation::Task,
             Isolation::InProcess => sandbox::Isolation::InProcess,
         },
         allow_dirs: setup.allow_dirs,
         cache_dir: Some(cache),
         caps: setup.caps,
-        ..SandboxConfig::default()
+        ..defaults
     };
     let (sandbox, running) = Sandbox::start(config).context("failed to start the sandbox")?;
     let mut labels: Vec<_> =

@@ -16,7 +16,7 @@ pub enum Outcome {
     Rejected(String),
     /// The task asks to be run again: it may end otherwise.
     Retry(String),
-    /// A command ended with this exit code, not 0.
+    /// A command ended with this exit code, not 0: the 32 bits that a preview 1 command gave.
     Exit(i32),
     /// The guest did what WebAssembly forbids.
     Trap {
@@ -78,6 +78,29 @@ impl Outcome {
         }
     }
 
+    /// Whether a pure task (one of a job without grants) ends so wherever it is run, on engines of
+    /// one fingerprint. What depends on time or on the host says nothing of the task: a deadline,
+    /// compilation, a cancellation, a lost host, and how much fits on a stack.
+    #[must_use]
+    pub const fn is_deterministic(&self) -> bool {
+        match self {
+            Self::Ok | Self::Rejected(_) | Self::Retry(_) | Self::Exit(_) | Self::Refused(_) => {
+                true
+            }
+            Self::Trap { kind, .. } => !matches!(kind, TrapKind::Stack),
+            Self::Limit { limit, .. } => match limit {
+                Limit::Fuel
+                | Limit::Memory
+                | Limit::TableElements
+                | Limit::Output
+                | Limit::Record
+                | Limit::Resources => true,
+                Limit::Deadline | Limit::Compile => false,
+            },
+            Self::Cancelled(_) | Self::Lost(_) => false,
+        }
+    }
+
     /// The outcome's name as the command line and JSON output have it.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -102,7 +125,7 @@ impl fmt::Display for Outcome {
             Self::Ok => f.write_str("ok"),
             Self::Rejected(message) => write!(f, "rejected: {message}"),
             Self::Retry(message) => write!(f, "asked to be retried: {message}"),
-            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Exit(code) => write_exit(f, code.cast_unsigned()),
             Self::Trap { kind, .. } => write!(f, "trap: {kind}"),
             Self::Limit { limit, used, allowed } => write_limit(f, *limit, *used, *allowed),
             Self::Refused(why) => write!(f, "refused: {why}"),
@@ -110,6 +133,12 @@ impl fmt::Display for Outcome {
             Self::Lost(reason) => write!(f, "lost: {reason}"),
         }
     }
+}
+
+/// A code above what a byte holds in both ways that people write such numbers.
+fn write_exit(f: &mut fmt::Formatter<'_>, code: u32) -> fmt::Result {
+    write!(f, "exit code {code}")?;
+    if code > u32::from(u8::MAX) { write!(f, " ({code:#x})") } else { Ok(()) }
 }
 
 fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64) -> fmt::Result {

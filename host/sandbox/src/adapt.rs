@@ -1,6 +1,8 @@
 //! Makes components of core modules, so that the sandbox runs components alone. Only ever called
 //! where a module may fail: in a compiler, not in the agent.
 
+mod exit;
+
 use std::borrow::Cow;
 
 use wasi_preview1_component_adapter_provider as provider;
@@ -24,11 +26,8 @@ pub fn adapt(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
         return Ok(Cow::Borrowed(bytes));
     }
     // A module without `_start` that was built for a world of its own has no command to adapt.
-    let adapter = if exports_start(bytes) {
-        COMMAND_ADAPTER
-    } else {
-        provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
-    };
+    let adapter = if exports_start(bytes) { &exit::COMMAND } else { &exit::REACTOR };
+    let adapter = adapter.as_ref().map_err(|reason| Refusal::Adapt { reason: reason.clone() })?;
     ComponentEncoder::default()
         .module(bytes)
         .and_then(|encoder| encoder.adapter(PREVIEW1, adapter))

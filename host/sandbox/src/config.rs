@@ -11,6 +11,10 @@ use crate::{Caps, EngineSettings};
 pub enum Isolation {
     /// In child processes: one runner a slot, and compilers that can be killed. For workers.
     Process,
+    /// Each task in a child process of its own, forked from a runner that has the engine and the
+    /// module loaded and runs nothing itself. Costs a millisecond or two a task, mostly the kernel's, and leaves
+    /// nothing of a task behind but its result.
+    Task,
     /// In threads of this process, for embedding and tests of modules that are trusted: a
     /// compilation that never ends is not stopped.
     InProcess,
@@ -30,6 +34,16 @@ pub struct SandboxConfig {
     /// The `wasmgrid` binary, started as `wasmgrid runner` and `wasmgrid compiler`.
     /// Default: this process's own.
     pub program: PathBuf,
+    /// Tasks after which a runner is replaced by a fresh one, which is started ahead: what a guest
+    /// has broken or left behind in a runner ends with it. Default 1,000,000: at the fastest about
+    /// 10 s of work, against which the 5 ms of a warm-up do not count.
+    pub runner_tasks: u64,
+    /// Age at which a runner is replaced, when it is next given something. Default 1 h.
+    pub runner_age: Millis,
+    /// How long a refusal of the compiler is remembered, so that what costs much to refuse costs
+    /// it once; on disk too where it took long. Default 10 min: what depended on the machine's
+    /// load is tried again after that.
+    pub refusal_age: Millis,
     /// The most a job may ask for; one that asks for more is refused.
     pub max_limits: Limits,
     /// What a module may look like.
@@ -49,6 +63,9 @@ impl Default for SandboxConfig {
             cache_dir: None,
             cache_bytes: ByteCount(4 << 30),
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wasmgrid")),
+            runner_tasks: 1_000_000,
+            runner_age: Millis(60 * 60 * 1_000),
+            refusal_age: Millis(10 * 60 * 1_000),
             max_limits: default_maxima(),
             caps: Caps::default(),
             allow_dirs: Vec::new(),

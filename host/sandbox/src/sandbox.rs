@@ -50,6 +50,8 @@ impl Sandbox {
             isolation: config.isolation,
             engine: config.engine_settings(),
             program: config.program,
+            runner_tasks: config.runner_tasks,
+            runner_age: config.runner_age,
         });
         let allow_dirs = config.allow_dirs;
         let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits, allow_dirs });

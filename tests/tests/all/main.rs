@@ -11,4 +11,5 @@ mod house;
 mod local;
 mod promises;
 mod refusals;
+mod sandbox;
 mod strangers;

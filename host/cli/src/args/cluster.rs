@@ -7,6 +7,7 @@ use wasmgrid_proto::{ByteCount, JobId, Millis};
 
 use super::{
     CapArgs, Format,
+    maxima::Maximum,
     run::{GridArgs, Isolation, OutputArgs},
 };
 
@@ -28,7 +29,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
     /// No worker on this machine
-    #[arg(long, conflicts_with_all = ["slots", "isolation"])]
+    #[arg(long, conflicts_with_all = ["slots", "isolation", "max"])]
     pub no_worker: bool,
     /// What separates tasks from the worker
     #[arg(long, value_enum)]
@@ -36,6 +37,10 @@ pub struct UpArgs {
     /// A directory that jobs may be granted to read, with all below it; may be repeated
     #[arg(long = "allow-dir", value_name = "DIR", conflicts_with = "no_worker")]
     pub allow_dirs: Vec<PathBuf>,
+    /// The most of a limit that a job may ask for, as NAME=VALUE: fuel=1T, timeout=1h,
+    /// memory=1GiB, table=100000, output=64MiB, record=1MiB, log=1MiB; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub max: Vec<Maximum>,
     /// Where the grid keeps its state [default: in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -130,6 +135,11 @@ pub struct WorkerArgs {
         value_delimiter = ','
     )]
     pub allow_dirs: Vec<PathBuf>,
+    /// The most of a limit that a job may ask for, as NAME=VALUE: fuel=1T, timeout=1h,
+    /// memory=1GiB, table=100000, output=64MiB, record=1MiB, log=1MiB; may be repeated (in a
+    /// file: `max = ["memory=1GiB"]`)
+    #[arg(long, value_name = "NAME=VALUE", env = "WASMGRID_MAX", value_delimiter = ',')]
+    pub max: Vec<Maximum>,
     /// Where the worker keeps its identity
     #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
     pub state_dir: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The command line's shape: what can be asked and how. It parses and decides nothing.
 
 mod cluster;
+mod maxima;
 mod run;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -9,6 +10,7 @@ pub use cluster::{
     ContextCommand, JobCommand, JoinArgs, Label, ServerArgs, TokenArgs, TokenCommand, TokenRole,
     UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
 };
+pub use maxima::Maximum;
 pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, NewArgs, Order, OutputArgs, RunArgs,
     SubmitArgs,

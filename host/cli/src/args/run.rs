@@ -17,10 +17,11 @@ The output of one task without input flags is written as it is, and so is everyt
 A failed task prints nothing, except one task without input flags.
 
 With --output json each result is one line:
-  {"index":0,"outcome":"ok","output":"…","records":["…"],"attempt":1,"worker":1,
+  {"index":0,"outcome":"ok","deterministic":true,"output":"…","records":["…"],"attempt":1,"worker":1,
    "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},"error":null,"log":"…","log_dropped":0}
 Bytes that are not UTF-8 are {"base64":"…"}. `outcome` is one of ok, rejected, retry, exit, trap,
-limit, refused, cancelled, lost; `error` says more where it is not ok. The last line on stderr is
+limit, refused, cancelled, lost; `error` says more where it is not ok. `deterministic` is false where
+it depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
   {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,…},"failed_inputs":null}
 
 Failed inputs are written to OUTPUT.failed (wasmgrid-JOB.failed without -o), ready to be run again:
@@ -201,6 +202,8 @@ pub enum Isolation {
     /// A process of its own for each slot
     #[default]
     Process,
+    /// A process of its own for each task, forked from a warm one; costs 1 to 2 ms a task
+    Task,
     /// A thread of this process: no process boundary, and slots share one core's worth of speed
     InProcess,
 }

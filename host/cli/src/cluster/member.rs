@@ -93,6 +93,7 @@ async fn work(
         labels: settings.labels,
         isolation: settings.isolation.unwrap_or_default(),
         allow_dirs: settings.allow_dirs,
+        max: settings.max,
         cache_dir: settings.cache_dir.unwrap_or_else(|| paths.modules()),
         caps: settings.caps.caps(),
     };

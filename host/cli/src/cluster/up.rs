@@ -78,6 +78,7 @@ fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::
         labels: Vec::new(),
         isolation: args.isolation.unwrap_or_default(),
         allow_dirs: args.allow_dirs.clone(),
+        max: args.max.clone(),
         cache_dir: paths.modules(),
         caps: args.caps.caps(),
     };

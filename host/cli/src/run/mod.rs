@@ -182,6 +182,7 @@ impl Grid {
             isolation: args.isolation.unwrap_or_default(),
             // Who grants a directory of this machine is its operator.
             allow_dirs: granted_dirs(&args.job.allow),
+            max: Vec::new(),
             cache_dir: paths.modules(),
             caps: args.job.caps.caps(),
         };

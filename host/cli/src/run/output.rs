@@ -158,6 +158,7 @@ fn write_plain(out: &mut impl Write, shape: Shape, finished: &Finished) -> io::R
 struct Line<'a> {
     index: u64,
     outcome: &'static str,
+    deterministic: bool,
     output: Data<'a>,
     records: Vec<Data<'a>>,
     attempt: u32,
@@ -189,6 +190,7 @@ fn write_json(out: &mut impl Write, finished: &Finished) -> io::Result<()> {
     let line = Line {
         index: meta.index,
         outcome: meta.outcome.name(),
+        deterministic: meta.outcome.is_deterministic(),
         output: Data::from(&output),
         records: records.iter().map(Data::from).collect(),
         attempt: finished.attempt,

@@ -53,6 +53,7 @@ const fn own(path: &'static str) -> Provided {
 /// of some languages import them whether they are used or not: there is nothing behind them.
 pub const PROVIDED: &[Provided] = &[
     own("wasmgrid:task/context"),
+    own("wasmgrid:task/exit"),
     own("wasmgrid:task/io"),
     Provided { path: "wasi:logging/logging", version: Version::Exact("0.1.0-draft") },
     wasi("wasi:cli/environment"),

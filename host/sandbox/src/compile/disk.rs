@@ -3,20 +3,22 @@
 //! directory but not read its key can waste our time and nothing more.
 //!
 //! An entry is `DIRECTORY/FINGERPRINT/DIGEST.cwasm`: magic, kind, MAC, code. The MAC is BLAKE3
-//! keyed with `DIRECTORY/key` over fingerprint, digest, kind and code.
+//! keyed with `DIRECTORY/key` over fingerprint, digest, kind and code. A refusal that took long to
+//! find is in `DIGEST.refused` beside it, in the same form, see [`refused`](super::refused).
 
 use std::{
     fs::{self, DirBuilder, File},
     io::{self, Read as _, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustix::rand::GetRandomFlags;
 use wasmgrid_proto::{ByteCount, Digest, ModuleKind};
 
-use crate::SandboxError;
+use super::refused::Refused;
+use crate::{Refusal, SandboxError};
 
 const MAGIC: &[u8; 16] = b"wasmgrid code 1\n";
 const MAC_BYTES: usize = 32;
@@ -24,12 +26,22 @@ const KIND_AT: usize = MAGIC.len();
 const MAC_AT: usize = KIND_AT + 1;
 const CODE_AT: usize = MAC_AT + MAC_BYTES;
 
+/// A file takes a block of the disk at least: so an endless number of small ones is bounded too.
+const BLOCK_BYTES: u64 = 4 << 10;
+
+/// A file that is being written is called so; one that is older than any write was left behind by
+/// a worker that died.
+const UNFINISHED: &str = ".tmp";
+const WRITE_TIME: Duration = Duration::from_secs(10 * 60);
+
 /// A directory of compiled code for engines of one fingerprint.
 #[derive(Debug)]
 pub(crate) struct DiskCache {
     root: PathBuf,
     folder: PathBuf,
     fingerprint: String,
+    /// By what modules are refused: other rules may let one in.
+    rules: String,
     key: [u8; 32],
     max_bytes: u64,
 }
@@ -39,6 +51,7 @@ impl DiskCache {
     pub(crate) fn open(
         root: &Path,
         fingerprint: &str,
+        rules: &str,
         max: ByteCount,
     ) -> Result<Self, SandboxError> {
         let folder = root.join(fingerprint);
@@ -50,8 +63,64 @@ impl DiskCache {
         let key_path = root.join("key");
         let key = read_or_make_key(root, &key_path)
             .map_err(|source| SandboxError::Cache { path: key_path, source })?;
-        let fingerprint = fingerprint.to_owned();
-        Ok(Self { root: root.to_owned(), folder, fingerprint, key, max_bytes: max.0 })
+        let (fingerprint, rules) = (fingerprint.to_owned(), rules.to_owned());
+        let max_bytes = max.0;
+        let cache = Self { root: root.to_owned(), folder, fingerprint, rules, key, max_bytes };
+        if let Err(error) = cache.clean() {
+            tracing::warn!(directory = %root.display(), %error, "the cache could not be cleaned");
+        }
+        Ok(cache)
+    }
+
+    /// Why the module was refused, where that was kept and still holds.
+    pub(crate) fn load_refusal(&self, digest: Digest) -> Option<Refusal> {
+        let path = self.refusal_path(digest);
+        let refused = Refused::open(&fs::read(&path).ok()?, &self.key, &self.context(digest));
+        let now = SystemTime::now();
+        let refusal = refused.and_then(|refused| refused.at(now));
+        if refusal.is_none() {
+            let _ = fs::remove_file(&path);
+        }
+        refusal
+    }
+
+    /// Keeps a refusal for so long. A failure costs a compilation later, and is a warning.
+    pub(crate) fn keep_refusal(&self, digest: Digest, refusal: &Refusal, span: Duration) {
+        let sealed = Refused::new(refusal, SystemTime::now(), span);
+        let written = sealed.seal(&self.key, &self.context(digest)).and_then(|bytes| {
+            let mut file = self.unfinished()?;
+            file.write_all(&bytes)?;
+            file.persist(self.refusal_path(digest)).map_err(|error| error.error)?;
+            self.evict()
+        });
+        if let Err(error) = written {
+            tracing::warn!(directory = %self.root.display(), %error, "a refusal was not kept on disk");
+        }
+    }
+
+    /// What a refusal is of.
+    fn context(&self, digest: Digest) -> String {
+        format!("{} {digest} {}", self.fingerprint, self.rules)
+    }
+
+    fn refusal_path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{digest}.refused"))
+    }
+
+    fn unfinished(&self) -> io::Result<tempfile::NamedTempFile> {
+        tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)
+    }
+
+    /// Removes what interrupted writes have left, and what is too much.
+    fn clean(&self) -> io::Result<()> {
+        let old = SystemTime::now().checked_sub(WRITE_TIME).unwrap_or(SystemTime::UNIX_EPOCH);
+        for Kept { modified, path, .. } in self.kept()? {
+            let name = path.file_name().unwrap_or_default();
+            if modified < old && name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+                let _ = fs::remove_file(path);
+            }
+        }
+        self.evict()
     }
 
     /// Whether there seems to be an entry; only [`DiskCache::load`] tells whether it is sound.
@@ -112,7 +181,7 @@ impl DiskCache {
 
     fn write(&self, digest: Digest, kind: ModuleKind, code: &[u8]) -> io::Result<()> {
         let kind = kind_byte(kind);
-        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        let mut file = self.unfinished()?;
         file.write_all(MAGIC)?;
         file.write_all(&[kind])?;
         file.write_all(self.mac(digest, kind, code).as_bytes())?;
@@ -125,6 +194,21 @@ impl DiskCache {
     /// Removes entries, of every fingerprint and left by interrupted writes too, until the rest
     /// is within the bound.
     fn evict(&self) -> io::Result<()> {
+        let mut entries = self.kept()?;
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        entries.sort();
+        for Kept { bytes, path, .. } in entries {
+            if total <= self.max_bytes {
+                break;
+            }
+            let _ = fs::remove_file(path);
+            total = total.saturating_sub(bytes);
+        }
+        Ok(())
+    }
+
+    /// All files of all fingerprints.
+    fn kept(&self) -> io::Result<Vec<Kept>> {
         let mut entries = Vec::new();
         for folder in fs::read_dir(&self.root)? {
             let folder = folder?;
@@ -135,24 +219,24 @@ impl DiskCache {
                 let file = file?;
                 // One that another worker has just removed is no failure.
                 let Ok(metadata) = file.metadata() else { continue };
-                entries.push((metadata.modified()?, metadata.len(), file.path()));
+                let bytes = metadata.len().next_multiple_of(BLOCK_BYTES);
+                entries.push(Kept { modified: metadata.modified()?, bytes, path: file.path() });
             }
         }
-        let mut total: u64 = entries.iter().map(|(_, size, _)| size).sum();
-        entries.sort();
-        for (_, size, path) in entries {
-            if total <= self.max_bytes {
-                break;
-            }
-            let _ = fs::remove_file(path);
-            total = total.saturating_sub(size);
-        }
-        Ok(())
+        Ok(entries)
     }
 
     fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(format!("{digest}.cwasm"))
     }
+}
+
+/// A file of the cache; those used longest ago sort first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    modified: SystemTime,
+    bytes: u64,
+    path: PathBuf,
 }
 
 const fn kind_byte(kind: ModuleKind) -> u8 {

@@ -1,9 +1,10 @@
 //! What has been prepared lately, by digest: each module is compiled once however many ask for it
-//! at the same time, and a refusal is remembered, so that it costs once too.
+//! at the same time, and a refusal is remembered for a while, so that it costs once too.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::OnceCell;
@@ -18,8 +19,11 @@ const MAX_MODULES: usize = 128;
 /// Compiled code held in memory: about ten large language runtimes.
 const MAX_CODE_BYTES: u64 = 512 << 20;
 
-/// The place of one module's result; whoever comes while it is made waits for it.
-pub(super) type Cell = Arc<OnceCell<Result<Prepared, Refusal>>>;
+/// Refusals remembered: each has a text of a few hundred bytes, and whoever submits makes them.
+const MAX_REFUSALS: usize = 4_096;
+
+/// The place of one module's code; whoever comes while it is made waits for it.
+pub(super) type Cell = Arc<OnceCell<Prepared>>;
 
 /// Modules by digest, the ones used last.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(super) struct MemoryCache(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     cells: HashMap<Digest, Entry>,
+    /// Until when they hold.
+    refusals: HashMap<Digest, (Refusal, Instant)>,
     /// Counts uses, to tell which was longest ago.
     clock: u64,
 }
@@ -58,8 +64,34 @@ impl MemoryCache {
     /// Whether the module is compiled and at hand.
     pub(super) fn has(&self, digest: Digest) -> bool {
         self.with(|entries| {
-            entries.cells.get(&digest).is_some_and(|entry| matches!(entry.cell.get(), Some(Ok(_))))
+            entries.cells.get(&digest).is_some_and(|entry| entry.cell.initialized())
         })
+    }
+
+    /// Why the module was refused, if it was so lately.
+    pub(super) fn refusal(&self, digest: Digest) -> Option<Refusal> {
+        self.with(|entries| {
+            let (refusal, until) = entries.refusals.get(&digest)?;
+            if *until > Instant::now() {
+                return Some(refusal.clone());
+            }
+            entries.refusals.remove(&digest);
+            None
+        })
+    }
+
+    /// Remembers a refusal for so long; the one that holds shortest makes room.
+    pub(super) fn refuse(&self, digest: Digest, refusal: Refusal, span: Duration) {
+        self.with(|entries| {
+            let refusals = &mut entries.refusals;
+            if refusals.len() >= MAX_REFUSALS
+                && let Some((digest, _)) = refusals.iter().min_by_key(|(_, (_, until))| *until)
+            {
+                let digest = *digest;
+                refusals.remove(&digest);
+            }
+            refusals.insert(digest, (refusal, Instant::now() + span));
+        });
     }
 
     fn with<T>(&self, action: impl FnOnce(&mut Entries) -> T) -> T {
@@ -85,11 +117,7 @@ impl Entries {
     }
 
     fn code_bytes(&self) -> u64 {
-        self.cells
-            .values()
-            .filter_map(|entry| entry.cell.get()?.as_ref().ok())
-            .map(Prepared::code_bytes)
-            .sum()
+        self.cells.values().filter_map(|entry| entry.cell.get()).map(Prepared::code_bytes).sum()
     }
 }
 

@@ -6,9 +6,13 @@ mod disk;
 mod memory;
 mod message;
 mod process;
+mod refused;
 mod translate;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::{sync::Semaphore, task::spawn_blocking};
@@ -28,6 +32,13 @@ pub(crate) use code::load;
 /// want too; jobs rarely bring more than one new module at a time.
 const COMPILERS: usize = 2;
 
+/// A refusal that took longer than this to find is remembered on disk too: a restart shall not pay
+/// for it again. What is found faster costs less than a file.
+const COSTLY: Duration = Duration::from_millis(200);
+
+/// The longest that is worth remembering, and that any clock can count.
+const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
+
 /// Prepares modules; shared by all tasks of a worker.
 #[derive(Debug)]
 pub(crate) struct Compiler {
@@ -36,6 +47,7 @@ pub(crate) struct Compiler {
     disk: Option<Arc<DiskCache>>,
     backend: Backend,
     permits: Semaphore,
+    refusal_age: Duration,
 }
 
 /// Where modules are compiled.
@@ -54,19 +66,24 @@ impl Compiler {
         let disk = config
             .cache_dir
             .as_deref()
-            .map(|root| DiskCache::open(root, &fingerprint, config.cache_bytes))
+            .map(|root| {
+                let rules = format!("{:?}", config.caps);
+                DiskCache::open(root, &fingerprint, &rules, config.cache_bytes)
+            })
             .transpose()?
             .map(Arc::new);
         let caps = config.caps.clone();
         let backend = match config.isolation {
-            Isolation::Process => {
+            Isolation::Process | Isolation::Task => {
                 let program = config.program.clone();
                 Backend::Process(CompilerProcess { program, engine: settings, caps })
             }
             Isolation::InProcess => Backend::InProcess { engine: Box::new(engine), caps },
         };
         let memory = MemoryCache::default();
-        Ok(Self { fingerprint, memory, disk, backend, permits: Semaphore::new(COMPILERS) })
+        let refusal_age = Duration::from_millis(config.refusal_age.0.min(YEAR_MS));
+        let permits = Semaphore::new(COMPILERS);
+        Ok(Self { fingerprint, memory, disk, backend, permits, refusal_age })
     }
 
     /// See [`engine::fingerprint`].
@@ -92,20 +109,25 @@ impl Compiler {
         source: &ModuleSource,
     ) -> Result<Prepared, PrepareError> {
         let cell = self.memory.cell(digest);
-        let made = cell
-            .get_or_try_init(async || match self.make(digest, source).await {
-                Ok(prepared) => Ok(Ok(prepared)),
-                // A refusal is the module's own, and would be the same again.
-                Err(PrepareError::Refused(refusal)) => Ok(Err(refusal)),
-                Err(other) => Err(other),
-            })
-            .await?;
-        made.clone().map_err(PrepareError::Refused)
+        let made = cell.get_or_try_init(async || {
+            // Whoever waited while it was refused hears that here.
+            if let Some(refusal) = self.memory.refusal(digest) {
+                return Err(refusal.into());
+            }
+            let made = self.make(digest, source).await;
+            if let Err(PrepareError::Refused(refusal)) = &made {
+                self.memory.refuse(digest, refusal.clone(), self.refusal_age);
+            }
+            made
+        });
+        made.await.cloned()
     }
 
     async fn make(&self, digest: Digest, source: &ModuleSource) -> Result<Prepared, PrepareError> {
-        if let Some(prepared) = self.load(digest).await? {
-            return Ok(prepared);
+        match self.load(digest).await? {
+            Some(Ok(prepared)) => return Ok(prepared),
+            Some(Err(refusal)) => return Err(refusal.into()),
+            None => {}
         }
         let ModuleSource::Bytes(module) = source else {
             return Err(PrepareError::NeedsModule { digest });
@@ -115,16 +137,39 @@ impl Compiler {
             return Err(PrepareError::WrongModule { expected: digest, found });
         }
         let _permit = self.permits.acquire().await.map_err(|_| SandboxError::Stopped)?;
-        let (kind, code) = self.backend.compile(module).await?;
+        let began = Instant::now();
+        let compiled = self.backend.compile(module).await;
+        if let Err(PrepareError::Refused(refusal)) = &compiled
+            && began.elapsed() >= COSTLY
+        {
+            self.keep_refusal(digest, refusal.clone()).await?;
+        }
+        let (kind, code) = compiled?;
         self.keep(digest, kind, &code).await?;
         Ok(Prepared::new(digest, kind, code))
     }
 
-    async fn load(&self, digest: Digest) -> Result<Option<Prepared>, SandboxError> {
+    /// What is on disk: code, or a refusal that still holds.
+    async fn load(
+        &self,
+        digest: Digest,
+    ) -> Result<Option<Result<Prepared, Refusal>>, SandboxError> {
         let Some(disk) = self.disk.clone() else { return Ok(None) };
         blocking(move || {
-            let Some((kind, code)) = disk.load(digest) else { return Ok(None) };
-            Ok(Some(Prepared::new(digest, kind, Arc::new(Code::from_bytes(&code)?))))
+            let Some((kind, code)) = disk.load(digest) else {
+                return Ok(disk.load_refusal(digest).map(Err));
+            };
+            Ok(Some(Ok(Prepared::new(digest, kind, Arc::new(Code::from_bytes(&code)?)))))
+        })
+        .await
+    }
+
+    async fn keep_refusal(&self, digest: Digest, refusal: Refusal) -> Result<(), SandboxError> {
+        let Some(disk) = self.disk.clone() else { return Ok(()) };
+        let span = self.refusal_age;
+        blocking(move || {
+            disk.keep_refusal(digest, &refusal, span);
+            Ok(())
         })
         .await
     }

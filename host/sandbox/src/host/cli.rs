@@ -38,6 +38,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     exit.func_wrap("exit-with-code", |store: Caller<'_>, (code,): (u8,)| {
         leave(store.data(), i32::from(code))
     })?;
+    let mut exit = linker.instance("wasmgrid:task/exit@0.1.0")?;
+    exit.func_wrap("exit", |store: Caller<'_>, (code,): (u32,)| {
+        leave(store.data(), code.cast_signed())
+    })?;
     link_streams(linker)?;
     link_terminals(linker)
 }

@@ -15,6 +15,8 @@ mod random;
 mod streams;
 mod table;
 mod task;
+#[cfg(test)]
+mod wit;
 
 use std::sync::Arc;
 

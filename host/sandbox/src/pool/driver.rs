@@ -1,36 +1,36 @@
 //! Drives one slot: keeps a runner alive, sends it what the slot has taken, gives back what comes.
 //!
-//! What a dead runner had is sorted out here: the task that ran comes back as lost, what had come
-//! stays, and the rest is sent to the next runner, under the same lease.
+//! What a runner leaves that dies or is killed is sorted out here: the task that ran comes back as
+//! lost, or as over its deadline where that is why the runner was killed; what had come stays, and
+//! the rest is sent to the next runner, under the same lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 
 use tokio::{
     select,
     sync::mpsc,
-    time::{MissedTickBehavior, interval, sleep},
+    task::JoinSet,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use wasmgrid_proto::{Outcome, ResultBlock, ResultMeta, TaskRange, Usage, frame::Envelope};
+use wasmgrid_proto::{Outcome, Usage, frame::Envelope};
 
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
     launch::Runner,
-    shared::{Outstanding, Shared, State},
+    results::{accept, blame, returned, run, unrun},
+    shared::Shared,
+    spare::Spares,
+    watch::{Look, Overdue, look},
 };
 use crate::{
-    run::now_us,
-    runner::message::{Cancel, FromRunner, Revoke, Run, ToRunner},
+    Isolation,
+    run::{board::Board, now_us},
+    runner::message::{Cancel, FromRunner, Revoke, ToRunner},
 };
 
-/// How often a busy runner is looked at.
-const WATCH: Duration = Duration::from_millis(500);
-
-/// A task that still runs so long after its deadline has taken its runner with it.
-const OVERDUE_US: u64 = 2_000_000;
-
-/// A runner that was sent something and neither runs nor says anything for so long is stuck.
-const SILENT_US: u64 = 30_000_000;
+/// For what a killed runner had sent before: it is in the socket already.
+const LAST_WORDS: Duration = Duration::from_millis(10);
 
 /// Runners that died in a row without a word, before what they were to run comes back as lost:
 /// then it is the machine, or the module kills what loads it.
@@ -39,12 +39,18 @@ const DEATHS_MAX: u32 = 3;
 /// Before a runner is started in place of one that never said a word.
 const RESTART_WAIT: Duration = Duration::from_millis(200);
 
+/// The death of a runner that did not answer.
+const STUCK: &str = "runner did not answer and was killed";
+
 /// One slot's driver.
 pub(super) struct Driver {
     pub(super) config: Arc<PoolConfig>,
     pub(super) shared: Arc<Shared>,
     pub(super) events: mpsc::Sender<SlotEvent>,
     pub(super) stop: CancellationToken,
+    pub(super) spares: Spares,
+    /// Runners that are no longer used, on their way out.
+    pub(super) leaving: JoinSet<()>,
 }
 
 /// What there is of one runner.
@@ -53,7 +59,9 @@ struct Session {
     tenant: Option<String>,
     /// Numbers batches; the runner's page names them by it.
     next_number: u64,
-    heard_us: u64,
+    born_us: u64,
+    /// Tasks it was sent.
+    tasks: u64,
     /// It has said a word.
     spoke: bool,
 }
@@ -62,61 +70,96 @@ struct Session {
 enum Over {
     /// The slot is shut down, or nobody takes its events.
     Stopped,
-    /// The tenant changes: the next one gets a runner of its own.
+    /// The tenant changes, or the runner has served its time: the next batch gets a fresh one.
     Retired,
     Died,
+    /// The runner has to be killed.
+    Killed(Overdue),
 }
 
 impl Driver {
     /// Drives until the slot is stopped.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut deaths = 0;
         loop {
-            let over = match Runner::start(&self.config).await {
+            let started = select! {
+                started = self.spares.take() => started,
+                () = self.stop.cancelled() => break,
+            };
+            let over = match started {
                 Ok(runner) => self.session(runner, &mut deaths).await,
                 Err(error) => self.died(&error.to_string(), &mut deaths, false).await,
             };
             if matches!(over, Over::Stopped) {
                 break;
             }
+            while self.leaving.try_join_next().is_some() {}
         }
         self.shared.close();
+        while self.leaving.join_next().await.is_some() {}
     }
 
-    async fn session(&self, runner: Runner, deaths: &mut u32) -> Over {
-        let board = Arc::clone(&runner.board);
-        self.shared.lock().board = Some(Arc::clone(&board));
-        let mut session =
-            Session { runner, tenant: None, next_number: 1, heard_us: now_us(), spoke: false };
+    async fn session(&mut self, runner: Runner, deaths: &mut u32) -> Over {
+        self.shared.lock().serve(&runner);
+        let mut session = Session {
+            runner,
+            tenant: None,
+            next_number: 1,
+            born_us: now_us(),
+            tasks: 0,
+            spoke: false,
+        };
         let over = select! {
             over = self.converse(&mut session) => over,
             () = self.stop.cancelled() => Over::Stopped,
         };
-        let spoke = session.spoke;
-        let reason = session.runner.end().await;
         match over {
-            Over::Died => self.died(&reason, deaths, spoke).await,
-            over => over,
+            Over::Died => {
+                let reason = session.runner.end().await;
+                self.died(&reason, deaths, session.spoke).await
+            }
+            Over::Killed(overdue) => {
+                session.runner.kill();
+                let heard = timeout(LAST_WORDS, self.hear_out(&mut session)).await;
+                self.leave(session.runner);
+                if matches!(heard, Ok(Err(Closed))) {
+                    return Over::Stopped;
+                }
+                self.killed(overdue, deaths).await
+            }
+            over => {
+                self.leave(session.runner);
+                over
+            }
         }
+    }
+
+    /// Lets a runner end while the slot goes on with the next one.
+    fn leave(&mut self, runner: Runner) {
+        self.leaving.spawn(async {
+            runner.end().await;
+        });
     }
 
     /// Talks with one runner until it, its tenant or the slot is over.
     async fn converse(&self, session: &mut Session) -> Over {
-        let mut watch = interval(WATCH);
-        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let board = Arc::clone(&session.runner.board);
         loop {
             if self.give_back_unsent().await.is_err() {
                 return Over::Stopped;
             }
-            match self.send(session).await {
-                Ok(()) => {}
-                Err(over) => return over,
+            let heard_us = now_us();
+            select! {
+                // Also writing to a runner may wait for it.
+                sent = self.send(session) => if let Err(over) = sent {
+                    return over;
+                },
+                overdue = self.overdue(&board, heard_us) => return Over::Killed(overdue),
             }
             select! {
                 received = session.runner.receive() => match received {
                     Ok(Some(envelope)) => {
                         session.spoke = true;
-                        session.heard_us = now_us();
                         if self.receive(envelope).await.is_err() {
                             return Over::Stopped;
                         }
@@ -127,9 +170,34 @@ impl Driver {
                     }
                 },
                 () = self.shared.changed.notified() => {}
-                _ = watch.tick() => self.watch(session),
+                overdue = self.overdue(&board, heard_us) => return Over::Killed(overdue),
             }
         }
+    }
+
+    /// Ends once the runner has to be killed: its task is over its time, or it is stuck.
+    async fn overdue(&self, board: &Board, heard_us: u64) -> Overdue {
+        if self.config.isolation == Isolation::InProcess {
+            // A thread cannot be killed.
+            return future::pending().await;
+        }
+        loop {
+            let seen = look(&mut self.shared.lock(), board, heard_us, now_us());
+            match seen {
+                Look::Overdue(overdue) => return overdue,
+                Look::Again { in_us } => sleep(Duration::from_micros(in_us)).await,
+                // What changes that wakes the driver.
+                Look::Idle => return future::pending().await,
+            }
+        }
+    }
+
+    /// Takes what the runner had sent before it was killed.
+    async fn hear_out(&self, session: &mut Session) -> Result<(), Closed> {
+        while let Ok(Some(envelope)) = session.runner.receive().await {
+            self.receive(envelope).await?;
+        }
+        Ok(())
     }
 
     /// Gives back what was cancelled or revoked before any runner had it.
@@ -147,7 +215,10 @@ impl Driver {
                 if let Some(by) = unsent.cancelled_by.clone() {
                     let left = std::mem::take(&mut unsent.left);
                     let outcome = Outcome::Cancelled(by);
-                    events.extend(left.iter().map(|range| unrun(&unsent.batch, *range, &outcome)));
+                    events.extend(
+                        left.iter()
+                            .map(|range| unrun(&unsent.batch, *range, &outcome, Usage::default())),
+                    );
                 }
             }
             state.settle();
@@ -167,7 +238,8 @@ impl Driver {
         Ok(())
     }
 
-    /// The next batch that no runner has; none while the runner still serves another tenant.
+    /// The next batch that no runner has; none while this runner shall get no more, and still has
+    /// something.
     fn next_run(
         &self,
         session: &mut Session,
@@ -178,13 +250,13 @@ impl Driver {
             return Ok(None);
         };
         let tenant = &unsent.batch.spec.tenant;
-        if session.tenant.as_ref().is_some_and(|served| served != tenant) {
+        if session.is_over_for(tenant, &self.config) {
             return if any_sent { Ok(None) } else { Err(Over::Retired) };
         }
         session.tenant.get_or_insert_with(|| tenant.clone());
         let number = session.next_number;
         session.next_number += 1;
-        session.heard_us = now_us();
+        session.tasks += unsent.left.first().map_or(0, |left| left.count);
         unsent.number = Some(number);
         Ok(run(unsent, number).map(|envelope| (envelope, unsent.batch.clone())))
     }
@@ -228,22 +300,6 @@ impl Driver {
         self.give(event).await
     }
 
-    /// Kills a runner that has let its task run far over the deadline, or is stuck.
-    fn watch(&self, session: &mut Session) {
-        let mut state = self.shared.lock();
-        let now_us = now_us();
-        let overdue = match session.runner.board.shown() {
-            None => state.any_sent() && now_us.saturating_sub(session.heard_us) > SILENT_US,
-            Some(shown) => state.sent(shown.batch).is_some_and(|sent| {
-                let deadline_us = sent.batch.spec.limits.deadline.0.saturating_mul(1_000);
-                now_us.saturating_sub(shown.started_us) > deadline_us.saturating_add(OVERDUE_US)
-            }),
-        };
-        if overdue {
-            session.runner.kill();
-        }
-    }
-
     /// Sorts out what a dead runner had.
     async fn died(&self, reason: &str, deaths: &mut u32, spoke: bool) -> Over {
         *deaths = if spoke { 0 } else { *deaths + 1 };
@@ -256,8 +312,11 @@ impl Driver {
                 let lost = Outcome::Lost(reason.to_owned());
                 for outstanding in &mut state.batches {
                     let left = std::mem::take(&mut outstanding.left);
-                    events
-                        .extend(left.iter().map(|range| unrun(&outstanding.batch, *range, &lost)));
+                    events.extend(
+                        left.iter().map(|range| {
+                            unrun(&outstanding.batch, *range, &lost, Usage::default())
+                        }),
+                    );
                 }
             }
             state.settle();
@@ -275,6 +334,31 @@ impl Driver {
         Over::Died
     }
 
+    /// Sorts out what a runner had that was killed.
+    async fn killed(&self, overdue: Overdue, deaths: &mut u32) -> Over {
+        let Overdue::Task { batch, task, started_us, outcome } = overdue else {
+            return self.died(STUCK, deaths, false).await;
+        };
+        *deaths = 0;
+        tracing::debug!(%outcome, "a runner was killed to end its task");
+        let event = {
+            let mut state = self.shared.lock();
+            state.unserve();
+            let event = state.sent(batch).and_then(|sent| {
+                let wall_us = now_us().saturating_sub(started_us);
+                let usage = Usage { wall_us, ..Usage::default() };
+                sent.take(task).then(|| unrun(&sent.batch, task, &outcome, usage))
+            });
+            state.settle();
+            state.unsend();
+            event
+        };
+        match self.give(event).await {
+            Ok(()) => Over::Retired,
+            Err(Closed) => Over::Stopped,
+        }
+    }
+
     async fn give(&self, events: impl IntoIterator<Item = SlotEvent>) -> Result<(), Closed> {
         for event in events {
             select! {
@@ -286,79 +370,15 @@ impl Driver {
     }
 }
 
+impl Session {
+    /// Whether a batch of this tenant needs another runner. One that has served nobody fits all.
+    fn is_over_for(&self, tenant: &str, config: &PoolConfig) -> bool {
+        let Some(served) = &self.tenant else { return false };
+        served != tenant
+            || self.tasks >= config.runner_tasks
+            || now_us().saturating_sub(self.born_us) >= config.runner_age.0.saturating_mul(1_000)
+    }
+}
+
 /// Nobody takes the slot's events any more.
 struct Closed;
-
-/// The message that runs what is left of a batch, which is one run of neighbours.
-fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToRunner>> {
-    let batch = &outstanding.batch;
-    let left = outstanding.left.first()?;
-    let skip = left.first - batch.first;
-    // Lengths and payload were checked when the batch was queued.
-    let (inputs, payload) = batch.inputs.slice(&batch.payload, skip, left.count).ok()?;
-    let message = ToRunner::Run(Box::new(Run {
-        batch: number,
-        job: batch.job,
-        lease: batch.lease,
-        attempt: batch.attempt,
-        worker: batch.worker,
-        spec: (*batch.spec).clone(),
-        first: left.first,
-        inputs,
-    }));
-    Some(Envelope { message, payload })
-}
-
-/// Takes the results out of what is left; false where one of them was not asked for.
-fn accept(sent: &mut Outstanding, block: &ResultBlock) -> bool {
-    let batch = &sent.batch;
-    let expected = (batch.job, batch.lease, batch.worker, batch.attempt);
-    (block.job, block.lease, block.worker, block.attempt) == expected
-        && runs(block).into_iter().all(|range| sent.take(range))
-}
-
-/// The runs of neighbours in a block.
-fn runs(block: &ResultBlock) -> Vec<TaskRange> {
-    let mut runs: Vec<TaskRange> = Vec::new();
-    for result in &block.results {
-        match runs.last_mut() {
-            Some(last) if last.end() == result.index => last.count += 1,
-            _ => runs.push(TaskRange { first: result.index, count: 1 }),
-        }
-    }
-    runs
-}
-
-/// The task that ran when the runner died, as lost.
-fn blame(state: &mut State, reason: &str) -> Option<SlotEvent> {
-    let shown = state.board.take()?.shown()?;
-    let sent = state.sent(shown.batch)?;
-    let range = TaskRange { first: shown.index, count: 1 };
-    let lost = Outcome::Lost(reason.to_owned());
-    sent.take(range).then(|| unrun(&sent.batch, range, &lost))
-}
-
-fn returned(batch: &SlotBatch, tasks: Vec<TaskRange>) -> SlotEvent {
-    SlotEvent::Returned { job: batch.job, lease: batch.lease, tasks }
-}
-
-/// Results of tasks that were not run to their end.
-fn unrun(batch: &SlotBatch, range: TaskRange, outcome: &Outcome) -> SlotEvent {
-    let result = |index| ResultMeta {
-        index,
-        outcome: outcome.clone(),
-        usage: Usage::default(),
-        output_len: 0,
-        record_lens: Vec::new(),
-        log_len: 0,
-        log_dropped: 0,
-    };
-    let block = ResultBlock {
-        job: batch.job,
-        lease: batch.lease,
-        worker: batch.worker,
-        attempt: batch.attempt,
-        results: (range.first..range.end()).map(result).collect(),
-    };
-    SlotEvent::Results(block, bytes::Bytes::new())
-}

@@ -71,7 +71,7 @@ impl Runner {
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let body = match config.isolation {
-            Isolation::Process => process(config, theirs),
+            Isolation::Process | Isolation::Task => process(config, theirs),
             Isolation::InProcess => thread(theirs),
         };
         let mut runner = Self {
@@ -82,7 +82,7 @@ impl Runner {
             board: Arc::new(board),
         };
         let board = Arc::clone(&runner.board);
-        let hello = ToRunner::Hello(config.engine.clone());
+        let hello = ToRunner::Hello(config.hello());
         // Where it does not listen, its end is seen by whoever reads from it next.
         let _ = runner.send_with(hello.into(), board.fd()).await;
         Ok(runner)
@@ -130,6 +130,14 @@ impl Runner {
                     return Ok(None);
                 }
             }
+        }
+    }
+
+    /// Its process; `None` for a thread, and for what has ended.
+    pub(super) fn pid(&self) -> Option<u32> {
+        match &self.body {
+            Body::Process(child) => child.id(),
+            Body::Thread(_) => None,
         }
     }
 

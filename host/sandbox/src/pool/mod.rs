@@ -7,7 +7,10 @@
 
 mod driver;
 mod launch;
+mod results;
 mod shared;
+mod spare;
+mod watch;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -18,11 +21,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
-    InputBlock, JobId, LeaseId, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId,
+    InputBlock, JobId, LeaseId, Millis, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId,
 };
 
-use self::{driver::Driver, shared::Shared};
-use crate::{EngineSettings, Isolation, Prepared};
+use self::{driver::Driver, shared::Shared, spare::Spares};
+use crate::{EngineSettings, Isolation, Prepared, runner::message::Hello};
 
 /// Events of a slot that nobody has taken yet; beyond, its runner waits.
 const EVENTS_MAX: usize = 16;
@@ -119,6 +122,13 @@ impl SlotInput {
         self.shared.revoke(job, lease, tasks);
     }
 
+    /// The process of the runner that serves the slot: `None` while there is none, and where
+    /// runners are threads.
+    #[must_use]
+    pub fn runner_pid(&self) -> Option<u32> {
+        self.shared.runner_pid()
+    }
+
     /// What runs at this moment.
     #[must_use]
     pub fn running(&self) -> Option<RunningTask> {
@@ -147,6 +157,20 @@ pub(crate) struct PoolConfig {
     /// Started as `wasmgrid runner`.
     pub(crate) program: PathBuf,
     pub(crate) engine: EngineSettings,
+    /// Tasks and time after which a runner is replaced.
+    pub(crate) runner_tasks: u64,
+    pub(crate) runner_age: Millis,
+}
+
+impl PoolConfig {
+    /// What a runner is told first.
+    fn hello(&self) -> Hello {
+        let forks = self.isolation == Isolation::Task;
+        // The file that says what a process has written is that of the process that opened it,
+        // and no child's.
+        let pagemap_scan = self.engine.pagemap_scan && !forks;
+        Hello { engine: EngineSettings { pagemap_scan, ..self.engine.clone() }, forks }
+    }
 }
 
 /// The drivers of all slots. Dropped, it ends the runners without waiting for them.
@@ -163,7 +187,13 @@ impl Pool {
         let config = Arc::new(config);
         let stop = CancellationToken::new();
         let mut drivers = JoinSet::new();
-        let slots = (0..config.slots).map(|_| Slot::start(&config, &stop, &mut drivers)).collect();
+        let (spares, keeper) = spare::spares(&config, &stop);
+        if config.slots > 0 {
+            drivers.spawn(keeper.run());
+        }
+        let slots = (0..config.slots)
+            .map(|_| Slot::start(&config, &stop, spares.clone(), &mut drivers))
+            .collect();
         (Self { drivers: Mutex::new(drivers), stop }, slots)
     }
 
@@ -182,6 +212,7 @@ impl Slot {
     fn start(
         config: &Arc<PoolConfig>,
         stop: &CancellationToken,
+        spares: Spares,
         drivers: &mut JoinSet<()>,
     ) -> Self {
         let shared = Arc::new(Shared::new());
@@ -191,6 +222,8 @@ impl Slot {
             shared: Arc::clone(&shared),
             events: sender,
             stop: stop.clone(),
+            spares,
+            leaving: JoinSet::new(),
         };
         drivers.spawn(driver.run());
         Self { input: SlotInput { shared }, events: SlotEvents { events } }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskId, TaskRange};
 
-use super::{SlotBatch, SlotError};
+use super::{SlotBatch, SlotError, launch::Runner};
 use crate::{
     run::{board::Board, now_us},
     runner::queue::{intersection, without},
@@ -28,6 +28,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) batches: Vec<Outstanding>,
     pub(super) board: Option<Arc<Board>>,
+    runner_pid: Option<u32>,
 }
 
 /// A batch that is not finished.
@@ -39,6 +40,8 @@ pub(super) struct Outstanding {
     /// The tasks that have not come back, in order.
     pub(super) left: Vec<TaskRange>,
     pub(super) cancelled_by: Option<String>,
+    /// When it was.
+    pub(super) cancelled_us: Option<u64>,
     /// The runner knows of the cancellation.
     pub(super) cancel_sent: bool,
     /// What was revoked and is not yet told to the runner.
@@ -81,6 +84,7 @@ impl Shared {
             number: None,
             left,
             cancelled_by: None,
+            cancelled_us: None,
             cancel_sent: false,
             revoking: Vec::new(),
             room: Arc::new(room),
@@ -93,6 +97,7 @@ impl Shared {
         let mut state = self.lock();
         for outstanding in state.batches.iter_mut().filter(|at| at.batch.job == job) {
             outstanding.cancelled_by.get_or_insert_with(|| by.to_owned());
+            outstanding.cancelled_us.get_or_insert_with(now_us);
         }
         drop(state);
         self.changed.notify_one();
@@ -115,6 +120,10 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    pub(super) fn runner_pid(&self) -> Option<u32> {
+        self.lock().runner_pid
+    }
+
     pub(super) fn running(&self) -> Option<RunningTask> {
         let state = self.lock();
         let shown = state.board.as_ref()?.shown()?;
@@ -128,6 +137,18 @@ impl Shared {
 }
 
 impl State {
+    /// This runner serves the slot from now on.
+    pub(super) fn serve(&mut self, runner: &Runner) {
+        self.board = Some(Arc::clone(&runner.board));
+        self.runner_pid = runner.pid();
+    }
+
+    /// No runner serves the slot; the page of the one that did.
+    pub(super) fn unserve(&mut self) -> Option<Arc<Board>> {
+        self.runner_pid = None;
+        self.board.take()
+    }
+
     /// The batch that was sent with this number.
     pub(super) fn sent(&mut self, number: u64) -> Option<&mut Outstanding> {
         self.batches.iter_mut().find(|at| at.number == Some(number))
@@ -172,10 +193,16 @@ impl Outstanding {
             number: None,
             left: rest,
             cancelled_by: self.cancelled_by.clone(),
+            cancelled_us: self.cancelled_us,
             cancel_sent: false,
             revoking: Vec::new(),
             room: Arc::clone(&self.room),
         })
+    }
+
+    /// Whether the task has not come back.
+    pub(super) fn has(&self, index: u64) -> bool {
+        self.left.iter().any(|range| range.first <= index && index < range.end())
     }
 
     /// Takes `range` out of what is left; false where some of it is not left.

@@ -29,6 +29,8 @@ struct Page {
     started_us: AtomicU64,
     done: AtomicU64,
     total: AtomicU64,
+    /// When the running task was cancelled; 0 while it is not.
+    cancelled_us: AtomicU64,
 }
 
 /// See the module.
@@ -109,6 +111,16 @@ impl Board {
     pub(crate) fn progress(&self, done: u64, total: u64) {
         self.page().total.store(total, Ordering::Relaxed);
         self.page().done.store(done.min(NO_PROGRESS - 1), Ordering::Relaxed);
+    }
+
+    /// The running task was cancelled at this time; 0 forgets it.
+    pub(crate) fn cancel(&self, now_us: u64) {
+        self.page().cancelled_us.store(now_us, Ordering::SeqCst);
+    }
+
+    /// When the running task was cancelled; 0 while it is not.
+    pub(crate) fn cancelled_us(&self) -> u64 {
+        self.page().cancelled_us.load(Ordering::Relaxed)
     }
 
     /// What runs. While the runner goes on, parts of it may be of two tasks.

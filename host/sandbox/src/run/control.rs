@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(2);
 const IDLE_TICKS: u32 = 50;
 
 /// Between the cancellation of a running task and its end by force.
-const CANCEL_GRACE_US: u64 = 2_000_000;
+pub(crate) const CANCEL_GRACE_US: u64 = 2_000_000;
 
 /// Microseconds of the system's monotonic clock, which all processes of a machine share.
 pub(crate) fn now_us() -> u64 {
@@ -41,8 +41,6 @@ pub(crate) struct Control {
     /// When the running task began, and when it must have ended.
     started_us: AtomicU64,
     deadline_us: AtomicU64,
-    /// When the running task was cancelled; 0 while it is not.
-    cancelled_us: AtomicU64,
     stopped: AtomicBool,
     busy: AtomicBool,
     ticking: AtomicBool,
@@ -57,7 +55,6 @@ impl Control {
             board,
             started_us: AtomicU64::new(0),
             deadline_us: AtomicU64::new(u64::MAX),
-            cancelled_us: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
             busy: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
@@ -86,13 +83,13 @@ impl Control {
 
     /// Cancels the running task; to be called only while it is known to run.
     pub(crate) fn cancel(&self) {
-        self.cancelled_us.store(now_us().max(1), Ordering::SeqCst);
+        self.board.cancel(now_us().max(1));
         self.wake_sleeper();
     }
 
     /// Forgets a cancellation, before the next task begins.
     pub(crate) fn clear_cancel(&self) {
-        self.cancelled_us.store(0, Ordering::SeqCst);
+        self.board.cancel(0);
     }
 
     /// Ends the running task and whatever waits, for good.
@@ -103,7 +100,24 @@ impl Control {
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled_us.load(Ordering::Relaxed) != 0
+        self.cancelled_us() != 0
+    }
+
+    /// When the running task was cancelled; 0 while it is not.
+    pub(crate) fn cancelled_us(&self) -> u64 {
+        self.board.cancelled_us()
+    }
+
+    /// Wakes a sleeper that was cancelled from another process, which cannot wake it.
+    pub(crate) fn wake_cancelled(&self) {
+        if self.is_cancelled() {
+            self.wake_sleeper();
+        }
+    }
+
+    /// What the task said last of how far it is.
+    pub(crate) fn told_progress(&self) -> Option<(u64, u64)> {
+        self.board.shown()?.progress
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -118,7 +132,7 @@ impl Control {
     /// When the running task must have ended, as things stand.
     fn end_us(&self) -> u64 {
         let deadline_us = self.deadline_us.load(Ordering::Relaxed);
-        match self.cancelled_us.load(Ordering::Relaxed) {
+        match self.cancelled_us() {
             0 => deadline_us,
             cancelled_us => deadline_us.min(cancelled_us.saturating_add(CANCEL_GRACE_US)),
         }

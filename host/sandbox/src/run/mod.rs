@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    control::{Control, now_us},
+    control::{CANCEL_GRACE_US, Control, now_us},
     meter::Meter,
 };
 

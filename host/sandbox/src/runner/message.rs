@@ -13,7 +13,7 @@ use crate::EngineSettings;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ToRunner {
     /// The first message. A descriptor comes along: the board.
-    Hello(EngineSettings),
+    Hello(Hello),
     /// Tasks to run. A descriptor comes along: the compiled code.
     Run(Box<Run>),
     /// Stop the job's tasks.
@@ -29,6 +29,14 @@ pub(crate) enum FromRunner {
     Results(Results),
     /// Tasks that were revoked before they began.
     Returned(Returned),
+}
+
+/// See [`ToRunner::Hello`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) engine: EngineSettings,
+    /// Each task is run in a process of its own, forked from the runner.
+    pub(crate) forks: bool,
 }
 
 /// See [`ToRunner::Run`]. The payload has the inputs.
@@ -100,7 +108,7 @@ impl Message for ToRunner {
 
     fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
         match self {
-            Self::Hello(settings) => encode(settings, out),
+            Self::Hello(hello) => encode(hello, out),
             Self::Run(run) => encode(&**run, out),
             Self::Cancel(cancel) => encode(cancel, out),
             Self::Revoke(revoke) => encode(revoke, out),

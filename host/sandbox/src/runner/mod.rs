@@ -5,6 +5,7 @@
 //! while a task runs; one moves the epoch on while tasks run; one sends results that would wait
 //! behind a long task. In the steady state a task costs no system call here.
 
+mod forking;
 pub(crate) mod message;
 mod outbox;
 pub(crate) mod queue;
@@ -54,11 +55,14 @@ pub fn runner_main() -> ExitCode {
 pub(crate) fn serve(socket: UnixStream, closed: impl FnOnce() + Send) -> io::Result<()> {
     let mut receiver = Receiver::new(socket.try_clone()?);
     let Some(hello) = receiver.next()? else { return Ok(()) };
-    let ToRunner::Hello(settings) = hello.message else {
+    let ToRunner::Hello(hello) = hello.message else {
         return Err(io::Error::other("the agent does not begin with a hello"));
     };
     let board = Board::map(receiver.descriptor()?)?;
-    let mut machine = Machine::new(&settings).map_err(io::Error::other)?;
+    let mut machine = Machine::new(&hello.engine).map_err(io::Error::other)?;
+    if hello.forks {
+        return forking::serve(receiver, socket, board, machine);
+    }
     let engine = machine.engine().clone();
     let runner = Runner {
         control: Arc::new(Control::new(board)),
@@ -158,7 +162,7 @@ impl Runner {
         let module = machine.module(run.spec.module, run.spec.kind, code.as_fd());
         let spec = Arc::new(run.spec.clone());
         let mut now_us = now_us();
-        for (index, input) in (run.first..).zip(Inputs::new(&run.inputs, payload)) {
+        for (index, input) in (run.first..).zip(Inputs::new(run.inputs.clone(), payload)) {
             scratch.clear();
             let mut result = match (self.queue.begin(index, &self.control), &module) {
                 (Step::Skip, _) => continue,
@@ -223,19 +227,19 @@ fn discard(result: &mut ResultMeta, payload: &mut BytesMut, by: String) {
 }
 
 /// The inputs of a batch, one by one.
-struct Inputs<'a> {
-    block: &'a InputBlock,
+struct Inputs {
+    block: InputBlock,
     payload: Bytes,
     place: u64,
 }
 
-impl<'a> Inputs<'a> {
-    fn new(block: &'a InputBlock, payload: Bytes) -> Self {
+impl Inputs {
+    fn new(block: InputBlock, payload: Bytes) -> Self {
         Self { block, payload, place: 0 }
     }
 }
 
-impl Iterator for Inputs<'_> {
+impl Iterator for Inputs {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -244,7 +248,7 @@ impl Iterator for Inputs<'_> {
         }
         let place = self.place;
         self.place += 1;
-        match self.block {
+        match &self.block {
             InputBlock::Numbers { start, step, .. } => {
                 let number = i128::from(*start) + i128::from(*step) * i128::from(place);
                 Some(number.to_string().into())

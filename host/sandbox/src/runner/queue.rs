@@ -86,20 +86,18 @@ impl Queue {
             if state.closed {
                 return None;
             }
-            if let Some((batch, orders)) = state.waiting.pop_front() {
-                state.current = Some(Current {
-                    batch: batch.run.batch,
-                    job: batch.run.job,
-                    lease: batch.run.lease,
-                    next: batch.run.first,
-                    end: batch.run.first.saturating_add(batch.run.inputs.count()),
-                    running: false,
-                    orders,
-                });
+            if let Some(batch) = state.open() {
                 return Some(batch);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The next batch, where there is one.
+    pub(super) fn try_next_batch(&self) -> Option<Batch> {
+        let mut state = self.lock();
+        state.current = None;
+        state.open()
     }
 
     /// What to do with task `index` of the current batch.
@@ -166,6 +164,22 @@ impl Queue {
     /// The state is valid after a panic: each change of it is one step.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn open(&mut self) -> Option<Batch> {
+        let (batch, orders) = self.waiting.pop_front()?;
+        self.current = Some(Current {
+            batch: batch.run.batch,
+            job: batch.run.job,
+            lease: batch.run.lease,
+            next: batch.run.first,
+            end: batch.run.first.saturating_add(batch.run.inputs.count()),
+            running: false,
+            orders,
+        });
+        Some(batch)
     }
 }
 

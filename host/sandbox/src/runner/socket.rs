@@ -7,7 +7,7 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
-        fd::{BorrowedFd, OwnedFd},
+        fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
 };
@@ -48,15 +48,27 @@ impl Receiver {
     /// As the socket says, or where the agent says nonsense.
     pub(super) fn next(&mut self) -> io::Result<Option<Envelope<ToRunner>>> {
         loop {
-            if let Some(length) = frame_len(&self.buffer)? {
-                let frame = self.buffer.split_to(length).freeze();
-                if let Some(envelope) = frame::decode(frame).map_err(io::Error::other)? {
-                    return Ok(Some(envelope));
-                }
-            } else if self.fill()? == 0 {
+            if let Some(envelope) = self.buffered()? {
+                return Ok(Some(envelope));
+            }
+            if self.fill()? == 0 {
                 return Ok(None);
             }
         }
+    }
+
+    /// The next message, where all of it has come.
+    ///
+    /// # Errors
+    /// Where the agent says nonsense.
+    pub(super) fn buffered(&mut self) -> io::Result<Option<Envelope<ToRunner>>> {
+        while let Some(length) = frame_len(&self.buffer)? {
+            let frame = self.buffer.split_to(length).freeze();
+            if let Some(envelope) = frame::decode(frame).map_err(io::Error::other)? {
+                return Ok(Some(envelope));
+            }
+        }
+        Ok(None)
     }
 
     /// The descriptor that came with the last message.
@@ -64,7 +76,13 @@ impl Receiver {
         self.descriptors.pop_front().ok_or_else(|| io::Error::other("a descriptor is missing"))
     }
 
-    fn fill(&mut self) -> io::Result<usize> {
+    /// Its descriptor, to be closed in a child.
+    pub(super) fn raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Waits for something, and says how many bytes it was: 0 once the agent has closed.
+    pub(super) fn fill(&mut self) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {

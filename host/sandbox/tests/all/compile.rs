@@ -1,9 +1,15 @@
 //! Compiled code: made once, kept, authenticated, and made by a process that may die.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
-use wasmgrid_proto::{ByteCount, Digest, Limits, ModuleKind, TaskSpec};
+use wasmgrid_proto::{ByteCount, Digest, Limits, Millis, ModuleKind, TaskSpec};
 use wasmgrid_sandbox::{
     EngineSettings, Isolation, ModuleSource, PrepareError, Refusal, Sandbox, SandboxConfig,
     SandboxError, engine,
@@ -146,6 +152,96 @@ async fn a_refusal_is_typed_and_remembered() {
     }
 }
 
+/// A compiler that takes a while and dies of every module, noting in `notes` that it was asked.
+fn bomb(directory: &Path) -> PathBuf {
+    let program = directory.join("bomb");
+    let notes = directory.join("notes");
+    let script = format!("#!/bin/sh\necho $1 >> '{}'\nsleep 0.3\nkill -SEGV $$\n", notes.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+fn times_asked(directory: &Path) -> usize {
+    fs::read_to_string(directory.join("notes")).unwrap().lines().count()
+}
+
+async fn refusal(sandbox: &Sandbox, module: &[u8]) -> String {
+    let spec = spec(module, ModuleKind::Preview1);
+    let refused = sandbox.prepare(&spec, bytes(module)).await.unwrap_err();
+    assert!(matches!(refused, PrepareError::Refused(_)), "{refused:?}");
+    refused.to_string()
+}
+
+#[tokio::test]
+async fn a_refusal_that_took_long_is_remembered_on_disk_until_its_time_is_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache");
+    let module = command();
+    let mut config = SandboxConfig {
+        program: bomb(directory.path()),
+        ..config(Isolation::Process, Some(&cache))
+    };
+    let first = start(&config);
+    let reason = refusal(&first, &module).await;
+    assert_eq!(refusal(&first, &module).await, reason);
+    assert_eq!(refusal(&start(&config), &module).await, reason);
+    assert_eq!(times_asked(directory.path()), 1, "a restart pays nothing");
+
+    let entry = entries(&cache).pop().unwrap();
+    let mut altered = fs::read(&entry).unwrap();
+    *altered.last_mut().unwrap() ^= 1;
+    fs::write(&entry, altered).unwrap();
+    assert_eq!(refusal(&start(&config), &module).await, reason);
+    assert_eq!(times_asked(directory.path()), 2, "nobody else can have a module refused");
+
+    config.caps.module_bytes = ByteCount(config.caps.module_bytes.0 + 1);
+    assert_eq!(refusal(&start(&config), &module).await, reason);
+    assert_eq!(times_asked(directory.path()), 3, "other rules may let it in");
+
+    entries(&cache).iter().for_each(|entry| fs::remove_file(entry).unwrap());
+    config.refusal_age = Millis(0);
+    let forgetful = start(&config);
+    assert_eq!(refusal(&forgetful, &module).await, reason);
+    assert_eq!(refusal(&forgetful, &module).await, reason);
+    assert_eq!(times_asked(directory.path()), 5, "over at once");
+}
+
+#[tokio::test]
+async fn those_who_wait_for_one_module_hear_one_refusal() {
+    let directory = tempfile::tempdir().unwrap();
+    let config =
+        SandboxConfig { program: bomb(directory.path()), ..config(Isolation::Process, None) };
+    let sandbox = start(&config);
+    let module = command();
+    let (one, two, three) = tokio::join!(
+        refusal(&sandbox, &module),
+        refusal(&sandbox, &module),
+        refusal(&sandbox, &module)
+    );
+    assert!(one == two && two == three);
+    assert_eq!(times_asked(directory.path()), 1);
+}
+
+#[tokio::test]
+async fn what_an_interrupted_write_has_left_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let module = command();
+    let first = sandbox(Isolation::InProcess, Some(directory.path()));
+    first.prepare(&spec(&module, ModuleKind::Preview1), bytes(&module)).await.unwrap();
+    let entry = entries(directory.path()).pop().unwrap();
+    let (old, new) = (entry.with_file_name(".tmpold"), entry.with_file_name(".tmpnew"));
+    for unfinished in [&old, &new] {
+        fs::write(unfinished, "half").unwrap();
+    }
+    let hour_ago = SystemTime::now() - Duration::from_secs(60 * 60);
+    fs::File::options().append(true).open(&old).unwrap().set_modified(hour_ago).unwrap();
+    drop(sandbox(Isolation::InProcess, Some(directory.path())));
+    assert!(!old.exists());
+    assert!(new.exists(), "another worker may be writing it");
+    assert!(entry.exists());
+}
+
 #[tokio::test]
 async fn a_module_of_another_kind_than_the_job_says_is_refused() {
     let module = command();
@@ -207,7 +303,6 @@ async fn damaged_or_foreign_code_is_never_loaded_but_compiled_again() {
 
 #[tokio::test]
 async fn the_key_of_the_cache_is_the_owners_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     drop(sandbox(Isolation::InProcess, Some(directory.path())));
     let mode = fs::metadata(directory.path().join("key")).unwrap().permissions().mode();

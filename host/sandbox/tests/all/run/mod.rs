@@ -1,6 +1,8 @@
 //! What a slot does with tasks: each outcome and limit, determinism, isolation of one task from
-//! the next, orders, and the death of runners.
+//! the next, orders, and the life and death of runners.
 
+mod determinism;
+mod life;
 mod limits;
 mod outcomes;
 mod purity;
@@ -11,7 +13,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::timeout;
 use wasmgrid_proto::{
-    Digest, InputBlock, JobId, LeaseId, Limits, ModuleKind, Outcome, ResultMeta, TaskRange,
+    Digest, InputBlock, JobId, LeaseId, Limit, Limits, ModuleKind, Outcome, ResultMeta, TaskRange,
     TaskSpec, Usage, WorkerId,
 };
 use wasmgrid_sandbox::{
@@ -22,6 +24,9 @@ use crate::modules::wat;
 
 /// No event of a test takes so long; a test that waits in vain ends.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// All ways to run tasks; outcomes are the same in each.
+const ISOLATIONS: [Isolation; 3] = [Isolation::Process, Isolation::Task, Isolation::InProcess];
 
 /// How one task ended, with its bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +52,10 @@ impl Bench {
     }
 
     fn with_program(isolation: Isolation, program: PathBuf) -> Self {
-        let config = SandboxConfig { isolation, program, slots: 1, ..SandboxConfig::default() };
+        Self::with(SandboxConfig { isolation, program, slots: 1, ..SandboxConfig::default() })
+    }
+
+    fn with(config: SandboxConfig) -> Self {
         let (sandbox, mut slots) = Sandbox::start(config).unwrap();
         Self { sandbox, slot: slots.remove(0) }
     }
@@ -124,14 +132,50 @@ fn spec(module: &[u8], kind: ModuleKind) -> TaskSpec {
     }
 }
 
-/// Runs the module once for each input, in threads of the test.
+/// Runs the module once for each input, in each isolation, where it must end the same.
 async fn run_each(module: &[u8], spec: &TaskSpec, inputs: &[&[u8]]) -> Vec<Ended> {
-    let mut bench = Bench::new(Isolation::InProcess);
+    let mut first: Option<Vec<Ended>> = None;
+    for isolation in ISOLATIONS {
+        let ended = run_each_in(isolation, module, spec, inputs).await;
+        match &first {
+            Some(first) => {
+                for (one, other) in first.iter().zip(&ended) {
+                    assert_same(one, other, isolation);
+                }
+            }
+            None => first = Some(ended),
+        }
+    }
+    first.unwrap()
+}
+
+async fn run_each_in(
+    isolation: Isolation,
+    module: &[u8],
+    spec: &TaskSpec,
+    inputs: &[&[u8]],
+) -> Vec<Ended> {
+    let mut bench = Bench::new(isolation);
     let batch = bench.batch(module, spec, inputs).await;
     bench.slot.input.run(batch).await.unwrap();
     let ended = bench.results(inputs.len()).await;
     bench.sandbox.shutdown().await;
     ended
+}
+
+/// Everything but time is the same; and after a deadline, what it was used for.
+fn assert_same(one: &Ended, other: &Ended, isolation: Isolation) {
+    let timeless = |ended: &Ended| {
+        let mut ended = ended.clone();
+        ended.usage.wall_us = 0;
+        if let Outcome::Limit { limit: Limit::Deadline, used, .. } = &mut ended.outcome
+            && ended.usage.fuel != 0
+        {
+            (*used, ended.usage.fuel) = (0, 0);
+        }
+        ended
+    };
+    assert_eq!(timeless(one), timeless(other), "{isolation:?}");
 }
 
 async fn run_one(module: &[u8], spec: &TaskSpec, input: &[u8]) -> Ended {
@@ -173,6 +217,15 @@ fn task(body: &str, more: &str) -> Vec<u8> {
                 (result i32)
                 {body}))"#
     )))
+}
+
+/// Returns its input; where that is empty it runs until it is stopped.
+fn echo_or_spin() -> Vec<u8> {
+    task(
+        r#"(if (i32.eqz (local.get $len)) (then (loop $again (br $again))))
+           (call $ok (local.get $in) (local.get $len))"#,
+        "",
+    )
 }
 
 /// A preview 1 command; `body` is of `_start`.

@@ -91,12 +91,20 @@ async fn a_command_has_its_arguments_and_no_environment_and_no_files() {
 
 #[tokio::test]
 async fn a_commands_exit_code_is_its_outcome() {
-    for (code, expected) in [(0, Outcome::Ok), (3, Outcome::Exit(3)), (126, Outcome::Exit(1))] {
+    for (code, shown) in [
+        (0, "ok"),
+        (1, "exit code 1"),
+        (126, "exit code 126"),
+        (255, "exit code 255"),
+        (256, "exit code 256 (0x100)"),
+        (0xDEAD_BEEF, "exit code 3735928559 (0xdeadbeef)"),
+    ] {
+        let code: u32 = code;
         let module = command(&format!("(call $exit (i32.const {code}))"), "");
         let ended = run_one(&module, &spec(&module, ModuleKind::Preview1), b"").await;
-        // The published adapter knows success and failure alone.
-        let failed = matches!(ended.outcome, Outcome::Exit(_));
-        assert_eq!(failed, matches!(expected, Outcome::Exit(_)), "{code}: {:?}", ended.outcome);
+        let expected = if code == 0 { Outcome::Ok } else { Outcome::Exit(code as i32) };
+        assert_eq!(ended.outcome, expected);
+        assert_eq!(ended.outcome.to_string(), shown);
     }
 }
 

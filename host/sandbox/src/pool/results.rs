@@ -1,0 +1,88 @@
+//! Batches to messages, and messages to events: what a driver sends, believes and gives back.
+
+use wasmgrid_proto::{Outcome, ResultBlock, ResultMeta, TaskRange, Usage, frame::Envelope};
+
+use super::{
+    SlotBatch, SlotEvent,
+    shared::{Outstanding, State},
+};
+use crate::runner::message::{Run, ToRunner};
+
+/// The message that runs what is left of a batch, which is one run of neighbours.
+pub(super) fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToRunner>> {
+    let batch = &outstanding.batch;
+    let left = outstanding.left.first()?;
+    let skip = left.first - batch.first;
+    // Lengths and payload were checked when the batch was queued.
+    let (inputs, payload) = batch.inputs.slice(&batch.payload, skip, left.count).ok()?;
+    let message = ToRunner::Run(Box::new(Run {
+        batch: number,
+        job: batch.job,
+        lease: batch.lease,
+        attempt: batch.attempt,
+        worker: batch.worker,
+        spec: (*batch.spec).clone(),
+        first: left.first,
+        inputs,
+    }));
+    Some(Envelope { message, payload })
+}
+
+/// Takes the results out of what is left; false where one of them was not asked for.
+pub(super) fn accept(sent: &mut Outstanding, block: &ResultBlock) -> bool {
+    let batch = &sent.batch;
+    let expected = (batch.job, batch.lease, batch.worker, batch.attempt);
+    (block.job, block.lease, block.worker, block.attempt) == expected
+        && runs(block).into_iter().all(|range| sent.take(range))
+}
+
+/// The runs of neighbours in a block.
+fn runs(block: &ResultBlock) -> Vec<TaskRange> {
+    let mut runs: Vec<TaskRange> = Vec::new();
+    for result in &block.results {
+        match runs.last_mut() {
+            Some(last) if last.end() == result.index => last.count += 1,
+            _ => runs.push(TaskRange { first: result.index, count: 1 }),
+        }
+    }
+    runs
+}
+
+/// The task that ran when the runner died, as lost.
+pub(super) fn blame(state: &mut State, reason: &str) -> Option<SlotEvent> {
+    let shown = state.unserve()?.shown()?;
+    let sent = state.sent(shown.batch)?;
+    let range = TaskRange { first: shown.index, count: 1 };
+    let lost = Outcome::Lost(reason.to_owned());
+    sent.take(range).then(|| unrun(&sent.batch, range, &lost, Usage::default()))
+}
+
+pub(super) fn returned(batch: &SlotBatch, tasks: Vec<TaskRange>) -> SlotEvent {
+    SlotEvent::Returned { job: batch.job, lease: batch.lease, tasks }
+}
+
+/// Results of tasks that were not run to their end.
+pub(super) fn unrun(
+    batch: &SlotBatch,
+    range: TaskRange,
+    outcome: &Outcome,
+    usage: Usage,
+) -> SlotEvent {
+    let result = |index| ResultMeta {
+        index,
+        outcome: outcome.clone(),
+        usage,
+        output_len: 0,
+        record_lens: Vec::new(),
+        log_len: 0,
+        log_dropped: 0,
+    };
+    let block = ResultBlock {
+        job: batch.job,
+        lease: batch.lease,
+        worker: batch.worker,
+        attempt: batch.attempt,
+        results: (range.first..range.end()).map(result).collect(),
+    };
+    SlotEvent::Results(block, bytes::Bytes::new())
+}

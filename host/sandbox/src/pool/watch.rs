@@ -1,0 +1,110 @@
+//! When a runner has to be killed: a second line behind the runner's own clock, for what that
+//! cannot interrupt. A guest may sit in one long instruction, and a runner may be stopped.
+//!
+//! Nothing is looked at between the moments at which something could be overdue: a task that has
+//! not begun when the board is looked at is due no earlier than its deadline after that.
+
+use std::time::Duration;
+
+use wasmgrid_proto::{Limit, Outcome, TaskRange, TaskSpec};
+
+use super::shared::{Outstanding, State};
+use crate::run::{CANCEL_GRACE_US, board::Board, board::Shown};
+
+/// From a task's deadline to the end of its runner. The runner ends tasks at their deadline by
+/// itself, a tick of 2 ms later, and then knows what they used: on a busy machine it gets the time
+/// for that; and what follows fits into the 100 ms that are promised.
+const OVERDUE_US: u64 = 50_000;
+
+/// A runner that was sent something and neither runs nor says anything for so long is stuck.
+/// Loading the largest modules takes it milliseconds.
+const SILENT_US: u64 = 10_000_000;
+
+/// Between two looks at least, whatever a deadline says.
+const LOOK_US: u64 = Duration::from_millis(5).as_micros() as u64;
+
+/// Why a runner is killed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// Its task is over its time.
+    Task {
+        batch: u64,
+        task: TaskRange,
+        started_us: u64,
+        /// How the task ends.
+        outcome: Outcome,
+    },
+    /// It neither runs what it was sent nor answers.
+    Stuck,
+}
+
+/// What a look at a runner finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Overdue(Overdue),
+    /// Nothing is overdue before this has passed.
+    Again {
+        in_us: u64,
+    },
+    /// Nothing was sent.
+    Idle,
+}
+
+/// Looks at a runner that was heard or sent something at `heard_us`.
+pub(super) fn look(state: &mut State, board: &Board, heard_us: u64, now_us: u64) -> Look {
+    let sent = || state.batches.iter().filter(|at| at.number.is_some());
+    // What begins after this look is due no earlier than this.
+    let Some(mut due_us) = sent().map(|at| now_us.saturating_add(allowed_us(at))).min() else {
+        return Look::Idle;
+    };
+    let shown = board.shown();
+    let running = shown.and_then(|shown| {
+        let of_task = |at: &&Outstanding| at.number == Some(shown.batch) && at.has(shown.index);
+        Some((sent().find(of_task)?, shown))
+    });
+    match running {
+        Some((at, shown)) => {
+            // A runner that lies about its start gains nothing by a time to come.
+            let started_us = shown.started_us.min(now_us);
+            let end_us = started_us.saturating_add(allowed_us(at));
+            let end_us = at.cancelled_us.map_or(end_us, |cancelled_us| {
+                end_us.min(cancelled_us.saturating_add(CANCEL_GRACE_US + OVERDUE_US))
+            });
+            if now_us >= end_us {
+                return Look::Overdue(overdue(at, shown, started_us, now_us));
+            }
+            due_us = due_us.min(end_us);
+        }
+        None => {
+            let end_us = heard_us.saturating_add(SILENT_US);
+            if now_us >= end_us {
+                return Look::Overdue(Overdue::Stuck);
+            }
+            due_us = due_us.min(end_us);
+        }
+    }
+    Look::Again { in_us: (due_us - now_us).max(LOOK_US) }
+}
+
+/// How long a task may run until its runner is killed.
+fn allowed_us(at: &Outstanding) -> u64 {
+    deadline_us(&at.batch.spec).saturating_add(OVERDUE_US)
+}
+
+fn deadline_us(spec: &TaskSpec) -> u64 {
+    spec.limits.deadline.0.saturating_mul(1_000)
+}
+
+fn overdue(at: &Outstanding, shown: Shown, started_us: u64, now_us: u64) -> Overdue {
+    let used_us = now_us - started_us;
+    let outcome = match &at.cancelled_by {
+        Some(by) if used_us < deadline_us(&at.batch.spec) => Outcome::Cancelled(by.clone()),
+        _ => Outcome::Limit {
+            limit: Limit::Deadline,
+            used: used_us / 1_000,
+            allowed: at.batch.spec.limits.deadline.0,
+        },
+    };
+    let task = TaskRange { first: shown.index, count: 1 };
+    Overdue::Task { batch: shown.batch, task, started_us, outcome }
+}
