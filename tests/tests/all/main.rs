@@ -7,6 +7,7 @@ mod examples;
 mod faults;
 mod grants;
 mod house;
+mod languages;
 mod local;
 mod promises;
 mod refusals;
