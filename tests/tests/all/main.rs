@@ -12,3 +12,4 @@ mod local;
 mod promises;
 mod refusals;
 mod strangers;
+mod wasi_suite;
