@@ -5,6 +5,7 @@
 mod cluster;
 mod examples;
 mod faults;
+mod generated;
 mod grants;
 mod house;
 mod languages;
