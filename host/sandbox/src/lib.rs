@@ -12,6 +12,8 @@ mod compile;
 mod config;
 pub mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod pool;
 mod refusal;
