@@ -4,8 +4,11 @@ CARGO ?= cargo
 WASM_TARGET = wasm32-wasip2
 WASMGRID = target/release/wasmgrid
 PICTURE = out/mandelbrot.png
+FUZZ_TARGETS = admission frame runner
+HOST = $(shell rustc -vV | sed -n "s/^host: //p")
+SECONDS = 30
 
-.PHONY: help build demo test bench lint guest-target
+.PHONY: help build demo test bench lint fuzz languages guest-target
 
 # Lists the targets.
 help:
@@ -40,10 +43,28 @@ bench: guest-target
 	$(CARGO) build --release --locked --workspace --bins --examples
 	$(CARGO) bench --locked --workspace --bench grid -- $(ARGS)
 
+# Installs what the examples in other languages are built with, where npm and python3 are there.
+languages:
+	@if command -v npm >/dev/null; then for example in assemblyscript-collatz javascript-orders; do (cd examples/$$example && npm ci --no-audit --no-fund) || exit 1; done; else echo "npm is not installed: no AssemblyScript and no JavaScript" >&2; fi
+	@if command -v python3 >/dev/null; then cd examples/python-statistics && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt; else echo "python3 is not installed: no Python" >&2; fi
+
+# Fuzzes admission, frames and the runner's messages, SECONDS (30) each.
+fuzz:
+	$(CARGO) run --quiet --locked --manifest-path fuzz/generate/Cargo.toml -- corpus fuzz/corpus
+	RUSTC_WRAPPER=$(CURDIR)/fuzz/instrument.sh $(CARGO) build --locked --manifest-path fuzz/Cargo.toml --target $(HOST)
+	@mkdir -p fuzz/found
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	  echo "Fuzzing $$target for $(SECONDS) s ..." >&2; \
+	  fuzz/target/$(HOST)/debug/$$target fuzz/corpus/$$target -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 \
+	    -max_len=65536 -artifact_prefix=fuzz/found/$$target- -print_final_stats=1 -verbosity=0; \
+	done
+
 # Holds the format, the lints, the docs and, where cargo-deny is installed, the licenses.
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path examples/Cargo.toml --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path fuzz/generate/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --manifest-path examples/Cargo.toml --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

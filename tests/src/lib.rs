@@ -8,6 +8,7 @@ mod daemon;
 mod grid;
 mod guests;
 mod run;
+pub mod wasi_suite;
 
 pub use daemon::Daemon;
 pub use grid::{Grid, Worker};

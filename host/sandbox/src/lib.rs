@@ -13,6 +13,8 @@ mod compile;
 mod config;
 pub mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod pool;
 mod refusal;
