@@ -195,7 +195,7 @@ async fn a_refusal_that_took_long_is_remembered_on_disk_until_its_time_is_over()
     assert_eq!(refusal(&start(&config), &module).await, reason);
     assert_eq!(times_asked(directory.path()), 2, "nobody else can have a module refused");
 
-    config.caps.module_bytes = ByteCount(config.caps.module_bytes.0 + 1);
+    config.caps.module_bytes += 1;
     assert_eq!(refusal(&start(&config), &module).await, reason);
     assert_eq!(times_asked(directory.path()), 3, "other rules may let it in");
 
