@@ -145,9 +145,9 @@ caps! {
     /// to thirty times its bytes in memory.
     type_bytes: TypeBytes = "type-bytes", Bytes, 256 << 10, most NO_END,
         "the size of type sections", "split the module";
-    /// Component and instance types declared within others, in one section. Default 100: readers
-    /// of types recurse, and the engine takes none that are deeper. Most 200, for which a
-    /// thread's stack has room.
+    /// Component and instance types declared within others, in one section. Default 100: 2 in
+    /// Python; readers of types recurse, and take some 3 KB of stack for each. Most 200, for
+    /// which half a thread's stack has room.
     inner_types: InnerTypes = "inner-types", Count, 100, most 200,
         "the number of types within types", "take what is used of the interfaces alone";
     /// Parameters of one function, and results of one. Default 64: ABIs pass more in memory, and
