@@ -8,7 +8,9 @@ use wasmgrid_tests::{Daemon, Finished, Grid, Home, guest};
 /// A command that is a task in all but the 70 parameters of one of its types.
 fn wide() -> Vec<u8> {
     let wide = format!("(func (param {}))", "i32 ".repeat(70));
-    wat::parse_str(format!(r#"(module (type {wide}) (func (export "_start")))"#)).expect("a module")
+    let text =
+        format!(r#"(module (type {wide}) (memory (export "memory") 1) (func (export "_start")))"#);
+    wat::parse_str(text).expect("a module")
 }
 
 const RAISED: [&str; 2] = ["--cap", "parameters=100"];
@@ -96,13 +98,15 @@ fn up_raises_a_cap_for_its_scheduler_and_its_worker() {
 fn a_module_whose_functions_are_invalid_is_told_so_by_whoever_compiles_it() {
     let home = Home::new();
     // i32.add without operands: the body's structure says nothing of it.
-    let mut module =
-        wat::parse_str(r#"(module (func (export "_start") nop nop nop))"#).expect("it");
+    let mut module = wat::parse_str(
+        r#"(module (memory (export "memory") 1) (func (export "_start") nop nop nop))"#,
+    )
+    .expect("a module");
     let place = module.windows(3).position(|bytes| bytes == [1, 1, 1]).expect("the body");
     module[place] = 0x6a;
     home.write("invalid.wasm", &module);
     let offset = format!("invalid WebAssembly at offset {place:#x}: type mismatch");
-    home.run(["run", "invalid.wasm"]).fails_with(1, &["refused", &offset]);
+    home.run(["run", "invalid.wasm"]).fails_with(3, &["refused", &offset]);
 }
 
 #[test]
@@ -165,7 +169,7 @@ fn a_dry_run_of_what_would_be_refused_ends_with_3() {
     let noop = guest("noop");
     home.run(["run", &noop, "--dry-run", "--allow", "random", "--range", "0..3"])
         .fails_with(3, &["grants random", "wasi:random/"]);
-    home.run(["run", &noop, "--dry-run", "--record-limit", "1TB"])
+    home.run(["run", &noop, "--dry-run", "--record-limit", "1000GB"])
         .fails_with(3, &["record", "the operator allows"]);
     home.run(["run", &noop, "--dry-run", "--lines", "nowhere"]).fails_with(2, &["nowhere"]);
 }
