@@ -2,7 +2,7 @@
 //! nothing panics, every task has a typed outcome, and no limit is passed. `fuzz/generate` makes
 //! them, each from its seed alone.
 
-use std::{collections::BTreeMap, env, process::Command, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env, path::Path, process::Command, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{runtime::Builder, task::JoinSet, time::timeout};
@@ -83,6 +83,9 @@ fn generate(seeds: u64) -> Vec<Generated> {
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--locked", "--", "modules", "0", &seeds.to_string()])
         .current_dir(repository().join("fuzz/generate"))
+        // That of this cargo: rustup's would look for a toolchain in each dependency's folder, and
+        // one of them names its own.
+        .env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"))
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("CARGO_TARGET_DIR")
