@@ -272,7 +272,7 @@ mod tests {
         write_json(&mut out, &result).expect("written");
         let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         let expected = serde_json::json!({
-            "index": 3, "outcome": "rejected", "output": "out", "records": ["rec"],
+            "index": 3, "outcome": "rejected", "deterministic": true, "output": "out", "records": ["rec"],
             "attempt": 1, "worker": 1, "usage": {"fuel": 0, "memory_bytes": 0, "wall_us": 0},
             "error": "rejected: no", "log": "", "log_dropped": 0,
         });

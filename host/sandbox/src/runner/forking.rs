@@ -383,8 +383,9 @@ impl Child {
 
     /// What it told, or what became of it.
     fn result(mut self, ended: bool) -> (ResultMeta, Bytes) {
-        let status = self.end();
+        // Before it is waited for: to take a large memory apart takes the kernel a while.
         let used_us = now_us().saturating_sub(self.started_us);
+        let status = self.end();
         if ended && let Some(told) = self.told() {
             return told;
         }
