@@ -29,7 +29,7 @@ use crate::{
     runner::{
         self,
         message::{FromRunner, ToRunner},
-        socket::{frame_len, send_with},
+        socket::{KEPT_BYTES, frame_len, send_with, take_frame},
     },
 };
 
@@ -91,7 +91,7 @@ impl Runner {
     /// Sends a message that brings no descriptor.
     pub(super) async fn send(&mut self, envelope: Envelope<ToRunner>) -> io::Result<()> {
         self.encode(&envelope)?;
-        self.stream.write_all_buf(&mut self.frame).await
+        self.write().await
     }
 
     /// Sends a message that brings one.
@@ -108,7 +108,16 @@ impl Runner {
             })
             .await?;
         self.frame.advance(sent);
-        self.stream.write_all_buf(&mut self.frame).await
+        self.write().await
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        let length = self.frame.len();
+        self.stream.write_all_buf(&mut self.frame).await?;
+        if length > KEPT_BYTES {
+            self.frame = BytesMut::new();
+        }
+        Ok(())
     }
 
     fn encode(&mut self, envelope: &Envelope<ToRunner>) -> io::Result<()> {
@@ -120,7 +129,7 @@ impl Runner {
     pub(super) async fn receive(&mut self) -> io::Result<Option<Envelope<FromRunner>>> {
         loop {
             if let Some(length) = frame_len(&self.buffer)? {
-                let frame = self.buffer.split_to(length).freeze();
+                let frame = take_frame(&mut self.buffer, length);
                 if let Some(envelope) = frame::decode(frame).map_err(io::Error::other)? {
                     return Ok(Some(envelope));
                 }
@@ -166,10 +175,16 @@ impl Runner {
     }
 }
 
+/// The C library otherwise keeps up to 64 MiB for good after one large allocation was freed: with
+/// these, what is over a MiB goes back to the system, and so does what is free above 2 MiB.
+const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "2097152")];
+
 fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
     let child = Command::new(&config.program)
         .arg(ROLE)
         .env_clear()
+        .envs(ALLOCATOR)
         .stdin(Stdio::from(OwnedFd::from(socket)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())

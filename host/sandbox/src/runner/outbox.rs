@@ -4,6 +4,7 @@
 
 use std::{
     io::{self, Write as _},
+    mem,
     os::unix::net::UnixStream,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -14,7 +15,10 @@ use wasmgrid_proto::{
     frame::{self, Envelope},
 };
 
-use super::message::{FromRunner, Results, Returned, Run};
+use super::{
+    message::{FromRunner, Results, Returned, Run},
+    socket::KEPT_BYTES,
+};
 use crate::run::now_us;
 
 /// As soon as so much has gathered, it leaves.
@@ -109,7 +113,7 @@ impl Outbox {
     /// # Errors
     /// Where the agent does not listen any more.
     pub(super) fn flush(&self) -> io::Result<()> {
-        let returned = std::mem::take(&mut *lock(&self.returned));
+        let returned = mem::take(&mut *lock(&self.returned));
         let mut pending = lock(&self.pending);
         pending.flush(now_us())?;
         for returned in returned {
@@ -123,7 +127,10 @@ impl Pending {
     fn flush(&mut self, now_us: u64) -> io::Result<()> {
         self.flushed_us = now_us;
         let Some(block) = self.block.take() else { return Ok(()) };
-        let payload: Bytes = self.payload.split().freeze();
+        // What is split off shares its memory with the empty rest, which would keep all of it.
+        let is_large = self.payload.len() > KEPT_BYTES;
+        let payload: Bytes =
+            if is_large { mem::take(&mut self.payload) } else { self.payload.split() }.freeze();
         self.bytes = 0;
         let message = FromRunner::Results(Results { batch: self.batch, block });
         self.send(Envelope { message, payload })
@@ -132,7 +139,11 @@ impl Pending {
     fn send(&mut self, envelope: Envelope<FromRunner>) -> io::Result<()> {
         self.frame.clear();
         frame::encode(&envelope, &mut self.frame).map_err(io::Error::other)?;
-        self.socket.write_all(&self.frame)
+        self.socket.write_all(&self.frame)?;
+        if self.frame.capacity() > KEPT_BYTES {
+            self.frame = BytesMut::new();
+        }
+        Ok(())
     }
 }
 

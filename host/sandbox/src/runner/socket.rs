@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -63,7 +63,7 @@ impl Receiver {
     /// Where the agent says nonsense.
     pub(super) fn buffered(&mut self) -> io::Result<Option<Envelope<ToRunner>>> {
         while let Some(length) = frame_len(&self.buffer)? {
-            let frame = self.buffer.split_to(length).freeze();
+            let frame = take_frame(&mut self.buffer, length);
             if let Some(envelope) = frame::decode(frame).map_err(io::Error::other)? {
                 return Ok(Some(envelope));
             }
@@ -107,6 +107,20 @@ impl Receiver {
 pub(crate) fn frame_len(buffer: &[u8]) -> io::Result<Option<usize>> {
     let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
     Ok(length.filter(|length| buffer.len() >= *length))
+}
+
+/// What a buffer may keep of its memory behind a large frame: neither end stays as large as the
+/// largest result it has carried.
+pub(crate) const KEPT_BYTES: usize = 1 << 20;
+
+/// Takes the frame of this length out of `buffer`.
+pub(crate) fn take_frame(buffer: &mut BytesMut, length: usize) -> Bytes {
+    let frame = buffer.split_to(length).freeze();
+    // Also an empty rest would keep all of the memory that it was once a part of.
+    if buffer.is_empty() && length > KEPT_BYTES {
+        *buffer = BytesMut::new();
+    }
+    frame
 }
 
 /// Sends the start of `bytes` with a descriptor; says how many bytes went.
