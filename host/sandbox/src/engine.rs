@@ -94,6 +94,11 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 const TABLES_PER_MODULE: u32 = 8;
 const MEMORIES_PER_MODULE: u32 = 4;
 
+/// The most elements that a table of a valid module can begin with (`wasmparser`'s own limit). The
+/// pool has room for all of them, which is address space alone, so that it is the task's limit that
+/// ends a module with a larger table than it may have.
+const TABLE_ELEMENTS_MIN: u32 = 10_000_000;
+
 /// Cleared by hand and kept for the next task instead of given back to the kernel: what a small
 /// task touches. Measured on the task component of the SDK: 23.7 → 7.1 µs.
 const MEMORY_KEEP_RESIDENT_BYTES: usize = 256 << 10;
@@ -172,7 +177,8 @@ fn pool(settings: &EngineSettings) -> Result<PoolingAllocationConfig, SandboxErr
         })
     };
     let max_memory = addressable("memory", settings.max_memory.0)?;
-    let max_table_elements = addressable("table", settings.max_table_elements.into())?;
+    let table_elements = settings.max_table_elements.max(TABLE_ELEMENTS_MIN);
+    let max_table_elements = addressable("table", table_elements.into())?;
     let mut pool = PoolingAllocationConfig::new();
     pool.max_unused_warm_slots(WARM_MODULES)
         .total_component_instances(WARM_MODULES)
