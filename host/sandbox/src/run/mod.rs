@@ -37,6 +37,10 @@ const STARTUP_FUEL: u64 = 1_000_000_000;
 /// functions look at lists where they are and check lengths before they copy.
 const HOSTCALL_FUEL_MIN: usize = 4 << 20;
 
+/// A list is charged by the host's type of its items before a host function can look at its length,
+/// which says better what is too much: a handle has four bytes in the guest and 16 here.
+const HOSTCALL_SPREAD: usize = 8;
+
 /// Handles of all the components in a task.
 const COMPONENT_HANDLES_MAX: usize = 1_024;
 
@@ -171,7 +175,7 @@ impl Machine {
         let memory = usize::try_from(state.limits().memory.0).unwrap_or(usize::MAX);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(memory.max(HOSTCALL_FUEL_MIN));
+        store.set_hostcall_fuel(memory.max(HOSTCALL_FUEL_MIN).saturating_mul(HOSTCALL_SPREAD));
         store.set_max_component_handles(COMPONENT_HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
