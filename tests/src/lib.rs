@@ -7,12 +7,15 @@
 mod daemon;
 mod grid;
 mod guests;
+mod process;
 mod run;
 pub mod wasi_suite;
+pub mod zoo;
 
 pub use daemon::Daemon;
 pub use grid::{Grid, Worker};
 pub use guests::{example, guest, repository};
+pub use process::{children_as, is_alive, memory_bytes};
 pub use run::{Finished, Home, binary};
 
 use std::{

@@ -1,6 +1,11 @@
 //! The grid under test. One binary for all of it, so that it is linked once.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod admission;
 mod cluster;
@@ -16,3 +21,4 @@ mod refusals;
 mod sandbox;
 mod strangers;
 mod wasi_suite;
+mod zoo;

@@ -1,0 +1,51 @@
+//! What the kernel tells of processes: their children, and the memory they hold.
+
+use std::{fs, path::Path};
+
+/// The children of a process that were started with this word, `runner` or `compiler`, and whatever
+/// they have started themselves.
+pub fn children_as(parent: u32, word: &str) -> Vec<u32> {
+    let has_word = |pid: &u32| command_line(*pid).split('\0').any(|argument| argument == word);
+    let mut found: Vec<u32> = children(parent).into_iter().filter(has_word).collect();
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        found.extend(children(pid));
+        next += 1;
+    }
+    found
+}
+
+/// The processes whose parent this is.
+fn children(parent: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").expect("/proc is there").filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+/// `None` where it has ended.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may have blanks and brackets of its own.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn command_line(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// Whether the process is there and no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists() && !command_line(pid).is_empty()
+}
+
+/// The memory that is the process's own, in bytes: what it has written, and its share of what it
+/// shares; not the files it has mapped. 0 where it has ended.
+pub fn memory_bytes(pid: u32) -> u64 {
+    let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return 0 };
+    let kilobytes = |name: &str| {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        value.unwrap_or_else(|| panic!("the kernel does not tell {name} of process {pid}"))
+    };
+    (kilobytes("Pss_Anon:") + kilobytes("Pss_Shmem:")) << 10
+}

@@ -1,0 +1,65 @@
+//! The zoo through the binary: on a grid of a scheduler and a worker that lives through all of it,
+//! and on the grid of one command.
+
+use serde_json::Value;
+use wasmgrid_tests::{Grid, Home, children_as, is_alive, memory_bytes, zoo};
+
+use super::{assert_none, check_memory, command};
+
+/// As many modules as a runner keeps ready.
+const FILLERS: u32 = 66;
+
+#[test]
+fn every_attack_ends_as_its_row_says_on_a_grid_and_leaves_its_worker_as_it_was() {
+    let grid = Grid::start(1, 1);
+    let agent = grid.workers[0].process.pid();
+    let agent_and_runners = || {
+        let mut pids = children_as(agent, "runner");
+        pids.push(agent);
+        pids
+    };
+    grid.home.write("good.wasm", zoo::echo());
+    for number in 0..FILLERS {
+        let file = grid.home.write("filler.wasm", zoo::filler(number));
+        grid.run(&["run", &file.display().to_string()]).ok();
+    }
+    let mut baseline: u64 = agent_and_runners().into_iter().map(memory_bytes).sum();
+    let mut faults = Vec::new();
+    for attack in zoo::attacks() {
+        if let Some(fault) = command::run(&grid.home, &attack, &[]) {
+            faults.push((attack.name.to_owned(), fault));
+        }
+        assert_next_is_right(&grid, attack.name);
+        let left = check_memory(&mut baseline, agent_and_runners);
+        faults.extend(left.map(|fault| (attack.name.to_owned(), fault)));
+    }
+    assert_none(&faults);
+    assert!(is_alive(agent), "the worker is the one that it was");
+    assert_eq!(state(&grid), "ready");
+}
+
+#[test]
+fn every_attack_ends_as_its_row_says_on_the_grid_of_one_command() {
+    let home = Home::new();
+    let mut faults = Vec::new();
+    for attack in zoo::attacks() {
+        if let Some(fault) = command::run(&home, &attack, &["--local", "--slots", "1"]) {
+            faults.push((attack.name.to_owned(), fault));
+        }
+    }
+    assert_none(&faults);
+}
+
+#[track_caller]
+fn assert_next_is_right(grid: &Grid, after: &str) {
+    let input = format!("after {after}");
+    let finished = grid.home.run_with_stdin(["run", "good.wasm"], input.as_bytes());
+    assert_eq!(finished.ok(), input);
+}
+
+/// What the grid says of its one worker.
+fn state(grid: &Grid) -> String {
+    let listed = grid.run(&["worker", "list", "--output", "json"]);
+    let workers: Vec<Value> = serde_json::from_str(listed.ok()).expect("JSON");
+    workers[0]["state"].as_str().expect("a state").to_owned()
+}
