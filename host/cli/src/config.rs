@@ -11,11 +11,11 @@ use std::{
 
 use clap::CommandFactory as _;
 use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
-use wasmgrid_proto::ByteCount;
+use wasmgrid_proto::{ByteCount, Millis};
 use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
-    args::{CapArgs, Cli, Isolation, Label, Maximum, ServerArgs, WorkerArgs},
+    args::{CapArgs, Cli, Isolation, Label, Maximum, SandboxArgs, ServerArgs, WorkerArgs},
     exit::usage,
     paths,
 };
@@ -56,6 +56,11 @@ struct WorkerFile {
     allow_dirs: Vec<PathBuf>,
     #[serde(deserialize_with = "list")]
     max: Vec<Maximum>,
+    require_jail: Option<bool>,
+    #[serde(deserialize_with = "optional")]
+    compile_time: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    compile_memory: Option<ByteCount>,
     state_dir: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
     #[serde(deserialize_with = "list")]
@@ -114,6 +119,11 @@ pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<Worker
         isolation: args.isolation.or(file.isolation),
         allow_dirs: or_list(&args.allow_dirs, file.allow_dirs),
         max: or_list(&args.max, file.max),
+        sandbox: SandboxArgs {
+            require_jail: args.sandbox.require_jail.or(file.require_jail),
+            compile_time: args.sandbox.compile_time.or(file.compile_time),
+            compile_memory: args.sandbox.compile_memory.or(file.compile_memory),
+        },
         state_dir: args.state_dir.clone().or(file.state_dir),
         cache_dir: args.cache_dir.clone().or(file.cache_dir),
         caps: CapArgs { caps: or_list(&args.caps.caps, file.caps) },
@@ -212,6 +222,18 @@ mod tests {
         assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
         assert_eq!(settings.isolation, Some(Isolation::InProcess));
         assert_eq!(settings.max, ["log=1".parse().expect("a maximum")]);
+    }
+
+    #[test]
+    fn the_file_may_require_the_jail_and_a_flag_take_it_back() {
+        let text = "require_jail = true\ncompile_time = \"20s\"\ncompile_memory = \"2GiB\"";
+        let settings = worker_of(&WorkerArgs::default(), text).expect("fits").sandbox;
+        assert_eq!(settings.require_jail, Some(true));
+        assert_eq!(settings.compile_time, Some(Millis(20_000)));
+        assert_eq!(settings.compile_memory, Some(ByteCount(2 << 30)));
+        let mut args = WorkerArgs::default();
+        args.sandbox.require_jail = Some(false);
+        assert_eq!(worker_of(&args, text).expect("fits").sandbox.require_jail, Some(false));
     }
 
     #[test]

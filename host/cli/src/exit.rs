@@ -5,6 +5,7 @@ use std::{error::Error, fmt, process::ExitCode};
 use wasmgrid_client::ClientError;
 use wasmgrid_net::NetError;
 use wasmgrid_proto::wire::ErrorCode;
+use wasmgrid_worker::sandbox::SandboxError;
 
 /// How the process ends. The numbers are a public interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +17,8 @@ pub enum Exit {
     Failed = 1,
     /// The command line, an input or a file named on it makes no sense.
     Usage = 2,
-    /// Refused before anything ran: no task, an import without its grant, a role that may not.
+    /// Refused before anything ran: no task, an import without its grant, a role that may not, a
+    /// jail that is required and incomplete.
     Refused = 3,
     /// The grid cannot be reached, or does not accept who asks.
     Unreachable = 4,
@@ -34,7 +36,8 @@ Exit codes:
   0    all ok
   1    some task failed
   2    usage: a flag, an input or a file that is not there
-  3    refused before running: no task, an import without its grant, a role that may not
+  3    refused before running: no task, an import without its grant, a role that may not, a jail
+       that is required and incomplete
   4    the grid cannot be reached, or does not accept this identity
   5    the job's deadline passed
   6    the job was cancelled
@@ -102,6 +105,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<NetError>() {
         let is_token = matches!(error, NetError::Token(_));
         return Some(if is_token { Exit::Usage } else { Exit::Unreachable });
+    }
+    if let Some(SandboxError::Jail { .. }) = cause.downcast_ref::<SandboxError>() {
+        return Some(Exit::Refused);
     }
     cause.downcast_ref::<ClientError>().map(|error| match error {
         ClientError::Api(error) => of_answer(error.code),

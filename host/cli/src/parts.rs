@@ -17,7 +17,7 @@ use wasmgrid_worker::{
     sandbox::{self, Caps, Sandbox, SandboxConfig},
 };
 
-use crate::args::{Isolation, Label, Maximum};
+use crate::args::{Isolation, Label, Maximum, SandboxArgs};
 
 /// What a worker of this machine offers, and where it keeps what it compiled.
 pub struct WorkerSetup {
@@ -33,6 +33,8 @@ pub struct WorkerSetup {
     pub allow_dirs: Vec<PathBuf>,
     /// What jobs may ask for at most, where that is not the default.
     pub max: Vec<Maximum>,
+    /// What holds for all tasks.
+    pub sandbox: SandboxArgs,
     /// Where compiled modules are kept.
     pub cache_dir: PathBuf,
     /// What modules may look like.
@@ -63,6 +65,9 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
         allow_dirs: setup.allow_dirs,
         cache_dir: Some(cache),
         caps: setup.caps,
+        require_jail: setup.sandbox.require_jail.unwrap_or(defaults.require_jail),
+        compile_cpu: setup.sandbox.compile_time.unwrap_or(defaults.compile_cpu),
+        compile_memory: setup.sandbox.compile_memory.unwrap_or(defaults.compile_memory),
         ..defaults
     };
     let (sandbox, running) = Sandbox::start(config).context("failed to start the sandbox")?;

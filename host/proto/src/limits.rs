@@ -61,8 +61,10 @@ pub enum Limit {
     /// Handles, sockets and other host resources a task holds open, or the host memory of one
     /// call.
     Resources,
-    /// CPU time or memory of the module's compilation.
+    /// CPU time of the module's compilation, in milliseconds.
     Compile,
+    /// Memory of the module's compilation, in bytes.
+    CompileMemory,
 }
 
 impl Limit {
@@ -77,7 +79,7 @@ impl Limit {
             Self::Output => "output",
             Self::Record => "record",
             Self::Resources => "resource",
-            Self::Compile => "compile",
+            Self::Compile | Self::CompileMemory => "compile",
         }
     }
 }

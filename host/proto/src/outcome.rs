@@ -95,7 +95,7 @@ impl Outcome {
                 | Limit::Output
                 | Limit::Record
                 | Limit::Resources => true,
-                Limit::Deadline | Limit::Compile => false,
+                Limit::Deadline | Limit::Compile | Limit::CompileMemory => false,
             },
             Self::Cancelled(_) | Self::Lost(_) => false,
         }
@@ -148,7 +148,7 @@ fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64
         Limit::Deadline | Limit::Compile => {
             write!(f, "{} of {} allowed", Millis(used), Millis(allowed))
         }
-        Limit::Memory | Limit::Output | Limit::Record => {
+        Limit::Memory | Limit::Output | Limit::Record | Limit::CompileMemory => {
             write!(f, "{} of {} allowed", ByteCount(used), ByteCount(allowed))
         }
         // Handles or bytes: the number alone is true of both.

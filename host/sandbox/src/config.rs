@@ -50,6 +50,14 @@ pub struct SandboxConfig {
     pub caps: Caps,
     /// Directories, with all below them, that jobs may be granted to read. Default none.
     pub allow_dirs: Vec<PathBuf>,
+    /// Starts and runs tasks only where each layer of the jail is there; else a missing one is
+    /// told and left out. Default off.
+    pub require_jail: bool,
+    /// The time that compiling one module may take of a core, counted in whole seconds. Default
+    /// 10 s; the largest honest modules known take 6.
+    pub compile_cpu: Millis,
+    /// The memory that compiling one module may take. Default 1 GiB.
+    pub compile_memory: ByteCount,
     /// What may differ between engines of two workers; its largest memory and table are raised
     /// or lowered to those of `max_limits`.
     pub engine: EngineSettings,
@@ -69,6 +77,9 @@ impl Default for SandboxConfig {
             max_limits: default_maxima(),
             caps: Caps::default(),
             allow_dirs: Vec::new(),
+            require_jail: false,
+            compile_cpu: Millis(10_000),
+            compile_memory: ByteCount(1 << 30),
             engine: EngineSettings::default(),
         }
     }
@@ -85,6 +96,18 @@ impl SandboxConfig {
         }
     }
 }
+
+impl SandboxConfig {
+    /// The most memory a runner may need: for its task's memory and output, and for itself.
+    pub(crate) const fn runner_memory(&self) -> ByteCount {
+        let task = self.max_limits.memory.0.saturating_add(self.max_limits.output.0);
+        ByteCount(task.saturating_add(RUNNER_SLACK_BYTES))
+    }
+}
+
+/// What a runner needs beside its task: the engine, compiled code of up to 64 modules and what
+/// of their memories is kept, frames on their way.
+const RUNNER_SLACK_BYTES: u64 = 512 << 20;
 
 /// All that a 32-bit memory can address.
 const ADDRESSABLE_BYTES: u64 = 4 << 30;

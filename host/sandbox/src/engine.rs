@@ -8,6 +8,7 @@
 use std::{
     fmt::Write as _,
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use wasmtime::{
     PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
 };
 
-use crate::SandboxError;
+use crate::{SandboxError, compile::Publisher};
 
 /// What may differ between the engines of two workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,8 @@ const STACK_KEEP_RESIDENT_BYTES: usize = 16 << 10;
 pub fn config(settings: &EngineSettings) -> Result<Config, SandboxError> {
     let mut config = compiler_config(settings);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)?));
+    // A runner maps compiled code itself: its jail has no path to it.
+    config.with_custom_code_memory(Some(Arc::new(Publisher)));
     config.async_stack_size(FIBER_STACK_BYTES);
     // What one task leaves on the stack must not be there for the next.
     config.async_stack_zeroing(true);

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use wasmgrid_proto::Digest;
 
-use crate::Refusal;
+use crate::{Refusal, jail::Layer};
 
 /// The sandbox could not do its work: the machine's fault, never the module's.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,17 @@ pub enum SandboxError {
         /// Which kind of child.
         role: &'static str,
         /// What was seen.
+        reason: String,
+    },
+    /// The jail was required, and this machine lacks a layer of it.
+    #[error(
+        "the jail is required, and its layer {layer} is missing: {reason}; to have it, {}",
+        layer.remedy()
+    )]
+    Jail {
+        /// What is missing.
+        layer: Layer,
+        /// What the system said.
         reason: String,
     },
     /// The directory of compiled code cannot be used.

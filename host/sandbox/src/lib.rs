@@ -16,6 +16,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod host;
+mod jail;
 mod pool;
 mod refusal;
 mod run;
@@ -27,6 +28,7 @@ pub use compile::{Prepared, compiler_main};
 pub use config::{Isolation, SandboxConfig};
 pub use engine::EngineSettings;
 pub use error::{PrepareError, SandboxError};
+pub use jail::{Layer, enter_jail_but};
 pub use pool::{Slot, SlotBatch, SlotError, SlotEvent, SlotEvents, SlotInput};
 pub use refusal::Refusal;
 pub use runner::runner_main;

@@ -2,7 +2,7 @@
 //! module or the job alone; it would be the same on every worker of these settings.
 
 use serde::{Deserialize, Serialize};
-use wasmgrid_proto::{Limit, Millis, Outcome};
+use wasmgrid_proto::{ByteCount, Limit, Millis, Outcome};
 
 use crate::Cap;
 
@@ -116,15 +116,25 @@ pub enum Refusal {
         /// What the compiler said.
         reason: String,
     },
-    /// The compiler was killed at its limit.
+    /// The compiler was ended at its limit on time.
     #[error(
-        "compiling took longer than {allowed} and was ended; split the largest functions, or compile with optimisation for size"
+        "compiling takes more than {allowed} and was ended there; split the largest functions, optimise for size, or ask the operator of the workers to raise it (--compile-time)"
     )]
     CompileTime {
         /// How long it took until then.
         used: Millis,
         /// How long it may take.
         allowed: Millis,
+    },
+    /// The compiler was ended at its limit on memory.
+    #[error(
+        "compiling needs more than {allowed} of memory and was ended there; split the largest functions, optimise for size, or ask the operator of the workers to raise it (--compile-memory)"
+    )]
+    CompileMemory {
+        /// How much it had.
+        used: ByteCount,
+        /// How much it may have.
+        allowed: ByteCount,
     },
     /// The compiler died of the module.
     #[error("the compiler died of this module: {reason}")]
@@ -141,6 +151,9 @@ impl Refusal {
         match self {
             Self::CompileTime { used, allowed } => {
                 Outcome::Limit { limit: Limit::Compile, used: used.0, allowed: allowed.0 }
+            }
+            Self::CompileMemory { used, allowed } => {
+                Outcome::Limit { limit: Limit::CompileMemory, used: used.0, allowed: allowed.0 }
             }
             _ => Outcome::Refused(self.to_string()),
         }

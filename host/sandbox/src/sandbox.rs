@@ -11,6 +11,7 @@ use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec};
 use crate::{
     PrepareError, Prepared, Refusal, SandboxConfig, SandboxError, Slot,
     compile::Compiler,
+    jail::warden::Warden,
     pool::{Pool, PoolConfig},
 };
 
@@ -42,17 +43,25 @@ impl Sandbox {
     /// inside a tokio runtime.
     ///
     /// # Errors
-    /// Where the engine cannot be made with these settings, or the cache cannot be used.
+    /// Where the engine cannot be made with these settings, or the cache cannot be used; where the
+    /// jail is required and incomplete.
     pub fn start(config: SandboxConfig) -> Result<(Self, Vec<Slot>), SandboxError> {
-        let compiler = Compiler::new(&config)?;
-        let (pool, slots) = Pool::start(PoolConfig {
+        let warden = Arc::new(Warden::start(&config)?);
+        let compiler = Compiler::new(&config, &warden)?;
+        let pool = PoolConfig {
             slots: config.slots,
             isolation: config.isolation,
             engine: config.engine_settings(),
+            warden,
+            allow_dirs: config.allow_dirs.clone(),
             program: config.program,
             runner_tasks: config.runner_tasks,
             runner_age: config.runner_age,
-        });
+        };
+        if config.require_jail {
+            pool.probe()?;
+        }
+        let (pool, slots) = Pool::start(pool);
         let allow_dirs = config.allow_dirs;
         let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits, allow_dirs });
         Ok((Self { inner }, slots))

@@ -8,7 +8,7 @@ use wasmgrid_proto::{ByteCount, JobId, Millis};
 use super::{
     CapArgs, Format,
     maxima::Maximum,
-    run::{GridArgs, Isolation, OutputArgs},
+    run::{GridArgs, Isolation, OutputArgs, SandboxArgs},
 };
 
 /// `wasmgrid up`.
@@ -41,6 +41,9 @@ pub struct UpArgs {
     /// memory=1GiB, table=100000, output=64MiB, record=1MiB, log=1MiB; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub max: Vec<Maximum>,
+    /// The sandbox of the worker on this machine.
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     /// Where the grid keeps its state [default: in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -140,6 +143,9 @@ pub struct WorkerArgs {
     /// file: `max = ["memory=1GiB"]`)
     #[arg(long, value_name = "NAME=VALUE", env = "WASMGRID_MAX", value_delimiter = ',')]
     pub max: Vec<Maximum>,
+    /// Its sandbox.
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
     /// Where the worker keeps its identity
     #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
     pub state_dir: Option<PathBuf>,

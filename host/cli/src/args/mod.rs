@@ -13,7 +13,7 @@ pub use cluster::{
 pub use maxima::Maximum;
 pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, NewArgs, Order, OutputArgs, RunArgs,
-    SubmitArgs,
+    SandboxArgs, SubmitArgs,
 };
 
 use wasmgrid_worker::sandbox::{CapSetting, Caps};

@@ -55,6 +55,9 @@ pub struct RunArgs {
     /// What separates tasks from the grid on this machine [default: process]
     #[arg(long, value_enum, help_heading = "Grid")]
     pub isolation: Option<Isolation>,
+    /// The sandbox of the grid on this machine.
+    #[command(flatten)]
+    pub sandbox: SandboxArgs,
 }
 
 /// `wasmgrid submit`.
@@ -191,6 +194,29 @@ pub struct GridArgs {
     /// The cluster to ask, instead of that of WASMGRID_CONTEXT or the selected one
     #[arg(long, value_name = "NAME", help_heading = "Grid")]
     pub context: Option<String>,
+}
+
+/// What holds for all tasks of a worker on this machine.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SandboxArgs {
+    /// Run nothing on this machine unless each layer of the jail around tasks is there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        env = "WASMGRID_REQUIRE_JAIL",
+        help_heading = "Sandbox"
+    )]
+    pub require_jail: Option<bool>,
+    /// Time of a core for compiling one module here, in whole seconds [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, env = "WASMGRID_COMPILE_TIME", help_heading = "Sandbox")]
+    pub compile_time: Option<Millis>,
+    /// Memory for compiling one module here [default: 1GiB]
+    #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, env = "WASMGRID_COMPILE_MEMORY", help_heading = "Sandbox")]
+    pub compile_memory: Option<ByteCount>,
 }
 
 /// What separates tasks from the process that serves them.

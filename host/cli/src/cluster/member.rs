@@ -94,6 +94,7 @@ async fn work(
         isolation: settings.isolation.unwrap_or_default(),
         allow_dirs: settings.allow_dirs,
         max: settings.max,
+        sandbox: settings.sandbox,
         cache_dir: settings.cache_dir.unwrap_or_else(|| paths.modules()),
         caps: settings.caps.caps(),
     };

@@ -79,6 +79,7 @@ fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::
         isolation: args.isolation.unwrap_or_default(),
         allow_dirs: args.allow_dirs.clone(),
         max: args.max.clone(),
+        sandbox: args.sandbox.clone(),
         cache_dir: paths.modules(),
         caps: args.caps.caps(),
     };

@@ -305,7 +305,7 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
         Limit::TableElements => format!("--table-limit {more}"),
         Limit::Output => format!("--output-limit {}", ByteCount(more)),
         Limit::Record => format!("--record-limit {}", ByteCount(more)),
-        Limit::Resources | Limit::Compile => return None,
+        Limit::Resources | Limit::Compile | Limit::CompileMemory => return None,
     })
 }
 

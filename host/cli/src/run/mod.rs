@@ -183,6 +183,7 @@ impl Grid {
             // Who grants a directory of this machine is its operator.
             allow_dirs: granted_dirs(&args.job.allow),
             max: Vec::new(),
+            sandbox: args.sandbox.clone(),
             cache_dir: paths.modules(),
             caps: args.job.caps.caps(),
         };

@@ -4,13 +4,12 @@
 use std::{
     fs::File,
     io::{self, Write as _},
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use wasmgrid_proto::{Digest, ModuleKind};
-use wasmtime::{Engine, component::Component};
 
 use crate::SandboxError;
 
@@ -52,6 +51,10 @@ impl Prepared {
     }
 }
 
+/// Against every change.
+pub(super) const SEALS: SealFlags =
+    SealFlags::WRITE.union(SealFlags::GROW).union(SealFlags::SHRINK).union(SealFlags::SEAL);
+
 /// Compiled code in a sealed memory file.
 #[derive(Debug)]
 pub(crate) struct Code {
@@ -72,9 +75,7 @@ impl Code {
 
     /// Closes `file` against every change, by whoever else still has it open.
     pub(crate) fn seal(file: File) -> Result<Self, SandboxError> {
-        let seals =
-            SealFlags::WRITE.union(SealFlags::GROW).union(SealFlags::SHRINK).union(SealFlags::SEAL);
-        rustix::fs::fcntl_add_seals(&file, seals)
+        rustix::fs::fcntl_add_seals(&file, SEALS)
             .map_err(|error| SandboxError::Memory(error.into()))?;
         let size_bytes = file.metadata().map_err(SandboxError::Memory)?.len();
         Ok(Self { file, size_bytes })
@@ -94,20 +95,4 @@ impl Code {
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)
     }
-}
-
-/// The component in `code`, mapped into this process.
-///
-/// `code` must come from [`Prepared::code`], in this process or handed over by the agent's: that
-/// it is true compiled code is not checked, and cannot be.
-///
-/// # Errors
-/// Where the code was compiled for another engine, or cannot be mapped.
-pub(crate) fn load(engine: &Engine, code: BorrowedFd<'_>) -> Result<Component, SandboxError> {
-    // The engine maps components by path alone; this path is the open file itself.
-    let path = format!("/proc/self/fd/{}", code.as_raw_fd());
-    // SAFETY: the bytes were written by our compiler or authenticated by the cache's key, both
-    // under this engine's fingerprint, and the file has been sealed since.
-    unsafe { Component::deserialize_file(engine, path) }
-        .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })
 }

@@ -1,12 +1,13 @@
-//! What the agent and a compiler say to each other: one request, one reply, each a length and a
-//! postcard body. The module follows the request; the code goes to a file of the agent's.
+//! What the agent and a compiler say to each other: one request, what the compiler's jail is, one
+//! reply, each a length and a postcard body. The module follows the request; the code goes to a
+//! file of the agent's.
 
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasmgrid_proto::ModuleKind;
 
-use crate::{Caps, EngineSettings, Refusal};
+use crate::{Caps, EngineSettings, Refusal, jail::CompilerLimits};
 
 /// What a compiler is asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -15,11 +16,15 @@ pub(super) struct Request {
     pub(super) engine: EngineSettings,
     /// What the module may look like.
     pub(super) caps: Caps,
+    /// What compiling may take.
+    pub(super) limits: CompilerLimits,
+    /// Look at no module unless each layer of the jail is there.
+    pub(super) require_jail: bool,
     /// How many bytes of module follow.
     pub(super) module_bytes: u64,
 }
 
-/// What it says, once all code is in the file.
+/// What it says at last, once all code is in the file. Its jail's report has come before.
 pub(super) type Reply = Result<ModuleKind, Refusal>;
 
 /// No request comes near it, and a refusal is a few lines; a compiler that says more is broken.

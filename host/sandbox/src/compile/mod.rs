@@ -3,6 +3,7 @@
 mod child;
 mod code;
 mod disk;
+mod loaded;
 mod memory;
 mod message;
 mod process;
@@ -10,7 +11,9 @@ mod refused;
 mod translate;
 
 use std::{
+    num::NonZero,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,15 +25,24 @@ use wasmtime::Engine;
 use self::{code::Code, disk::DiskCache, memory::MemoryCache, process::CompilerProcess};
 use crate::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
+    jail::{CompilerLimits, warden::Warden},
 };
 
 pub use child::compiler_main;
 pub use code::Prepared;
-pub(crate) use code::load;
+pub(crate) use loaded::{Loaded, Publisher, load};
 
-/// Compilers at work at the same time. Each may take a core and a gigabyte, which the runners
-/// want too; jobs rarely bring more than one new module at a time.
-const COMPILERS: usize = 2;
+/// Compilers at work at the same time, whatever the number of cores: each may take a gigabyte,
+/// which the runners want too, and jobs rarely bring more than one new module at a time.
+const COMPILERS_MAX: usize = 4;
+
+/// How many compilers may be at work. A core is left to the runners, although compilers are nicer
+/// than they are: a niceness counts on one core alone, and what a compiler does to caches and
+/// memory is not counted in it.
+fn compilers() -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    cores.saturating_sub(1).clamp(1, COMPILERS_MAX)
+}
 
 /// A refusal that took longer than this to find is remembered on disk too: a restart shall not pay
 /// for it again. What is found faster costs less than a file.
@@ -58,7 +70,7 @@ enum Backend {
 }
 
 impl Compiler {
-    pub(crate) fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
+    pub(crate) fn new(config: &SandboxConfig, warden: &Arc<Warden>) -> Result<Self, SandboxError> {
         let settings = config.engine_settings();
         let engine = Engine::new(&engine::compiler_config(&settings))
             .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
@@ -76,13 +88,22 @@ impl Compiler {
         let backend = match config.isolation {
             Isolation::Process | Isolation::Task => {
                 let program = config.program.clone();
-                Backend::Process(CompilerProcess { program, engine: settings, caps })
+                let limits =
+                    CompilerLimits { cpu: config.compile_cpu, memory: config.compile_memory };
+                let warden = Arc::clone(warden);
+                Backend::Process(CompilerProcess {
+                    program,
+                    engine: settings,
+                    caps,
+                    limits,
+                    warden,
+                })
             }
             Isolation::InProcess => Backend::InProcess { engine: Box::new(engine), caps },
         };
         let memory = MemoryCache::default();
         let refusal_age = Duration::from_millis(config.refusal_age.0.min(YEAR_MS));
-        let permits = Semaphore::new(COMPILERS);
+        let permits = Semaphore::new(compilers());
         Ok(Self { fingerprint, memory, disk, backend, permits, refusal_age })
     }
 

@@ -6,7 +6,11 @@
 //! included. Nothing is ever written. Only regular files and directories are opened, so that no
 //! read can wait for somebody.
 
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+};
 
 use rustix::{
     fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
@@ -43,6 +47,34 @@ const LISTING_MAX: usize = 100_000;
 
 /// Times that a path is resolved again where a rename in between made the kernel unsure of it.
 const RESOLVE_TRIES: u32 = 8;
+
+/// The directories that the operator allows, of a process that is to enter its jail: there is one
+/// jail a process, and so one such list.
+static ALLOWED: OnceLock<Vec<Allowed>> = OnceLock::new();
+
+/// See [`open_allowed`].
+#[derive(Debug)]
+pub(crate) struct Allowed {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl AsFd for Allowed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Opens the directories that jobs may be granted, before a jail is entered that has no paths.
+/// One that cannot be opened cannot be granted either.
+pub(crate) fn open_allowed(paths: &[String]) -> &'static [Allowed] {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &String| {
+        let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        Some(Allowed { path: path.into(), fd })
+    };
+    ALLOWED.get_or_init(|| paths.iter().filter_map(open).collect())
+}
 
 /// A file or directory that a task has open.
 #[derive(Debug)]
@@ -85,9 +117,22 @@ fn directories(store: &mut Caller<'_>) -> wasmtime::Result<Vec<(Resource<Descrip
 }
 
 impl Open {
+    /// In a jail there are no paths: it is opened beneath a directory that is open already.
     fn directory(path: &Path) -> Result<Self, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())?;
+        let fd = match ALLOWED.get() {
+            None => rustix::fs::open(path, flags, Mode::empty())?,
+            Some(allowed) => {
+                let beneath = |allowed: &'static Allowed| {
+                    let rest = path.strip_prefix(&allowed.path).ok()?;
+                    let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+                    Some((&allowed.fd, rest))
+                };
+                let (fd, rest) = allowed.iter().find_map(beneath).ok_or(Errno::NOENT)?;
+                let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+                rustix::fs::openat2(fd, rest, flags, Mode::empty(), within)?
+            }
+        };
         Ok(Self { fd, kind: DescriptorType::Directory })
     }
 

@@ -9,7 +9,7 @@
 mod cli;
 mod clock;
 mod denied;
-mod files;
+pub(crate) mod files;
 mod log;
 mod random;
 mod streams;

@@ -284,6 +284,7 @@ impl Driver {
         let event = {
             let mut state = self.shared.lock();
             let event = match envelope.message {
+                FromRunner::Ready(_) => None,
                 FromRunner::Results(results) => state.sent(results.batch).and_then(|sent| {
                     accept(sent, &results.block)
                         .then_some(SlotEvent::Results(results.block, envelope.payload))

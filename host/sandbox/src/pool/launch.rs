@@ -7,6 +7,7 @@ use std::{
         fd::{AsFd as _, BorrowedFd, OwnedFd},
         unix::{net::UnixStream as StdStream, process::ExitStatusExt as _},
     },
+    path::Path,
     process::{ExitStatus, Stdio},
     sync::Arc,
     thread::JoinHandle,
@@ -20,15 +21,19 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-use wasmgrid_proto::frame::{self, Envelope};
+use wasmgrid_proto::{
+    Grant,
+    frame::{self, Envelope},
+};
 
 use super::PoolConfig;
 use crate::{
     Isolation, SandboxError,
+    jail::{Layer, Report, cgroup::Cgroup, warden::Warden},
     run::board::Board,
     runner::{
         self,
-        message::{FromRunner, ToRunner},
+        message::{FromRunner, Hello, ToRunner},
         socket::{KEPT_BYTES, frame_len, send_with, take_frame},
     },
 };
@@ -51,11 +56,13 @@ pub(super) struct Runner {
     buffer: BytesMut,
     frame: BytesMut,
     body: Body,
+    warden: Arc<Warden>,
     pub(super) board: Arc<Board>,
 }
 
 enum Body {
-    Process(Child),
+    /// With its control group, where there are such; that goes after it.
+    Process(Child, Option<Cgroup>),
     Thread(Option<JoinHandle<io::Result<()>>>),
 }
 
@@ -71,14 +78,16 @@ impl Runner {
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let body = match config.isolation {
-            Isolation::Process | Isolation::Task => process(config, theirs),
-            Isolation::InProcess => thread(theirs),
+            Isolation::Process | Isolation::Task => process(config, theirs).map_err(failed)?,
+            Isolation::InProcess => thread(theirs).map_err(failed)?,
         };
+        let body = confined(body, &config.warden)?;
         let mut runner = Self {
             stream: UnixStream::from_std(ours).map_err(failed)?,
             buffer: BytesMut::new(),
             frame: BytesMut::new(),
-            body: body.map_err(failed)?,
+            body,
+            warden: Arc::clone(&config.warden),
             board: Arc::new(board),
         };
         let board = Arc::clone(&runner.board);
@@ -97,9 +106,12 @@ impl Runner {
     /// Sends a message that brings one.
     pub(super) async fn send_with(
         &mut self,
-        envelope: Envelope<ToRunner>,
+        mut envelope: Envelope<ToRunner>,
         descriptor: BorrowedFd<'_>,
     ) -> io::Result<()> {
+        if let ToRunner::Run(run) = &mut envelope.message {
+            run.spec.grants.iter_mut().for_each(resolve);
+        }
         self.encode(&envelope)?;
         let sent = self
             .stream
@@ -130,8 +142,12 @@ impl Runner {
         loop {
             if let Some(length) = frame_len(&self.buffer)? {
                 let frame = take_frame(&mut self.buffer, length);
-                if let Some(envelope) = frame::decode(frame).map_err(io::Error::other)? {
-                    return Ok(Some(envelope));
+                match frame::decode::<FromRunner>(frame).map_err(io::Error::other)? {
+                    Some(Envelope { message: FromRunner::Ready(report), .. }) => {
+                        self.jailed(report)?;
+                    }
+                    Some(envelope) => return Ok(Some(envelope)),
+                    None => {}
                 }
             } else {
                 self.buffer.reserve(READ_BYTES);
@@ -145,14 +161,22 @@ impl Runner {
     /// Its process; `None` for a thread, and for what has ended.
     pub(super) fn pid(&self) -> Option<u32> {
         match &self.body {
-            Body::Process(child) => child.id(),
+            Body::Process(child, _) => child.id(),
             Body::Thread(_) => None,
         }
     }
 
+    /// Hears of the runner's jail. The runner itself has stopped where that is not enough.
+    fn jailed(&self, mut report: Report) -> io::Result<()> {
+        if matches!(self.body, Body::Process(_, Some(_))) {
+            report.entered.push(Layer::Cgroup);
+        }
+        self.warden.hear(&report).map_err(io::Error::other)
+    }
+
     /// Ends a runner that does not answer; a thread can only be asked to, by closing its socket.
     pub(super) fn kill(&mut self) {
-        if let Body::Process(child) = &mut self.body {
+        if let Body::Process(child, _) = &mut self.body {
             // It may be gone already.
             let _ = child.start_kill();
         }
@@ -162,7 +186,7 @@ impl Runner {
     pub(super) async fn end(self) -> String {
         drop(self.stream);
         match self.body {
-            Body::Process(mut child) => match timeout(GOODBYE_TIME, child.wait()).await {
+            Body::Process(mut child, _group) => match timeout(GOODBYE_TIME, child.wait()).await {
                 Ok(Ok(status)) => describe(status),
                 Ok(Err(error)) => format!("runner died, how is not known: {error}"),
                 Err(_) => {
@@ -180,6 +204,76 @@ impl Runner {
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "2097152")];
 
+impl PoolConfig {
+    /// Starts a runner, and waits until it is in its jail, for those who must know at once whether
+    /// it can be. Blocks for as long as a runner takes to start.
+    ///
+    /// # Errors
+    /// Where none can be started, and [`SandboxError::Jail`] where its jail is required and
+    /// incomplete.
+    pub(crate) fn probe(&self) -> Result<(), SandboxError> {
+        let failed =
+            |source| SandboxError::Start { program: self.program.clone(), role: ROLE, source };
+        let (ours, theirs) = StdStream::pair().map_err(failed)?;
+        let mut command = std::process::Command::new(&self.program);
+        command.arg(ROLE).env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
+        let mut child = command.spawn().map_err(failed)?;
+        drop(command);
+        let group = self.warden.confine(child.id());
+        let report = ask(&ours, self.hello());
+        drop(ours);
+        // It ends with its socket.
+        let _ = child.wait();
+        let _group = group?;
+        let broken =
+            |error: io::Error| SandboxError::Child { role: ROLE, reason: error.to_string() };
+        self.warden.hear(&report.map_err(broken)?)
+    }
+}
+
+/// The real path of a directory, as text: grants are text. None where there is no such.
+pub(super) fn real(path: &Path) -> Option<String> {
+    path.canonicalize().ok()?.into_os_string().into_string().ok()
+}
+
+/// Names a granted directory by its real path: a runner in its jail can follow no link to it.
+fn resolve(grant: &mut Grant) {
+    if let Grant::Dir { host, .. } = grant {
+        // One that is gone is missed by the runner, by the name it was granted under.
+        if let Some(real) = real(Path::new(host)) {
+            *host = real;
+        }
+    }
+}
+
+/// Greets a runner and reads its first message, blocking.
+fn ask(mut socket: &StdStream, hello: Hello) -> io::Result<Report> {
+    use io::{Read as _, Write as _};
+    socket.set_read_timeout(Some(GOODBYE_TIME))?;
+    let board = Board::create()?;
+    let mut frame = BytesMut::new();
+    frame::encode(&ToRunner::Hello(hello).into(), &mut frame).map_err(io::Error::other)?;
+    let sent = send_with(socket.as_fd(), &frame, board.fd())?;
+    socket.write_all(frame.get(sent..).unwrap_or_default())?;
+    let mut buffer = Vec::new();
+    loop {
+        if let Some(length) = frame_len(&buffer)? {
+            buffer.truncate(length);
+            let told = frame::decode::<FromRunner>(buffer.into()).map_err(io::Error::other)?;
+            return match told {
+                Some(Envelope { message: FromRunner::Ready(report), .. }) => Ok(report),
+                _ => Err(io::Error::other("it does not begin with its jail")),
+            };
+        }
+        let mut part = [0; 4_096];
+        let read = socket.read(&mut part)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.extend_from_slice(part.get(..read).unwrap_or_default());
+    }
+}
+
 fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
     let child = Command::new(&config.program)
         .arg(ROLE)
@@ -192,14 +286,26 @@ fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
         .process_group(0)
         .kill_on_drop(true)
         .spawn()?;
-    Ok(Body::Process(child))
+    Ok(Body::Process(child, None))
+}
+
+/// Puts a process into its control group, before it was told anything.
+fn confined(body: Body, warden: &Warden) -> Result<Body, SandboxError> {
+    match body {
+        Body::Process(child, None) => {
+            // It has an id until it was waited for.
+            let group = child.id().map(|id| warden.confine(id)).transpose()?.flatten();
+            Ok(Body::Process(child, group))
+        }
+        other => Ok(other),
+    }
 }
 
 fn thread(socket: StdStream) -> io::Result<Body> {
     let thread = std::thread::Builder::new()
         .name("wasmgrid-runner".into())
         .stack_size(THREAD_STACK_BYTES)
-        .spawn(move || runner::serve(socket, || {}))?;
+        .spawn(move || runner::serve(socket, None, || {}))?;
     Ok(Body::Thread(Some(thread)))
 }
 

@@ -25,7 +25,7 @@ use wasmgrid_proto::{
 };
 
 use self::{driver::Driver, shared::Shared, spare::Spares};
-use crate::{EngineSettings, Isolation, Prepared, runner::message::Hello};
+use crate::{EngineSettings, Isolation, Prepared, jail::warden::Warden, runner::message::Hello};
 
 /// Events of a slot that nobody has taken yet; beyond, its runner waits.
 const EVENTS_MAX: usize = 16;
@@ -160,6 +160,9 @@ pub(crate) struct PoolConfig {
     /// Tasks and time after which a runner is replaced.
     pub(crate) runner_tasks: u64,
     pub(crate) runner_age: Millis,
+    pub(crate) warden: Arc<Warden>,
+    /// Directories that jobs may be granted to read.
+    pub(crate) allow_dirs: Vec<PathBuf>,
 }
 
 impl PoolConfig {
@@ -169,7 +172,12 @@ impl PoolConfig {
         // The file that says what a process has written is that of the process that opened it,
         // and no child's.
         let pagemap_scan = self.engine.pagemap_scan && !forks;
-        Hello { engine: EngineSettings { pagemap_scan, ..self.engine.clone() }, forks }
+        Hello {
+            engine: EngineSettings { pagemap_scan, ..self.engine.clone() },
+            forks,
+            require_jail: self.warden.requires(),
+            allow_dirs: self.allow_dirs.iter().filter_map(|path| launch::real(path)).collect(),
+        }
     }
 }
 

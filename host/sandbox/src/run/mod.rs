@@ -21,7 +21,9 @@ use wasmtime::{
 };
 
 use crate::{
-    EngineSettings, SandboxError, compile, engine,
+    EngineSettings, SandboxError,
+    compile::{self, Loaded},
+    engine,
     host::{self, State, Stop},
 };
 
@@ -57,8 +59,10 @@ pub(crate) struct Machine {
 
 /// A module that is ready to run.
 pub(crate) struct Module {
+    // Dropped in this order.
     instance: InstancePre<State>,
     entry: Entry,
+    _loaded: Loaded,
 }
 
 /// What is called.
@@ -117,9 +121,9 @@ impl Machine {
             self.modules.push(kept);
             return Ok(module);
         }
-        let component = compile::load(&self.engine, code)
+        let loaded = compile::load(&self.engine, code)
             .map_err(|error| Outcome::Lost(outcome::bounded(error.to_string())))?;
-        let module = Arc::new(self.link(&component, kind)?);
+        let module = Arc::new(self.link(loaded, kind)?);
         if self.modules.len() >= MODULES_MAX {
             self.modules.remove(0);
         }
@@ -127,14 +131,15 @@ impl Machine {
         Ok(module)
     }
 
-    fn link(&self, component: &Component, kind: ModuleKind) -> Result<Module, Outcome> {
+    fn link(&self, loaded: Loaded, kind: ModuleKind) -> Result<Module, Outcome> {
+        let component = loaded.component();
         let entry = Entry::find(&self.engine, component, kind)
             .ok_or_else(|| Outcome::Refused(format!("the module is no {kind}")))?;
         let instance = self
             .linker
             .instantiate_pre(component)
             .map_err(|error| Outcome::Refused(outcome::bounded(format!("{error:#}"))))?;
-        Ok(Module { instance, entry })
+        Ok(Module { instance, entry, _loaded: loaded })
     }
 
     /// Runs the task, and appends its output, records and log to `payload`. The caller has told

@@ -7,7 +7,7 @@ use wasmgrid_proto::{
     InputBlock, JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, WorkerId, wire::Message,
 };
 
-use crate::EngineSettings;
+use crate::{EngineSettings, jail::Report};
 
 /// To the runner.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub(crate) enum ToRunner {
 /// From the runner.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FromRunner {
+    /// The first message, once it is in its jail: it can run tasks.
+    Ready(Report),
     /// Results of a batch, in order.
     Results(Results),
     /// Tasks that were revoked before they began.
@@ -37,6 +39,10 @@ pub(crate) struct Hello {
     pub(crate) engine: EngineSettings,
     /// Each task is run in a process of its own, forked from the runner.
     pub(crate) forks: bool,
+    /// Run nothing unless each layer of the jail is there.
+    pub(crate) require_jail: bool,
+    /// Directories that jobs may be granted to read, by their real paths.
+    pub(crate) allow_dirs: Vec<String>,
 }
 
 /// See [`ToRunner::Run`]. The payload has the inputs.
@@ -88,6 +94,7 @@ const CANCEL: u16 = 3;
 const REVOKE: u16 = 4;
 const RESULTS: u16 = 1;
 const RETURNED: u16 = 2;
+const READY: u16 = 3;
 
 impl Message for ToRunner {
     fn kind(&self) -> u16 {
@@ -129,6 +136,7 @@ impl Message for ToRunner {
 impl Message for FromRunner {
     fn kind(&self) -> u16 {
         match self {
+            Self::Ready(_) => READY,
             Self::Results(_) => RESULTS,
             Self::Returned(_) => RETURNED,
         }
@@ -137,12 +145,13 @@ impl Message for FromRunner {
     fn payload_len(&self) -> u64 {
         match self {
             Self::Results(results) => results.block.payload_len(),
-            Self::Returned(_) => 0,
+            Self::Ready(_) | Self::Returned(_) => 0,
         }
     }
 
     fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
         match self {
+            Self::Ready(report) => encode(report, out),
             Self::Results(results) => encode(results, out),
             Self::Returned(returned) => encode(returned, out),
         }
@@ -150,6 +159,7 @@ impl Message for FromRunner {
 
     fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
         Ok(Some(match kind {
+            READY => Self::Ready(decode(meta)?),
             RESULTS => Self::Results(decode(meta)?),
             RETURNED => Self::Returned(decode(meta)?),
             _ => return Ok(None),

@@ -1,5 +1,6 @@
 //! The loop of one runner: batches in, results out, over one socket. It holds no keys and opens
-//! nothing; it ends when its socket is closed.
+//! nothing; it ends when its socket is closed. A runner process makes its engine, enters its
+//! jail and only then hears of modules.
 //!
 //! Four threads: this one runs the tasks; one reads the socket, so that a cancellation is heard
 //! while a task runs; one moves the epoch on while tasks run; one sends results that would wait
@@ -21,15 +22,19 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_proto::{InputBlock, Outcome, ResultMeta, Usage};
+use wasmgrid_proto::{InputBlock, Outcome, ResultMeta, Usage, frame};
 
 use self::{
-    message::ToRunner,
+    message::{FromRunner, Hello, ToRunner},
     outbox::Outbox,
     queue::{Batch, Queue, Step},
     socket::Receiver,
 };
-use crate::run::{Control, Machine, Module, Task, board::Board, now_us};
+use crate::{
+    host::files::open_allowed,
+    jail::{self, Inmate, Jail},
+    run::{Control, Machine, Module, Task, board::Board, now_us},
+};
 
 /// What one task's payload may leave allocated for the next.
 const SCRATCH_BYTES: usize = 1 << 20;
@@ -37,10 +42,7 @@ const SCRATCH_BYTES: usize = 1 << 20;
 /// One runner process, whose standard input is its socket.
 #[must_use]
 pub fn runner_main() -> ExitCode {
-    let served = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 0)
-        .map_err(io::Error::from)
-        .and_then(|socket| serve(UnixStream::from(socket), || std::process::exit(0)));
-    match served {
+    match serve_in_jail() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The agent sees the socket close; this line is for whoever starts it by hand.
@@ -50,9 +52,19 @@ pub fn runner_main() -> ExitCode {
     }
 }
 
+fn serve_in_jail() -> io::Result<()> {
+    let jail = Jail::prepare();
+    let socket = jail::keep_socket()?;
+    serve(UnixStream::from(socket), Some(jail), || std::process::exit(0))
+}
+
 /// Serves an agent until it closes the socket; `closed` is called at once when it does, while
-/// tasks may still run.
-pub(crate) fn serve(socket: UnixStream, closed: impl FnOnce() + Send) -> io::Result<()> {
+/// tasks may still run. A runner that is a thread has no jail.
+pub(crate) fn serve(
+    socket: UnixStream,
+    jail: Option<Jail>,
+    closed: impl FnOnce() + Send,
+) -> io::Result<()> {
     let mut receiver = Receiver::new(socket.try_clone()?);
     let Some(hello) = receiver.next()? else { return Ok(()) };
     let ToRunner::Hello(hello) = hello.message else {
@@ -60,6 +72,10 @@ pub(crate) fn serve(socket: UnixStream, closed: impl FnOnce() + Send) -> io::Res
     };
     let board = Board::map(receiver.descriptor()?)?;
     let mut machine = Machine::new(&hello.engine).map_err(io::Error::other)?;
+    let jailed = jail.is_some();
+    if let Some(jail) = jail {
+        enter(jail, &hello, &socket)?;
+    }
     if hello.forks {
         return forking::serve(receiver, socket, board, machine);
     }
@@ -82,11 +98,27 @@ pub(crate) fn serve(socket: UnixStream, closed: impl FnOnce() + Send) -> io::Res
             closed();
             runner.stop(&flusher);
         });
-        let ran = runner.run(&mut machine);
+        let ready = if jailed { jail::threads_started() } else { Ok(()) };
+        let ran = ready.and_then(|()| runner.run(&mut machine));
         // Where writing failed the reader would wait for ever.
         let _ = socket.shutdown(Shutdown::Both);
         ran
     })
+}
+
+/// Nothing of a guest has been read yet, and there is one thread.
+fn enter(jail: Jail, hello: &Hello, mut socket: &UnixStream) -> io::Result<()> {
+    let allowed = open_allowed(&hello.allow_dirs);
+    let (pagemap, forks) = (hello.engine.pagemap_scan, hello.forks);
+    let report = jail.enter(Inmate::Runner { pagemap, forks, allowed });
+    let incomplete = !report.missing.is_empty();
+    let mut frame = BytesMut::new();
+    frame::encode(&FromRunner::Ready(report).into(), &mut frame).map_err(io::Error::other)?;
+    socket.write_all(&frame)?;
+    if hello.require_jail && incomplete {
+        return Err(io::Error::other("the jail is required and not complete"));
+    }
+    Ok(())
 }
 
 /// What the threads of a runner share.

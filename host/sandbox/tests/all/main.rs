@@ -7,6 +7,7 @@ mod bytes;
 mod caps;
 mod compile;
 mod compiled;
+mod jail;
 mod meter;
 mod modules;
 mod robust;

@@ -1,0 +1,109 @@
+//! Compiled code as a runner has it: the sealed file, mapped where it lies. The engine maps files by
+//! their paths alone, and a jail has no paths; so the mapping is ours, and so is making it
+//! executable. It is shared by all runners, and read as it is needed.
+
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    ptr::{self, NonNull},
+};
+
+use rustix::{
+    mm::{MapFlags, MprotectFlags, ProtFlags},
+    param::page_size,
+};
+use wasmtime::{CustomCodeMemory, Engine, component::Component};
+
+use super::code::SEALS;
+use crate::SandboxError;
+
+/// A component and the memory it lies in, which must outlive all that is made of it.
+pub(crate) struct Loaded {
+    // Dropped in this order.
+    component: Component,
+    _code: Mapped,
+}
+
+impl Loaded {
+    pub(crate) const fn component(&self) -> &Component {
+        &self.component
+    }
+}
+
+/// The component in `code`, mapped into this process. What is made of it must be dropped before
+/// the value that is returned.
+///
+/// `code` must come from [`Prepared::code`](super::Prepared::code), in this process or handed over
+/// by the agent's: that it is true compiled code is not checked, and cannot be.
+///
+/// # Errors
+/// Where the code was compiled for another engine, or cannot be mapped.
+pub(crate) fn load(engine: &Engine, code: BorrowedFd<'_>) -> Result<Loaded, SandboxError> {
+    let code = Mapped::new(code).map_err(SandboxError::Memory)?;
+    let bytes = NonNull::slice_from_raw_parts(code.at, code.length);
+    // SAFETY: the bytes were written by our compiler or authenticated by the cache's key, both
+    // under this engine's fingerprint; they are sealed, so that nobody changes them; and they stay
+    // mapped for as long as the component, which lies before them in `Loaded`.
+    let component = unsafe { Component::deserialize_raw(engine, bytes) }
+        .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
+    Ok(Loaded { component, _code: code })
+}
+
+/// A sealed file in memory.
+struct Mapped {
+    at: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and nobody writes to it.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    fn new(file: BorrowedFd<'_>) -> io::Result<Self> {
+        // Another could be changed or cut while it is used.
+        if !rustix::fs::fcntl_get_seals(file)?.contains(SEALS) {
+            return Err(io::Error::other("the code's file is not sealed"));
+        }
+        let length = usize::try_from(rustix::fs::fstat(file)?.st_size).map_err(io::Error::other)?;
+        // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
+        let at = unsafe {
+            rustix::mm::mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0)?
+        };
+        let at = NonNull::new(at.cast()).ok_or_else(|| io::Error::other("mapped at 0"))?;
+        Ok(Self { at, length })
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new` with this length, and no reference outlives `self`.
+        let unmapped = unsafe { rustix::mm::munmap(self.at.as_ptr().cast(), self.length) };
+        debug_assert!(unmapped.is_ok(), "a mapping of ours can be unmapped");
+    }
+}
+
+/// Makes code executable that an engine did not map itself. What is executable is never writable.
+pub(crate) struct Publisher;
+
+impl CustomCodeMemory for Publisher {
+    fn required_alignment(&self) -> usize {
+        page_size()
+    }
+
+    fn publish_executable(&self, code: *const u8, length: usize) -> wasmtime::Result<()> {
+        protect(code, length, MprotectFlags::READ.union(MprotectFlags::EXEC))
+    }
+
+    fn unpublish_executable(&self, code: *const u8, length: usize) -> wasmtime::Result<()> {
+        protect(code, length, MprotectFlags::READ)
+    }
+}
+
+fn protect(code: *const u8, length: usize, protection: MprotectFlags) -> wasmtime::Result<()> {
+    // SAFETY: the engine passes whole pages of code of its own, to which it has no reference that
+    // could be written through.
+    unsafe { rustix::mm::mprotect(code.cast_mut().cast(), length, protection)? };
+    Ok(())
+}
