@@ -200,9 +200,9 @@ impl Runner {
 }
 
 /// The C library otherwise keeps up to 64 MiB for good after one large allocation was freed: with
-/// these, what is over a MiB goes back to the system, and so does what is free above 2 MiB.
+/// these, what is over 512 KiB goes back to the system, and so does what is free above 1 MiB.
 const ALLOCATOR: [(&str, &str); 2] =
-    [("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "2097152")];
+    [("MALLOC_MMAP_THRESHOLD_", "524288"), ("MALLOC_TRIM_THRESHOLD_", "1048576")];
 
 impl PoolConfig {
     /// Starts a runner, and waits until it is in its jail, for those who must know at once whether

@@ -112,11 +112,11 @@ fn of_bodies() -> Vec<Attack> {
     ]
 }
 
-/// A module of 11 MB that is within every cap, and takes a compiler far longer than it may: in each
-/// of its loops all locals of their function are alive.
+/// A module of 10 MB that is within every cap, and takes a compiler far longer than it may: it has
+/// nothing but calls, five million of them.
 #[must_use]
 pub fn past_every_cap() -> Vec<u8> {
-    functions(24, &[(2_000, ValType::I64)], |code| live_loops(code, 2_000, 40))
+    functions(50, &[], |code| calls(code, 100_000))
 }
 
 /// A command with so many functions of these locals and this body; the first is `_start`.

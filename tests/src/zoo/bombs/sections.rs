@@ -16,7 +16,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         refused(
             "a million types",
             million_types,
-            &["the size of type sections is 21.9MiB at offset 0x", "at most 1MiB"],
+            &["the number of types is 1000000 at offset 0x", "at most 10000"],
         ),
         refused(
             "20,000 types of three bytes",
