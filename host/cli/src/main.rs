@@ -34,6 +34,7 @@ use interrupt::Interrupt;
 const LAST_READS: Duration = Duration::from_millis(100);
 
 fn main() -> ExitCode {
+    sandbox::give_memory_back();
     // These two are other programs in the same file, which a worker starts: with neither runtime
     // nor logging nor flags of ours.
     match env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {

@@ -8,6 +8,7 @@
 
 pub mod adapt;
 pub mod admit;
+mod allocator;
 mod caps;
 mod compile;
 mod config;
@@ -23,6 +24,7 @@ mod run;
 mod runner;
 mod sandbox;
 
+pub use allocator::give_memory_back;
 pub use caps::{Cap, CapError, CapSetting, Caps};
 pub use compile::{Prepared, compiler_main};
 pub use config::{Isolation, SandboxConfig};

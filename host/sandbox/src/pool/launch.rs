@@ -199,11 +199,6 @@ impl Runner {
     }
 }
 
-/// The C library otherwise keeps up to 64 MiB for good after one large allocation was freed: with
-/// these, what is over 512 KiB goes back to the system, and so does what is free above 1 MiB.
-const ALLOCATOR: [(&str, &str); 2] =
-    [("MALLOC_MMAP_THRESHOLD_", "524288"), ("MALLOC_TRIM_THRESHOLD_", "1048576")];
-
 impl PoolConfig {
     /// Starts a runner, and waits until it is in its jail, for those who must know at once whether
     /// it can be. Blocks for as long as a runner takes to start.
@@ -278,7 +273,6 @@ fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
     let child = Command::new(&config.program)
         .arg(ROLE)
         .env_clear()
-        .envs(ALLOCATOR)
         .stdin(Stdio::from(OwnedFd::from(socket)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
