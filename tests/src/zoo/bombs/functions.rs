@@ -2,7 +2,7 @@
 
 use wasm_encoder::{
     BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, InstructionSink,
-    Module, TypeSection, ValType,
+    MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 use super::Attack;
@@ -116,7 +116,7 @@ fn of_bodies() -> Vec<Attack> {
 /// nothing but calls, five million of them.
 #[must_use]
 pub fn past_every_cap() -> Vec<u8> {
-    functions(50, &[], |code| calls(code, 100_000))
+    functions(100, &[], |code| calls(code, 50_000))
 }
 
 /// A command with so many functions of these locals and this body; the first is `_start`.
@@ -131,14 +131,23 @@ fn functions(
     let (mut types, mut functions) = (TypeSection::new(), FunctionSection::new());
     let (mut exports, mut code) = (ExportSection::new(), CodeSection::new());
     types.ty().function([], []);
-    exports.export("_start", ExportKind::Func, 0);
+    exports.export("_start", ExportKind::Func, 0).export("memory", ExportKind::Memory, 0);
     for _ in 0..count {
         functions.function(0);
         code.function(&function);
     }
     let mut module = Module::new();
-    module.section(&types).section(&functions).section(&exports).section(&code);
+    module.section(&types).section(&functions).section(&one_page());
+    module.section(&exports).section(&code);
     module.finish()
+}
+
+/// What adapts a command needs a memory of it.
+fn one_page() -> MemorySection {
+    let mut memories = MemorySection::new();
+    let (memory64, shared, page_size_log2) = (false, false, None);
+    memories.memory(MemoryType { minimum: 1, maximum: None, memory64, shared, page_size_log2 });
+    memories
 }
 
 /// A command with another function of this type and body.

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use wasmgrid_tests::{Daemon, Finished, Grid, children_as, wait_until, zoo};
 
+use super::alone;
+
 /// Good tasks that must be through while the bomb is compiled: each in a process of its own.
 const MEANWHILE: usize = 5;
 
@@ -13,6 +15,7 @@ const AT_ONCE: u32 = 10;
 
 #[test]
 fn a_compile_bomb_costs_its_limit_once_and_keeps_nobody_waiting() {
+    let _alone = alone();
     let grid = Grid::start(1, 1);
     let agent = grid.workers[0].process.pid();
     grid.home.write("good.wasm", zoo::echo());

@@ -4,34 +4,37 @@
 use serde_json::Value;
 use wasmgrid_tests::{Grid, Home, children_as, is_alive, memory_bytes, zoo};
 
-use super::{assert_none, check_memory, command};
+use super::{assert_none, beside_others, check_memory, command};
 
-/// As many modules as a runner keeps ready.
-const FILLERS: u32 = 66;
+/// More modules than an agent remembers, or a runner keeps ready: with as many behind them, neither
+/// grows by further ones.
+const FILLERS: u32 = 130;
 
 #[test]
 fn every_attack_ends_as_its_row_says_on_a_grid_and_leaves_its_worker_as_it_was() {
+    let _others = beside_others();
     let grid = Grid::start(1, 1);
     let agent = grid.workers[0].process.pid();
-    let agent_and_runners = || {
-        let mut pids = children_as(agent, "runner");
-        pids.push(agent);
-        pids
-    };
+    let runners = || children_as(agent, "runner");
     grid.home.write("good.wasm", zoo::echo());
     for number in 0..FILLERS {
         let file = grid.home.write("filler.wasm", zoo::filler(number));
         grid.run(&["run", &file.display().to_string()]).ok();
     }
-    let mut baseline: u64 = agent_and_runners().into_iter().map(memory_bytes).sum();
+    let mut of_agent = memory_bytes(agent);
+    let mut of_runners: u64 = runners().into_iter().map(memory_bytes).sum();
     let mut faults = Vec::new();
     for attack in zoo::attacks() {
         if let Some(fault) = command::run(&grid.home, &attack, &[]) {
             faults.push((attack.name.to_owned(), fault));
         }
         assert_next_is_right(&grid, attack.name);
-        let left = check_memory(&mut baseline, agent_and_runners);
-        faults.extend(left.map(|fault| (attack.name.to_owned(), fault)));
+        let left = [
+            check_memory(&mut of_agent, || vec![agent])
+                .map(|fault| format!("of the agent: {fault}")),
+            check_memory(&mut of_runners, runners).map(|fault| format!("of runners: {fault}")),
+        ];
+        faults.extend(left.into_iter().flatten().map(|fault| (attack.name.to_owned(), fault)));
     }
     assert_none(&faults);
     assert!(is_alive(agent), "the worker is the one that it was");
@@ -40,6 +43,7 @@ fn every_attack_ends_as_its_row_says_on_a_grid_and_leaves_its_worker_as_it_was()
 
 #[test]
 fn every_attack_ends_as_its_row_says_on_the_grid_of_one_command() {
+    let _others = beside_others();
     let home = Home::new();
     let mut faults = Vec::new();
     for attack in zoo::attacks() {

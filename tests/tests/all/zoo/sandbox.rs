@@ -10,7 +10,7 @@ use wasmgrid_tests::{
 };
 
 use super::{
-    Fault, assert_none,
+    Fault, assert_none, beside_others,
     cage::{Cage, Ended},
     check_memory,
 };
@@ -20,6 +20,7 @@ const FILLERS: u32 = 70;
 
 #[test]
 fn every_attack_ends_as_its_row_says_in_a_process() {
+    let _others = beside_others();
     let mut cage = Cage::new(Isolation::Process);
     for number in 0..FILLERS {
         let ended = cage.run(zoo::filler(number), b"", Limits::default(), &[]);
@@ -40,6 +41,7 @@ fn every_attack_ends_as_its_row_says_in_a_process() {
 
 #[test]
 fn every_attack_ends_as_its_row_says_in_a_thread() {
+    let _others = beside_others();
     let mut cage = Cage::new(Isolation::InProcess);
     let mut faults = Vec::new();
     for attack in zoo::attacks() {
