@@ -6,6 +6,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use rustix::process::geteuid;
+
 use super::{
     Layer, Missing, Report,
     cgroup::{Cgroup, Cgroups},
@@ -89,7 +91,14 @@ impl Warden {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for Missing { layer, reason } in &report.missing {
             if told.missing.insert(*layer) {
-                tracing::warn!("jail: no {layer}: {reason}; to have it, {}", layer.remedy());
+                let remedy = layer.remedy();
+                // Each run of an ordinary user lacks these, and the others hold without them.
+                let is_usual = matches!(layer, Layer::User | Layer::Cgroup) && !geteuid().is_root();
+                if is_usual {
+                    tracing::info!("jail: no {layer}: {reason}; to have it, {remedy}");
+                } else {
+                    tracing::warn!("jail: no {layer}: {reason}; to have it, {remedy}");
+                }
             }
         }
         if !report.entered.is_empty() && !std::mem::replace(&mut told.jail, true) {
