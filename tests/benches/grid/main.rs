@@ -42,13 +42,14 @@ fn main() {
         let bare_two = floor.run(work, 2);
         table.push(Row::bare(work, "(a) bare loop, one process", bare_one, bare_two));
         table.push(Row::bare(work, "(a) bare loop, two processes", bare_two, bare_two));
-        table.push(Row::grid(
-            work,
-            "(b) wasmgrid run, local grid",
-            throughput::local(work),
-            bare_two,
-        ));
-        table.push(Row::grid(work, "(c) over QUIC, durable", throughput::cluster(work), bare_two));
+        let runs = [
+            ("(b) wasmgrid run, local grid", throughput::local(work, "process")),
+            ("(b) the same in process", throughput::local(work, "in-process")),
+            ("(c) over QUIC, durable", throughput::cluster(work)),
+        ];
+        for (how, measured) in runs {
+            table.push(Row::grid(work, how, measured, bare_two));
+        }
     }
     table.print();
     let latencies = latency::measure(&noop, if scale == 1 { 1_000 } else { 200 });

@@ -58,14 +58,14 @@ pub fn large_lines(count: u64) -> Vec<u8> {
     repeated(&"x".repeat(1 << 20), count)
 }
 
-/// (b): client, scheduler and worker in one process, runners beside it.
-pub fn local(work: &Work) -> Measured {
+/// (b): client, scheduler and worker in one process, runners beside it or, in process, in it.
+pub fn local(work: &Work, isolation: &str) -> Measured {
     let home = Home::new();
     home.write("in", &work.lines);
     // The module is compiled and the caches are warm, as on every run but the first.
     home.write("one", work.first());
     home.run(["run", &work.module, "--lines", "one"]).ok();
-    time(&home, work, &[])
+    time(&home, work, &["--isolation", isolation], &[])
 }
 
 /// (c): scheduler, worker and client as processes over loopback QUIC, SQLite on disk.
@@ -77,11 +77,12 @@ pub fn cluster(work: &Work) -> Measured {
     grid.run(&["run", &work.module, "--lines", "one"]).ok();
     let workers = grid.workers.iter().map(|worker| worker.process.pid());
     let daemons: Vec<u32> = workers.chain([grid.scheduler.pid()]).collect();
-    time(&grid.home, work, &daemons)
+    time(&grid.home, work, &[], &daemons)
 }
 
-fn time(home: &Home, work: &Work, daemons: &[u32]) -> Measured {
+fn time(home: &Home, work: &Work, flags: &[&str], daemons: &[u32]) -> Measured {
     let mut command = home.command(["run", &work.module, "--lines", "in", "-o", "out"]);
+    command.args(flags);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let mut child = command.spawn().expect("the binary starts");

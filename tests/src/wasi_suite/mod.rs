@@ -35,7 +35,7 @@ pub enum Verdict {
         /// How it ended.
         outcome: String,
     },
-    /// It ended otherwise, and why that is as it should be; see [`EXPLAINED`].
+    /// It ended otherwise, and why that is as it should be; the reasons stand in `EXPLAINED`.
     Explained(&'static str),
     /// It ended otherwise.
     Fail(String),
