@@ -9,8 +9,9 @@
 mod cli;
 mod clock;
 mod denied;
-pub(crate) mod files;
+mod files;
 mod log;
+pub(crate) mod open;
 mod random;
 mod streams;
 mod table;

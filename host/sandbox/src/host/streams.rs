@@ -11,7 +11,7 @@ use wasmtime::component::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
 use super::{
-    Caller, HostResult, State, Stop, charge, clock, drop_resource, files::Open, lend, push,
+    Caller, HostResult, State, Stop, charge, clock, drop_resource, lend, open::Open, push,
     table::Entry, wasi,
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::DirectoryEntry;
 
-use super::{Stop, files::Open};
+use super::{Stop, open::Open};
 
 /// The most a task may hold open at once. Honest programs hold three streams and a few timers.
 const RESOURCES_MAX: usize = 64;

@@ -11,7 +11,7 @@ use landlock::{
 };
 
 use super::Inmate;
-use crate::host::files::Allowed;
+use crate::host::open::Allowed;
 
 /// What is denied, where the kernel has it.
 const NEWEST: ABI = ABI::V7;

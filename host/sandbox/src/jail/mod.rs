@@ -37,7 +37,7 @@ use std::{fmt, io, os::fd::OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::files::Allowed;
+use crate::host::open::Allowed;
 
 pub(crate) use self::{descriptors::keep_socket, limits::CompilerLimits};
 

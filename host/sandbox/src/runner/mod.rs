@@ -31,7 +31,7 @@ use self::{
     socket::Receiver,
 };
 use crate::{
-    host::files::open_allowed,
+    host::open::open_allowed,
     jail::{self, Inmate, Jail},
     run::{Control, Machine, Module, Task, board::Board, now_us},
 };

@@ -1,0 +1,238 @@
+//! Files and directories that are open, and how paths beneath them are resolved: by the kernel
+//! alone (`openat2`), never out of the directory that is asked. What a task sees of it is in
+//! [`files`](super::files).
+
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use rustix::{
+    fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
+    io::Errno,
+};
+use wasmtime_wasi::p2::bindings::{
+    clocks::wall_clock::Datetime,
+    filesystem::types::ErrorCode,
+    sync::filesystem::types::{DescriptorStat, DescriptorType, DirectoryEntry, MetadataHashValue},
+};
+
+/// What a read gives at most: the buffer is the host's own until the guest has taken it.
+const READ_MAX: u64 = 1 << 20;
+
+/// Entries of one directory that can be listed: the list is held, so that it can be sorted.
+const LISTING_MAX: usize = 100_000;
+
+/// Times that a path is resolved again where a rename in between made the kernel unsure of it.
+const RESOLVE_TRIES: u32 = 8;
+
+/// The directories that the operator allows, of a process that is to enter its jail: there is one
+/// jail a process, and so one such list.
+static ALLOWED: OnceLock<Vec<Allowed>> = OnceLock::new();
+
+/// See [`open_allowed`].
+#[derive(Debug)]
+pub(crate) struct Allowed {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl AsFd for Allowed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Opens the directories that jobs may be granted, before a jail is entered that has no paths.
+/// One that cannot be opened cannot be granted either.
+pub(crate) fn open_allowed(paths: &[String]) -> &'static [Allowed] {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &String| {
+        let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        Some(Allowed { path: path.into(), fd })
+    };
+    ALLOWED.get_or_init(|| paths.iter().filter_map(open).collect())
+}
+
+/// A file or directory that a task has open.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(super) fd: OwnedFd,
+    pub(super) kind: DescriptorType,
+}
+
+impl Open {
+    /// In a jail there are no paths: it is opened beneath a directory that is open already.
+    pub(super) fn directory(path: &Path) -> Result<Self, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = match ALLOWED.get() {
+            None => rustix::fs::open(path, flags, Mode::empty())?,
+            Some(allowed) => {
+                let beneath = |allowed: &'static Allowed| {
+                    let rest = path.strip_prefix(&allowed.path).ok()?;
+                    let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
+                    Some((&allowed.fd, rest))
+                };
+                let (fd, rest) = allowed.iter().find_map(beneath).ok_or(Errno::NOENT)?;
+                let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+                rustix::fs::openat2(fd, rest, flags, Mode::empty(), within)?
+            }
+        };
+        Ok(Self { fd, kind: DescriptorType::Directory })
+    }
+
+    /// What stands at `path` beneath this directory.
+    pub(super) fn at(&self, path: &str, follow: bool, extra: OFlags) -> Result<Self, Errno> {
+        let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        flags |= extra;
+        if !follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let fd = self.resolve(path, flags)?;
+        let kind = kind(&rustix::fs::fstat(&fd)?);
+        if !matches!(kind, DescriptorType::Directory | DescriptorType::RegularFile) {
+            return Err(Errno::PERM);
+        }
+        Ok(Self { fd, kind })
+    }
+
+    /// The status of what stands at `path`, which need not be readable.
+    pub(super) fn stat_at(&self, path: &str, follow: bool) -> Result<Stat, Errno> {
+        let mut flags = OFlags::PATH | OFlags::CLOEXEC;
+        if !follow {
+            flags |= OFlags::NOFOLLOW;
+        }
+        rustix::fs::fstat(&self.resolve(path, flags)?)
+    }
+
+    pub(super) fn link_at(&self, path: &str) -> Result<String, Errno> {
+        let fd = self.resolve(path, OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW)?;
+        let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
+        // A path out of the directory is nothing a task could follow, and tells of the host.
+        if target.as_bytes().starts_with(b"/") {
+            return Err(Errno::PERM);
+        }
+        target.into_string().map_err(|_| Errno::ILSEQ)
+    }
+
+    fn resolve(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        let mut tries = 0;
+        loop {
+            match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), within) {
+                Err(Errno::AGAIN) if tries < RESOLVE_TRIES => tries += 1,
+                // The path leaves the directory.
+                Err(Errno::XDEV) => return Err(Errno::PERM),
+                resolved => return resolved,
+            }
+        }
+    }
+
+    /// At most `length` bytes from `offset` on; none at the end.
+    pub(super) fn read(&self, length: u64, offset: u64) -> Result<Vec<u8>, Errno> {
+        if self.kind == DescriptorType::Directory {
+            return Err(Errno::ISDIR);
+        }
+        let length = usize::try_from(length.min(READ_MAX)).map_err(|_| Errno::INVAL)?;
+        let mut buffer = vec![0; length];
+        let read = rustix::io::pread(&self.fd, &mut buffer, offset)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
+    /// The directory's entries, the last first. Sorted, since their order differs between hosts.
+    pub(super) fn list(&self) -> Result<Vec<DirectoryEntry>, Errno> {
+        if self.kind != DescriptorType::Directory {
+            return Err(Errno::NOTDIR);
+        }
+        let mut entries = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { return Err(Errno::ILSEQ) };
+            if matches!(name, "." | "..") {
+                continue;
+            }
+            if entries.len() >= LISTING_MAX {
+                return Err(Errno::OVERFLOW);
+            }
+            entries.push(DirectoryEntry { type_: of_type(entry.file_type()), name: name.into() });
+        }
+        entries.sort_unstable_by(|a, b| b.name.cmp(&a.name));
+        Ok(entries)
+    }
+}
+
+fn kind(stat: &Stat) -> DescriptorType {
+    of_type(FileType::from_raw_mode(stat.st_mode))
+}
+
+const fn of_type(file: FileType) -> DescriptorType {
+    match file {
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::Unknown => DescriptorType::Unknown,
+    }
+}
+
+pub(super) fn status(stat: &Stat) -> DescriptorStat {
+    let time = |seconds: i64, nanoseconds: u64| {
+        let seconds = u64::try_from(seconds).ok()?;
+        Some(Datetime { seconds, nanoseconds: u32::try_from(nanoseconds).ok()? })
+    };
+    DescriptorStat {
+        type_: kind(stat),
+        link_count: wide(stat.st_nlink),
+        size: u64::try_from(stat.st_size).unwrap_or_default(),
+        data_access_timestamp: None,
+        data_modification_timestamp: time(stat.st_mtime, stat.st_mtime_nsec),
+        status_change_timestamp: None,
+    }
+}
+
+/// The kernel's numbers are not of one width on all machines.
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
+}
+
+/// Two of one file are equal; it changes with the file.
+pub(super) fn hash(stat: &Stat) -> MetadataHashValue {
+    let mut hasher = blake3::Hasher::new();
+    for part in [stat.st_dev, stat.st_ino, stat.st_mtime_nsec] {
+        hasher.update(&part.to_le_bytes());
+    }
+    for part in [stat.st_mtime, stat.st_size] {
+        hasher.update(&part.to_le_bytes());
+    }
+    let mut halves = [[0; 8]; 2];
+    let mut bytes = hasher.finalize_xof();
+    halves.iter_mut().for_each(|half| bytes.fill(half));
+    let [lower, upper] = halves.map(u64::from_le_bytes);
+    MetadataHashValue { lower, upper }
+}
+
+/// What a task is told of a failure of the system.
+pub(super) fn code(error: Errno) -> ErrorCode {
+    match error {
+        Errno::ACCESS => ErrorCode::Access,
+        Errno::NOENT => ErrorCode::NoEntry,
+        Errno::NOTDIR => ErrorCode::NotDirectory,
+        Errno::ISDIR => ErrorCode::IsDirectory,
+        Errno::LOOP => ErrorCode::Loop,
+        Errno::NAMETOOLONG => ErrorCode::NameTooLong,
+        Errno::INVAL => ErrorCode::Invalid,
+        Errno::ILSEQ => ErrorCode::IllegalByteSequence,
+        Errno::OVERFLOW => ErrorCode::Overflow,
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE => ErrorCode::InsufficientMemory,
+        Errno::PERM => ErrorCode::NotPermitted,
+        _ => ErrorCode::Io,
+    }
+}
