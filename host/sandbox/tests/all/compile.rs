@@ -387,3 +387,10 @@ fn the_engine_too_refuses_the_features_that_are_off() {
     }
     engine.precompile_component(&wat("(component (core module (memory 1)))")).unwrap();
 }
+
+#[tokio::test]
+async fn a_command_without_a_memory_is_told_what_it_lacks() {
+    let module = crate::modules::wat(r#"(module (func (export "_start")))"#);
+    let reason = refusal(&start(&config(Isolation::InProcess, None)), &module).await;
+    assert!(reason.contains("exports no memory called `memory`"), "{reason}");
+}
