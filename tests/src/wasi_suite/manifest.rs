@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-/// What a manifest says, with the suite's defaults for what it leaves out.
+/// What a program is given, and how it should end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     /// The program's arguments, without its name.
@@ -17,29 +17,53 @@ pub struct Manifest {
     pub stdin: String,
     /// What it should write, where that matters.
     pub stdout: Option<String>,
-    /// The code it should end with.
-    pub exit_code: i64,
+    /// How it should end.
+    pub ending: Ending,
     /// Its environment.
     pub env: Vec<(String, String)>,
-    /// The directory that it finds as `/`, below the program's own.
-    pub root: Option<PathBuf>,
-    /// Whether it talks to the executor by a network.
-    pub has_network: bool,
+    /// Directories: where they are, and where it finds them.
+    pub dirs: Vec<(PathBuf, String)>,
+    /// What it may need beyond that and no task is given.
+    pub needs: Option<&'static str>,
 }
 
+/// How a program should end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this exit code.
+    Code(i64),
+    /// Stopped by its host, before it comes to say what it takes for wrong.
+    Stopped,
+    /// By a panic of its own that says this.
+    Panic(&'static str),
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self::Code(0)
+    }
+}
+
+/// What no task is given.
+pub(super) const A_NETWORK: &str = "a network";
+pub(super) const A_WRITABLE_DIRECTORY: &str = "a directory that it can change";
+
 impl Manifest {
-    /// The manifest of a program.
+    /// The manifest beside a program, if there is one.
     ///
     /// # Panics
-    /// Where there is one and it is no JSON object.
-    pub fn of(program: &Path) -> Self {
-        match fs::read_to_string(program.with_extension("json")) {
-            Ok(text) => Self::parse(&text),
-            Err(_) => Self::default(),
+    /// Where it is no JSON object.
+    pub fn beside(program: &Path) -> Option<Self> {
+        let text = fs::read_to_string(program.with_extension("json")).ok()?;
+        let mut manifest = Self::parse(&text);
+        for (root, _) in &mut manifest.dirs {
+            *root = program.with_file_name(&root).canonicalize().unwrap_or_default();
         }
+        manifest.dirs.retain(|(root, _)| root.is_dir());
+        Some(manifest)
     }
 
-    /// Reads a manifest's text.
+    /// Reads a manifest's text; directories are as they stand there.
     ///
     /// # Panics
     /// Where it is no JSON object.
@@ -51,7 +75,7 @@ impl Manifest {
             Some(operations) => operations.iter().for_each(|operation| read.operation(operation)),
         }
         if manifest.get("proposals").is_some_and(|all| *all != Value::Array(Vec::new())) {
-            read.has_network = true;
+            read.needs = Some(A_NETWORK);
         }
         read
     }
@@ -67,9 +91,12 @@ impl Manifest {
         self.stdin.extend(text("stdin"));
         self.stdout = self.stdout.take().or_else(|| text("stdout"));
         if let Some(code) = fields.get("exit_code").and_then(Value::as_i64) {
-            self.exit_code = code;
+            self.ending = Ending::Code(code);
         }
-        self.root = self.root.take().or_else(|| text("root").map(PathBuf::from));
+        if let Some(root) = text("root") {
+            self.dirs.push((root.into(), "/".into()));
+            self.needs.get_or_insert(A_WRITABLE_DIRECTORY);
+        }
         let env = fields.get("env").and_then(Value::as_object).into_iter().flatten();
         self.env
             .extend(env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.into()))));
@@ -86,7 +113,7 @@ impl Manifest {
                 self.stdout.get_or_insert_default().push_str(field("payload"));
             }
             "read" => {}
-            _ => self.has_network = true,
+            _ => self.needs = Some(A_NETWORK),
         }
     }
 }
@@ -99,20 +126,21 @@ mod tests {
     fn both_shapes_are_read() {
         let old = r#"{"args": ["a"], "env": {"B": "c"}, "exit_code": 3, "stdout": "out"}"#;
         let read = Manifest::parse(old);
-        assert_eq!((read.args.as_slice(), read.exit_code), (&["a".to_owned()][..], 3));
+        assert_eq!((read.args.as_slice(), read.ending), (&["a".to_owned()][..], Ending::Code(3)));
         assert_eq!(read.env, [("B".to_owned(), "c".to_owned())]);
-        assert_eq!((read.stdout.as_deref(), read.root), (Some("out"), None));
+        assert_eq!((read.stdout.as_deref(), read.dirs, read.needs), (Some("out"), vec![], None));
 
         let new = r#"{"operations": [{"type": "run", "args": ["a"], "root": "dir"},
             {"type": "write", "payload": "in"}, {"type": "read", "payload": "out"},
             {"type": "wait", "exit_code": 3}]}"#;
         let read = Manifest::parse(new);
         assert_eq!((read.stdin.as_str(), read.stdout.as_deref()), ("in", Some("out")));
-        assert_eq!((read.exit_code, read.root), (3, Some("dir".into())));
-        assert!(!read.has_network);
+        assert_eq!(read.ending, Ending::Code(3));
+        assert_eq!(read.dirs, [("dir".into(), "/".to_owned())]);
+        assert_eq!(read.needs, Some(A_WRITABLE_DIRECTORY));
 
         let network = r#"{"proposals": ["sockets"], "operations": [{"type": "connect"}]}"#;
-        assert!(Manifest::parse(network).has_network);
+        assert_eq!(Manifest::parse(network).needs, Some(A_NETWORK));
         assert_eq!(Manifest::parse("{}"), Manifest::default());
     }
 }
