@@ -55,7 +55,8 @@ fn link_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "resolve-addresses",
         |mut store: Caller<'_>, (_, _): (Resource<Network>, WasmStr)| {
             charge(&mut store, 0)?;
-            Ok((Err::<Resource<Lookup>, _>(ErrorCode::AccessDenied),))
+            // What programs know as the answer where names are not looked up.
+            Ok((Err::<Resource<Lookup>, _>(ErrorCode::PermanentResolverFailure),))
         },
     )?;
     lookup.func_wrap(
