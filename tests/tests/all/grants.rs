@@ -55,6 +55,30 @@ fn a_granted_directory_is_never_changed() {
 }
 
 #[test]
+fn attempts_to_change_a_granted_directory_are_charged_by_what_they_ask() {
+    let home = home_with_data();
+    let flood = wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "path_create_directory"
+                (func $make (param i32 i32 i32) (result i32)))
+            (memory (export "memory") 2)
+            (func (export "_start") (local $left i32)
+                (memory.fill (i32.const 1024) (i32.const 97) (i32.const 50000))
+                (local.set $left (i32.const 100))
+                (loop $again
+                    (if (i32.ne (call $make (i32.const 3) (i32.const 1024) (i32.const 50000))
+                        (i32.const 69 (; read-only file system ;))) (then unreachable))
+                    (br_if $again (local.tee $left
+                        (i32.sub (local.get $left) (i32.const 1)))))))"#,
+    );
+    home.write("flood.wasm", flood.expect("the test's text"));
+    let allow = data_grant(&home);
+    home.run(["run", "flood.wasm", "--allow", &allow, "--fuel", "6M"]).ok();
+    let stopped = home.run(["run", "flood.wasm", "--allow", &allow, "--fuel", "4M"]);
+    stopped.fails_with(1, &["limit(fuel)"]);
+}
+
+#[test]
 fn a_task_has_the_variables_it_was_granted_and_no_others() {
     let home = Home::new();
     let args = ["run", &guest("files"), "--allow", "env:LANG=C", "--allow", "env:WHO=a=b"];

@@ -77,18 +77,18 @@ fn failed(error: Errno) -> FsError {
     code(error).into()
 }
 
-fn read_only<T>() -> FsResult<T> {
-    Err(ErrorCode::ReadOnly.into())
-}
-
 impl Files<'_> {
     /// Takes the fuel of a call that moves `bytes`. The store is out of reach here: the next call
     /// that has it pays, and one beyond all the fuel there is ends the task at once.
     fn charge(&mut self, bytes: usize) -> FsResult<()> {
+        self.owe(bytes).map_err(FsError::trap)
+    }
+
+    fn owe(&mut self, bytes: usize) -> Result<(), wasmtime::Trap> {
         let state = &mut *self.0;
         state.owed_fuel = state.owed_fuel.saturating_add(CALL_FUEL).saturating_add(bytes as u64);
         if state.owed_fuel > state.limits().fuel.0 {
-            return Err(FsError::trap(wasmtime::Trap::OutOfFuel));
+            return Err(wasmtime::Trap::OutOfFuel);
         }
         Ok(())
     }
@@ -99,6 +99,12 @@ impl Files<'_> {
             Entry::Open(open) => Ok(Arc::clone(open)),
             _ => Err(ErrorCode::BadDescriptor.into()),
         }
+    }
+
+    /// The answer to what would change something, `bytes` of which were copied to ask for it.
+    fn read_only<T>(&mut self, bytes: usize) -> FsResult<T> {
+        self.charge(bytes)?;
+        Err(ErrorCode::ReadOnly.into())
     }
 
     fn push<T: 'static>(&mut self, entry: Entry) -> FsResult<Resource<T>> {
@@ -144,11 +150,11 @@ impl types::HostDescriptor for Files<'_> {
         _: Resource<Descriptor>,
         _: u64,
     ) -> FsResult<Resource<OutputStream>> {
-        read_only()
+        self.read_only(0)
     }
 
     fn append_via_stream(&mut self, _: Resource<Descriptor>) -> FsResult<Resource<OutputStream>> {
-        read_only()
+        self.read_only(0)
     }
 
     fn advise(&mut self, fd: Resource<Descriptor>, _: u64, _: u64, _: Advice) -> FsResult<()> {
@@ -173,7 +179,7 @@ impl types::HostDescriptor for Files<'_> {
     }
 
     fn set_size(&mut self, _: Resource<Descriptor>, _: u64) -> FsResult<()> {
-        read_only()
+        self.read_only(0)
     }
 
     fn set_times(
@@ -182,7 +188,7 @@ impl types::HostDescriptor for Files<'_> {
         _: NewTimestamp,
         _: NewTimestamp,
     ) -> FsResult<()> {
-        read_only()
+        self.read_only(0)
     }
 
     fn read(
@@ -198,8 +204,8 @@ impl types::HostDescriptor for Files<'_> {
         Ok((bytes, ended))
     }
 
-    fn write(&mut self, _: Resource<Descriptor>, _: Vec<u8>, _: u64) -> FsResult<u64> {
-        read_only()
+    fn write(&mut self, _: Resource<Descriptor>, bytes: Vec<u8>, _: u64) -> FsResult<u64> {
+        self.read_only(bytes.len())
     }
 
     fn read_directory(
@@ -211,8 +217,8 @@ impl types::HostDescriptor for Files<'_> {
         self.push(Entry::Listing(entries))
     }
 
-    fn create_directory_at(&mut self, _: Resource<Descriptor>, _: String) -> FsResult<()> {
-        read_only()
+    fn create_directory_at(&mut self, _: Resource<Descriptor>, path: String) -> FsResult<()> {
+        self.read_only(path.len())
     }
 
     fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
@@ -235,22 +241,22 @@ impl types::HostDescriptor for Files<'_> {
         &mut self,
         _: Resource<Descriptor>,
         _: PathFlags,
-        _: String,
+        path: String,
         _: NewTimestamp,
         _: NewTimestamp,
     ) -> FsResult<()> {
-        read_only()
+        self.read_only(path.len())
     }
 
     fn link_at(
         &mut self,
         _: Resource<Descriptor>,
         _: PathFlags,
-        _: String,
+        path: String,
         _: Resource<Descriptor>,
-        _: String,
+        other: String,
     ) -> FsResult<()> {
-        read_only()
+        self.read_only(path.len() + other.len())
     }
 
     fn open_at(
@@ -262,17 +268,17 @@ impl types::HostDescriptor for Files<'_> {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let open = self.open(&fd, path.len())?;
+        let directory = open_flags.contains(OpenFlags::DIRECTORY);
         let makes = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE;
         if open_flags.intersects(makes)
             || flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY)
         {
-            return read_only();
+            // What the kernel says of a directory that is opened for writing, wherever it is.
+            let is_directory = directory && !open_flags.intersects(makes);
+            let why = if is_directory { ErrorCode::IsDirectory } else { ErrorCode::ReadOnly };
+            return Err(why.into());
         }
-        let extra = if open_flags.contains(OpenFlags::DIRECTORY) {
-            OFlags::DIRECTORY
-        } else {
-            OFlags::empty()
-        };
+        let extra = if directory { OFlags::DIRECTORY } else { OFlags::empty() };
         let follow = path_flags.contains(PathFlags::SYMLINK_FOLLOW);
         let found = open.at(&path, follow, extra).map_err(failed)?;
         self.push(Entry::Open(Arc::new(found)))
@@ -282,26 +288,26 @@ impl types::HostDescriptor for Files<'_> {
         self.open(&fd, path.len())?.link_at(&path).map_err(failed)
     }
 
-    fn remove_directory_at(&mut self, _: Resource<Descriptor>, _: String) -> FsResult<()> {
-        read_only()
+    fn remove_directory_at(&mut self, _: Resource<Descriptor>, path: String) -> FsResult<()> {
+        self.read_only(path.len())
     }
 
     fn rename_at(
         &mut self,
         _: Resource<Descriptor>,
-        _: String,
+        path: String,
         _: Resource<Descriptor>,
-        _: String,
+        other: String,
     ) -> FsResult<()> {
-        read_only()
+        self.read_only(path.len() + other.len())
     }
 
-    fn symlink_at(&mut self, _: Resource<Descriptor>, _: String, _: String) -> FsResult<()> {
-        read_only()
+    fn symlink_at(&mut self, _: Resource<Descriptor>, path: String, other: String) -> FsResult<()> {
+        self.read_only(path.len() + other.len())
     }
 
-    fn unlink_file_at(&mut self, _: Resource<Descriptor>, _: String) -> FsResult<()> {
-        read_only()
+    fn unlink_file_at(&mut self, _: Resource<Descriptor>, path: String) -> FsResult<()> {
+        self.read_only(path.len())
     }
 
     fn is_same_object(
@@ -309,6 +315,7 @@ impl types::HostDescriptor for Files<'_> {
         a: Resource<Descriptor>,
         b: Resource<Descriptor>,
     ) -> wasmtime::Result<bool> {
+        self.owe(0)?;
         let stat = |rep| match self.0.table.entry(rep) {
             Ok(Entry::Open(open)) => rustix::fs::fstat(&open.fd).ok(),
             _ => None,
