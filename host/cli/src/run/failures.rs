@@ -305,8 +305,18 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
         Limit::TableElements => format!("--table-limit {more}"),
         Limit::Output => format!("--output-limit {}", ByteCount(more)),
         Limit::Record => format!("--record-limit {}", ByteCount(more)),
-        Limit::Resources | Limit::Compile | Limit::CompileMemory => return None,
+        Limit::Compile => worker_wide(&format!("--compile-time {}", Millis(more))),
+        Limit::CompileMemory => {
+            let more = ByteCount(raised(least, RAISE_MEMORY));
+            worker_wide(&format!("--compile-memory {more}"))
+        }
+        Limit::Resources => return None,
     })
+}
+
+/// A flag of `run` on this machine, and of the workers elsewhere.
+fn worker_wide(flag: &str) -> String {
+    format!("{flag}; on a cluster, ask the workers' operator for it")
 }
 
 const fn raised(allowed: u64, by: u64) -> u64 {
@@ -435,6 +445,10 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert_eq!(raised(Limit::Output, 11, 0), "--output-limit 160B");
         assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
         assert_eq!(raised(Limit::TableElements, 11, 0), "--table-limit 160");
+        let compile = raised(Limit::Compile, 10_000, 10_000);
+        assert!(compile.starts_with("--compile-time 1m40s; "), "{compile}");
+        let memory = raised(Limit::CompileMemory, 1 << 30, 1 << 30);
+        assert!(memory.starts_with("--compile-memory 4GiB; "), "{memory}");
     }
 
     #[test]
