@@ -14,6 +14,8 @@ mod make;
 mod memory;
 mod not_a_task;
 mod not_wasm;
+#[path = "../../../host/sandbox/tests/support/texts.rs"]
+mod texts;
 mod traps;
 
 pub use bombs::past_every_cap;

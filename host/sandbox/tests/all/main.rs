@@ -8,7 +8,10 @@ mod caps;
 mod compile;
 mod compiled;
 mod jail;
+#[path = "../../../proto/tests/all/meter.rs"]
 mod meter;
 mod modules;
 mod robust;
 mod run;
+#[path = "../support/texts.rs"]
+mod texts;

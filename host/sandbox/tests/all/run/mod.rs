@@ -20,7 +20,7 @@ use wasmgrid_sandbox::{
     Isolation, ModuleSource, Sandbox, SandboxConfig, Slot, SlotBatch, SlotEvent,
 };
 
-use crate::modules::wat;
+use crate::texts;
 
 /// No event of a test takes so long; a test that waits in vain ends.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -185,38 +185,7 @@ async fn run_one(module: &[u8], spec: &TaskSpec, input: &[u8]) -> Ended {
 /// A component of the SDK's world. `body` is of `run`, with `$in` and `$len`; `more` are fields
 /// of its core module. `$ok` returns bytes, `$err` a failure of a kind.
 fn task(body: &str, more: &str) -> Vec<u8> {
-    crate::modules::task_component(&wat(&format!(
-        r#"(module
-            (import "wasmgrid:task/io@0.1.0" "emit" (func $emit (param i32 i32)))
-            (import "wasmgrid:task/io@0.1.0" "progress" (func $progress (param i64 i64)))
-            (import "wasmgrid:task/io@0.1.0" "cancelled" (func $cancelled (result i32)))
-            (import "wasmgrid:task/context@0.1.0" "info" (func $info (param i32)))
-            (import "wasmgrid:task/context@0.1.0" "fuel-left" (func $fuel_left (result i64)))
-            (import "wasi:logging/logging@0.1.0-draft" "log"
-                (func $log (param i32 i32 i32 i32 i32)))
-            (memory (export "memory") 2)
-            (global $next (mut i32) (i32.const 65536))
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
-                (local $at i32)
-                (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
-                (global.set $next (i32.add (local.get $at) (local.get 3)))
-                (local.get $at))
-            (func $ok (param $at i32) (param $len i32) (result i32)
-                (i32.store8 (i32.const 16) (i32.const 0))
-                (i32.store (i32.const 20) (local.get $at))
-                (i32.store (i32.const 24) (local.get $len))
-                (i32.const 16))
-            (func $err (param $kind i32) (param $at i32) (param $len i32) (result i32)
-                (i32.store8 (i32.const 16) (i32.const 1))
-                (i32.store8 (i32.const 20) (local.get $kind))
-                (i32.store (i32.const 24) (local.get $at))
-                (i32.store (i32.const 28) (local.get $len))
-                (i32.const 16))
-            {more}
-            (func (export "wasmgrid:task/guest@0.1.0#run") (param $in i32) (param $len i32)
-                (result i32)
-                {body}))"#
-    )))
+    texts::task(2, texts::ALLOCATOR, body, more)
 }
 
 /// Returns its input; where that is empty it runs until it is stopped.
@@ -230,39 +199,5 @@ fn echo_or_spin() -> Vec<u8> {
 
 /// A preview 1 command; `body` is of `_start`.
 fn command(body: &str, more: &str) -> Vec<u8> {
-    wat(&format!(
-        r#"(module
-            (import "wasi_snapshot_preview1" "fd_write"
-                (func $fd_write (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "fd_read"
-                (func $fd_read (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "clock_time_get"
-                (func $clock (param i32 i64 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "poll_oneoff"
-                (func $poll (param i32 i32 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "random_get"
-                (func $random (param i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "environ_sizes_get"
-                (func $environ (param i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "args_sizes_get"
-                (func $args_sizes (param i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "args_get"
-                (func $args (param i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "path_open"
-                (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
-            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-            (memory (export "memory") 4)
-            (func $write (param $fd i32) (param $at i32) (param $len i32) (result i32)
-                (i32.store (i32.const 0) (local.get $at))
-                (i32.store (i32.const 4) (local.get $len))
-                (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8)))
-            ;; Sleeps so many nanoseconds by the monotonic clock.
-            (func $sleep (param $ns i64) (result i32)
-                (memory.fill (i32.const 64) (i32.const 0) (i32.const 48))
-                (i32.store (i32.const 80) (i32.const 1))
-                (i64.store (i32.const 88) (local.get $ns))
-                (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))
-            {more}
-            (func (export "_start") {body}))"#
-    ))
+    texts::command(4, body, more)
 }

@@ -73,7 +73,7 @@ async fn a_command_has_its_arguments_and_no_environment_and_no_files() {
     let module = command(
         r#"(drop (call $args_sizes (i32.const 256) (i32.const 260)))
            (drop (call $args (i32.const 512) (i32.const 1024)))
-           (drop (call $environ (i32.const 264) (i32.const 268)))
+           (drop (call $environ_sizes (i32.const 264) (i32.const 268)))
            (i32.store (i32.const 272) (call $open (i32.const 3) (i32.const 0) (i32.const 2048)
                (i32.const 16) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0)
                (i32.const 276)))
