@@ -5,7 +5,8 @@
 //! that calls no host function, such as `tests/guests/noop`; `floor bare …` runs the bare loop
 //! alone and prints its tasks a second. The bare loop makes a fresh instance a task, calls it and
 //! drops it, with fuel and epochs as the engine demands and nothing else: no limits, no clock, no
-//! batches. The slots do all that a worker has done.
+//! batches. The slots do all that a worker has done; and beside what they do in a second it says how
+//! long the first task of another tenant takes, which needs a runner that nobody has used.
 
 use std::{
     error::Error,
@@ -35,6 +36,10 @@ const BATCH: usize = 512;
 
 /// A small JSON value, which most tasks can read, where no other input is given.
 const INPUT: &[u8] = b"1234567";
+
+/// Tenants whose first task is timed, and the time between two, in which a spare runner gets ready.
+const TENANTS: usize = 21;
+const BETWEEN_TENANTS: Duration = Duration::from_millis(50);
 
 /// Tasks between two looks at the clock.
 const STRIDE: u32 = 100;
@@ -106,12 +111,16 @@ fn compare(plan: &Plan) -> Result<(), Failed> {
     report("bare loop", floor, plan.processes);
     let bytes = plan.bytes()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    for (name, isolation) in
-        [("slots", Isolation::Process), ("slots in process", Isolation::InProcess)]
-    {
+    for (name, isolation) in [
+        ("slots", Isolation::Process),
+        ("slots in process", Isolation::InProcess),
+        ("slots, a process a task", Isolation::Task),
+    ] {
         let rate = runtime.block_on(slots(&bytes, plan, isolation))?;
         report(name, rate, plan.processes);
         println!("    {:.2} of the bare loop", rate / floor);
+        let (usual_ms, most_ms) = runtime.block_on(first_tasks(&bytes, plan, isolation))?;
+        println!("    a tenant's first task: {usual_ms:.2} ms, the longest {most_ms:.2} ms");
     }
     Ok(())
 }
@@ -190,6 +199,50 @@ enum Failure {
 async fn slots(module: &[u8], plan: &Plan, isolation: Isolation) -> Result<f64, Failed> {
     let config = SandboxConfig { slots: plan.processes, isolation, ..SandboxConfig::default() };
     let (sandbox, slots) = Sandbox::start(config)?;
+    let batch = batch(&sandbox, module, &plan.input, BATCH).await?;
+    let mut busy: JoinSet<_> =
+        slots.into_iter().map(|slot| keep_busy(slot, batch.clone(), plan.span)).collect();
+    let mut sum = 0.0;
+    while let Some(rate) = busy.join_next().await {
+        sum += rate??;
+    }
+    sandbox.shutdown().await;
+    Ok(sum)
+}
+
+/// How many milliseconds the first task of another tenant takes, its module being compiled: usually,
+/// and at the most.
+async fn first_tasks(
+    module: &[u8],
+    plan: &Plan,
+    isolation: Isolation,
+) -> Result<(f64, f64), Failed> {
+    let config = SandboxConfig { slots: 1, isolation, ..SandboxConfig::default() };
+    let (sandbox, mut slots) = Sandbox::start(config)?;
+    let mut slot = slots.pop().ok_or("the sandbox has no slot")?;
+    let mut batch = batch(&sandbox, module, &plan.input, 1).await?;
+    let mut took_ms = Vec::new();
+    for tenant in 0..TENANTS {
+        tokio::time::sleep(BETWEEN_TENANTS).await;
+        batch.spec = Arc::new(TaskSpec { tenant: tenant.to_string(), ..(*batch.spec).clone() });
+        let begun = Instant::now();
+        slot.input.run(batch.clone()).await?;
+        results(slot.events.next().await)?;
+        took_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    sandbox.shutdown().await;
+    took_ms.sort_by(f64::total_cmp);
+    let at = |place: usize| took_ms.get(place).copied().unwrap_or_default();
+    Ok((at(TENANTS / 2), at(TENANTS - 1)))
+}
+
+/// So many tasks with the same input.
+async fn batch(
+    sandbox: &Sandbox,
+    module: &[u8],
+    input: &[u8],
+    tasks: usize,
+) -> Result<SlotBatch, Failed> {
     let spec = TaskSpec {
         module: Digest::of(module),
         kind: ModuleKind::Task,
@@ -200,7 +253,7 @@ async fn slots(module: &[u8], plan: &Plan, isolation: Isolation) -> Result<f64, 
         tenant: String::new(),
     };
     let source = ModuleSource::Bytes(Bytes::copy_from_slice(module));
-    let batch = SlotBatch {
+    Ok(SlotBatch {
         prepared: sandbox.prepare(&spec, source).await?,
         job: JobId(1),
         lease: LeaseId(1),
@@ -208,17 +261,9 @@ async fn slots(module: &[u8], plan: &Plan, isolation: Isolation) -> Result<f64, 
         worker: WorkerId(1),
         spec: Arc::new(spec),
         first: 0,
-        inputs: InputBlock::Packed(vec![u32::try_from(plan.input.len())?; BATCH]),
-        payload: plan.input.repeat(BATCH).into(),
-    };
-    let mut busy: JoinSet<_> =
-        slots.into_iter().map(|slot| keep_busy(slot, batch.clone(), plan.span)).collect();
-    let mut sum = 0.0;
-    while let Some(rate) = busy.join_next().await {
-        sum += rate??;
-    }
-    sandbox.shutdown().await;
-    Ok(sum)
+        inputs: InputBlock::Packed(vec![u32::try_from(input.len())?; tasks]),
+        payload: input.repeat(tasks).into(),
+    })
 }
 
 async fn keep_busy(slot: Slot, batch: SlotBatch, span: Duration) -> Result<f64, Failed> {
