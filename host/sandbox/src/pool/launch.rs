@@ -19,6 +19,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::UnixStream,
     process::{Child, Command},
+    task::spawn_blocking,
     time::timeout,
 };
 use wasmgrid_proto::{
@@ -81,7 +82,7 @@ impl Runner {
             Isolation::Process | Isolation::Task => process(config, theirs).map_err(failed)?,
             Isolation::InProcess => thread(theirs).map_err(failed)?,
         };
-        let body = confined(body, &config.warden)?;
+        let body = confined(body, &config.warden).await?;
         let mut runner = Self {
             stream: UnixStream::from_std(ours).map_err(failed)?,
             buffer: BytesMut::new(),
@@ -283,16 +284,17 @@ fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
     Ok(Body::Process(child, None))
 }
 
-/// Puts a process into its control group, before it was told anything.
-fn confined(body: Body, warden: &Warden) -> Result<Body, SandboxError> {
-    match body {
-        Body::Process(child, None) => {
-            // It has an id until it was waited for.
-            let group = child.id().map(|id| warden.confine(id)).transpose()?.flatten();
-            Ok(Body::Process(child, group))
-        }
-        other => Ok(other),
-    }
+/// Puts a process into its control group, before it was told anything. That takes the kernel up to
+/// 15 ms, in which a thread that drives slots has better things to do; to start the process is not
+/// for another thread, with whose end it would be killed.
+async fn confined(body: Body, warden: &Arc<Warden>) -> Result<Body, SandboxError> {
+    let Body::Process(child, None) = body else { return Ok(body) };
+    // It has an id until it was waited for.
+    let Some(id) = child.id() else { return Ok(Body::Process(child, None)) };
+    let warden = Arc::clone(warden);
+    let confined = spawn_blocking(move || warden.confine(id)).await;
+    let group = confined.unwrap_or(Err(SandboxError::Stopped))?;
+    Ok(Body::Process(child, group))
 }
 
 fn thread(socket: StdStream) -> io::Result<Body> {
@@ -305,7 +307,7 @@ fn thread(socket: StdStream) -> io::Result<Body> {
 
 async fn join(thread: Option<JoinHandle<io::Result<()>>>) -> String {
     let Some(thread) = thread else { return "runner thread ended".into() };
-    match tokio::task::spawn_blocking(move || thread.join()).await {
+    match spawn_blocking(move || thread.join()).await {
         Ok(Ok(Ok(()))) => "runner thread ended".into(),
         Ok(Ok(Err(error))) => format!("runner thread ended: {error}"),
         _ => "runner thread panicked".into(),

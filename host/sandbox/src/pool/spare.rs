@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{
     select,
     sync::{mpsc, oneshot},
+    task::yield_now,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -90,6 +91,8 @@ impl Keeper {
             if let Err(Ok(unwanted)) = request.send(spare) {
                 unwanted.end().await;
             }
+            // The slot goes first, where this thread drives it too.
+            yield_now().await;
         }
     }
 
