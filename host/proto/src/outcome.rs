@@ -202,7 +202,8 @@ impl fmt::Display for TrapKind {
 /// What an attempt used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Fuel spent, without instantiation.
+    /// Fuel spent, without instantiation. At least so much, of a task that ended at its deadline, was
+    /// cancelled or lost: what it spent in loops since its last call is not known.
     pub fuel: u64,
     /// Peak linear memory, in bytes.
     pub memory_bytes: u64,

@@ -24,3 +24,14 @@ pub fn give_memory_back() {
         libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES);
     }
 }
+
+/// Has this process put what it frees together with its neighbours at once. Left alone, the C
+/// library puts that off to a larger allocation; where that is in a forked child, each child does it
+/// again, for all that its parent has freed, and copies every page of that.
+pub(crate) fn tidy_at_once() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: as above.
+    unsafe {
+        libc::mallopt(libc::M_MXFAST, 0);
+    }
+}

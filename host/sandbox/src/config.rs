@@ -12,8 +12,8 @@ pub enum Isolation {
     /// In child processes: one runner a slot, and compilers that can be killed. For workers.
     Process,
     /// Each task in a child process of its own, forked from a runner that has the engine and the
-    /// module loaded and runs nothing itself. Costs a millisecond or two a task, mostly the
-    /// kernel's, and leaves nothing of a task behind but its result.
+    /// module loaded and runs nothing itself. Costs half a millisecond to one a task, mostly
+    /// the kernel's, and leaves nothing of a task behind but its result.
     Task,
     /// In threads of this process, for embedding and tests of modules that are trusted: a
     /// compilation that never ends is not stopped.

@@ -83,10 +83,14 @@ const BACKTRACE_FRAMES: usize = 16;
 /// engine's 0, a loop of `memory.grow` used 60 times less fuel a second than a plain one.
 const GROW_FUEL_PER_PAGE: u8 = u8::MAX;
 
-/// Memories (and stacks) in the pool. A runner uses one at a time; the others stay warm for the
+/// Memories in the pool. A runner uses one at a time; the others stay warm for the
 /// modules used last, which costs nothing to instantiate again. Measured: a pool with fewer
 /// places than modules in turn adds 22 µs a task.
 const WARM_MODULES: u32 = 64;
+
+/// Stacks in the pool: tasks run without fibers, and each would be two mappings of every runner. With
+/// 64 of them, three quarters of what a fork for a task has to copy would be these.
+const STACKS: u32 = 1;
 
 /// Core instances of one component. A Python component has 38 core modules.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
@@ -188,7 +192,7 @@ fn pool(settings: &EngineSettings) -> Result<PoolingAllocationConfig, SandboxErr
         .total_core_instances(WARM_MODULES * 4)
         .total_memories(WARM_MODULES)
         .total_tables(WARM_MODULES * 2)
-        .total_stacks(WARM_MODULES)
+        .total_stacks(STACKS)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_tables_per_module(TABLES_PER_MODULE)
         .max_memories_per_module(MEMORIES_PER_MODULE)

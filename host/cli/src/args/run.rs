@@ -228,7 +228,7 @@ pub enum Isolation {
     /// A process of its own for each slot
     #[default]
     Process,
-    /// A process of its own for each task, forked from a warm one; costs 1 to 2 ms a task
+    /// A process of its own for each task, forked from a warm one; costs 0.5 to 1 ms a task
     Task,
     /// A thread of this process: no process boundary, and slots share one core's worth of speed
     InProcess,

@@ -31,7 +31,7 @@ use wasmtime_wasi::{ResourceTable, WasiCtx};
 
 use self::{clock::Clock, random::Random};
 pub(crate) use self::{log::Log, table::Table};
-use crate::run::{Control, Meter};
+use crate::run::{Control, Meter, spent};
 
 /// The version our WASI interfaces carry; the engine links every 0.2 version to it.
 macro_rules! wasi {
@@ -112,7 +112,7 @@ impl State {
         let limits = spec.limits;
         Self {
             index,
-            meter: Meter::new(limits.memory.0, limits.table_elements),
+            meter: Meter::new(limits.memory.0, limits.table_elements, Arc::clone(&control)),
             log: Log::new(limits.log.0.min(LOG_CEILING)),
             stdin,
             stdout: Vec::new(),
@@ -182,6 +182,7 @@ fn charge(store: &mut Caller<'_>, bytes: usize) -> HostResult {
     let cost = owed.saturating_add(CALL_FUEL).saturating_add(bytes as u64);
     let left = store.get_fuel()?;
     store.set_fuel(left.saturating_sub(cost))?;
+    store.data().control.fuel(spent(&*store));
     if left < cost {
         return Err(wasmtime::Trap::OutOfFuel.into());
     }

@@ -87,12 +87,13 @@ const FILES: &[c_long] = &[
     libc::SYS_statx,
 ];
 
-/// What runners need beyond that where each task has a process: its pipe, its end, and that it
-/// ends with the runner. Which processes a signal reaches is for landlock and the user to say.
+/// What runners need beyond that where each task has a process: its pipe, its clock, its end, and
+/// that it ends with the runner. Which processes a signal reaches is for landlock and the user to say.
 const FORKING: &[c_long] = &[
     libc::SYS_pipe2,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
+    libc::SYS_setitimer,
     libc::SYS_wait4,
     libc::SYS_kill,
     libc::SYS_getppid,

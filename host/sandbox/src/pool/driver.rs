@@ -337,7 +337,7 @@ impl Driver {
 
     /// Sorts out what a runner had that was killed.
     async fn killed(&self, overdue: Overdue, deaths: &mut u32) -> Over {
-        let Overdue::Task { batch, task, started_us, outcome } = overdue else {
+        let Overdue::Task { batch, task, usage, outcome } = overdue else {
             return self.died(STUCK, deaths, false).await;
         };
         *deaths = 0;
@@ -346,8 +346,6 @@ impl Driver {
             let mut state = self.shared.lock();
             state.unserve();
             let event = state.sent(batch).and_then(|sent| {
-                let wall_us = now_us().saturating_sub(started_us);
-                let usage = Usage { wall_us, ..Usage::default() };
                 sent.take(task).then(|| unrun(&sent.batch, task, &outcome, usage))
             });
             state.settle();

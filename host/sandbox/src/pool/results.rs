@@ -6,7 +6,10 @@ use super::{
     SlotBatch, SlotEvent,
     shared::{Outstanding, State},
 };
-use crate::runner::message::{Run, ToRunner};
+use crate::{
+    run::now_us,
+    runner::message::{Run, ToRunner},
+};
 
 /// The message that runs what is left of a batch, which is one run of neighbours.
 pub(super) fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToRunner>> {
@@ -54,7 +57,8 @@ pub(super) fn blame(state: &mut State, reason: &str) -> Option<SlotEvent> {
     let sent = state.sent(shown.batch)?;
     let range = TaskRange { first: shown.index, count: 1 };
     let lost = Outcome::Lost(reason.to_owned());
-    sent.take(range).then(|| unrun(&sent.batch, range, &lost, Usage::default()))
+    let usage = shown.usage(&sent.batch.spec.limits, now_us());
+    sent.take(range).then(|| unrun(&sent.batch, range, &lost, usage))
 }
 
 pub(super) fn returned(batch: &SlotBatch, tasks: Vec<TaskRange>) -> SlotEvent {

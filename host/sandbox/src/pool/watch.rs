@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use wasmgrid_proto::{Limit, Outcome, TaskRange, TaskSpec};
+use wasmgrid_proto::{Limit, Outcome, TaskRange, TaskSpec, Usage};
 
 use super::shared::{Outstanding, State};
 use crate::run::{CANCEL_GRACE_US, board::Board, board::Shown};
@@ -30,7 +30,8 @@ pub(super) enum Overdue {
     Task {
         batch: u64,
         task: TaskRange,
-        started_us: u64,
+        /// What it used, as far as is known.
+        usage: Usage,
         /// How the task ends.
         outcome: Outcome,
     },
@@ -71,7 +72,7 @@ pub(super) fn look(state: &mut State, board: &Board, heard_us: u64, now_us: u64)
                 end_us.min(cancelled_us.saturating_add(CANCEL_GRACE_US + OVERDUE_US))
             });
             if now_us >= end_us {
-                return Look::Overdue(overdue(at, shown, started_us, now_us));
+                return Look::Overdue(overdue(at, shown, now_us));
             }
             due_us = due_us.min(end_us);
         }
@@ -95,16 +96,16 @@ fn deadline_us(spec: &TaskSpec) -> u64 {
     spec.limits.deadline.0.saturating_mul(1_000)
 }
 
-fn overdue(at: &Outstanding, shown: Shown, started_us: u64, now_us: u64) -> Overdue {
-    let used_us = now_us - started_us;
+fn overdue(at: &Outstanding, shown: Shown, now_us: u64) -> Overdue {
+    let usage = shown.usage(&at.batch.spec.limits, now_us);
     let outcome = match &at.cancelled_by {
-        Some(by) if used_us < deadline_us(&at.batch.spec) => Outcome::Cancelled(by.clone()),
+        Some(by) if usage.wall_us < deadline_us(&at.batch.spec) => Outcome::Cancelled(by.clone()),
         _ => Outcome::Limit {
             limit: Limit::Deadline,
-            used: used_us / 1_000,
+            used: usage.wall_us / 1_000,
             allowed: at.batch.spec.limits.deadline.0,
         },
     };
     let task = TaskRange { first: shown.index, count: 1 };
-    Overdue::Task { batch: shown.batch, task, started_us, outcome }
+    Overdue::Task { batch: shown.batch, task, usage, outcome }
 }

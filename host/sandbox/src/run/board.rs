@@ -15,6 +15,7 @@ use rustix::{
     fs::{MemfdFlags, SealFlags},
     mm::{MapFlags, ProtFlags},
 };
+use wasmgrid_proto::{Limits, Usage};
 
 const PAGE_BYTES: usize = 4_096;
 
@@ -31,6 +32,9 @@ struct Page {
     total: AtomicU64,
     /// When the running task was cancelled; 0 while it is not.
     cancelled_us: AtomicU64,
+    /// What the running task has used, as far as it is counted.
+    fuel: AtomicU64,
+    memory_bytes: AtomicU64,
 }
 
 /// See the module.
@@ -53,6 +57,20 @@ pub(crate) struct Shown {
     pub(crate) index: u64,
     pub(crate) started_us: u64,
     pub(crate) progress: Option<(u64, u64)>,
+    fuel: u64,
+    memory_bytes: u64,
+}
+
+impl Shown {
+    /// What the task used at least, where it was ended by force at `ended_us`: as it was told last,
+    /// and no more than it may, whatever the page says.
+    pub(crate) fn usage(&self, limits: &Limits, ended_us: u64) -> Usage {
+        Usage {
+            fuel: self.fuel.min(limits.fuel.0),
+            memory_bytes: self.memory_bytes.min(limits.memory.0),
+            wall_us: ended_us.saturating_sub(self.started_us),
+        }
+    }
 }
 
 impl Board {
@@ -99,6 +117,8 @@ impl Board {
         page.index.store(index, Ordering::Relaxed);
         page.started_us.store(now_us, Ordering::Relaxed);
         page.done.store(NO_PROGRESS, Ordering::Relaxed);
+        page.fuel.store(0, Ordering::Relaxed);
+        page.memory_bytes.store(0, Ordering::Relaxed);
         page.batch.store(batch, Ordering::Release);
     }
 
@@ -111,6 +131,25 @@ impl Board {
     pub(crate) fn progress(&self, done: u64, total: u64) {
         self.page().total.store(total, Ordering::Relaxed);
         self.page().done.store(done.min(NO_PROGRESS - 1), Ordering::Relaxed);
+    }
+
+    /// The running task has used so much fuel.
+    pub(crate) fn fuel(&self, used: u64) {
+        self.page().fuel.store(used, Ordering::Relaxed);
+    }
+
+    /// The running task has had so much memory.
+    pub(crate) fn memory(&self, peak_bytes: u64) {
+        self.page().memory_bytes.store(peak_bytes, Ordering::Relaxed);
+    }
+
+    /// Shows of the running task what another board shows of it.
+    pub(crate) fn follow(&self, shown: Shown) {
+        if let Some((done, total)) = shown.progress {
+            self.progress(done, total);
+        }
+        self.fuel(shown.fuel);
+        self.memory(shown.memory_bytes);
     }
 
     /// The running task was cancelled at this time; 0 forgets it.
@@ -134,6 +173,8 @@ impl Board {
             index: page.index.load(Ordering::Relaxed),
             started_us: page.started_us.load(Ordering::Relaxed),
             progress: (done != NO_PROGRESS).then_some((done, total)),
+            fuel: page.fuel.load(Ordering::Relaxed),
+            memory_bytes: page.memory_bytes.load(Ordering::Relaxed),
         })
     }
 
@@ -163,12 +204,38 @@ mod tests {
         let runner = Board::map(fd).expect("memory");
         assert_eq!(agent.shown(), None);
         runner.begin(3, 7, 1_000);
-        let shown = Shown { batch: 3, index: 7, started_us: 1_000, progress: None };
+        let shown = Shown {
+            batch: 3,
+            index: 7,
+            started_us: 1_000,
+            progress: None,
+            fuel: 0,
+            memory_bytes: 0,
+        };
         assert_eq!(agent.shown(), Some(shown));
         runner.progress(1, 4);
-        assert_eq!(agent.shown(), Some(Shown { progress: Some((1, 4)), ..shown }));
+        runner.fuel(5);
+        runner.memory(6);
+        let further = Shown { progress: Some((1, 4)), fuel: 5, memory_bytes: 6, ..shown };
+        assert_eq!(agent.shown(), Some(further));
+        let nested = Board::create().expect("memory");
+        nested.begin(3, 7, 1_000);
+        nested.follow(further);
+        assert_eq!(nested.shown(), Some(further));
         runner.end();
         assert_eq!(agent.shown(), None);
+    }
+
+    #[test]
+    fn a_runner_cannot_claim_more_than_its_task_may_use() {
+        let board = Board::create().expect("memory");
+        board.begin(1, 0, 1_000);
+        board.fuel(u64::MAX);
+        board.memory(u64::MAX);
+        let limits = Limits::default();
+        let usage = board.shown().expect("a task").usage(&limits, 3_000);
+        let most = Usage { fuel: limits.fuel.0, memory_bytes: limits.memory.0, wall_us: 2_000 };
+        assert_eq!(usage, most);
     }
 
     #[test]

@@ -14,11 +14,11 @@ use std::{
 use wasmgrid_proto::Limit;
 use wasmtime::Engine;
 
-use super::board::Board;
+use super::board::{Board, Shown};
 use crate::host::Stop;
 
 /// How often a running guest is interrupted to look at its deadline.
-const TICK: Duration = Duration::from_millis(2);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// The ticker goes on for so many ticks after a task, so that a stream of short batches does not
 /// wake it each time.
@@ -38,6 +38,8 @@ pub(crate) fn now_us() -> u64 {
 /// See the module.
 pub(crate) struct Control {
     board: Board,
+    /// Other processes share the board, and cancel by it alone.
+    shared: bool,
     /// When the running task began, and when it must have ended.
     started_us: AtomicU64,
     deadline_us: AtomicU64,
@@ -53,6 +55,7 @@ impl Control {
     pub(crate) fn new(board: Board) -> Self {
         Self {
             board,
+            shared: false,
             started_us: AtomicU64::new(0),
             deadline_us: AtomicU64::new(u64::MAX),
             stopped: AtomicBool::new(false),
@@ -62,6 +65,11 @@ impl Control {
             sleep: Mutex::new(()),
             wake: Condvar::new(),
         }
+    }
+
+    /// For tasks in a process that is forked from this one, which cancels them.
+    pub(crate) fn shared(board: Board) -> Self {
+        Self { shared: true, ..Self::new(board) }
     }
 
     /// A task begins.
@@ -108,16 +116,9 @@ impl Control {
         self.board.cancelled_us()
     }
 
-    /// Wakes a sleeper that was cancelled from another process, which cannot wake it.
-    pub(crate) fn wake_cancelled(&self) {
-        if self.is_cancelled() {
-            self.wake_sleeper();
-        }
-    }
-
-    /// What the task said last of how far it is.
-    pub(crate) fn told_progress(&self) -> Option<(u64, u64)> {
-        self.board.shown()?.progress
+    /// What is known of the running task.
+    pub(crate) fn shown(&self) -> Option<Shown> {
+        self.board.shown()
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -127,6 +128,16 @@ impl Control {
     /// The task's own word on how far it is.
     pub(crate) fn progress(&self, done: u64, total: u64) {
         self.board.progress(done, total);
+    }
+
+    /// So much fuel the task has used, as far as it is counted.
+    pub(crate) fn fuel(&self, used: u64) {
+        self.board.fuel(used);
+    }
+
+    /// So much memory the task has had.
+    pub(crate) fn memory(&self, peak_bytes: u64) {
+        self.board.memory(peak_bytes);
     }
 
     /// When the running task must have ended, as things stand.
@@ -169,7 +180,11 @@ impl Control {
             if now_us >= until_us {
                 return Ok(());
             }
-            let span = Duration::from_micros(wake_us.saturating_sub(now_us));
+            let mut span = Duration::from_micros(wake_us.saturating_sub(now_us));
+            if self.shared {
+                // Another process can cancel a sleeper, but not wake it.
+                span = span.min(TICK);
+            }
             asleep = self.wake.wait_timeout(asleep, span).unwrap_or_else(PoisonError::into_inner).0;
         }
     }

@@ -1,8 +1,11 @@
 //! The limits of memories and tables, all of a task's together.
 
+use std::sync::Arc;
+
 use wasmgrid_proto::Limit;
 use wasmtime::ResourceLimiter;
 
+use super::Control;
 use crate::host::Stop;
 
 /// Core instances, memories and tables of one task; a Python component has 38 core modules. The
@@ -10,16 +13,16 @@ use crate::host::Stop;
 const PARTS_MAX: usize = 64;
 
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Meter {
     memory: Gauge,
     table: Gauge,
     /// While the module is instantiated, what it asks for is what it starts with, and not having
     /// it ends the task; later a growth merely fails inside the guest.
     starting: bool,
+    /// Is told of each growth, so that it is known of a task that is ended by force.
+    control: Arc<Control>,
 }
 
-#[derive(Debug)]
 struct Gauge {
     limit: Limit,
     used: u64,
@@ -28,12 +31,13 @@ struct Gauge {
 }
 
 impl Meter {
-    pub(crate) fn new(memory_bytes: u64, table_elements: u64) -> Self {
+    pub(crate) fn new(memory_bytes: u64, table_elements: u64, control: Arc<Control>) -> Self {
         let gauge = |limit, allowed| Gauge { limit, used: 0, peak: 0, allowed };
         Self {
             memory: gauge(Limit::Memory, memory_bytes),
             table: gauge(Limit::TableElements, table_elements),
             starting: true,
+            control,
         }
     }
 
@@ -80,7 +84,9 @@ impl ResourceLimiter for Meter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(self.memory.grow(current, desired, maximum, self.starting)?)
+        let has_grown = self.memory.grow(current, desired, maximum, self.starting)?;
+        self.control.memory(self.memory.peak);
+        Ok(has_grown)
     }
 
     /// A growth within the limit that fails is the machine's fault; the guest must not see it,
@@ -118,12 +124,18 @@ impl ResourceLimiter for Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::board::Board;
 
     const PAGE_BYTES: usize = 64 << 10;
 
+    fn meter(memory_bytes: u64) -> Meter {
+        let control = Control::new(Board::create().expect("memory"));
+        Meter::new(memory_bytes, 0, Arc::new(control))
+    }
+
     #[test]
     fn all_memories_share_one_limit() {
-        let mut meter = Meter::new(3 * PAGE_BYTES as u64, 0);
+        let mut meter = meter(3 * PAGE_BYTES as u64);
         assert_eq!(meter.memory_growing(0, 2 * PAGE_BYTES, None).ok(), Some(true));
         let error = meter.memory_growing(0, 2 * PAGE_BYTES, None).expect_err("starts above");
         let expected = Stop::Limit {
@@ -140,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_memorys_own_maximum_is_no_fault_of_the_machine() {
-        let mut meter = Meter::new(u64::MAX, 0);
+        let mut meter = meter(u64::MAX);
         meter.started();
         let grown = meter.memory_growing(PAGE_BYTES, 2 * PAGE_BYTES, Some(PAGE_BYTES));
         assert_eq!(grown.ok(), Some(false));

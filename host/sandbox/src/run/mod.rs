@@ -14,7 +14,7 @@ use std::{os::fd::BorrowedFd, sync::Arc};
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{Digest, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
 use wasmtime::{
-    Engine, Store, UpdateDeadline,
+    AsContext, Engine, Store, UpdateDeadline,
     component::{
         Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker,
     },
@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    control::{CANCEL_GRACE_US, Control, now_us},
+    control::{CANCEL_GRACE_US, Control, TICK, now_us},
     meter::Meter,
 };
 
@@ -133,6 +133,10 @@ impl Machine {
 
     fn link(&self, loaded: Loaded, kind: ModuleKind) -> Result<Module, Outcome> {
         let component = loaded.component();
+        // Now, where it is made once also for all processes that are forked from this one.
+        component.initialize_copy_on_write_image().map_err(|error| {
+            Outcome::Lost(outcome::bounded(format!("its memory could not be had: {error:#}")))
+        })?;
         let entry = Entry::find(&self.engine, component, kind)
             .ok_or_else(|| Outcome::Refused(format!("the module is no {kind}")))?;
         let instance = self
@@ -151,6 +155,18 @@ impl Machine {
         control: &Arc<Control>,
         payload: &mut BytesMut,
     ) -> ResultMeta {
+        self.run_and_keep(module, task, control, payload).0
+    }
+
+    /// The same, and what is left of the task: a process that ends with it need not take it apart,
+    /// which clears its memory for the next.
+    pub(crate) fn run_and_keep(
+        &self,
+        module: &Module,
+        task: Task<'_>,
+        control: &Arc<Control>,
+        payload: &mut BytesMut,
+    ) -> (ResultMeta, impl Sized + use<>) {
         let limits = &task.spec.limits;
         let index = task.index;
         let (stdin, argument) = match module.entry {
@@ -167,13 +183,13 @@ impl Machine {
             Ok(outcome) => outcome,
             Err(error) => outcome::of_error(&error, fuel),
         };
-        let fuel_left = store.get_fuel().unwrap_or_default().saturating_sub(store.data().owed_fuel);
         let usage = Usage {
-            fuel: if started { fuel.saturating_sub(fuel_left) } else { 0 },
+            fuel: spent(&store),
             memory_bytes: store.data().meter.peak_memory_bytes(),
             wall_us: 0,
         };
-        collect(store.data(), index, outcome, usage, payload, before)
+        let result = collect(store.data(), index, outcome, usage, payload, before);
+        (result, store)
     }
 
     fn store(&self, state: State) -> Store<State> {
@@ -184,11 +200,25 @@ impl Machine {
         store.set_max_component_handles(COMPONENT_HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
-            store.data().control.check()?;
+            let control = &store.data().control;
+            control.fuel(spent(&store));
+            control.check()?;
             Ok(UpdateDeadline::Continue(1))
         });
         store
     }
+}
+
+/// Fuel that the task has used. Compiled code counts in a register and writes that down where it
+/// calls and returns: of a task that is stopped inside a loop, what the loop used is not in it.
+pub(crate) fn spent(store: impl AsContext<Data = State>) -> u64 {
+    let store = store.as_context();
+    let state = store.data();
+    if !state.meter.is_started() {
+        return 0;
+    }
+    let left = store.get_fuel().unwrap_or_default().saturating_sub(state.owed_fuel);
+    state.limits().fuel.0.saturating_sub(left)
 }
 
 impl Entry {

@@ -8,52 +8,59 @@
 //! A child is believed nothing but its own task's result: it has neither the agent's socket nor
 //! the page that the agent looks at. What it can read of other tasks is what the runner knew when
 //! it was forked: inputs of the same tenant, and never what a task made of them.
+//!
+//! What a task costs here is mostly page faults of its child: whatever all children would make for
+//! themselves is made once before, and nothing is put in order that ends with its process.
+
+mod child;
+mod task;
+mod timer;
 
 use std::{
     fs,
-    io::{self, PipeReader, PipeWriter, Read as _, Write as _},
+    io::{self, Write as _},
     os::{
-        fd::{AsFd as _, AsRawFd as _, RawFd},
-        unix::{net::UnixStream, process::ExitStatusExt as _},
+        fd::{AsFd as _, AsRawFd as _},
+        unix::net::UnixStream,
     },
     panic::{AssertUnwindSafe, catch_unwind},
-    process::ExitStatus,
     sync::Arc,
-    thread,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::SendFlags,
-    process::{Pid, Signal, WaitOptions},
+    process::Pid,
 };
 use wasmgrid_proto::{
-    Limit, Outcome, ResultBlock, ResultMeta, TaskSpec, Usage,
-    frame::{self, Envelope, FRAME_MAX},
+    Outcome, ResultBlock, ResultMeta, TaskSpec,
+    frame::{self, Envelope},
 };
+use wasmtime::Engine;
 
+use self::child::{Child, Killed};
 use super::{
     Inputs, discard,
     message::{FromRunner, Results, Run, ToRunner},
     queue::{Batch, Queue, Step},
-    socket::{Receiver, frame_len},
+    socket::Receiver,
     unrun,
 };
-use crate::run::{CANCEL_GRACE_US, Control, Machine, Module, Task, board::Board, now_us};
-
-/// From a task's deadline to the end of its process. The child ends its task by itself; this is
-/// for what it cannot interrupt, and earlier than the agent would kill this runner for it.
-const OVERDUE_US: u64 = 25_000;
+use crate::{
+    allocator,
+    run::{Control, Machine, Module, Task, board::Board, now_us},
+};
 
 /// How long the loop waits at most while a task runs: the agent sees its progress so much later.
 const PROGRESS_US: u64 = 100_000;
 
-/// Of a child's second thread, which moves the epoch on.
-const TICKER_STACK_BYTES: usize = 64 << 10;
-
-/// Read at once.
+/// Read of a child at once.
 const READ_BYTES: usize = 64 << 10;
+
+/// A child that had no more memory than this is taken apart by the kernel while the next one runs:
+/// beside others, their memory together could pass the bound of the runner's control group.
+const BESIDE_BYTES: u64 = 64 << 20;
 
 /// Serves an agent until it closes the socket.
 pub(super) fn serve(
@@ -66,15 +73,20 @@ pub(super) fn serve(
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         return Err(io::Error::other("a runner that forks must have one thread"));
     }
+    allocator::tidy_at_once();
+    timer::prepare(machine.engine())?;
+    Engine::tls_eager_initialize();
     Forker {
         receiver,
         socket,
         board,
-        control: Arc::new(Control::new(Board::create()?)),
+        control: Arc::new(Control::shared(Board::create()?)),
         machine,
         queue: Queue::default(),
         current: None,
         child: None,
+        leaving: None,
+        heard: vec![0; READ_BYTES],
         out: BytesMut::new(),
     }
     .serve()
@@ -91,6 +103,10 @@ struct Forker {
     queue: Queue,
     current: Option<Current>,
     child: Option<Child>,
+    /// The child before it, on its way out.
+    leaving: Option<Killed>,
+    /// What was read of a child last.
+    heard: Vec<u8>,
     /// On its way to the agent. No task begins before it is gone.
     out: BytesMut,
 }
@@ -104,27 +120,20 @@ struct Current {
     next: u64,
 }
 
-/// The process of the task that runs.
-struct Child {
-    pid: Pid,
-    index: u64,
-    started_us: u64,
-    deadline_us: u64,
-    pipe: PipeReader,
-    told: BytesMut,
-}
-
 impl Forker {
     fn serve(mut self) -> io::Result<()> {
         loop {
             self.advance()?;
+            if self.child.is_none() {
+                self.reap();
+            }
             let (agent, child) = self.wait()?;
             if agent.intersects(PollFlags::OUT) {
                 self.write()?;
             }
             if agent.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) && !self.read()? {
                 if let Some(child) = self.child.take() {
-                    child.end();
+                    child.kill().wait();
                 }
                 return Ok(());
             }
@@ -158,7 +167,7 @@ impl Forker {
                 (Step::Run, Ok(module)) => {
                     let (module, spec) = (Arc::clone(module), Arc::clone(&current.spec));
                     let batch = current.run.batch;
-                    self.begin(batch, &module, &Task { index, spec: &spec, input })?;
+                    self.begin(batch, &module, Task { index, spec: &spec, input })?;
                 }
             }
         }
@@ -176,7 +185,7 @@ impl Forker {
                 let span_us = child.end_us(&self.control).saturating_sub(now_us());
                 let span_us = i64::try_from(span_us.min(PROGRESS_US)).unwrap_or_default();
                 timeout = Some(Timespec { tv_sec: 0, tv_nsec: span_us * 1_000 });
-                both = [agent, PollFd::new(&child.pipe, PollFlags::IN)];
+                both = [agent, PollFd::new(child.pipe(), PollFlags::IN)];
                 &mut both
             }
             None => {
@@ -197,7 +206,13 @@ impl Forker {
     fn write(&mut self) -> io::Result<()> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         match rustix::net::send(&self.socket, &self.out, flags) {
-            Ok(sent) => self.out.advance(sent),
+            Ok(sent) => {
+                self.out.advance(sent);
+                if self.out.is_empty() {
+                    // The next would keep all of the memory that the largest so far has needed.
+                    self.out = BytesMut::new();
+                }
+            }
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -230,11 +245,12 @@ impl Forker {
     }
 
     /// Forks the child that runs `task`.
-    fn begin(&mut self, batch: u64, module: &Module, task: &Task<'_>) -> io::Result<()> {
+    fn begin(&mut self, batch: u64, module: &Module, task: Task<'_>) -> io::Result<()> {
+        let (index, limits) = (task.index, task.spec.limits);
         let started_us = now_us();
-        let deadline_us = task.spec.limits.deadline.0.saturating_mul(1_000);
         let (pipe, writer) = io::pipe()?;
-        self.board.begin(batch, task.index, started_us);
+        self.board.begin(batch, index, started_us);
+        self.control.begin(batch, index, started_us, limits.deadline.0.saturating_mul(1_000));
         let parent = rustix::process::getpid();
         // SAFETY: this process has one thread, so that the child is a whole copy of it and may do
         // all that it may; it leaves by `_exit` alone, and so never returns into this loop.
@@ -242,85 +258,113 @@ impl Forker {
         if forked == 0 {
             drop(pipe);
             let told = catch_unwind(AssertUnwindSafe(|| {
-                leave_alone(parent, &[0, self.socket.as_raw_fd(), self.receiver.raw_fd()])?;
-                self.run_here(batch, module, task, started_us, deadline_us, writer)
+                task::enter(parent, &[0, self.socket.as_raw_fd(), self.receiver.raw_fd()])?;
+                let (mut result, payload) = task::run(&self.machine, module, task, &self.control);
+                result.usage.wall_us = now_us().saturating_sub(started_us);
+                let mut frame = BytesMut::new();
+                frame::encode(&self.result(result, payload)?, &mut frame)
+                    .map_err(io::Error::other)?;
+                (&writer).write_all(&frame)
             }));
             // SAFETY: ends the child at once, without what the runner would do at its end.
             unsafe { libc::_exit(i32::from(!matches!(told, Ok(Ok(()))))) }
         }
+        let failed = io::Error::last_os_error();
         drop(writer);
+        self.reap();
         let Some(pid) = Pid::from_raw(forked).filter(|_| forked > 0) else {
-            let error = io::Error::last_os_error();
-            self.board.end();
-            self.queue.end();
-            let lost = Outcome::Lost(format!("no process for the task could be had: {error}"));
-            return self.tell(unrun(task.index, lost), Bytes::new());
+            self.ended();
+            let lost = Outcome::Lost(format!("no process for the task could be had: {failed}"));
+            return self.tell(unrun(index, lost), Bytes::new());
         };
-        let (index, told) = (task.index, BytesMut::new());
-        self.child = Some(Child { pid, index, started_us, deadline_us, pipe, told });
+        self.child = Some(Child::new(pid, index, started_us, limits, pipe));
         Ok(())
-    }
-
-    /// The child's whole life.
-    fn run_here(
-        &self,
-        batch: u64,
-        module: &Module,
-        task: &Task<'_>,
-        started_us: u64,
-        deadline_us: u64,
-        mut writer: PipeWriter,
-    ) -> io::Result<()> {
-        let (control, engine) = (Arc::clone(&self.control), self.machine.engine().clone());
-        thread::Builder::new()
-            .stack_size(TICKER_STACK_BYTES)
-            .spawn(move || control.tick(&engine, || control.wake_cancelled()))?;
-        self.control.begin(batch, task.index, started_us, deadline_us);
-        let mut payload = BytesMut::new();
-        let task = Task { index: task.index, spec: task.spec, input: task.input.clone() };
-        let mut result = self.machine.run(module, task, &self.control, &mut payload);
-        result.usage.wall_us = now_us().saturating_sub(started_us);
-        let block = block(self.current.as_ref().map(|current| &*current.run), result)?;
-        let message = FromRunner::Results(Results { batch, block });
-        let mut frame = BytesMut::new();
-        frame::encode(&Envelope { message, payload: payload.freeze() }, &mut frame)
-            .map_err(io::Error::other)?;
-        writer.write_all(&frame)
     }
 
     /// Looks after the child: takes what it says, and ends it at its time.
     fn watch(&mut self, readable: bool) -> io::Result<()> {
         let Some(child) = &mut self.child else { return Ok(()) };
-        if let Some((done, total)) = self.control.told_progress() {
-            self.board.progress(done, total);
+        let shown = self.control.shown();
+        if let Some(shown) = shown {
+            self.board.follow(shown);
         }
-        if readable && child.read()? {
+        if readable && child.read(&mut self.heard)? {
             return Ok(());
         }
         let over = now_us() >= child.end_us(&self.control);
         if !readable && !over {
             return Ok(());
         }
-        let Some(child) = self.child.take() else { return Ok(()) };
-        let (mut result, payload) = child.result(readable);
-        self.board.end();
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let killed = child.kill();
+        let (mut result, payload) = match child.told().filter(|_| readable) {
+            Some(told) => {
+                let memory_bytes = told.0.usage.memory_bytes;
+                self.leaving = Some(killed);
+                if memory_bytes > BESIDE_BYTES {
+                    self.reap();
+                }
+                told
+            }
+            // What it used is looked at before it is waited for: to take a large memory apart takes
+            // the kernel a while.
+            None if readable => {
+                let shown = self.control.shown();
+                (child.lost(shown, killed.wait()), Bytes::new())
+            }
+            None => {
+                let result = child.overdue(shown);
+                self.leaving = Some(killed);
+                self.reap();
+                (result, Bytes::new())
+            }
+        };
         let mut payload = BytesMut::from(payload);
-        if let Some(by) = self.queue.end() {
+        if let Some(by) = self.ended() {
             discard(&mut result, &mut payload, by);
         }
         self.tell(result, payload.freeze())
     }
 
-    /// Sends one result of the current batch.
-    fn tell(&mut self, result: ResultMeta, payload: Bytes) -> io::Result<()> {
-        let run = self.current.as_ref().map(|current| &*current.run);
-        let batch = run.map_or(0, |run| run.batch);
-        let message = FromRunner::Results(Results { batch, block: block(run, result)? });
-        self.send(Envelope { message, payload })
+    /// Nothing runs any more; who cancelled it meanwhile, if anybody did.
+    fn ended(&mut self) -> Option<String> {
+        self.board.end();
+        self.control.end();
+        self.queue.end()
     }
 
+    /// Waits for the child that is on its way out.
+    fn reap(&mut self) {
+        if let Some(killed) = self.leaving.take() {
+            killed.wait();
+        }
+    }
+
+    /// Sends one result of the current batch.
+    fn tell(&mut self, result: ResultMeta, payload: Bytes) -> io::Result<()> {
+        let envelope = self.result(result, payload)?;
+        self.send(envelope)
+    }
+
+    /// One result, as one of the current batch.
+    fn result(&self, result: ResultMeta, payload: Bytes) -> io::Result<Envelope<FromRunner>> {
+        let current = self.current.as_ref();
+        let run = &current.ok_or_else(|| io::Error::other("a result of no batch"))?.run;
+        let block = ResultBlock {
+            job: run.job,
+            lease: run.lease,
+            worker: run.worker,
+            attempt: run.attempt,
+            results: vec![result],
+        };
+        let message = FromRunner::Results(Results { batch: run.batch, block });
+        Ok(Envelope { message, payload })
+    }
+
+    /// Sends a message, or what the socket takes of it.
     fn send(&mut self, envelope: Envelope<FromRunner>) -> io::Result<()> {
-        frame::encode(&envelope, &mut self.out).map_err(io::Error::other)
+        frame::encode(&envelope, &mut self.out).map_err(io::Error::other)?;
+        self.write()
     }
 }
 
@@ -336,101 +380,4 @@ impl Current {
             run,
         }
     }
-}
-
-impl Child {
-    /// When it is killed, as things stand.
-    fn end_us(&self, control: &Control) -> u64 {
-        let end_us = self.started_us.saturating_add(self.deadline_us);
-        let end_us = match control.cancelled_us() {
-            0 => end_us,
-            cancelled_us => end_us.min(cancelled_us.saturating_add(CANCEL_GRACE_US)),
-        };
-        end_us.saturating_add(OVERDUE_US)
-    }
-
-    /// Takes what it says; false once it will say no more.
-    fn read(&mut self) -> io::Result<bool> {
-        let mut buffer = [0; READ_BYTES];
-        match self.pipe.read(&mut buffer) {
-            Ok(0) => Ok(false),
-            Ok(length) => {
-                self.told.extend_from_slice(buffer.get(..length).unwrap_or_default());
-                // Once it has told its result, or more than any message holds, it is of no more use.
-                let is_done =
-                    self.told.len() > FRAME_MAX || !matches!(frame_len(&self.told), Ok(None));
-                Ok(!is_done)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Kills it, where it is not gone already, and says how it ended.
-    fn end(&self) -> Option<ExitStatus> {
-        // An exit that has begun keeps its status. The process is there until it is waited for.
-        let _ = rustix::process::kill_process(self.pid, Signal::KILL);
-        loop {
-            match rustix::process::waitpid(Some(self.pid), WaitOptions::empty()) {
-                Ok(ended) => {
-                    return ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        }
-    }
-
-    /// What it told, or what became of it.
-    fn result(mut self, ended: bool) -> (ResultMeta, Bytes) {
-        // Before it is waited for: to take a large memory apart takes the kernel a while.
-        let used_us = now_us().saturating_sub(self.started_us);
-        let status = self.end();
-        if ended && let Some(told) = self.told() {
-            return told;
-        }
-        let outcome = if !ended {
-            let (used, allowed) = (used_us / 1_000, self.deadline_us / 1_000);
-            Outcome::Limit { limit: Limit::Deadline, used, allowed }
-        } else {
-            let how = status.map_or_else(|| "in an unknown way".into(), |how| how.to_string());
-            Outcome::Lost(format!("the task's process ended without a result: {how}"))
-        };
-        let usage = Usage { wall_us: used_us, ..Usage::default() };
-        (ResultMeta { usage, ..unrun(self.index, outcome) }, Bytes::new())
-    }
-
-    fn told(&mut self) -> Option<(ResultMeta, Bytes)> {
-        let length = frame_len(&self.told).ok()??;
-        let envelope = frame::decode(self.told.split_to(length).freeze()).ok()??;
-        let FromRunner::Results(results) = envelope.message else { return None };
-        let [result] = <[ResultMeta; 1]>::try_from(results.block.results).ok()?;
-        (result.index == self.index).then_some((result, envelope.payload))
-    }
-}
-
-/// One result, as one of `run`.
-fn block(run: Option<&Run>, result: ResultMeta) -> io::Result<ResultBlock> {
-    let run = run.ok_or_else(|| io::Error::other("a result of no batch"))?;
-    Ok(ResultBlock {
-        job: run.job,
-        lease: run.lease,
-        worker: run.worker,
-        attempt: run.attempt,
-        results: vec![result],
-    })
-}
-
-/// Makes a child that ends with its parent, and has none of these descriptors.
-fn leave_alone(parent: Pid, descriptors: &[RawFd]) -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if rustix::process::getppid() != Some(parent) {
-        return Err(io::Error::other("the runner has ended"));
-    }
-    for descriptor in descriptors {
-        // SAFETY: the child uses none of them any more, and never drops their owners, since it
-        // leaves by `_exit`.
-        unsafe { rustix::io::close(*descriptor) };
-    }
-    Ok(())
 }

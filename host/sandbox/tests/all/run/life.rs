@@ -41,6 +41,13 @@ fn runner(bench: &Bench) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
 }
 
+/// The process of the task that this runner has forked.
+fn child(runner: Pid) -> Option<Pid> {
+    let runner = runner.as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{runner}/task/{runner}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().ok()?)
+}
+
 /// The runners that were started.
 fn runners(directory: &Path) -> Vec<Pid> {
     let notes = fs::read_to_string(directory.join("runners")).unwrap_or_default();
@@ -246,15 +253,41 @@ async fn a_guest_that_kills_its_process_loses_its_task_alone() {
     let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"", b"a"]).await;
     bench.slot.input.run(batch).await.unwrap();
     bench.started().await;
-    let runner = runner(&bench).as_raw_nonzero();
-    let children = format!("/proc/{runner}/task/{runner}/children");
-    until(|| !fs::read_to_string(&children).unwrap().is_empty()).await;
-    let child = fs::read_to_string(&children).unwrap().trim().parse().unwrap();
-    kill_process(Pid::from_raw(child).unwrap(), Signal::KILL).unwrap();
+    let runner = runner(&bench);
+    until(|| child(runner).is_some()).await;
+    kill_process(child(runner).unwrap(), Signal::KILL).unwrap();
     let ended = bench.results(2).await;
     assert!(ended[0].outcome.to_string().contains("signal: 9"), "{:?}", ended[0].outcome);
     assert_eq!(ended[1].output, b"a");
     ends_with_runners(bench, directory.path(), 2).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_task_had_used_is_told_as_far_as_it_is_known() {
+    let module = task(
+        r#"(drop (memory.grow (i32.const 14)))
+           (call $progress (i64.const 1) (i64.const 2))
+           (loop $again (br $again))
+           (unreachable)"#,
+        "",
+    );
+    let task_alone: fn(Pid) -> Pid = |runner| child(runner).unwrap();
+    let all: fn(Pid) -> Pid = |runner| runner;
+    for (isolation, victim) in
+        [(Isolation::Process, all), (Isolation::Task, all), (Isolation::Task, task_alone)]
+    {
+        let mut bench = Bench::new(isolation);
+        let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b""]).await;
+        bench.slot.input.run(batch).await.unwrap();
+        until(|| bench.slot.input.running().is_some_and(|task| task.progress.is_some())).await;
+        kill_process(victim(runner(&bench)), Signal::KILL).unwrap();
+        let ended = bench.results(1).await.remove(0);
+        assert_eq!(ended.outcome.name(), "lost");
+        assert_eq!(ended.usage.memory_bytes, 16 << 16);
+        assert!(ended.usage.fuel >= 200, "the call of `progress`: {:?}", ended.usage);
+        assert!(ended.usage.wall_us > 0);
+        bench.sandbox.shutdown().await;
+    }
 }
 
 #[tokio::test]
