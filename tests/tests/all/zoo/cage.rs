@@ -1,6 +1,6 @@
 //! A sandbox of one slot, and modules that go through it as a worker would have them.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, iter, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{runtime::Runtime, time::timeout};
@@ -12,7 +12,7 @@ use wasmgrid_sandbox::{
     Caps, Isolation, ModuleSource, PrepareError, Sandbox, SandboxConfig, Slot, SlotBatch,
     SlotEvent, admit,
 };
-use wasmgrid_tests::{PATIENCE, binary};
+use wasmgrid_tests::{PATIENCE, binary, children_as};
 
 /// See the module.
 pub(super) struct Cage {
@@ -117,6 +117,16 @@ impl Cage {
                 };
             }
         }
+    }
+
+    /// The process of its runner and those of what it runs; none while it has no runner, and where
+    /// that is a thread.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let runner = self.slot.input.runner_pid();
+        runner
+            .into_iter()
+            .flat_map(|pid| iter::once(pid).chain(children_as(pid, "runner")))
+            .collect()
     }
 
     pub(super) fn shutdown(self) {

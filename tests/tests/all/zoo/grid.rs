@@ -12,8 +12,18 @@ const FILLERS: u32 = 130;
 
 #[test]
 fn every_attack_ends_as_its_row_says_on_a_grid_and_leaves_its_worker_as_it_was() {
+    let_loose("process");
+}
+
+#[test]
+fn every_attack_ends_as_its_row_says_on_a_grid_with_a_process_for_each_task() {
+    let_loose("task");
+}
+
+fn let_loose(isolation: &str) {
     let _others = beside_others();
-    let grid = Grid::start(1, 1);
+    let mut grid = Grid::start(0, 1);
+    grid.add_worker_with(1, &["--isolation", isolation]);
     let agent = grid.workers[0].process.pid();
     let runners = || children_as(agent, "runner");
     grid.home.write("good.wasm", zoo::echo());

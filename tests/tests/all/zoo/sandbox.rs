@@ -1,11 +1,9 @@
 //! The zoo through the sandbox's own interface: the way of every worker, without a grid around it.
 
-use std::process;
-
 use wasmgrid_proto::{Limits, Millis, Outcome};
 use wasmgrid_sandbox::Isolation;
 use wasmgrid_tests::{
-    children_as, memory_bytes,
+    memory_bytes,
     zoo::{self, Attack, Expect, LATE_MS, Used},
 };
 
@@ -20,19 +18,33 @@ const FILLERS: u32 = 70;
 
 #[test]
 fn every_attack_ends_as_its_row_says_in_a_process() {
+    let_loose(Isolation::Process);
+}
+
+#[test]
+fn every_attack_ends_as_its_row_says_in_a_process_of_its_own() {
+    let_loose(Isolation::Task);
+}
+
+/// Runs every attack behind others, and sees after each that the next task is right and that the
+/// runner holds no more than before.
+fn let_loose(isolation: Isolation) {
     let _others = beside_others();
-    let mut cage = Cage::new(Isolation::Process);
+    let mut cage = Cage::new(isolation);
     for number in 0..FILLERS {
         let ended = cage.run(zoo::filler(number), b"", Limits::default(), &[]);
         assert_eq!(ended.outcome, Outcome::Ok);
     }
-    let mut baseline: u64 = runners().into_iter().map(memory_bytes).sum();
+    let mut baseline: u64 = cage.processes().into_iter().map(memory_bytes).sum();
     let mut faults = Vec::new();
     for attack in zoo::attacks() {
         faults.extend(run(&mut cage, &attack));
-        faults.extend(run_unseen(&cage, &attack));
+        if isolation == Isolation::Process {
+            // Where tasks run makes no difference to it.
+            faults.extend(run_unseen(&cage, &attack));
+        }
         assert_next_is_right(&mut cage, attack.name);
-        let left = check_memory(&mut baseline, runners);
+        let left = check_memory(&mut baseline, || cage.processes());
         faults.extend(left.map(|fault| (attack.name.to_owned(), fault)));
     }
     cage.shutdown();
@@ -50,11 +62,6 @@ fn every_attack_ends_as_its_row_says_in_a_thread() {
     }
     cage.shutdown();
     assert_none(&faults);
-}
-
-/// The runners of this process, of which one test alone has any.
-fn runners() -> Vec<u32> {
-    children_as(process::id(), "runner")
 }
 
 fn run(cage: &mut Cage, attack: &Attack) -> Option<Fault> {
