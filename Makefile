@@ -7,8 +7,11 @@ PICTURE = out/mandelbrot.png
 FUZZ_TARGETS = admission frame runner
 HOST = $(shell rustc -vV | sed -n "s/^host: //p")
 SECONDS = 30
+SEEDS = 100000
+FIRST = 0
+JOBS = $(shell nproc)
 
-.PHONY: help build demo test bench lint fuzz languages guest-target
+.PHONY: help build demo test bench lint fuzz sim languages guest-target
 
 # Lists the targets.
 help:
@@ -58,6 +61,10 @@ fuzz:
 	  fuzz/target/$(HOST)/debug/$$target fuzz/corpus/$$target -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 \
 	    -max_len=65536 -artifact_prefix=fuzz/found/$$target- -print_final_stats=1 -verbosity=0; \
 	done
+
+# Simulates SEEDS (100000) worlds from seed FIRST (0) on, JOBS at a time.
+sim:
+	$(CARGO) run --release --locked --package wasmgrid-sim -- --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
 
 # Holds the format, the lints, the docs and, where cargo-deny is installed, the licenses.
 lint:

@@ -33,6 +33,9 @@ pub struct GridConfig {
     /// Tasks of one lease at most. Default 512: what a lease costs no longer shows in a task's
     /// cost, and a frame of inputs stays small.
     pub batch_tasks: u64,
+    /// A bug for the simulator to catch. Default none.
+    #[cfg(all(feature = "planted-bugs", debug_assertions))]
+    pub planted: Option<crate::Planted>,
 }
 
 impl Default for GridConfig {
@@ -48,6 +51,8 @@ impl Default for GridConfig {
             target_queue: Millis(20),
             credit_tasks: 16_384,
             batch_tasks: 512,
+            #[cfg(all(feature = "planted-bugs", debug_assertions))]
+            planted: None,
         }
     }
 }

@@ -4,14 +4,15 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use wasmgrid_proto::{Epoch, JobId, JobState, LeaseId, OutcomeClass, Record, TaskRange, WorkerId};
 
-use crate::{Grid, Output, queue::Queue, timers::Timer};
+use crate::{Grid, Output, planted::Planted, queue::Queue, timers::Timer};
 
 impl Grid {
     /// Begins a new epoch, with whatever the journal had.
     pub(crate) fn start(&mut self) {
         let epoch = Epoch(self.ledger.epoch.0 + 1);
         self.persist(Record::EpochStarted { epoch, at: self.now });
-        self.leases.start(epoch);
+        let forgets = self.config.breaks(Planted::LostLeaseCounter);
+        self.leases.start(if forgets { Epoch(1) } else { epoch });
         self.awaited = self.ledger.workers.values().copied().collect();
         let active: Vec<JobId> = self
             .ledger
@@ -120,12 +121,18 @@ impl Grid {
             return;
         };
         let open = entry.open.iter().collect();
-        self.end_tasks(job, open, class);
         let leases = self.queues.get(&job).map(|queue| queue.leases.clone()).unwrap_or_default();
         let holders: BTreeSet<WorkerId> = leases
             .iter()
             .filter_map(|lease| self.leases.get(*lease).map(|lease| lease.worker))
             .collect();
+        if class == OutcomeClass::Cancelled
+            && !leases.is_empty()
+            && self.config.breaks(Planted::CommitAfterCancel)
+        {
+            return;
+        }
+        self.end_tasks(job, open, class);
         for lease in leases {
             self.take_back_all(lease);
         }

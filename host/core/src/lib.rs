@@ -17,6 +17,7 @@ mod lease;
 mod ledger;
 mod links;
 mod place;
+mod planted;
 mod queue;
 mod ranges;
 mod requests;
@@ -30,3 +31,5 @@ pub use config::GridConfig;
 pub use grid::Grid;
 pub use io::{CompletedBlock, Completion, Grant, Input, Output, RequestId, SegmentToken};
 pub use ledger::Ledger;
+#[cfg(all(feature = "planted-bugs", debug_assertions))]
+pub use planted::Planted;

@@ -15,6 +15,7 @@ use wasmgrid_proto::{
 use crate::{
     Grid, Output,
     lease::{Lease, epoch_of},
+    planted::Planted,
     ranges::RangeSet,
     timers::Timer,
     worker::Worker,
@@ -142,13 +143,14 @@ impl Grid {
         if epoch >= self.ledger.epoch || epoch < entry.epoch {
             return adopted;
         }
+        let believes_all = self.config.breaks(Planted::StaleAdoption);
         for part in &held.tasks {
             let durable = TaskRange {
                 first: part.first,
                 count: part.end().min(queue.recovered).saturating_sub(part.first),
             };
             for (part, history) in entry.by_history(durable) {
-                if history.attempt() == held.attempt {
+                if history.attempt() == held.attempt || believes_all {
                     let taken = queue.adopt(part, history, &self.config);
                     taken.iter().for_each(|part| adopted.insert(part));
                 }

@@ -11,6 +11,7 @@ use wasmgrid_proto::{LeaseId, TaskRange};
 use crate::{
     GridConfig,
     job::Job,
+    planted::Planted,
     ranges::{RangeSet, one},
     retry::History,
 };
@@ -75,7 +76,7 @@ impl Queue {
     /// Makes open tasks wait for a worker.
     pub(crate) fn put(&mut self, tasks: TaskRange, job: &Job, config: &GridConfig) {
         for (tasks, history) in job.by_history(tasks) {
-            if history.is_suspect(config) {
+            if history.is_suspect(config) && !config.breaks(Planted::SuspectInCompany) {
                 self.suspects.insert(tasks);
             } else {
                 self.ready.entry(history.attempt()).or_default().insert(tasks);

@@ -9,6 +9,8 @@ use wasmgrid_proto::{
 
 use crate::{
     CompletedBlock, Completion, Grid, Output, SegmentToken,
+    job::Job,
+    planted::Planted,
     ranges::{RangeSet, one},
     retry::{Verdict, judge},
     timers::Timer,
@@ -94,8 +96,11 @@ impl Grid {
     fn sort(&mut self, worker: WorkerId, block: &CompletedBlock) -> Sorted {
         let mut sorted = Sorted::default();
         let claim = (block.job, worker, block.attempt);
-        let Some(lease) = self.leases.matching(block.lease, claim) else { return sorted };
         let Some(job) = self.ledger.jobs.get(&block.job) else { return sorted };
+        if self.config.breaks(Planted::NoFencing) {
+            return unfenced(job, block);
+        }
+        let Some(lease) = self.leases.matching(block.lease, claim) else { return sorted };
         let given_up = job.has_given_up();
         let mut rest = block.results.as_slice();
         let mut position = 0;
@@ -181,6 +186,9 @@ impl Grid {
         if queue.stopping {
             return self.end_tasks(job, tasks.to_vec(), OutcomeClass::Skipped);
         }
+        if self.config.breaks(Planted::NoRequeue) {
+            return;
+        }
         for part in tasks {
             queue.put(*part, entry, &self.config);
         }
@@ -213,6 +221,9 @@ impl Grid {
             };
             if survives {
                 self.retry(job, index, counter, String::from(reason));
+                if self.config.breaks(Planted::DoubleHostLoss) {
+                    self.retry(job, index, counter, String::from(reason));
+                }
             } else {
                 dead.insert(one(index));
             }
@@ -236,6 +247,17 @@ impl Sorted {
         let reason = result.reason.clone().unwrap_or_default();
         self.again.push((result.index, counter, reason));
     }
+}
+
+/// The planted bug: whatever is open is committed.
+fn unfenced(job: &Job, block: &CompletedBlock) -> Sorted {
+    let mut sorted = Sorted::default();
+    for (position, result) in (0..).zip(&block.results) {
+        if !job.open.within(one(result.index)).is_empty() {
+            sorted.keep(position, one(result.index), result.class);
+        }
+    }
+    sorted
 }
 
 /// How many of the first results are of neighbouring tasks that ended in the same final way; at

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wasmgrid-client", &["wasmgrid-net", "wasmgrid-proto"]),
     ("wasmgrid-server", &["wasmgrid-core", "wasmgrid-net", "wasmgrid-proto", "wasmgrid-store"]),
     ("wasmgrid-worker", &["wasmgrid-net", "wasmgrid-proto", "wasmgrid-sandbox"]),
+    ("wasmgrid-sim", &["wasmgrid-core", "wasmgrid-proto", "wasmgrid-store"]),
     (
         "wasmgrid-cli",
         &[

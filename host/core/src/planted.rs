@@ -1,0 +1,38 @@
+//! Bugs for the simulator to catch (`tests/sim`): each breaks one rule on purpose. They exist
+//! only in debug builds with the feature `planted-bugs`, which the simulator's tests alone turn
+//! on; every other build has a constant `false` in their places.
+
+use crate::GridConfig;
+
+/// A rule that is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// A result is committed whatever its lease.
+    NoFencing,
+    /// The numbers of leases begin anew with each scheduler.
+    LostLeaseCounter,
+    /// A cancel is acknowledged and told to workers, and what they send still counts.
+    CommitAfterCancel,
+    /// Tasks that come back from a worker are not queued again.
+    NoRequeue,
+    /// A lost host counts twice against its tasks.
+    DoubleHostLoss,
+    /// A worker that joins again is believed whatever attempt it brings.
+    StaleAdoption,
+    /// A task whose hosts died is given out with others.
+    SuspectInCompany,
+}
+
+impl GridConfig {
+    /// Whether the rule is to be broken.
+    #[cfg(all(feature = "planted-bugs", debug_assertions))]
+    pub(crate) fn breaks(&self, rule: Planted) -> bool {
+        self.planted == Some(rule)
+    }
+
+    /// Whether the rule is to be broken: never.
+    #[cfg(not(all(feature = "planted-bugs", debug_assertions)))]
+    pub(crate) const fn breaks(&self, _rule: Planted) -> bool {
+        false
+    }
+}

@@ -1,0 +1,557 @@
+//! What must be true: the journal as it is written, what was promised to whom, and the invariants
+//! that hold between them. It knows the scheduler by what it says alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmgrid_core::{Grant, GridConfig};
+use wasmgrid_proto::{
+    Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, RetryCounter, WorkerId,
+};
+
+use crate::message::{Block, Shown, Summary};
+
+/// Bits of a lease's number below its epoch.
+const LEASE_COUNT_BITS: u32 = 40;
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: &'static str,
+    /// What was seen instead.
+    pub detail: String,
+}
+
+/// Says that an invariant holds, or how it does not.
+///
+/// # Errors
+/// Where it does not.
+pub fn hold(
+    holds: bool,
+    invariant: &'static str,
+    detail: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, detail: detail() }) }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Book {
+    config: GridConfig,
+    /// The journal, with what is not durable yet.
+    pub journal: Vec<Record>,
+    /// How much of it is promised to be durable.
+    promised: usize,
+    epoch: Epoch,
+    /// The newest lease that was given before the last turn, and those of that.
+    newest: LeaseId,
+    fresh: BTreeSet<LeaseId>,
+    jobs: BTreeMap<JobId, Job>,
+    keys: BTreeMap<(String, String), JobId>,
+    workers: BTreeMap<String, WorkerId>,
+    /// Acknowledged facts, which outlive every scheduler.
+    promises: Promises,
+}
+
+/// What was acknowledged.
+#[derive(Debug, Default)]
+struct Promises {
+    /// Of a job: how many inputs it has at least.
+    inputs: BTreeMap<JobId, u64>,
+    keys: BTreeMap<(String, String), JobId>,
+    closed: BTreeSet<JobId>,
+    cancelled: BTreeSet<JobId>,
+    ends: BTreeMap<JobId, (JobState, u64)>,
+    shown: BTreeMap<(JobId, u64), Shown>,
+}
+
+/// One job, as the journal has it.
+#[derive(Debug)]
+struct Job {
+    retries: u32,
+    max_failures: Option<u64>,
+    has_deadline: bool,
+    total: u64,
+    closed: bool,
+    cancelled: bool,
+    ended: Option<JobState>,
+    /// The tasks with a result, in the result log's order.
+    log: Vec<u64>,
+    done: BTreeMap<u64, OutcomeClass>,
+    tries: BTreeMap<u64, Tries>,
+    retried: u64,
+    /// Every attempt that was given to a worker, by any scheduler.
+    given: BTreeMap<(u64, u32), BTreeSet<LeaseId>>,
+    /// The newest lease of each task that this scheduler gave.
+    current: BTreeMap<u64, LeaseId>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    app: u32,
+    host: u32,
+    infra: u32,
+}
+
+impl Tries {
+    const fn attempt(self) -> u32 {
+        self.app + self.host + self.infra + 1
+    }
+}
+
+impl Book {
+    /// An empty journal.
+    #[must_use]
+    pub fn new(config: GridConfig) -> Self {
+        Self {
+            config,
+            journal: Vec::new(),
+            promised: 0,
+            epoch: Epoch(0),
+            newest: LeaseId(0),
+            fresh: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            promises: Promises::default(),
+        }
+    }
+
+    /// A scheduler starts with these records.
+    ///
+    /// # Errors
+    /// Where they are not what was written, or something acknowledged is missing.
+    pub fn restart(&mut self, found: &[Record]) -> Result<(), Violation> {
+        let written = self.journal.get(..found.len()).is_some_and(|written| written == found);
+        hold(written, "the journal is what was written", || {
+            format!("{} records of {} were found, and differ", found.len(), self.journal.len())
+        })?;
+        let before = std::mem::take(&mut self.jobs);
+        self.journal.clear();
+        self.epoch = Epoch(0);
+        self.keys.clear();
+        self.workers.clear();
+        for record in found {
+            self.record(record)?;
+        }
+        for (id, old) in before {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.given = old.given;
+            }
+        }
+        self.check_promises()?;
+        let (promised, there) = (self.promised, found.len());
+        hold(promised <= there, "what was acknowledged is durable", || {
+            format!("{promised} records were promised, {there} are there")
+        })
+    }
+
+    fn check_promises(&self) -> Result<(), Violation> {
+        let lost = "no acknowledged submit or append is lost";
+        for (key, id) in &self.promises.keys {
+            hold(self.keys.get(key) == Some(id), lost, || format!("job {id} of {key:?} is gone"))?;
+        }
+        for (id, inputs) in &self.promises.inputs {
+            let there = self.jobs.get(id).map(|job| job.total);
+            hold(there >= Some(*inputs), lost, || {
+                format!("job {id} has {there:?} of {inputs} inputs")
+            })?;
+        }
+        for id in &self.promises.closed {
+            let closed = self.jobs.get(id).is_some_and(|job| job.closed);
+            hold(closed, lost, || format!("job {id} was closed and is open"))?;
+        }
+        for id in &self.promises.cancelled {
+            let cancelled = self.jobs.get(id).is_some_and(|job| job.cancelled);
+            hold(cancelled, "an acknowledged cancel is durable", || {
+                format!("job {id} was cancelled and is not")
+            })?;
+        }
+        for ((id, cursor), shown) in &self.promises.shown {
+            let job = self.jobs.get(id);
+            let at = usize::try_from(*cursor).ok().and_then(|at| job?.log.get(at));
+            hold(at == Some(&shown.index), "a committed result never changes", || {
+                format!("result {cursor} of job {id} was of {shown:?} and is of {at:?}")
+            })?;
+        }
+        for (id, (state, _)) in &self.promises.ends {
+            let ended = self.jobs.get(id).and_then(|job| job.ended);
+            hold(ended == Some(*state), "a job's end never changes", || {
+                format!("job {id} was {state} and is {ended:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A new term begins.
+    ///
+    /// # Errors
+    /// Where it is not a new one.
+    pub fn record(&mut self, record: &Record) -> Result<(), Violation> {
+        self.journal.push(record.clone());
+        let id = match record {
+            Record::EpochStarted { epoch, .. } => {
+                let (new, old) = (*epoch, self.epoch);
+                self.epoch = new;
+                self.jobs.values_mut().for_each(|job| job.current.clear());
+                return hold(new > old, "epochs only grow", || format!("{new} follows {old}"));
+            }
+            Record::WorkerKnown { worker, name } => {
+                let new = !self.workers.values().any(|known| known == worker)
+                    && self.workers.insert(name.clone(), *worker).is_none();
+                return hold(new, "a worker keeps its number", || format!("{name} is {worker}"));
+            }
+            Record::JobSubmitted { job, spec, idempotency_key, .. } => {
+                if let Some(key) = idempotency_key {
+                    let key = (spec.task.tenant.clone(), key.clone());
+                    let twice = self.keys.insert(key.clone(), *job).is_some();
+                    hold(!twice, "a key makes one job", || format!("{key:?} made another"))?;
+                }
+                let state = Job {
+                    retries: spec.retries,
+                    max_failures: spec.max_failures,
+                    has_deadline: spec.deadline.is_some(),
+                    total: 0,
+                    closed: false,
+                    cancelled: false,
+                    ended: None,
+                    log: Vec::new(),
+                    done: BTreeMap::new(),
+                    tries: BTreeMap::new(),
+                    retried: 0,
+                    given: BTreeMap::new(),
+                    current: BTreeMap::new(),
+                };
+                let twice = self.jobs.insert(*job, state).is_some();
+                return hold(!twice, "a job's number is its own", || format!("job {job} again"));
+            }
+            Record::InputsAppended { job, .. }
+            | Record::InputsClosed { job }
+            | Record::CancelRequested { job, .. }
+            | Record::Committed { job, .. }
+            | Record::Ended { job, .. }
+            | Record::Retried { job, .. }
+            | Record::JobEnded { job, .. } => *job,
+            #[expect(unreachable_patterns, reason = "records are only appended to")]
+            _ => return Ok(()),
+        };
+        let config = &self.config;
+        let known = self.jobs.get_mut(&id);
+        let Some(job) = known else {
+            return hold(false, "a record names a job that is there", || format!("{record:?}"));
+        };
+        job.record(record, config).map_err(|violation| Violation {
+            detail: format!("{} ({record:?})", violation.detail),
+            ..violation
+        })
+    }
+
+    /// What the scheduler says from here on is of another turn, in which leases are higher.
+    pub fn turn(&mut self) {
+        self.newest = std::mem::take(&mut self.fresh).last().copied().unwrap_or(self.newest);
+    }
+
+    /// The scheduler gives a worker tasks.
+    ///
+    /// # Errors
+    /// Where it may not.
+    pub fn granted(&mut self, job: JobId, grants: &[Grant]) -> Result<(), Violation> {
+        for grant in grants {
+            let (lease, newest) = (grant.lease, self.newest);
+            let is_new = lease > newest && self.fresh.insert(lease);
+            hold(is_new, "leases only grow", || format!("{lease} follows {newest}"))?;
+            let Some(job) = self.jobs.get_mut(&job) else {
+                return hold(false, "a lease is of a job", || format!("{grant:?}"));
+            };
+            for index in grant.tasks.first..grant.tasks.end() {
+                let attempt = job.tries.get(&index).copied().unwrap_or_default().attempt();
+                let open = index < job.total && !job.done.contains_key(&index);
+                hold(open && attempt == grant.attempt, "attempts count up by one", || {
+                    format!("{grant:?}: task {index}, open: {open}, is at attempt {attempt}")
+                })?;
+                job.given.entry((index, grant.attempt)).or_default().insert(lease);
+                job.current.insert(index, lease);
+            }
+        }
+        Ok(())
+    }
+
+    /// Results of a block are committed.
+    ///
+    /// # Errors
+    /// Where its lease may not commit them.
+    pub fn committing(&self, block: &Block, record: &Record) -> Result<(), Violation> {
+        let Record::Committed { job, runs, .. } = record else { return Ok(()) };
+        let newest = "the committing lease is the newest";
+        let Some(state) = self.jobs.get(job) else { return Ok(()) };
+        hold(*job == block.job, newest, || format!("{block:?} commits to job {job}"))?;
+        for index in runs.iter().flat_map(|run| run.tasks.first..run.tasks.end()) {
+            let attempt = state.tries.get(&index).copied().unwrap_or_default().attempt();
+            let given = state.given.get(&(index, block.attempt));
+            let was_given = given.is_some_and(|leases| leases.contains(&block.lease));
+            let is_newest = match state.current.get(&index) {
+                Some(lease) => *lease == block.lease,
+                None => block.lease.0 >> LEASE_COUNT_BITS < self.epoch.0,
+            };
+            hold(was_given && is_newest && attempt == block.attempt, newest, || {
+                format!(
+                    "task {job}/{index} at attempt {attempt}, lease {:?}, takes a result of \
+                     attempt {} under lease {}, which was given: {was_given}",
+                    state.current.get(&index),
+                    block.attempt,
+                    block.lease
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What was output before now is promised.
+    pub fn promise(&mut self, records: usize) {
+        self.promised = self.promised.max(records);
+    }
+
+    /// A submit is acknowledged.
+    ///
+    /// # Errors
+    /// Where its key had another job.
+    pub fn submitted(
+        &mut self,
+        key: (String, String),
+        job: JobId,
+        inputs: u64,
+        closed: bool,
+    ) -> Result<(), Violation> {
+        let before = self.promises.keys.insert(key.clone(), job);
+        hold(before.is_none_or(|before| before == job), "a key makes one job", || {
+            format!("{key:?} was job {before:?} and is {job}")
+        })?;
+        self.appended(job, inputs);
+        if closed {
+            self.closed(job);
+        }
+        Ok(())
+    }
+
+    /// Inputs up to `end` are acknowledged.
+    pub fn appended(&mut self, job: JobId, end: u64) {
+        let inputs = self.promises.inputs.entry(job).or_default();
+        *inputs = end.max(*inputs);
+    }
+
+    /// A close is acknowledged.
+    pub fn closed(&mut self, job: JobId) {
+        self.promises.closed.insert(job);
+    }
+
+    /// A cancel is acknowledged.
+    pub fn cancelled(&mut self, job: JobId) {
+        self.promises.cancelled.insert(job);
+    }
+
+    /// A client is shown results.
+    ///
+    /// # Errors
+    /// Where another was shown at the same position before.
+    pub fn shown(&mut self, job: JobId, first: u64, results: &[Shown]) -> Result<(), Violation> {
+        for (cursor, shown) in (first..).zip(results) {
+            let before = self.promises.shown.insert((job, cursor), *shown);
+            hold(
+                before.is_none_or(|before| before == *shown),
+                "a committed result never changes",
+                || format!("result {cursor} of job {job} was {before:?} and is {shown:?}"),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A client is told how a job ended.
+    ///
+    /// # Errors
+    /// Where it was told otherwise before.
+    pub fn told_end(&mut self, end: Summary) -> Result<(), Violation> {
+        let told = (end.state, end.results);
+        let before = self.promises.ends.insert(end.job, told);
+        hold(before.is_none_or(|before| before == told), "a job's end never changes", || {
+            format!("job {} was {before:?} and is {told:?}", end.job)
+        })
+    }
+
+    /// Compares how the scheduler says that jobs stand with the journal.
+    ///
+    /// # Errors
+    /// Where it says otherwise.
+    pub fn check_status(&self, jobs: &[JobStatus]) -> Result<(), Violation> {
+        let sums = "parts sum to the whole";
+        hold(jobs.len() == self.jobs.len(), sums, || format!("{} jobs", jobs.len()))?;
+        for status in jobs {
+            let Some(job) = self.jobs.get(&status.job) else {
+                return hold(false, sums, || format!("{status:?}"));
+            };
+            let counts = status.counts;
+            let ended = job.done.len() as u64;
+            let same = counts.queued + counts.running + counts.ended() == counts.total
+                && counts.total == job.total
+                && counts.ended() == ended
+                && counts.retried == job.retried
+                && status.results == job.log.len() as u64
+                && status.state == job.ended.unwrap_or(JobState::Active)
+                && status.closed == job.closed;
+            hold(same, sums, || format!("{status:?} but {job:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a task runs alone because its hosts died.
+    #[must_use]
+    pub fn is_suspect(&self, job: JobId, index: u64) -> bool {
+        let tries = self.jobs.get(&job).and_then(|job| job.tries.get(&index));
+        tries.is_some_and(|tries| tries.host >= self.config.suspect_after)
+    }
+
+    /// How many results a job's log has.
+    #[must_use]
+    pub fn results(&self, job: JobId) -> u64 {
+        self.jobs.get(&job).map_or(0, |job| job.log.len() as u64)
+    }
+
+    /// All committed results in the order of the journal, by the key of their job.
+    #[must_use]
+    pub fn committed(&self) -> Vec<(String, u64)> {
+        let mut names = BTreeMap::new();
+        let mut committed = Vec::new();
+        for record in &self.journal {
+            if let Record::JobSubmitted { job, spec, .. } = record {
+                names.insert(*job, spec.name.clone());
+            }
+            if let Record::Committed { job, runs, .. } = record {
+                let name = names.get(job).cloned().unwrap_or_default();
+                let indices = runs.iter().flat_map(|run| run.tasks.first..run.tasks.end());
+                committed.extend(indices.map(|index| (name.clone(), index)));
+            }
+        }
+        committed
+    }
+
+    /// How many inputs a job has, and how many of its tasks have ended.
+    #[must_use]
+    pub fn progress(&self, job: JobId) -> (u64, u64) {
+        self.jobs.get(&job).map_or((0, 0), |job| (job.total, job.done.len() as u64))
+    }
+}
+
+impl Job {
+    fn record(&mut self, record: &Record, config: &GridConfig) -> Result<(), Violation> {
+        match record {
+            Record::InputsAppended { tasks, .. } => {
+                hold(
+                    self.ended.is_none() && !self.closed && tasks.first == self.total,
+                    "inputs are appended in order, and none behind the end",
+                    || format!("at {} of {}", tasks.first, self.total),
+                )?;
+                self.total = tasks.end();
+            }
+            Record::InputsClosed { .. } => self.closed = true,
+            Record::CancelRequested { .. } => {
+                hold(self.ended.is_none(), "a job's end never changes", String::new)?;
+                self.cancelled = true;
+            }
+            Record::Committed { first_cursor, runs, .. } => {
+                let stopped = self.cancelled || self.ended.is_some();
+                hold(!stopped, "nothing commits after a cancel or the job's end", String::new)?;
+                hold(
+                    *first_cursor == self.log.len() as u64,
+                    "the result log has no gap and no repeat",
+                    || format!("{first_cursor} follows {}", self.log.len()),
+                )?;
+                for run in runs {
+                    for index in run.tasks.first..run.tasks.end() {
+                        self.end(index, run.class)?;
+                        self.log.push(index);
+                    }
+                }
+            }
+            Record::Ended { tasks, class, .. } => {
+                for index in tasks.iter().flat_map(|part| part.first..part.end()) {
+                    self.check_early_end(index, *class, config)?;
+                    self.end(index, *class)?;
+                }
+            }
+            Record::Retried { index, counter, attempt, .. } => {
+                self.retried(*index, *counter, *attempt, config)?;
+            }
+            Record::JobEnded { state, .. } => {
+                let all = self.done.len() as u64 == self.total;
+                hold(all && self.ended.is_none(), "a job ends with its last task, once", || {
+                    format!("{} of {} tasks ended", self.done.len(), self.total)
+                })?;
+                self.ended = Some(*state);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, index: u64, class: OutcomeClass) -> Result<(), Violation> {
+        let twice = self.done.insert(index, class);
+        self.tries.remove(&index);
+        hold(
+            twice.is_none() && index < self.total,
+            "at most one result of a task is committed",
+            || format!("task {index} ended as {class:?}, before as {twice:?}"),
+        )
+    }
+
+    fn check_early_end(
+        &self,
+        index: u64,
+        class: OutcomeClass,
+        config: &GridConfig,
+    ) -> Result<(), Violation> {
+        let tries = self.tries.get(&index).copied().unwrap_or_default();
+        let failed = self.done.values().filter(|class| is_failure(**class)).count() as u64;
+        let fits = match class {
+            OutcomeClass::Cancelled => self.cancelled,
+            OutcomeClass::Expired => self.has_deadline,
+            OutcomeClass::Skipped => self.max_failures.is_some_and(|most| failed >= most),
+            OutcomeClass::Lost => {
+                tries.host + 1 >= config.host_loss_limit
+                    || tries.infra + 1 >= config.infra_retry_limit
+            }
+            _ => false,
+        };
+        hold(fits, "a task ends without a result for its reason only", || {
+            format!("task {index} as {class:?} after {tries:?}")
+        })
+    }
+
+    fn retried(
+        &mut self,
+        index: u64,
+        counter: RetryCounter,
+        attempt: u32,
+        config: &GridConfig,
+    ) -> Result<(), Violation> {
+        let open = index < self.total && !self.done.contains_key(&index);
+        let tries = self.tries.entry(index).or_default();
+        let at = tries.attempt();
+        let given = self.given.is_empty() || self.given.contains_key(&(index, attempt));
+        hold(open && at == attempt && given, "each attempt counts once", || {
+            format!("attempt {attempt} of task {index}, open: {open}, at {at}, given: {given}")
+        })?;
+        self.retried += 1;
+        let (count, most) = match counter {
+            RetryCounter::App => (&mut tries.app, self.retries),
+            RetryCounter::HostLoss => (&mut tries.host, config.host_loss_limit - 1),
+            RetryCounter::Infra => (&mut tries.infra, config.infra_retry_limit - 1),
+        };
+        *count += 1;
+        hold(*count <= most, "attempts are within their limits", || {
+            format!("{count} retries of task {index} by {counter:?}, {most} allowed")
+        })
+    }
+}
+
+const fn is_failure(class: OutcomeClass) -> bool {
+    matches!(class, OutcomeClass::Failed | OutcomeClass::Retry | OutcomeClass::Lost)
+}

@@ -1,0 +1,376 @@
+//! A client as `host/client` is one: what was not answered is asked again on the next link, and a
+//! stream of results goes on at its cursor.
+
+use std::collections::BTreeMap;
+
+use wasmgrid_proto::{JobId, wire::ErrorCode};
+
+use crate::{
+    book::Violation,
+    message::{Answer, Down, Request, Shown, Summary, Up, WatchFrom},
+    net::LinkId,
+    plan::{ClientPlan, JobPlan, SECOND},
+};
+
+/// Results of a watch that may be under way or unread.
+const WINDOW: u64 = 24;
+
+/// Credit goes back once so many were read.
+const GIVE_BACK: u64 = 6;
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its link.
+    pub link: Option<LinkId>,
+    /// Its jobs, as they were planned.
+    pub runs: Vec<Run>,
+    asked: BTreeMap<u64, Asked>,
+    next: u64,
+    said: Vec<Up>,
+}
+
+/// What became of one job of the plan.
+#[derive(Debug)]
+pub struct Run {
+    /// The plan.
+    pub plan: JobPlan,
+    /// The grid's name of it, once the submit is answered.
+    pub job: Option<JobId>,
+    /// True where the grid takes no more inputs of it.
+    pub refused: bool,
+    /// Chunks whose appending was answered.
+    pub appended: usize,
+    /// Whether closing it was answered.
+    pub closed: bool,
+    /// When it is cancelled, once that is known, and whether that was answered.
+    pub cancel: Option<u64>,
+    /// Its readers: one from the start, perhaps one from somewhere.
+    pub readers: Vec<Reader>,
+    /// When it does something next.
+    ready_at: u64,
+    /// A question is open, or was answered so that it must be asked later.
+    busy: bool,
+}
+
+/// A stream of results.
+#[derive(Debug)]
+pub struct Reader {
+    /// Where it began.
+    pub from: u64,
+    /// What it has read.
+    pub read: Vec<Shown>,
+    /// How the job ended.
+    pub end: Option<Summary>,
+    watching: bool,
+    early: BTreeMap<u64, Vec<Shown>>,
+    credit: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    run: usize,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Submit,
+    Append(usize),
+    Close,
+    Cancel,
+    Watch(usize),
+}
+
+impl Client {
+    /// A client that has done nothing.
+    #[must_use]
+    pub fn new(plan: &ClientPlan) -> Self {
+        let runs = plan.jobs.iter().map(Run::new).collect();
+        Self { link: None, runs, asked: BTreeMap::new(), next: 1, said: Vec::new() }
+    }
+
+    /// Another process of it, which has its results and its place still, or nothing.
+    pub fn restart(&mut self, keeps: bool) {
+        self.link = None;
+        self.asked.clear();
+        self.said.clear();
+        for run in &mut self.runs {
+            if keeps {
+                run.busy = false;
+                run.readers.iter_mut().for_each(Reader::unlinked);
+            } else {
+                *run = Run::new(&run.plan);
+            }
+        }
+    }
+
+    /// What it said since the last call.
+    pub fn said(&mut self) -> Vec<Up> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// True once each job's end has come to every reader.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.runs.iter().all(|run| {
+            run.appended == run.plan.chunks.len().max(1)
+                && run.closed
+                && run.readers.iter().all(Reader::is_done)
+        })
+    }
+
+    /// There is a link: what was not answered is asked again.
+    pub fn linked(&mut self, link: LinkId) {
+        self.link = Some(link);
+        for run in &mut self.runs {
+            run.readers.iter_mut().for_each(Reader::unlinked);
+        }
+        for (id, asked) in self.asked.clone() {
+            if matches!(asked.what, What::Watch(_)) {
+                self.asked.remove(&id);
+            } else {
+                self.say(id, asked.run, asked.what);
+            }
+        }
+    }
+
+    /// The link has ended.
+    pub fn unlinked(&mut self) {
+        self.link = None;
+    }
+
+    /// Does what is due; when there is more to do, if that is known.
+    pub fn wake(&mut self, now: u64) -> Option<u64> {
+        self.link?;
+        let mut next = None;
+        for number in 0..self.runs.len() {
+            let due = self.wake_run(now, number);
+            next = [next, due].into_iter().flatten().min();
+        }
+        next
+    }
+
+    fn wake_run(&mut self, now: u64, number: usize) -> Option<u64> {
+        let run = self.runs.get_mut(number)?;
+        let watches: Vec<usize> = run.watches();
+        for reader in watches {
+            self.ask(number, What::Watch(reader));
+        }
+        let cancel = self.runs.get(number).and_then(|run| run.cancel.filter(|_| run.job.is_some()));
+        let due = cancel.filter(|at| *at > now);
+        if cancel.is_some() && due.is_none() && !self.has_asked(number, What::Cancel) {
+            self.ask(number, What::Cancel);
+        }
+        let run = self.runs.get_mut(number)?;
+        if run.busy {
+            return due;
+        }
+        let Some(what) = run.next_step() else { return due };
+        if run.ready_at > now {
+            return Some(run.ready_at.min(due.unwrap_or(u64::MAX)));
+        }
+        run.busy = true;
+        self.ask(number, what);
+        due
+    }
+
+    fn has_asked(&self, run: usize, what: What) -> bool {
+        self.asked.values().any(|asked| asked.run == run && asked.what == what)
+    }
+
+    fn ask(&mut self, run: usize, what: What) {
+        let id = self.next;
+        self.next += 1;
+        self.asked.insert(id, Asked { run, what });
+        self.say(id, run, what);
+    }
+
+    fn say(&mut self, id: u64, number: usize, what: What) {
+        let Some(run) = self.runs.get_mut(number) else { return };
+        let request = match (what, run.job) {
+            (What::Submit, _) => {
+                let closed = run.plan.submits_closed();
+                let watch = run.plan.watch_early.then(|| run.watch(number, 0)).flatten();
+                Request::Submit { run: number, closed, watch }
+            }
+            (What::Append(chunk), Some(job)) => Request::Append { run: number, job, chunk },
+            (What::Close, Some(job)) => Request::Close { job },
+            (What::Cancel, Some(job)) => Request::Cancel { job },
+            (What::Watch(reader), Some(job)) => match run.watch(number, reader) {
+                Some(from) => Request::Watch { job, from },
+                None => return,
+            },
+            (_, None) => return,
+        };
+        self.said.push(Up::Request { id, request });
+    }
+
+    /// The scheduler said something.
+    ///
+    /// # Errors
+    /// Where it may not say that.
+    pub fn heard(&mut self, now: u64, message: Down) -> Result<(), Violation> {
+        match message {
+            Down::Reply { id, reply } => {
+                let Some(asked) = self.asked.remove(&id) else { return Ok(()) };
+                self.answered(now, &asked, reply)
+            }
+            Down::Results { watch, first_cursor, results } => {
+                if let Some(reader) = self.reader(watch) {
+                    let returned = reader.take(first_cursor, results);
+                    if returned > 0 {
+                        self.said.push(Up::Credit { watch, results: returned });
+                    }
+                }
+                Ok(())
+            }
+            Down::Ended { watch, end } => {
+                if let Some(reader) = self.reader(watch) {
+                    reader.end = Some(end);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn reader(&mut self, watch: u64) -> Option<&mut Reader> {
+        let run = self.runs.get_mut(usize::try_from(watch / 2).ok()?)?;
+        run.readers.get_mut(usize::try_from(watch % 2).ok()?)
+    }
+
+    fn answered(
+        &mut self,
+        now: u64,
+        asked: &Asked,
+        reply: Result<Answer, ErrorCode>,
+    ) -> Result<(), Violation> {
+        let Some(run) = self.runs.get_mut(asked.run) else { return Ok(()) };
+        let steps = matches!(asked.what, What::Submit | What::Append(_) | What::Close);
+        if steps {
+            run.busy = false;
+            run.ready_at = now + if reply.is_ok() { run.plan.pause_us } else { SECOND };
+        }
+        match (asked.what, reply) {
+            (What::Submit, Ok(Answer::Job(status))) => {
+                run.job = Some(status.job);
+                run.appended = run.appended.max(1);
+                run.closed |= run.plan.submits_closed();
+                run.cancel = run.cancel.or(run.plan.cancel_us.map(|span| now + span));
+            }
+            (What::Append(chunk), Ok(_)) => run.appended = run.appended.max(chunk + 1),
+            (What::Close, Ok(_)) => run.closed = true,
+            (What::Cancel, Ok(_) | Err(ErrorCode::Conflict)) => run.cancel = None,
+            // It has ended or was given up: the rest of its inputs is not wanted.
+            (What::Append(_), Err(ErrorCode::Conflict)) => {
+                run.refused = true;
+                run.appended = run.plan.chunks.len();
+            }
+            (What::Watch(_), Ok(_)) | (_, Err(ErrorCode::Unavailable)) => {}
+            (what, reply) => {
+                let detail = format!("{what:?} of {:?} was answered {reply:?}", run.plan.key);
+                return Err(Violation { invariant: "no acknowledged submit is lost", detail });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl JobPlan {
+    /// Whether its submit says that no more inputs come.
+    #[must_use]
+    pub fn submits_closed(&self) -> bool {
+        self.closed && self.chunks.len() <= 1
+    }
+}
+
+impl Run {
+    fn new(plan: &JobPlan) -> Self {
+        let second = plan.second_reader.map(Reader::new);
+        Self {
+            plan: plan.clone(),
+            job: None,
+            refused: false,
+            appended: 0,
+            closed: false,
+            cancel: None,
+            readers: [Some(Reader::new(0)), second].into_iter().flatten().collect(),
+            ready_at: plan.at,
+            busy: false,
+        }
+    }
+
+    fn next_step(&self) -> Option<What> {
+        if self.job.is_none() {
+            Some(What::Submit)
+        } else if self.appended < self.plan.chunks.len() {
+            Some(What::Append(self.appended))
+        } else {
+            (!self.closed).then_some(What::Close)
+        }
+    }
+
+    /// The readers that should be watching and are not.
+    fn watches(&self) -> Vec<usize> {
+        let ready = self.job.is_some() && (self.plan.watch_early || self.closed);
+        let waits = |(_, reader): &(usize, &Reader)| ready && !reader.watching && !reader.is_done();
+        self.readers.iter().enumerate().filter(waits).map(|(number, _)| number).collect()
+    }
+
+    /// Where a reader goes on.
+    fn watch(&mut self, run: usize, reader: usize) -> Option<WatchFrom> {
+        let watch = (run * 2 + reader) as u64;
+        let reader = self.readers.get_mut(reader)?;
+        if reader.watching {
+            return None;
+        }
+        reader.watching = true;
+        Some(WatchFrom { watch, cursor: reader.cursor(), credit: WINDOW })
+    }
+}
+
+impl Reader {
+    fn new(from: u64) -> Self {
+        Self {
+            from,
+            read: Vec::new(),
+            end: None,
+            watching: false,
+            early: BTreeMap::new(),
+            credit: 0,
+        }
+    }
+
+    /// The position behind what it has read.
+    #[must_use]
+    pub fn cursor(&self) -> u64 {
+        self.from + self.read.len() as u64
+    }
+
+    fn is_done(&self) -> bool {
+        self.end.is_some_and(|end| end.results <= self.cursor())
+    }
+
+    fn unlinked(&mut self) {
+        self.watching = false;
+        self.early.clear();
+        self.credit = 0;
+    }
+
+    /// Takes a frame in, or keeps it until those before it have come; how much credit goes back.
+    fn take(&mut self, first: u64, results: Vec<Shown>) -> u64 {
+        self.early.insert(first, results);
+        while let Some(entry) = self.early.first_entry() {
+            let cursor = self.from + self.read.len() as u64;
+            let Some(skip) = cursor.checked_sub(*entry.key()) else { break };
+            let results = entry.remove();
+            self.credit += results.len() as u64;
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            self.read.extend(results.into_iter().skip(skip));
+        }
+        let returned = if self.credit >= GIVE_BACK { self.credit } else { 0 };
+        self.credit -= returned;
+        returned
+    }
+}

@@ -1,0 +1,138 @@
+//! The last word: what clients have in the end, against what they gave and what is in the store.
+
+use wasmgrid_proto::{JobState, OutcomeClass};
+use wasmgrid_store::LogKind;
+
+use crate::{
+    book::{Book, Violation, hold},
+    client::{Client, Run},
+    disk::Disk,
+    message::{Shown, Summary},
+    plan::{JobPlan, Plan},
+    task::{Manners, Task},
+};
+
+/// Holds where every client has all it waits for.
+///
+/// # Errors
+/// Otherwise, with who waits for what.
+pub fn stuck<'a>(
+    is_done: bool,
+    plan: &Plan,
+    clients: impl Iterator<Item = &'a Option<Client>>,
+) -> Result<(), Violation> {
+    let waits = |run: &Run| {
+        format!(
+            "{}: job {:?}, {} chunks of {}, closed: {}, ends: {:?}",
+            run.plan.key,
+            run.job,
+            run.appended,
+            run.plan.chunks.len(),
+            run.closed,
+            run.readers.iter().map(|reader| reader.end).collect::<Vec<_>>()
+        )
+    };
+    hold(is_done, "with faults off every task ends and every client gets its end", || {
+        let runs = clients.flatten().flat_map(|client| &client.runs);
+        format!("seed {}: {:#?}", plan.seed, runs.map(waits).collect::<Vec<_>>())
+    })
+}
+
+/// Compares what a client has with what it should have.
+///
+/// # Errors
+/// Where it has something else.
+pub fn client(
+    plan: &Plan,
+    number: usize,
+    client: &Client,
+    disk: &Disk,
+    book: &Book,
+) -> Result<(), Violation> {
+    for run in &client.runs {
+        let (Some(job), Some(end)) = (run.job, run.readers.first().and_then(|first| first.end))
+        else {
+            continue;
+        };
+        let log = log_of(disk, end)?;
+        for reader in &run.readers {
+            let from = usize::try_from(reader.from).unwrap_or(usize::MAX).min(log.len());
+            let expected = log.get(from..).unwrap_or_default();
+            hold(
+                reader.read == expected && reader.end.is_some_and(|other| other == end),
+                "a stream is the committed log, without gap and without repeat",
+                || {
+                    format!(
+                        "client {number}, job {job}, from {}: it has {:?}, the log {expected:?}",
+                        reader.from, reader.read
+                    )
+                },
+            )?;
+        }
+        let (total, ended) = book.progress(job);
+        hold(total == ended, "every task ends", || format!("{ended} of {total} of job {job}"))?;
+        check_run(&run.plan, run, end, &log, total)?;
+    }
+    let _ = plan;
+    Ok(())
+}
+
+fn log_of(disk: &Disk, end: Summary) -> Result<Vec<Shown>, Violation> {
+    let mut log: Vec<Shown> = Vec::new();
+    while (log.len() as u64) < end.results {
+        let more = disk.read(end.job, LogKind::Result, log.len() as u64);
+        let more: Vec<Shown> = more.map_err(|damage| Violation {
+            invariant: "the store gives what was written",
+            detail: damage.0,
+        })?;
+        hold(!more.is_empty(), "the result log has no gap and no repeat", || {
+            format!("job {} has no result {}", end.job, log.len())
+        })?;
+        log.extend(more);
+    }
+    Ok(log)
+}
+
+fn check_run(
+    plan: &JobPlan,
+    run: &Run,
+    end: Summary,
+    log: &[Shown],
+    total: u64,
+) -> Result<(), Violation> {
+    let tasks: Vec<Task> = plan.chunks.iter().flatten().copied().collect();
+    for shown in log {
+        let task = usize::try_from(shown.index).ok().and_then(|index| tasks.get(index));
+        hold(task.is_some_and(|task| fits(*task, *shown)), "a result is that of its task", || {
+            format!("job {}: {shown:?} of {:?}", end.job, task.map(|task| task.manners()))
+        })?;
+    }
+    let whole = plan.cancel_us.is_none() && plan.deadline.is_none() && plan.max_failures.is_none();
+    if !whole {
+        return Ok(());
+    }
+    let all_ok =
+        log.len() == tasks.len() && log.iter().all(|shown| shown.class == OutcomeClass::Ok);
+    let state = if all_ok { JobState::Ok } else { JobState::Failed };
+    hold(
+        total == tasks.len() as u64 && !run.refused && end.state == state,
+        "nothing is lost",
+        || format!("job {}: {total} of {} tasks, {end:?}, not {state}", end.job, tasks.len()),
+    )
+}
+
+/// Whether a task can end so.
+fn fits(task: Task, shown: Shown) -> bool {
+    let manners = task.manners();
+    match shown.class {
+        OutcomeClass::Ok => {
+            let fails = matches!(manners, Manners::Failed | Manners::AlwaysRetry | Manners::Poison);
+            !fails && shown.output == task.output()
+        }
+        OutcomeClass::Failed => manners == Manners::Failed,
+        OutcomeClass::Retry => matches!(manners, Manners::Retry(_) | Manners::AlwaysRetry),
+        // The hosts' fault, which any task can meet with.
+        OutcomeClass::Lost => true,
+        OutcomeClass::Cancelled | OutcomeClass::Expired | OutcomeClass::Skipped => false,
+    }
+}

@@ -1,0 +1,271 @@
+//! What the core says becomes effects, as in `host/server/src/driver/outputs.rs`.
+
+use wasmgrid_core::{Grant, Output, RequestId, SegmentToken};
+use wasmgrid_proto::{
+    JobId, Record, WorkerId,
+    wire::{ApiError, Reply},
+};
+use wasmgrid_store::{LogKind, Segment};
+
+use super::{Failed, Pending, Promise, Scheduler, Waiting};
+use crate::{
+    book::Book,
+    disk::{Disk, Item, encode},
+    gate::Gated,
+    message::{Answer, Down, Lease, Shown, Summary},
+    net::LinkId,
+};
+
+impl Scheduler {
+    pub(super) fn take_outputs(&mut self, book: &mut Book) -> Result<(), Failed> {
+        while let Some(output) = self.grid.poll_output() {
+            let records = book.journal.len();
+            match output {
+                Output::Persist(record) => {
+                    let item = self.record(&record, book)?;
+                    self.gate.persist(item);
+                }
+                Output::PersistInputs { request, record } => {
+                    self.persist_inputs(request, &record, book)?;
+                }
+                Output::PersistResults { token, block, keep, record } => {
+                    self.persist_results((token, block), keep, &record, book)?;
+                }
+                Output::Reply { request, reply } => {
+                    self.gate.hold(Gated::Reply(request, Box::new(reply)), records);
+                }
+                Output::Joined { link, worker } => {
+                    self.worker_known(link, worker);
+                    self.gate.hold(Gated::Joined(link), records);
+                }
+                Output::Acknowledge { worker, batch } => {
+                    self.gate.hold(Gated::Acknowledge(worker, batch), records);
+                }
+                Output::JobChanged { job } => {
+                    *self.unsettled.entry(job).or_default() += 1;
+                    self.gate.hold(Gated::JobChanged(job), records);
+                }
+                Output::Release { token } => _ = self.held.remove(&token),
+                Output::Assign { worker, job, grants } => self.assign(worker, job, grants, book)?,
+                Output::Cancel { worker, job, .. } => self.tell(worker, Down::Cancel { job }),
+                Output::Revoke { worker, job, lease, tasks } => {
+                    self.tell(worker, Down::Revoke { job, lease, tasks });
+                }
+                Output::Drain { worker } => self.tell(worker, Down::Drain),
+                Output::Disconnect { worker, .. } => {
+                    if let Some(link) = self.by_worker.get(&worker).copied() {
+                        self.end_link(link, true);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(
+        &mut self,
+        worker: WorkerId,
+        job: JobId,
+        grants: Vec<Grant>,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        book.granted(job, &grants)?;
+        let suspect = |grant: &Grant| {
+            (grant.tasks.first..grant.tasks.end()).any(|index| book.is_suspect(job, index))
+        };
+        if grants.iter().any(suspect) {
+            self.alone.push(worker);
+        }
+        self.queue(worker, Waiting::Assign(job, grants));
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, book: &mut Book) -> Result<(), Failed> {
+        let early = self.bug == Some(super::DriverBug::AckBeforeSync);
+        while let Some((records, gated)) = self.gate.release(early) {
+            book.promise(records);
+            match gated {
+                Gated::Reply(request, reply) => self.reply(request, *reply, book)?,
+                Gated::Joined(link) => {
+                    if let Some(peer) = self.workers.get_mut(&link) {
+                        peer.open = true;
+                        peer.waiting.push_front(Waiting::Message(Down::Joined));
+                        self.touched.insert(link);
+                    }
+                }
+                Gated::Acknowledge(worker, batch) => {
+                    self.tell(worker, Down::Committed { batches: vec![batch] });
+                }
+                Gated::JobChanged(job) => self.job_changed(job),
+                Gated::Visible(job, end) => self.results_visible(job, end),
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(
+        &mut self,
+        request: RequestId,
+        reply: Result<Reply, ApiError>,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        let Some(pending) = self.requests.remove(&request) else { return Ok(()) };
+        let Pending { link, id, watch, promise, .. } = pending;
+        let answer = match reply {
+            Err(error) => Err(error.code),
+            Ok(Reply::Job(status)) => {
+                if let Some(from) = watch {
+                    self.watch(link, status.job, from);
+                }
+                let status = self.settled(status);
+                let (job, state, results) = (status.job, status.state, status.results);
+                Ok(Answer::Job(Summary { job, state, results }))
+            }
+            Ok(_) => Ok(Answer::Done),
+        };
+        match (answer, promise) {
+            (Ok(Answer::Job(status)), Promise::Submitted { key, inputs, closed }) => {
+                book.submitted(key, status.job, inputs, closed)?;
+            }
+            (Ok(_), Promise::Appended { job, end }) => book.appended(job, end),
+            (Ok(_), Promise::Closed(job)) => book.closed(job),
+            (Ok(_), Promise::Cancelled(job)) => book.cancelled(job),
+            _ => {}
+        }
+        if self.clients.contains_key(&link) {
+            self.say(link, Down::Reply { id, reply: answer });
+        }
+        Ok(())
+    }
+
+    fn worker_known(&mut self, link: LinkId, id: WorkerId) {
+        let Some(peer) = self.workers.get_mut(&link) else { return };
+        peer.id = Some(id);
+        if let Some(old) = self.by_worker.insert(id, link)
+            && old != link
+        {
+            self.end_link(old, true);
+        }
+    }
+
+    fn tell(&mut self, worker: WorkerId, message: Down) {
+        self.queue(worker, Waiting::Message(message));
+    }
+
+    fn queue(&mut self, worker: WorkerId, waiting: Waiting) {
+        let Some(link) = self.by_worker.get(&worker).copied() else { return };
+        if let Some(peer) = self.workers.get_mut(&link) {
+            peer.waiting.push_back(waiting);
+            self.touched.insert(link);
+        }
+    }
+
+    /// Says to every link that was touched what can be said.
+    pub(super) fn pump(&mut self, disk: &Disk, book: &mut Book) -> Result<(), Failed> {
+        for link in std::mem::take(&mut self.touched) {
+            self.pump_worker(link, disk)?;
+            self.pump_client(link, disk, book)?;
+        }
+        Ok(())
+    }
+
+    fn pump_worker(&mut self, link: LinkId, disk: &Disk) -> Result<(), Failed> {
+        loop {
+            let Some(peer) = self.workers.get_mut(&link).filter(|peer| peer.open) else {
+                return Ok(());
+            };
+            let message = match peer.waiting.pop_front() {
+                None => return Ok(()),
+                Some(Waiting::Message(message)) => message,
+                Some(Waiting::Assign(job, grants)) => {
+                    let leases = self.leases(job, &grants, disk)?;
+                    Down::Assign { job, leases }
+                }
+            };
+            self.say(link, message);
+        }
+    }
+
+    fn leases(&self, job: JobId, grants: &[Grant], disk: &Disk) -> Result<Vec<Lease>, Failed> {
+        let mut leases = Vec::new();
+        for grant in grants {
+            let mut first = grant.tasks.first;
+            while first < grant.tasks.end() {
+                let mut inputs = self.inputs_at(job, first, disk)?;
+                let most = usize::try_from(grant.tasks.end() - first).unwrap_or(usize::MAX);
+                inputs.truncate(most);
+                if inputs.is_empty() {
+                    let damage = format!("input {first} of job {job} is not there");
+                    return Err(crate::disk::Damage(damage).into());
+                }
+                let count = inputs.len() as u64;
+                let (lease, attempt) = (grant.lease, grant.attempt);
+                leases.push(Lease { lease, attempt, first, inputs });
+                first += count;
+            }
+        }
+        Ok(leases)
+    }
+
+    fn inputs_at(&self, job: JobId, position: u64, disk: &Disk) -> Result<Vec<u64>, Failed> {
+        let segments = self.inputs.get(&job);
+        let cached = segments.and_then(|segments| segments.range(..=position).next_back());
+        if let Some((first, inputs)) = cached {
+            let skip = usize::try_from(position - first).unwrap_or(usize::MAX);
+            if let Some(rest) = inputs.get(skip..).filter(|rest| !rest.is_empty()) {
+                return Ok(rest.to_vec());
+            }
+        }
+        Ok(disk.read(job, LogKind::Input, position)?)
+    }
+
+    fn persist_inputs(
+        &mut self,
+        request: RequestId,
+        record: &Record,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        let Record::InputsAppended { job, tasks } = record else { return Ok(()) };
+        let inputs = self.requests.get(&request).map(|pending| pending.inputs.as_slice());
+        let inputs: Vec<u64> = inputs.unwrap_or_default().iter().map(|task| task.0).collect();
+        let (log, first, count) = (LogKind::Input, tasks.first, inputs.len() as u64);
+        let segment = Segment { job: *job, log, first, count, data: encode(&inputs)? };
+        self.gate.persist(Item::Segment(segment));
+        self.inputs.entry(*job).or_default().insert(first, inputs);
+        let item = self.record(record, book)?;
+        self.gate.persist(item);
+        Ok(())
+    }
+
+    fn persist_results(
+        &mut self,
+        (token, block): (SegmentToken, usize),
+        keep: Option<Vec<u32>>,
+        record: &Record,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        let Record::Committed { job, first_cursor, .. } = record else { return Ok(()) };
+        let block = self.held.get(&token).and_then(|blocks| blocks.get(block));
+        let Some(block) = block else {
+            let damage = format!("the results of {record:?} are not there");
+            return Err(crate::disk::Damage(damage).into());
+        };
+        book.committing(block, record)?;
+        let kept: Vec<Shown> = match keep {
+            None => block.results.clone(),
+            Some(keep) => keep
+                .iter()
+                .filter_map(|position| block.results.get(*position as usize).copied())
+                .collect(),
+        };
+        let (log, first, count) = (LogKind::Result, *first_cursor, kept.len() as u64);
+        let segment = Segment { job: *job, log, first, count, data: encode(&kept)? };
+        self.gate.persist(Item::Segment(segment));
+        self.results.entry(*job).or_default().insert(first, kept);
+        let item = self.record(record, book)?;
+        self.gate.persist(item);
+        self.results_pending(*job, first);
+        self.gate.hold(Gated::Visible(*job, first + count), book.journal.len());
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Bugs that were planted, and within how many seeds each is caught.
+
+use wasmgrid_core::{GridConfig, Planted};
+use wasmgrid_sim::{DriverBug, Options, run};
+
+/// Seeds within which a bug must show: a quarter of those of every change.
+const WITHIN: u64 = 500;
+
+/// Runs seeds until one breaks one of these invariants.
+fn catch(bug: &str, options: &Options, invariants: &[&str]) {
+    for seed in 0..WITHIN {
+        if let Err(violation) = run(seed, options).result {
+            println!("{bug}: caught by seed {seed}, the {}th: {}", seed + 1, violation.invariant);
+            assert!(invariants.contains(&violation.invariant), "{bug}: {violation:?}");
+            return;
+        }
+    }
+    panic!("{bug} was not caught within {WITHIN} seeds");
+}
+
+fn catch_planted(bug: Planted, invariants: &[&str]) {
+    let base = GridConfig { planted: Some(bug), ..GridConfig::default() };
+    catch(&format!("{bug:?}"), &Options { base, ..Options::default() }, invariants);
+}
+
+fn catch_driver(bug: DriverBug, invariants: &[&str]) {
+    let options = Options { bug: Some(bug), ..Options::default() };
+    catch(&format!("{bug:?}"), &options, invariants);
+}
+
+#[test]
+fn a_commit_without_its_lease_is_caught() {
+    catch_planted(
+        Planted::NoFencing,
+        &["the committing lease is the newest", "parts sum to the whole"],
+    );
+}
+
+#[test]
+fn lease_numbers_that_repeat_after_a_restart_are_caught() {
+    catch_planted(Planted::LostLeaseCounter, &["leases only grow"]);
+}
+
+#[test]
+fn a_commit_after_a_cancel_is_caught() {
+    catch_planted(Planted::CommitAfterCancel, &["nothing commits after a cancel or the job's end"]);
+}
+
+#[test]
+fn a_task_that_is_not_queued_again_is_caught() {
+    catch_planted(
+        Planted::NoRequeue,
+        &["with faults off every task ends and every client gets its end"],
+    );
+}
+
+#[test]
+fn a_lost_host_that_counts_twice_is_caught() {
+    catch_planted(Planted::DoubleHostLoss, &["each attempt counts once"]);
+}
+
+#[test]
+fn an_adoption_of_what_is_stale_is_caught() {
+    catch_planted(Planted::StaleAdoption, &["the committing lease is the newest"]);
+}
+
+#[test]
+fn a_suspect_among_others_is_caught() {
+    catch_planted(Planted::SuspectInCompany, &["a suspect runs alone"]);
+}
+
+#[test]
+fn an_answer_before_the_sync_is_caught() {
+    catch_driver(
+        DriverBug::AckBeforeSync,
+        &[
+            "what was acknowledged is durable",
+            "no acknowledged submit or append is lost",
+            "an acknowledged cancel is durable",
+            "a committed result never changes",
+            "a job's end never changes",
+            "a key makes one job",
+            "no acknowledged submit is lost",
+        ],
+    );
+}
+
+#[test]
+fn a_cursor_that_is_off_by_one_is_caught() {
+    catch_driver(
+        DriverBug::CursorOffByOne,
+        &[
+            "a committed result never changes",
+            "a stream is the committed log, without gap and without repeat",
+        ],
+    );
+}
