@@ -29,9 +29,12 @@ impl Grid {
             return;
         }
         let lived_on = before.is_some_and(|worker| worker.started == joined.started);
-        // Draining outlives a broken link, but not a worker that was gone and came anew.
-        let draining = before
-            .is_some_and(|worker| worker.draining && (worker.linked || !worker.leases.is_empty()));
+        // Draining outlives a broken link, but not the process: one that comes anew takes tasks,
+        // also where the end of the one before it was not seen yet.
+        let draining = lived_on
+            && before.is_some_and(|worker| {
+                worker.draining && (worker.linked || !worker.leases.is_empty())
+            });
         self.link(id, Worker { draining, ..joined });
         self.output(Output::Joined { link, worker: id });
         if draining {

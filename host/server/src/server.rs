@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, Output};
 use wasmgrid_net::{Accepted, Link, Listener};
 use wasmgrid_proto::{
-    Digest, Micros, ModuleInfo, Record, Seq,
+    Digest, Epoch, Micros, ModuleInfo, Record, Seq,
     wire::{FromClient, FromJoiner, FromWorker, ToClient, ToJoiner, ToWorker},
 };
 use wasmgrid_store::{Commit, Entry, Store, StoreError};
@@ -75,8 +75,13 @@ impl Server {
         admission: Admission,
     ) -> Result<Self, ServerError> {
         let load = |error| ServerError::Load(Arc::new(error));
+        let taken = take_over(store.as_mut())?;
         let mut grid = Grid::new(config.grid.clone());
         replay(store.as_mut(), &mut grid)?;
+        if grid.epoch() < taken {
+            // Who took that term died before its first commit: the term is over all the same.
+            grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
+        }
         let mut clock = Clock::default();
         start_term(store.as_mut(), &mut grid, clock.now())?;
 
@@ -258,6 +263,20 @@ impl ServerHandle {
 
     fn link_id(&self) -> LinkId {
         LinkId(self.next_link.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Takes the store from whoever had it, before the journal is read: so nothing is written behind
+/// what the replay sees. Says which term was the last that took it.
+fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
+    let failed = |error| ServerError::Load(Arc::new(error));
+    // Nobody has term 0, and to ask for it changes nothing.
+    match store.fence(Epoch(0)) {
+        Err(StoreError::Fenced { newest, .. }) => {
+            store.fence(Epoch(newest.0.saturating_add(1))).map_err(failed)?;
+            Ok(newest)
+        }
+        result => result.map(|()| Epoch(0)).map_err(failed),
     }
 }
 

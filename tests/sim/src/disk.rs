@@ -43,6 +43,7 @@ pub enum Disk {
 /// Rows, each with its length and checksum, one behind the other.
 #[derive(Debug, Default)]
 pub struct File {
+    fence: Epoch,
     bytes: Vec<u8>,
     synced: usize,
     records: Vec<Bytes>,
@@ -148,14 +149,24 @@ impl Disk {
         Ok(records)
     }
 
-    /// Takes the right to write.
+    /// Takes the right to write from whoever has it, which is durable at once; the term that had
+    /// it. As the server does.
     ///
     /// # Errors
-    /// Where a later epoch has it.
-    pub fn fence(&mut self, epoch: Epoch) -> Result<(), Damage> {
+    /// Where the store does not give it.
+    pub fn take_over(&mut self) -> Result<Epoch, Damage> {
         match self {
-            Self::File(_) => Ok(()),
-            Self::Memory { store, .. } => store.fence(epoch).map_err(damage),
+            Self::File(file) => {
+                let newest = file.fence;
+                file.fence = Epoch(newest.0 + 1);
+                Ok(newest)
+            }
+            Self::Memory { store, .. } => match store.fence(Epoch(0)) {
+                Err(StoreError::Fenced { newest, .. }) => {
+                    store.fence(Epoch(newest.0 + 1)).map(|()| newest).map_err(damage)
+                }
+                result => result.map(|()| Epoch(0)).map_err(damage),
+            },
         }
     }
 

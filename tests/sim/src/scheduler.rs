@@ -174,6 +174,7 @@ impl Scheduler {
         disk: &mut Disk,
         book: &mut Book,
     ) -> Result<Self, Failed> {
+        let taken = disk.take_over()?;
         let found = disk.replay()?;
         book.restart(&found)?;
         let mut grid = Grid::new(plan.config.clone());
@@ -181,6 +182,12 @@ impl Scheduler {
         for record in &found {
             grid.apply(record);
             shadow.apply(record);
+        }
+        if grid.epoch() < taken {
+            // Who took that term died before its first commit: the term is over all the same.
+            let over = Record::EpochStarted { epoch: taken, at: now };
+            grid.apply(&over);
+            shadow.apply(&over);
         }
         let mut scheduler = Self {
             plan: Arc::clone(plan),
@@ -214,7 +221,6 @@ impl Scheduler {
 
     fn begin_term(&mut self, disk: &mut Disk, book: &mut Book) -> Result<(), Failed> {
         self.grid.handle(self.now, Input::Start);
-        disk.fence(self.grid.epoch())?;
         let mut items = Vec::new();
         while let Some(output) = self.grid.poll_output() {
             if let wasmgrid_core::Output::Persist(record) = output {

@@ -22,6 +22,9 @@ use crate::{
     worker::Worker,
 };
 
+/// After so long with nothing heard a link has ended.
+const IDLE_US: u64 = 20 * SECOND;
+
 /// How long after the last fault everything must have ended: every pause and every patience of
 /// the scheduler and the machines many times over.
 const PATIENCE: u64 = 1_800 * SECOND;
@@ -314,13 +317,20 @@ impl World {
                 }
             }
             Event::SchedulerLost(link) => {
+                let node = self.net.node(link);
                 if self.net.leave(self.now, link, Way::Up) {
                     self.tell_scheduler(Heard::Unlinked(link));
+                    if let Some(node) = node {
+                        let notice = self.random.below(IDLE_US);
+                        self.after(notice, Event::NodeLost(link, node));
+                    }
                 }
             }
             Event::NodeLost(link, node) => {
                 if self.net.leave(self.now, link, Way::Down) {
                     self.node_unlinked(node, link);
+                    let notice = self.random.below(IDLE_US);
+                    self.after(notice, Event::SchedulerLost(link));
                 }
             }
             Event::SchedulerStarts => self.start_scheduler()?,

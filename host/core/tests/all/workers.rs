@@ -132,6 +132,18 @@ fn draining_outlives_a_broken_link() {
 }
 
 #[test]
+fn a_process_that_follows_one_that_left_takes_tasks() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    world.submit(spec(), 100);
+    world.drive(Input::WorkerLeaving { worker });
+    // Its link still seems to be there, and so do its tasks.
+    world.join("a", 2);
+    assert_eq!(world.grid.workers()[0].state, WorkerState::Ready);
+    assert!(world.load(worker) > 0);
+}
+
+#[test]
 fn after_a_restart_nothing_held_is_run_again() {
     let mut world = World::new();
     let (one, two) = (world.join("a", 2), world.join("b", 2));

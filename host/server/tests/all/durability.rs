@@ -6,11 +6,11 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    Digest, InputBlock, JobState, Millis,
+    Digest, Epoch, InputBlock, JobState, Millis,
     wire::{FromWorker, Heartbeat, NeedModule, Request, Role, ToClient, ToWorker},
 };
 use wasmgrid_server::{ServerConfig, ServerError};
-use wasmgrid_store::memory;
+use wasmgrid_store::{Commit, Store as _, StoreError, memory};
 
 use crate::harness::*;
 
@@ -100,6 +100,19 @@ async fn a_restart_keeps_finished_results_and_unfinished_jobs() {
     let (results, end) = client.watched(2).await;
     assert_eq!((results.len(), end.state), (2, JobState::Ok));
     server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_scheduler_that_died_between_taking_the_store_and_its_first_commit_is_followed() {
+    let store = memory();
+    let (mut died, again) = (store.reopen(), store.reopen());
+    start(store).shutdown().await.expect("in order");
+    died.fence(Epoch(2)).expect("the next term");
+    let later = again.reopen();
+    start(again).shutdown().await.expect("in order");
+    start(later).shutdown().await.expect("in order");
+    let error = died.commit(Epoch(2), &Commit::default()).expect_err("its term is over");
+    assert!(matches!(error, StoreError::Fenced { newest: Epoch(4), .. }), "{error}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What goes wrong in a world, and how it stops going wrong.
 
-use super::{Event, World, nodes::IDLE_US};
+use super::{Event, IDLE_US, World};
 use crate::{
     net::Way,
     plan::{Fault, SECOND},

@@ -2,7 +2,7 @@
 
 use wasmgrid_proto::Micros;
 
-use super::{Event, World, within};
+use super::{Event, IDLE_US, World, within};
 use crate::{
     client::Client,
     message::{Down, Up},
@@ -17,9 +17,6 @@ const HEARTBEAT_US: u64 = SECOND;
 
 /// The first and the longest pause between two dials.
 const BACKOFF_US: (u64, u64) = (100_000, 10 * SECOND);
-
-/// After so long with nothing heard a link has ended.
-pub(super) const IDLE_US: u64 = 20 * SECOND;
 
 impl World {
     /// A worker's process, if it is the one that was meant.
