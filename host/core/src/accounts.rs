@@ -18,6 +18,11 @@ impl Grid {
         let lease = self.leases.next_id();
         let set = RangeSet::from_iter([tasks]);
         let asked = RangeSet::default();
+        if let Some(queue) = self.queues.get_mut(&job)
+            && tasks.first < queue.recovered
+        {
+            queue.given.insert(tasks);
+        }
         self.book(lease, Lease { job, worker, attempt, tasks: set, asked });
         Grant { lease, attempt, tasks }
     }

@@ -152,7 +152,9 @@ impl Grid {
                 first: part.first,
                 count: part.end().min(queue.recovered).saturating_sub(part.first),
             };
-            for (part, history) in entry.by_history(durable) {
+            let first_hand = RangeSet::from_iter([durable]).without(&queue.given);
+            let parts = first_hand.iter().flat_map(|part| entry.by_history(part));
+            for (part, history) in parts.collect::<Vec<_>>() {
                 if history.attempt() == held.attempt || believes_all {
                     let taken = queue.adopt(part, history, &self.config);
                     taken.iter().for_each(|part| adopted.insert(part));

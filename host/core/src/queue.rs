@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     pub(crate) recovering: bool,
     /// Inputs that were durable when this scheduler started: leases of earlier terms are of these.
     pub(crate) recovered: u64,
+    /// Of these, the tasks that this scheduler gave out itself: no earlier lease of them counts.
+    pub(crate) given: RangeSet,
     /// True where nothing more is given out, because too many tasks failed.
     pub(crate) stopping: bool,
     pub(crate) leases: BTreeSet<LeaseId>,
@@ -58,6 +60,7 @@ impl Queue {
             priority: job.spec.priority,
             recovering: false,
             recovered: 0,
+            given: RangeSet::default(),
             stopping: false,
             leases: BTreeSet::new(),
             leased: 0,

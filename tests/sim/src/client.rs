@@ -262,6 +262,9 @@ impl Client {
             (What::Append(chunk), Ok(_)) => run.appended = run.appended.max(chunk + 1),
             (What::Close, Ok(_)) => run.closed = true,
             (What::Cancel, Ok(_) | Err(ErrorCode::Conflict)) => run.cancel = None,
+            (What::Submit, Err(ErrorCode::Unavailable)) => {
+                run.readers.iter_mut().for_each(Reader::unlinked);
+            }
             // It has ended or was given up: the rest of its inputs is not wanted.
             (What::Append(_), Err(ErrorCode::Conflict)) => {
                 run.refused = true;

@@ -144,6 +144,27 @@ fn a_process_that_follows_one_that_left_takes_tasks() {
 }
 
 #[test]
+fn a_lease_of_an_earlier_term_ends_once_its_task_was_given_out_anew() {
+    let mut world = World::new();
+    let late = world.join("late", 1);
+    let job = world.submit(spec(), 1);
+    let hands = world.hands(late);
+    world.restart();
+    world.pass(world.config.rejoin_grace.0);
+    let other = world.join("other", 1);
+    assert_eq!(world.load(other), 1);
+    let link = world.links[&other];
+    world.drive(Input::WorkerLeaving { worker: other });
+    world.drive(Input::WorkerLeft { worker: other, link, graceful: true });
+    world.join_holding("late", 1, &hands);
+    let old = hands[0].lease;
+    let tasks = vec![hands[0].tasks];
+    assert!(world.last.contains(&Output::Revoke { worker: late, job, lease: old, tasks }));
+    world.send(late, hands[0], OutcomeClass::Ok, 10);
+    assert_eq!((world.job(job).results, world.job(job).counts.discarded), (0, 1));
+}
+
+#[test]
 fn after_a_restart_nothing_held_is_run_again() {
     let mut world = World::new();
     let (one, two) = (world.join("a", 2), world.join("b", 2));

@@ -121,11 +121,12 @@ impl Scheduler {
         let Some(&Watch { job, cursor, credit, skips }) = state else { return Ok(false) };
         let Some(status) = self.summary(job) else { return Ok(false) };
         let end = self.visible.get(&job).map_or_else(|| book.results(job), |visible| visible.end);
+        let skips = if cursor + skips < end { skips } else { 0 };
         if cursor < end && credit > 0 {
             let mut results = self.results_at(job, cursor + skips, disk)?;
             let most = usize::try_from(end - cursor).unwrap_or(usize::MAX).min(FRAME_RESULTS);
             results.truncate(most);
-            if results.is_empty() && skips == 0 {
+            if results.is_empty() {
                 let damage = format!("result {cursor} of job {job} is not there");
                 return Err(crate::disk::Damage(damage).into());
             }
@@ -137,7 +138,7 @@ impl Scheduler {
                 state.credit = state.credit.saturating_sub(count);
             }
             self.say(link, Down::Results { watch, first_cursor: cursor, results });
-            return Ok(count > 0);
+            return Ok(true);
         }
         if status.state.is_terminal() && cursor >= status.results {
             book.told_end(status)?;

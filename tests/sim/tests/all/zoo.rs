@@ -32,7 +32,11 @@ fn catch_driver(bug: DriverBug, invariants: &[&str]) {
 fn a_commit_without_its_lease_is_caught() {
     catch_planted(
         Planted::NoFencing,
-        &["the committing lease is the newest", "parts sum to the whole"],
+        &[
+            "the committing lease is the newest",
+            "parts sum to the whole",
+            "each attempt counts once",
+        ],
     );
 }
 
@@ -61,7 +65,10 @@ fn a_lost_host_that_counts_twice_is_caught() {
 
 #[test]
 fn an_adoption_of_what_is_stale_is_caught() {
-    catch_planted(Planted::StaleAdoption, &["the committing lease is the newest"]);
+    catch_planted(
+        Planted::StaleAdoption,
+        &["the committing lease is the newest", "each attempt counts once"],
+    );
 }
 
 #[test]
