@@ -409,6 +409,13 @@ impl Book {
         tries.is_some_and(|tries| tries.host >= self.config.suspect_after)
     }
 
+    /// Whether a task has not ended.
+    #[must_use]
+    pub fn is_open(&self, job: JobId, index: u64) -> bool {
+        let job = self.jobs.get(&job);
+        job.is_some_and(|job| index < job.total && !job.done.contains_key(&index))
+    }
+
     /// How many results a job's log has.
     #[must_use]
     pub fn results(&self, job: JobId) -> u64 {

@@ -279,6 +279,9 @@ fn put(body: &mut Vec<u8>, kind: u8, place: &[u64], data: &[u8]) {
     body.extend_from_slice(data);
 }
 
+/// An entry of a row: its kind, its place and its bytes, and what follows it.
+type Read<'a> = (u8, [u64; 4], &'a [u8], &'a [u8]);
+
 fn row(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = number(bytes)?;
     let (expected, rest) = number(rest)?;
@@ -286,7 +289,7 @@ fn row(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (sum(body) == expected).then_some((body, rest))
 }
 
-fn entry(body: &[u8]) -> Option<(u8, [u64; 4], &[u8], &[u8])> {
+fn entry(body: &[u8]) -> Option<Read<'_>> {
     let (kind, mut rest) = body.split_first()?;
     let mut place = [0; 4];
     for slot in &mut place {

@@ -96,8 +96,8 @@ pub struct Scheduler {
     inputs: BTreeMap<JobId, BTreeMap<u64, Vec<u64>>>,
     results: BTreeMap<JobId, BTreeMap<u64, Vec<crate::message::Shown>>>,
     touched: BTreeSet<LinkId>,
-    /// Suspects that were given to a worker in this turn.
-    alone: Vec<WorkerId>,
+    /// Suspects that were given to a worker in this turn, and on which link.
+    alone: Vec<(WorkerId, LinkId, JobId, u64)>,
     effects: Vec<Effect>,
 }
 
@@ -483,7 +483,11 @@ impl Scheduler {
         hold(running == assigned, "parts sum to the whole", || {
             format!("{running} tasks run, workers have {assigned}")
         })?;
-        for id in std::mem::take(&mut self.alone) {
+        for (id, link, job, index) in std::mem::take(&mut self.alone) {
+            // Later in the turn its job may have ended, or its worker have gone.
+            if !book.is_open(job, index) || self.by_worker.get(&id) != Some(&link) {
+                continue;
+            }
             let has = workers.iter().find(|worker| worker.worker == id).map(|has| has.assigned);
             hold(has <= Some(1), "a suspect runs alone", || format!("worker {id} has {has:?}"))?;
         }

@@ -70,12 +70,10 @@ impl Scheduler {
         book: &mut Book,
     ) -> Result<(), Failed> {
         book.granted(job, &grants)?;
-        let suspect = |grant: &Grant| {
-            (grant.tasks.first..grant.tasks.end()).any(|index| book.is_suspect(job, index))
-        };
-        if grants.iter().any(suspect) {
-            self.alone.push(worker);
-        }
+        let indices = grants.iter().flat_map(|grant| grant.tasks.first..grant.tasks.end());
+        let link = self.by_worker.get(&worker).copied().unwrap_or_default();
+        let suspects = indices.filter(|index| book.is_suspect(job, *index));
+        self.alone.extend(suspects.map(|index| (worker, link, job, index)));
         self.queue(worker, Waiting::Assign(job, grants));
         Ok(())
     }

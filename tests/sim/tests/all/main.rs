@@ -1,11 +1,7 @@
 //! The simulator's promises: every seed holds, a seed is one world, and what is broken on purpose
 //! is caught.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a helper of a test may fail as the test itself may"
-)]
+#![expect(clippy::panic, reason = "a helper of a test may fail as the test itself may")]
 
 mod seeds;
 mod shares;
