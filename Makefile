@@ -10,8 +10,10 @@ SECONDS = 30
 SEEDS = 100000
 FIRST = 0
 JOBS = $(shell nproc)
+MINUTES = 15
+SEED = 1
 
-.PHONY: help build demo test bench lint fuzz sim languages guest-target
+.PHONY: help build demo test bench chaos lint fuzz sim languages guest-target
 
 # Lists the targets.
 help:
@@ -45,6 +47,11 @@ test: guest-target
 bench: guest-target
 	$(CARGO) build --release --locked --workspace --bins --examples
 	$(CARGO) bench --locked --workspace --bench grid -- $(ARGS)
+
+# Runs jobs on a grid with a fault every 10 to 30 s, for MINUTES (15), and holds the results.
+chaos: guest-target
+	$(CARGO) build --release --locked --workspace --bins --examples
+	target/release/examples/chaos --minutes $(MINUTES) --seed $(SEED)
 
 # Installs what the examples in other languages are built with, where npm and python3 are there.
 languages:

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStdin, Command, ExitStatus},
     sync::{Arc, Mutex},
     thread,
 };
@@ -13,20 +13,34 @@ use crate::{run::wait_for_exit, wait_for};
 pub struct Daemon {
     child: Child,
     said: Arc<Mutex<String>>,
+    /// What is done with each further line.
+    listener: Arc<Mutex<Option<Listener>>>,
 }
+
+type Listener = Box<dyn FnMut(&str) + Send>;
 
 impl Daemon {
     /// Starts `command` and listens to what it says.
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
-        let said = Arc::new(Mutex::new(String::new()));
+        let (said, listener) = (Arc::<Mutex<String>>::default(), Arc::default());
         if let Some(stdout) = child.stdout.take() {
-            listen(stdout, Arc::clone(&said));
+            listen(stdout, Arc::clone(&said), Arc::clone(&listener));
         }
         if let Some(stderr) = child.stderr.take() {
-            listen(stderr, Arc::clone(&said));
+            listen(stderr, Arc::clone(&said), Arc::clone(&listener));
         }
-        Self { child, said }
+        Self { child, said, listener }
+    }
+
+    /// Calls `listener` with each line that it says from now on, in the place of the one before.
+    pub fn each_line(&self, listener: impl FnMut(&str) + Send + 'static) {
+        *self.listener.lock().expect("no listener panics") = Some(Box::new(listener));
+    }
+
+    /// Its standard input, where that is piped.
+    pub fn stdin(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// All it has said so far, on both outputs.
@@ -93,9 +107,16 @@ impl Drop for Daemon {
     }
 }
 
-fn listen(pipe: impl Read + Send + 'static, said: Arc<Mutex<String>>) {
+fn listen(
+    pipe: impl Read + Send + 'static,
+    said: Arc<Mutex<String>>,
+    listener: Arc<Mutex<Option<Listener>>>,
+) {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if let Some(listener) = listener.lock().expect("no listener panics").as_mut() {
+                listener(&line);
+            }
             let mut said = said.lock().expect("no reader panics");
             said.push_str(&line);
             said.push('\n');

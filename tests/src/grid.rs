@@ -1,13 +1,13 @@
 //! A grid on loopback: a scheduler and workers, each a process with a home of its own.
 
-use std::{net::UdpSocket, path::PathBuf};
+use std::{net::UdpSocket, path::PathBuf, process::Command, sync::Arc};
 
 use crate::{Daemon, Finished, Home, wait_until};
 
 /// A scheduler, its workers and the home of an operator who uses it.
 pub struct Grid {
     /// The operator's home, where `wasmgrid up` ran and the context is.
-    pub home: Home,
+    pub home: Arc<Home>,
     /// The scheduler.
     pub scheduler: Daemon,
     /// The workers in the order in which they were added.
@@ -29,17 +29,20 @@ pub struct Worker {
 impl Grid {
     /// A grid whose scheduler has no worker of its own, with `workers` others of `slots` each.
     pub fn start(workers: usize, slots: u32) -> Self {
-        let home = Home::new();
-        let listen = free_address();
-        let mut scheduler = up(&home, &listen);
-        let token = scheduler.hear("a join token", |line| {
-            line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(Into::into)
-        });
-        let mut grid = Self { home, scheduler, workers: Vec::new(), listen, token };
+        let mut grid = Self::start_at(Home::new(), free_address());
         for _ in 0..workers {
             grid.add_worker(slots);
         }
         grid
+    }
+
+    /// A grid without workers: its scheduler listens at `listen`, and its operator is at home there.
+    pub fn start_at(home: Home, listen: String) -> Self {
+        let mut scheduler = up(&home, &listen, None);
+        let token = scheduler.hear("a join token", |line| {
+            line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(Into::into)
+        });
+        Self { home: Arc::new(home), scheduler, workers: Vec::new(), listen, token }
     }
 
     /// Where the scheduler listens.
@@ -64,8 +67,12 @@ impl Grid {
 
     /// The same with more flags.
     pub fn add_worker_with(&mut self, slots: u32, flags: &[&str]) {
+        self.add_worker_at(Home::new(), slots, flags);
+    }
+
+    /// The same on a machine of its own.
+    pub fn add_worker_at(&mut self, home: Home, slots: u32, flags: &[&str]) {
         let name = format!("w{}", self.workers.len() + 1);
-        let home = Home::new();
         let slots = slots.to_string();
         let mut args = vec!["join", &self.token, "--name", &name, "--slots", &slots];
         args.extend(flags);
@@ -94,8 +101,27 @@ impl Grid {
 
     /// Starts the scheduler again on the same state and address.
     pub fn restart_scheduler(&mut self) {
-        self.scheduler = up(&self.home, &self.listen);
+        self.start_scheduler(None);
+    }
+
+    /// The same; it will end at a failpoint, in the form of `FAILPOINTS`.
+    pub fn restart_scheduler_failing(&mut self, failpoints: &str) {
+        self.start_scheduler(Some(failpoints));
+    }
+
+    fn start_scheduler(&mut self, failpoints: Option<&str>) {
+        self.scheduler = up(&self.home, &self.listen, failpoints);
         self.scheduler.hear("the scheduler to listen", |line| line.contains("wgt1.").then_some(()));
+    }
+
+    /// Starts a worker that has ended again, on the state it has, with a change to the command.
+    pub fn restart_worker(&mut self, number: usize, slots: u32, change: impl FnOnce(&mut Command)) {
+        let worker = self.workers.get_mut(number).expect("there are so many workers");
+        let mut command = worker.home.command(["worker", "--slots", &slots.to_string()]);
+        change(&mut command);
+        worker.process = Daemon::start(command);
+        let name = worker.name.clone();
+        self.wait_for_worker(&name, "ready");
     }
 
     /// A command of the operator, run to its end.
@@ -110,8 +136,11 @@ impl Grid {
     }
 }
 
-fn up(home: &Home, listen: &str) -> Daemon {
-    Daemon::start(home.command(["up", "--no-worker", "--listen", listen, "--state-dir", "state"]))
+fn up(home: &Home, listen: &str, failpoints: Option<&str>) -> Daemon {
+    let mut command =
+        home.command(["up", "--no-worker", "--listen", listen, "--state-dir", "state"]);
+    command.envs(failpoints.map(|points| ("FAILPOINTS", points)));
+    Daemon::start(command)
 }
 
 /// An address nobody listens on now.

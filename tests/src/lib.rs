@@ -7,6 +7,8 @@
 mod daemon;
 mod grid;
 mod guests;
+pub mod known;
+pub mod network;
 mod process;
 mod run;
 pub mod wasi_suite;

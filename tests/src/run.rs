@@ -54,6 +54,8 @@ fn modified(path: &Path) -> Option<SystemTime> {
 /// A user's home on one machine: contexts, state and caches, gone with the value.
 pub struct Home {
     dir: tempfile::TempDir,
+    /// The network namespace that its commands run in, where it is not the test's own.
+    namespace: Option<String>,
 }
 
 /// A command that ended, with all it said.
@@ -76,7 +78,12 @@ impl Default for Home {
 impl Home {
     /// An empty home.
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary folder") }
+        Self { dir: tempfile::tempdir().expect("a temporary folder"), namespace: None }
+    }
+
+    /// An empty home on another machine of the network: its commands run in this namespace.
+    pub fn in_namespace(name: &str) -> Self {
+        Self { namespace: Some(name.to_owned()), ..Self::new() }
     }
 
     /// Its folder, which is also where commands run.
@@ -100,13 +107,21 @@ impl Home {
 
     /// The binary with these arguments, not yet started.
     pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = match &self.namespace {
+            None => Command::new(binary()),
+            Some(name) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{name}")).arg(binary());
+                command
+            }
+        };
         command
             .args(args)
             .current_dir(self.path())
             .env("WASMGRID_HOME", self.path().join("home"))
             .env_remove("WASMGRID_LOG")
             .env_remove("WASMGRID_CONTEXT")
+            .env_remove("FAILPOINTS")
             .env_remove("RUSTFLAGS")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

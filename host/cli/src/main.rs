@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Some("compiler") => return sandbox::compiler_main(),
         _ => {}
     }
+    wasmgrid_failpoints::start();
     match start(Cli::parse()) {
         Ok(exit) => exit.into(),
         Err(error) => {

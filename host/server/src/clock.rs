@@ -16,6 +16,8 @@ impl Clock {
     pub(crate) fn now(&mut self) -> Micros {
         let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Micros(u64::try_from(system.as_micros()).unwrap_or(u64::MAX));
+        let step = wasmgrid_failpoints::clock_step_seconds().saturating_mul(1_000_000);
+        let now = Micros(now.0.saturating_add_signed(step));
         self.last = self.last.max(now);
         self.last
     }

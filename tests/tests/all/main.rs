@@ -10,12 +10,14 @@
 mod admission;
 mod cluster;
 mod examples;
+mod failpoints;
 mod faults;
 mod generated;
 mod grants;
 mod house;
 mod languages;
 mod local;
+mod partitions;
 mod promises;
 mod refusals;
 mod sandbox;

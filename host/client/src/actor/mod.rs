@@ -15,6 +15,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_net::{Backoff, NetError};
 use wasmgrid_proto::{
     frame::Envelope,
@@ -142,8 +143,12 @@ where
     fn handle(&mut self, envelope: Envelope<ToClient>, outbox: &mut Outbox) {
         self.backoff.reset();
         match envelope.message {
-            ToClient::Reply(ReplyFrame { id, reply }) => self.answered(id, reply, outbox),
+            ToClient::Reply(ReplyFrame { id, reply }) => {
+                reach(Place::ClientBeforeAnswer);
+                self.answered(id, reply, outbox);
+            }
             ToClient::Results(frame) => {
+                reach(Place::ClientBeforeResults);
                 let watch = frame.watch;
                 let frame = Frame::new(frame, envelope.payload);
                 if !self.watches.results(watch, frame) {
@@ -176,7 +181,9 @@ where
             }
         }
         let message = FromClient::Request(RequestFrame { id, request: asked.request.clone() });
+        reach(Place::ClientBeforeAsk);
         outbox.push(Envelope { message, payload: asked.payload.clone() });
+        reach(Place::ClientAfterAsk);
         self.asked.insert(id, asked);
     }
 

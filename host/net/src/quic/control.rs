@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use tokio::sync::{mpsc, watch};
+use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     frame::{self, CONTROL_FRAME_MAX, FrameError},
     wire::Message,
@@ -45,7 +46,9 @@ pub(super) async fn write<M: Message>(
                 rooms.push(item.room);
             }
         }
+        reach(Place::LinkBeforeSend);
         let written = stream.write_chunk(buffer.split().freeze()).await;
+        reach(Place::LinkAfterSend);
         rooms.clear();
         if let Err(error) = written {
             return write_end(&error, peer);

@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use wasmgrid_core::{Output, RequestId, SegmentToken};
+use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
     Record, ResultBlock, ResultMeta,
     wire::{Cancel, Drain, Revoke, ToWorker},
@@ -67,9 +68,17 @@ impl Driver {
     pub(super) fn release(&mut self) {
         while let Some(gated) = self.gate.release() {
             match gated {
-                Gated::Reply { request, reply } => self.reply(request, *reply),
+                Gated::Reply { request, reply } => {
+                    reach(Failpoint::ServerBeforeReply);
+                    self.reply(request, *reply);
+                    reach(Failpoint::ServerAfterReply);
+                }
                 Gated::Joined { link, worker } => self.worker_open(link, worker),
-                Gated::Acknowledge { worker, batch } => self.acknowledge(worker, batch),
+                Gated::Acknowledge { worker, batch } => {
+                    reach(Failpoint::ServerBeforeAcknowledge);
+                    self.acknowledge(worker, batch);
+                    reach(Failpoint::ServerAfterAcknowledge);
+                }
                 Gated::JobChanged { job } => self.job_changed(job),
                 Gated::Visible { job, end } => self.results_visible(job, end),
                 Gated::Load { place } => self.readers.segment(place),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{Epoch, Seq};
 
 use crate::{Commit, EachRecord, Entry, Reader, Segment, Store, StoreError, pack};
@@ -112,8 +113,12 @@ impl Store for SqliteStore {
         if epoch != newest || self.held != Some(epoch) {
             return Err(StoreError::Fenced { epoch, newest });
         }
-        let written = write(&transaction, epoch, self.last, commit)
-            .and_then(|last| transaction.commit().map(|()| last).map_err(failed("committing")));
+        reach(Place::StoreBeforeAppend);
+        let written = write(&transaction, epoch, self.last, commit).and_then(|last| {
+            reach(Place::StoreBeforeSync);
+            transaction.commit().map(|()| last).map_err(failed("committing"))
+        });
+        reach(Place::StoreAfterSync);
         match written {
             Ok(last) => self.last = last,
             Err(error) => {

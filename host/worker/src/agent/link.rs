@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::{sync::mpsc, time::Instant};
+use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     WorkerId,
     frame::Envelope,
@@ -72,7 +73,11 @@ impl Agent {
             ToWorker::Assign(assign) => self.assign(assign, envelope.payload),
             ToWorker::Cancel(cancel) => self.cancel(cancel.job, &cancel.by),
             ToWorker::Revoke(revoke) => self.revoke(revoke.job, revoke.lease, &revoke.tasks),
-            ToWorker::Committed(committed) => self.outgoing.acknowledged(&committed.batches),
+            ToWorker::Committed(committed) => {
+                reach(Place::WorkerBeforeForget);
+                self.outgoing.acknowledged(&committed.batches);
+                reach(Place::WorkerAfterForget);
+            }
             ToWorker::Module(module) => self.module_arrived(module.digest, &envelope.payload),
             ToWorker::Drain(drain) => {
                 tracing::info!(leave = drain.leave, "the scheduler drains this worker");

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
     wire::{Assign, FromWorker, NeedModule, Returned},
@@ -164,7 +165,15 @@ impl Agent {
             SlotEvent::Results(block, payload) => {
                 let wall_us = block.results.iter().map(|meta| meta.usage.wall_us).sum();
                 self.slots.answered(number, &block);
+                let neighbours = |a: &ResultMeta, b: &ResultMeta| a.index + 1 == b.index;
+                if tracing::enabled!(tracing::Level::DEBUG) {
+                    for run in block.results.chunk_by(neighbours) {
+                        let (first, count) = (run.first().map(|result| result.index), run.len());
+                        tracing::debug!(job = %block.job, first, count, "slot answered");
+                    }
+                }
                 self.modules.measured(block.job, block.results.len() as u64, wall_us);
+                reach(Place::WorkerBeforeResults);
                 self.outgoing.add(block, payload);
             }
             SlotEvent::Returned { job, lease, tasks } => {

@@ -1,0 +1,29 @@
+//! Failpoints that are there: in test builds only.
+
+use std::sync::OnceLock;
+
+use fail::FailScenario;
+use rustix::process::{Signal, getpid, kill_process};
+
+/// Kept for as long as the process is there: it takes the configuration back when dropped.
+static SCENARIO: OnceLock<()> = OnceLock::new();
+
+pub(crate) fn start() {
+    SCENARIO.get_or_init(|| std::mem::forget(FailScenario::setup()));
+}
+
+pub(crate) fn reach(name: &'static str) {
+    fail::fail_point!(name, |_| die());
+}
+
+/// The number that a failpoint returns, if it does now.
+pub(crate) fn number(name: &'static str) -> Option<i64> {
+    fail::fail_point!(name, |argument| argument.and_then(|text| text.parse().ok()));
+    None
+}
+
+/// Nothing is flushed, dropped or said.
+fn die() {
+    // Where even that is not possible the test sees a process that lives on.
+    let _ = kill_process(getpid(), Signal::KILL);
+}
