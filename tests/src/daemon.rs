@@ -33,9 +33,14 @@ impl Daemon {
         Self { child, said, listener }
     }
 
-    /// Calls `listener` with each line that it says from now on, in the place of the one before.
-    pub fn each_line(&self, listener: impl FnMut(&str) + Send + 'static) {
-        *self.listener.lock().expect("no listener panics") = Some(Box::new(listener));
+    /// Calls `listener` with each line that it says from now on, in the place of the one before;
+    /// the first one also with what was said by then.
+    pub fn each_line(&self, mut listener: impl FnMut(&str) + Send + 'static) {
+        let mut place = self.listener.lock().expect("no listener panics");
+        if place.is_none() {
+            self.said().lines().for_each(&mut listener);
+        }
+        *place = Some(Box::new(listener));
     }
 
     /// Its standard input, where that is piped.
@@ -114,7 +119,8 @@ fn listen(
 ) {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            if let Some(listener) = listener.lock().expect("no listener panics").as_mut() {
+            let mut listener = listener.lock().expect("no listener panics");
+            if let Some(listener) = listener.as_mut() {
                 listener(&line);
             }
             let mut said = said.lock().expect("no reader panics");

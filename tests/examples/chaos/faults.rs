@@ -86,7 +86,8 @@ impl Faults {
     pub fn strike(&mut self, grid: &mut Grid, tally: &Tally) {
         let fault = FAULTS[self.random.usize(..FAULTS.len())];
         let worker = self.random.usize(..grid.workers.len());
-        eprintln!("{fault:?} (worker {})", grid.workers[worker].name);
+        let at = self.ledger.seconds(Instant::now());
+        eprintln!("{at:.3} s: {fault:?} (worker {}, life {})", worker + 1, self.lives[worker]);
         match fault {
             Fault::KillWorker => {
                 self.hurt(worker);

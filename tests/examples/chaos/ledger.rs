@@ -11,9 +11,14 @@ use std::{
 /// One life of a worker's process, until a fault befell it.
 pub type Life = u64;
 
+/// Tasks that were run again and are named in the report.
+const SHOWN: usize = 20;
+
 /// See the module.
-#[derive(Default)]
-pub struct Ledger(Mutex<Books>);
+pub struct Ledger {
+    opened: Instant,
+    books: Mutex<Books>,
+}
 
 #[derive(Default)]
 struct Books {
@@ -25,6 +30,11 @@ struct Books {
 }
 
 impl Ledger {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { opened: Instant::now(), books: Mutex::default() }
+    }
+
     /// A process began, or went on after a fault.
     pub fn begin(&self) -> Life {
         let mut books = self.books();
@@ -62,16 +72,34 @@ impl Ledger {
 
     /// Tasks that were run again although the worker that had run them was well.
     pub fn rerun(&self) -> usize {
+        self.reruns().len()
+    }
+
+    /// Which, and when they ran.
+    fn reruns(&self) -> Vec<String> {
         let books = self.books();
-        let again = |pair: &&[(Life, Instant)]| match pair {
-            [(life, _), (_, at)] => books.hurt.get(life).is_none_or(|hurt| hurt > at),
-            _ => false,
-        };
-        books.runs.values().map(|runs| runs.windows(2).filter(again).count()).sum()
+        let mut found = Vec::new();
+        for ((job, index), runs) in &books.runs {
+            for pair in runs.windows(2) {
+                let [(life, first), (other, second)] = pair else { continue };
+                if books.hurt.get(life).is_none_or(|hurt| hurt > second) {
+                    let (first, second) = (self.seconds(*first), self.seconds(*second));
+                    found.push(format!(
+                        "task {job}/{index} at {first:.3} s in life {life}, at {second:.3} s in life {other}"
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    /// The time of the report: seconds since the ledger was opened.
+    pub fn seconds(&self, at: Instant) -> f64 {
+        at.saturating_duration_since(self.opened).as_secs_f64()
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().expect("no holder panics")
+        self.books.lock().expect("no holder panics")
     }
 }
 
@@ -80,6 +108,7 @@ impl fmt::Display for Ledger {
         let again = self.books().runs.values().map(|runs| runs.len() - 1).sum::<usize>();
         let after_faults = again - self.rerun();
         writeln!(f, "tasks run: {}, again after their worker's fault: {after_faults}", self.ran())?;
-        writeln!(f, "tasks run again though their worker was well: {}", self.rerun())
+        writeln!(f, "tasks run again though their worker was well: {}", self.rerun())?;
+        self.reruns().iter().take(SHOWN).try_for_each(|rerun| writeln!(f, "  {rerun}"))
     }
 }

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     };
     let known = Known::new();
     let mut grid = Grid::start(0, 0);
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Arc::new(Ledger::new());
     let mut faults = Faults::start(&mut grid, WORKERS, seed, Arc::clone(&ledger));
     let (tally, over) = (Tally::default(), AtomicBool::new(false));
     let end = Instant::now() + Duration::from_secs(minutes * 60);
