@@ -1,24 +1,36 @@
-//! The driver's time: the system's, made to never go back.
+//! The driver's time: the system's when the server started, and from then on what has really
+//! passed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::time::Instant;
 use wasmgrid_proto::Micros;
 
-/// Gives the time since 1970; a step back of the system's clock holds it until real time catches
-/// up, since the core's deadlines may not be undone.
-#[derive(Debug, Default)]
+/// Gives the time since 1970. Where the system's clock is set back or forward while the server
+/// runs, this one goes on as before: else deadlines would pass at once or hours late.
+#[derive(Debug)]
 pub(crate) struct Clock {
-    last: Micros,
+    started: Instant,
+    /// The system's time then.
+    origin: Micros,
 }
 
 impl Clock {
+    /// Starts at the system's time.
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now(), origin: system() }
+    }
+
     /// Now, not before any time given earlier.
     pub(crate) fn now(&mut self) -> Micros {
-        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Micros(u64::try_from(system.as_micros()).unwrap_or(u64::MAX));
-        let step = wasmgrid_failpoints::clock_step_seconds().saturating_mul(1_000_000);
-        let now = Micros(now.0.saturating_add_signed(step));
-        self.last = self.last.max(now);
-        self.last
+        let passed = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Micros(self.origin.0.saturating_add(passed))
     }
+}
+
+fn system() -> Micros {
+    let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(system.as_micros()).unwrap_or(u64::MAX);
+    let step = wasmgrid_failpoints::clock_step_seconds().saturating_mul(1_000_000);
+    Micros(now.saturating_add_signed(step))
 }

@@ -63,7 +63,7 @@ impl Enroller {
         writes: mpsc::WeakSender<Write>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { enrollment, grid, readers, writes, events, turn: Mutex::default() }
+        Self { enrollment, grid, readers, writes, events, turn: Mutex::new(Clock::start()) }
     }
 
     /// Makes a token, as it is given to `wasmgrid join`.

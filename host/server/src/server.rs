@@ -82,7 +82,7 @@ impl Server {
             // Who took that term died before its first commit: the term is over all the same.
             grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
         }
-        let mut clock = Clock::default();
+        let mut clock = Clock::start();
         start_term(store.as_mut(), &mut grid, clock.now())?;
 
         let (heard_sender, heard) = mpsc::channel(HEARD_MAX);

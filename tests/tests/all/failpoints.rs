@@ -8,7 +8,8 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use wasmgrid_tests::{
     Daemon, Grid,
-    known::{KnownJob, assert_job_whole, newest},
+    known::{KnownJob, assert_job_whole, committed, newest},
+    wait_until,
 };
 
 /// SIGKILL.
@@ -106,5 +107,20 @@ fn a_job_outlives_a_client_that_dies_at_any_place_once_it_was_submitted() {
         if let Some(job) = after {
             assert_job_whole(&grid, &job);
         }
+    }
+}
+
+#[test]
+fn a_scheduler_that_comes_back_with_its_clock_hours_off_goes_on_as_before() {
+    let mut grid = Grid::start(2, 1);
+    for clock in ["clock=return(-7200)", "clock=return(7200)"] {
+        let job = KnownJob::start(&grid);
+        wait_until("the job to be under way", || committed(&grid) > 0);
+        grid.kill_scheduler();
+        grid.restart_scheduler_failing(clock);
+        // What the worker had is given out again after a time by the scheduler's clock.
+        grid.workers[0].process.kill();
+        job.assert_whole(&grid);
+        grid.restart_worker(0, 1, |_| {});
     }
 }
