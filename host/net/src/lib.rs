@@ -14,6 +14,8 @@ mod lane;
 mod link;
 mod pki;
 mod quic;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 mod token;
 
 pub use backoff::Backoff;

@@ -34,4 +34,10 @@ pub use jail::{Layer, enter_jail_but};
 pub use pool::{Slot, SlotBatch, SlotError, SlotEvent, SlotEvents, SlotInput};
 pub use refusal::Refusal;
 pub use runner::runner_main;
+#[cfg(feature = "simulated")]
+pub mod simulated {
+    //! A sandbox that runs a model instead of WebAssembly; see
+    //! [`Sandbox::simulated`](crate::Sandbox::simulated).
+    pub use crate::pool::simulated::{Model, Run, Task};
+}
 pub use sandbox::{ModuleSource, Sandbox, check_limits};

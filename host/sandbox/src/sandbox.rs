@@ -8,6 +8,8 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec};
 
+#[cfg(feature = "simulated")]
+use crate::pool::simulated::Simulation;
 use crate::{
     PrepareError, Prepared, Refusal, SandboxConfig, SandboxError, Slot,
     compile::Compiler,
@@ -18,7 +20,14 @@ use crate::{
 /// A worker's sandbox; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
-    inner: Arc<Inner>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Real(Arc<Inner>),
+    #[cfg(feature = "simulated")]
+    Simulated(Arc<Simulation>),
 }
 
 #[derive(Debug)]
@@ -64,19 +73,36 @@ impl Sandbox {
         let (pool, slots) = Pool::start(pool);
         let allow_dirs = config.allow_dirs;
         let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits, allow_dirs });
-        Ok((Self { inner }, slots))
+        Ok((Self { kind: Kind::Real(inner) }, slots))
+    }
+
+    /// A sandbox of so many slots that run `model` instead of WebAssembly, in the time of the
+    /// tokio runtime it is called in. It starts no process and no thread.
+    #[cfg(feature = "simulated")]
+    #[must_use]
+    pub fn simulated(slots: u32, model: Arc<dyn crate::simulated::Model>) -> (Self, Vec<Slot>) {
+        let (simulation, slots) = Simulation::start(slots, model);
+        (Self { kind: Kind::Simulated(Arc::new(simulation)) }, slots)
     }
 
     /// Names the engine and its settings: workers of one fingerprint agree on results and fuel.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
-        self.inner.compiler.fingerprint()
+        match &self.kind {
+            Kind::Real(inner) => inner.compiler.fingerprint(),
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(_) => "simulated",
+        }
     }
 
     /// Whether [`Sandbox::prepare`] will need the module's bytes no more.
     #[must_use]
     pub fn has(&self, module: Digest) -> bool {
-        self.inner.compiler.has(module)
+        match &self.kind {
+            Kind::Real(inner) => inner.compiler.has(module),
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(simulation) => simulation.has(module),
+        }
     }
 
     /// Makes the module of `spec` ready to run; at once where it is compiled already. Cancel safe:
@@ -89,9 +115,14 @@ impl Sandbox {
         spec: &TaskSpec,
         source: ModuleSource,
     ) -> Result<Prepared, PrepareError> {
-        check_limits(&spec.limits, &self.inner.max_limits)?;
-        check_dirs(&spec.grants, &self.inner.allow_dirs)?;
-        let prepared = self.inner.compiler.prepare(spec.module, &source).await?;
+        let inner = match &self.kind {
+            Kind::Real(inner) => inner,
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(simulation) => return simulation.prepare(spec, source).await,
+        };
+        check_limits(&spec.limits, &inner.max_limits)?;
+        check_dirs(&spec.grants, &inner.allow_dirs)?;
+        let prepared = inner.compiler.prepare(spec.module, &source).await?;
         if prepared.kind() != spec.kind {
             let (found, asked) = (prepared.kind(), spec.kind);
             let reason = format!("the job says that its module is a {asked}, and it is a {found}");
@@ -103,8 +134,14 @@ impl Sandbox {
     /// Ends all runners, and what they run, and waits for their end. Modules that are not being
     /// compiled yet are compiled no more.
     pub async fn shutdown(&self) {
-        self.inner.compiler.close();
-        self.inner.pool.shutdown().await;
+        match &self.kind {
+            Kind::Real(inner) => {
+                inner.compiler.close();
+                inner.pool.shutdown().await;
+            }
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(simulation) => simulation.shutdown().await,
+        }
     }
 }
 

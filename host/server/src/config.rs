@@ -6,6 +6,8 @@ use wasmgrid_core::GridConfig;
 use wasmgrid_net::Authority;
 use wasmgrid_proto::{ByteCount, Grant, Millis, ModuleInfo};
 
+use crate::Blocking;
+
 /// How a server behaves. Limits of single tasks are in each job's spec.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -21,6 +23,8 @@ pub struct ServerConfig {
     pub segment_cache: ByteCount,
     /// With it, machines may join by token; without, they are denied.
     pub enrollment: Option<Enrollment>,
+    /// Where it does what blocks. Default [`Blocking::Threads`].
+    pub blocking: Blocking,
 }
 
 impl ServerConfig {
@@ -33,6 +37,7 @@ impl ServerConfig {
             heartbeat: Millis(1_000),
             segment_cache: ByteCount(256 << 20),
             enrollment: None,
+            blocking: Blocking::default(),
         }
     }
 }

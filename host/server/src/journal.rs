@@ -9,7 +9,11 @@ use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{Epoch, InputBlock, JobId, Record};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, Store, StoreError};
 
-use crate::{cache::Results, cache::encode, driver::Event};
+use crate::{
+    blocking::{Beside, Blocking},
+    cache::{Results, encode},
+    driver::Event,
+};
 
 /// Writes that wait for the thread: the driver hands over one a turn, and keeps the rest itself.
 const WRITES_QUEUED: usize = 64;
@@ -75,7 +79,7 @@ impl Item {
 }
 
 /// Starts the thread. It ends when every sender of writes is gone and all is written, or when a
-/// commit fails; the join handle says which. Once `stop` is cancelled it no longer waits for a
+/// commit fails. Once `stop` is cancelled it no longer waits for a
 /// full disk to have room.
 ///
 /// # Errors
@@ -85,10 +89,11 @@ pub(crate) fn start(
     epoch: Epoch,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
-) -> std::io::Result<(mpsc::Sender<Write>, thread::JoinHandle<()>)> {
+    blocking: &Blocking,
+) -> std::io::Result<(mpsc::Sender<Write>, Beside)> {
     let (sender, writes) = mpsc::channel(WRITES_QUEUED);
-    let writer = Writer { store, epoch, events, writes, stop };
-    let thread = thread::Builder::new().name("journal".into()).spawn(move || writer.run())?;
+    let writer = Writer { store, epoch, events, writes, stop, blocking: blocking.clone() };
+    let thread = blocking.start("journal", writer.run())?;
     Ok((sender, thread))
 }
 
@@ -98,21 +103,22 @@ struct Writer {
     events: mpsc::Sender<Event>,
     writes: mpsc::Receiver<Write>,
     stop: CancellationToken,
+    blocking: Blocking,
 }
 
 impl Writer {
-    fn run(mut self) {
-        while let Some(write) = self.writes.blocking_recv() {
-            if let Err(error) = self.write_group(write) {
+    async fn run(mut self) {
+        while let Some(write) = self.writes.recv().await {
+            if let Err(error) = self.write_group(write).await {
                 // Without a driver nobody is left to be told.
-                let _ = self.events.blocking_send(Event::StoreFailed(Arc::new(error)));
+                let _ = self.events.send(Event::StoreFailed(Arc::new(error))).await;
                 return;
             }
         }
     }
 
     /// Commits `first` and whatever else has come.
-    fn write_group(&mut self, first: Write) -> Result<(), StoreError> {
+    async fn write_group(&mut self, first: Write) -> Result<(), StoreError> {
         let (mut entries, mut keeps, mut last, mut bytes) = (Vec::new(), Vec::new(), None, 0);
         let mut next = Some(first);
         while let Some(write) = next {
@@ -130,10 +136,13 @@ impl Writer {
             next = if bytes < COMMIT_BYTES { self.writes.try_recv().ok() } else { None };
         }
         if let Some(number) = last {
-            self.commit_journal(&Commit { entries })?;
-            let _ = self.events.blocking_send(Event::Committed { number });
+            self.blocking.pause().await;
+            self.commit_journal(&Commit { entries }).await?;
+            self.blocking.pause().await;
+            let _ = self.events.send(Event::Committed { number }).await;
         }
         for (entries, done) in keeps {
+            self.blocking.pause().await;
             let result = self.store.commit(self.epoch, &Commit { entries });
             match result.map(drop) {
                 Err(error) if !matches!(error, StoreError::Full(_)) => {
@@ -148,20 +157,20 @@ impl Writer {
 
     /// Commits what the core has already counted on: on a full disk it is tried again until there
     /// is room, while the driver takes nothing new from clients.
-    fn commit_journal(&mut self, commit: &Commit) -> Result<(), StoreError> {
+    async fn commit_journal(&mut self, commit: &Commit) -> Result<(), StoreError> {
         let mut full = false;
         loop {
             match self.store.commit(self.epoch, commit) {
                 Ok(_) => {
                     if full {
-                        let _ = self.events.blocking_send(Event::StoreFull(false));
+                        let _ = self.events.send(Event::StoreFull(false)).await;
                     }
                     return Ok(());
                 }
                 Err(StoreError::Full(_)) if !self.stop.is_cancelled() => {
                     if !full {
                         full = true;
-                        let _ = self.events.blocking_send(Event::StoreFull(true));
+                        let _ = self.events.send(Event::StoreFull(true)).await;
                     }
                     thread::sleep(FULL_RETRY);
                 }

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blocking;
 mod cache;
 mod clock;
 mod config;
@@ -23,6 +24,7 @@ mod outbox;
 mod readers;
 mod server;
 
+pub use blocking::Blocking;
 pub use config::{Admission, Admit, CheckGrants, Enrollment, ServerConfig};
 pub use error::ServerError;
 pub use server::{Server, ServerHandle};

@@ -13,6 +13,7 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Entry, StoreError};
 
 use crate::{
+    blocking::Blocking,
     config::{Admission, Admit},
     driver::{Event, api_error},
     journal::Write,
@@ -35,6 +36,7 @@ pub(crate) struct Modules {
     readers: Readers,
     done: mpsc::Sender<Event>,
     tasks: TaskTracker,
+    blocking: Blocking,
 }
 
 impl Modules {
@@ -46,9 +48,10 @@ impl Modules {
         readers: Readers,
         done: mpsc::Sender<Event>,
         tasks: TaskTracker,
+        blocking: Blocking,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(ADMISSIONS));
-        Self { known, admission, permits, writes, readers, done, tasks }
+        Self { known, admission, permits, writes, readers, done, tasks, blocking }
     }
 
     /// True where the module is here.
@@ -99,17 +102,17 @@ impl Modules {
     ) {
         let (admit, permits) = (self.admission.admit.clone(), self.permits.clone());
         let (writes, done) = (self.writes.clone(), self.done.clone());
-        let tasks = self.tasks.clone();
+        let (tasks, blocking) = (self.tasks.clone(), self.blocking.clone());
         self.tasks.spawn(async move {
             let Ok(_permit) = permits.acquire_owned().await else { return };
-            let look = tasks.spawn_blocking({
+            let look = {
                 let bytes = bytes.clone();
                 move || look(&admit, digest, &bytes)
-            });
-            let kept = match look.await {
-                Ok(Ok(info)) => keep(&writes, &info, bytes).await.map(|()| info),
-                Ok(Err(error)) => Err(error),
-                Err(_) => Err(api_error(
+            };
+            let kept = match blocking.run(&tasks, look).await {
+                Some(Ok(info)) => keep(&writes, &info, bytes).await.map(|()| info),
+                Some(Err(error)) => Err(error),
+                None => Err(api_error(
                     ErrorCode::Refused,
                     format!("module {digest:.12} could not be looked at: the check broke off"),
                 )),

@@ -12,6 +12,7 @@ use wasmgrid_proto::Digest;
 use wasmgrid_store::{Reader, Store, StoreError};
 
 use crate::{
+    blocking::Blocking,
     cache::{Cached, Place, decode},
     driver::Event,
     error::ServerError,
@@ -28,6 +29,7 @@ pub(crate) struct Readers {
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
     events: mpsc::Sender<Event>,
+    blocking: Blocking,
 }
 
 impl Readers {
@@ -39,10 +41,11 @@ impl Readers {
         store: &dyn Store,
         tasks: TaskTracker,
         events: mpsc::Sender<Event>,
+        blocking: Blocking,
     ) -> Result<Self, StoreError> {
         let idle = (0..READERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>()?;
         let permits = Arc::new(Semaphore::new(READERS));
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, tasks, events })
+        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, tasks, events, blocking })
     }
 
     /// Reads the segment that holds `place`; found it is an [`Event::Loaded`].
@@ -98,15 +101,15 @@ impl Readers {
     ) -> Result<T, ServerError> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| ServerError::Writer)?;
         let idle = self.idle.clone();
-        let call = self.tasks.spawn_blocking(move || {
+        let call = move || {
             let _permit = permit;
             let lock = || idle.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(mut reader) = lock().pop() else { return Err(ServerError::Writer) };
             let result = read(reader.as_mut()).map_err(|error| ServerError::Load(Arc::new(error)));
             lock().push(reader);
             result
-        });
-        call.await.unwrap_or(Err(ServerError::Writer))
+        };
+        self.blocking.run(&self.tasks, call).await.unwrap_or(Err(ServerError::Writer))
     }
 }
 

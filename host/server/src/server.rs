@@ -20,6 +20,7 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Commit, Entry, Store, StoreError};
 
 use crate::{
+    blocking::Beside,
     cache::Cache,
     clock::Clock,
     config::{Admission, ServerConfig},
@@ -90,11 +91,21 @@ impl Server {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let known = known_modules(store.as_ref())?;
-        let readers =
-            Readers::new(store.as_ref(), tasks.clone(), done_sender.clone()).map_err(load)?;
-        let (writes, thread) =
-            journal::start(store, grid.epoch(), done_sender.clone(), stop.clone())
-                .map_err(|_| ServerError::Writer)?;
+        let readers = Readers::new(
+            store.as_ref(),
+            tasks.clone(),
+            done_sender.clone(),
+            config.blocking.clone(),
+        )
+        .map_err(load)?;
+        let (writes, thread) = journal::start(
+            store,
+            grid.epoch(),
+            done_sender.clone(),
+            stop.clone(),
+            &config.blocking,
+        )
+        .map_err(|_| ServerError::Writer)?;
         let enroller = Arc::new(Enroller::new(
             config.enrollment.clone(),
             config.grid_name.clone(),
@@ -124,6 +135,7 @@ impl Server {
                 readers.clone(),
                 context.done.clone(),
                 tasks.clone(),
+                config.blocking,
             ),
             readers,
             enroller: enroller.clone(),
@@ -187,20 +199,15 @@ struct Links {
 
 impl Links {
     /// Waits for all tasks and the journal's thread; how the server ended.
-    async fn end(
-        self,
-        result: Result<(), ServerError>,
-        thread: std::thread::JoinHandle<()>,
-    ) -> Result<(), ServerError> {
+    async fn end(self, result: Result<(), ServerError>, thread: Beside) -> Result<(), ServerError> {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
             self.cut.cancel();
             self.tasks.wait().await;
         }
-        let thread = tokio::task::spawn_blocking(move || thread.join()).await;
-        match (result, thread) {
-            (Ok(()), Ok(Err(_)) | Err(_)) => Err(ServerError::Writer),
+        match (result, thread.ended().await) {
+            (Ok(()), false) => Err(ServerError::Writer),
             (result, _) => result,
         }
     }

@@ -5,7 +5,7 @@ use std::{fmt, path::Path, time::Duration};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
-    SanType,
+    SanType, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use time::OffsetDateTime;
@@ -59,7 +59,7 @@ impl Authority {
             return Err(files::file_error(&key_path, &reason));
         }
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
-        let mut params = params(&format!("{SUBJECT}{grid}"), Self::VALIDITY);
+        let mut params = params(&key, &format!("{SUBJECT}{grid}"), Self::VALIDITY);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(unmade)?.der().clone();
@@ -158,7 +158,7 @@ impl Authority {
     ) -> Result<CertificateDer<'static>, NetError> {
         let identity = Identity::new(&self.grid, role, name)?;
         let uri = identity.to_string().as_str().try_into().map_err(unmade)?;
-        let mut params = params(name, validity);
+        let mut params = params(key, name, validity);
         params.subject_alt_names = vec![SanType::URI(uri)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // Only a scheduler is dialled; only the others dial.
@@ -178,14 +178,26 @@ impl fmt::Debug for Authority {
     }
 }
 
-fn params(subject: &str, validity: Duration) -> CertificateParams {
+fn params(key: &impl PublicKeyData, subject: &str, validity: Duration) -> CertificateParams {
     let now = OffsetDateTime::now_utc();
     let mut params = CertificateParams::default();
+    params.serial_number = Some(serial(key));
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, subject);
     params.not_before = now - SKEW;
     params.not_after = now + validity;
     params
+}
+
+/// The number of a key's certificate: positive and of one length, so that handshakes are of one
+/// length too.
+fn serial(key: &impl PublicKeyData) -> SerialNumber {
+    let hash = blake3::hash(key.der_bytes());
+    let mut serial: Vec<u8> = hash.as_bytes().iter().copied().take(16).collect();
+    if let Some(first) = serial.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
+    SerialNumber::from(serial)
 }
 
 fn unmade(error: rcgen::Error) -> NetError {

@@ -8,10 +8,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use quinn::{
-    Connection, EndpointConfig, RecvStream, SendStream, TokioRuntime,
-    crypto::rustls::QuicClientConfig,
-};
+use quinn::{Connection, RecvStream, SendStream, crypto::rustls::QuicClientConfig};
 use tokio::time;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker};
@@ -21,7 +18,7 @@ use super::{
     driver::{self, CLOSE_TIME, Wire},
     peer, profile,
     signal::{OPEN_LEN, Signal, Wanted},
-    socket,
+    socket::{self, Sockets, System},
     tls::{self, SchedulerVerifier, Trust},
 };
 use crate::{
@@ -57,12 +54,19 @@ impl Endpoint {
     /// An endpoint that shows these credentials. Its sockets are opened when it dials.
     #[must_use]
     pub fn new(credentials: &Credentials) -> Self {
-        let shared = Shared {
-            credentials: credentials.clone(),
-            dialler: Dialler::default(),
-            links: TaskTracker::new(),
-        };
-        Self { shared: Arc::new(shared) }
+        Self::with(Dialler::default(), credentials)
+    }
+
+    /// As [`Endpoint::new`], on a machine of a simulated network.
+    #[cfg(feature = "simulated")]
+    #[must_use]
+    pub fn on(host: &crate::simulated::Host, credentials: &Credentials) -> Self {
+        Self::with(Dialler::new(Arc::new(host.clone())), credentials)
+    }
+
+    fn with(dialler: Dialler, credentials: &Credentials) -> Self {
+        let (credentials, links) = (credentials.clone(), TaskTracker::new());
+        Self { shared: Arc::new(Shared { credentials, dialler, links }) }
     }
 
     /// A worker's link to the scheduler, at the first of the addresses (`HOST:PORT`) that answers.
@@ -141,13 +145,23 @@ pub(super) struct Dialled {
 }
 
 /// Opens connections; has one socket for each family of addresses that was needed.
-#[derive(Default)]
 pub(super) struct Dialler {
+    sockets: Arc<dyn Sockets>,
     v4: Mutex<Option<quinn::Endpoint>>,
     v6: Mutex<Option<quinn::Endpoint>>,
 }
 
+impl Default for Dialler {
+    fn default() -> Self {
+        Self::new(Arc::new(System))
+    }
+}
+
 impl Dialler {
+    fn new(sockets: Arc<dyn Sockets>) -> Self {
+        Self { sockets, v4: Mutex::default(), v6: Mutex::default() }
+    }
+
     /// Dials one address after the other. Where none takes the link, says what was most telling:
     /// a refusal rather than a silence.
     pub(super) async fn dial_any(
@@ -224,11 +238,7 @@ impl Dialler {
         if let Some(endpoint) = &*slot {
             return Ok(endpoint.clone());
         }
-        let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
-        let endpoint =
-            quinn::Endpoint::new(config, None, socket::bind(any)?, runtime).map_err(|error| {
-                NetError::Socket { address: any.to_string(), reason: error.to_string() }
-            })?;
+        let endpoint = socket::endpoint(self.sockets.as_ref(), any, None)?;
         Ok(slot.insert(endpoint).clone())
     }
 

@@ -8,10 +8,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use quinn::{
-    Connection, EndpointConfig, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
-    VarInt,
-};
+use quinn::{Connection, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
 use tokio::{
     sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc},
     time,
@@ -29,7 +26,8 @@ use super::{
     driver::{self, CLOSE_TIME, Wire},
     peer, profile,
     signal::{OPEN_LEN, Signal, Wanted},
-    socket, tls,
+    socket::{self, Sockets, System},
+    tls,
 };
 use crate::{
     error::NetError,
@@ -104,6 +102,29 @@ impl Listener {
         credentials: &Credentials,
         config: ListenerConfig,
     ) -> Result<Self, NetError> {
+        Self::bind_with(&System, address, credentials, config)
+    }
+
+    /// As [`Listener::bind`], on a machine of a simulated network, whose address this port is of.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    #[cfg(feature = "simulated")]
+    pub fn bind_on(
+        host: &crate::simulated::Host,
+        port: u16,
+        credentials: &Credentials,
+        config: ListenerConfig,
+    ) -> Result<Self, NetError> {
+        Self::bind_with(host, SocketAddr::new(host.address(), port), credentials, config)
+    }
+
+    fn bind_with(
+        sockets: &dyn Sockets,
+        address: SocketAddr,
+        credentials: &Credentials,
+        config: ListenerConfig,
+    ) -> Result<Self, NetError> {
         let role = credentials.identity().role();
         if role != Role::Scheduler {
             let (found, wanted) = (role.to_string(), Role::Scheduler.to_string());
@@ -115,10 +136,7 @@ impl Listener {
             address: address.to_string(),
             reason: error.to_string(),
         };
-        let (socket, runtime) = (socket::bind(address)?, Arc::new(TokioRuntime));
-        let endpoint =
-            quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
-                .map_err(unusable)?;
+        let endpoint = socket::endpoint(sockets, address, Some(server))?;
         let address = endpoint.local_addr().map_err(unusable)?;
         let (links, handshakes) = (TaskTracker::new(), TaskTracker::new());
         let (stop, (sink, ready)) = (CancellationToken::new(), mpsc::channel(READY_MAX));

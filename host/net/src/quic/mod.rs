@@ -17,3 +17,5 @@ mod tls;
 pub use dial::Endpoint;
 pub use joiner::enroll;
 pub use listen::{Accepted, Listener, ListenerConfig};
+#[cfg(feature = "simulated")]
+pub(crate) use socket::Sockets;

@@ -1,10 +1,13 @@
-//! UDP sockets with buffers that hold a burst.
+//! Where endpoints get their sockets: from the system, with buffers that hold a burst, unless told
+//! otherwise.
 
 use std::{
+    fmt, io,
     net::{SocketAddr, UdpSocket},
-    sync::Once,
+    sync::{Arc, Once},
 };
 
+use quinn::{AsyncUdpSocket, EndpointConfig, Runtime as _, ServerConfig, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::NetError;
@@ -12,14 +15,41 @@ use crate::error::NetError;
 /// The default of 208 KiB lost packets in bursts and halved the rate of handshakes.
 const BUFFER: usize = 4 << 20;
 
-pub(super) fn bind(address: SocketAddr) -> Result<UdpSocket, NetError> {
-    open(address).map_err(|error| NetError::Socket {
-        address: address.to_string(),
-        reason: error.to_string(),
-    })
+/// Where sockets come from.
+pub(crate) trait Sockets: fmt::Debug + Send + Sync {
+    /// A socket with this address; with port 0 one that is free.
+    fn open(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
 }
 
-fn open(address: SocketAddr) -> std::io::Result<UdpSocket> {
+/// The operating system.
+#[derive(Debug)]
+pub(super) struct System;
+
+impl Sockets for System {
+    fn open(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+        TokioRuntime.wrap_udp_socket(open(address)?)
+    }
+}
+
+/// An endpoint on a new socket, which takes connections if it is told how.
+pub(super) fn endpoint(
+    sockets: &dyn Sockets,
+    address: SocketAddr,
+    server: Option<ServerConfig>,
+) -> Result<quinn::Endpoint, NetError> {
+    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    sockets
+        .open(address)
+        .and_then(|socket| {
+            quinn::Endpoint::new_with_abstract_socket(config, server, socket, runtime)
+        })
+        .map_err(|error| NetError::Socket {
+            address: address.to_string(),
+            reason: error.to_string(),
+        })
+}
+
+fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // Some systems refuse what is over their bound, others grant less: both are looked at below.
     let _ = socket.set_recv_buffer_size(BUFFER);

@@ -22,13 +22,14 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use wasmgrid_proto::{Digest, ModuleKind};
 use wasmtime::Engine;
 
-use self::{code::Code, disk::DiskCache, memory::MemoryCache, process::CompilerProcess};
+use self::{disk::DiskCache, memory::MemoryCache, process::CompilerProcess};
 use crate::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
     jail::{CompilerLimits, warden::Warden},
 };
 
 pub use child::compiler_main;
+pub(crate) use code::Code;
 pub use code::Prepared;
 pub(crate) use loaded::{Loaded, Publisher, load};
 

@@ -202,28 +202,7 @@ impl Driver {
 
     /// Gives back what was cancelled or revoked before any runner had it.
     async fn give_back_unsent(&self) -> Result<(), Closed> {
-        let mut events = Vec::new();
-        {
-            let mut state = self.shared.lock();
-            for unsent in state.batches.iter_mut().filter(|at| at.number.is_none()) {
-                let revoked = std::mem::take(&mut unsent.revoking);
-                let revoked: Vec<_> =
-                    revoked.into_iter().filter(|range| unsent.take(*range)).collect();
-                if !revoked.is_empty() {
-                    events.push(returned(&unsent.batch, revoked));
-                }
-                if let Some(by) = unsent.cancelled_by.clone() {
-                    let left = std::mem::take(&mut unsent.left);
-                    let outcome = Outcome::Cancelled(by);
-                    events.extend(
-                        left.iter()
-                            .map(|range| unrun(&unsent.batch, *range, &outcome, Usage::default())),
-                    );
-                }
-            }
-            state.settle();
-        }
-        self.give(events).await
+        self.give(self.shared.take_back_unsent()).await
     }
 
     /// Sends the runner all that is new, in order.

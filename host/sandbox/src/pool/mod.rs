@@ -9,6 +9,8 @@ mod driver;
 mod launch;
 mod results;
 mod shared;
+#[cfg(feature = "simulated")]
+pub(crate) mod simulated;
 mod spare;
 mod watch;
 

@@ -4,9 +4,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskId, TaskRange};
+use wasmgrid_proto::{JobId, LeaseId, Outcome, RunningTask, TaskId, TaskRange, Usage};
 
-use super::{SlotBatch, SlotError, launch::Runner};
+use super::{
+    SlotBatch, SlotError, SlotEvent,
+    launch::Runner,
+    results::{returned, unrun},
+};
 use crate::{
     run::{board::Board, now_us},
     runner::queue::{intersection, without},
@@ -118,6 +122,27 @@ impl Shared {
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Takes out what was cancelled or revoked before any runner had it, to be told.
+    pub(super) fn take_back_unsent(&self) -> Vec<SlotEvent> {
+        let mut events = Vec::new();
+        let mut state = self.lock();
+        for unsent in state.batches.iter_mut().filter(|at| at.number.is_none()) {
+            let revoked = std::mem::take(&mut unsent.revoking);
+            let revoked: Vec<_> = revoked.into_iter().filter(|range| unsent.take(*range)).collect();
+            if !revoked.is_empty() {
+                events.push(returned(&unsent.batch, revoked));
+            }
+            if let Some(by) = unsent.cancelled_by.clone() {
+                let left = std::mem::take(&mut unsent.left);
+                let outcome = Outcome::Cancelled(by);
+                let ended = |range| unrun(&unsent.batch, range, &outcome, Usage::default());
+                events.extend(left.into_iter().map(ended));
+            }
+        }
+        state.settle();
+        events
     }
 
     pub(super) fn runner_pid(&self) -> Option<u32> {
