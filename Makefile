@@ -13,11 +13,11 @@ JOBS = $(shell nproc)
 MINUTES = 15
 SEED = 1
 
-.PHONY: help build demo test bench chaos lint fuzz sim languages guest-target
+.PHONY: help build demo test bench chaos l2 lint fuzz sim languages guest-target
 
 # Lists the targets.
 help:
-	@awk '/^# /{text = substr($$0, 3)} /^[a-z-]+:/{sub(":.*", "", $$1); if (text) printf "  make %-14s%s\n", $$1, text} /^$$/{text = ""}' $(MAKEFILE_LIST)
+	@awk '/^# /{text = substr($$0, 3)} /^[a-z0-9-]+:/{sub(":.*", "", $$1); if (text) printf "  make %-14s%s\n", $$1, text} /^$$/{text = ""}' $(MAKEFILE_LIST)
 
 # Builds the `wasmgrid` binary for release.
 build:
@@ -42,6 +42,10 @@ demo: build guest-target
 test: guest-target
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --manifest-path examples/Cargo.toml --workspace --locked
+
+# Lives through SEEDS (1000) simulated worlds from FIRST (1) on, and names the first that does not hold.
+l2:
+	WASMGRID_L2_FIRST=$(or $(FIRST),1) WASMGRID_L2_SEEDS=$(or $(SEEDS),1000) $(CARGO) test --workspace --locked --test l2 -- a_hundred --nocapture
 
 # Compares the grid with the bare sandbox; prints a table.
 bench: guest-target

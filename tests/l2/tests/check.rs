@@ -69,6 +69,10 @@ fn told(world: &World, order: &Order, status: &JobStatus, results: &[Found]) {
         let input = input.unwrap_or_else(|| panic!("{what}: task {index} ended twice"));
         let answer = world.truth.answer(job, *index, input);
         assert_eq!((outcome, output), (&answer.outcome, &answer.output), "{what}: task {index}");
+        if world.has_restarts_only() {
+            let (begun, needed) = world.truth.begun(job, *index, input);
+            assert_eq!(begun, needed, "{what}: task {index} was run again");
+        }
     }
     assert_eq!(status.results, results.len() as u64, "{what}");
     assert_eq!((counts.queued, counts.running), (0, 0), "{what}");

@@ -63,7 +63,7 @@ impl Customer {
     pub async fn live(mut self, world: World) -> Self {
         let name = format!("client-{}", self.number);
         let mut random = world.random(&name);
-        let is_mortal = random.u8(..) < 150;
+        let is_mortal = random.u8(..) < 150 && !world.has_restarts_only();
         loop {
             let (host, endpoint) = world.boot_member(&name);
             let at = Instant::now() + Duration::from_millis(random.u64(200..10_000));

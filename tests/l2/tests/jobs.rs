@@ -2,8 +2,9 @@
 //! its job, its index and its attempt; how it ends in the end is one of the first three.
 
 use std::{
+    collections::BTreeMap,
     fmt,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -48,6 +49,7 @@ pub struct Job {
 }
 
 impl Job {
+    /// A job as there are in most worlds.
     pub fn draw(tag: u64, random: &mut Rng) -> Self {
         let size = *random
             .choice(&[Size::Tiny, Size::Small, Size::Small, Size::Long, Size::Bulky])
@@ -69,6 +71,14 @@ impl Job {
         chunks.push(inputs);
         let cancel_after = (random.u8(..) < 30).then(|| random.u64(0..tasks as u64));
         Self { tag, size, chunks, cancel_after, watches: random.bool() }
+    }
+
+    /// A job that takes a while, whose inputs all come with the submit.
+    pub fn draw_long(tag: u64, random: &mut Rng) -> Self {
+        let size = if random.bool() { Size::Long } else { Size::Small };
+        let tasks = if size == Size::Long { 60..120 } else { 2_000..6_000 };
+        let inputs = (0..random.usize(tasks)).map(|at| input(size, at, random)).collect();
+        Self { tag, size, chunks: vec![inputs], cancel_after: None, watches: true }
     }
 
     pub fn tasks(&self) -> u64 {
@@ -148,9 +158,11 @@ pub struct Answer {
 }
 
 /// How the tasks of a world go.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Truth {
-    pub seed: u64,
+    seed: u64,
+    /// How often each task of each job was begun.
+    begun: Arc<Mutex<BTreeMap<(u64, u64), u32>>>,
 }
 
 impl fmt::Debug for Truth {
@@ -160,13 +172,27 @@ impl fmt::Debug for Truth {
 }
 
 impl Truth {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, begun: Arc::default() }
+    }
+
     /// The one answer to a task.
-    pub fn answer(self, job: &Job, index: u64, input: &[u8]) -> Answer {
+    pub fn answer(&self, job: &Job, index: u64, input: &[u8]) -> Answer {
         self.goes(job.tag, job.size, index, u32::MAX, input).1
     }
 
+    /// How often a task was begun, and how often it is where no host fails it.
+    pub fn begun(&self, job: &Job, index: u64, input: &[u8]) -> (u32, u32) {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes = |attempt| self.goes(job.tag, job.size, index, attempt, input).1.outcome;
+        let again = |attempt: &u32| matches!(goes(*attempt), Outcome::Retry(_) | Outcome::Lost(_));
+        let needed = (1..=RETRIES).take_while(again).count();
+        let begun = begun.get(&(job.tag, index)).copied().unwrap_or_default();
+        (begun, u32::try_from(needed).expect("few") + 1)
+    }
+
     fn goes(
-        self,
+        &self,
         tag: u64,
         size: Size,
         index: u64,
@@ -202,6 +228,8 @@ impl Model for Truth {
     fn runs(&self, task: &Task<'_>) -> Run {
         let of = |(digest, _): &&(Digest, Size)| *digest == task.spec.module;
         let (_, size) = *MODULES.iter().find(of).expect("a module of the world");
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        *begun.entry((task.spec.seed, task.index)).or_default() += 1;
         let (time, Answer { outcome, output }) =
             self.goes(task.spec.seed, size, task.index, task.attempt, task.input);
         Run { time, outcome, output }

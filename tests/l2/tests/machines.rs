@@ -129,16 +129,25 @@ impl Scheduler {
 /// The scheduler, until the world is calm; then as it is.
 pub async fn scheduler(world: World, disk: Disk) -> Scheduler {
     let mut random = world.random("scheduler");
-    let is_mortal = random.u8(..) < 190;
+    let is_mortal = random.u8(..) < 190 || world.has_restarts_only();
     loop {
         let running = Scheduler::start(&world, &disk);
-        let at = Instant::now() + Duration::from_millis(random.u64(500..12_000));
+        // In a world of restarts everything was submitted before the first: what was assigned
+        // before its submit was durable may be run again.
+        let after = if world.has_restarts_only() { 3_000..9_000 } else { 500..12_000 };
+        let at = Instant::now() + Duration::from_millis(random.u64(after));
         if !is_mortal || at >= world.calm_at {
             running.live_until(world.calm_at).await;
             disk.slow_us.store(1_000, Ordering::Relaxed);
             return running;
         }
         running.live_until(at).await;
+        if world.has_restarts_only() {
+            world.fault("scheduler killed");
+            running.kill();
+            sleep(Duration::from_millis(random.u64(1..1_500))).await;
+            continue;
+        }
         if random.u8(..) < 60 {
             world.fault("scheduler stopped");
             running.stop().await;
@@ -163,10 +172,10 @@ pub async fn worker(world: World, number: u8) -> Running {
     let name = format!("worker-{number}");
     let mut random = world.random(&name);
     let slots = random.u32(1..=3);
-    let is_mortal = random.u8(..) < 150;
+    let is_mortal = random.u8(..) < 150 && !world.has_restarts_only();
     loop {
         let (host, endpoint) = world.boot_member(&name);
-        let (sandbox, handles) = Sandbox::simulated(slots, Arc::new(world.truth));
+        let (sandbox, handles) = Sandbox::simulated(slots, Arc::new(world.truth.clone()));
         let (memory, labels, engine) = (ByteCount(1 << 30), Vec::new(), "simulated".into());
         let config = WorkerConfig::new(WorkerCapacity { slots, memory, labels, engine });
         let dial = Dial::Quic { endpoint, addresses: scheduler_addresses() };

@@ -9,12 +9,19 @@
 //! lives through.
 
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a world that does not hold ends with a panic"
+)]
 
 mod check;
 mod customer;
 mod jobs;
 mod machines;
 mod os;
+mod restart;
 mod storm;
 mod world;
 mod worlds;

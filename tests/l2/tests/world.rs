@@ -29,6 +29,10 @@ use crate::{
 /// dialled again within 15 s, silent workers given up within 10, and jobs take seconds.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// From this seed on a world has no other fault than the sudden ends of its scheduler, which is
+/// soon back, on a network that loses nothing: and then nothing is to be run again.
+pub const RESTARTS: u64 = 1_000_000;
+
 /// Where the scheduler listens.
 pub const PORT: u16 = 7_000;
 
@@ -67,7 +71,7 @@ impl World {
         let world = Self {
             seed,
             network: network.clone(),
-            truth: Truth { seed },
+            truth: Truth::new(seed),
             calm_at: Instant::now() + Duration::from_millis(random.u64(5_000..25_000)),
             workers,
             clients,
@@ -98,8 +102,9 @@ impl World {
         }
         let mut customers = JoinSet::new();
         for number in 0..self.clients {
+            let draw = if self.has_restarts_only() { Job::draw_long } else { Job::draw };
             let jobs = (0..random.u64(1..=3))
-                .map(|job| Job::draw(u64::from(number) * 10 + job + 1, &mut random))
+                .map(|job| draw(u64::from(number) * 10 + job + 1, &mut random))
                 .collect();
             customers.spawn_local(Customer::new(number, jobs).live(self.clone()));
         }
@@ -141,6 +146,11 @@ impl World {
 
     fn faults(&self) -> BTreeMap<&'static str, u64> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// See [`RESTARTS`].
+    pub fn has_restarts_only(&self) -> bool {
+        self.seed >= RESTARTS
     }
 
     pub fn is_calm(&self) -> bool {

@@ -44,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wasmgrid-worker",
         ],
     ),
+    ("wasmgrid-l2", &[]),
 ];
 
 /// The crate that may depend on every other: the tests themselves.

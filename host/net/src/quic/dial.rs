@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use quinn::{Connection, RecvStream, SendStream, crypto::rustls::QuicClientConfig};
+use quinn::{Connection, EndpointConfig, RecvStream, SendStream, crypto::rustls::QuicClientConfig};
 use tokio::time;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker};
@@ -238,7 +238,8 @@ impl Dialler {
         if let Some(endpoint) = &*slot {
             return Ok(endpoint.clone());
         }
-        let endpoint = socket::endpoint(self.sockets.as_ref(), any, None)?;
+        let endpoint =
+            socket::endpoint(self.sockets.as_ref(), any, EndpointConfig::default(), None)?;
         Ok(slot.insert(endpoint).clone())
     }
 

@@ -10,6 +10,7 @@ mod joiner;
 mod listen;
 mod peer;
 mod profile;
+mod restart;
 mod signal;
 mod socket;
 mod tls;

@@ -35,9 +35,10 @@ impl Sockets for System {
 pub(super) fn endpoint(
     sockets: &dyn Sockets,
     address: SocketAddr,
+    config: EndpointConfig,
     server: Option<ServerConfig>,
 ) -> Result<quinn::Endpoint, NetError> {
-    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    let runtime = Arc::new(TokioRuntime);
     sockets
         .open(address)
         .and_then(|socket| {
