@@ -28,7 +28,7 @@ use crate::{
     enroll::Enroller,
     error::ServerError,
     gate::Gate,
-    journal,
+    journal::{self, Write},
     links::{HEARD_BYTES, LinkContext, LinkId, serve},
     modules::{MODULE_PREFIX, Modules},
     readers::Readers,
@@ -106,13 +106,7 @@ impl Server {
             &config.blocking,
         )
         .map_err(|_| ServerError::Writer)?;
-        let enroller = Arc::new(Enroller::new(
-            config.enrollment.clone(),
-            config.grid_name.clone(),
-            readers.clone(),
-            writes.downgrade(),
-            heard_sender.clone(),
-        ));
+        let enroller = enroller(&config, &readers, &writes, &heard_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
             heard: heard_sender,
@@ -319,6 +313,21 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
         }
     }
     store.commit(grid.epoch(), &Commit { entries }).map(drop).map_err(failed)
+}
+
+fn enroller(
+    config: &ServerConfig,
+    readers: &Readers,
+    writes: &mpsc::Sender<Write>,
+    heard: &mpsc::Sender<Event>,
+) -> Arc<Enroller> {
+    Arc::new(Enroller::new(
+        config.enrollment.clone(),
+        config.grid_name.clone(),
+        readers.clone(),
+        writes.downgrade(),
+        heard.clone(),
+    ))
 }
 
 fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, ModuleInfo>, ServerError> {
