@@ -5,11 +5,12 @@ use std::time::Duration;
 /// The first pause, about: a scheduler that is restarted is back in less than a second.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The longest pause, so that a worker is back within seconds of its scheduler.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The longest pause. With the time that one try takes it stays well under the time for which a
+/// scheduler that has started waits for its workers.
+const LONGEST: Duration = Duration::from_secs(3);
 
-/// Pauses that double up to ten seconds, each drawn from the upper half of its range, so that the
-/// workers of a grid do not all come back in the same moment.
+/// Pauses that double up to three seconds, each drawn from the upper half of its range, so that
+/// the workers of a grid do not all come back in the same moment.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     ceiling: Duration,
@@ -63,6 +64,26 @@ mod tests {
         assert_eq!(ceiling, LONGEST);
         backoff.reset();
         assert!(backoff.next() <= FIRST);
+    }
+
+    #[test]
+    fn many_peers_come_back_spread_over_the_whole_of_a_pause() {
+        const PEERS: usize = 1_000;
+        let mut slots = [0; 10];
+        for _ in 0..PEERS {
+            let mut backoff = Backoff::default();
+            let mut at = Duration::ZERO;
+            // A scheduler that is back after about a second and a half: the fifth try finds it.
+            for _ in 0..5 {
+                at += backoff.next();
+            }
+            let (least, most) = (31 * FIRST / 2, 31 * FIRST);
+            assert!(at >= least && at <= most, "{at:?}");
+            let part = (at - least).as_secs_f64() / (most - least).as_secs_f64();
+            slots[((part * 10.0) as usize).min(9)] += 1;
+        }
+        // No tenth of the time has more than a third of them: nobody is run down.
+        assert!(slots.iter().all(|peers| *peers < PEERS / 3), "{slots:?}");
     }
 
     #[test]

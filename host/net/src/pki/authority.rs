@@ -29,6 +29,9 @@ const SKEW: Duration = Duration::from_secs(5 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// What the lasting secret of a grid's schedulers is derived for.
+const LASTING: &str = "wasmgrid 2026 lasting secret of a grid's schedulers";
+
 /// What the authority's subject begins with; the grid's name follows.
 const SUBJECT: &str = "wasmgrid authority of ";
 
@@ -37,6 +40,8 @@ pub struct Authority {
     grid: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+    /// The lasting secret of its schedulers, which get a new key at each start.
+    lasting: [u8; blake3::OUT_LEN],
 }
 
 impl Authority {
@@ -97,8 +102,9 @@ impl Authority {
         certificate: CertificateDer<'static>,
         key: KeyPair,
     ) -> Result<Self, NetError> {
+        let lasting = blake3::derive_key(LASTING, &key.serialize_der());
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(unmade)?;
-        Ok(Self { grid, certificate, issuer })
+        Ok(Self { grid, certificate, issuer, lasting })
     }
 
     /// The grid's name.
@@ -126,7 +132,11 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
         let certificate = self.certify(&key, role, name, validity)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Credentials::new(certificate, key.into(), self.certificate.clone())
+        let credentials = Credentials::new(certificate, key.into(), self.certificate.clone())?;
+        Ok(match role {
+            Role::Scheduler => credentials.with_lasting_secret(self.lasting),
+            Role::Worker | Role::Client | Role::Operator => credentials,
+        })
     }
 
     /// Makes the certificate (DER) for a member that made its own key. Of its signing request

@@ -17,7 +17,12 @@ pub struct Credentials {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
     ca: CertificateDer<'static>,
+    /// See [`Credentials::lasting_secret`].
+    lasting: [u8; blake3::OUT_LEN],
 }
+
+/// What the lasting secret of a member with a key of its own is derived for.
+const LASTING: &str = "wasmgrid 2026 lasting secret";
 
 impl Credentials {
     pub(crate) fn new(
@@ -26,7 +31,19 @@ impl Credentials {
         ca: CertificateDer<'static>,
     ) -> Result<Self, NetError> {
         let identity = Identity::from_certificate(&certificate)?;
-        Ok(Self { identity, certificate, key, ca })
+        let lasting = blake3::derive_key(LASTING, key.secret_der());
+        Ok(Self { identity, certificate, key, ca, lasting })
+    }
+
+    /// With another lasting secret: that of the authority, where it gives its scheduler a new key
+    /// at each start.
+    pub(crate) fn with_lasting_secret(self, lasting: [u8; blake3::OUT_LEN]) -> Self {
+        Self { lasting, ..self }
+    }
+
+    /// A secret that is the same for the next process with the same place in the grid.
+    pub(crate) fn lasting_secret(&self) -> &[u8; blake3::OUT_LEN] {
+        &self.lasting
     }
 
     /// Reads `cert.pem`, `key.pem` and `ca.pem` of a folder.
@@ -83,6 +100,7 @@ impl Clone for Credentials {
             certificate: self.certificate.clone(),
             key: self.key.clone_key(),
             ca: self.ca.clone(),
+            lasting: self.lasting,
         }
     }
 }

@@ -10,7 +10,7 @@ mod joiner;
 mod listen;
 mod peer;
 mod profile;
-mod restart;
+mod reset;
 mod signal;
 mod socket;
 mod tls;

@@ -9,3 +9,4 @@ mod links;
 mod quiet;
 mod raw;
 mod refusals;
+mod restart;
