@@ -11,8 +11,9 @@ pub struct GridConfig {
     /// A task whose host died this many times is a suspect: it runs alone on a worker, so that
     /// blame is proven. Default 2.
     pub suspect_after: u32,
-    /// A task that workers gave back this many times unasked ends as lost. Default 20, which
-    /// with the backoff is about 6 minutes.
+    /// A task of a job without a deadline that workers gave back this many times unasked ends as
+    /// lost. Default 20, which with the backoff is about 6 minutes. With a deadline, it is tried
+    /// until then.
     pub infra_retry_limit: u32,
     /// The pause before the first infrastructure retry; doubles with each. Default 100 ms.
     pub infra_backoff: Millis,
@@ -21,9 +22,13 @@ pub struct GridConfig {
     /// A linked worker that says nothing for this long is disconnected and its tasks run
     /// elsewhere. Default 10 s; must be several heartbeats.
     pub worker_timeout: Millis,
-    /// For this long after a link was lost (or the scheduler started) a worker may come back
-    /// with what it holds, before that runs elsewhere. Default 5 s.
+    /// For this long after a link was lost a worker may come back with what it holds, before that
+    /// runs elsewhere. Default 5 s.
     pub rejoin_grace: Millis,
+    /// For this long after the scheduler started its workers may come back with what they hold,
+    /// before that is given out again; less where all that were ever known are back. Default
+    /// 10 s: a worker that has looked for a scheduler in vain for long tries it every 5 s at least.
+    pub recovery_grace: Millis,
     /// How much work a worker has at most, running and queued, in time. Default 20 ms: it
     /// covers the way to the scheduler and back many times, and is not worth stealing.
     pub target_queue: Millis,
@@ -48,6 +53,7 @@ impl Default for GridConfig {
             infra_backoff_max: Millis(30_000),
             worker_timeout: Millis(10_000),
             rejoin_grace: Millis(5_000),
+            recovery_grace: Millis(10_000),
             target_queue: Millis(20),
             credit_tasks: 16_384,
             batch_tasks: 512,

@@ -25,7 +25,7 @@ impl Grid {
             self.resume_after_start(job);
         }
         if !self.awaited.is_empty() {
-            self.timers.set(self.now.after(self.config.rejoin_grace), Timer::Recovery);
+            self.timers.set(self.now.after(self.config.recovery_grace), Timer::Recovery);
         }
     }
 

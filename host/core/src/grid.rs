@@ -48,6 +48,8 @@ pub struct Grid {
     pub(crate) awaited: BTreeSet<WorkerId>,
     /// Late results by job, since the start.
     pub(crate) discarded: BTreeMap<JobId, u64>,
+    /// Divergences that were found since the start and are not in the ledger.
+    pub(crate) diverged: BTreeMap<JobId, u64>,
     /// Jobs whose watchers are to be woken.
     pub(crate) changed: BTreeSet<JobId>,
     outputs: VecDeque<Output>,
@@ -69,6 +71,7 @@ impl Grid {
             timers: Timers::default(),
             awaited: BTreeSet::new(),
             discarded: BTreeMap::new(),
+            diverged: BTreeMap::new(),
             changed: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -160,8 +163,11 @@ impl Grid {
             Input::Completed { worker, batch, blocks, token } => {
                 self.completed(worker, batch, &blocks, token);
             }
-            Input::Returned { worker, job, lease, tasks } => {
-                self.returned(worker, job, lease, &tasks);
+            Input::Returned { worker, job, lease, tasks, reason } => {
+                self.returned(worker, (job, lease), &tasks, &reason);
+            }
+            Input::Diverged { job, index, committed, late } => {
+                self.diverged(job, index, committed, late);
             }
             Input::Deaf => self.fleet.hear_all(self.now),
             Input::Tick => {}

@@ -4,7 +4,8 @@
 use alloc::{string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, LeaseId, Micros, OutcomeClass, Record, TaskRange, WorkerCapacity, WorkerId,
+    JobId, JobSpec, LeaseId, Micros, OutcomeClass, Record, TaskRange, Witness, WorkerCapacity,
+    WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
 
@@ -126,6 +127,20 @@ pub enum Input {
         lease: LeaseId,
         /// The tasks; none of them has begun.
         tasks: Vec<TaskRange>,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The driver compared a result of [`Output::Late`] with the one that is committed, and they
+    /// differ though both are of kinds that should not.
+    Diverged {
+        /// The job.
+        job: JobId,
+        /// The task.
+        index: u64,
+        /// The one that counts.
+        committed: Witness,
+        /// The one that was discarded.
+        late: Witness,
     },
     /// The driver did not take what workers say for a while: how long they were silent is not
     /// known, and counts from now.
@@ -171,6 +186,19 @@ pub struct Grant {
     pub tasks: TaskRange,
 }
 
+/// A task that ends as lost without a result of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostTask {
+    /// Its index.
+    pub index: u64,
+    /// The last attempt's number.
+    pub attempt: u32,
+    /// Who had it last.
+    pub worker: WorkerId,
+    /// The text of its outcome, which has all attempts.
+    pub reason: String,
+}
+
 /// Something to do. See [`Grid`](crate::Grid) for the order, and [`Output::is_gated`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -193,6 +221,36 @@ pub enum Output {
         keep: Option<Vec<u32>>,
         /// [`Record::Committed`].
         record: Record,
+    },
+    /// The outcome of a result that is about to be stored becomes
+    /// [`Outcome::Lost`](wasmgrid_proto::Outcome::Lost) with this text, which has all attempts.
+    Explain {
+        /// The batch's payload.
+        token: SegmentToken,
+        /// Which block of the batch.
+        block: usize,
+        /// The position in the block.
+        position: u32,
+        /// The outcome's text.
+        reason: String,
+    },
+    /// Append to the journal, and store results without bytes as a result segment, in one: tasks
+    /// end as lost of which no worker sends a result.
+    PersistLost {
+        /// What is stored, in the log's order.
+        lost: Vec<LostTask>,
+        /// [`Record::Committed`].
+        record: Record,
+    },
+    /// These results of a batch came late and are discarded: another of the task counts, will
+    /// count, or the task has ended without.
+    Late {
+        /// The batch's payload.
+        token: SegmentToken,
+        /// Which block of the batch.
+        block: usize,
+        /// The positions in the block, rising.
+        positions: Vec<u32>,
     },
     /// Answer a client. Gated.
     Reply {
@@ -284,6 +342,7 @@ impl Output {
         match self {
             Self::Persist(record)
             | Self::PersistInputs { record, .. }
+            | Self::PersistLost { record, .. }
             | Self::PersistResults { record, .. } => Some(record),
             _ => None,
         }

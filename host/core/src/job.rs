@@ -3,10 +3,12 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Epoch, JobCounts, JobId, JobSpec, JobState, JobStatus, Micros, OutcomeClass, Record, TaskRange,
+    Divergence, Epoch, JobCounts, JobId, JobSpec, JobState, JobStatus, Micros, OutcomeClass,
+    Record, TaskRange, WorkerId,
 };
 
 use crate::{
+    attempts::{Attempts, Note},
     ranges::{RangeSet, one, range},
     retry::History,
 };
@@ -28,6 +30,10 @@ pub(crate) struct Job {
     pub(crate) open: RangeSet,
     /// Open tasks that were run more than once.
     history: BTreeMap<u64, History>,
+    /// What is remembered of attempts that did not do.
+    pub(crate) attempts: Attempts,
+    /// Results that differ and should not, as far as they are kept.
+    pub(crate) divergences: Vec<Divergence>,
     /// All but `queued`, `running` and `discarded`, which are not durable.
     counts: JobCounts,
 }
@@ -45,6 +51,8 @@ impl Job {
             results: 0,
             open: RangeSet::default(),
             history: BTreeMap::new(),
+            attempts: Attempts::default(),
+            divergences: Vec::new(),
             counts: JobCounts::default(),
         }
     }
@@ -67,12 +75,19 @@ impl Job {
                     self.end(*tasks, *class);
                 }
             }
-            Record::Retried { index, counter, .. } => {
-                if !self.open.within(one(*index)).is_empty() {
-                    self.history.entry(*index).or_default().count(*counter);
-                    self.counts.retried += 1;
-                }
+            Record::Retried { index, counter, attempt, reason, .. } => {
+                let (worker, at, reason) = (WorkerId(0), Micros(0), reason.as_str().into());
+                let note = Note { attempt: *attempt, counter: *counter, worker, at, reason };
+                self.fail_attempts(&[one(*index)], &note, false);
             }
+            Record::AttemptsFailed {
+                tasks, attempt, counter, worker, at, reason, last, ..
+            } => {
+                let (worker, at, reason) = (*worker, *at, reason.as_str().into());
+                let note = Note { attempt: *attempt, counter: *counter, worker, at, reason };
+                self.fail_attempts(tasks, &note, *last);
+            }
+            Record::Diverged { divergence, .. } => self.divergences.push(*divergence),
             Record::JobEnded { state, at, .. } => {
                 self.state = *state;
                 self.ended_at = Some(*at);
@@ -113,6 +128,19 @@ impl Job {
     /// What counts against a task.
     pub(crate) fn history(&self, index: u64) -> History {
         self.history.get(&index).copied().unwrap_or_default()
+    }
+
+    /// Counts an attempt of each of these tasks, as far as they are open.
+    fn fail_attempts(&mut self, tasks: &[TaskRange], note: &Note, last: bool) {
+        for part in tasks.iter().flat_map(|part| self.open.within(*part)) {
+            for index in part.first..part.end() {
+                self.history.entry(index).or_default().count(note.counter);
+                self.attempts.note(index, note.clone());
+            }
+            if !last {
+                self.counts.retried += part.count;
+            }
+        }
     }
 
     /// A range cut where the history of its tasks differs; most have none and stay whole.
@@ -159,6 +187,7 @@ impl Job {
             let index = *index;
             self.history.remove(&index);
         }
+        self.attempts.end(tasks, class == OutcomeClass::Lost);
         let slot = match class {
             OutcomeClass::Ok => &mut self.counts.ok,
             OutcomeClass::Failed | OutcomeClass::Retry | OutcomeClass::Lost => {

@@ -44,6 +44,8 @@ impl Ledger {
             | Record::Committed { job, .. }
             | Record::Ended { job, .. }
             | Record::Retried { job, .. }
+            | Record::AttemptsFailed { job, .. }
+            | Record::Diverged { job, .. }
             | Record::JobEnded { job, .. } => {
                 if let Some(entry) = self.jobs.get_mut(job) {
                     entry.apply(record);
@@ -58,6 +60,11 @@ impl Ledger {
 
     pub(crate) const fn next_worker(&self) -> WorkerId {
         WorkerId(self.last_worker.0 + 1)
+    }
+
+    /// The name of a worker that was known once.
+    pub(crate) fn worker_name(&self, worker: WorkerId) -> Option<&str> {
+        self.workers.iter().find(|(_, id)| **id == worker).map(|(name, _)| name.as_str())
     }
 
     pub(crate) fn by_key(&self, tenant: &str, key: &str) -> Option<JobId> {

@@ -7,7 +7,9 @@
 extern crate alloc;
 
 mod accounts;
+mod attempts;
 mod config;
+mod diverge;
 mod ends;
 mod fleet;
 mod grid;
@@ -29,7 +31,7 @@ mod worker;
 
 pub use config::GridConfig;
 pub use grid::Grid;
-pub use io::{CompletedBlock, Completion, Grant, Input, Output, RequestId, SegmentToken};
+pub use io::{CompletedBlock, Completion, Grant, Input, LostTask, Output, RequestId, SegmentToken};
 pub use ledger::Ledger;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;

@@ -84,7 +84,7 @@ impl Grid {
             if lived_on {
                 self.release(lease, &missing);
             } else {
-                self.lose_part(lease, &missing, "came back without it");
+                self.lose_part(lease, &missing, "the worker came back without it");
             }
         }
         let mut ended = BTreeSet::new();
@@ -221,7 +221,7 @@ impl Grid {
             return;
         }
         worker.unlink(now);
-        let reason = format!("silent for {timeout}");
+        let reason = format!("the worker was silent for {timeout}");
         self.output(Output::Disconnect { worker: id, reason: reason.clone() });
         self.lose_all(id, &reason);
     }
@@ -231,7 +231,7 @@ impl Grid {
         let (now, grace) = (self.now, self.config.rejoin_grace);
         let gone = |worker: &&Worker| !worker.linked && worker.lost_at.after(grace) <= now;
         if self.fleet.get(id).filter(gone).is_some() {
-            self.lose_all(id, "lost its link and did not come back");
+            self.lose_all(id, "the worker lost its link and did not come back");
         }
     }
 
@@ -245,12 +245,10 @@ impl Grid {
 
     fn lose_part(&mut self, lease: LeaseId, tasks: &[TaskRange], reason: &str) {
         let Some(entry) = self.leases.get(lease) else { return };
-        let job = entry.job;
-        let name = self.fleet.get(entry.worker).map_or("", |worker| worker.name.as_str());
-        let reason = format!("worker {name} {reason}");
+        let (job, worker) = (entry.job, entry.worker);
         let taken = self.take_back(lease, tasks);
         if !taken.is_empty() {
-            self.lose(job, &taken, &reason);
+            self.lose(job, &taken, worker, reason);
         }
     }
 

@@ -1,17 +1,18 @@
 //! What workers send back: results, which are committed at most once a task, and tasks that they
 //! will not run.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
 
 use wasmgrid_proto::{
     CommittedRun, JobId, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange, WorkerId,
 };
 
 use crate::{
-    CompletedBlock, Completion, Grid, Output, SegmentToken,
+    CompletedBlock, Completion, Grid, LostTask, Output, SegmentToken,
+    attempts::explain,
     job::Job,
     planted::Planted,
-    ranges::{RangeSet, one},
+    ranges::one,
     retry::{Verdict, judge},
     timers::Timer,
 };
@@ -25,7 +26,23 @@ struct Sorted {
     keep: Vec<u32>,
     /// What is run again.
     again: Vec<(u64, RetryCounter, String)>,
+    /// The positions of what ends as lost, with the tasks and the reasons.
+    lost: Vec<(u32, u64, String)>,
+    /// The positions of what is discarded.
+    late: Vec<u32>,
 }
+
+/// How attempts did not do.
+#[derive(Clone, Copy)]
+struct Failed<'a> {
+    worker: WorkerId,
+    counter: RetryCounter,
+    reason: &'a str,
+}
+
+/// Lost tasks of one block whose outcomes' texts are made to have all attempts, and lost tasks of
+/// one segment: so many texts fit a frame.
+const EXPLAINED_MAX: usize = 64;
 
 impl Grid {
     pub(crate) fn completed(
@@ -54,13 +71,11 @@ impl Grid {
         let all = block.results.len();
         let (kept, again) = (sorted.keep.len(), sorted.again.len());
         let taken = (kept + again) as u64;
-        if all as u64 > taken && self.ledger.jobs.contains_key(&block.job) {
-            *self.discarded.entry(block.job).or_default() += all as u64 - taken;
-            self.changed.insert(block.job);
-        }
+        self.discard((token, position), block, sorted.late);
         if taken == 0 {
             return;
         }
+        self.explain_lost(worker, (token, position), block, sorted.lost);
         if kept > 0 {
             let keep = (kept < all).then_some(sorted.keep);
             self.persist_results((token, position), block.job, keep, sorted.runs);
@@ -73,10 +88,50 @@ impl Grid {
         }
         self.settle_lease(block.lease, taken);
         for (index, counter, reason) in sorted.again {
-            self.retry(block.job, index, counter, reason);
+            let failed = Failed { worker, counter, reason: &reason };
+            self.count_all(block.job, &[one(index)], failed);
         }
         self.changed.insert(block.job);
         self.settle_job(block.job);
+    }
+
+    /// Counts what came late, and tells of what may be worth a look: a copy of what a pure task
+    /// did, or what a task had logged when its job was cancelled.
+    fn discard(
+        &mut self,
+        (token, position): (SegmentToken, usize),
+        block: &CompletedBlock,
+        positions: Vec<u32>,
+    ) {
+        let Some(entry) = self.ledger.jobs.get(&block.job).filter(|_| !positions.is_empty()) else {
+            return;
+        };
+        *self.discarded.entry(block.job).or_default() += positions.len() as u64;
+        self.changed.insert(block.job);
+        if entry.spec.task.grants.is_empty() || entry.cancelled_by.is_some() {
+            self.output(Output::Late { token, block: position, positions });
+        }
+    }
+
+    /// Sees to it that tasks end as lost with every attempt in their outcomes.
+    fn explain_lost(
+        &mut self,
+        worker: WorkerId,
+        (token, position): (SegmentToken, usize),
+        block: &CompletedBlock,
+        lost: Vec<(u32, u64, String)>,
+    ) {
+        for (at, index, reason) in lost.into_iter().take(EXPLAINED_MAX) {
+            let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: &reason };
+            self.fail(block.job, vec![one(index)], block.attempt, failed, true);
+            let Some(reason) = self.explanation(block.job, index) else { continue };
+            self.output(Output::Explain { token, block: position, position: at, reason });
+        }
+    }
+
+    fn explanation(&self, job: JobId, index: u64) -> Option<String> {
+        let entry = self.ledger.jobs.get(&job)?;
+        Some(explain(&self.ledger, entry.history(index), entry.attempts.of(index)))
     }
 
     fn persist_results(
@@ -96,11 +151,16 @@ impl Grid {
     fn sort(&mut self, worker: WorkerId, block: &CompletedBlock) -> Sorted {
         let mut sorted = Sorted::default();
         let claim = (block.job, worker, block.attempt);
-        let Some(job) = self.ledger.jobs.get(&block.job) else { return sorted };
-        if self.config.breaks(Planted::NoFencing) {
+        if let Some(job) = self.ledger.jobs.get(&block.job)
+            && self.config.breaks(Planted::NoFencing)
+        {
             return unfenced(job, block);
         }
-        let Some(lease) = self.leases.matching(block.lease, claim) else { return sorted };
+        let lease = self.leases.matching(block.lease, claim);
+        let (Some(lease), Some(job)) = (lease, self.ledger.jobs.get(&block.job)) else {
+            sorted.late = (0..).zip(&block.results).map(|(position, _)| position).collect();
+            return sorted;
+        };
         let given_up = job.has_given_up();
         let mut rest = block.results.as_slice();
         let mut position = 0;
@@ -112,12 +172,20 @@ impl Grid {
             } else {
                 for (offset, result) in (0..).zip(rest.iter().take(run)) {
                     if !lease.tasks.take(one(result.index)) {
+                        sorted.late.push(position + offset);
                         continue;
                     }
                     let history = job.history(result.index);
                     match judge(result.class, history, &job.spec, &self.config) {
                         Verdict::Again(counter) if !given_up => sorted.again(result, counter),
-                        _ => sorted.keep(position + offset, one(result.index), result.class),
+                        _ => {
+                            let (at, index) = (position + offset, result.index);
+                            sorted.keep(at, one(index), result.class);
+                            if result.class == OutcomeClass::Lost {
+                                let reason = result.reason.clone().unwrap_or_default();
+                                sorted.lost.push((at, index, reason));
+                            }
+                        }
                     }
                 }
             }
@@ -127,20 +195,41 @@ impl Grid {
         sorted
     }
 
-    /// Counts an attempt that did not do, and makes its task wait for the next.
-    fn retry(&mut self, job: JobId, index: u64, counter: RetryCounter, reason: String) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        let history = entry.history(index);
-        let attempt = history.attempt();
-        self.persist(Record::Retried { job, index, counter, attempt, reason });
-        if counter == RetryCounter::Infra {
-            let pause = history.infra_pause(&self.config);
+    /// Writes down that attempts did not do.
+    fn fail(
+        &mut self,
+        job: JobId,
+        tasks: Vec<TaskRange>,
+        attempt: u32,
+        failed: Failed<'_>,
+        last: bool,
+    ) {
+        let Failed { worker, counter, reason } = failed;
+        let (at, reason) = (self.now, String::from(reason));
+        self.persist(Record::AttemptsFailed {
+            job,
+            tasks,
+            attempt,
+            counter,
+            worker,
+            at,
+            reason,
+            last,
+        });
+    }
+
+    /// Makes tasks whose last attempt was counted wait for the next.
+    fn run_again(&mut self, job: JobId, tasks: &[TaskRange], counter: RetryCounter) {
+        if counter != RetryCounter::Infra {
+            return self.requeue(job, tasks);
+        }
+        for index in tasks.iter().flat_map(|part| part.first..part.end()) {
+            let Some(entry) = self.ledger.jobs.get(&job) else { return };
+            let pause = entry.history(index).infra_pause(&self.config);
             self.timers.set(self.now.after(pause), Timer::Retry(job, index));
             if let Some(queue) = self.queues.get_mut(&job) {
                 queue.pause(index);
             }
-        } else {
-            self.requeue(job, &[one(index)]);
         }
     }
 
@@ -154,15 +243,14 @@ impl Grid {
     pub(crate) fn returned(
         &mut self,
         id: WorkerId,
-        job: JobId,
-        lease: LeaseId,
+        (job, lease): (JobId, LeaseId),
         tasks: &[TaskRange],
+        reason: &str,
     ) {
         self.hear(id);
         let held = self.leases.get(lease).filter(|held| (held.job, held.worker) == (job, id));
         let (Some(held), Some(worker)) = (held, self.fleet.get_mut(id)) else { return };
         let answers = worker.asked.remove(&lease).is_some();
-        let reason = format!("worker {} could not run it", worker.name);
         let wanted = if worker.draining {
             tasks.to_vec()
         } else {
@@ -175,7 +263,8 @@ impl Grid {
         }
         self.refresh_worker(id);
         self.requeue(job, &wanted);
-        self.put_off(job, &unasked, &reason);
+        // The worker gave these back for reasons of its own.
+        self.count_all(job, &unasked, Failed { worker: id, counter: RetryCounter::Infra, reason });
         self.settle_job(job);
     }
 
@@ -197,38 +286,66 @@ impl Grid {
     }
 
     /// The tasks' host is gone, and each of them may be why.
-    pub(crate) fn lose(&mut self, job: JobId, tasks: &[TaskRange], reason: &str) {
-        self.count_all(job, tasks, RetryCounter::HostLoss, reason);
+    pub(crate) fn lose(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
+        let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: why };
+        self.count_all(job, tasks, failed);
         self.settle_job(job);
     }
 
-    /// A worker gave tasks back for reasons of its own.
-    fn put_off(&mut self, job: JobId, tasks: &[TaskRange], reason: &str) {
-        self.count_all(job, tasks, RetryCounter::Infra, reason);
-    }
-
-    fn count_all(&mut self, job: JobId, tasks: &[TaskRange], counter: RetryCounter, reason: &str) {
+    /// Counts an attempt of each of these tasks, and lets them run again or ends them.
+    fn count_all(&mut self, job: JobId, tasks: &[TaskRange], failed: Failed<'_>) {
         if self.queues.get(&job).is_some_and(|queue| queue.stopping) {
             return self.requeue(job, tasks);
         }
-        let mut dead = RangeSet::default();
-        for index in tasks.iter().flat_map(|part| part.first..part.end()) {
-            let Some(entry) = self.ledger.jobs.get(&job) else { return };
-            let history = entry.history(index);
-            let survives = match counter {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let mut by_attempt: BTreeMap<u32, (Vec<TaskRange>, Vec<TaskRange>)> = BTreeMap::new();
+        for (tasks, history) in tasks.iter().flat_map(|part| entry.by_history(*part)) {
+            let survives = match failed.counter {
+                RetryCounter::App => true,
                 RetryCounter::HostLoss => history.survives_host_loss(&self.config),
-                _ => history.survives_infra(&self.config),
+                RetryCounter::Infra => history.survives_infra(&entry.spec, &self.config),
             };
-            if survives {
-                self.retry(job, index, counter, String::from(reason));
-                if self.config.breaks(Planted::DoubleHostLoss) {
-                    self.retry(job, index, counter, String::from(reason));
+            let (again, dead) = by_attempt.entry(history.attempt()).or_default();
+            if survives { again.push(tasks) } else { dead.push(tasks) }
+        }
+        for (attempt, (again, dead)) in by_attempt {
+            if !again.is_empty() {
+                self.fail(job, again.clone(), attempt, failed, false);
+                if failed.counter == RetryCounter::HostLoss
+                    && self.config.breaks(Planted::DoubleHostLoss)
+                {
+                    self.fail(job, again.clone(), attempt, failed, false);
                 }
-            } else {
-                dead.insert(one(index));
+                self.run_again(job, &again, failed.counter);
+            }
+            if !dead.is_empty() {
+                self.fail(job, dead.clone(), attempt, failed, true);
+                self.end_lost(job, &dead, failed.worker);
             }
         }
-        self.end_tasks(job, dead.iter().collect(), OutcomeClass::Lost);
+    }
+
+    /// Ends tasks as lost, each with a result that has all its attempts.
+    fn end_lost(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId) {
+        let indices: Vec<u64> = tasks.iter().flat_map(|part| part.first..part.end()).collect();
+        for indices in indices.chunks(EXPLAINED_MAX) {
+            let Some(entry) = self.ledger.jobs.get(&job) else { return };
+            let lost = |index: &u64| {
+                let history = entry.history(*index);
+                let reason = explain(&self.ledger, history, entry.attempts.of(*index));
+                let attempt = history.attempt().saturating_sub(1);
+                LostTask { index: *index, attempt, worker, reason }
+            };
+            let lost: Vec<LostTask> = indices.iter().map(lost).collect();
+            let mut sorted = Sorted::default();
+            for (position, index) in (0..).zip(indices) {
+                sorted.keep(position, one(*index), OutcomeClass::Lost);
+            }
+            let (first_cursor, runs) = (entry.results, sorted.runs);
+            let record = Record::Committed { job, first_cursor, runs };
+            self.persist_as(record, |record| Output::PersistLost { lost, record });
+            self.changed.insert(job);
+        }
     }
 }
 

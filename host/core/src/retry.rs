@@ -38,13 +38,14 @@ impl History {
     }
 
     /// True where it may be given back unasked once more.
-    pub(crate) const fn survives_infra(self, config: &GridConfig) -> bool {
-        self.infra.saturating_add(1) < config.infra_retry_limit
+    pub(crate) const fn survives_infra(self, spec: &JobSpec, config: &GridConfig) -> bool {
+        spec.deadline.is_some() || self.infra.saturating_add(1) < config.infra_retry_limit
     }
 
-    /// How long to wait before the next attempt after a failure of the infrastructure.
+    /// How long to wait before the next attempt after a failure of the infrastructure, which is
+    /// counted already.
     pub(crate) fn infra_pause(self, config: &GridConfig) -> Millis {
-        let doublings = self.infra.min(32);
+        let doublings = self.infra.saturating_sub(1).min(32);
         let pause = config.infra_backoff.0.saturating_mul(1 << doublings);
         Millis(pause.min(config.infra_backoff_max.0))
     }
@@ -73,7 +74,7 @@ pub(crate) fn judge(
         }
         // The job was not cancelled, so the worker stopped the task for reasons of its own.
         OutcomeClass::Cancelled | OutcomeClass::Expired | OutcomeClass::Skipped
-            if history.survives_infra(config) =>
+            if history.survives_infra(spec, config) =>
         {
             Verdict::Again(RetryCounter::Infra)
         }

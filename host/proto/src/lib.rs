@@ -10,6 +10,7 @@
 
 extern crate alloc;
 
+mod attempt;
 pub mod frame;
 mod ids;
 mod limits;
@@ -21,6 +22,7 @@ mod status;
 mod units;
 pub mod wire;
 
+pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};

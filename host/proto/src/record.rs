@@ -1,17 +1,16 @@
 //! The journal's records: all that must outlive a scheduler. Its state is rebuilt from them alone.
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Epoch, JobId, JobSpec, JobState, Micros, OutcomeClass, TaskRange, WorkerId};
+use crate::{
+    Divergence, Epoch, JobId, JobSpec, JobState, Micros, OutcomeClass, TaskRange, WorkerId,
+};
 
 /// One durable fact. Variants are only ever appended: their numbers are on disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few exist at a time; a box would cost an allocation"
-)]
 pub enum Record {
     /// A scheduler took over.
     EpochStarted {
@@ -70,7 +69,7 @@ pub enum Record {
         /// How.
         class: OutcomeClass,
     },
-    /// A task will be run again.
+    /// A task will be run again. [`Record::AttemptsFailed`] is written in its place now.
     Retried {
         /// The job.
         job: JobId,
@@ -99,6 +98,32 @@ pub enum Record {
         /// The name in its certificate.
         name: String,
     },
+    /// An attempt of each of some tasks did not do, all for one reason.
+    AttemptsFailed {
+        /// The job.
+        job: JobId,
+        /// Which tasks.
+        tasks: Vec<TaskRange>,
+        /// The attempt's number.
+        attempt: u32,
+        /// What is counted.
+        counter: RetryCounter,
+        /// Who had them.
+        worker: WorkerId,
+        /// When it was over.
+        at: Micros,
+        /// Why.
+        reason: String,
+        /// True where it was their last: the record behind this one ends them.
+        last: bool,
+    },
+    /// A late result of a task differs from the one that is committed, and should not.
+    Diverged {
+        /// The job.
+        job: JobId,
+        /// Which task, and whose results they are.
+        divergence: Divergence,
+    },
 }
 
 /// Neighbouring tasks that were committed one behind the other with the same outcome.
@@ -119,4 +144,14 @@ pub enum RetryCounter {
     HostLoss,
     /// The infrastructure failed without blame (a module that did not arrive, a graceful stop).
     Infra,
+}
+
+impl fmt::Display for RetryCounter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::App => "asked to be retried",
+            Self::HostLoss => "host lost",
+            Self::Infra => "could not be run",
+        })
+    }
 }

@@ -28,6 +28,26 @@ impl Micros {
     }
 }
 
+impl fmt::Display for Micros {
+    /// To the second, in UTC: `2026-03-01T09:05:30Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / 1_000_000;
+        let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+        // Years begin in March here, so that the leap day is the last of one, and each month of
+        // the five from March on has (153 * month + 2) / 5 days before it.
+        let from_0000 = days + 719_468;
+        let (era, of_era) = (from_0000 / 146_097, from_0000 % 146_097);
+        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let month = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = year + era * 400 + carry;
+        let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 /// A span of time in milliseconds; written `250ms`, `30s`, `2m`, `1h`, `7d` or sums (`1h30m`).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -204,6 +224,16 @@ impl fmt::Display for Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_written_in_utc_to_the_second() {
+        let text = |seconds: u64| Micros(seconds * 1_000_000 + 999_999).to_string();
+        assert_eq!(text(0), "1970-01-01T00:00:00Z");
+        assert_eq!(text(951_782_399), "2000-02-28T23:59:59Z");
+        assert_eq!(text(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(text(951_868_800), "2000-03-01T00:00:00Z");
+        assert_eq!(text(1_798_761_599), "2026-12-31T23:59:59Z");
+    }
 
     #[test]
     fn a_quantity_is_read_as_people_write_it() {

@@ -2,6 +2,7 @@
 //! core as inputs, and turns the core's outputs into effects. It never waits for anything but the
 //! next event.
 
+mod audit;
 mod clients;
 mod outputs;
 mod watches;
@@ -19,7 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Micros, Millis, ModuleInfo, ResultBlock, WorkerId,
+    Digest, JobId, Micros, Millis, ModuleInfo, ResultBlock, TaskStatus, WorkerId,
     frame::Envelope,
     wire::{ApiError, ErrorCode, FromClient, FromWorker, Reply, ToClient, ToWorker},
 };
@@ -37,6 +38,7 @@ use crate::{
     outbox::Outbox,
     readers::{Found, Readers},
 };
+use audit::{Audit, Compared, FoundResult};
 use clients::{Client, Pending};
 use watches::Visible;
 use workers::Worker;
@@ -79,6 +81,10 @@ pub(crate) enum Event {
     StoreFailed(Arc<StoreError>),
     /// A segment was read.
     Loaded { place: Place, found: Found },
+    /// Late results were compared with those that count.
+    Compared { job: JobId, compared: Vec<Compared> },
+    /// A task's result was looked for.
+    TaskFound { link: LinkId, id: u64, status: Box<TaskStatus>, found: Option<FoundResult> },
     /// A module was read for a worker.
     ModuleRead { link: LinkId, digest: Digest, found: Result<Option<Bytes>, ServerError> },
     /// A module is durable.
@@ -131,6 +137,8 @@ pub(crate) struct State {
     /// Results that the core has not decided about.
     held: BTreeMap<SegmentToken, Vec<(ResultBlock, Bytes)>>,
     next_token: u64,
+    /// Late results that are compared.
+    audit: Audit,
     /// Who waits for a segment that is being read.
     loading: BTreeMap<Place, BTreeSet<Waiter>>,
     /// Links to which something may be said once the core's outputs are all taken.
@@ -229,6 +237,10 @@ impl Driver {
             Event::StoreFull(full) => self.store_full(full),
             Event::StoreFailed(error) => self.fail(ServerError::Commit(error)),
             Event::Loaded { place, found } => self.loaded(place, found),
+            Event::Compared { job, compared } => self.compared(job, compared),
+            Event::TaskFound { link, id, status, found } => {
+                self.task_found((link, id), *status, found);
+            }
             Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
             Event::ModuleKept { info } => self.modules.insert(info),
             Event::Answer { link, id, reply } => self.answer(link, id, reply),

@@ -8,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::Digest;
-use wasmgrid_store::{Reader, Store, StoreError};
+use wasmgrid_proto::{Digest, JobId};
+use wasmgrid_store::{LogKind, Reader, Store, StoreError};
 
 use crate::{
     blocking::Blocking,
-    cache::{Cached, Place, decode},
+    cache::{Cached, Place, Results, decode},
     driver::Event,
     error::ServerError,
     links::LinkId,
@@ -21,6 +21,9 @@ use crate::{
 
 /// Reads at a time: enough to keep a disk's queue busy beside the writer.
 const READERS: usize = 4;
+
+/// How much of a log is read in search of one task: seconds of work beside the driver.
+const WALK_BYTES: usize = 1 << 30;
 
 /// The readers; cheap to clone.
 #[derive(Clone)]
@@ -65,6 +68,35 @@ impl Readers {
             // The driver is gone only when the server ends.
             let _ = this.events.send(Event::Loaded { place, found }).await;
         });
+    }
+
+    /// Reads a job's results from before `end` backwards, a segment at a time, as long as `look`
+    /// says so and there are more; at most [`WALK_BYTES`].
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn walk_back<T: Send + 'static>(
+        &self,
+        job: JobId,
+        end: u64,
+        mut state: T,
+        look: fn(&mut T, &Results) -> bool,
+    ) -> Result<T, ServerError> {
+        self.run(move |reader| {
+            let (mut end, mut bytes) = (end, 0);
+            while end > 0 && bytes < WALK_BYTES {
+                let Some(segment) = reader.segment(job, LogKind::Result, end - 1)? else { break };
+                bytes += segment.data.len();
+                end = segment.first.min(end - 1);
+                // One that cannot be read is told of by who needs it.
+                let Ok(Cached::Results(results)) = decode(&segment) else { continue };
+                if !look(&mut state, &results) {
+                    break;
+                }
+            }
+            Ok(state)
+        })
+        .await
     }
 
     /// Reads a module for a worker; the answer is an [`Event::ModuleRead`].

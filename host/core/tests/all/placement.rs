@@ -174,7 +174,7 @@ fn a_worker_that_has_begun_everything_is_not_asked_again_and_again() {
         })
     };
     let (job, lease) = asked(&world).expect("it is asked once");
-    world.drive(Input::Returned { worker: loaded, job, lease, tasks: Vec::new() });
+    world.returned(loaded, job, lease, Vec::new());
     assert_eq!(asked(&world), None);
     world.pass(1);
     assert_eq!(asked(&world), None);
@@ -196,7 +196,7 @@ fn what_was_asked_back_may_come_in_parts_and_counts_against_nothing() {
     // At once what no slot had: nothing. Then what the slots give back, one by one.
     let parts = indices.iter().map(|index| vec![TaskRange { first: *index, count: 1 }]);
     for tasks in [Vec::new()].into_iter().chain(parts) {
-        world.drive(Input::Returned { worker: loaded, job, lease, tasks });
+        world.returned(loaded, job, lease, tasks);
     }
     let counts = world.job(job).counts;
     assert_eq!((counts.running, counts.retried), (4, 0), "they run elsewhere at once");
@@ -205,6 +205,7 @@ fn what_was_asked_back_may_come_in_parts_and_counts_against_nothing() {
         job,
         lease,
         tasks: vec![TaskRange { first: 0, count: 1 }],
+        reason: "no".into(),
     });
     assert_eq!(world.job(job).counts.retried, 1, "what was not asked for counts");
 }
@@ -218,7 +219,7 @@ fn what_comes_back_of_a_cancelled_job_is_no_news() {
     world.cancel(job).expect("cancelled");
     let before = world.job(job);
     let (lease, tasks) = (hand.lease, vec![hand.tasks]);
-    world.drive(Input::Returned { worker, job, lease, tasks });
+    world.drive(Input::Returned { worker, job, lease, tasks, reason: "no".into() });
     assert_eq!(world.job(job), before);
     assert_eq!(before.counts.retried, 0);
 }

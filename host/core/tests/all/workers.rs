@@ -194,7 +194,10 @@ fn after_a_restart_what_nobody_brings_back_runs_after_the_grace() {
     assert_eq!(world.load(worker), 0);
     let fresh = world.submit(spec(), 1);
     assert_eq!(world.indices(worker, fresh), [0], "a new job waits for nobody");
-    world.pass(world.config.rejoin_grace.0);
+    world.pass(world.config.recovery_grace.0 - 1);
+    world.beat(worker);
+    assert_eq!(world.job(job).counts.running, 0);
+    world.pass(1);
     assert_eq!(world.job(job).counts.running, 3);
     world.run(10);
     assert_eq!(world.state(job), JobState::Ok);

@@ -32,6 +32,8 @@ pub struct World {
     started: BTreeMap<String, Micros>,
     /// What the last step output, in order.
     pub last: Vec<Output>,
+    /// All outputs that tell of lost tasks.
+    told: Vec<Output>,
     committed: BTreeMap<JobId, BTreeSet<u64>>,
     cancelled: BTreeSet<JobId>,
     leases: BTreeSet<LeaseId>,
@@ -56,6 +58,7 @@ impl World {
             links: BTreeMap::new(),
             started: BTreeMap::new(),
             last: Vec::new(),
+            told: Vec::new(),
             committed: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             leases: BTreeSet::new(),
@@ -84,6 +87,9 @@ impl World {
                 }
                 Output::Joined { link, worker } => {
                     self.links.insert(*worker, *link);
+                }
+                Output::PersistLost { .. } | Output::Explain { .. } => {
+                    self.told.push(output.clone());
                 }
                 Output::Disconnect { worker, .. } => {
                     self.links.remove(worker);
@@ -250,6 +256,17 @@ impl World {
         self.pass(self.config.rejoin_grace.0);
     }
 
+    /// A worker says that it will not run these tasks.
+    pub fn returned(
+        &mut self,
+        worker: WorkerId,
+        job: JobId,
+        lease: LeaseId,
+        tasks: Vec<TaskRange>,
+    ) {
+        self.drive(Input::Returned { worker, job, lease, tasks, reason: "no".into() });
+    }
+
     pub fn beat(&mut self, worker: WorkerId) {
         self.drive(Input::Heartbeat { worker, heartbeat: Heartbeat::default() });
     }
@@ -336,7 +353,7 @@ impl World {
             if let Some(hands) = self.hands.get_mut(&worker) {
                 hands.retain(|hand| hand.tasks.count > 0);
             }
-            self.drive(Input::Returned { worker, job, lease, tasks: given });
+            self.drive(Input::Returned { worker, job, lease, tasks: given, reason: "no".into() });
         }
     }
 
@@ -345,6 +362,11 @@ impl World {
         self.grid = self.replayed();
         self.links.clear();
         self.drive(Input::Start);
+    }
+
+    /// All outputs so far that tell of lost tasks.
+    pub fn lost_outputs(&self) -> impl Iterator<Item = &Output> {
+        self.told.iter()
     }
 
     pub fn replayed(&self) -> Grid {

@@ -6,7 +6,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, WorkerStatus,
+    Digest, Divergences, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, TaskStatus,
+    WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -112,6 +113,18 @@ pub enum Request {
     },
     /// Make a token with which machines join; operators only. Answered by [`Reply::Token`].
     CreateToken(TokenRequest),
+    /// One task. Answered by [`Reply::Task`].
+    Task {
+        /// The job.
+        job: JobId,
+        /// The task's index.
+        index: u64,
+    },
+    /// Results of a job that differ and should not. Answered by [`Reply::Divergences`].
+    Divergences {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -178,10 +191,6 @@ pub struct ReplyFrame {
 
 /// What the scheduler answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few exist at a time; a box would cost an allocation"
-)]
 pub enum Reply {
     /// It is done, and durable.
     Done,
@@ -198,6 +207,10 @@ pub enum Reply {
     Workers(#[serde(deserialize_with = "bounded")] Vec<WorkerStatus>),
     /// A token, as it is given to `wasmgrid join`.
     Token(String),
+    /// A task.
+    Task(TaskStatus),
+    /// The divergences of a job.
+    Divergences(Divergences),
 }
 
 /// See [`ToClient::Results`].

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, CommittedRun, Digest, Epoch, Fuel, Grant, InputBlock, JobCounts, JobId, JobSpec,
-    JobState, JobStatus, LeaseId, Limit, Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass,
-    Record, ResultBlock, ResultMeta, RetryCounter, RunningTask, TaskId, TaskRange, TaskSpec,
-    TrapKind, Usage, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    Attempt, ByteCount, CommittedRun, Digest, Divergence, Divergences, Epoch, Fuel, Grant,
+    InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LeaseId, Limit, Limits, Micros,
+    Millis, ModuleKind, Outcome, OutcomeClass, Record, ResultBlock, ResultMeta, RetryCounter,
+    RunningTask, TaskId, TaskRange, TaskResult, TaskSpec, TaskState, TaskStatus, TrapKind, Usage,
+    Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
         ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
         FromClient, FromJoiner, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
@@ -88,12 +89,15 @@ fn requests() -> Vec<Request> {
         Request::Workers,
         Request::Drain { name: "worker-1".into() },
         Request::CreateToken(TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 }),
+        Request::Task { job, index: 12 },
+        Request::Divergences { job },
     ]
 }
 
 pub fn to_client() -> Vec<ToClient> {
     let reply = |(id, reply)| ToClient::Reply(ReplyFrame { id, reply });
     let mut all: Vec<ToClient> = (1..).zip(replies()).map(reply).collect();
+    all.extend((100..).zip(later_replies()).map(reply));
     all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
     all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
     all
@@ -118,6 +122,16 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         Reply::Token("wgt1.x".into()),
     ];
     replies.map(Ok).into_iter().chain(errors).collect()
+}
+
+/// Those that came after the first version: the numbers of the others stay.
+fn later_replies() -> Vec<Result<Reply, ApiError>> {
+    let divergences = Divergences {
+        count: 17,
+        list: vec![divergence()],
+        workers: vec![(WorkerId(4), "worker-1".into())],
+    };
+    vec![Ok(Reply::Task(task_status())), Ok(Reply::Divergences(divergences))]
 }
 
 pub fn from_joiner() -> Vec<FromJoiner> {
@@ -163,6 +177,17 @@ pub fn records() -> Vec<Record> {
         },
         Record::JobEnded { job, state: JobState::Failed, at },
         Record::WorkerKnown { worker: WorkerId(4), name: "worker-1".into() },
+        Record::AttemptsFailed {
+            job,
+            tasks: vec![range()],
+            attempt: 2,
+            counter: RetryCounter::Infra,
+            worker: WorkerId(4),
+            at,
+            reason: "no module".into(),
+            last: true,
+        },
+        Record::Diverged { job, divergence: divergence() },
     ]
 }
 
@@ -278,6 +303,42 @@ fn job_status() -> JobStatus {
         results: 12,
         submitted_at: Micros(1_000),
         ended_at: Some(Micros(2_000)),
+    }
+}
+
+fn divergence() -> Divergence {
+    let witness =
+        |attempt, bytes| Witness { worker: WorkerId(4), attempt, digest: Digest::of(bytes) };
+    let at = Micros(1_700_000_000_000_000);
+    Divergence { index: 12, at, committed: witness(2, b"one"), late: witness(1, b"other") }
+}
+
+fn task_status() -> TaskStatus {
+    let attempt = Attempt {
+        attempt: 1,
+        counter: RetryCounter::HostLoss,
+        worker: "worker-1".into(),
+        at: Micros(3_000),
+        reason: "silent".into(),
+    };
+    let result = TaskResult {
+        cursor: 128,
+        outcome: Outcome::Lost("gone".into()),
+        usage: Usage { fuel: 1_000, memory_bytes: 65_536, wall_us: 7 },
+        output_bytes: 2,
+        records: 3,
+        log_bytes: 4,
+    };
+    TaskStatus {
+        task: TaskId { job: JobId(2), index: 12 },
+        state: TaskState::Ended,
+        attempt: 2,
+        worker: "worker-2".into(),
+        suspect: true,
+        attempts: vec![attempt],
+        attempts_dropped: 5,
+        result: Some(result),
+        log: vec![0x6c, 0x6f, 0x67],
     }
 }
 

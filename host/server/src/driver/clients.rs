@@ -180,6 +180,8 @@ impl Driver {
                 self.grid.handle(now, Input::DrainWorker { request, name });
             }
             Request::CreateToken(token) => self.create_token(link, id, token),
+            Request::Task { job, index } => self.task_request(link, id, job, index),
+            Request::Divergences { job } => self.divergences_request(link, id, job),
         }
     }
 

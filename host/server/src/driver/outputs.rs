@@ -3,10 +3,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use wasmgrid_core::{Output, RequestId, SegmentToken};
+use bytes::Bytes;
+use wasmgrid_core::{LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
-    Record, ResultBlock, ResultMeta,
+    JobId, LeaseId, Outcome, Record, ResultBlock, ResultMeta, Usage,
     wire::{Cancel, Drain, Revoke, ToWorker},
 };
 
@@ -30,6 +31,11 @@ impl Driver {
                 Output::PersistResults { token, block, keep, record } => {
                     self.persist_results(token, block, keep, record);
                 }
+                Output::PersistLost { lost, record } => self.persist_lost(lost, record),
+                Output::Explain { token, block, position, reason } => {
+                    self.explain(token, block, position, reason);
+                }
+                Output::Late { token, block, positions } => self.late(token, block, &positions),
                 Output::Reply { request, reply } => {
                     self.gate.hold(Gated::Reply { request, reply: Box::new(reply) });
                 }
@@ -41,6 +47,7 @@ impl Driver {
                     self.gate.hold(Gated::Acknowledge { worker, batch });
                 }
                 Output::JobChanged { job } => {
+                    self.forget_late(job);
                     *self.state.unsettled.entry(job).or_default() += 1;
                     self.gate.hold(Gated::JobChanged { job });
                 }
@@ -82,6 +89,7 @@ impl Driver {
                 Gated::JobChanged { job } => self.job_changed(job),
                 Gated::Visible { job, end } => self.results_visible(job, end),
                 Gated::Load { place } => self.readers.segment(place),
+                Gated::Walk { number } => self.start_walk(number),
             }
         }
     }
@@ -187,8 +195,43 @@ impl Driver {
             None => (block.clone(), payload.clone()),
             Some(keep) => filter(block, payload, &keep),
         };
-        let results = Arc::new(Results::new(first, block, payload));
-        let end = results.end();
+        self.store_results(job, Results::new(first, block, payload), record);
+    }
+
+    /// Tasks end as lost of which no worker sends a result.
+    fn persist_lost(&mut self, lost: Vec<LostTask>, record: Record) {
+        let (Some(task), Record::Committed { job, first_cursor, .. }) = (lost.first(), &record)
+        else {
+            return self.fail(ServerError::Missing { what: format!("results of {record:?}") });
+        };
+        let (job, first) = (*job, *first_cursor);
+        let (lease, worker, attempt) = (LeaseId(0), task.worker, task.attempt);
+        let result = |task: LostTask| ResultMeta {
+            index: task.index,
+            outcome: Outcome::Lost(task.reason),
+            usage: Usage::default(),
+            output_len: 0,
+            record_lens: Vec::new(),
+            log_len: 0,
+            log_dropped: 0,
+        };
+        let results = lost.into_iter().map(result).collect();
+        let block = ResultBlock { job, lease, worker, attempt, results };
+        self.store_results(job, Results::new(first, block, Bytes::new()), record);
+    }
+
+    /// A result that is about to be stored gets another text.
+    fn explain(&mut self, token: SegmentToken, block: usize, position: u32, reason: String) {
+        let held = self.state.held.get_mut(&token).and_then(|blocks| blocks.get_mut(block));
+        let meta = held.and_then(|(block, _)| block.results.get_mut(position as usize));
+        if let Some(meta) = meta {
+            meta.outcome = Outcome::Lost(reason);
+        }
+    }
+
+    fn store_results(&mut self, job: JobId, results: Results, record: Record) {
+        let (first, end, results) = (results.first, results.end(), Arc::new(results));
+        self.compare_committed(job, &results);
         self.cache.insert(job, Cached::Results(results.clone()));
         self.gate.persist(Item::Results { job, results });
         self.gate.persist(Item::Record(record));
@@ -198,11 +241,7 @@ impl Driver {
 }
 
 /// The results at the positions `keep`, with their bytes.
-fn filter(
-    block: &ResultBlock,
-    payload: &bytes::Bytes,
-    keep: &[u32],
-) -> (ResultBlock, bytes::Bytes) {
+fn filter(block: &ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, Bytes) {
     let starts: Vec<usize> = block
         .results
         .iter()

@@ -69,7 +69,9 @@ enum Waiting {
 enum Assembled {
     Ready(Box<Envelope<ToWorker>>),
     Missing(Place),
-    /// The job is gone, or its inputs cannot be cut.
+    /// The job has ended: its tasks are taken back already.
+    Over,
+    /// Its inputs cannot be cut.
     Broken(ServerError),
 }
 
@@ -114,7 +116,8 @@ impl Driver {
             (FromWorker::Returned(returned), worker) => {
                 tracing::debug!(%worker, lease = %returned.lease, why = returned.reason, "returned");
                 let (job, lease, tasks) = (returned.job, returned.lease, returned.tasks);
-                self.grid.handle(now, Input::Returned { worker, job, lease, tasks });
+                let reason = shortened(returned.reason, REASON_BYTES);
+                self.grid.handle(now, Input::Returned { worker, job, lease, tasks, reason });
             }
             (FromWorker::Leaving(message), id) => {
                 tracing::info!(
@@ -291,6 +294,7 @@ impl Driver {
                     }
                     match assembled {
                         Assembled::Ready(envelope) => *envelope,
+                        Assembled::Over => continue,
                         Assembled::Missing(place) => {
                             return self.load(place, Waiter::Worker(link));
                         }
@@ -308,6 +312,10 @@ impl Driver {
     /// Makes one assignment of as many grants as it holds, and takes them out of `grants`.
     fn assemble(&mut self, job: JobId, grants: &mut VecDeque<Grant>) -> Assembled {
         let missing = |place: Place| ServerError::Missing { what: place.to_string() };
+        let Some(status) = self.grid.job(job).filter(|status| !status.state.is_terminal()) else {
+            grants.clear();
+            return Assembled::Over;
+        };
         let (mut leases, mut pieces, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(grant) = grants.front_mut() {
             if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES {
@@ -336,9 +344,6 @@ impl Driver {
                 grants.pop_front();
             }
         }
-        let Some(status) = self.grid.job(job) else {
-            return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });
-        };
         let message = ToWorker::Assign(Assign { job, spec: status.spec.task, leases });
         Assembled::Ready(Box::new(Envelope { message, payload: join(pieces) }))
     }
