@@ -91,6 +91,7 @@ impl Agent {
         tasks: TaskTracker,
         status: watch::Sender<LinkState>,
     ) -> Self {
+        let started = system_time();
         Self {
             config,
             sandbox,
@@ -98,13 +99,13 @@ impl Agent {
             tasks,
             status,
             now: Instant::now(),
-            started: system_time(),
+            started,
             link: Link::Down,
             worker: WorkerId(0),
             modules: Modules::default(),
             queue: Queue::default(),
             slots,
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(started.0),
             cancelled: BTreeSet::new(),
             brought: BTreeSet::new(),
             leaving: None,

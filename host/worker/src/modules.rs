@@ -163,11 +163,6 @@ impl Modules {
         self.jobs.get(&job).is_some_and(|known| *known.spec == *spec)
     }
 
-    /// The module of a job.
-    pub(crate) fn digest(&self, job: JobId) -> Option<Digest> {
-        self.jobs.get(&job).map(|job| job.spec.module)
-    }
-
     /// The module cannot be had; the jobs that wait for it.
     pub(crate) fn missing(&mut self, digest: Digest) -> Vec<JobId> {
         self.asked.remove(&digest);

@@ -19,6 +19,10 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Results at which a batch takes no more blocks: their meta stays far below a frame's cap.
 const BATCH_RESULTS: usize = 4_096;
 
+/// Leases and ranges of tasks that a joining worker names at most: they fit one frame. What is not
+/// named is taken to be lost, and runs again; what it gave is discarded then.
+const HELD_MAX: usize = 32_768;
+
 /// Messages other than results that wait while there is no link or it is slow; all are dropped
 /// beyond. Joining again tells the scheduler all that they would have told.
 const CONTROL_MAX: usize = 1_024;
@@ -46,6 +50,12 @@ struct Batch {
 }
 
 impl Outgoing {
+    /// Nothing to say yet. Batches are numbered from `first_batch` on: another process of the same
+    /// worker must have other numbers, as what acknowledges its batches may come to this one.
+    pub(crate) fn new(first_batch: u64) -> Self {
+        Self { unsent: first_batch, next_batch: first_batch, ..Self::default() }
+    }
+
     /// Queues a message that is not results.
     pub(crate) fn say(&mut self, message: FromWorker) {
         if matches!(message, FromWorker::Heartbeat(_)) {
@@ -196,7 +206,7 @@ fn join(mut pieces: Vec<Bytes>) -> Bytes {
     joined.freeze()
 }
 
-/// Puts what is held of one lease in several places together.
+/// Puts what is held of one lease in several places together, neighbours as one range.
 pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
     let mut leases = BTreeMap::<(JobId, LeaseId), HeldLease>::new();
     for lease in held {
@@ -205,11 +215,20 @@ pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
             None => _ = leases.insert((lease.job, lease.lease), lease),
         }
     }
-    let sorted = |mut lease: HeldLease| {
+    let mut room = HELD_MAX;
+    let joined = |mut lease: HeldLease| {
         lease.tasks.sort_unstable();
-        lease
+        lease.tasks.dedup_by(|next, before| {
+            let touches = next.first <= before.end();
+            if touches {
+                before.count = before.end().max(next.end()) - before.first;
+            }
+            touches
+        });
+        room = room.checked_sub(1 + lease.tasks.len())?;
+        Some(lease)
     };
-    leases.into_values().map(sorted).collect()
+    leases.into_values().map_while(joined).collect()
 }
 
 #[cfg(test)]
@@ -271,6 +290,53 @@ mod tests {
         outgoing.acknowledged(&[0, 1]);
         assert!(outgoing.is_empty());
         assert_eq!(outgoing.bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_held_is_told_in_as_few_ranges_as_there_are() {
+        let mut outgoing = Outgoing::default();
+        // Slots that share a lease end its tasks in turns.
+        for first in (0..200).step_by(2).chain((1..200).step_by(2)) {
+            let (block, payload) = block(1, first, 1, 1);
+            outgoing.add(block, payload);
+        }
+        let held = merge(outgoing.held());
+        assert_eq!(held.len(), 1);
+        assert_eq!(held[0].tasks, [TaskRange { first: 0, count: 200 }]);
+    }
+
+    #[test]
+    fn what_is_told_of_what_is_held_fits_a_frame() {
+        let mut outgoing = Outgoing::default();
+        for lease in 0..60_000 {
+            let (block, payload) = block(u64::MAX - lease, u64::MAX - 2 * lease - 1, 1, 0);
+            outgoing.add(block, payload);
+        }
+        let held = merge(outgoing.held());
+        assert_eq!(held.len(), HELD_MAX / 2);
+        let capacity = wasmgrid_proto::WorkerCapacity {
+            slots: 1,
+            memory: wasmgrid_proto::ByteCount(1),
+            labels: Vec::new(),
+            engine: String::new(),
+        };
+        let started = wasmgrid_proto::Micros(1);
+        let join = wasmgrid_proto::wire::Join { minor: 0, started, capacity, held };
+        let envelope = Envelope::from(FromWorker::Join(join));
+        assert!(wasmgrid_proto::frame::encode_one(&envelope).is_ok());
+    }
+
+    #[test]
+    fn another_process_has_other_numbers() {
+        let mut outgoing = Outgoing::new(1_000);
+        let (block, payload) = block(1, 0, 1, 0);
+        outgoing.add(block, payload);
+        assert_eq!(results(&mut outgoing), Some((1_000, vec![0])));
+        // Meant for the process before.
+        outgoing.acknowledged(&[0]);
+        assert!(outgoing.has_results());
+        outgoing.acknowledged(&[1_000]);
+        assert!(!outgoing.has_results());
     }
 
     #[test]

@@ -92,13 +92,12 @@ impl Agent {
             Err(PrepareError::Refused(refusal)) => self.fail_job(job, &refusal.outcome()),
             Err(error @ (PrepareError::WrongModule { .. } | PrepareError::Sandbox(_))) => {
                 tracing::error!(%job, %error, "a module could not be prepared");
-                self.fail_job(job, &Outcome::Lost(error.to_string()));
+                self.put_off(job, &error.to_string());
             }
         }
-        if let Some(digest) = self.modules.digest(job) {
-            for (job, spec) in self.modules.unblocked(digest) {
-                self.prepare(job, spec, ModuleSource::Cached);
-            }
+        // The job itself may be forgotten by now.
+        for (job, spec) in self.modules.unblocked(spec.module) {
+            self.prepare(job, spec, ModuleSource::Cached);
         }
     }
 
@@ -111,15 +110,24 @@ impl Agent {
         }
     }
 
-    /// Ends the tasks of modules that did not come in time.
+    /// Gives up waiting for modules that did not come in time.
     pub(super) fn give_up_modules(&mut self) {
         if !self.link.is_joined() {
             return;
         }
         for digest in self.modules.overdue(self.now) {
             let why = format!("module {digest:.12} did not arrive");
-            self.fail_module(digest, &Outcome::Lost(why));
+            for job in self.modules.missing(digest) {
+                self.put_off(job, &why);
+            }
         }
+    }
+
+    /// Gives back what waits for a module that this worker cannot make ready, for reasons that
+    /// are not the module's: another may, or this one later.
+    fn put_off(&mut self, job: JobId, why: &str) {
+        let waiting = self.modules.failed(job, &Outcome::Lost(why.into()));
+        self.give_back(&waiting, why);
     }
 
     fn fail_module(&mut self, digest: Digest, outcome: &Outcome) {

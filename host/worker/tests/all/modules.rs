@@ -47,3 +47,28 @@ async fn a_refused_module_ends_its_tasks_as_refused_now_and_later() {
     assert_eq!(second.modules_asked, 0);
     worker.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_that_arrives_damaged_is_given_back_and_asked_for_again() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = quick();
+    scheduler.assign(1, 1, &spec(&module), 0, 1).await;
+    let FromWorker::NeedModule(need) = scheduler.hear().await.message else { panic!("no wish") };
+    scheduler.send_damaged(need.digest).await;
+    // It comes while the damaged one is looked at, or right behind that.
+    scheduler.assign(2, 2, &spec(&module), 7, 1).await;
+    let (mut returned, mut asked) = (None, false);
+    while returned.is_none() || !asked {
+        match scheduler.hear().await.message {
+            FromWorker::Returned(given) => returned = Some(given),
+            FromWorker::NeedModule(again) => asked = again.digest == need.digest,
+            other => panic!("{other:?}"),
+        }
+    }
+    let returned = returned.expect("given back");
+    assert_eq!((returned.job.0, returned.tasks.len()), (1, 1), "it is no fault of the task");
+    assert!(!returned.reason.is_empty());
+    scheduler.send_module(&module).await;
+    assert_eq!(scheduler.gather(1).await.outcomes[&7], Outcome::Ok);
+    worker.stop().await;
+}

@@ -1,6 +1,8 @@
 //! Promises about results: tasks that are assigned end, and how they did is not lost.
 
-use wasmgrid_proto::{Outcome, wire::FromWorker};
+use std::collections::BTreeMap;
+
+use wasmgrid_proto::{ByteCount, Outcome, wire::FromWorker};
 
 use crate::scheduler::{Scheduler, quick, spec};
 
@@ -35,5 +37,31 @@ async fn a_result_is_sent_again_under_its_number_until_it_is_committed() {
     assert!(other.batch > sent.batch);
     let held = scheduler.relink().await.held;
     assert_eq!(held.iter().map(|lease| lease.lease.0).collect::<Vec<_>>(), [8]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_may_keep_no_more_starts_nothing_and_loses_nothing() {
+    let (mut scheduler, worker) = Scheduler::with_kept(1, ByteCount(1)).await;
+    let module = quick();
+    scheduler.assign(1, 7, &spec(&module), 0, 20).await;
+    scheduler.serve_module(&module).await;
+    let (mut batch_of, mut links) = (BTreeMap::new(), 0);
+    while batch_of.len() < 20 {
+        scheduler.hear().await;
+        // The scheduler dies with what it was sent, and comes back.
+        let held = scheduler.relink().await.held;
+        links += 1;
+        let tasks: u64 = held.iter().flat_map(|lease| &lease.tasks).map(|part| part.count).sum();
+        assert!(tasks >= 20 - batch_of.len() as u64, "what is not acknowledged is there: {held:?}");
+        let FromWorker::Results(sent) = scheduler.hear().await.message else { panic!("no result") };
+        for meta in sent.blocks.iter().flat_map(|block| &block.results) {
+            // The same batch may come once more, where its commit was not heard.
+            assert_eq!(*batch_of.entry(meta.index).or_insert(sent.batch), sent.batch);
+        }
+        scheduler.commit(&[sent.batch]).await;
+    }
+    assert!(batch_of.into_keys().eq(0..20));
+    assert!(links > 2, "it starts no more than it may keep: {links}");
     worker.stop().await;
 }

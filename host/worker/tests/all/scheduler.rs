@@ -33,6 +33,11 @@ pub struct Scheduler {
 impl Scheduler {
     /// A worker of so many slots that has joined.
     pub async fn with_worker(slots: u32) -> (Self, Worker) {
+        Self::with_kept(slots, ByteCount(256 << 20)).await
+    }
+
+    /// The same for a worker that keeps so much of results that are not acknowledged.
+    pub async fn with_kept(slots: u32, kept_results: ByteCount) -> (Self, Worker) {
         let config =
             SandboxConfig { slots, isolation: Isolation::InProcess, ..SandboxConfig::default() };
         let (sandbox, handles) = Sandbox::start(config).unwrap();
@@ -48,7 +53,8 @@ impl Scheduler {
         }));
         let memory = ByteCount(1 << 30);
         let capacity = WorkerCapacity { slots, memory, labels: Vec::new(), engine: "test".into() };
-        let worker = Worker::start(WorkerConfig::new(capacity), sandbox, handles, dial);
+        let config = WorkerConfig { kept_results, ..WorkerConfig::new(capacity) };
+        let worker = Worker::start(config, sandbox, handles, dial);
         let link = within(links.recv()).await.unwrap();
         let mut scheduler = Self { links, link };
         assert_eq!(scheduler.let_in().await.held, []);
@@ -122,6 +128,13 @@ impl Scheduler {
         let (digest, size_bytes) = (Digest::of(module), module.len() as u64);
         let message = ToWorker::Module(Module { digest, size_bytes });
         self.say(Envelope { message, payload: Bytes::copy_from_slice(module) }).await;
+    }
+
+    /// Sends other bytes than those that have this digest.
+    pub async fn send_damaged(&self, digest: Digest) {
+        let payload = Bytes::from_static(b"damaged");
+        let message = ToWorker::Module(Module { digest, size_bytes: payload.len() as u64 });
+        self.say(Envelope { message, payload }).await;
     }
 
     pub async fn cancel(&self, job: u64) {
