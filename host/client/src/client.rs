@@ -10,7 +10,8 @@ use tokio_util::{
 };
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
-    ByteCount, Digest, InputBlock, JobId, JobSpec, JobStatus, Millis, WorkerStatus,
+    ByteCount, Digest, Divergences, InputBlock, JobId, JobSpec, JobStatus, Millis, TaskStatus,
+    WorkerStatus,
     wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
 };
 
@@ -224,6 +225,28 @@ impl Client {
         let watch = WatchRequest { watch: 0, cursor, credit_bytes: 0 };
         let reply = self.call(Request::Watch { job: id, watch }, Bytes::new(), Some(sink)).await?;
         Ok((job(reply)?, stream))
+    }
+
+    /// One task of a job.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job or task.
+    pub async fn task(&self, job: JobId, index: u64) -> Result<TaskStatus, ClientError> {
+        match self.ask(Request::Task { job, index }).await? {
+            Reply::Task(status) => Ok(status),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Results of a job's tasks that differ and should not.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn divergences(&self, job: JobId) -> Result<Divergences, ClientError> {
+        match self.ask(Request::Divergences { job }).await? {
+            Reply::Divergences(found) => Ok(found),
+            _ => Err(unexpected()),
+        }
     }
 
     /// All workers.

@@ -272,10 +272,13 @@ pub enum JobCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// One job
+    /// One job, or one task of it with its attempts
     Show {
         /// Its id
         job: JobId,
+        /// The task with this index
+        #[arg(long, value_name = "INDEX")]
+        task: Option<u64>,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,

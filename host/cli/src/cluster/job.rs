@@ -1,9 +1,9 @@
 //! `wasmgrid job`: jobs of a cluster, their results and their end.
 
 use wasmgrid_client::Client;
-use wasmgrid_proto::{JobId, JobStatus, Millis};
+use wasmgrid_proto::{Divergences, JobId, JobStatus, Millis};
 
-use super::{view::JobView, with};
+use super::{task, view::JobView, with};
 use crate::{
     args::{Format, JobCommand, Order, OutputArgs, Talk},
     exit::Exit,
@@ -31,8 +31,18 @@ pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         JobCommand::List { limit, grid, output } => {
             list(&with(&grid, async |client| Ok(client.jobs(limit).await?)).await?, output)?;
         }
-        JobCommand::Show { job, grid, output } => {
-            show(&with(&grid, async |client| Ok(client.job(job).await?)).await?, output)?;
+        JobCommand::Show { job, task: Some(index), grid, output } => {
+            task::show(
+                &with(&grid, async |client| Ok(client.task(job, index).await?)).await?,
+                output,
+            )?;
+        }
+        JobCommand::Show { job, task: None, grid, output } => {
+            let ask = async |client: &Client| {
+                Ok((client.job(job).await?, client.divergences(job).await?))
+            };
+            let (status, divergences) = with(&grid, ask).await?;
+            show(&status, output, Some(&divergences))?;
         }
         JobCommand::Results { job, follow, output, grid } => {
             return with(&grid, async |client| results(client, job, follow, &output, talk).await)
@@ -44,7 +54,7 @@ pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         JobCommand::Wait { job, grid, output } => {
             let status = with(&grid, async |client| wait(client, job, talk).await).await?;
             if output == Format::Json {
-                show(&status, output)?;
+                show(&status, output, None)?;
             }
             return Ok(exit_of(status.state));
         }
@@ -73,9 +83,12 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(job: &JobStatus, output: Format) -> anyhow::Result<()> {
+fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&JobView::from(job));
+        return match divergences {
+            Some(found) => table::json(&task::JobWithDivergences::new(job, found)),
+            None => table::json(&JobView::from(job)),
+        };
     }
     let (counts, task) = (&job.counts, &job.spec.task);
     table::fields([
@@ -92,6 +105,8 @@ fn show(job: &JobStatus, output: Format) -> anyhow::Result<()> {
         ("expired", counts.expired.to_string()),
         ("skipped", counts.skipped.to_string()),
         ("retried", counts.retried.to_string()),
+        ("discarded", counts.discarded.to_string()),
+        ("diverged", divergences.map_or_else(String::new, |found| found.count.to_string())),
         ("module", format!("{} ({})", task.module, task.kind)),
         ("fuel", task.limits.fuel.to_string()),
         ("memory", task.limits.memory.to_string()),
@@ -102,6 +117,7 @@ fn show(job: &JobStatus, output: Format) -> anyhow::Result<()> {
             job.ended_at.map_or_else(String::new, |at| at.since(job.submitted_at).to_string()),
         ),
     ]);
+    divergences.into_iter().for_each(task::list_divergences);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ pub mod context;
 pub mod job;
 mod member;
 mod scheduler;
+mod task;
 pub mod token;
 pub mod up;
 pub mod view;

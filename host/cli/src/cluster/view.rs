@@ -42,6 +42,7 @@ pub struct CountsView {
     expired: u64,
     skipped: u64,
     retried: u64,
+    discarded: u64,
 }
 
 /// The limits of each task.
@@ -133,6 +134,7 @@ impl From<&JobCounts> for CountsView {
             expired: counts.expired,
             skipped: counts.skipped,
             retried: counts.retried,
+            discarded: counts.discarded,
         }
     }
 }
