@@ -109,3 +109,132 @@ fn a_worker_that_was_stopped_and_goes_on_changes_nothing() {
     grid.workers[0].process.signal(18);
     assert_whole(&grid, run, &expected);
 }
+
+/// A job of tasks that take so long each, on two workers of two slots; returns the run.
+fn slow_job(grid: &Grid, tasks: usize, millis: u32) -> Daemon {
+    grid.home.write("in", format!("{millis}\n").repeat(tasks));
+    let args = ["run", &guest("sleeper"), "--allow", "clock", "--timeout", "5m", "--lines", "in"];
+    Daemon::start(grid.home.command(args))
+}
+
+/// Waits until so many workers say that so many tasks run on each.
+fn wait_for_busy(grid: &Grid, workers: usize, tasks: usize) {
+    wait_until("all slots to be busy", || {
+        let listed = grid.run(&["worker", "list", "--output", "json"]);
+        let listed: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+        let is_busy =
+            |worker: &&Value| worker["running"].as_array().is_some_and(|all| all.len() == tasks);
+        listed.iter().filter(is_busy).count() == workers
+    });
+}
+
+/// Waits for the end of a run, and sees that each task ran once.
+fn assert_each_ran_once(grid: &Grid, mut run: Daemon, tasks: usize) {
+    let status = run.wait();
+    assert_eq!(status.code(), Some(0), "{}", run.said());
+    // What runs on would be a second attempt, and is discarded when it ends.
+    wait_until("the workers to be idle", || {
+        let listed = grid.run(&["worker", "list", "--output", "json"]);
+        let workers: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+        workers.iter().all(|worker| worker["running"] == json!([]))
+    });
+    let results = grid.run(&["job", "results", "1", "--output", "json"]);
+    let results: Vec<Value> =
+        results.ok().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(results.len(), tasks);
+    assert!(results.iter().all(|result| result["attempt"] == json!(1)), "{results:?}");
+    let counts = &grid.job("1")["counts"];
+    assert_eq!((&counts["retried"], &counts["discarded"]), (&json!(0), &json!(0)));
+}
+
+/// All slots are busy with their first tasks, which take so long that no result is on its way:
+/// one that was committed and not acknowledged would be sent again, and counted as discarded.
+fn all_busy_with_their_first_tasks() -> (Grid, Daemon) {
+    let grid = Grid::start(2, 2);
+    let run = slow_job(&grid, 8, 8_000);
+    wait_for_busy(&grid, 2, 2);
+    (grid, run)
+}
+
+#[test]
+fn after_kill_9_of_the_scheduler_nothing_that_ran_or_runs_is_run_again() {
+    let (mut grid, run) = all_busy_with_their_first_tasks();
+    grid.kill_scheduler();
+    grid.restart_scheduler();
+    assert_each_ran_once(&grid, run, 8);
+}
+
+#[test]
+fn after_a_scheduler_that_stopped_in_order_nothing_is_run_again() {
+    let (mut grid, run) = all_busy_with_their_first_tasks();
+    assert!(grid.scheduler.interrupt().success(), "{}", grid.scheduler.said());
+    grid.restart_scheduler();
+    assert_each_ran_once(&grid, run, 8);
+}
+
+#[test]
+fn a_scheduler_that_was_away_for_longer_than_links_live_runs_nothing_again() {
+    let mut grid = Grid::start(2, 2);
+    // They end while nobody is there to take their results.
+    let run = slow_job(&grid, 4, 15_000);
+    wait_for_busy(&grid, 2, 2);
+    grid.kill_scheduler();
+    for worker in &mut grid.workers {
+        worker.process.hear("that the scheduler is gone", |line| {
+            line.contains("no link to the scheduler").then_some(())
+        });
+    }
+    grid.restart_scheduler();
+    assert_each_ran_once(&grid, run, 4);
+}
+
+#[test]
+fn a_worker_that_was_stopped_past_its_lease_has_its_result_refused_and_counted() {
+    let grid = Grid::start(1, 1);
+    let mut run = slow_job(&grid, 1, 5_000);
+    wait_for_busy(&grid, 1, 1);
+    grid.workers[0].process.signal(19);
+    wait_until("the grid to miss it", || {
+        let listed = grid.run(&["worker", "show", "w1", "--output", "json"]);
+        listed.text().contains("gone")
+    });
+    let mut grid = grid;
+    grid.add_worker(1);
+    assert_eq!(run.wait().code(), Some(0), "{}", run.said());
+    let before = grid.run(&["job", "results", "1", "--output", "json"]).ok().to_owned();
+    let result: Value = serde_json::from_str(&before).expect("one line");
+    assert_eq!(result["attempt"], json!(2));
+    assert_eq!(grid.job("1")["counts"]["discarded"], json!(0));
+    grid.workers[0].process.signal(18);
+    wait_until("its result to be refused", || grid.job("1")["counts"]["discarded"] == json!(1));
+    assert_eq!(grid.run(&["job", "results", "1", "--output", "json"]).ok(), before);
+    assert_eq!(grid.job("1")["divergences"]["count"], json!(0));
+}
+
+#[test]
+fn a_task_whose_worker_is_killed_each_time_ends_as_lost_with_every_attempt_listed() {
+    let mut grid = Grid::start(1, 1);
+    let mut run = slow_job(&grid, 1, 240_000);
+    for attempt in 1..=5 {
+        wait_until("the next attempt to run", || {
+            let shown = grid.run(&["job", "show", "1", "--task", "0", "--output", "json"]);
+            let task: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+            task["state"] == "running" && task["attempt"] == json!(attempt)
+        });
+        grid.workers[0].process.kill();
+        let args = ["worker", "--slots", "1"];
+        grid.workers[0].process = Daemon::start(grid.workers[0].home.command(args));
+    }
+    assert_eq!(run.wait().code(), Some(1), "{}", run.said());
+    let shown = grid.run(&["job", "show", "1", "--task", "0"]);
+    let text = shown.ok();
+    assert!(text.contains("lost: its host was lost 5 times"), "{text}");
+    for attempt in 1..=5 {
+        assert!(text.contains(&format!("attempt {attempt} (host lost) on w1, 20")), "{text}");
+        assert!(run.said().contains(&format!("attempt {attempt} (host lost)")), "{}", run.said());
+    }
+    let task = grid.run(&["job", "show", "1", "--task", "0", "--output", "json"]);
+    let task: Value = serde_json::from_str(task.ok()).expect("JSON");
+    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(5), "{task}");
+    assert_eq!(task["result"]["outcome"], json!("lost"));
+}
