@@ -99,6 +99,13 @@ pub enum Record {
         /// The name in its certificate.
         name: String,
     },
+    /// An operator cordoned a worker, or took that back.
+    WorkerCordoned {
+        /// Its number.
+        worker: WorkerId,
+        /// True where it gets nothing new from now on.
+        cordoned: bool,
+    },
 }
 
 /// Neighbouring tasks that were committed one behind the other with the same outcome.

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, WorkerStatus,
+    Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -112,6 +112,19 @@ pub enum Request {
     },
     /// Make a token with which machines join; operators only. Answered by [`Reply::Token`].
     CreateToken(TokenRequest),
+    /// Give a worker nothing new until it is uncordoned, but leave it what it has; operators
+    /// only. Answered by [`Reply::Done`].
+    Cordon {
+        /// The worker's name.
+        name: String,
+        /// False to take a cordon or a drain back.
+        cordoned: bool,
+    },
+    /// Why a job's tasks wait. Answered by [`Reply::Explanation`].
+    Explain {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -198,6 +211,8 @@ pub enum Reply {
     Workers(#[serde(deserialize_with = "bounded")] Vec<WorkerStatus>),
     /// A token, as it is given to `wasmgrid join`.
     Token(String),
+    /// Why a job's tasks wait.
+    Explanation(Explanation),
 }
 
 /// See [`ToClient::Results`].
