@@ -79,7 +79,8 @@ impl Job {
             }
             Record::EpochStarted { .. }
             | Record::JobSubmitted { .. }
-            | Record::WorkerKnown { .. } => {}
+            | Record::WorkerKnown { .. }
+            | Record::WorkerCordoned { .. } => {}
         }
     }
 

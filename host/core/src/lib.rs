@@ -7,8 +7,13 @@
 extern crate alloc;
 
 mod accounts;
+mod affinity;
+mod classes;
 mod config;
+mod cordon;
+mod demand;
 mod ends;
+mod explain;
 mod fleet;
 mod grid;
 mod io;
@@ -16,6 +21,7 @@ mod job;
 mod lease;
 mod ledger;
 mod links;
+mod memory;
 mod place;
 mod planted;
 mod queue;
@@ -24,6 +30,7 @@ mod requests;
 mod results;
 mod retry;
 mod share;
+mod steal;
 mod timers;
 mod worker;
 
