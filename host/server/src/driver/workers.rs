@@ -336,10 +336,10 @@ impl Driver {
                 grants.pop_front();
             }
         }
-        let Some(status) = self.grid.job(job) else {
+        let Some(spec) = self.grid.task_spec(job).cloned() else {
             return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });
         };
-        let message = ToWorker::Assign(Assign { job, spec: status.spec.task, leases });
+        let message = ToWorker::Assign(Assign { job, spec, leases });
         Assembled::Ready(Box::new(Envelope { message, payload: join(pieces) }))
     }
 
