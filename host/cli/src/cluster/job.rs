@@ -3,7 +3,7 @@
 use wasmgrid_client::Client;
 use wasmgrid_proto::{JobId, JobStatus, Millis};
 
-use super::{view::JobView, with};
+use super::{explain, view, view::JobView, with};
 use crate::{
     args::{Format, JobCommand, Order, OutputArgs, Talk},
     exit::Exit,
@@ -33,6 +33,12 @@ pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         }
         JobCommand::Show { job, grid, output } => {
             show(&with(&grid, async |client| Ok(client.job(job).await?)).await?, output)?;
+        }
+        JobCommand::Explain { job, grid, output } => {
+            explain::show(
+                &with(&grid, async |client| Ok(client.explain(job).await?)).await?,
+                output,
+            )?;
         }
         JobCommand::Results { job, follow, output, grid } => {
             return with(&grid, async |client| results(client, job, follow, &output, talk).await)
@@ -96,6 +102,7 @@ fn show(job: &JobStatus, output: Format) -> anyhow::Result<()> {
         ("fuel", task.limits.fuel.to_string()),
         ("memory", task.limits.memory.to_string()),
         ("timeout", task.limits.deadline.to_string()),
+        ("requires", view::written(&job.spec.requires).join(" ")),
         ("submitted", table::ago(job.submitted_at)),
         (
             "took",
