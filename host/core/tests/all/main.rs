@@ -6,7 +6,6 @@
     reason = "a helper of a test may fail as the test itself may"
 )]
 
-mod chaos;
 mod clockwork;
 mod cordons;
 mod explained;
