@@ -4,7 +4,12 @@
 //!
 //! `cargo run --release -p wasmgrid-core --example completions`
 //!
-//! LEARNED
+//! Seen on one of two busy cores, in completions a second: one at a time 1.3 to 1.5 million on 8
+//! workers, flat from ten thousand to ten million tasks; in blocks of 64 about 70 million, of 512
+//! 258 million, since a block costs what one completion does. With 5,000 workers 0.9 million one at
+//! a time, as each finds another worker's state cold, and 45 million in blocks. Ten thousand jobs
+//! of a hundred tasks are 0.8 million on 8 workers; on 5,000 workers with free slots for all of
+//! them 0.4 million, in blocks too: each task is then placed by itself, on a worker of its own.
 
 use std::{
     collections::VecDeque,
@@ -26,6 +31,10 @@ const SLOTS: u32 = 4;
 
 /// Tenants of a run with several jobs.
 const TENANTS: u64 = 10;
+
+/// Smaller runs are repeated until they have had so many: the time is told in steps of
+/// milliseconds.
+const ROUND_TASKS: u64 = 10_000_000;
 
 /// What is run: so many tasks in so many jobs on so many workers, told so many at a time.
 struct Run {
@@ -63,12 +72,14 @@ fn main() -> ExitCode {
         "tasks", "jobs", "workers", "block", "completions/s", "ns each"
     );
     for Run { tasks, jobs, workers, block } in RUNS {
-        let Some(took) = complete(&Run { tasks, jobs, workers, block }) else {
+        let rounds = (ROUND_TASKS / tasks).max(1);
+        let took = (0..rounds).map(|_| complete(&Run { tasks, jobs, workers, block }));
+        let Some(took) = took.sum::<Option<Duration>>() else {
             eprintln!("the {jobs} jobs of {tasks} tasks did not end");
             return ExitCode::FAILURE;
         };
-        let seconds = took.as_secs_f64();
-        let (rate, each) = (tasks as f64 / seconds, seconds * 1e9 / tasks as f64);
+        let (done, seconds) = ((tasks * rounds) as f64, took.as_secs_f64());
+        let (rate, each) = (done / seconds, seconds * 1e9 / done);
         println!("{tasks:>10} {jobs:>7} {workers:>8} {block:>6} {rate:>14.0} {each:>8.0}");
     }
     ExitCode::SUCCESS
