@@ -34,7 +34,7 @@ const TENANTS: u64 = 10;
 
 /// Smaller runs are repeated until they have had so many: the time is told in steps of
 /// milliseconds.
-const ROUND_TASKS: u64 = 10_000_000;
+const ROUND_TASKS: u64 = 1_000_000;
 
 /// What is run: so many tasks in so many jobs on so many workers, told so many at a time.
 struct Run {
