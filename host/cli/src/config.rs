@@ -15,7 +15,9 @@ use wasmgrid_proto::{ByteCount, Millis};
 use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
-    args::{CapArgs, Cli, Isolation, Label, Maximum, SandboxArgs, ServerArgs, WorkerArgs},
+    args::{
+        CapArgs, Cli, Isolation, Label, Maximum, SandboxArgs, ServerArgs, TenantWeight, WorkerArgs,
+    },
     exit::usage,
     paths,
 };
@@ -38,6 +40,8 @@ struct ServerFile {
     listen: Option<SocketAddr>,
     advertise: Vec<String>,
     state_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "list")]
+    tenant_weights: Vec<TenantWeight>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
 }
@@ -78,6 +82,8 @@ pub struct ServerSettings {
     pub advertise: Vec<String>,
     /// Where it keeps its state.
     pub state_dir: Option<PathBuf>,
+    /// What tenants get beside others, where that is not 1.
+    pub tenant_weights: Vec<TenantWeight>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
 }
@@ -94,6 +100,7 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         listen: args.listen.or(file.listen),
         advertise: or_list(&args.advertise, file.advertise),
         state_dir: args.state_dir.clone().or(file.state_dir),
+        tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
         caps: or_list(&args.caps.caps, file.caps),
     })
 }
@@ -253,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ncaps = [\"functions=7\"]";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\ncaps = [\"functions=7\"]";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -261,12 +268,23 @@ mod tests {
             listen: None,
             advertise: Vec::new(),
             state_dir: None,
+            tenant_weights: Vec::new(),
             caps: CapArgs::default(),
         };
         let settings = server(&args).expect("fits");
         assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
+        let weights = ["ada=3", "bob=2"].map(|text| text.parse().expect("a weight"));
+        assert_eq!(settings.tenant_weights, weights);
         assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
         assert_eq!(settings.advertise, ["a:1"]);
+    }
+
+    #[test]
+    fn a_weight_is_a_name_and_a_number_within_its_bounds() {
+        for text in ["ada", "=3", "ada=", "ada=0", "ada=1001", "ada=-1", "ada=1.5"] {
+            let error = text.parse::<TenantWeight>().expect_err(text).to_string();
+            assert!(error.contains("NAME=WEIGHT") && error.contains("1000"), "{error}");
+        }
     }
 
     #[test]

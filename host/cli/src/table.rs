@@ -47,9 +47,13 @@ pub fn fields<const N: usize>(fields: [(&str, String); N]) {
 
 /// How long ago something was, to the second.
 pub fn ago(at: Micros) -> String {
+    format!("{} ago", seconds(now().since(at)))
+}
+
+/// The time by this machine's clock.
+pub fn now() -> Micros {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let now = Micros(u64::try_from(now.as_micros()).unwrap_or(u64::MAX));
-    format!("{} ago", seconds(now.since(at)))
+    Micros(u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// A span of time to the second.

@@ -10,8 +10,8 @@ use tokio_util::{
 };
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
-    ByteCount, Digest, Divergences, InputBlock, JobId, JobSpec, JobStatus, Millis, TaskStatus,
-    WorkerStatus,
+    ByteCount, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Millis,
+    TaskStatus, WorkerStatus,
     wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
 };
 
@@ -260,12 +260,32 @@ impl Client {
         }
     }
 
-    /// Gives a worker nothing new; for operators.
+    /// Gives a worker nothing new and asks back what it has not begun; for operators.
     ///
     /// # Errors
     /// [`ClientError::Api`], where there is no such worker or the role does not allow it.
     pub async fn drain(&self, name: &str) -> Result<(), ClientError> {
         done(self.ask(Request::Drain { name: name.into() }).await?)
+    }
+
+    /// Gives a worker nothing new until that is taken back with `cordoned` false, which also takes
+    /// back a drain. It keeps what it has. For operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such worker or the role does not allow it.
+    pub async fn cordon(&self, name: &str, cordoned: bool) -> Result<(), ClientError> {
+        done(self.ask(Request::Cordon { name: name.into(), cordoned }).await?)
+    }
+
+    /// Why a job's tasks wait, and what would help.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn explain(&self, job: JobId) -> Result<Explanation, ClientError> {
+        match self.ask(Request::Explain { job }).await? {
+            Reply::Explanation(explanation) => Ok(explanation),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Makes a token with which machines join; for operators.

@@ -1,5 +1,7 @@
 //! What an operator may turn on the scheduler.
 
+use alloc::{collections::BTreeMap, string::String};
+
 use wasmgrid_proto::Millis;
 
 /// The scheduler's settings; [`Default`] is what a grid runs with unless told otherwise.
@@ -35,6 +37,18 @@ pub struct GridConfig {
     /// Tasks a worker has at most, however small they are. Default 16,384, which is what 8
     /// slots do in 20 ms at 10 us a task.
     pub credit_tasks: u64,
+    /// What a tenant gets of the grid beside others, where several have tasks that wait: one of
+    /// weight 3 gets three times the slots' time of one of weight 1. Default 1 for those that are
+    /// not named; a weight of 0 counts as 1.
+    pub tenant_weights: BTreeMap<String, u32>,
+    /// How much earlier a job counts as submitted for each step of its priority, among the jobs
+    /// of its tenant. Default 10 minutes: one of priority 1 goes before all of priority 0 that
+    /// were submitted less than that before it, and no job waits for those submitted later than
+    /// that. Longer makes priorities stricter and lets the lower ones wait for longer.
+    pub priority_step: Millis,
+    /// For so long a worker that was asked for tasks it has not begun may take to answer. After
+    /// that it is taken to have begun them. Default 5 s, many times the way there and back.
+    pub answer_timeout: Millis,
     /// Tasks of one lease at most. Default 512: what a lease costs no longer shows in a task's
     /// cost, and a frame of inputs stays small.
     pub batch_tasks: u64,
@@ -56,6 +70,9 @@ impl Default for GridConfig {
             recovery_grace: Millis(10_000),
             target_queue: Millis(20),
             credit_tasks: 16_384,
+            tenant_weights: BTreeMap::new(),
+            priority_step: Millis(600_000),
+            answer_timeout: Millis(5_000),
             batch_tasks: 512,
             #[cfg(all(feature = "planted-bugs", debug_assertions))]
             planted: None,

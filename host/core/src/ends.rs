@@ -36,7 +36,8 @@ impl Grid {
             self.timers.set(entry.submitted_at.after(deadline), Timer::Deadline(job));
         }
         let tenant = self.shares.enter(&entry.spec.task.tenant);
-        self.queues.insert(job, Queue::new(tenant, entry, &self.config));
+        let class = self.fleet.enter_class(&entry.spec.requires);
+        self.queues.insert(job, Queue::new(tenant, class, entry, &self.config));
     }
 
     fn resume_after_start(&mut self, job: JobId) {
@@ -90,18 +91,6 @@ impl Grid {
         }
     }
 
-    /// Asks back the last `count` tasks of a lease.
-    pub(crate) fn revoke(&mut self, id: LeaseId, count: u64) {
-        let Some(lease) = self.leases.get_mut(id) else { return };
-        let (job, worker, tasks) = (lease.job, lease.worker, lease.tasks.last(count));
-        tasks.iter().for_each(|part| lease.asked.insert(*part));
-        if let Some(worker) = self.fleet.get_mut(worker) {
-            worker.asked.insert(id, tasks.iter().map(|part| part.count).sum());
-        }
-        self.refresh_worker(worker);
-        self.output(Output::Revoke { worker, job, lease: id, tasks });
-    }
-
     /// Ends tasks without a result.
     pub(crate) fn end_tasks(&mut self, job: JobId, tasks: Vec<TaskRange>, class: OutcomeClass) {
         if !tasks.is_empty() {
@@ -147,8 +136,9 @@ impl Grid {
         self.changed.insert(job);
         self.suspects.remove(&job);
         if let Some(queue) = self.queues.remove(&job) {
-            self.shares.set_ready(&queue.tenant, queue.priority, job, false);
+            self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
             self.shares.leave(&queue.tenant);
+            self.fleet.leave_class(queue.demand.class);
         }
         if let Some(entry) = self.ledger.jobs.get(&job)
             && let Some(deadline) = entry.spec.deadline

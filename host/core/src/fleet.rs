@@ -1,13 +1,19 @@
 //! All workers, and in which order they are given tasks or asked to give some back.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 
-use wasmgrid_proto::{JobId, Micros, WorkerId};
+use wasmgrid_proto::{Digest, Micros, WorkerId};
 
-use crate::{GridConfig, queue::Queue, worker::Worker};
-
-/// The load of a worker that has all the work it should; its queues are parts of this.
-pub(crate) const FULL: u64 = 1 << 40;
+use crate::{
+    affinity::Homes,
+    classes::{Classes, Entry, Standing},
+    demand::Demand,
+    worker::{FULL, Worker},
+};
 
 /// A worker is given more once its load is down to this, so that leases do not become single
 /// tasks while a flood runs.
@@ -16,78 +22,152 @@ const REFILL: u64 = FULL / 4 * 3;
 /// The workers by number, and indexes over those that matter for placement.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    workers: BTreeMap<WorkerId, Worker>,
-    places: BTreeMap<WorkerId, Place>,
-    /// Those that take tasks: with free slots first, then by load.
-    roomy: BTreeSet<(bool, u64, WorkerId)>,
+    members: BTreeMap<WorkerId, Member>,
+    classes: Classes,
+    homes: Homes,
     /// Those with tasks that can be asked back, by how many.
     rich: BTreeSet<(u64, WorkerId)>,
-    /// Free slots of those that take tasks.
-    free_slots: u64,
-    /// Slots of those that take tasks.
-    roomy_slots: u64,
     /// Tasks asked back and not yet answered for.
     asked: u64,
     /// Kept free for a task that must run alone.
     reserved: Option<WorkerId>,
+    /// There may be something to ask back that was not there when nothing was found.
+    pub(crate) worth_stealing: bool,
+}
+
+#[derive(Debug)]
+struct Member {
+    worker: Worker,
+    classes: Vec<u32>,
+    place: Place,
 }
 
 /// What the indexes have of a worker.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
-    roomy: Option<(bool, u64)>,
+    ready: bool,
+    entry: Option<Entry>,
     rich: u64,
-    free_slots: u64,
-    slots: u64,
     asked: u64,
 }
 
 impl Fleet {
     pub(crate) fn get(&self, id: WorkerId) -> Option<&Worker> {
-        self.workers.get(&id)
+        self.members.get(&id).map(|member| &member.worker)
     }
 
     /// A worker to change; [`refresh`](Self::refresh) it afterwards.
     pub(crate) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
-        self.workers.get_mut(&id)
+        self.members.get_mut(&id).map(|member| &mut member.worker)
     }
 
     /// Puts a worker that joined in its place, with the accounts it had there;
     /// [`refresh`](Self::refresh) it afterwards.
     pub(crate) fn join(&mut self, id: WorkerId, mut joined: Worker) -> &mut Worker {
-        if let Some(before) = self.workers.remove(&id) {
-            joined.take_over(before);
+        let mut place = Place::default();
+        if let Some(before) = self.members.remove(&id) {
+            self.withdraw(id, &before);
+            joined.take_over(before.worker);
+            place.asked = before.place.asked;
         }
-        self.workers.entry(id).or_insert(joined)
+        let classes = self.classes.of(&joined.capacity.labels);
+        let member = Member { worker: joined, classes, place };
+        &mut self.members.entry(id).or_insert(member).worker
+    }
+
+    /// A job requires these labels; returns the number of their class.
+    pub(crate) fn enter_class(&mut self, labels: &Vec<(String, String)>) -> u32 {
+        let (number, is_new) = self.classes.enter(labels);
+        if is_new {
+            for (id, member) in &mut self.members {
+                let has = &member.worker.capacity.labels;
+                if labels.iter().all(|label| has.contains(label)) {
+                    member.classes.push(number);
+                    if let Some(entry) = member.place.entry {
+                        self.classes.insert(&[number], *id, entry);
+                    }
+                    if member.place.ready {
+                        let memory = member.worker.capacity.memory.0;
+                        self.classes.set_ready(&[number], memory, true);
+                    }
+                }
+            }
+        }
+        number
+    }
+
+    /// A job of this class ended.
+    pub(crate) fn leave_class(&mut self, number: u32) {
+        let gone = self.classes.leave(number);
+        if !gone.is_empty() {
+            self.homes.forget(&gone);
+            for member in self.members.values_mut() {
+                member.classes.retain(|number| !gone.contains(number));
+            }
+        }
+    }
+
+    /// The labels of a class.
+    pub(crate) fn labels(&self, number: u32) -> &[(String, String)] {
+        self.classes.labels(number)
     }
 
     /// All workers count as heard at `now`; that changes nobody's place.
     pub(crate) fn hear_all(&mut self, now: Micros) {
-        for worker in self.workers.values_mut() {
-            worker.heard_at = now;
+        for member in self.members.values_mut() {
+            member.worker.heard_at = now;
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        self.workers.iter().map(|(id, worker)| (*id, worker))
+        self.members.iter().map(|(id, member)| (*id, &member.worker))
     }
 
-    /// The worker to give tasks to next: one with a free slot, else the least loaded.
-    pub(crate) fn roomiest(&self) -> Option<WorkerId> {
-        self.roomy.first().map(|(.., id)| *id)
+    /// The workers that have a class's labels, whether they take tasks or not.
+    pub(crate) fn of_class(&self, class: u32) -> impl Iterator<Item = (WorkerId, &Worker)> {
+        let members = self.members.iter().filter(move |(_, one)| one.classes.contains(&class));
+        members.map(|(id, member)| (*id, &member.worker))
     }
 
-    /// The worker to ask tasks back from, and how many cannot have begun there.
-    pub(crate) fn richest(&self) -> Option<(WorkerId, u64)> {
-        self.rich.last().map(|(surplus, id)| (*id, *surplus))
+    /// The worker to give such tasks to next: one with a free slot, else the least loaded.
+    pub(crate) fn roomiest(&self, demand: Demand) -> Option<(Standing, WorkerId)> {
+        self.classes.roomiest(demand)
     }
 
-    pub(crate) const fn free_slots(&self) -> u64 {
-        self.free_slots
+    /// The worker with a free slot that a module's few tasks go to: one of its homes that is
+    /// `wanted`.
+    pub(crate) fn home(
+        &mut self,
+        demand: Demand,
+        module: Digest,
+        wanted: impl Fn(WorkerId) -> bool,
+    ) -> Option<WorkerId> {
+        let members = &self.members;
+        let ready = || {
+            let of_class = members.iter().filter(|(_, one)| one.classes.contains(&demand.class));
+            of_class.filter(|(_, one)| one.place.ready).map(|(id, _)| *id)
+        };
+        let takes = |id: &WorkerId| {
+            let entry = members.get(id).and_then(|member| member.place.entry);
+            let takes = |entry: Entry| !entry.standing.busy && entry.room >= demand.memory;
+            wanted(*id) && entry.is_some_and(takes)
+        };
+        self.homes.of(demand.class, module, ready).iter().copied().find(takes)
     }
 
-    pub(crate) const fn roomy_slots(&self) -> u64 {
-        self.roomy_slots
+    /// The workers to ask tasks back from, those with the most that cannot have begun first.
+    pub(crate) fn richest(&self) -> impl Iterator<Item = WorkerId> {
+        self.rich.iter().rev().map(|(_, id)| *id)
+    }
+
+    /// Free slots of the workers of a class that take tasks.
+    pub(crate) fn free_slots(&self, class: u32) -> u64 {
+        self.classes.free_slots(class)
+    }
+
+    /// Slots of the workers of a class that take tasks.
+    pub(crate) fn roomy_slots(&self, class: u32) -> u64 {
+        self.classes.slots(class)
     }
 
     pub(crate) const fn asked(&self) -> u64 {
@@ -95,83 +175,118 @@ impl Fleet {
     }
 
     /// A worker that has nothing and may take a task that must run alone.
-    pub(crate) fn idle(&self) -> Option<WorkerId> {
-        let idle = |id: &WorkerId| {
-            self.get(*id).is_some_and(|worker| worker.is_ready() && worker.assigned == 0)
+    pub(crate) fn idle(&self, demand: Demand) -> Option<WorkerId> {
+        let has_labels = |id: WorkerId| {
+            self.members.get(&id).is_some_and(|member| member.classes.contains(&demand.class))
         };
-        self.reserved.filter(idle).or_else(|| self.roomiest().filter(idle))
+        let idle = |id: &WorkerId| {
+            self.get(*id).is_some_and(|worker| {
+                worker.is_ready() && worker.assigned == 0 && worker.memory_room() >= demand.memory
+            })
+        };
+        let reserved = self.reserved.filter(|id| has_labels(*id)).filter(idle);
+        reserved.or_else(|| self.roomiest(demand).map(|(_, id)| id).filter(idle))
     }
 
-    /// Keeps the worker free that is soonest idle, or none; returns those whose place changed.
-    pub(crate) fn reserve(&mut self, wanted: bool) -> [Option<WorkerId>; 2] {
-        let valid = |id: &WorkerId| self.get(*id).is_some_and(Worker::is_ready);
-        let next = match self.reserved.filter(valid) {
-            _ if !wanted => None,
-            Some(id) => Some(id),
-            None => self
-                .iter()
-                .filter(|(_, worker)| worker.is_ready() && !worker.alone)
-                .min_by_key(|(id, worker)| (worker.assigned, *id))
-                .map(|(id, _)| id),
-        };
+    /// True where some worker could be emptied for such a task.
+    pub(crate) fn can_meet(&self, demand: Demand) -> bool {
+        self.classes.can_meet(demand)
+    }
+
+    /// Keeps the worker free that is soonest idle of those that can meet the demand, or none;
+    /// returns those whose place changed.
+    pub(crate) fn reserve(&mut self, wanted: Option<Demand>) -> [Option<WorkerId>; 2] {
+        let next = wanted.and_then(|demand| {
+            let fitting = || self.of_class(demand.class).filter(|(_, one)| could_run(one, demand));
+            let fits = |member: &Member| {
+                member.classes.contains(&demand.class) && could_run(&member.worker, demand)
+            };
+            let kept = self.reserved.filter(|id| self.members.get(id).is_some_and(fits));
+            kept.or_else(|| {
+                let free = fitting().filter(|(_, worker)| !worker.alone);
+                free.min_by_key(|(id, worker)| (worker.assigned, *id)).map(|(id, _)| id)
+            })
+        });
         let before = core::mem::replace(&mut self.reserved, next);
         if before == next { [None, None] } else { [before, next] }
     }
 
-    /// Brings the indexes up to date with a worker that changed.
-    pub(crate) fn refresh(
-        &mut self,
-        id: WorkerId,
-        queues: &BTreeMap<JobId, Queue>,
-        config: &GridConfig,
-    ) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let place = self.place(id, worker, queues, config);
-        let before = self.places.insert(id, place).unwrap_or_default();
-        if let Some((busy, load)) = before.roomy {
-            self.roomy.remove(&(busy, load, id));
-        }
-        if let Some((busy, load)) = place.roomy {
-            self.roomy.insert((busy, load, id));
-        }
-        if before.rich > 0 {
-            self.rich.remove(&(before.rich, id));
-        }
-        if place.rich > 0 {
-            self.rich.insert((place.rich, id));
-        }
-        self.free_slots = self.free_slots + place.free_slots - before.free_slots;
-        self.roomy_slots = self.roomy_slots + place.slots - before.slots;
-        self.asked = self.asked + place.asked - before.asked;
+    /// The worker that is kept free, where it has a slot and the memory for such a task.
+    pub(crate) fn reserved_with_room(&self, demand: Demand) -> Option<WorkerId> {
+        self.reserved.filter(|id| {
+            self.get(*id).is_some_and(|worker| {
+                worker.free_slots() > 0 && worker.memory_room() >= demand.memory
+            })
+        })
     }
 
-    fn place(
-        &self,
-        id: WorkerId,
-        worker: &Worker,
-        queues: &BTreeMap<JobId, Queue>,
-        config: &GridConfig,
-    ) -> Place {
-        let load = load(worker, queues, config);
-        let takes = worker.is_ready() && !worker.alone && self.reserved != Some(id);
-        let roomy = takes && load <= REFILL;
-        let gives = worker.linked && worker.asked.is_empty() && !worker.begun_all;
-        Place {
-            roomy: roomy.then_some((worker.free_slots() == 0, load)),
-            rich: if gives { worker.surplus() } else { 0 },
-            free_slots: if roomy { worker.free_slots() } else { 0 },
-            slots: if roomy { worker.slots() } else { 0 },
-            asked: worker.asked.values().sum(),
+    /// Brings the indexes up to date with a worker that changed.
+    pub(crate) fn refresh(&mut self, id: WorkerId) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let before = member.place;
+        let place = place(&member.worker, self.reserved == Some(id));
+        if place == before {
+            return;
+        }
+        member.place = place;
+        if let Some(entry) = before.entry {
+            self.classes.remove(&member.classes, id, entry);
+        }
+        if let Some(entry) = place.entry {
+            self.classes.insert(&member.classes, id, entry);
+        }
+        if before.rich != place.rich {
+            self.rich.remove(&(before.rich, id));
+            if place.rich > 0 {
+                self.rich.insert((place.rich, id));
+            }
+        }
+        self.asked = self.asked + place.asked - before.asked;
+        if before.ready != place.ready {
+            self.homes.changed();
+            let memory = member.worker.capacity.memory.0;
+            self.classes.set_ready(&member.classes, memory, place.ready);
+        }
+        let free = |place: &Place| place.entry.map_or(0, |entry| entry.free_slots);
+        let room = |place: &Place| place.entry.map_or(0, |entry| entry.room);
+        self.worth_stealing |= free(&place) > free(&before)
+            || (free(&place) > 0 && room(&place) > room(&before))
+            || (place.rich > 0 && before.rich == 0)
+            || place.asked < before.asked;
+    }
+
+    /// Takes a worker out of the indexes.
+    fn withdraw(&mut self, id: WorkerId, member: &Member) {
+        if let Some(entry) = member.place.entry {
+            self.classes.remove(&member.classes, id, entry);
+        }
+        self.rich.remove(&(member.place.rich, id));
+        if member.place.ready {
+            self.homes.changed();
+            let memory = member.worker.capacity.memory.0;
+            self.classes.set_ready(&member.classes, memory, false);
         }
     }
 }
 
-/// How much of the work it should have a worker has, of [`FULL`]: for each job the part that its
-/// tasks are of what that job alone might have there.
-pub(crate) fn load(worker: &Worker, queues: &BTreeMap<JobId, Queue>, config: &GridConfig) -> u64 {
-    let part = |(job, assigned): (&JobId, &u64)| {
-        let window = queues.get(job).map_or(1, |queue| queue.window(worker.slots(), config));
-        (FULL / window).saturating_mul(*assigned)
-    };
-    worker.jobs.iter().map(part).fold(0, u64::saturating_add)
+/// True where the worker takes tasks, and would take such a one with nothing else.
+pub(crate) fn could_run(worker: &Worker, demand: Demand) -> bool {
+    worker.is_ready() && worker.capacity.memory.0 >= demand.memory
+}
+
+fn place(worker: &Worker, reserved: bool) -> Place {
+    let (load, ready) = (worker.load(), worker.is_ready());
+    let entry = (ready && !worker.alone && !reserved && load <= REFILL).then(|| Entry {
+        standing: Standing { busy: worker.free_slots() == 0, load },
+        room: worker.memory_room(),
+        free_slots: worker.free_slots(),
+        slots: worker.slots(),
+    });
+    let gives = worker.linked && worker.asked.is_empty() && !worker.begun_all && !worker.mute;
+    Place {
+        ready,
+        entry,
+        rich: if gives { worker.surplus() } else { 0 },
+        asked: worker.asked.values().sum(),
+    }
 }

@@ -6,7 +6,9 @@ use alloc::{
     vec::Vec,
 };
 
-use wasmgrid_proto::{Epoch, JobId, JobStatus, Micros, Record, WorkerId, WorkerStatus};
+use wasmgrid_proto::{
+    Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId, WorkerStatus,
+};
 
 use crate::{
     GridConfig, Input, Ledger, Output,
@@ -43,6 +45,8 @@ pub struct Grid {
     pub(crate) shares: Shares,
     /// Jobs with tasks that wait for a worker of their own.
     pub(crate) suspects: BTreeSet<JobId>,
+    /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
+    pub(crate) overtaken: Option<(JobId, Micros)>,
     pub(crate) timers: Timers,
     /// After a start: known workers that have not come back yet.
     pub(crate) awaited: BTreeSet<WorkerId>,
@@ -59,6 +63,7 @@ impl Grid {
     /// A grid with nothing in it.
     #[must_use]
     pub fn new(config: GridConfig) -> Self {
+        let shares = Shares::new(config.tenant_weights.clone());
         Self {
             config,
             now: Micros(0),
@@ -66,8 +71,9 @@ impl Grid {
             queues: BTreeMap::new(),
             leases: Leases::default(),
             fleet: Fleet::default(),
-            shares: Shares::default(),
+            shares,
             suspects: BTreeSet::new(),
+            overtaken: None,
             timers: Timers::default(),
             awaited: BTreeSet::new(),
             discarded: BTreeMap::new(),
@@ -114,6 +120,24 @@ impl Grid {
         self.ledger.jobs.get(&job).map(|entry| entry.status(job, running, discarded))
     }
 
+    /// Where a job is in its life.
+    #[must_use]
+    pub fn state(&self, job: JobId) -> Option<JobState> {
+        self.ledger.jobs.get(&job).map(|entry| entry.state)
+    }
+
+    /// What the tasks of a job need to run.
+    #[must_use]
+    pub fn task_spec(&self, job: JobId) -> Option<&TaskSpec> {
+        self.ledger.jobs.get(&job).map(|entry| &entry.spec.task)
+    }
+
+    /// Results in a job's log: the cursor behind the last.
+    #[must_use]
+    pub fn results(&self, job: JobId) -> Option<u64> {
+        self.ledger.jobs.get(&job).map(|entry| entry.results)
+    }
+
     /// How jobs stand, the newest first, at most `limit`.
     #[must_use]
     pub fn jobs(&self, limit: usize) -> Vec<JobStatus> {
@@ -151,6 +175,9 @@ impl Grid {
             Input::Close { request, job } => self.close(request, job),
             Input::Cancel { request, job, by } => self.cancel(request, job, by),
             Input::DrainWorker { request, name } => self.drain_worker(request, &name),
+            Input::CordonWorker { request, name, cordoned } => {
+                self.cordon_worker(request, &name, cordoned);
+            }
             Input::WorkerJoined { link, name, address, started, capacity, held } => {
                 let worker = Worker::new(link, name, address, started, capacity, self.now);
                 self.worker_joined(worker, &held);
@@ -179,6 +206,7 @@ impl Grid {
             Timer::Deadline(job) => self.expire(job),
             Timer::Retry(job, index) => self.resume(job, index),
             Timer::Silence(worker) => self.check_silence(worker),
+            Timer::Answer(worker) => self.check_answer(worker),
             Timer::Rejoin(worker) => self.give_up_on(worker),
             Timer::Recovery => self.recover(),
         }

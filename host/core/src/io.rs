@@ -62,12 +62,22 @@ pub enum Input {
         /// Who wants it.
         by: String,
     },
-    /// Give a worker nothing new. Answered by [`Reply::Done`].
+    /// Give a worker nothing new, and ask back what it has not begun. Answered by
+    /// [`Reply::Done`].
     DrainWorker {
         /// Whom to answer.
         request: RequestId,
         /// The worker's name.
         name: String,
+    },
+    /// Give a worker nothing new, or take a cordon or drain back. Answered by [`Reply::Done`].
+    CordonWorker {
+        /// Whom to answer.
+        request: RequestId,
+        /// The worker's name.
+        name: String,
+        /// True to cordon it.
+        cordoned: bool,
     },
     /// A worker said [`Join`](wasmgrid_proto::wire::Join). Answered by [`Output::Joined`].
     WorkerJoined {

@@ -94,7 +94,8 @@ impl Job {
             }
             Record::EpochStarted { .. }
             | Record::JobSubmitted { .. }
-            | Record::WorkerKnown { .. } => {}
+            | Record::WorkerKnown { .. }
+            | Record::WorkerCordoned { .. } => {}
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Lease {
     pub(crate) job: JobId,
     pub(crate) worker: WorkerId,
     pub(crate) attempt: u32,
+    /// What its tenant was charged with for each task; the rest is settled as tasks leave.
+    pub(crate) charged_ns: u64,
     /// The tasks that are not ended nor given back.
     pub(crate) tasks: RangeSet,
     /// The tasks that were asked back. They come back in any number of messages, some after a

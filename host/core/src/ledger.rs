@@ -2,7 +2,7 @@
 //! replayed ledger equals the live one.
 
 use alloc::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
 };
 
@@ -20,6 +20,8 @@ pub struct Ledger {
     keys: BTreeMap<String, BTreeMap<String, JobId>>,
     pub(crate) workers: BTreeMap<String, WorkerId>,
     last_worker: WorkerId,
+    /// Workers that an operator wants to get nothing new.
+    pub(crate) cordoned: BTreeSet<WorkerId>,
 }
 
 impl Ledger {
@@ -37,6 +39,12 @@ impl Ledger {
             Record::WorkerKnown { worker, name } => {
                 self.workers.insert(name.to_string(), *worker);
                 self.last_worker = self.last_worker.max(*worker);
+            }
+            Record::WorkerCordoned { worker, cordoned: true } => {
+                self.cordoned.insert(*worker);
+            }
+            Record::WorkerCordoned { worker, cordoned: false } => {
+                self.cordoned.remove(worker);
             }
             Record::InputsAppended { job, .. }
             | Record::InputsClosed { job }

@@ -7,10 +7,15 @@
 extern crate alloc;
 
 mod accounts;
+mod affinity;
 mod attempts;
+mod classes;
 mod config;
+mod cordon;
+mod demand;
 mod diverge;
 mod ends;
+mod explain;
 mod fleet;
 mod grid;
 mod io;
@@ -18,6 +23,7 @@ mod job;
 mod lease;
 mod ledger;
 mod links;
+mod memory;
 mod place;
 mod planted;
 mod queue;
@@ -26,6 +32,7 @@ mod requests;
 mod results;
 mod retry;
 mod share;
+mod steal;
 mod timers;
 mod worker;
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Grid {
-    pub(crate) fn worker_joined(&mut self, joined: Worker, held: &[HeldLease]) {
+    pub(crate) fn worker_joined(&mut self, mut joined: Worker, held: &[HeldLease]) {
         let (id, link) = (self.know(&joined.name), joined.link);
         let before = self.fleet.get(id);
         if before.is_some_and(|worker| worker.link >= link) {
@@ -35,7 +35,9 @@ impl Grid {
             && before.is_some_and(|worker| {
                 worker.draining && (worker.linked || !worker.leases.is_empty())
             });
-        self.link(id, Worker { draining, ..joined });
+        joined.draining = draining;
+        joined.cordoned = self.ledger.cordoned.contains(&id);
+        self.link(id, joined);
         self.output(Output::Joined { link, worker: id });
         if draining {
             self.output(Output::Drain { worker: id });
@@ -127,7 +129,8 @@ impl Grid {
         }
         let suspect = self.has_suspect(held.job, &tasks);
         let (job, asked) = (held.job, RangeSet::default());
-        let lease = Lease { job, worker: id, attempt: held.attempt, tasks, asked };
+        let charged_ns = self.charge(job, tasks.len());
+        let lease = Lease { job, worker: id, attempt: held.attempt, charged_ns, tasks, asked };
         self.book(held.lease, lease);
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.alone |= suspect;
@@ -187,6 +190,7 @@ impl Grid {
         self.hear(id);
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.draining = true;
+            worker.leaving = true;
         }
         self.refresh_worker(id);
     }

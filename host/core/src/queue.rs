@@ -6,14 +6,16 @@ use alloc::{
     sync::Arc,
 };
 
-use wasmgrid_proto::{LeaseId, TaskRange};
+use wasmgrid_proto::{Digest, LeaseId, TaskRange};
 
 use crate::{
     GridConfig,
+    demand::{Demand, Rank},
     job::Job,
     planted::Planted,
     ranges::{RangeSet, one},
     retry::History,
+    worker::{FULL, Weight},
 };
 
 /// Tasks a slot has queued, itself included, while nothing is known of what they cost.
@@ -29,7 +31,12 @@ const COST_GUESS_NS: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) tenant: Arc<str>,
-    pub(crate) priority: i32,
+    /// What its tasks need of a worker.
+    pub(crate) demand: Demand,
+    /// Where it stands among its tenant's jobs.
+    pub(crate) rank: Rank,
+    /// Whose homes its tasks prefer.
+    pub(crate) module: Digest,
     /// True after a start, until the workers had their time to say what they hold of the job.
     pub(crate) recovering: bool,
     /// Inputs that were durable when this scheduler started: leases of earlier terms are of these.
@@ -38,6 +45,8 @@ pub(crate) struct Queue {
     pub(crate) given: RangeSet,
     /// True where nothing more is given out, because too many tasks failed.
     pub(crate) stopping: bool,
+    /// As its tenant's jobs with tasks to give have it.
+    pub(crate) listed: bool,
     pub(crate) leases: BTreeSet<LeaseId>,
     /// Tasks in `leases`.
     pub(crate) leased: u64,
@@ -54,14 +63,18 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The queue of a job none of whose tasks is leased.
-    pub(crate) fn new(tenant: Arc<str>, job: &Job, config: &GridConfig) -> Self {
+    pub(crate) fn new(tenant: Arc<str>, class: u32, job: &Job, config: &GridConfig) -> Self {
+        let task = &job.spec.task;
         let mut queue = Self {
             tenant,
-            priority: job.spec.priority,
+            demand: Demand { class, memory: task.limits.memory.0 },
+            rank: Rank::new(&job.spec, job.submitted_at, config.priority_step),
+            module: task.module,
             recovering: false,
             recovered: 0,
             given: RangeSet::default(),
             stopping: false,
+            listed: false,
             leases: BTreeSet::new(),
             leased: 0,
             ready: BTreeMap::new(),
@@ -175,6 +188,27 @@ impl Queue {
     /// What so many tasks take of a slot's time; without end where nothing is known.
     pub(crate) fn work_ns(&self, tasks: u64) -> u64 {
         self.cost_ns.map_or(u64::MAX, |cost| cost.saturating_mul(tasks))
+    }
+
+    /// Tasks that must run alone on a worker.
+    pub(crate) const fn suspects_len(&self) -> u64 {
+        self.suspects.len()
+    }
+
+    /// Tasks that wait out a pause.
+    pub(crate) const fn paused_len(&self) -> u64 {
+        self.paused.len()
+    }
+
+    /// What one of its tasks is on a worker.
+    pub(crate) fn weight(&self, slots: u64, config: &GridConfig) -> Weight {
+        Weight { unit: FULL / self.window(slots, config), memory: self.demand.memory }
+    }
+
+    /// What so many tasks took of a slot's time that say they took this.
+    pub(crate) const fn took_ns(tasks: u64, wall_us: u64) -> u64 {
+        let (told, least) = (wall_us.saturating_mul(1_000), COST_FLOOR_NS.saturating_mul(tasks));
+        if told > least { told } else { least }
     }
 
     /// How many tasks of this job alone fill a worker.

@@ -130,6 +130,7 @@ impl Grid {
         }
         self.refresh_worker(id);
         self.output(Output::Drain { worker: id });
+        self.revoke_all(id);
         self.reply(request, Ok(()));
     }
 
@@ -137,7 +138,7 @@ impl Grid {
         self.ledger.jobs.get(&job).ok_or_else(|| no_job(job))
     }
 
-    fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
+    pub(crate) fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
         self.output(Output::Reply { request, reply: result.map(|()| Reply::Done) });
     }
 }

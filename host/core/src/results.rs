@@ -12,6 +12,7 @@ use crate::{
     attempts::explain,
     job::Job,
     planted::Planted,
+    queue::Queue,
     ranges::one,
     retry::{Verdict, judge},
     timers::Timer,
@@ -83,10 +84,16 @@ impl Grid {
         if let Some(worker) = self.fleet.get_mut(worker) {
             worker.committed += kept as u64;
         }
+        // What came too late is not this lease's cost.
+        let wall_us = if taken == all as u64 {
+            block.wall_us
+        } else {
+            block.wall_us / (all as u64).max(1) * taken
+        };
         if let Some(queue) = self.queues.get_mut(&block.job) {
-            queue.learn(taken, block.wall_us, &self.config);
+            queue.learn(taken, wall_us, &self.config);
         }
-        self.settle_lease(block.lease, taken);
+        self.settle_lease(block.lease, taken, Queue::took_ns(taken, wall_us));
         for (index, counter, reason) in sorted.again {
             let failed = Failed { worker, counter, reason: &reason };
             self.count_all(block.job, &[one(index)], failed);
@@ -259,6 +266,7 @@ impl Grid {
         let wanted = self.take_back(lease, &wanted);
         let unasked = self.take_back(lease, tasks);
         if let Some(worker) = self.fleet.get_mut(id) {
+            worker.mute = false;
             worker.begun_all = answers && wanted.is_empty() && unasked.is_empty();
         }
         self.refresh_worker(id);

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Retry(JobId, u64),
     /// A linked worker may have been silent for too long.
     Silence(WorkerId),
+    /// A worker that was asked for tasks may have had its time to answer.
+    Answer(WorkerId),
     /// A worker whose link was lost had its time to come back.
     Rejoin(WorkerId),
     /// After a start, the workers had their time to come back.
@@ -30,6 +32,17 @@ impl Timers {
 
     pub(crate) fn clear(&mut self, at: Micros, timer: Timer) {
         self.0.remove(&(at, timer));
+    }
+
+    /// When the first task of a job that waits out a pause is tried again.
+    pub(crate) fn next_retry(&self, job: JobId) -> Option<Micros> {
+        let of_job = |timer: &Timer| matches!(timer, Timer::Retry(of, _) if *of == job);
+        self.0.iter().find(|(_, timer)| of_job(timer)).map(|(at, _)| *at)
+    }
+
+    /// When a timer is due that is set.
+    pub(crate) fn at(&self, wanted: Timer) -> Option<Micros> {
+        self.0.iter().find(|(_, timer)| *timer == wanted).map(|(at, _)| *at)
     }
 
     pub(crate) fn next(&self) -> Option<Micros> {

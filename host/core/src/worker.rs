@@ -10,9 +10,33 @@ use wasmgrid_proto::{
     JobId, LeaseId, Micros, RunningTask, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
 };
 
+use crate::memory::MemoryBook;
+
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.
 const SLOTS_MAX: u32 = 4_096;
+
+/// The load of a worker that has all the work it should; its queues are parts of this.
+pub(crate) const FULL: u64 = 1 << 40;
+
+/// What a worker has of one job.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) tasks: u64,
+    /// What each adds to the load. As of the job's last change on this worker.
+    unit: u64,
+    /// The memory limit of each.
+    memory: u64,
+}
+
+/// What one task of a job is on a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weight {
+    /// What it adds to the worker's load.
+    pub(crate) unit: u64,
+    /// Its memory limit.
+    pub(crate) memory: u64,
+}
 
 /// A worker that joined in this epoch.
 #[derive(Debug)]
@@ -28,18 +52,32 @@ pub(crate) struct Worker {
     /// Since when it is not linked.
     pub(crate) lost_at: Micros,
     pub(crate) draining: bool,
+    /// It drains on its own wish: it stops when it is done.
+    pub(crate) leaving: bool,
+    /// An operator wants it to get nothing new.
+    pub(crate) cordoned: bool,
     pub(crate) heard_at: Micros,
     /// A timer for its silence is set; one is enough, however often it joins.
     pub(crate) watched: bool,
     pub(crate) running: Vec<RunningTask>,
     pub(crate) committed: u64,
     pub(crate) leases: BTreeSet<LeaseId>,
-    /// Tasks it has, by job; no zeros.
-    pub(crate) jobs: BTreeMap<JobId, u64>,
-    /// The sum of `jobs`.
+    /// What it has, by job; nothing without tasks.
+    jobs: BTreeMap<JobId, Held>,
+    /// The tasks of `jobs`.
     pub(crate) assigned: u64,
+    /// How much of the work it should have it has, of [`FULL`]: for each job the part that its
+    /// tasks are of what that job alone might have there.
+    load: u128,
+    memory: MemoryBook,
     /// Leases of which tasks were asked back, and how many; until it answers.
     pub(crate) asked: BTreeMap<LeaseId, u64>,
+    /// Since when an answer is due.
+    pub(crate) asked_at: Micros,
+    /// A timer for its answers is set; one is enough.
+    pub(crate) answer_watched: bool,
+    /// It did not answer in time, and is not asked again until it answers something.
+    pub(crate) mute: bool,
     /// It gave nothing back when it was last asked, and nothing has changed since.
     pub(crate) begun_all: bool,
     /// It has a task that must run alone.
@@ -66,6 +104,8 @@ impl Worker {
             linked: true,
             lost_at: now,
             draining: false,
+            leaving: false,
+            cordoned: false,
             heard_at: now,
             watched: false,
             running: Vec::new(),
@@ -73,7 +113,12 @@ impl Worker {
             leases: BTreeSet::new(),
             jobs: BTreeMap::new(),
             assigned: 0,
+            load: 0,
+            memory: MemoryBook::default(),
             asked: BTreeMap::new(),
+            asked_at: now,
+            answer_watched: false,
+            mute: false,
             begun_all: false,
             alone: false,
         }
@@ -87,6 +132,9 @@ impl Worker {
         self.leases = before.leases;
         self.jobs = before.jobs;
         self.assigned = before.assigned;
+        self.load = before.load;
+        self.memory = before.memory;
+        self.answer_watched = before.answer_watched;
         self.alone = before.alone;
     }
 
@@ -104,7 +152,7 @@ impl Worker {
 
     /// True where it may be given tasks, as far as its state says.
     pub(crate) fn is_ready(&self) -> bool {
-        self.linked && !self.draining && self.capacity.slots > 0
+        self.linked && !self.draining && !self.cordoned && self.capacity.slots > 0
     }
 
     pub(crate) fn free_slots(&self) -> u64 {
@@ -116,35 +164,78 @@ impl Worker {
         self.assigned.saturating_sub(self.slots())
     }
 
-    pub(crate) fn add(&mut self, job: JobId, lease: LeaseId, count: u64) {
-        self.leases.insert(lease);
-        *self.jobs.entry(job).or_default() += count;
-        self.assigned += count;
-        self.begun_all = false;
+    /// What it has, by job.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, Held)> {
+        self.jobs.iter().map(|(job, held)| (*job, *held))
     }
 
-    /// Takes tasks off its account; `last` where the lease has none left.
-    pub(crate) fn subtract(&mut self, job: JobId, lease: LeaseId, count: u64, last: bool) {
+    /// Its load, of [`FULL`].
+    pub(crate) fn load(&self) -> u64 {
+        u64::try_from(self.load).unwrap_or(u64::MAX)
+    }
+
+    /// The largest memory limit that a further task may have.
+    pub(crate) fn memory_room(&self) -> u64 {
+        self.memory.room(self.slots(), self.capacity.memory.0)
+    }
+
+    /// How many further tasks of this memory limit it may be given.
+    pub(crate) fn memory_fitting(&self, limit: u64) -> u64 {
+        self.memory.fitting(limit, self.slots(), self.capacity.memory.0)
+    }
+
+    pub(crate) fn add(&mut self, job: JobId, lease: LeaseId, count: u64, weight: Weight) {
+        self.leases.insert(lease);
+        let tasks = self.jobs.get(&job).map_or(0, |held| held.tasks);
+        self.hold(job, tasks + count, weight);
+    }
+
+    /// Takes tasks off its account; `last` where the lease has none left. Without a weight they
+    /// weigh what they did.
+    pub(crate) fn subtract(
+        &mut self,
+        job: JobId,
+        (lease, last): (LeaseId, bool),
+        count: u64,
+        weight: Option<Weight>,
+    ) {
         if last {
             self.leases.remove(&lease);
             self.asked.remove(&lease);
         }
-        if let Some(assigned) = self.jobs.get_mut(&job) {
-            *assigned = assigned.saturating_sub(count);
-            if *assigned == 0 {
-                self.jobs.remove(&job);
-            }
+        if let Some(held) = self.jobs.get(&job).copied() {
+            let as_before = Weight { unit: held.unit, memory: held.memory };
+            self.hold(job, held.tasks.saturating_sub(count), weight.unwrap_or(as_before));
         }
-        self.assigned = self.assigned.saturating_sub(count);
-        self.begun_all = false;
         self.alone &= self.assigned > 0;
     }
 
+    /// Sets what it has of a job.
+    fn hold(&mut self, job: JobId, tasks: u64, Weight { unit, memory }: Weight) {
+        let now = Held { tasks, unit, memory };
+        let before = if tasks == 0 { self.jobs.remove(&job) } else { self.jobs.insert(job, now) };
+        let before = before.unwrap_or_default();
+        let part = |held: Held| u128::from(held.tasks) * u128::from(held.unit);
+        self.load = (self.load + part(now)).saturating_sub(part(before));
+        self.assigned = (self.assigned + tasks).saturating_sub(before.tasks);
+        if before.memory == memory {
+            match tasks.checked_sub(before.tasks) {
+                Some(more) => self.memory.add(memory, more),
+                None => self.memory.subtract(memory, before.tasks - tasks),
+            }
+        } else {
+            self.memory.subtract(before.memory, before.tasks);
+            self.memory.add(memory, tasks);
+        }
+        self.begun_all = false;
+    }
+
     pub(crate) fn status(&self, worker: WorkerId) -> WorkerStatus {
-        let state = match (self.linked, self.draining) {
-            (false, _) => WorkerState::Gone,
-            (true, true) => WorkerState::Draining,
-            (true, false) => WorkerState::Ready,
+        let state = match (self.linked, self.draining, self.cordoned) {
+            (false, ..) => WorkerState::Gone,
+            (true, true, _) => WorkerState::Draining,
+            (true, false, true) => WorkerState::Cordoned,
+            (true, false, false) => WorkerState::Ready,
         };
         WorkerStatus {
             worker,

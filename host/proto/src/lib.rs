@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod attempt;
+mod explain;
 pub mod frame;
 mod ids;
 mod limits;
@@ -23,12 +24,13 @@ mod units;
 pub mod wire;
 
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
+pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait};
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use record::{CommittedRun, Record, RetryCounter};
 pub use segment::{InputBlock, ResultBlock, ResultMeta, SegmentError, TaskRange};
-pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, TaskSpec};
+pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
     JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState, WorkerStatus,
 };

@@ -124,6 +124,13 @@ pub enum Record {
         /// Which task, and whose results they are.
         divergence: Divergence,
     },
+    /// An operator cordoned a worker, or took that back.
+    WorkerCordoned {
+        /// Its number.
+        worker: WorkerId,
+        /// True where it gets nothing new from now on.
+        cordoned: bool,
+    },
 }
 
 /// Neighbouring tasks that were committed one behind the other with the same outcome.

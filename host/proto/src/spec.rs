@@ -30,12 +30,14 @@ pub struct TaskSpec {
 
 /// A job as it was submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SpecForm", into = "SpecForm")]
 pub struct JobSpec {
     /// A name for people; need not be unique.
     pub name: String,
     /// What its tasks are.
     pub task: TaskSpec,
-    /// Jobs of a higher priority run first within a tenant; 0 unless said.
+    /// Jobs of a higher priority run first within a tenant, as long as those of a lower one have
+    /// not waited for longer than that is worth; 0 unless said.
     pub priority: i32,
     /// How many more times a task that asks for a retry is run; 0 unless said.
     pub retries: u32,
@@ -43,6 +45,59 @@ pub struct JobSpec {
     pub max_failures: Option<u64>,
     /// From submission to the end of the job; tasks not ended by then expire.
     pub deadline: Option<Millis>,
+    /// `key=value` labels that a worker must have to be given its tasks; sorted, none twice.
+    pub requires: Vec<(String, String)>,
+}
+
+/// Labels that one job may require.
+pub const REQUIRES_MAX: usize = 32;
+
+/// A [`JobSpec`] as its bytes are: what came later stands in a new variant of its last field,
+/// which was an `Option` with the bytes of the first two. A spec without labels has the bytes it
+/// always had; a reader that knows no labels refuses one that has some.
+#[derive(Serialize, Deserialize)]
+struct SpecForm {
+    name: String,
+    task: TaskSpec,
+    priority: i32,
+    retries: u32,
+    max_failures: Option<u64>,
+    rest: SpecRest,
+}
+
+#[derive(Serialize, Deserialize)]
+enum SpecRest {
+    NoDeadline,
+    Deadline(Millis),
+    Requires {
+        deadline: Option<Millis>,
+        #[serde(deserialize_with = "bounded")]
+        requires: Vec<(String, String)>,
+    },
+}
+
+impl From<SpecForm> for JobSpec {
+    fn from(form: SpecForm) -> Self {
+        let (deadline, requires) = match form.rest {
+            SpecRest::NoDeadline => (None, Vec::new()),
+            SpecRest::Deadline(deadline) => (Some(deadline), Vec::new()),
+            SpecRest::Requires { deadline, requires } => (deadline, requires),
+        };
+        let SpecForm { name, task, priority, retries, max_failures, .. } = form;
+        Self { name, task, priority, retries, max_failures, deadline, requires }
+    }
+}
+
+impl From<JobSpec> for SpecForm {
+    fn from(spec: JobSpec) -> Self {
+        let JobSpec { name, task, priority, retries, max_failures, deadline, requires } = spec;
+        let rest = match deadline {
+            _ if !requires.is_empty() => SpecRest::Requires { deadline, requires },
+            None => SpecRest::NoDeadline,
+            Some(deadline) => SpecRest::Deadline(deadline),
+        };
+        Self { name, task, priority, retries, max_failures, rest }
+    }
 }
 
 /// The kinds of `.wasm` that are tasks.

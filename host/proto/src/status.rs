@@ -117,10 +117,12 @@ pub struct WorkerCapacity {
 pub enum WorkerState {
     /// Takes tasks.
     Ready,
-    /// Finishes what it has and takes nothing new.
+    /// Finishes what it has begun and takes nothing new.
     Draining,
     /// Not linked now.
     Gone,
+    /// Finishes what it has, its queue too, and takes nothing new until it is uncordoned.
+    Cordoned,
 }
 
 impl fmt::Display for WorkerState {
@@ -129,6 +131,7 @@ impl fmt::Display for WorkerState {
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Gone => "gone",
+            Self::Cordoned => "cordoned",
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use wasmgrid_proto::{Digest, JobId, Outcome, TaskSpec};
+use wasmgrid_proto::{Digest, JobId, Outcome, TaskRange, TaskSpec};
 use wasmgrid_sandbox::Prepared;
 
 use crate::queue::Piece;
@@ -171,12 +171,21 @@ impl Modules {
         self.jobs.iter().filter(|(_, known)| wants(known)).map(|(job, _)| *job).collect()
     }
 
-    /// Takes the waiting leases out that `of` names.
-    pub(crate) fn take_waiting(&mut self, of: impl Fn(&Piece) -> bool) -> Vec<Piece> {
+    /// Takes the waiting leases out that `of` names, or the parts of them within the tasks it
+    /// gives.
+    pub(crate) fn take_waiting(
+        &mut self,
+        of: impl Fn(&Piece) -> Option<Vec<TaskRange>>,
+    ) -> Vec<Piece> {
         let mut taken = Vec::new();
         for job in self.jobs.values_mut() {
             if let State::Wanted { waiting } | State::Preparing { waiting, .. } = &mut job.state {
-                taken.extend(waiting.extract_if(.., |piece| of(piece)));
+                for piece in std::mem::take(waiting) {
+                    match of(&piece) {
+                        Some(wanted) => piece.split(wanted, &mut taken, |rest| waiting.push(rest)),
+                        None => waiting.push(piece),
+                    }
+                }
             }
         }
         taken

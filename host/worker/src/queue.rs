@@ -52,6 +52,32 @@ impl Piece {
         Ok(Self { first: tasks.first, inputs, payload, spec: self.spec.clone(), ..*self })
     }
 
+    /// Cuts the piece: what is within `wanted` goes to `taken`, what is left to `keep`, in order.
+    pub(crate) fn split(
+        &self,
+        wanted: Vec<TaskRange>,
+        taken: &mut Vec<Self>,
+        mut keep: impl FnMut(Self),
+    ) {
+        let mut rest = self.tasks();
+        let mut wanted: Vec<_> =
+            wanted.into_iter().filter_map(|range| overlap(self.tasks(), range)).collect();
+        wanted.sort_unstable();
+        let mut keep = |tasks: TaskRange| {
+            if tasks.count > 0 {
+                self.part(tasks).into_iter().for_each(&mut keep);
+            }
+        };
+        for range in wanted {
+            // Ranges that were named twice are taken once.
+            let Some(range) = overlap(rest, range) else { continue };
+            keep(TaskRange { first: rest.first, count: range.first - rest.first });
+            taken.extend(self.part(range));
+            rest = TaskRange { first: range.end(), count: rest.end() - range.end() };
+        }
+        keep(rest);
+    }
+
     /// How many of the first `count` tasks to take, so that their inputs are not too large.
     fn fitting(&self, count: u64) -> u64 {
         let InputBlock::Packed(lengths) = &self.inputs else { return count };
@@ -112,27 +138,9 @@ impl Queue {
                 self.pieces.push_back(piece);
                 continue;
             };
-            let mut rest = piece.tasks();
-            let mut wanted: Vec<_> =
-                wanted.into_iter().filter_map(|range| overlap(piece.tasks(), range)).collect();
-            wanted.sort_unstable();
-            for range in wanted {
-                // Ranges that were named twice are taken once.
-                let Some(range) = overlap(rest, range) else { continue };
-                let before = TaskRange { first: rest.first, count: range.first - rest.first };
-                self.keep(&piece, before);
-                taken.extend(piece.part(range));
-                self.tasks -= range.count;
-                rest = TaskRange { first: range.end(), count: rest.end() - range.end() };
-            }
-            self.keep(&piece, rest);
+            piece.split(wanted, &mut taken, |rest| self.pieces.push_back(rest));
         }
+        self.tasks -= taken.iter().map(|piece| piece.tasks().count).sum::<u64>();
         taken
-    }
-
-    fn keep(&mut self, piece: &Piece, tasks: TaskRange) {
-        if tasks.count > 0 {
-            self.pieces.extend(piece.part(tasks));
-        }
     }
 }

@@ -93,6 +93,7 @@ async fn one_call(client: &Client, digest: wasmgrid_proto::Digest) {
         retries: 0,
         max_failures: None,
         deadline: None,
+        requires: Vec::new(),
     };
     let request = SubmitRequest {
         spec,

@@ -232,6 +232,7 @@ impl Book {
             | Record::Ended { job, .. }
             | Record::Retried { job, .. }
             | Record::JobEnded { job, .. } => *job,
+            Record::WorkerCordoned { .. } => return Ok(()),
             #[expect(unreachable_patterns, reason = "records are only appended to")]
             _ => return Ok(()),
         };

@@ -545,6 +545,7 @@ fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
         retries: job.retries,
         max_failures: job.max_failures,
         deadline: job.deadline,
+        requires: Vec::new(),
     })
 }
 

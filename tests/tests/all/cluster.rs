@@ -95,6 +95,60 @@ fn a_drained_worker_gets_nothing_new() {
 }
 
 #[test]
+fn a_cordoned_worker_gets_nothing_until_it_is_uncordoned() {
+    let grid = Grid::start(2, 1);
+    grid.run(&["worker", "cordon", "w1"]).ok();
+    grid.wait_for_worker("w1", "cordoned");
+    grid.run(&["run", &guest("noop"), "--range", "0..1000"]).ok();
+    let workers = list(&grid, "worker");
+    let cordoned = workers.iter().find(|worker| worker["name"] == "w1").expect("it is listed");
+    assert_eq!(cordoned["committed"], json!(0));
+    grid.run(&["worker", "uncordon", "w1"]).ok();
+    grid.wait_for_worker("w1", "ready");
+    grid.run(&["worker", "cordon", "nobody"]).fails_with(2, &["nobody"]);
+}
+
+#[test]
+fn a_job_that_waits_is_explained_with_what_would_help() {
+    let grid = Grid::start(1, 1);
+    let noop = guest("noop");
+    let args = ["submit", &noop, "--range", "0..7", "--require", "zone=b"];
+    let job = grid.run(&args).ok().trim().to_owned();
+    let explained = grid.run(&["job", "explain", &job, "--output", "json"]);
+    let explained: Value = serde_json::from_str(explained.ok()).expect("JSON");
+    let reason = &explained["reasons"][0];
+    assert_eq!((&reason["reason"], &reason["tasks"]), (&json!("labels"), &json!(7)));
+    assert!(reason["help"].as_str().expect("a text").contains("--label"), "{reason}");
+    let told = grid.run(&["job", "explain", &job]);
+    assert!(told.ok().contains("7 tasks") && told.ok().contains("zone=b"), "{}", told.ok());
+    assert_eq!(grid.job(&job)["requires"], json!(["zone=b"]));
+    grid.run(&["job", "cancel", &job]).ok();
+    let args = ["submit", &noop, "--range", "0..2", "--memory", "900000GiB"];
+    let large = grid.run(&args).ok().trim().to_owned();
+    let told = grid.run(&["job", "explain", &large]);
+    assert!(told.ok().contains("900000GiB of memory"), "{}", told.ok());
+}
+
+#[test]
+fn a_run_of_which_nothing_starts_says_why_and_how_to_ask() {
+    let grid = Grid::start(1, 1);
+    let mut run = Daemon::start(grid.home.command([
+        "run",
+        &guest("noop"),
+        "--range",
+        "0..3",
+        "--require",
+        "zone=b",
+    ]));
+    wait_until("the hint", || run.said().contains("job explain 1"));
+    assert!(run.said().contains("zone=b"), "{}", run.said());
+    run.interrupt();
+    grid.run(&["job", "cancel", "1"]).ok();
+    let here = Home::new().run(["run", &guest("noop"), "--require", "zone=b"]);
+    here.fails_with(2, &["--require zone=b"]);
+}
+
+#[test]
 fn a_token_works_as_often_as_it_says_and_gives_the_role_it_says() {
     let grid = Grid::start(1, 1);
     let made = grid.run(&["token", "create", "--role", "client", "--uses", "1"]);
@@ -106,6 +160,7 @@ fn a_token_works_as_often_as_it_says_and_gives_the_role_it_says() {
     // A client may not do what is the operator's.
     user.run(["token", "create"]).fails_with(3, &["operator"]);
     user.run(["worker", "drain", "w1"]).fails_with(3, &["operator"]);
+    user.run(["worker", "cordon", "w1"]).fails_with(3, &["operator"]);
     let again = Home::new();
     again.run(["context", "add", "team", &token]).fails_with(4, &["token"]);
     let listed = user.run(["context", "list", "--output", "json"]);

@@ -28,6 +28,9 @@ pub struct UpArgs {
     /// Tasks at a time of the worker on this machine [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub slots: Option<u32>,
+    /// What a tenant gets beside others, as NAME=WEIGHT (1 for those not named); may be repeated
+    #[arg(long = "tenant-weight", value_name = "NAME=WEIGHT")]
+    pub tenant_weights: Vec<TenantWeight>,
     /// No worker on this machine
     #[arg(long, conflicts_with_all = ["slots", "isolation", "max"])]
     pub no_worker: bool,
@@ -86,9 +89,58 @@ pub struct ServerArgs {
     /// Where the grid keeps its state
     #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
+    /// What a tenant gets of the grid beside others that have tasks waiting, as NAME=WEIGHT with a
+    /// weight of 1 to 1000 (1 for those not named); may be repeated (in a file: `tenant_weights =
+    /// ["ada=3"]`)
+    #[arg(
+        long = "tenant-weight",
+        value_name = "NAME=WEIGHT",
+        env = "WASMGRID_TENANT_WEIGHTS",
+        value_delimiter = ','
+    )]
+    pub tenant_weights: Vec<TenantWeight>,
     /// What submitted modules may look like (in a file: `caps = ["functions=100000"]`).
     #[command(flatten)]
     pub caps: CapArgs,
+}
+
+/// A `NAME=WEIGHT` of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantWeight {
+    /// The name in its certificate.
+    pub name: String,
+    /// From 1 to [`TenantWeight::MAX`].
+    pub weight: u32,
+}
+
+impl TenantWeight {
+    /// Enough to tell any two tenants apart.
+    const MAX: u32 = 1_000;
+}
+
+/// A text that is no tenant's weight.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{found:?} is no tenant's weight; write NAME=WEIGHT with a whole number from 1 to {}",
+    TenantWeight::MAX
+)]
+pub struct TenantWeightError {
+    /// What was there.
+    pub found: String,
+}
+
+impl FromStr for TenantWeight {
+    type Err = TenantWeightError;
+
+    fn from_str(text: &str) -> Result<Self, TenantWeightError> {
+        let weight = |text: &str| text.trim().parse().ok().filter(|n| (1..=Self::MAX).contains(n));
+        let (name, weight) = text
+            .split_once('=')
+            .and_then(|(name, number)| Some((name.trim(), weight(number)?)))
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| TenantWeightError { found: text.into() })?;
+        Ok(Self { name: name.into(), weight })
+    }
 }
 
 /// `wasmgrid worker`.
@@ -115,10 +167,12 @@ pub struct WorkerArgs {
     /// Tasks at a time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), env = "WASMGRID_SLOTS")]
     pub slots: Option<u32>,
-    /// Memory for all tasks together [default: all of the machine's]
+    /// Memory for all tasks together: no more run at once than fit with their limits [default: all
+    /// of the machine's]
     #[arg(long, value_name = "BYTES", env = "WASMGRID_MEMORY")]
     pub memory: Option<ByteCount>,
-    /// KEY=VALUE shown with the worker; may be repeated (in a file: `labels = ["zone=a"]`)
+    /// KEY=VALUE that jobs may require (`--require`) and that is shown with the worker; may be
+    /// repeated (in a file: `labels = ["zone=a"]`)
     #[arg(
         long = "label",
         value_name = "KEY=VALUE",
@@ -157,7 +211,7 @@ pub struct WorkerArgs {
     pub caps: CapArgs,
 }
 
-/// A `KEY=VALUE` shown with a worker.
+/// A `KEY=VALUE` that a worker has or a job requires.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
     /// Before the `=`; not empty.
@@ -210,8 +264,24 @@ pub enum WorkerNoun {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Give a worker nothing new; it finishes what it has
+    /// Give a worker nothing new; it finishes what it has begun and gives back the rest
     Drain {
+        /// Its name
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+    /// Give a worker nothing new until it is uncordoned; it keeps what it has, its queue too
+    Cordon {
+        /// Its name
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+    /// Give a worker tasks again, after a cordon or a drain
+    Uncordon {
         /// Its name
         name: String,
         /// Where.
@@ -279,6 +349,17 @@ pub enum JobCommand {
         /// The task with this index
         #[arg(long, value_name = "INDEX")]
         task: Option<u64>,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Why a job's tasks wait, and what would help
+    Explain {
+        /// Its id
+        job: JobId,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,

@@ -7,8 +7,8 @@ mod run;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::{
-    ContextCommand, JobCommand, JoinArgs, Label, ServerArgs, TokenArgs, TokenCommand, TokenRole,
-    UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
+    ContextCommand, JobCommand, JoinArgs, Label, ServerArgs, TenantWeight, TokenArgs, TokenCommand,
+    TokenRole, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
 };
 pub use maxima::Maximum;
 pub use run::{
@@ -60,12 +60,12 @@ pub enum Command {
     Join(JoinArgs),
     /// Run the scheduler alone
     Server(ServerArgs),
-    /// Run the worker of a machine that has joined; or list, show and drain workers
+    /// Run the worker of a machine that has joined; or list, show, drain and cordon workers
     Worker(WorkerCommand),
     /// Make tokens with which machines and people join
     #[command(subcommand)]
     Token(TokenCommand),
-    /// List, watch and cancel jobs of a cluster
+    /// List, watch, explain and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),
     /// The clusters this user knows, and which is used

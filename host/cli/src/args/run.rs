@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, ValueEnum};
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
-use super::{CapArgs, Format};
+use super::{CapArgs, Format, Label};
 use crate::run::Range;
 
 /// What `run` prints and leaves behind, for its `--help`.
@@ -88,7 +88,8 @@ pub struct JobArgs {
     /// Fuel of each task, about one a wasm instruction: 2G, 500M [default: 100G]
     #[arg(long, value_name = "FUEL", value_parser = above_zero::<Fuel>, help_heading = "Limits")]
     pub fuel: Option<Fuel>,
-    /// Memory of each task: 64MiB, 1GB [default: 64MiB]
+    /// Memory of each task: 64MiB, 1GB; a worker runs as many at once as fit its own [default:
+    /// 64MiB]
     #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, help_heading = "Limits")]
     pub memory: Option<ByteCount>,
     /// Wall time of each attempt of a task: 30s, 1h30m [default: 2m]
@@ -125,7 +126,11 @@ pub struct JobArgs {
     /// repeated. On a cluster a directory is the worker's, whose operator must allow it
     #[arg(long, value_name = "GRANT", help_heading = "Job")]
     pub allow: Vec<Grant>,
-    /// Jobs of a higher priority run first
+    /// A label that a worker must have to be given the job's tasks; may be repeated
+    #[arg(long = "require", value_name = "KEY=VALUE", help_heading = "Job")]
+    pub requires: Vec<Label>,
+    /// Among your jobs those of a higher priority run first; each step counts as 10 minutes of
+    /// waiting
     #[arg(
         long,
         value_name = "N",

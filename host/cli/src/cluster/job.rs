@@ -3,7 +3,7 @@
 use wasmgrid_client::Client;
 use wasmgrid_proto::{Divergences, JobId, JobStatus, Millis};
 
-use super::{task, view::JobView, with};
+use super::{explain, task, view::JobView, with};
 use crate::{
     args::{Format, JobCommand, Order, OutputArgs, Talk},
     exit::Exit,
@@ -43,6 +43,12 @@ pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
             };
             let (status, divergences) = with(&grid, ask).await?;
             show(&status, output, Some(&divergences))?;
+        }
+        JobCommand::Explain { job, grid, output } => {
+            explain::show(
+                &with(&grid, async |client| Ok(client.explain(job).await?)).await?,
+                output,
+            )?;
         }
         JobCommand::Results { job, follow, output, grid } => {
             return with(&grid, async |client| results(client, job, follow, &output, talk).await)
@@ -111,6 +117,7 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("fuel", task.limits.fuel.to_string()),
         ("memory", task.limits.memory.to_string()),
         ("timeout", task.limits.deadline.to_string()),
+        ("requires", view::written(&job.spec.requires).join(" ")),
         ("submitted", table::ago(job.submitted_at)),
         (
             "took",

@@ -1,6 +1,7 @@
 //! The commands that make, run and ask clusters.
 
 pub mod context;
+mod explain;
 pub mod job;
 mod member;
 mod scheduler;

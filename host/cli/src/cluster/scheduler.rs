@@ -59,6 +59,8 @@ impl Scheduler {
         let store = SqliteStore::open(folder.join("grid.sqlite"))
             .with_context(|| format!("failed to open the grid's state in {}", folder.display()))?;
         let mut config = ServerConfig::new(grid.clone());
+        let weights = settings.tenant_weights.into_iter();
+        config.grid.tenant_weights = weights.map(|one| (one.name, one.weight)).collect();
         config.enrollment = Some(Enrollment {
             authority: Arc::clone(&authority),
             addresses: addresses.clone(),

@@ -29,6 +29,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         listen: args.listen,
         advertise: args.advertise.clone(),
         state_dir: args.state_dir.clone(),
+        tenant_weights: args.tenant_weights.clone(),
         caps: args.caps.caps.clone(),
     };
     let scheduler = Scheduler::start(settings, &paths)?;

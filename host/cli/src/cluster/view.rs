@@ -20,6 +20,8 @@ pub struct JobView {
     kind: &'static str,
     args: Vec<String>,
     grants: Vec<String>,
+    /// Labels that its workers must have, `KEY=VALUE`.
+    requires: Vec<String>,
     seed: u64,
     priority: i32,
     retries: u32,
@@ -96,6 +98,7 @@ impl From<&JobStatus> for JobView {
             kind: kind(task.kind),
             args: task.args.clone(),
             grants: task.grants.iter().map(ToString::to_string).collect(),
+            requires: written(&spec.requires),
             seed: task.seed,
             priority: spec.priority,
             retries: spec.retries,
@@ -167,7 +170,12 @@ impl From<&RunningTask> for RunningView {
 
 /// A worker's labels as they are written.
 pub fn labels(status: &WorkerStatus) -> Vec<String> {
-    status.capacity.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    written(&status.capacity.labels)
+}
+
+/// Labels as they are written.
+pub fn written(labels: &[(String, String)]) -> Vec<String> {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
 }
 
 /// A kind's name in JSON.

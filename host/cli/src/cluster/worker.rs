@@ -1,4 +1,4 @@
-//! `wasmgrid worker list|show|drain`: what a grid's workers are and do.
+//! `wasmgrid worker list|show|drain|cordon|uncordon`: what a grid's workers are and do.
 
 use wasmgrid_proto::{Millis, WorkerStatus};
 
@@ -25,6 +25,12 @@ pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
         }
         WorkerNoun::Drain { name, grid } => {
             with(&grid, async |client| Ok(client.drain(&name).await?)).await?;
+        }
+        WorkerNoun::Cordon { name, grid } => {
+            with(&grid, async |client| Ok(client.cordon(&name, true).await?)).await?;
+        }
+        WorkerNoun::Uncordon { name, grid } => {
+            with(&grid, async |client| Ok(client.cordon(&name, false).await?)).await?;
         }
     }
     Ok(Exit::Ok)

@@ -10,7 +10,7 @@ use wasmgrid_worker::sandbox::{SandboxConfig, check_limits};
 use super::{Inputs, Task};
 use crate::{
     args::{Format, GridArgs, InputArgs, JobArgs, RunArgs, SubmitArgs, Talk},
-    cluster::view::LimitsView,
+    cluster::view::{self, LimitsView},
     context::Contexts,
     exit::{Exit, refused},
     inspect::{self, ModuleView},
@@ -25,6 +25,8 @@ struct DryRun<'a> {
     module: ModuleView<'a>,
     args: &'a [String],
     grants: Vec<String>,
+    /// Labels that its workers must have, `KEY=VALUE`.
+    requires: Vec<String>,
     limits: LimitsView,
     seed: u64,
     deadline_ms: Option<u64>,
@@ -71,6 +73,7 @@ async fn show(
             module: ModuleView::new(&task.info, &spec.task.grants),
             args: &spec.task.args,
             grants: names(&spec.task.grants),
+            requires: view::written(&spec.requires),
             limits: LimitsView::from(&spec.task.limits),
             seed: spec.task.seed,
             deadline_ms: spec.deadline.map(|deadline| deadline.0),
@@ -95,8 +98,13 @@ fn judge(job: &JobArgs, here: bool, talk: Talk) -> anyhow::Result<Task> {
 fn print(task: &Task, spec: &JobSpec, inputs: Option<u64>, context: Option<&str>) {
     table::fields(inspect::fields(&task.info, &spec.task.grants));
     let grants = names(&spec.task.grants);
+    let requires = match view::written(&spec.requires) {
+        none if none.is_empty() => "no labels".into(),
+        labels => labels.join(" "),
+    };
     table::fields([
         ("grants", if grants.is_empty() { "none".into() } else { grants.join(" ") }),
+        ("requires", requires),
         ("limits", limits(&spec.task.limits)),
         ("seed", spec.task.seed.to_string()),
         ("expires", spec.deadline.map_or_else(|| "never".into(), |after| format!("after {after}"))),

@@ -10,6 +10,7 @@ pub mod output;
 pub mod progress;
 mod reorder;
 pub mod session;
+mod stuck;
 mod summary;
 mod task;
 
@@ -20,7 +21,7 @@ use wasmgrid_client::Client;
 use wasmgrid_proto::Grant;
 
 use crate::{
-    args::{Format, InputArgs, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
+    args::{Format, InputArgs, Label, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
     exit::{Exit, usage},
@@ -95,8 +96,14 @@ async fn run_on(
     let ordered = args.output.order == Order::Input;
     let progress = Progress::new(quiet);
     let mut collector = Collector::new(output, ordered, failures, Some(&session.ledger), progress);
-    let (ending, wrong_input) =
-        session.run(rest, &mut collector, interrupt, grid.on_interrupt()).await?;
+    let on_cluster = grid.on_interrupt() == OnInterrupt::Detach;
+    let hint = async {
+        if !talk.quiet {
+            stuck::hint(client, session.job, on_cluster).await;
+        }
+    };
+    let running = session.run(rest, &mut collector, interrupt, grid.on_interrupt());
+    let (ending, wrong_input) = stuck::beside(running, hint).await?;
     let summary = Summary {
         job: session.job,
         again: Again::new(&args.job),
@@ -174,6 +181,12 @@ impl Grid {
                 )));
             }
             return Ok(Self::Cluster(Cluster::open(&contexts, &name).await?));
+        }
+        if let Some(Label { key, value }) = args.job.requires.first() {
+            return Err(usage(format!(
+                "--require {key}={value} is for workers of a cluster, and the job would run here; \
+                 leave it out, or select a context"
+            )));
         }
         let setup = WorkerSetup {
             slots: args.slots,

@@ -55,6 +55,10 @@ impl Task {
         let mut grants = args.allow.clone();
         grants.sort_unstable();
         grants.dedup();
+        let mut requires: Vec<_> =
+            args.requires.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
+        requires.sort_unstable();
+        requires.dedup();
         JobSpec {
             name: args.name.clone().unwrap_or_else(|| self.name.clone()),
             task: TaskSpec {
@@ -70,6 +74,7 @@ impl Task {
             retries: args.retries,
             max_failures: args.max_failures,
             deadline: args.deadline,
+            requires,
         }
     }
 }

@@ -6,8 +6,14 @@
     reason = "a helper of a test may fail as the test itself may"
 )]
 
+mod clockwork;
+mod cordons;
+mod explained;
 mod jobs;
 mod placement;
+mod requirements;
 mod retries;
+mod scale;
+mod shares;
 mod workers;
 mod world;

@@ -198,6 +198,19 @@ impl World {
         self.reply(request)
     }
 
+    pub fn cordon(&mut self, name: &str, cordoned: bool) -> Result<Reply, ApiError> {
+        let request = self.request();
+        self.drive(Input::CordonWorker { request, name: name.into(), cordoned });
+        self.reply(request)
+    }
+
+    /// A worker that offers this joins as a new process.
+    pub fn join_with(&mut self, name: &str, capacity: WorkerCapacity) -> WorkerId {
+        let started = Micros(self.next());
+        self.started.insert(name.into(), started);
+        self.join_offering(name, capacity, &[])
+    }
+
     /// A worker joins as a new process, with nothing in its hands.
     pub fn join(&mut self, name: &str, slots: u32) -> WorkerId {
         let started = Micros(self.next());
@@ -207,6 +220,10 @@ impl World {
 
     /// The same process joins again, with what it says it has in its hands.
     pub fn join_holding(&mut self, name: &str, slots: u32, hands: &[Hand]) -> WorkerId {
+        self.join_offering(name, capacity(slots), hands)
+    }
+
+    fn join_offering(&mut self, name: &str, capacity: WorkerCapacity, hands: &[Hand]) -> WorkerId {
         let link = self.next();
         let held = hands
             .iter()
@@ -227,7 +244,7 @@ impl World {
             name: name.into(),
             address,
             started: self.started.get(name).copied().unwrap_or_default(),
-            capacity: capacity(slots),
+            capacity,
             held,
         });
         let worker = self.worker_of(name).expect("it has a number now");
@@ -416,6 +433,7 @@ pub fn spec() -> JobSpec {
         retries: 0,
         max_failures: None,
         deadline: None,
+        requires: Vec::new(),
     }
 }
 

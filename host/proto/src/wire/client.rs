@@ -6,8 +6,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Divergences, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, TaskStatus,
-    WorkerStatus,
+    Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock,
+    TaskStatus, WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -125,6 +125,19 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
+    /// Give a worker nothing new until it is uncordoned, but leave it what it has; operators
+    /// only. Answered by [`Reply::Done`].
+    Cordon {
+        /// The worker's name.
+        name: String,
+        /// False to take a cordon or a drain back.
+        cordoned: bool,
+    },
+    /// Why a job's tasks wait. Answered by [`Reply::Explanation`].
+    Explain {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -211,6 +224,8 @@ pub enum Reply {
     Task(TaskStatus),
     /// The divergences of a job.
     Divergences(Divergences),
+    /// Why a job's tasks wait.
+    Explanation(Explanation),
 }
 
 /// See [`ToClient::Results`].

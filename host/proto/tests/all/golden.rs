@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Record,
+    JobSpec, Record,
     frame::{self, Envelope},
     wire::{FromClient, FromJoiner, FromWorker, Message, ToClient, ToJoiner, ToWorker},
 };
@@ -38,8 +38,21 @@ fn records_have_their_golden_bytes_and_are_read_back() {
         assert_eq!((back, rest.len()), (record.clone(), 0));
         lines.push((name(&record), hex(&bytes)));
     }
-    assert_eq!(bytes_of_variants(&lines).len(), 12, "one of every record");
+    assert_eq!(bytes_of_variants(&lines).len(), 13, "one of every record");
     compare("records.txt", &lines);
+}
+
+#[test]
+fn a_spec_that_requires_labels_keeps_its_first_bytes_and_is_read_back() {
+    let (plain, requiring) = (samples::job_spec(), samples::requiring());
+    let encode = |spec: &JobSpec| postcard::to_allocvec(spec).expect("encodes");
+    let (old, new) = (encode(&plain), encode(&requiring));
+    let shared = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    assert_eq!((old[shared], new[shared]), (1, 2), "only the last field's variant differs");
+    for spec in [&plain, &requiring, &JobSpec { deadline: None, ..requiring.clone() }] {
+        assert_eq!(postcard::from_bytes::<JobSpec>(&encode(spec)).as_ref(), Ok(spec));
+    }
+    compare("specs.txt", &[("JobSpec".into(), hex(&old)), ("JobSpec.Requires".into(), hex(&new))]);
 }
 
 #[test]

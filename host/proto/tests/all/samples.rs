@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Attempt, ByteCount, CommittedRun, Digest, Divergence, Divergences, Epoch, Fuel, Grant,
-    InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LeaseId, Limit, Limits, Micros,
-    Millis, ModuleKind, Outcome, OutcomeClass, Record, ResultBlock, ResultMeta, RetryCounter,
-    RunningTask, TaskId, TaskRange, TaskResult, TaskSpec, TaskState, TaskStatus, TrapKind, Usage,
-    Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    Attempt, ByteCount, CommittedRun, Digest, Divergence, Divergences, Epoch, Explanation, Fuel,
+    Grant, InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit,
+    Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record, ResultBlock,
+    ResultMeta, RetryCounter, RunningTask, TaskId, TaskRange, TaskResult, TaskSpec, TaskState,
+    TaskStatus, TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
+    WorkerStatus,
     wire::{
         ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
         FromClient, FromJoiner, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
@@ -91,6 +92,8 @@ fn requests() -> Vec<Request> {
         Request::CreateToken(TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 }),
         Request::Task { job, index: 12 },
         Request::Divergences { job },
+        Request::Cordon { name: "worker-1".into(), cordoned: true },
+        Request::Explain { job },
     ]
 }
 
@@ -131,7 +134,11 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
         list: vec![divergence()],
         workers: vec![(WorkerId(4), "worker-1".into())],
     };
-    vec![Ok(Reply::Task(task_status())), Ok(Reply::Divergences(divergences))]
+    vec![
+        Ok(Reply::Task(task_status())),
+        Ok(Reply::Divergences(divergences)),
+        Ok(Reply::Explanation(explanation())),
+    ]
 }
 
 pub fn from_joiner() -> Vec<FromJoiner> {
@@ -188,6 +195,7 @@ pub fn records() -> Vec<Record> {
             last: true,
         },
         Record::Diverged { job, divergence: divergence() },
+        Record::WorkerCordoned { worker: WorkerId(4), cordoned: true },
     ]
 }
 
@@ -271,7 +279,7 @@ fn task_spec() -> TaskSpec {
     }
 }
 
-fn job_spec() -> JobSpec {
+pub fn job_spec() -> JobSpec {
     JobSpec {
         name: "squares".into(),
         task: task_spec(),
@@ -279,7 +287,40 @@ fn job_spec() -> JobSpec {
         retries: 3,
         max_failures: Some(10),
         deadline: Some(Millis(60_000)),
+        requires: Vec::new(),
     }
+}
+
+/// A spec whose bytes have what came later.
+pub fn requiring() -> JobSpec {
+    let requires = vec![("gpu".into(), "yes".into()), ("zone".into(), "b".into())];
+    JobSpec { requires, ..job_spec() }
+}
+
+/// Every reason to wait there is.
+fn explanation() -> Explanation {
+    let tenants = || vec![TenantShare { tenant: "bob".into(), weight: 3, tasks: 8 }];
+    let (until, needed) = (Micros(1_700_000_000_000_000), ByteCount(1 << 30));
+    let label = LabelCount { key: "zone".into(), value: "b".into(), workers: 0 };
+    let waits = [
+        Wait::Recovering { until },
+        Wait::NoWorker,
+        Wait::Labels { required: vec![label] },
+        Wait::Memory { needed, largest: ByteCount(1 << 29) },
+        Wait::NotTaking { cordoned: 1, draining: 2 },
+        Wait::MemoryTaken { needed, free: ByteCount(7) },
+        Wait::Busy { workers: 2, slots: 16, tenants: tenants() },
+        Wait::Share { tenants: tenants() },
+        Wait::Priority { jobs: 3, first: JobId(1) },
+        Wait::Paused { until },
+        Wait::Suspects { workers: 4 },
+        Wait::OpenInputs,
+        Wait::DiskFull,
+        Wait::Ready,
+    ];
+    let reasons = (1..).zip(waits).map(|(tasks, wait)| Reason { tasks, wait }).collect();
+    let JobStatus { job, state, counts, .. } = job_status();
+    Explanation { job, state, counts, reasons }
 }
 
 fn job_status() -> JobStatus {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    InputBlock, JobId, JobSpec, WorkerStatus,
+    Explanation, InputBlock, JobId, JobSpec, REQUIRES_MAX, Reason, Wait, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
@@ -103,6 +103,7 @@ impl Driver {
         let identity = &self.state.clients.get(&link)?.peer.identity;
         let what = match request {
             Request::Drain { .. } => "drain workers",
+            Request::Cordon { .. } => "cordon workers",
             Request::CreateToken(_) => "make tokens",
             Request::Submit(_) | Request::Append { .. } | Request::PutModule { .. }
                 if self.state.store_full =>
@@ -179,21 +180,40 @@ impl Driver {
                 let request = self.pending(link, id, None, None);
                 self.grid.handle(now, Input::DrainWorker { request, name });
             }
+            Request::Cordon { name, cordoned } => {
+                let request = self.pending(link, id, None, None);
+                self.grid.handle(now, Input::CordonWorker { request, name, cordoned });
+            }
+            Request::Explain { job } => {
+                let reply = self.explain(job).map(Reply::Explanation).ok_or_else(|| no_job(job));
+                self.answer(link, id, reply);
+            }
             Request::CreateToken(token) => self.create_token(link, id, token),
             Request::Task { job, index } => self.task_request(link, id, job, index),
             Request::Divergences { job } => self.divergences_request(link, id, job),
         }
     }
 
+    /// Why a job's tasks wait: as the core knows it, and what only the driver knows.
+    fn explain(&self, job: JobId) -> Option<Explanation> {
+        let mut explanation = self.grid.explain(job)?;
+        if self.state.store_full && !explanation.state.is_terminal() {
+            explanation.reasons.insert(0, Reason { tasks: 0, wait: Wait::DiskFull });
+        }
+        Some(explanation)
+    }
+
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
         let refused = check_texts(&spec, idempotency_key.as_deref())
+            .and_then(|()| check_requires(&spec))
             .and_then(|()| self.modules.check(&spec))
             .and_then(|()| check_inputs(&inputs));
         if let Err(error) = refused {
             return self.answer(link, id, Err(error));
         }
         let Some(client) = self.state.clients.get(&link) else { return };
+        spec.requires.sort_unstable();
         // Who owns a job is who proved to be it, not who the job says.
         spec.task.tenant = client.peer.identity.name().to_owned();
         let count = inputs.count();
@@ -301,7 +321,7 @@ fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
     let (what, found, allowed) = if key_bytes > KEY_BYTES {
         ("idempotency key", key_bytes, KEY_BYTES)
     } else {
-        ("job's name, arguments and grants", spec_bytes(spec), SPEC_BYTES)
+        ("job's name, arguments, grants and labels", spec_bytes(spec), SPEC_BYTES)
     };
     if found > allowed {
         let why = format!("the {what} take {found} bytes, {allowed} allowed; use an input instead");
@@ -310,11 +330,25 @@ fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
     Ok(())
 }
 
+fn check_requires(spec: &JobSpec) -> Result<(), ApiError> {
+    let found = spec.requires.len();
+    let why = if found > REQUIRES_MAX {
+        format!("the job requires {found} labels, {REQUIRES_MAX} allowed; require fewer")
+    } else if spec.requires.iter().any(|(key, _)| key.is_empty()) {
+        "a label that the job requires has no key; write KEY=VALUE".into()
+    } else {
+        return Ok(());
+    };
+    Err(api_error(ErrorCode::Invalid, why))
+}
+
 /// About how many bytes a spec's texts take.
 fn spec_bytes(spec: &JobSpec) -> usize {
     let args = spec.task.args.iter().map(|arg| arg.len() + 16);
     let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 16);
-    spec.name.len() + spec.task.tenant.len() + grants.sum::<usize>() + args.sum::<usize>()
+    let requires = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 32);
+    let lists = grants.sum::<usize>() + args.sum::<usize>() + requires.sum::<usize>();
+    spec.name.len() + spec.task.tenant.len() + lists
 }
 
 /// As many of the first as fit one answer.

@@ -246,10 +246,12 @@ impl Driver {
 
     /// Ends a watch whose job has ended and whose last result was sent.
     fn end_watch(&mut self, link: LinkId, watch: u64, job: JobId, cursor: u64) {
-        let Some(status) = self.status(job) else { return };
-        if !status.state.is_terminal() || cursor < status.results {
+        let results = self.visible(job);
+        let ended = self.grid.state(job).is_some_and(JobState::is_terminal);
+        if !ended || self.state.unsettled.contains_key(&job) || cursor < results {
             return;
         }
+        let Some(status) = self.status(job) else { return };
         let Some(client) = self.state.clients.get(&link) else { return };
         let full = client.outbox.push(ToClient::Update(Update { watch, status })).is_err();
         self.unwatch(link, watch);
@@ -281,7 +283,7 @@ impl Driver {
             .visible
             .get(&job)
             .map(|visible| visible.end)
-            .or_else(|| self.grid.job(job).map(|status| status.results))
+            .or_else(|| self.grid.results(job))
             .unwrap_or(0)
     }
 

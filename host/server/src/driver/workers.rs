@@ -344,7 +344,10 @@ impl Driver {
                 grants.pop_front();
             }
         }
-        let message = ToWorker::Assign(Assign { job, spec: status.spec.task, leases });
+        let Some(spec) = self.grid.task_spec(job).cloned() else {
+            return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });
+        };
+        let message = ToWorker::Assign(Assign { job, spec, leases });
         Assembled::Ready(Box::new(Envelope { message, payload: join(pieces) }))
     }
 

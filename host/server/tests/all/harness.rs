@@ -76,6 +76,7 @@ pub fn spec() -> JobSpec {
         retries: 0,
         max_failures: None,
         deadline: None,
+        requires: Vec::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use wasmgrid_proto::{
 use wasmgrid_sandbox::{ModuleSource, PrepareError, Prepared, SlotEvent};
 
 use super::{Agent, Event};
-use crate::{modules::Next, queue::Piece, ranges::overlap};
+use crate::{modules::Next, queue::Piece};
 
 /// Cancelled jobs that are remembered; the oldest are forgotten. An assignment is overtaken by
 /// milliseconds at most.
@@ -205,19 +205,18 @@ impl Agent {
         }
         self.slots.cancel(job, by);
         let mut pieces = self.queue.take(|piece| (piece.job == job).then(|| vec![piece.tasks()]));
-        pieces.extend(self.modules.take_waiting(|piece| piece.job == job));
+        pieces.extend(
+            self.modules.take_waiting(|piece| (piece.job == job).then(|| vec![piece.tasks()])),
+        );
         self.give_back(&pieces, "the job was cancelled");
     }
 
     /// Every revoke is answered at once with what had no slot yet; what slots give back follows,
     /// which nobody waits for: a slot whose tasks have all begun says nothing.
     pub(super) fn revoke(&mut self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
-        let is_whole = |piece: &Piece| {
-            let covers = |range: &TaskRange| overlap(piece.tasks(), *range) == Some(piece.tasks());
-            piece.lease == lease && tasks.iter().any(covers)
-        };
-        let mut pieces = self.queue.take(|piece| (piece.lease == lease).then(|| tasks.to_vec()));
-        pieces.extend(self.modules.take_waiting(is_whole));
+        let of_lease = |piece: &Piece| (piece.lease == lease).then(|| tasks.to_vec());
+        let mut pieces = self.queue.take(of_lease);
+        pieces.extend(self.modules.take_waiting(of_lease));
         let taken = pieces.iter().map(Piece::tasks).collect();
         self.say_returned(job, lease, taken, "taken back");
         self.slots.revoke(job, lease, tasks);
@@ -226,7 +225,7 @@ impl Agent {
     /// Gives everything back that has not begun.
     pub(super) fn give_back_all(&mut self, why: &str) {
         let mut pieces = self.queue.take(|piece| Some(vec![piece.tasks()]));
-        pieces.extend(self.modules.take_waiting(|_| true));
+        pieces.extend(self.modules.take_waiting(|piece| Some(vec![piece.tasks()])));
         self.give_back(&pieces, why);
         self.slots.revoke_all();
     }

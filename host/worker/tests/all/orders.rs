@@ -55,6 +55,21 @@ async fn a_revoke_gives_back_what_has_not_begun() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_its_module_is_taken_back_in_part() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = quick();
+    scheduler.assign(1, 1, &spec(&module), 0, 6).await;
+    let FromWorker::NeedModule(_) = scheduler.hear().await.message else { panic!("no wish") };
+    scheduler.revoke(1, 1, TaskRange { first: 1, count: 2 }).await;
+    scheduler.revoke(1, 1, TaskRange { first: 5, count: 9 }).await;
+    assert_eq!(scheduler.gather(3).await.returned, [1, 2, 5]);
+    scheduler.send_module(&module).await;
+    let ended: Vec<u64> = scheduler.gather(3).await.outcomes.into_keys().collect();
+    assert_eq!(ended, [0, 3, 4]);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_has_the_number_of_a_lost_one_runs_its_own_module() {
     let (mut scheduler, worker) = Scheduler::with_worker(1).await;
     let lost = endless();

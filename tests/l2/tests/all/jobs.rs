@@ -105,6 +105,7 @@ impl Job {
             retries: RETRIES,
             max_failures: None,
             deadline: None,
+            requires: Vec::new(),
         }
     }
 }

@@ -1,0 +1,64 @@
+//! `wasmgrid job explain`: why a job's tasks wait, and what would help.
+
+use serde::Serialize;
+use wasmgrid_proto::{Explanation, JobState, Reason};
+
+use super::view::CountsView;
+use crate::{
+    args::Format,
+    escape,
+    table::{self, say},
+};
+
+/// An explanation, as `--output json` has it: a public interface.
+#[derive(Serialize)]
+struct ExplanationView {
+    job: u64,
+    state: JobState,
+    counts: CountsView,
+    reasons: Vec<ReasonView>,
+}
+
+#[derive(Serialize)]
+struct ReasonView {
+    /// A short name that stays the same.
+    reason: &'static str,
+    /// How many tasks wait for it; 0 where it adds to the reason before it.
+    tasks: u64,
+    text: String,
+    help: String,
+}
+
+/// Prints an explanation.
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
+    let Explanation { job, state, counts, reasons } = explanation;
+    let reasons: Vec<ReasonView> = reasons.iter().map(ReasonView::from).collect();
+    if output == Format::Json {
+        let counts = CountsView::from(counts);
+        return table::json(&ExplanationView { job: job.0, state: *state, counts, reasons });
+    }
+    let (queued, running, ended) = (counts.queued, counts.running, counts.ended());
+    say!("job {job} is {state}: {queued} tasks wait, {running} run, {ended} ended");
+    if reasons.is_empty() {
+        say!("nothing keeps it waiting");
+    }
+    for reason in reasons {
+        let who =
+            if reason.tasks > 0 { format!("{} tasks: ", reason.tasks) } else { String::new() };
+        say!("- {who}{}", escape::text(&reason.text));
+        if !reason.help.is_empty() {
+            say!("  {}", reason.help);
+        }
+    }
+    Ok(())
+}
+
+impl From<&Reason> for ReasonView {
+    fn from(Reason { tasks, wait }: &Reason) -> Self {
+        let (text, help) = (wait.text(table::now()), wait.remedy());
+        Self { reason: wait.name(), tasks: *tasks, text, help }
+    }
+}

@@ -1,0 +1,42 @@
+//! A hint on stderr where nothing of a job runs for a while: why, and what would help.
+
+use std::{future::Future, pin::pin, time::Duration};
+
+use wasmgrid_client::Client;
+use wasmgrid_proto::JobId;
+
+use crate::{escape, table};
+
+/// How long nothing may run before that is worth a word: longer than workers take to come back
+/// and modules to be compiled.
+const AFTER: Duration = Duration::from_secs(5);
+
+/// Waits for `running`, and lets `hint` have its say meanwhile.
+pub async fn beside<T>(running: impl Future<Output = T>, hint: impl Future<Output = ()>) -> T {
+    let mut running = pin!(running);
+    tokio::select! {
+        biased;
+        ended = &mut running => return ended,
+        () = hint => {}
+    }
+    running.await
+}
+
+/// Says once why nothing of the job runs, where nothing does; on a cluster also how to ask again.
+pub async fn hint(client: &Client, job: JobId, on_cluster: bool) {
+    tokio::time::sleep(AFTER).await;
+    // Where the link is lost the session says so.
+    let Ok(explanation) = client.explain(job).await else { return };
+    let counts = explanation.counts;
+    let Some(reason) = explanation.reasons.first() else { return };
+    if counts.running > 0 || counts.queued == 0 || explanation.state.is_terminal() {
+        return;
+    }
+    let text = reason.wait.text(table::now());
+    eprintln!("wasmgrid: nothing of job {job} runs yet: {}", escape::text(&text));
+    if on_cluster {
+        eprintln!("wasmgrid: `wasmgrid job explain {job}` says why it waits and what would help");
+    } else if !reason.wait.remedy().is_empty() {
+        eprintln!("wasmgrid: {}", reason.wait.remedy());
+    }
+}

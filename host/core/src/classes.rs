@@ -1,0 +1,200 @@
+//! Workers by what they can be given: one index for each set of labels that some job requires.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+
+use wasmgrid_proto::WorkerId;
+
+use crate::demand::Demand;
+
+/// Classes that are kept while no job uses them, so that a stream of jobs with the same labels
+/// does not look through all workers for each.
+const UNUSED_MAX: usize = 64;
+
+/// The class of jobs that require no labels: all workers are in it.
+pub(crate) const ANY: u32 = 0;
+
+/// Labels as workers have them and jobs require them: sorted.
+type Labels = Vec<(String, String)>;
+
+/// How a worker that takes tasks stands among others: with free slots first, then by load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Standing {
+    /// True where no slot is free.
+    pub(crate) busy: bool,
+    pub(crate) load: u64,
+}
+
+/// What the indexes have of a worker that takes tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) standing: Standing,
+    /// The largest memory limit that a further task may have.
+    pub(crate) room: u64,
+    pub(crate) free_slots: u64,
+    pub(crate) slots: u64,
+}
+
+/// All classes.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    by_number: BTreeMap<u32, Class>,
+    by_labels: BTreeMap<Labels, u32>,
+    last: u32,
+}
+
+/// The workers with some labels that take tasks.
+#[derive(Debug, Default)]
+struct Class {
+    labels: Labels,
+    /// Active jobs that require these labels.
+    jobs: u64,
+    /// By the bits of their memory room: all in a higher one have more than all in a lower one.
+    pools: BTreeMap<u32, Pool>,
+    free_slots: u64,
+    slots: u64,
+    /// How many workers take tasks, with room now or not, by the memory they have in all.
+    ready: BTreeMap<u64, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    by_standing: BTreeSet<(Standing, WorkerId)>,
+    by_room: BTreeSet<(u64, Standing, WorkerId)>,
+}
+
+impl Default for Classes {
+    fn default() -> Self {
+        let by_number = BTreeMap::from([(ANY, Class::default())]);
+        let by_labels = BTreeMap::from([(Labels::new(), ANY)]);
+        Self { by_number, by_labels, last: ANY }
+    }
+}
+
+impl Classes {
+    /// A job requires these labels: the number of their class, and true where it is new and the
+    /// workers in it have to be entered.
+    pub(crate) fn enter(&mut self, labels: &Labels) -> (u32, bool) {
+        if let Some(number) = self.by_labels.get(labels).copied() {
+            if let Some(class) = self.by_number.get_mut(&number) {
+                class.jobs += 1;
+            }
+            return (number, false);
+        }
+        self.last += 1;
+        let class = Class { labels: labels.clone(), jobs: 1, ..Class::default() };
+        self.by_labels.insert(labels.clone(), self.last);
+        self.by_number.insert(self.last, class);
+        (self.last, true)
+    }
+
+    /// A job of this class ended. The classes that are given up, if that is due.
+    pub(crate) fn leave(&mut self, number: u32) -> BTreeSet<u32> {
+        if let Some(class) = self.by_number.get_mut(&number) {
+            class.jobs -= 1;
+        }
+        let kept = self.by_number.len();
+        if number == ANY || kept <= UNUSED_MAX {
+            return BTreeSet::new();
+        }
+        let unused = |(number, class): (&u32, &Class)| {
+            (class.jobs == 0 && *number != ANY).then_some(*number)
+        };
+        let unused: BTreeSet<u32> = self.by_number.iter().filter_map(unused).collect();
+        if unused.len() <= UNUSED_MAX {
+            return BTreeSet::new();
+        }
+        for number in &unused {
+            if let Some(class) = self.by_number.remove(number) {
+                self.by_labels.remove(&class.labels);
+            }
+        }
+        unused
+    }
+
+    /// The classes of a worker with these labels.
+    pub(crate) fn of(&self, labels: &Labels) -> Vec<u32> {
+        let fits = |class: &&Class| class.labels.iter().all(|label| labels.contains(label));
+        let numbers = self.by_number.iter().filter(|(_, class)| fits(class));
+        numbers.map(|(number, _)| *number).collect()
+    }
+
+    /// The labels of a class.
+    pub(crate) fn labels(&self, number: u32) -> &[(String, String)] {
+        self.by_number.get(&number).map_or(&[], |class| &class.labels)
+    }
+
+    pub(crate) fn insert(&mut self, classes: &[u32], id: WorkerId, entry: Entry) {
+        for number in classes {
+            let Some(class) = self.by_number.get_mut(number) else { continue };
+            let pool = class.pools.entry(bits(entry.room)).or_default();
+            pool.by_standing.insert((entry.standing, id));
+            pool.by_room.insert((entry.room, entry.standing, id));
+            class.free_slots += entry.free_slots;
+            class.slots += entry.slots;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, classes: &[u32], id: WorkerId, entry: Entry) {
+        for number in classes {
+            let Some(class) = self.by_number.get_mut(number) else { continue };
+            let Some(pool) = class.pools.get_mut(&bits(entry.room)) else { continue };
+            if !pool.by_standing.remove(&(entry.standing, id)) {
+                continue;
+            }
+            pool.by_room.remove(&(entry.room, entry.standing, id));
+            if pool.by_standing.is_empty() {
+                class.pools.remove(&bits(entry.room));
+            }
+            class.free_slots -= entry.free_slots;
+            class.slots -= entry.slots;
+        }
+    }
+
+    /// The worker to give such tasks to next: one with a free slot, else the least loaded. Among
+    /// those whose room is about what a task needs it is the one with the most.
+    pub(crate) fn roomiest(&self, demand: Demand) -> Option<(Standing, WorkerId)> {
+        let pools = &self.by_number.get(&demand.class)?.pools;
+        let edge = bits(demand.memory);
+        let at_edge = pools.get(&edge).and_then(|pool| pool.by_room.last());
+        let at_edge = at_edge.filter(|(room, ..)| *room >= demand.memory);
+        let above = pools.range(edge + 1..).filter_map(|(_, pool)| pool.by_standing.first());
+        let at_edge = at_edge.map(|(_, standing, id)| (*standing, *id));
+        above.copied().chain(at_edge).min()
+    }
+
+    /// A worker of these classes takes tasks from now on, or does not any more.
+    pub(crate) fn set_ready(&mut self, classes: &[u32], memory: u64, ready: bool) {
+        for number in classes {
+            let Some(class) = self.by_number.get_mut(number) else { continue };
+            let count = class.ready.entry(memory).or_default();
+            *count = if ready { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                class.ready.remove(&memory);
+            }
+        }
+    }
+
+    /// True where some worker would take such a task if it had nothing else.
+    pub(crate) fn can_meet(&self, demand: Demand) -> bool {
+        let largest = self.by_number.get(&demand.class).and_then(|class| class.ready.keys().last());
+        largest.is_some_and(|memory| *memory >= demand.memory)
+    }
+
+    /// Free slots of a class.
+    pub(crate) fn free_slots(&self, number: u32) -> u64 {
+        self.by_number.get(&number).map_or(0, |class| class.free_slots)
+    }
+
+    /// Slots of a class.
+    pub(crate) fn slots(&self, number: u32) -> u64 {
+        self.by_number.get(&number).map_or(0, |class| class.slots)
+    }
+}
+
+const fn bits(room: u64) -> u32 {
+    u64::BITS - room.leading_zeros()
+}

@@ -1,0 +1,126 @@
+//! Promises about who gets how much: tenants by weight, jobs of a tenant by age and priority.
+
+use wasmgrid_core::GridConfig;
+use wasmgrid_proto::{JobSpec, JobState, Millis, OutcomeClass};
+
+use crate::{
+    clockwork::Clockwork,
+    world::{World, spec, spec_of},
+};
+
+fn weighted(weights: &[(&str, u32)]) -> GridConfig {
+    let tenant_weights = weights.iter().map(|(name, weight)| ((*name).into(), *weight)).collect();
+    GridConfig { tenant_weights, ..GridConfig::default() }
+}
+
+#[test]
+fn shares_converge_to_the_weights_whatever_the_length_of_the_tasks() {
+    let weights = [("one", 1), ("two", 2), ("five", 5)];
+    let mut clockwork = Clockwork::new(weighted(&weights));
+    for _ in 0..4 {
+        clockwork.join(4, 4_096, &[]);
+    }
+    let lengths = [3_000, 20_000, 700];
+    let jobs: Vec<_> = weights
+        .iter()
+        .zip(lengths)
+        .map(|((name, _), task_us)| clockwork.submit(spec_of(name), 1_000_000, task_us))
+        .collect();
+    clockwork.run(1_000);
+    let before: Vec<u64> = jobs.iter().map(|job| clockwork.had(&[*job])).collect();
+    clockwork.run(5_000);
+    let had: Vec<u64> =
+        jobs.iter().zip(before).map(|(job, before)| clockwork.had(&[*job]) - before).collect();
+    let all: u64 = had.iter().sum();
+    assert!(all > 16 * 4_750_000, "the slots are kept busy: {all}");
+    for ((name, weight), had) in weights.iter().zip(had) {
+        let (share, due) = (had as f64 / all as f64, f64::from(*weight) / 8.0);
+        assert!((share / due - 1.0).abs() < 0.05, "{name} had {share} and is due {due}");
+    }
+}
+
+#[test]
+fn many_jobs_of_single_long_tasks_get_no_more_than_a_flood_of_short_ones() {
+    let mut clockwork = Clockwork::new(GridConfig::default());
+    for _ in 0..2 {
+        clockwork.join(4, 4_096, &[]);
+    }
+    let flood = clockwork.submit(spec_of("flood"), 10_000_000, 1_000);
+    // Nothing is known of any of these before it ends.
+    let single: Vec<_> =
+        (0..2_000).map(|_| clockwork.submit(spec_of("single"), 1, 100_000)).collect();
+    clockwork.run(10_000);
+    let (flood, single) = (clockwork.had(&[flood]), clockwork.had(&single));
+    let share = single as f64 / (single + flood) as f64;
+    assert!((0.45..0.55).contains(&share), "the single tasks had {share}");
+}
+
+#[test]
+fn a_tenant_that_comes_and_goes_gets_its_share_and_no_more() {
+    let mut clockwork = Clockwork::new(GridConfig::default());
+    for _ in 0..2 {
+        clockwork.join(4, 4_096, &[]);
+    }
+    let steady = clockwork.submit(spec_of("steady"), 10_000_000, 2_000);
+    let mut bursts = vec![clockwork.submit(spec_of("bursts"), 16, 50_000)];
+    let mut last = clockwork.submit(spec_of("bursts"), 1, 1_000);
+    for _ in 0..10_000 {
+        clockwork.run(1);
+        let ended = |job| clockwork.state(job) == JobState::Ok;
+        // It comes back as soon as all it had is done, as who it never was before.
+        if ended(last) && bursts.last().is_some_and(|job| ended(*job)) {
+            last = clockwork.submit(spec_of("bursts"), 16, 50_000);
+            bursts.push(last);
+        }
+    }
+    let (steady, bursts) = (clockwork.had(&[steady]), clockwork.had(&bursts));
+    let share = bursts as f64 / (bursts + steady) as f64;
+    assert!((0.35..0.55).contains(&share), "the bursts had {share}");
+}
+
+#[test]
+fn a_tenant_that_was_away_is_not_owed_what_others_had_meanwhile() {
+    let mut clockwork = Clockwork::new(GridConfig::default());
+    clockwork.join(4, 4_096, &[]);
+    let early = clockwork.submit(spec_of("two"), 4, 1_000);
+    let first = clockwork.submit(spec_of("one"), 10_000_000, 1_000);
+    clockwork.run(3_000);
+    assert_eq!(clockwork.state(early), JobState::Ok);
+    let before = clockwork.had(&[first]);
+    let late = clockwork.submit(spec_of("two"), 10_000_000, 1_000);
+    clockwork.run(2_000);
+    let (one, two) = (clockwork.had(&[first]) - before, clockwork.had(&[late]));
+    let share = one as f64 / (one + two) as f64;
+    assert!((0.45..0.55).contains(&share), "who stayed had {share}");
+}
+
+#[test]
+fn a_priority_is_worth_so_much_waiting_and_no_job_starves() {
+    let step = GridConfig::default().priority_step.0;
+    let mut world = World::new();
+    let old = world.submit(spec(), 10);
+    world.pass(step - 1_000);
+    let urgent = world.submit(JobSpec { priority: 1, ..spec() }, 4);
+    world.pass(2_000);
+    let too_late = world.submit(JobSpec { priority: 1, ..spec() }, 4);
+    let worker = world.join("a", 2);
+    let mut order = Vec::new();
+    while let Some(hand) = world.hands(worker).first().copied() {
+        if order.last() != Some(&hand.job) {
+            order.push(hand.job);
+        }
+        world.end(worker, hand, OutcomeClass::Ok, 100_000);
+    }
+    assert_eq!(order, [urgent, old, too_late]);
+}
+
+#[test]
+fn a_longer_priority_step_makes_priorities_stricter() {
+    let config = GridConfig { priority_step: Millis(u64::MAX), ..GridConfig::default() };
+    let mut world = World::with(config);
+    world.submit(spec(), 10);
+    world.pass(86_400_000);
+    let urgent = world.submit(JobSpec { priority: 1, ..spec() }, 4);
+    let worker = world.join("a", 2);
+    assert_eq!(world.indices(worker, urgent).len(), 4);
+}

@@ -1,0 +1,275 @@
+//! Why a job's tasks wait, and what would help.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ByteCount, JobCounts, JobId, JobState, Micros, wire::bounded};
+
+/// Tenants and labels that one reason names; the rest is left out.
+pub const NAMED_MAX: usize = 16;
+
+/// Why a job's tasks wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The job.
+    pub job: JobId,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// Its tasks.
+    pub counts: JobCounts,
+    /// Why those wait that do, the gravest first. Each waiting task is counted under one reason
+    /// of those that count tasks.
+    #[serde(deserialize_with = "bounded")]
+    pub reasons: Vec<Reason>,
+}
+
+/// Why some tasks wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// How many; 0 where it adds to the reason before it, or is about tasks that are not there yet.
+    pub tasks: u64,
+    /// Why.
+    pub wait: Wait,
+}
+
+/// A reason to wait. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wait {
+    /// The scheduler has just started, and workers have until then to say what they hold.
+    Recovering {
+        /// Until when.
+        until: Micros,
+    },
+    /// No worker is linked.
+    NoWorker,
+    /// No linked worker has all the labels that the job requires.
+    Labels {
+        /// Each of them, with how many linked workers have it.
+        #[serde(deserialize_with = "bounded")]
+        required: Vec<LabelCount>,
+    },
+    /// A task needs more memory than any fitting worker has for all its tasks together.
+    Memory {
+        /// The job's limit.
+        needed: ByteCount,
+        /// The most that one of them has.
+        largest: ByteCount,
+    },
+    /// Every worker that fits is cordoned or drains.
+    NotTaking {
+        /// Fitting workers that are cordoned.
+        cordoned: u64,
+        /// Fitting workers that drain.
+        draining: u64,
+    },
+    /// Slots are free, but the memory beside them is taken by tasks that run or wait there.
+    MemoryTaken {
+        /// The job's limit.
+        needed: ByteCount,
+        /// The most that is free on one fitting worker.
+        free: ByteCount,
+    },
+    /// Every slot that fits is taken.
+    Busy {
+        /// Fitting workers that take tasks.
+        workers: u64,
+        /// Their slots.
+        slots: u64,
+        /// Who has tasks on any worker, most first.
+        #[serde(deserialize_with = "bounded")]
+        tenants: Vec<TenantShare>,
+    },
+    /// Other tenants had less than their share, and are served before this one.
+    Share {
+        /// Those before it.
+        #[serde(deserialize_with = "bounded")]
+        tenants: Vec<TenantShare>,
+    },
+    /// Jobs of the same tenant that are older, or of a higher priority, are served before it.
+    Priority {
+        /// How many.
+        jobs: u64,
+        /// The first of them.
+        first: JobId,
+    },
+    /// They wait out a pause after a failure of the infrastructure.
+    Paused {
+        /// When the first of them is tried again.
+        until: Micros,
+    },
+    /// Each must run alone on a worker, because its host died more than once.
+    Suspects {
+        /// Workers that fit and could be emptied for them.
+        workers: u64,
+    },
+    /// Every input there is has been given out, and more may come.
+    OpenInputs,
+    /// The scheduler's disk is full: results cannot be committed.
+    DiskFull,
+    /// They can be given out right now.
+    Ready,
+}
+
+/// How many linked workers have a label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelCount {
+    /// Before the `=`.
+    pub key: String,
+    /// Behind it.
+    pub value: String,
+    /// How many.
+    pub workers: u64,
+}
+
+/// What a tenant has of the grid now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantShare {
+    /// Whose.
+    pub tenant: String,
+    /// Its weight.
+    pub weight: u32,
+    /// Its tasks on workers, running or queued there.
+    pub tasks: u64,
+}
+
+impl Wait {
+    /// True where it is worth saying though it counts no task.
+    #[must_use]
+    pub const fn adds(&self) -> bool {
+        matches!(self, Self::OpenInputs | Self::DiskFull | Self::Busy { .. })
+    }
+
+    /// A short name that stays the same.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Recovering { .. } => "recovering",
+            Self::NoWorker => "no-worker",
+            Self::Labels { .. } => "labels",
+            Self::Memory { .. } => "memory",
+            Self::NotTaking { .. } => "not-taking",
+            Self::MemoryTaken { .. } => "memory-taken",
+            Self::Busy { .. } => "busy",
+            Self::Share { .. } => "share",
+            Self::Priority { .. } => "priority",
+            Self::Paused { .. } => "paused",
+            Self::Suspects { .. } => "suspects",
+            Self::OpenInputs => "open-inputs",
+            Self::DiskFull => "disk-full",
+            Self::Ready => "ready",
+        }
+    }
+
+    /// What would help; empty where waiting does.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoWorker => {
+                "add a machine: `wasmgrid token create` makes the token, `wasmgrid join TOKEN` \
+                 uses it there"
+                    .into()
+            }
+            Self::Labels { .. } => {
+                "start a worker with these labels (`wasmgrid worker --label KEY=VALUE`), or submit \
+                 the job with other ones"
+                    .into()
+            }
+            Self::Memory { .. } => {
+                "submit the job with a lower --memory, or start a larger worker".into()
+            }
+            Self::NotTaking { .. } => {
+                "take it back with `wasmgrid worker uncordon NAME`, or add a machine".into()
+            }
+            Self::MemoryTaken { .. } | Self::Busy { .. } => {
+                "it goes on when tasks end; more workers make it go on sooner".into()
+            }
+            Self::Share { .. } => {
+                "it is served in turn; more workers, or a larger weight for its tenant \
+                 (`wasmgrid server --tenant-weight NAME=WEIGHT`), make that sooner"
+                    .into()
+            }
+            Self::Priority { .. } => {
+                "it is served behind them; a higher --priority at submit puts a job before them"
+                    .into()
+            }
+            Self::Suspects { .. } => "a worker is being emptied for them".into(),
+            Self::OpenInputs => {
+                "append more, or say that none come: `wasmgrid job close JOB`".into()
+            }
+            Self::DiskFull => "make room on the scheduler's disk".into(),
+            Self::Recovering { .. } | Self::Paused { .. } | Self::Ready => String::new(),
+        }
+    }
+
+    /// The reason as people read it at the time `now`.
+    #[must_use]
+    pub fn text(&self, now: Micros) -> String {
+        match self {
+            Self::Recovering { until } => format!(
+                "the scheduler has just started and hears for another {} what workers hold",
+                until.since(now)
+            ),
+            Self::NoWorker => "no worker is linked".into(),
+            Self::Labels { required } => {
+                format!("no linked worker has all the labels it requires: {}", list(required))
+            }
+            Self::Memory { needed, largest } => format!(
+                "each needs {needed} of memory, and the largest worker that fits has {largest} \
+                 for all its tasks"
+            ),
+            Self::NotTaking { cordoned, draining } => format!(
+                "all workers that fit take nothing new: {cordoned} cordoned, {draining} draining"
+            ),
+            Self::MemoryTaken { needed, free } => format!(
+                "slots are free, but each needs {needed} of memory and at most {free} is free on \
+                 one worker"
+            ),
+            Self::Busy { workers, slots, tenants } => format!(
+                "the {slots} slots of the {workers} workers that fit are taken, by {}",
+                list(tenants)
+            ),
+            Self::Share { tenants } => {
+                format!("other tenants have had less of their share: {}", list(tenants))
+            }
+            Self::Priority { jobs, first } => format!(
+                "{jobs} jobs of the same tenant are older or of a higher priority, job {first} \
+                 first"
+            ),
+            Self::Paused { until } => format!(
+                "workers could not run them; the first is tried again in {}",
+                until.since(now)
+            ),
+            Self::Suspects { workers } => format!(
+                "their hosts died more than once, so each runs alone on one of {workers} workers"
+            ),
+            Self::OpenInputs => "all inputs so far were given out, and more may come".into(),
+            Self::DiskFull => "the scheduler's disk is full".into(),
+            Self::Ready => "they are given out now".into(),
+        }
+    }
+}
+
+impl fmt::Display for LabelCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={} ({} workers have it)", self.key, self.value, self.workers)
+    }
+}
+
+impl fmt::Display for TenantShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} tasks, weight {})", self.tenant, self.tasks, self.weight)
+    }
+}
+
+fn list(items: &[impl ToString]) -> String {
+    if items.is_empty() {
+        return "nobody".into();
+    }
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
