@@ -126,10 +126,11 @@ impl Grid {
         self.ledger.jobs.get(&job).map(|entry| entry.state)
     }
 
-    /// What the tasks of a job need to run.
+    /// What the tasks of a job need to run; `None` once it has ended.
     #[must_use]
     pub fn task_spec(&self, job: JobId) -> Option<&TaskSpec> {
-        self.ledger.jobs.get(&job).map(|entry| &entry.spec.task)
+        let entry = self.ledger.jobs.get(&job).filter(|entry| entry.is_active());
+        entry.map(|entry| &entry.spec.task)
     }
 
     /// Results in a job's log: the cursor behind the last.

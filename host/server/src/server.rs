@@ -76,13 +76,8 @@ impl Server {
         admission: Admission,
     ) -> Result<Self, ServerError> {
         let load = |error| ServerError::Load(Arc::new(error));
-        let taken = take_over(store.as_mut())?;
         let mut grid = Grid::new(config.grid.clone());
-        replay(store.as_mut(), &mut grid)?;
-        if grid.epoch() < taken {
-            // Who took that term died before its first commit: the term is over all the same.
-            grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
-        }
+        load_ledger(store.as_mut(), &mut grid)?;
         let mut clock = Clock::start();
         start_term(store.as_mut(), &mut grid, clock.now())?;
 
@@ -279,6 +274,17 @@ fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
         }
         result => result.map(|()| Epoch(0)).map_err(failed),
     }
+}
+
+/// Takes the store over and brings the grid to where the last scheduler left it.
+fn load_ledger(store: &mut dyn Store, grid: &mut Grid) -> Result<(), ServerError> {
+    let taken = take_over(store)?;
+    replay(store, grid)?;
+    if grid.epoch() < taken {
+        // Who took that term died before its first commit: the term is over all the same.
+        grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
+    }
+    Ok(())
 }
 
 fn replay(store: &mut dyn Store, grid: &mut Grid) -> Result<(), ServerError> {

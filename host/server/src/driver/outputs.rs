@@ -33,7 +33,7 @@ impl Driver {
                 }
                 Output::PersistLost { lost, record } => self.persist_lost(lost, record),
                 Output::Explain { token, block, position, reason } => {
-                    self.explain(token, block, position, reason);
+                    self.retell(token, block, position, reason);
                 }
                 Output::Late { token, block, positions } => self.late(token, block, &positions),
                 Output::Reply { request, reply } => {
@@ -221,7 +221,7 @@ impl Driver {
     }
 
     /// A result that is about to be stored gets another text.
-    fn explain(&mut self, token: SegmentToken, block: usize, position: u32, reason: String) {
+    fn retell(&mut self, token: SegmentToken, block: usize, position: u32, reason: String) {
         let held = self.state.held.get_mut(&token).and_then(|blocks| blocks.get_mut(block));
         let meta = held.and_then(|(block, _)| block.results.get_mut(position as usize));
         if let Some(meta) = meta {

@@ -312,7 +312,7 @@ impl Driver {
     /// Makes one assignment of as many grants as it holds, and takes them out of `grants`.
     fn assemble(&mut self, job: JobId, grants: &mut VecDeque<Grant>) -> Assembled {
         let missing = |place: Place| ServerError::Missing { what: place.to_string() };
-        let Some(status) = self.grid.job(job).filter(|status| !status.state.is_terminal()) else {
+        let Some(spec) = self.grid.task_spec(job).cloned() else {
             grants.clear();
             return Assembled::Over;
         };
@@ -344,9 +344,6 @@ impl Driver {
                 grants.pop_front();
             }
         }
-        let Some(spec) = self.grid.task_spec(job).cloned() else {
-            return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });
-        };
         let message = ToWorker::Assign(Assign { job, spec, leases });
         Assembled::Ready(Box::new(Envelope { message, payload: join(pieces) }))
     }
