@@ -44,7 +44,9 @@ impl Ledger {
             | Record::Committed { job, .. }
             | Record::Ended { job, .. }
             | Record::Retried { job, .. }
-            | Record::JobEnded { job, .. } => {
+            | Record::JobEnded { job, .. }
+            | Record::ProducerNoted { job, .. }
+            | Record::InputsTaken { job, .. } => {
                 if let Some(entry) = self.jobs.get_mut(job) {
                     entry.apply(record);
                 }

@@ -7,6 +7,7 @@
 extern crate alloc;
 
 mod accounts;
+mod again;
 mod config;
 mod ends;
 mod fleet;

@@ -7,6 +7,7 @@
 )]
 
 mod jobs;
+mod open;
 mod placement;
 mod retries;
 mod workers;

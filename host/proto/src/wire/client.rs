@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock, WorkerStatus,
+    Digest, InputBlock, JobId, JobSpec, JobStatus, Limits, Millis, ResultBlock, WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -112,6 +112,28 @@ pub enum Request {
     },
     /// Make a token with which machines join; operators only. Answered by [`Reply::Token`].
     CreateToken(TokenRequest),
+    /// Append inputs behind whatever an open job has, beside others who do the same; the payload
+    /// has their bytes. Answered by [`Reply::Appended`].
+    Extend {
+        /// The job.
+        job: JobId,
+        /// The asker's own number as a producer of this job: one that nobody else will make up.
+        producer: u64,
+        /// Counts the producer's requests from 1; one that repeats the last is done once.
+        number: u64,
+        /// The inputs.
+        inputs: InputBlock,
+    },
+    /// Make a job of the tasks of an ended one that did not end ok: with their inputs, under their
+    /// indices, with its spec. Answered by [`Reply::Job`].
+    Retry {
+        /// The ended job.
+        job: JobId,
+        /// The limits of each task, where they are to be others.
+        limits: Option<Limits>,
+        /// As in [`Submit`].
+        idempotency_key: Option<String>,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -198,6 +220,11 @@ pub enum Reply {
     Workers(#[serde(deserialize_with = "bounded")] Vec<WorkerStatus>),
     /// A token, as it is given to `wasmgrid join`.
     Token(String),
+    /// The inputs are appended, and durable.
+    Appended {
+        /// The index that the first of them got.
+        first: u64,
+    },
 }
 
 /// See [`ToClient::Results`].
@@ -284,7 +311,7 @@ impl Payload for RequestFrame {
         match &self.request {
             Request::PutModule { size_bytes, .. } => *size_bytes,
             Request::Submit(submit) => submit.inputs.payload_len(),
-            Request::Append { inputs, .. } => inputs.payload_len(),
+            Request::Append { inputs, .. } | Request::Extend { inputs, .. } => inputs.payload_len(),
             _ => 0,
         }
     }

@@ -88,6 +88,17 @@ fn requests() -> Vec<Request> {
         Request::Workers,
         Request::Drain { name: "worker-1".into() },
         Request::CreateToken(TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 }),
+        Request::Extend {
+            job,
+            producer: 0x1234_5678_9abc_def0,
+            number: 3,
+            inputs: InputBlock::Packed(vec![2, 3]),
+        },
+        Request::Retry {
+            job,
+            limits: Some(Limits::default()),
+            idempotency_key: Some("key".into()),
+        },
     ]
 }
 
@@ -117,7 +128,8 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         Reply::Workers(vec![worker_status()]),
         Reply::Token("wgt1.x".into()),
     ];
-    replies.map(Ok).into_iter().chain(errors).collect()
+    let later = [Reply::Appended { first: 10 }];
+    replies.map(Ok).into_iter().chain(errors).chain(later.map(Ok)).collect()
 }
 
 pub fn from_joiner() -> Vec<FromJoiner> {
@@ -163,6 +175,8 @@ pub fn records() -> Vec<Record> {
         },
         Record::JobEnded { job, state: JobState::Failed, at },
         Record::WorkerKnown { worker: WorkerId(4), name: "worker-1".into() },
+        Record::ProducerNoted { job, producer: 0x1234_5678_9abc_def0, number: 3, first: 10 },
+        Record::InputsTaken { job, of: JobId(1), tasks: vec![range()] },
     ]
 }
 
