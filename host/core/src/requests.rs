@@ -123,10 +123,7 @@ impl Grid {
     }
 
     pub(crate) fn close(&mut self, request: RequestId, job: JobId) {
-        let done = self.find(job).and_then(|entry| match entry.state {
-            state if state.is_terminal() && !entry.closed => Err(has_ended(job, state)),
-            _ => Ok(entry.closed),
-        });
+        let done = self.find(job).map(|entry| entry.closed);
         if done == Ok(false) {
             self.persist(Record::InputsClosed { job });
             self.changed.insert(job);

@@ -9,7 +9,7 @@ use wasmgrid_proto::{InputBlock, JobId, JobStatus, Millis};
 use super::{view::JobView, with};
 use crate::{
     args::{Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
-    exit::Exit,
+    exit::{Exit, usage},
     interrupt::Interrupt,
     run::{
         collect::Collector,
@@ -57,7 +57,7 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
             show(&with(&grid, async |client| Ok(client.job(job).await?)).await?, output)?;
         }
         JobCommand::Close { job, grid } => {
-            with(&grid, async |client| Ok(client.close(job).await?)).await?;
+            with(&grid, async |client| close(client, job).await).await?;
         }
         JobCommand::Retry { job, failed: _, limits, grid, output } => {
             let retry = async |client: &Client| {
@@ -92,6 +92,15 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Closes a job. One that ended open has nothing left to close, as whoever feeds it should know.
+async fn close(client: &Client, job: JobId) -> anyhow::Result<()> {
+    let status = client.job(job).await?;
+    if status.state.is_terminal() && !status.closed {
+        return Err(usage(format!("job {job} has ended already: {}", status.state)));
+    }
+    Ok(client.close(job).await?)
 }
 
 fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
