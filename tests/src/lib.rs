@@ -2,7 +2,12 @@
 //! daemons, and waiting for a condition instead of a time. Everything here panics with what went
 //! wrong, as a test does.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod daemon;
 mod grid;
@@ -10,6 +15,7 @@ mod guests;
 pub mod known;
 pub mod network;
 mod process;
+mod relay;
 mod run;
 pub mod wasi_suite;
 pub mod zoo;
@@ -18,6 +24,7 @@ pub use daemon::Daemon;
 pub use grid::{Grid, Worker};
 pub use guests::{example, guest, repository};
 pub use process::{children_as, is_alive, memory_bytes};
+pub use relay::Relay;
 pub use run::{Finished, Home, binary};
 
 use std::{

@@ -15,7 +15,7 @@ pub enum Exit {
     Ok = 0,
     /// Some task failed, or something went wrong that has no number of its own.
     Failed = 1,
-    /// The command line, an input or a file named on it makes no sense.
+    /// The command line, an input, a file or a job named on it makes no sense, or not now.
     Usage = 2,
     /// Refused before anything ran: no task, an import without its grant, a role that may not, a
     /// jail that is required and incomplete.
@@ -35,7 +35,8 @@ pub const HELP: &str = "\
 Exit codes:
   0    all ok
   1    some task failed
-  2    usage: a flag, an input or a file that is not there
+  2    usage: a flag, an input, a file or a job that is not there, or a job that has ended or was
+       closed where that does not allow what was asked
   3    refused before running: no task, an import without its grant, a role that may not, a jail
        that is required and incomplete
   4    the grid cannot be reached, or does not accept this identity
@@ -120,10 +121,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
 
 const fn of_answer(code: ErrorCode) -> Exit {
     match code {
-        ErrorCode::Invalid | ErrorCode::NotFound => Exit::Usage,
+        ErrorCode::Invalid | ErrorCode::NotFound | ErrorCode::Conflict => Exit::Usage,
         ErrorCode::Refused | ErrorCode::Forbidden => Exit::Refused,
         ErrorCode::Unavailable => Exit::Unreachable,
-        ErrorCode::Conflict => Exit::Failed,
     }
 }
 

@@ -75,7 +75,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
             until.ends(cluster::worker::worker(noun)).await
         }
         Command::Submit(args) => until.ends(run::submit(*args, talk)).await,
-        Command::Job(command) => until.ends(cluster::job::job(command, talk)).await,
+        Command::Job(command) => cluster::job::job(command, talk, until).await,
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
         Command::Context(command) => until.ends(cluster::context::context(command)).await,
         Command::New(args) => new::new(&args),

@@ -10,8 +10,8 @@ use tokio_util::{
 };
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
-    ByteCount, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Millis,
-    TaskStatus, WorkerStatus,
+    ByteCount, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits,
+    Millis, TaskStatus, WorkerStatus,
     wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
 };
 
@@ -176,6 +176,24 @@ impl Client {
         done(self.call(Request::Append { job, first, inputs }, payload, None).await?)
     }
 
+    /// Someone who appends to an open job beside others.
+    ///
+    /// # Errors
+    /// [`ClientError::Random`].
+    pub fn producer(&self, job: JobId) -> Result<Producer, ClientError> {
+        Ok(Producer { client: self.clone(), job, id: u64::from_le_bytes(random()?), number: 0 })
+    }
+
+    /// Makes a job of the tasks of an ended one that did not end ok: with their inputs, under
+    /// their indices, with its spec, but for other `limits` where they are given.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the job has not ended, or all of it ended ok.
+    pub async fn retry(&self, id: JobId, limits: Option<Limits>) -> Result<JobStatus, ClientError> {
+        let idempotency_key = Some(made_up_key()?);
+        job(self.ask(Request::Retry { job: id, limits, idempotency_key }).await?)
+    }
+
     /// Says that no more inputs come.
     ///
     /// # Errors
@@ -323,6 +341,36 @@ impl Client {
     }
 }
 
+/// Appends inputs to an open job, behind whatever it has: several may do so at once. What it
+/// asks is done once, also where the link is lost in between.
+#[derive(Debug)]
+pub struct Producer {
+    client: Client,
+    job: JobId,
+    /// Made up, so that the scheduler knows a repeated request from a new one.
+    id: u64,
+    /// Of the last request.
+    number: u64,
+}
+
+impl Producer {
+    /// Appends inputs; gives the index that the first of them got.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the job takes no more.
+    pub async fn append(&mut self, inputs: InputBlock, payload: Bytes) -> Result<u64, ClientError> {
+        let (job, producer, number) = (self.job, self.id, self.number + 1);
+        let request = Request::Extend { job, producer, number, inputs };
+        match self.client.call(request, payload, None).await? {
+            Reply::Appended { first } => {
+                self.number = number;
+                Ok(first)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("config", &self.shared.config).finish_non_exhaustive()
@@ -346,7 +394,11 @@ fn unexpected() -> ClientError {
 
 /// A key that nobody else will ever make.
 fn made_up_key() -> Result<String, ClientError> {
-    let mut bytes = [0; 16];
+    Ok(format!("auto-{:032x}", u128::from_le_bytes(random()?)))
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ClientError> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;
-    Ok(format!("auto-{:032x}", u128::from_le_bytes(bytes)))
+    Ok(bytes)
 }

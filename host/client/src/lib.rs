@@ -13,6 +13,6 @@ mod error;
 mod sendable;
 mod stream;
 
-pub use client::{Client, ClientConfig, ClientLink, SubmitRequest};
+pub use client::{Client, ClientConfig, ClientLink, Producer, SubmitRequest};
 pub use error::ClientError;
 pub use stream::{JobEvent, JobStream};

@@ -60,7 +60,7 @@ impl Grid {
     #[must_use]
     pub fn task(&self, job: JobId, index: u64) -> Option<TaskStatus> {
         let entry = self.ledger.jobs.get(&job)?;
-        if index >= entry.total() {
+        if index >= entry.next_index() {
             return None;
         }
         let (open, history) = (self.is_open(job, index), entry.history(index));

@@ -44,7 +44,7 @@ impl Grid {
         let Some(entry) = self.ledger.jobs.get(&job) else { return };
         if let Some(queue) = self.queues.get_mut(&job) {
             queue.recovering = !self.awaited.is_empty();
-            queue.recovered = entry.total();
+            queue.recovered = entry.next_index();
         }
         // The journal may end right behind the request.
         match entry.cancelled_by.clone() {

@@ -146,6 +146,26 @@ impl Grid {
         newest.filter_map(|job| self.job(*job)).collect()
     }
 
+    /// As [`Self::jobs`], of one tenant alone.
+    #[must_use]
+    pub fn jobs_of(&self, tenant: &str, limit: usize) -> Vec<JobStatus> {
+        let own = self.ledger.jobs.iter().rev();
+        let own = own.filter(|(_, entry)| entry.spec.task.tenant == tenant).take(limit);
+        own.filter_map(|(job, _)| self.job(*job)).collect()
+    }
+
+    /// Who owns a job.
+    #[must_use]
+    pub fn tenant(&self, job: JobId) -> Option<&str> {
+        self.ledger.jobs.get(&job).map(|entry| entry.spec.task.tenant.as_str())
+    }
+
+    /// The job in whose input log a job's inputs are: itself, unless it is a retry.
+    #[must_use]
+    pub fn source(&self, job: JobId) -> JobId {
+        self.ledger.jobs.get(&job).and_then(|entry| entry.source).unwrap_or(job)
+    }
+
     /// How the workers stand that joined in this epoch, by number.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
@@ -172,6 +192,12 @@ impl Grid {
             }
             Input::Append { request, job, first, count } => {
                 self.append(request, job, first, count);
+            }
+            Input::Extend { request, job, producer, number, count } => {
+                self.extend(request, job, (producer, number), count);
+            }
+            Input::Retry { request, job, limits, idempotency_key } => {
+                self.retry_failed(request, job, limits, idempotency_key);
             }
             Input::Close { request, job } => self.close(request, job),
             Input::Cancel { request, job, by } => self.cancel(request, job, by),

@@ -4,8 +4,8 @@
 use alloc::{string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, LeaseId, Micros, OutcomeClass, Record, TaskRange, Witness, WorkerCapacity,
-    WorkerId,
+    JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record, TaskRange, Witness,
+    WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
 
@@ -45,6 +45,31 @@ pub enum Input {
         first: u64,
         /// How many.
         count: u64,
+    },
+    /// A client appends inputs behind whatever the job has. Answered by [`Reply::Appended`].
+    Extend {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+        /// The asker's number as a producer of the job.
+        producer: u64,
+        /// Its number of the request, from 1.
+        number: u64,
+        /// How many inputs.
+        count: u64,
+    },
+    /// A client wants the tasks of an ended job that did not end ok to be run again, as a new
+    /// job. Answered by [`Reply::Job`].
+    Retry {
+        /// Whom to answer.
+        request: RequestId,
+        /// The ended job.
+        job: JobId,
+        /// Other limits for its tasks.
+        limits: Option<Limits>,
+        /// As in [`Self::Submit`].
+        idempotency_key: Option<String>,
     },
     /// No more inputs come. Answered by [`Reply::Done`].
     Close {

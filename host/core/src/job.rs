@@ -8,6 +8,7 @@ use wasmgrid_proto::{
 };
 
 use crate::{
+    again::{NotOk, Producers},
     attempts::{Attempts, Note},
     ranges::{RangeSet, one, range},
     retry::History,
@@ -26,8 +27,16 @@ pub(crate) struct Job {
     pub(crate) closed: bool,
     /// Results in its log.
     pub(crate) results: u64,
+    /// The job that has this one's inputs in its own log, at the same indices.
+    pub(crate) source: Option<JobId>,
     /// Tasks without a terminal state.
     pub(crate) open: RangeSet,
+    /// What a retry would run again.
+    pub(crate) not_ok: NotOk,
+    /// Who appended beside others, and what last.
+    pub(crate) producers: Producers,
+    /// The index behind its last task.
+    next_index: u64,
     /// Open tasks that were run more than once.
     history: BTreeMap<u64, History>,
     /// What is remembered of attempts that did not do.
@@ -49,7 +58,11 @@ impl Job {
             ended_at: None,
             closed: false,
             results: 0,
+            source: None,
             open: RangeSet::default(),
+            not_ok: NotOk::default(),
+            producers: Producers::default(),
+            next_index: 0,
             history: BTreeMap::new(),
             attempts: Attempts::default(),
             divergences: Vec::new(),
@@ -92,6 +105,10 @@ impl Job {
                 self.state = *state;
                 self.ended_at = Some(*at);
             }
+            Record::ProducerNoted { producer, number, first, .. } => {
+                self.producers.note(*producer, *number, *first);
+            }
+            Record::InputsTaken { of, tasks, .. } => self.take_over(*of, tasks),
             Record::EpochStarted { .. }
             | Record::JobSubmitted { .. }
             | Record::WorkerKnown { .. }
@@ -99,9 +116,9 @@ impl Job {
         }
     }
 
-    /// Inputs appended so far.
-    pub(crate) const fn total(&self) -> u64 {
-        self.counts.total
+    /// The index of the next input; of most jobs also how many they have.
+    pub(crate) const fn next_index(&self) -> u64 {
+        self.next_index
     }
 
     pub(crate) const fn is_active(&self) -> bool {
@@ -177,12 +194,25 @@ impl Job {
     }
 
     fn append(&mut self, tasks: TaskRange) {
-        let fresh = range(self.counts.total, tasks.end());
+        let fresh = range(self.next_index, tasks.end());
         self.open.insert(fresh);
         self.counts.total += fresh.count;
+        self.next_index = self.next_index.max(fresh.end());
+    }
+
+    fn take_over(&mut self, of: JobId, tasks: &[TaskRange]) {
+        self.source = Some(of);
+        for tasks in tasks {
+            self.open.insert(*tasks);
+            self.counts.total += tasks.count;
+            self.next_index = self.next_index.max(tasks.end());
+        }
     }
 
     fn end(&mut self, tasks: TaskRange, class: OutcomeClass) {
+        if class != OutcomeClass::Ok {
+            self.not_ok.add(&self.open.within(tasks));
+        }
         let count = self.open.remove(tasks);
         while let Some((index, _)) = self.history.range(tasks.first..tasks.end()).next() {
             let index = *index;

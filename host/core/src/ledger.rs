@@ -54,7 +54,9 @@ impl Ledger {
             | Record::Retried { job, .. }
             | Record::AttemptsFailed { job, .. }
             | Record::Diverged { job, .. }
-            | Record::JobEnded { job, .. } => {
+            | Record::JobEnded { job, .. }
+            | Record::ProducerNoted { job, .. }
+            | Record::InputsTaken { job, .. } => {
                 if let Some(entry) = self.jobs.get_mut(job) {
                     entry.apply(record);
                 }

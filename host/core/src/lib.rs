@@ -8,6 +8,7 @@ extern crate alloc;
 
 mod accounts;
 mod affinity;
+mod again;
 mod attempts;
 mod classes;
 mod config;

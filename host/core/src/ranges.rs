@@ -22,6 +22,11 @@ impl RangeSet {
         self.len == 0
     }
 
+    /// How many ranges there are.
+    pub(crate) fn runs(&self) -> usize {
+        self.spans.len()
+    }
+
     /// The ranges, rising.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = TaskRange> {
         self.spans.iter().map(|(first, end)| range(*first, *end))

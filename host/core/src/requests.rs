@@ -1,9 +1,9 @@
-//! What clients ask for: submit, append, close, cancel, drain.
+//! What clients ask for: submit, append, close, cancel, retry, drain.
 
-use alloc::{format, string::String};
+use alloc::{format, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, JobState, OutcomeClass, Record, TaskRange,
+    JobId, JobSpec, JobState, Limits, OutcomeClass, Record, TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -12,6 +12,12 @@ use crate::{Grid, Output, RequestId, job::Job};
 /// Tasks of one job at most. Far above any real job, and far below where sums of indices and
 /// counts would leave 64 bits.
 const TASKS_MAX: u64 = 1 << 40;
+
+/// Runs of tasks in one record of a retry: so many records of a bounded size, not one without.
+const RUNS_PER_RECORD: usize = 4_096;
+
+/// Stands behind the name of a job that retries another, before the other's id.
+const RETRY_OF: &str = " (retry of ";
 
 impl Grid {
     pub(crate) fn submit(
@@ -58,9 +64,7 @@ impl Grid {
         // Where the first one left the job open, more may have been appended since.
         let fits = if closed { status.closed && inputs == total } else { inputs <= total };
         if status.spec != *spec || !fits {
-            let message =
-                format!("the idempotency key is that of job {job}, which asks for something else");
-            return Err(ApiError { code: ErrorCode::Conflict, message });
+            return Err(other_job(job));
         }
         Ok(Reply::Job(status))
     }
@@ -77,6 +81,34 @@ impl Grid {
             Ok(false) => self.reply(request, Ok(())),
             Err(error) => self.reply(request, Err(error)),
         }
+    }
+
+    /// Appends behind what the job has: once for each number that a producer gives.
+    pub(crate) fn extend(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        (producer, number): (u64, u64),
+        count: u64,
+    ) {
+        let first = self.find(job).and_then(|entry| {
+            if let Some(first) = repeated(job, entry, producer, number)? {
+                return Ok((first, true));
+            }
+            check_open(job, entry)?;
+            let first = entry.next_index();
+            let fits = count <= TASKS_MAX && first + count <= TASKS_MAX;
+            if fits { Ok((first, false)) } else { Err(too_many(first.saturating_add(count))) }
+        });
+        if let Ok((first, false)) = first {
+            if count > 0 {
+                self.append_inputs(request, job, TaskRange { first, count });
+            }
+            self.persist(Record::ProducerNoted { job, producer, number, first });
+            self.refresh_job(job);
+        }
+        let reply = first.map(|(first, _)| Reply::Appended { first });
+        self.output(Output::Reply { request, reply });
     }
 
     fn append_inputs(&mut self, request: RequestId, job: JobId, tasks: TaskRange) {
@@ -111,9 +143,53 @@ impl Grid {
                 self.end_early(job, OutcomeClass::Cancelled, JobState::Cancelled, &by);
                 Ok(())
             }
-            Ok(state) => Err(conflict(format!("job {job} has ended already: {state}"))),
+            Ok(state) => Err(has_ended(job, state)),
         };
         self.reply(request, result);
+    }
+
+    /// Makes a job of the tasks of an ended one that did not end ok: their results stay, and the
+    /// new job's are under the same indices, so that seeds are the same too.
+    pub(crate) fn retry_failed(
+        &mut self,
+        request: RequestId,
+        of: JobId,
+        limits: Option<Limits>,
+        key: Option<String>,
+    ) {
+        let reply = match self.find(of).map(|entry| retry_spec(of, entry, limits)) {
+            Err(error) => Err(error),
+            Ok(spec) => match key.as_ref().and_then(|k| self.ledger.by_key(&spec.task.tenant, k)) {
+                Some(job) => self.retried_before(job, of, &spec),
+                None => self.make_retry(of, spec, key),
+            },
+        };
+        self.output(Output::Reply { request, reply });
+    }
+
+    fn retried_before(&self, job: JobId, of: JobId, spec: &JobSpec) -> Result<Reply, ApiError> {
+        let status = self.job(job).ok_or_else(|| no_job(job))?;
+        let fits = status.spec == *spec && self.source(job) == self.source(of);
+        if fits { Ok(Reply::Job(status)) } else { Err(other_job(job)) }
+    }
+
+    fn make_retry(
+        &mut self,
+        of: JobId,
+        spec: JobSpec,
+        key: Option<String>,
+    ) -> Result<Reply, ApiError> {
+        let tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
+        let (job, source) = (self.ledger.next_job(), self.source(of));
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at: self.now });
+        for tasks in tasks.chunks(RUNS_PER_RECORD) {
+            self.persist(Record::InputsTaken { job, of: source, tasks: tasks.to_vec() });
+        }
+        self.persist(Record::InputsClosed { job });
+        self.activate(job);
+        self.settle_job(job);
+        self.changed.insert(job);
+        self.job(job).map(Reply::Job).ok_or_else(|| no_job(job))
     }
 
     pub(crate) fn drain_worker(&mut self, request: RequestId, name: &str) {
@@ -145,25 +221,94 @@ impl Grid {
 
 /// Whether an append is new; false where it repeats one that was done.
 fn check_append(job: JobId, entry: &Job, tasks: TaskRange) -> Result<bool, ApiError> {
-    let (total, first) = (entry.total(), tasks.first);
+    let (next, first) = (entry.next_index(), tasks.first);
     if tasks.count > TASKS_MAX || tasks.end() > TASKS_MAX {
         return Err(too_many(tasks.end()));
     }
-    if tasks.end() <= total {
+    if !entry.producers.is_empty() || entry.source.is_some() {
+        // What is there at these indices may be somebody else's.
+        return Err(invalid(format!(
+            "inputs from {first} cannot be appended to job {job} by their index, since others \
+             append to it as well; `wasmgrid job append {job}` appends beside them"
+        )));
+    }
+    if tasks.end() <= next {
         return Ok(false);
     }
-    if !entry.is_active() || entry.has_given_up() {
-        return Err(conflict(format!("job {job} takes no more inputs: it has ended or failed")));
-    }
-    if entry.closed {
-        return Err(conflict(format!("job {job} takes no more inputs: it was closed at {total}")));
-    }
-    if first != total {
-        let message =
-            format!("inputs from {first} do not fit job {job}, which has {total}; append there");
-        return Err(ApiError { code: ErrorCode::Invalid, message });
+    check_open(job, entry)?;
+    if first != next {
+        return Err(invalid(format!(
+            "inputs from {first} do not fit job {job}, which has {next}; append there"
+        )));
     }
     Ok(true)
+}
+
+/// Fails where a job takes no more inputs.
+fn check_open(job: JobId, entry: &Job) -> Result<(), ApiError> {
+    let why = match entry.state {
+        state if state.is_terminal() => format!("it has ended: {state}"),
+        _ if entry.has_given_up() => "too many of its tasks have failed".into(),
+        _ if entry.closed => format!("it was closed at {}", entry.next_index()),
+        _ => return Ok(()),
+    };
+    Err(conflict(format!("job {job} takes no more inputs: {why}")))
+}
+
+/// The first index that a producer's request got before; `None` where it is the next one.
+fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Option<u64>, ApiError> {
+    let last = entry.producers.last(producer);
+    match last {
+        Some(last) if last.number == number => Ok(Some(last.first)),
+        _ if last.map_or(0, |last| last.number).checked_add(1) == Some(number) => Ok(None),
+        _ => Err(invalid(format!(
+            "request {number} of this producer does not follow its last one for job {job}; start \
+             again as a new producer"
+        ))),
+    }
+}
+
+/// The tasks that a retry of a job runs.
+fn check_retry(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
+    if entry.is_active() {
+        return Err(conflict(format!(
+            "job {job} has not ended, and what has failed of it may be joined by more; `wasmgrid \
+             job wait {job}` waits for its end"
+        )));
+    }
+    let tasks = entry.not_ok.tasks().ok_or_else(|| {
+        conflict(format!(
+            "too many separate tasks of job {job} failed to run them again as one job; its \
+             results tell which"
+        ))
+    })?;
+    if tasks.is_empty() {
+        return Err(conflict(format!("nothing of job {job} has failed: all its tasks ended ok")));
+    }
+    Ok(tasks)
+}
+
+/// The spec of the job that retries another.
+fn retry_spec(of: JobId, entry: &Job, limits: Option<Limits>) -> JobSpec {
+    let mut spec = entry.spec.clone();
+    let plain = spec.name.rfind(RETRY_OF).and_then(|at| spec.name.get(..at)).unwrap_or(&spec.name);
+    spec.name = format!("{plain}{RETRY_OF}{of})");
+    spec.task.limits = limits.unwrap_or(spec.task.limits);
+    spec
+}
+
+fn has_ended(job: JobId, state: JobState) -> ApiError {
+    conflict(format!(
+        "job {job} has ended already: {state}; `wasmgrid job results {job}` has its results"
+    ))
+}
+
+fn other_job(job: JobId) -> ApiError {
+    conflict(format!("the idempotency key is that of job {job}, which asks for something else"))
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError { code: ErrorCode::Invalid, message }
 }
 
 fn no_job(job: JobId) -> ApiError {

@@ -131,6 +131,28 @@ pub enum Record {
         /// True where it gets nothing new from now on.
         cordoned: bool,
     },
+    /// A producer of an open job appended inputs, those of the [`Self::InputsAppended`] before
+    /// this; should it ask again under this number, that was done.
+    ProducerNoted {
+        /// The job.
+        job: JobId,
+        /// The producer's own number.
+        producer: u64,
+        /// Its number of the request.
+        number: u64,
+        /// The first index that the request got.
+        first: u64,
+    },
+    /// A job's inputs are those of another job, at the same indices. A job may have several of
+    /// these, one behind the other, all of the same other job.
+    InputsTaken {
+        /// The job.
+        job: JobId,
+        /// The one that has the inputs in its own input log.
+        of: JobId,
+        /// Which tasks they are, in both.
+        tasks: Vec<TaskRange>,
+    },
 }
 
 /// Neighbouring tasks that were committed one behind the other with the same outcome.

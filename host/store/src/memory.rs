@@ -25,6 +25,28 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
+    /// A new, empty store for one scheduler that nobody starts again: it keeps no journal, so that
+    /// a job that goes on for ever does not fill the memory with what has happened.
+    #[must_use]
+    pub fn without_journal() -> Self {
+        let store = Self::default();
+        store.shared.lock().without_journal = true;
+        store
+    }
+
+    /// Drops the segments of a log that lie wholly before a position, which nobody will ask for.
+    pub fn forget(&self, job: JobId, log: LogKind, before: u64) {
+        let mut state = self.shared.lock();
+        let range = (job, log, 0)..(job, log, before);
+        while let Some((key, segment)) = state.segments.range(range.clone()).next() {
+            if segment.first + segment.count > before {
+                break;
+            }
+            let key = *key;
+            state.segments.remove(&key);
+        }
+    }
+
     /// Another handle of the same state, as a scheduler that starts later would open it.
     #[must_use]
     pub fn reopen(&self) -> Self {
@@ -45,6 +67,9 @@ impl Shared {
 #[derive(Debug, Default)]
 struct State {
     fence: Epoch,
+    without_journal: bool,
+    /// Records so far.
+    records: u64,
     journal: Vec<Bytes>,
     segments: BTreeMap<(JobId, LogKind, u64), Segment>,
     modules: BTreeMap<Digest, Bytes>,
@@ -70,7 +95,12 @@ impl State {
 
     fn write(&mut self, entry: &Entry) {
         match entry {
-            Entry::Record(record) => self.journal.push(record.clone()),
+            Entry::Record(record) => {
+                self.records += 1;
+                if !self.without_journal {
+                    self.journal.push(record.clone());
+                }
+            }
             Entry::Segment(segment) => {
                 let key = (segment.job, segment.log, segment.first);
                 self.segments.insert(key, segment.clone());
@@ -110,7 +140,7 @@ impl Store for MemoryStore {
         for entry in &commit.entries {
             state.write(entry);
         }
-        Ok(Seq(state.journal.len() as u64))
+        Ok(Seq(state.records))
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {

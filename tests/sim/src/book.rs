@@ -231,9 +231,8 @@ impl Book {
             | Record::Committed { job, .. }
             | Record::Ended { job, .. }
             | Record::Retried { job, .. }
+            | Record::AttemptsFailed { job, .. }
             | Record::JobEnded { job, .. } => *job,
-            Record::WorkerCordoned { .. } => return Ok(()),
-            #[expect(unreachable_patterns, reason = "records are only appended to")]
             _ => return Ok(()),
         };
         let config = &self.config;
@@ -486,7 +485,12 @@ impl Job {
                 }
             }
             Record::Retried { index, counter, attempt, .. } => {
-                self.retried(*index, *counter, *attempt, config)?;
+                self.failed(*index, *counter, (*attempt, false), config)?;
+            }
+            Record::AttemptsFailed { tasks, counter, attempt, last, .. } => {
+                for index in tasks.iter().flat_map(|part| part.first..part.end()) {
+                    self.failed(index, *counter, (*attempt, *last), config)?;
+                }
             }
             Record::JobEnded { state, .. } => {
                 let all = self.done.len() as u64 == self.total;
@@ -533,11 +537,12 @@ impl Job {
         })
     }
 
-    fn retried(
+    /// An attempt of a task did not do: it is run again, or ends with the record behind this one.
+    fn failed(
         &mut self,
         index: u64,
         counter: RetryCounter,
-        attempt: u32,
+        (attempt, last): (u32, bool),
         config: &GridConfig,
     ) -> Result<(), Violation> {
         let open = index < self.total && !self.done.contains_key(&index);
@@ -547,10 +552,14 @@ impl Job {
         hold(open && at == attempt && given, "each attempt counts once", || {
             format!("attempt {attempt} of task {index}, open: {open}, at {at}, given: {given}")
         })?;
+        if last {
+            return Ok(());
+        }
         self.retried += 1;
         let (count, most) = match counter {
             RetryCounter::App => (&mut tries.app, self.retries),
             RetryCounter::HostLoss => (&mut tries.host, config.host_loss_limit - 1),
+            RetryCounter::Infra if self.has_deadline => (&mut tries.infra, u32::MAX),
             RetryCounter::Infra => (&mut tries.infra, config.infra_retry_limit - 1),
         };
         *count += 1;

@@ -354,7 +354,8 @@ impl Scheduler {
             }
             (Up::Results { batch, blocks }, Some(worker)) => self.completed(worker, batch, blocks),
             (Up::Returned { job, lease, tasks }, Some(worker)) => {
-                self.grid.handle(now, Input::Returned { worker, job, lease, tasks });
+                let reason = "given back".into();
+                self.grid.handle(now, Input::Returned { worker, job, lease, tasks, reason });
             }
             (Up::Leaving, Some(worker)) => {
                 peer.leaving = true;

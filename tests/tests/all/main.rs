@@ -17,6 +17,7 @@ mod grants;
 mod house;
 mod languages;
 mod local;
+mod open;
 mod partitions;
 mod promises;
 mod refusals;

@@ -8,7 +8,7 @@ use wasmgrid_proto::{ByteCount, JobId, Millis};
 use super::{
     CapArgs, Format,
     maxima::Maximum,
-    run::{GridArgs, Isolation, OutputArgs, SandboxArgs},
+    run::{GridArgs, InputArgs, Isolation, LimitArgs, OutputArgs, SandboxArgs},
 };
 
 /// `wasmgrid up`.
@@ -327,6 +327,25 @@ pub enum TokenRole {
     Client,
 }
 
+/// What an append says, for its `--help`.
+const APPEND_HELP: &str = r#"Without an input flag stdin is one input; `-` (or `--lines -`) makes each of its lines one, appended
+as it comes. What was appended is durable, and is done once also where the link was lost in between.
+
+With --output json each append is one line, with the indices its inputs got, under which their
+results are:
+  {"job":1,"first":10,"count":3}"#;
+
+/// What a retry is, for its `--help`.
+const RETRY_HELP: &str = r#"The old job and its results stay as they are. The new one has the same module, arguments, grants, seed
+and limits (but those given here), and its tasks are those of the old job that did not end ok, with
+the same inputs, which stay where they are, and the same indices. So its result of index 7 is what
+replaces the old one of index 7, and a task that asks for its index or for randomness is given the
+same. Without grants a task ends again as it did, unless it was stopped at a limit that is higher now,
+or was not run to its end (lost, expired, cancelled, skipped).
+
+In input order its results are printed at its end; `job results JOB --follow --order done` has them
+as they come."#;
+
 /// What can be asked of jobs.
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
@@ -371,6 +390,10 @@ pub enum JobCommand {
     Results {
         /// Its id
         job: JobId,
+        /// From this place of the job's result log on, which counts results as they ended, from 0;
+        /// `--output json` has the cursor of each
+        #[arg(long, value_name = "CURSOR", default_value_t = 0)]
+        from: u64,
         /// Wait for the job's end
         #[arg(long)]
         follow: bool,
@@ -380,6 +403,48 @@ pub enum JobCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
+    },
+    /// Append inputs to an open job; several may do so at once
+    #[command(after_long_help = APPEND_HELP)]
+    Append {
+        /// Its id
+        #[arg(index = 1)]
+        job: JobId,
+        /// What.
+        #[command(flatten)]
+        inputs: InputArgs,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// `json` prints each run of inputs that was appended
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Say that a job gets no more inputs; it ends with its last task
+    Close {
+        /// Its id
+        job: JobId,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+    /// Run the tasks of an ended job again that did not end ok, as a new job, and print its id
+    #[command(after_long_help = RETRY_HELP)]
+    Retry {
+        /// Its id
+        job: JobId,
+        /// All that failed, expired, or were cancelled or skipped
+        #[arg(long, required = true)]
+        failed: bool,
+        /// Other limits for the new job.
+        #[command(flatten)]
+        limits: LimitArgs,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// `json` prints the new job's status instead of its id
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
     },
     /// Stop a job; results it has are kept
     Cancel {

@@ -12,8 +12,8 @@ pub use cluster::{
 };
 pub use maxima::Maximum;
 pub use run::{
-    GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, NewArgs, Order, OutputArgs, RunArgs,
-    SandboxArgs, SubmitArgs,
+    GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
+    RunArgs, SandboxArgs, SubmitArgs,
 };
 
 use wasmgrid_worker::sandbox::{CapSetting, Caps};
@@ -65,7 +65,7 @@ pub enum Command {
     /// Make tokens with which machines and people join
     #[command(subcommand)]
     Token(TokenCommand),
-    /// List, watch, explain and cancel jobs of a cluster
+    /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),
     /// The clusters this user knows, and which is used
@@ -125,6 +125,8 @@ mod tests {
         assert!(parse("wasmgrid run t.wasm --lines a").is_ok());
         assert!(parse("wasmgrid run t.wasm --lines a --range 0..3").is_err());
         assert!(parse("wasmgrid run t.wasm --json a --files b").is_err());
+        assert!(parse("wasmgrid run t.wasm - --range 0..3").is_err());
+        assert!(parse("wasmgrid job append 1 - --json a").is_err());
     }
 
     #[test]
@@ -137,6 +139,19 @@ mod tests {
         let cli = parse("wasmgrid run t.wasm -q -- --lines word").expect("parses");
         let Command::Run(run) = cli.command else { panic!("not a run") };
         assert_eq!(run.job.args, ["--lines", "word"]);
+    }
+
+    #[test]
+    fn inputs_may_stand_behind_the_task() {
+        let cli = parse("wasmgrid run t.wasm - -- word").expect("parses");
+        let Command::Run(run) = cli.command else { panic!("not a run") };
+        assert_eq!(run.inputs.lines(), Some(&"-".into()));
+        assert_eq!(run.job.args, ["word"]);
+        let cli = parse("wasmgrid job append 7 more").expect("parses");
+        let Command::Job(JobCommand::Append { inputs, .. }) = cli.command else {
+            panic!("no append")
+        };
+        assert_eq!(inputs.lines(), Some(&"more".into()));
     }
 
     #[test]

@@ -17,8 +17,9 @@ The output of one task without input flags is written as it is, and so is everyt
 A failed task prints nothing, except one task without input flags.
 
 With --output json each result is one line:
-  {"index":0,"outcome":"ok","deterministic":true,"output":"…","records":["…"],"attempt":1,"worker":1,
-   "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},"error":null,"log":"…","log_dropped":0}
+  {"index":0,"cursor":0,"outcome":"ok","deterministic":true,"output":"…","records":["…"],"attempt":1,
+   "worker":1,"usage":{"fuel":1,"memory_bytes":1,"wall_us":1},"error":null,"log":"…","log_dropped":0}
+`cursor` is its place in the job's result log: `wasmgrid job results JOB --from CURSOR` reads from there.
 Bytes that are not UTF-8 are {"base64":"…"}. `outcome` is one of ok, rejected, retry, exit, trap,
 limit, refused, cancelled, lost; `error` says more where it is not ok. `deterministic` is false where
 it depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
@@ -27,8 +28,12 @@ it depends on time or on the machine; without --allow, the others are the same e
 Failed inputs are written to OUTPUT.failed (wasmgrid-JOB.failed without -o), ready to be run again:
 lines for --lines and --range, NDJSON for --json, paths (for `--files -`) for --files.
 
-Ctrl-C: on a cluster the job goes on and its id is printed; here it is cancelled and what has ended
-is printed. Ctrl-C again stops at once."#;
+A stream: `tail -f log | wasmgrid run task -` runs each line as it comes and prints its result as soon
+as it and those before it are there (--order done: as soon as it is there). A reader that is slow, or
+stops, holds up the reading of the inputs, in bounded memory.
+
+Ctrl-C: on a cluster the job goes on, and its id and the command that prints the rest are told; here it
+is cancelled. What has ended is printed. Ctrl-C again stops at once."#;
 
 /// `wasmgrid run`.
 #[derive(Args, Debug)]
@@ -69,6 +74,10 @@ pub struct SubmitArgs {
     /// On what.
     #[command(flatten)]
     pub inputs: InputArgs,
+    /// Leave it open: `wasmgrid job append` gives it more inputs, `wasmgrid job close` ends them.
+    /// Without inputs it begins with none
+    #[arg(long, help_heading = "Inputs")]
+    pub open: bool,
     /// Where.
     #[command(flatten)]
     pub grid: GridArgs,
@@ -81,32 +90,14 @@ pub struct SubmitArgs {
 #[derive(Args, Debug)]
 pub struct JobArgs {
     /// A .wasm file, or a cargo folder, which is built
+    #[arg(index = 1)]
     pub task: PathBuf,
     /// Arguments of a command module
-    #[arg(last = true)]
+    #[arg(index = 3, last = true)]
     pub args: Vec<String>,
-    /// Fuel of each task, about one a wasm instruction: 2G, 500M [default: 100G]
-    #[arg(long, value_name = "FUEL", value_parser = above_zero::<Fuel>, help_heading = "Limits")]
-    pub fuel: Option<Fuel>,
-    /// Memory of each task: 64MiB, 1GB; a worker runs as many at once as fit its own [default:
-    /// 64MiB]
-    #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, help_heading = "Limits")]
-    pub memory: Option<ByteCount>,
-    /// Wall time of each attempt of a task: 30s, 1h30m [default: 2m]
-    #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Limits")]
-    pub timeout: Option<Millis>,
-    /// Output and records of each task together [default: 16MiB]
-    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
-    pub output_limit: Option<ByteCount>,
-    /// One emitted record [default: 1MiB]
-    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
-    pub record_limit: Option<ByteCount>,
-    /// Elements of a task's tables together [default: 10000]
-    #[arg(long, value_name = "N", help_heading = "Limits")]
-    pub table_limit: Option<u64>,
-    /// What is kept of a task's log [default: 256KiB]
-    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
-    pub log_limit: Option<ByteCount>,
+    /// What each task may use.
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// What its module may look like.
     #[command(flatten)]
     pub caps: CapArgs,
@@ -148,10 +139,40 @@ pub struct JobArgs {
     pub dry_run: bool,
 }
 
+/// What each task may use.
+#[derive(Args, Clone, Debug, Default)]
+pub struct LimitArgs {
+    /// Fuel of each task, about one a wasm instruction: 2G, 500M [default: 100G]
+    #[arg(long, value_name = "FUEL", value_parser = above_zero::<Fuel>, help_heading = "Limits")]
+    pub fuel: Option<Fuel>,
+    /// Memory of each task: 64MiB, 1GB; a worker runs as many at once as fit its own [default:
+    /// 64MiB]
+    #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, help_heading = "Limits")]
+    pub memory: Option<ByteCount>,
+    /// Wall time of each attempt of a task: 30s, 1h30m [default: 2m]
+    #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Limits")]
+    pub timeout: Option<Millis>,
+    /// Output and records of each task together [default: 16MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub output_limit: Option<ByteCount>,
+    /// One emitted record [default: 1MiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub record_limit: Option<ByteCount>,
+    /// Elements of a task's tables together [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub table_limit: Option<u64>,
+    /// What is kept of a task's log [default: 256KiB]
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub log_limit: Option<ByteCount>,
+}
+
 /// The inputs: at most one kind.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub struct InputArgs {
+    /// As --lines: `-` is stdin
+    #[arg(index = 2, value_name = "INPUTS", help_heading = "Inputs")]
+    pub source: Option<PathBuf>,
     /// One task a line of this file
     #[arg(long, value_name = "FILE", help_heading = "Inputs")]
     pub lines: Option<PathBuf>,
@@ -166,6 +187,19 @@ pub struct InputArgs {
     pub range: Option<Range>,
 }
 
+impl InputArgs {
+    /// The file whose lines are the inputs.
+    pub fn lines(&self) -> Option<&PathBuf> {
+        self.lines.as_ref().or(self.source.as_ref())
+    }
+
+    /// True where no inputs are named.
+    pub const fn is_none(&self) -> bool {
+        let Self { source, lines, json, files, range } = self;
+        source.is_none() && lines.is_none() && json.is_none() && files.is_none() && range.is_none()
+    }
+}
+
 /// What is done with results.
 #[derive(Args, Debug)]
 pub struct OutputArgs {
@@ -175,19 +209,18 @@ pub struct OutputArgs {
     /// `json` prints one object a result; see --help
     #[arg(long = "output", value_enum, default_value_t, help_heading = "Output")]
     pub format: Format,
-    /// In which order
-    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
-    pub order: Order,
+    /// In which order [default: input; of a part of a job's results, done]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub order: Option<Order>,
     /// Write outputs and records one behind the other with nothing between them
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub raw: bool,
 }
 
 /// In which order results are printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Order {
     /// In the order of their inputs
-    #[default]
     Input,
     /// As they come
     Done,

@@ -1,21 +1,27 @@
 //! `wasmgrid job`: jobs of a cluster, their results and their end.
 
-use wasmgrid_client::Client;
-use wasmgrid_proto::{Divergences, JobId, JobStatus, Millis};
+use anyhow::Context as _;
+use bytes::Bytes;
+use serde::Serialize;
+use wasmgrid_client::{Client, Producer};
+use wasmgrid_proto::{Divergences, InputBlock, JobId, JobStatus, Millis};
 
 use super::{explain, task, view::JobView, with};
 use crate::{
-    args::{Format, JobCommand, Order, OutputArgs, Talk},
-    exit::Exit,
+    args::{Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
+    exit::{Exit, usage},
+    interrupt::Interrupt,
     run::{
         collect::Collector,
         exit_of,
         failures::Failures,
+        inputs::{Chunk, Inputs},
         output::{Output, Shape},
         progress::Progress,
+        rest,
         session::{self, Ending},
     },
-    table,
+    table::{self, say},
 };
 
 /// How often a job that is waited for is asked about: its results, which a watch would bring, are
@@ -26,7 +32,23 @@ const POLL: Millis = Millis(200);
 ///
 /// # Errors
 /// Where the cluster cannot be reached, has no such job, or the output cannot be written.
-pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
+pub async fn job(command: JobCommand, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    match command {
+        JobCommand::Results { job, from, follow, output, grid } => {
+            let wanted = Wanted { job, from, follow };
+            with(&grid, async |client| results(client, wanted, &output, talk, interrupt).await)
+                .await
+        }
+        JobCommand::Append { job, inputs, grid, output } => {
+            let appended = Appended { job, output, count: 0 };
+            let append = with(&grid, async |client| append(client, &inputs, appended, talk).await);
+            interrupt.ends(append).await
+        }
+        command => interrupt.ends(ask(command, talk)).await,
+    }
+}
+
+async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
         JobCommand::List { limit, grid, output } => {
             list(&with(&grid, async |client| Ok(client.jobs(limit).await?)).await?, output)?;
@@ -50,10 +72,30 @@ pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
                 output,
             )?;
         }
-        JobCommand::Results { job, follow, output, grid } => {
-            return with(&grid, async |client| results(client, job, follow, &output, talk).await)
-                .await;
+        JobCommand::Close { job, grid } => {
+            with(&grid, async |client| close(client, job).await).await?;
         }
+        JobCommand::Retry { job, failed: _, limits, grid, output } => {
+            let retry = async |client: &Client| {
+                let old = client.job(job).await?.spec.task.limits;
+                let new = limits.over(old);
+                Ok(client.retry(job, (new != old).then_some(new)).await?)
+            };
+            let new = with(&grid, retry).await?;
+            if !talk.quiet {
+                let count = new.counts.total;
+                eprintln!(
+                    "wasmgrid: job {} runs {count} of the tasks of job {job} again, under their \
+                     indices",
+                    new.job
+                );
+            }
+            match output {
+                Format::Text => say!("{}", new.job),
+                Format::Json => show(&new, output, None)?,
+            }
+        }
+        JobCommand::Results { .. } | JobCommand::Append { .. } => {}
         JobCommand::Cancel { job, grid } => {
             with(&grid, async |client| Ok(client.cancel(job).await?)).await?;
         }
@@ -66,6 +108,15 @@ pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Closes a job. One that ended open has nothing left to close, as whoever feeds it should know.
+async fn close(client: &Client, job: JobId) -> anyhow::Result<()> {
+    let status = client.job(job).await?;
+    if status.state.is_terminal() && !status.closed {
+        return Err(usage(format!("job {job} has ended already: {}", status.state)));
+    }
+    Ok(client.close(job).await?)
 }
 
 fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
@@ -117,7 +168,7 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("fuel", task.limits.fuel.to_string()),
         ("memory", task.limits.memory.to_string()),
         ("timeout", task.limits.deadline.to_string()),
-        ("requires", view::written(&job.spec.requires).join(" ")),
+        ("requires", super::view::written(&job.spec.requires).join(" ")),
         ("submitted", table::ago(job.submitted_at)),
         (
             "took",
@@ -128,14 +179,25 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
     Ok(())
 }
 
+/// Which results are asked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    job: JobId,
+    from: u64,
+    follow: bool,
+}
+
 async fn results(
     client: &Client,
-    job: JobId,
-    follow: bool,
+    Wanted { job, from, follow }: Wanted,
     args: &OutputArgs,
     talk: Talk,
+    interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
-    let (status, mut results) = client.watch(job, 0).await?;
+    let (status, mut results) = tokio::select! {
+        watched = client.watch(job, from) => watched?,
+        () = interrupt.asked() => return Ok(Exit::Interrupted),
+    };
     let shape = match (args.format, args.raw) {
         (Format::Json, _) => Shape::Json,
         (Format::Text, true) => Shape::Raw,
@@ -144,15 +206,88 @@ async fn results(
     let mut output = Output::open(args.out.as_deref(), shape)?;
     output.begin()?;
     let failures = Failures::new(status.spec.task.limits, job, args.out.as_deref());
-    let ordered = args.order == Order::Input;
+    // A part of the log has gaps in input order: what stands before them would wait for the end.
+    let ordered = args.order.map_or(from == 0, |order| order == Order::Input);
     let progress = Progress::new(talk.quiet || !follow);
     let mut collector = Collector::new(output, ordered, failures, None, progress);
     let until = if follow { u64::MAX } else { status.results };
-    let ending = session::collect(&mut results, &mut collector, until, || ()).await?;
+    let ending = tokio::select! {
+        ending = session::collect(&mut results, &mut collector, from..until, |_| ()) => ending?,
+        () = interrupt.asked() => {
+            collector.drain()?;
+            let rest = rest(job, collector.cursor().max(from));
+            eprintln!("wasmgrid: `{rest}` goes on behind what was printed");
+            return Ok(Exit::Interrupted);
+        }
+    };
     Ok(match ending {
         Ending::Ended(status) => exit_of(status.state),
         Ending::Detached | Ending::OutputClosed => Exit::Ok,
     })
+}
+
+/// What was appended so far, and how it is told.
+struct Appended {
+    job: JobId,
+    output: Format,
+    count: u64,
+}
+
+/// Inputs that were appended together, as `--output json` has them: a public interface.
+#[derive(Serialize)]
+struct Run {
+    job: u64,
+    first: u64,
+    count: u64,
+}
+
+async fn append(
+    client: &Client,
+    inputs: &InputArgs,
+    mut appended: Appended,
+    talk: Talk,
+) -> anyhow::Result<Exit> {
+    // A job that is not there or takes no more is told before stdin is read.
+    let job = appended.job;
+    let mut producer = client.producer(job)?;
+    producer.append(InputBlock::Packed(Vec::new()), Bytes::new()).await?;
+    let done = append_all(&mut producer, Inputs::open(inputs)?, &mut appended).await;
+    let count = appended.count;
+    done.with_context(|| format!("job {job} got {count} inputs, and not the rest"))?;
+    if !talk.quiet && appended.output == Format::Text {
+        let inputs = if count == 1 { "1 input".into() } else { format!("{count} inputs") };
+        eprintln!("wasmgrid: appended {inputs} to job {job}");
+    }
+    Ok(Exit::Ok)
+}
+
+async fn append_all(
+    producer: &mut Producer,
+    inputs: Inputs,
+    appended: &mut Appended,
+) -> anyhow::Result<()> {
+    let mut stream = match inputs {
+        Inputs::Known(chunk) => return append_chunk(producer, chunk, appended).await,
+        Inputs::Stream(stream) => stream,
+    };
+    while let Some(chunk) = stream.next().await.transpose()? {
+        append_chunk(producer, chunk, appended).await?;
+    }
+    Ok(())
+}
+
+async fn append_chunk(
+    producer: &mut Producer,
+    chunk: Chunk,
+    appended: &mut Appended,
+) -> anyhow::Result<()> {
+    let count = chunk.block.count();
+    let first = producer.append(chunk.block, chunk.payload).await?;
+    appended.count += count;
+    if appended.output == Format::Json {
+        say!("{}", serde_json::to_string(&Run { job: appended.job.0, first, count })?);
+    }
+    Ok(())
 }
 
 async fn wait(client: &Client, job: JobId, talk: Talk) -> anyhow::Result<JobStatus> {

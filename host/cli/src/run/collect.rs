@@ -22,6 +22,8 @@ pub struct Collector<'a> {
     /// The job's inputs, where they are known here.
     ledger: Option<&'a RefCell<Ledger>>,
     progress: Progress,
+    /// Behind the last result that came.
+    cursor: u64,
     /// Results whose module or input did not fit, and all others.
     refused: u64,
     ran: u64,
@@ -49,18 +51,25 @@ impl<'a> Collector<'a> {
         progress: Progress,
     ) -> Self {
         let reorder = ordered.then(Reorder::new);
-        Self { output, reorder, failures, ledger, progress, refused: 0, ran: 0 }
+        Self { output, reorder, failures, ledger, progress, cursor: 0, refused: 0, ran: 0 }
     }
 
-    /// Takes a block of results and prints what is due.
+    /// Takes a block of results, which stands at `first_cursor` of the job's result log, and prints
+    /// what is due.
     ///
     /// # Errors
     /// [`Closed`](super::output::Closed) where nobody reads the output; else where it or a
     /// temporary file cannot be written.
-    pub fn take(&mut self, block: ResultBlock, payload: Bytes) -> anyhow::Result<()> {
+    pub fn take(
+        &mut self,
+        first_cursor: u64,
+        block: ResultBlock,
+        payload: Bytes,
+    ) -> anyhow::Result<()> {
+        self.cursor = first_cursor + block.results.len() as u64;
         let mut explained = Vec::new();
         let mut due = Vec::with_capacity(block.results.len());
-        for finished in Finished::all(block, payload)? {
+        for finished in Finished::all(first_cursor, block, payload)? {
             let Some(text) = self.note(&finished) else { continue };
             explained.extend(text);
             let Some(reorder) = &mut self.reorder else {
@@ -73,7 +82,15 @@ impl<'a> Collector<'a> {
                 next = reorder.pop()?;
             }
         }
+        if let (Some(ledger), Some(reorder)) = (self.ledger, &self.reorder) {
+            ledger.borrow_mut().hold(reorder.len());
+        }
         self.print(&due, &explained)
+    }
+
+    /// Where the job's result log goes on behind what came.
+    pub const fn cursor(&self) -> u64 {
+        self.cursor
     }
 
     /// Shows how the job stands.

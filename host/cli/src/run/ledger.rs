@@ -8,10 +8,15 @@ use wasmgrid_proto::InputBlock;
 
 use super::inputs::{Chunk, Origins};
 
-/// Inputs may be sent ahead of their results up to so many bytes: they are kept here until then.
-const AHEAD_BYTES: u64 = 256 << 20;
-/// The same in inputs: seconds of work for a thousand slots of one-millisecond tasks.
-const AHEAD_INPUTS: u64 = 1 << 20;
+/// Inputs may be sent ahead of their results up to so many bytes: they are kept here until then,
+/// and once more in the grid of one command.
+const AHEAD_BYTES: u64 = 64 << 20;
+/// The same in inputs: a quarter of a second of work for a thousand slots of one-millisecond tasks.
+const AHEAD_INPUTS: u64 = 1 << 18;
+/// So few inputs may be ahead also where they are large, so that there is one for each slot.
+const AHEAD_LARGE: u64 = 64;
+/// Bytes of those.
+const AHEAD_LARGE_BYTES: u64 = 256 << 20;
 
 /// The inputs of a job that are on their way.
 #[derive(Default)]
@@ -22,6 +27,8 @@ pub struct Ledger {
     /// Inputs without a result, not counting ranges, which cost nothing.
     open: u64,
     open_bytes: u64,
+    /// Results that wait for one before them.
+    held: u64,
 }
 
 struct Entry {
@@ -81,9 +88,21 @@ impl Ledger {
         self.total
     }
 
-    /// True while more inputs may be read.
+    /// True while more inputs may be read: one task that takes long must not have the results of
+    /// all others wait for it without end.
     pub const fn has_room(&self) -> bool {
-        self.open < AHEAD_INPUTS && self.open_bytes < AHEAD_BYTES
+        let bytes = if self.open < AHEAD_LARGE { AHEAD_LARGE_BYTES } else { AHEAD_BYTES };
+        self.open + self.held < AHEAD_INPUTS && self.open_bytes < bytes
+    }
+
+    /// Notes how many results wait for one before them.
+    pub const fn hold(&mut self, results: u64) {
+        self.held = results;
+    }
+
+    /// The first input without a result, or the next one.
+    pub fn settled(&self) -> u64 {
+        self.chunks.front().map_or(self.total, |entry| entry.first)
     }
 
     /// Notes a task's result; gives back its input where `wanted`. `None` where there is no such
@@ -227,6 +246,17 @@ mod tests {
         }
         assert!(ledger.has_room());
         assert_eq!(ledger.chunks.len() as u64, AHEAD_INPUTS / 8_192 - 1);
+    }
+
+    #[test]
+    fn results_that_wait_for_another_leave_less_room() {
+        let mut ledger = Ledger::default();
+        ledger.add(lines(1, &["slow", "x"]));
+        ledger.settle(1, false);
+        ledger.hold(AHEAD_INPUTS - 1);
+        assert!(!ledger.has_room());
+        ledger.hold(0);
+        assert!(ledger.has_room());
     }
 
     #[test]

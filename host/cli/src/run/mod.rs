@@ -4,7 +4,7 @@ mod build;
 pub mod collect;
 mod dry_run;
 pub mod failures;
-mod inputs;
+pub mod inputs;
 mod ledger;
 pub mod output;
 pub mod progress;
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use wasmgrid_client::Client;
-use wasmgrid_proto::Grant;
+use wasmgrid_proto::{Grant, JobId};
 
 use crate::{
     args::{Format, InputArgs, Label, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
@@ -38,9 +38,9 @@ use inputs::Inputs;
 pub use inputs::Range;
 use output::{Output, Shape};
 use progress::Progress;
-use session::{OnInterrupt, Session};
+use session::{OnInterrupt, Session, Use};
 use summary::Summary;
-pub use summary::exit_of;
+pub use summary::{exit_of, rest};
 use task::Task;
 
 /// Where a job runs.
@@ -67,7 +67,10 @@ pub async fn run(args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Re
     let inputs = Inputs::open(&args.inputs)?;
     let output = Output::open(args.output.out.as_deref(), shape(&args.output, &args.inputs))?;
     let grid = Grid::open(&args).await?;
-    let ended = run_on(&grid, &args, talk, (task, inputs, output), interrupt).await;
+    let ended = tokio::select! {
+        ended = run_on(&grid, &args, talk, (task, inputs, output), interrupt) => ended,
+        error = grid.failed() => Err(error),
+    };
     let stopped = grid.stop().await;
     let exit = ended?;
     stopped.map(|()| exit)
@@ -84,16 +87,17 @@ async fn run_on(
     let (limits, client) = (spec.task.limits, grid.client());
     let open = async {
         client.put_module(task.module).await?;
-        Session::open(client.clone(), spec, inputs, true).await
+        Session::open(client.clone(), spec, inputs, Use::Watch).await
     };
     let (session, rest) = tokio::select! {
         opened = open => opened?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
+    let session = session.forgetting(|job, input, cursor| grid.forget(job, input, cursor));
     output.begin()?;
     let quiet = talk.quiet || is_filter(&args.inputs);
     let failures = Failures::new(limits, session.job, args.output.out.as_deref());
-    let ordered = args.output.order == Order::Input;
+    let ordered = args.output.order != Some(Order::Done);
     let progress = Progress::new(quiet);
     let mut collector = Collector::new(output, ordered, failures, Some(&session.ledger), progress);
     let on_cluster = grid.on_interrupt() == OnInterrupt::Detach;
@@ -126,11 +130,15 @@ pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
         return dry_run::submit(&args, talk).await;
     }
     let task = Task::load(&args.job, talk)?;
-    let inputs = Inputs::open(&args.inputs)?;
+    let (inputs, how) = if args.open {
+        (Inputs::named(&args.inputs)?, Use::LeaveOpen)
+    } else {
+        (Inputs::open(&args.inputs)?, Use::Leave)
+    };
     let spec = task.spec(&args.job);
     let status = cluster::with(&args.grid, async |client| {
         client.put_module(task.module).await?;
-        let (session, rest) = Session::open(client.clone(), spec, inputs, false).await?;
+        let (session, rest) = Session::open(client.clone(), spec, inputs, how).await?;
         let job = session.job;
         session.upload(rest).await.with_context(|| {
             format!("job {job} has only the inputs before the one that is wrong")
@@ -154,9 +162,8 @@ fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
 }
 
 /// One task without input flags, used as a filter.
-fn is_filter(inputs: &InputArgs) -> bool {
-    let InputArgs { lines, json, files, range } = inputs;
-    lines.is_none() && json.is_none() && files.is_none() && range.is_none()
+const fn is_filter(inputs: &InputArgs) -> bool {
+    inputs.is_none()
 }
 
 fn shape(output: &OutputArgs, inputs: &InputArgs) -> Shape {
@@ -207,6 +214,21 @@ impl Grid {
         match self {
             Self::Local(grid) => grid.client(),
             Self::Cluster(cluster) => &cluster.client,
+        }
+    }
+
+    /// Resolves where the grid cannot go on; one elsewhere may come back.
+    async fn failed(&self) -> anyhow::Error {
+        match self {
+            Self::Local(grid) => grid.failed().await,
+            Self::Cluster(_) => std::future::pending().await,
+        }
+    }
+
+    /// Lets go of what the one reader of a grid on this machine is done with.
+    fn forget(&self, job: JobId, input: u64, cursor: u64) {
+        if let Self::Local(grid) = self {
+            grid.forget(job, input, cursor);
         }
     }
 

@@ -157,6 +157,7 @@ fn write_plain(out: &mut impl Write, shape: Shape, finished: &Finished) -> io::R
 #[derive(Serialize)]
 struct Line<'a> {
     index: u64,
+    cursor: u64,
     outcome: &'static str,
     deterministic: bool,
     output: Data<'a>,
@@ -189,6 +190,7 @@ fn write_json(out: &mut impl Write, finished: &Finished) -> io::Result<()> {
     let (output, records, log) = meta.split(&finished.payload).map_err(io::Error::other)?;
     let line = Line {
         index: meta.index,
+        cursor: finished.cursor,
         outcome: meta.outcome.name(),
         deterministic: meta.outcome.is_deterministic(),
         output: Data::from(&output),
@@ -272,7 +274,7 @@ mod tests {
         write_json(&mut out, &result).expect("written");
         let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         let expected = serde_json::json!({
-            "index": 3, "outcome": "rejected", "deterministic": true, "output": "out", "records": ["rec"],
+            "index": 3, "cursor": 3, "outcome": "rejected", "deterministic": true, "output": "out", "records": ["rec"],
             "attempt": 1, "worker": 1, "usage": {"fuel": 0, "memory_bytes": 0, "wall_us": 0},
             "error": "rejected: no", "log": "", "log_dropped": 0,
         });

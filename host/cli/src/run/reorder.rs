@@ -2,7 +2,7 @@
 //! earlier one is in memory up to a bound, then in a temporary file.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
 };
@@ -11,12 +11,14 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use wasmgrid_proto::{ResultBlock, ResultMeta, WorkerId};
 
-/// Bytes of waiting results that are kept in memory.
+/// Bytes of waiting results that are kept in memory, with what each costs beside its payload.
 const MEMORY_BYTES: usize = 64 << 20;
 
 /// A task's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
+    /// Its place in the job's result log.
+    pub cursor: u64,
     /// What the result says, and how its payload is cut.
     pub meta: ResultMeta,
     /// Which attempt it was, from 1.
@@ -28,22 +30,31 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The results of a block, each with its part of the payload.
+    /// The results of a block that begins at `first_cursor`, each with its part of the payload.
     ///
     /// # Errors
     /// Where block and payload do not belong together.
-    pub fn all(block: ResultBlock, mut payload: Bytes) -> anyhow::Result<Vec<Self>> {
+    pub fn all(
+        first_cursor: u64,
+        block: ResultBlock,
+        mut payload: Bytes,
+    ) -> anyhow::Result<Vec<Self>> {
         let (declared, present) = (block.payload_len(), payload.len() as u64);
         if declared != present {
             bail!("results of {declared} bytes came with {present}");
         }
         let (attempt, worker) = (block.attempt, block.worker);
-        let cut = |meta: ResultMeta| {
+        let cut = |(cursor, meta): (u64, ResultMeta)| {
             let length = usize::try_from(meta.payload_len()).unwrap_or(usize::MAX);
             let payload = payload.split_to(length.min(payload.len()));
-            Self { meta, attempt, worker, payload }
+            Self { cursor, meta, attempt, worker, payload }
         };
-        Ok(block.results.into_iter().map(cut).collect())
+        Ok((first_cursor..).zip(block.results).map(cut).collect())
+    }
+
+    /// About what it takes in memory.
+    fn cost(&self) -> usize {
+        size_of::<Self>() + self.meta.record_lens.len() * size_of::<u32>() + self.payload.len()
     }
 }
 
@@ -52,21 +63,16 @@ impl Finished {
 pub struct Reorder {
     /// The index that is printed next.
     next: u64,
-    /// What is there of `next` and those after it.
-    waiting: VecDeque<Place>,
+    /// What is there of those after it, by index.
+    waiting: BTreeMap<u64, Place>,
     memory_bytes: usize,
     memory_max: usize,
     spill: Option<Spill>,
 }
 
-#[derive(Default)]
 enum Place {
-    #[default]
-    Missing,
     Memory(Box<Finished>),
-    Disk {
-        offset: u64,
-    },
+    Disk { offset: u64 },
 }
 
 impl Reorder {
@@ -75,28 +81,26 @@ impl Reorder {
         Self { memory_max: MEMORY_BYTES, ..Self::default() }
     }
 
+    /// How many results wait.
+    pub fn len(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
     /// Takes a result; gives it back at once where it is the next.
     ///
     /// # Errors
     /// Where the temporary file cannot be written.
     pub fn push(&mut self, finished: Finished) -> anyhow::Result<Option<Finished>> {
         let index = finished.meta.index;
-        if index == self.next && self.waiting.is_empty() {
+        if index == self.next {
             self.next += 1;
             return Ok(Some(finished));
         }
-        let Some(offset) = index.checked_sub(self.next).and_then(|at| usize::try_from(at).ok())
-        else {
-            return Ok(None);
-        };
-        if offset >= self.waiting.len() {
-            self.waiting.resize_with(offset + 1, Place::default);
+        if index > self.next && !self.waiting.contains_key(&index) {
+            let place = self.keep(finished)?;
+            self.waiting.insert(index, place);
         }
-        let place = self.keep(finished)?;
-        if let Some(slot) = self.waiting.get_mut(offset) {
-            *slot = place;
-        }
-        self.pop()
+        Ok(None)
     }
 
     /// The next result, where it is there.
@@ -104,10 +108,8 @@ impl Reorder {
     /// # Errors
     /// Where the temporary file cannot be read.
     pub fn pop(&mut self) -> anyhow::Result<Option<Finished>> {
-        if matches!(self.waiting.front(), None | Some(Place::Missing)) {
-            return Ok(None);
-        }
-        self.advance()
+        let is_there = self.waiting.first_key_value().is_some_and(|(index, _)| *index == self.next);
+        if is_there { self.pop_past_gaps() } else { Ok(None) }
     }
 
     /// The next result that is there, past those that never came: for a job's end.
@@ -115,31 +117,23 @@ impl Reorder {
     /// # Errors
     /// Where the temporary file cannot be read.
     pub fn pop_past_gaps(&mut self) -> anyhow::Result<Option<Finished>> {
-        while matches!(self.waiting.front(), Some(Place::Missing)) {
-            self.waiting.pop_front();
-            self.next += 1;
-        }
-        self.advance()
-    }
-
-    fn advance(&mut self) -> anyhow::Result<Option<Finished>> {
-        let Some(place) = self.waiting.pop_front() else { return Ok(None) };
-        self.next += 1;
+        let Some((index, place)) = self.waiting.pop_first() else { return Ok(None) };
+        self.next = index + 1;
         match place {
-            Place::Missing => Ok(None),
             Place::Memory(finished) => {
-                self.memory_bytes -= finished.payload.len();
+                self.memory_bytes -= finished.cost();
                 Ok(Some(*finished))
             }
             Place::Disk { offset } => {
                 let spill = self.spill.as_mut().context("a result on disk without its file")?;
-                spill.read(offset).context("failed to read back results that waited").map(Some)
+                let read = spill.read(offset).context("failed to read back results that waited")?;
+                Ok(Some(read))
             }
         }
     }
 
     fn keep(&mut self, mut finished: Finished) -> anyhow::Result<Place> {
-        if self.memory_bytes + finished.payload.len() > self.memory_max {
+        if self.memory_bytes + finished.cost() > self.memory_max {
             let spill = match &mut self.spill {
                 Some(spill) => spill,
                 none => none.insert(Spill::new().context("failed to make a temporary file")?),
@@ -149,7 +143,7 @@ impl Reorder {
         }
         // A copy, so that a small result does not hold on to the whole frame it came in.
         finished.payload = Bytes::copy_from_slice(&finished.payload);
-        self.memory_bytes += finished.payload.len();
+        self.memory_bytes += finished.cost();
         Ok(Place::Memory(Box::new(finished)))
     }
 }
@@ -158,17 +152,21 @@ impl Reorder {
 struct Spill {
     file: BufWriter<File>,
     end: u64,
+    /// Results in it that were not read back.
+    waiting: u64,
 }
 
 impl Spill {
     fn new() -> io::Result<Self> {
-        Ok(Self { file: BufWriter::new(tempfile::tempfile()?), end: 0 })
+        Ok(Self { file: BufWriter::new(tempfile::tempfile()?), end: 0, waiting: 0 })
     }
 
     fn write(&mut self, finished: &Finished) -> io::Result<u64> {
-        let head = (&finished.meta, finished.attempt, finished.worker);
+        let head = (&finished.meta, finished.attempt, finished.worker, finished.cursor);
         let head = postcard::to_allocvec(&head).map_err(io::Error::other)?;
+        self.begin_again()?;
         let offset = self.end;
+        self.waiting += 1;
         for part in [&(head.len() as u64).to_le_bytes(), &head[..], &finished.payload] {
             self.file.write_all(part)?;
             self.end += part.len() as u64;
@@ -183,11 +181,23 @@ impl Spill {
         let mut length = [0; 8];
         file.read_exact(&mut length)?;
         let head = read_vec(file, u64::from_le_bytes(length))?;
-        let (meta, attempt, worker): (ResultMeta, _, _) =
+        let (meta, attempt, worker, cursor): (ResultMeta, _, _, _) =
             postcard::from_bytes(&head).map_err(io::Error::other)?;
         let payload = read_vec(file, meta.payload_len())?.into();
         file.seek(SeekFrom::End(0))?;
-        Ok(Finished { meta, attempt, worker, payload })
+        self.waiting -= 1;
+        Ok(Finished { cursor, meta, attempt, worker, payload })
+    }
+
+    /// Uses the file's room again once all in it was read back: it must not grow for ever.
+    fn begin_again(&mut self) -> io::Result<()> {
+        if self.waiting == 0 && self.end > 0 {
+            self.file.flush()?;
+            self.file.get_mut().set_len(0)?;
+            self.file.get_mut().rewind()?;
+            self.end = 0;
+        }
+        Ok(())
     }
 }
 
@@ -206,6 +216,7 @@ pub mod tests {
     /// A result whose output is `output`.
     pub fn finished(index: u64, outcome: Outcome, output: &str) -> Finished {
         Finished {
+            cursor: index,
             meta: ResultMeta {
                 index,
                 outcome,
@@ -246,13 +257,16 @@ pub mod tests {
 
     #[test]
     fn beyond_the_bound_they_wait_on_disk_and_come_back_the_same() {
-        let mut reorder = Reorder { memory_max: 20, ..Reorder::default() };
+        let mut reorder = Reorder { memory_max: 2_000, ..Reorder::default() };
         let backwards: Vec<u64> = (0..100).rev().collect();
         assert_eq!(order(&mut reorder, &backwards), (0..100).collect::<Vec<_>>());
         assert!(reorder.spill.is_some());
         assert_eq!(reorder.memory_bytes, 0);
+        let filled = reorder.spill.as_ref().map(|spill| spill.end);
         let more: Vec<u64> = (100..150).rev().collect();
         assert_eq!(order(&mut reorder, &more), (100..150).collect::<Vec<_>>());
+        let again = reorder.spill.as_ref().map(|spill| spill.end);
+        assert!(again < filled, "the file grows for ever: {filled:?}, then {again:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One job from its first input to its last result: feeds inputs, collects results, and heeds
 //! Ctrl-C, all at once.
 
-use std::{cell::RefCell, pin::pin};
+use std::{cell::RefCell, ops::Range, pin::pin};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -17,7 +17,7 @@ use super::{
 use crate::interrupt::Interrupt;
 
 /// A job that was submitted, and its inputs.
-pub struct Session {
+pub struct Session<'a> {
     client: Client,
     /// The job.
     pub job: JobId,
@@ -25,6 +25,21 @@ pub struct Session {
     pub ledger: RefCell<Ledger>,
     /// A result came, so that there may be room for inputs.
     settled: Notify,
+    how: Use,
+    /// Told of the first input without a result, and of where the results go on, as those before
+    /// are needed no more.
+    settled_before: Box<dyn Fn(JobId, u64, u64) + 'a>,
+}
+
+/// What becomes of a job that was submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Its results are collected.
+    Watch,
+    /// It gets its inputs and is left there.
+    Leave,
+    /// The same, and others will give it more.
+    LeaveOpen,
 }
 
 /// What is still to come of a session's job.
@@ -54,8 +69,8 @@ pub enum OnInterrupt {
     Cancel,
 }
 
-impl Session {
-    /// Submits the job with its first inputs; with `watch` its results can be collected.
+impl<'a> Session<'a> {
+    /// Submits the job with its first inputs; with [`Use::Watch`] its results can be collected.
     ///
     /// # Errors
     /// Where the first inputs are wrong, or the grid does not take the job.
@@ -63,20 +78,31 @@ impl Session {
         client: Client,
         spec: JobSpec,
         inputs: Inputs,
-        watch: bool,
+        how: Use,
     ) -> anyhow::Result<(Self, Rest)> {
         let (first, rest) = begin(inputs).await?;
         let (inputs, payload) = (first.block.clone(), first.payload.clone());
-        let closed = rest.is_none();
+        let (closed, watch) = (rest.is_none() && how != Use::LeaveOpen, how == Use::Watch);
         let request = SubmitRequest { spec, key: None, inputs, payload, closed, watch };
         let (status, results) = client.submit(request).await?;
         let mut ledger = Ledger::default();
         ledger.add(first);
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());
-        Ok((Self { client, job: status.job, ledger, settled }, Rest { inputs: rest, results }))
+        let settled_before = Box::new(|_, _, _| ());
+        Ok((
+            Self { client, job: status.job, ledger, settled, how, settled_before },
+            Rest { inputs: rest, results },
+        ))
     }
 
-    /// Appends the inputs that are left and closes the job, without waiting for results.
+    /// The same session, which tells `told` of what is needed no more: inputs before an index, and
+    /// results before a cursor.
+    pub fn forgetting(self, told: impl Fn(JobId, u64, u64) + 'a) -> Self {
+        Self { settled_before: Box::new(told), ..self }
+    }
+
+    /// Appends the inputs that are left, without waiting for results, and closes the job unless it
+    /// is to be left open.
     ///
     /// # Errors
     /// Where an input is wrong or the grid is lost; the job then has the inputs before it.
@@ -92,7 +118,9 @@ impl Session {
             anyhow::Ok(())
         };
         let appended = appended.await;
-        self.client.close(self.job).await?;
+        if self.how != Use::LeaveOpen {
+            self.close().await?;
+        }
         appended
     }
 
@@ -110,7 +138,7 @@ impl Session {
     ) -> anyhow::Result<(Ending, Option<anyhow::Error>)> {
         let (mut feeding, mut asked, mut wrong_input) = (rest.inputs.is_some(), false, None);
         let mut feed = pin!(self.feed(rest.inputs));
-        let mut collect = pin!(self.collect(rest.results, collector));
+        let mut collect = Box::pin(self.collect(rest.results, collector));
         loop {
             tokio::select! {
                 ended = &mut collect => return Ok((ended?, wrong_input)),
@@ -129,10 +157,14 @@ impl Session {
                     if feeding {
                         self.close().await?;
                     }
-                    return Ok((Ending::Detached, wrong_input));
+                    break;
                 }
             }
         }
+        drop(collect);
+        // All that came is printed, so that where the results go on is one place of their log.
+        collector.drain()?;
+        Ok((Ending::Detached, wrong_input))
     }
 
     /// Reads inputs and appends them, as far ahead of the results as the ledger lets it.
@@ -158,7 +190,12 @@ impl Session {
         collector: &mut Collector<'_>,
     ) -> anyhow::Result<Ending> {
         let Some(mut results) = results else { return Ok(Ending::Detached) };
-        let ending = collect(&mut results, collector, u64::MAX, || self.settled.notify_one()).await;
+        let all = 0..u64::MAX;
+        let settled = |cursor| {
+            (self.settled_before)(self.job, self.ledger.borrow().settled(), cursor);
+            self.settled.notify_one();
+        };
+        let ending = collect(&mut results, collector, all, settled).await;
         if matches!(ending, Ok(Ending::OutputClosed)) {
             self.client.cancel(self.job).await?;
         }
@@ -174,18 +211,18 @@ impl Session {
     }
 }
 
-/// Collects a job's results until its end or the position `until` of its result log, and tells
-/// `settled` of each block.
+/// Collects a job's results of these positions of its result log, or until its end, and tells
+/// `settled` behind each block where the next one begins.
 ///
 /// # Errors
 /// Where the grid is lost, or the output cannot be written.
 pub async fn collect(
     results: &mut JobStream,
     collector: &mut Collector<'_>,
-    until: u64,
-    settled: impl Fn(),
+    positions: Range<u64>,
+    settled: impl Fn(u64),
 ) -> anyhow::Result<Ending> {
-    match collect_all(results, collector, until, settled).await {
+    match collect_all(results, collector, positions, settled).await {
         Err(error) if error.is::<Closed>() => Ok(Ending::OutputClosed),
         ending => ending,
     }
@@ -194,16 +231,16 @@ pub async fn collect(
 async fn collect_all(
     results: &mut JobStream,
     collector: &mut Collector<'_>,
-    until: u64,
-    settled: impl Fn(),
+    positions: Range<u64>,
+    settled: impl Fn(u64),
 ) -> anyhow::Result<Ending> {
-    let mut cursor = 0;
-    while cursor < until {
+    let mut cursor = positions.start;
+    while cursor < positions.end {
         match results.next().await.transpose()? {
             Some(JobEvent::Results { first_cursor, block, payload }) => {
                 cursor = first_cursor + block.results.len() as u64;
-                collector.take(block, payload)?;
-                settled();
+                collector.take(first_cursor, block, payload)?;
+                settled(cursor);
             }
             Some(JobEvent::Update(status)) => collector.update(&status),
             Some(JobEvent::Ended(status)) => {

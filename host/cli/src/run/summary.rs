@@ -56,10 +56,10 @@ impl Summary {
             Ending::Detached => {
                 collector.detach();
                 let (job, sent) = (self.job, self.sent);
+                let rest = rest(job, collector.cursor());
                 eprintln!(
-                    "wasmgrid: job {job} goes on with the {sent} inputs it has: `wasmgrid job \
-                     results {job} --follow` prints its results, `wasmgrid job cancel {job}` \
-                     stops it"
+                    "wasmgrid: job {job} goes on with the {sent} inputs it has: `{rest}` prints the \
+                     rest of its results, `wasmgrid job cancel {job}` stops it"
                 );
                 Ok(Exit::Interrupted)
             }
@@ -111,6 +111,11 @@ impl Summary {
             eprintln!("wasmgrid: {}", progress::summary(&status.counts, elapsed));
         }
     }
+}
+
+/// The command that prints a job's results from a place of its log on.
+pub fn rest(job: JobId, cursor: u64) -> String {
+    format!("wasmgrid job results {job} --from {cursor} --follow")
 }
 
 /// The exit code that a job's state means.

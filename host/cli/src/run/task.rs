@@ -7,13 +7,13 @@ use wasmgrid_proto::{JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
 
 use super::build;
 use crate::{
-    args::{JobArgs, Talk},
+    args::{JobArgs, LimitArgs, Talk},
     exit::{refused, usage},
     module,
 };
 
-/// Whose jobs these are: tenants come with identities, later; until then there is one.
-const TENANT: &str = "default";
+/// Whose jobs these are is for the scheduler to say, by the identity of who submits.
+const TENANT: &str = "";
 
 /// A module that may run with the flags given.
 pub struct Task {
@@ -65,7 +65,7 @@ impl Task {
                 module: self.info.digest,
                 kind: self.info.kind,
                 args: args.args.clone(),
-                limits: limits(args),
+                limits: args.limits.over(Limits::default()),
                 seed: args.seed,
                 grants,
                 tenant: TENANT.into(),
@@ -79,16 +79,18 @@ impl Task {
     }
 }
 
-fn limits(args: &JobArgs) -> Limits {
-    let default = Limits::default();
-    Limits {
-        fuel: args.fuel.unwrap_or(default.fuel),
-        deadline: args.timeout.unwrap_or(default.deadline),
-        memory: args.memory.unwrap_or(default.memory),
-        table_elements: args.table_limit.unwrap_or(default.table_elements),
-        output: args.output_limit.unwrap_or(default.output),
-        record: args.record_limit.unwrap_or(default.record),
-        log: args.log_limit.unwrap_or(default.log),
+impl LimitArgs {
+    /// These limits, but for those that the flags give.
+    pub fn over(&self, limits: Limits) -> Limits {
+        Limits {
+            fuel: self.fuel.unwrap_or(limits.fuel),
+            deadline: self.timeout.unwrap_or(limits.deadline),
+            memory: self.memory.unwrap_or(limits.memory),
+            table_elements: self.table_limit.unwrap_or(limits.table_elements),
+            output: self.output_limit.unwrap_or(limits.output),
+            record: self.record_limit.unwrap_or(limits.record),
+            log: self.log_limit.unwrap_or(limits.log),
+        }
     }
 }
 

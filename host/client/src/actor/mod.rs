@@ -279,8 +279,9 @@ where
     }
 }
 
-/// Whether asking twice is the same as asking once. Submits carry a key, appends their first
-/// index; modules are named by their content; a token would be made twice.
+/// Whether asking twice is the same as asking once. Submits and retries carry a key, appends their
+/// first index or their producer's number; modules are named by their content; a token would be
+/// made twice.
 const fn is_repeatable(request: &Request) -> bool {
     !matches!(request, Request::CreateToken(_))
 }

@@ -145,7 +145,13 @@ impl Clockwork {
                 let back: VecDeque<Task> = back;
                 let one = |task: Task| wasmgrid_proto::TaskRange { first: task.index, count: 1 };
                 let tasks = back.into_iter().map(one).collect();
-                return Some(Input::Returned { worker, job, lease, tasks });
+                return Some(Input::Returned {
+                    worker,
+                    job,
+                    lease,
+                    tasks,
+                    reason: "it could not".into(),
+                });
             }
             _ => {}
         }

@@ -115,7 +115,7 @@ fn pauses_suspects_and_recoveries_are_reasons() {
     let hand = world.hands(worker)[0];
     let (lease, tasks) = (hand.lease, vec![hand.tasks]);
     world.hands.clear();
-    world.drive(Input::Returned { worker, job, lease, tasks });
+    world.drive(Input::Returned { worker, job, lease, tasks, reason: "it could not".into() });
     let Some((1, Wait::Paused { until })) = why(&world, job).pop() else { panic!("paused") };
     assert!(until > world.now);
     world.restart();

@@ -10,6 +10,7 @@ mod clockwork;
 mod cordons;
 mod explained;
 mod jobs;
+mod open;
 mod placement;
 mod requirements;
 mod retries;

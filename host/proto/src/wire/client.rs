@@ -6,8 +6,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Millis, ResultBlock,
-    TaskStatus, WorkerStatus,
+    Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, Millis,
+    ResultBlock, TaskStatus, WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -138,6 +138,28 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
+    /// Append inputs behind whatever an open job has, beside others who do the same; the payload
+    /// has their bytes. Answered by [`Reply::Appended`].
+    Extend {
+        /// The job.
+        job: JobId,
+        /// The asker's own number as a producer of this job: one that nobody else will make up.
+        producer: u64,
+        /// Counts the producer's requests from 1; one that repeats the last is done once.
+        number: u64,
+        /// The inputs.
+        inputs: InputBlock,
+    },
+    /// Make a job of the tasks of an ended one that did not end ok: with their inputs, under their
+    /// indices, with its spec. Answered by [`Reply::Job`].
+    Retry {
+        /// The ended job.
+        job: JobId,
+        /// The limits of each task, where they are to be others.
+        limits: Option<Limits>,
+        /// As in [`Submit`].
+        idempotency_key: Option<String>,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -226,6 +248,11 @@ pub enum Reply {
     Divergences(Divergences),
     /// Why a job's tasks wait.
     Explanation(Explanation),
+    /// The inputs are appended, and durable.
+    Appended {
+        /// The index that the first of them got.
+        first: u64,
+    },
 }
 
 /// See [`ToClient::Results`].
@@ -312,7 +339,7 @@ impl Payload for RequestFrame {
         match &self.request {
             Request::PutModule { size_bytes, .. } => *size_bytes,
             Request::Submit(submit) => submit.inputs.payload_len(),
-            Request::Append { inputs, .. } => inputs.payload_len(),
+            Request::Append { inputs, .. } | Request::Extend { inputs, .. } => inputs.payload_len(),
             _ => 0,
         }
     }

@@ -94,6 +94,17 @@ fn requests() -> Vec<Request> {
         Request::Divergences { job },
         Request::Cordon { name: "worker-1".into(), cordoned: true },
         Request::Explain { job },
+        Request::Extend {
+            job,
+            producer: 0x1234_5678_9abc_def0,
+            number: 3,
+            inputs: InputBlock::Packed(vec![2, 3]),
+        },
+        Request::Retry {
+            job,
+            limits: Some(Limits::default()),
+            idempotency_key: Some("key".into()),
+        },
     ]
 }
 
@@ -138,6 +149,7 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
         Ok(Reply::Task(task_status())),
         Ok(Reply::Divergences(divergences)),
         Ok(Reply::Explanation(explanation())),
+        Ok(Reply::Appended { first: 10 }),
     ]
 }
 
@@ -196,6 +208,8 @@ pub fn records() -> Vec<Record> {
         },
         Record::Diverged { job, divergence: divergence() },
         Record::WorkerCordoned { worker: WorkerId(4), cordoned: true },
+        Record::ProducerNoted { job, producer: 0x1234_5678_9abc_def0, number: 3, first: 10 },
+        Record::InputsTaken { job, of: JobId(1), tasks: vec![range()] },
     ]
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
-use wasmgrid_net::Peer;
+use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
-    Explanation, InputBlock, JobId, JobSpec, REQUIRES_MAX, Reason, Wait, WorkerStatus,
+    Explanation, InputBlock, JobId, JobSpec, Limits, REQUIRES_MAX, Reason, Wait, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
@@ -105,19 +105,36 @@ impl Driver {
             Request::Drain { .. } => "drain workers",
             Request::Cordon { .. } => "cordon workers",
             Request::CreateToken(_) => "make tokens",
-            Request::Submit(_) | Request::Append { .. } | Request::PutModule { .. }
+            Request::Submit(_)
+            | Request::Append { .. }
+            | Request::Extend { .. }
+            | Request::Retry { .. }
+            | Request::PutModule { .. }
                 if self.state.store_full =>
             {
                 let why = "the scheduler's disk is full; make room there and try again";
                 return Some(api_error(ErrorCode::Unavailable, why.into()));
             }
-            _ => return None,
+            _ => return job_of(request).and_then(|job| self.not_yours(identity, job)),
         };
         (identity.role() != Role::Operator).then(|| {
             let why = format!(
                 "{} {} may not {what}; ask with an operator's certificate",
                 identity.role(),
                 identity.name()
+            );
+            api_error(ErrorCode::Forbidden, why)
+        })
+    }
+
+    /// Why a job is not this asker's: it is its tenant's and the operators'.
+    fn not_yours(&self, asker: &Identity, job: JobId) -> Option<ApiError> {
+        let own = tenant(asker);
+        let others = self.grid.tenant(job).is_some_and(|owner| owner != own);
+        (asker.role() != Role::Operator && others).then(|| {
+            let why = format!(
+                "job {job} is another tenant's, and you are client {own}; only who submitted it \
+                 and operators may read or change it"
             );
             api_error(ErrorCode::Forbidden, why)
         })
@@ -146,6 +163,12 @@ impl Driver {
             Request::Append { job, first, inputs } => {
                 self.append(link, id, job, first, inputs, payload)
             }
+            Request::Extend { job, producer, number, inputs } => {
+                self.extend(link, id, job, (producer, number), (inputs, payload));
+            }
+            Request::Retry { job, limits, idempotency_key } => {
+                self.retry(link, id, job, limits, idempotency_key);
+            }
             Request::Close { job } => {
                 let request = self.pending(link, id, None, None);
                 self.grid.handle(now, Input::Close { request, job });
@@ -160,13 +183,7 @@ impl Driver {
                 let reply = self.status(job).map(Reply::Job).ok_or_else(|| no_job(job));
                 self.answer(link, id, reply);
             }
-            Request::Jobs { limit } => {
-                let limit = limit.min(JOBS_MAX) as usize;
-                let jobs = self.grid.jobs(limit).into_iter();
-                let jobs = jobs.map(|status| self.settled(status));
-                let jobs = fitting(jobs, |status| 256 + spec_bytes(&status.spec));
-                self.answer(link, id, Ok(Reply::Jobs(jobs)));
-            }
+            Request::Jobs { limit } => self.list_jobs(link, id, limit),
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
             Request::Workers => {
                 let bytes = |worker: &WorkerStatus| {
@@ -215,7 +232,7 @@ impl Driver {
         let Some(client) = self.state.clients.get(&link) else { return };
         spec.requires.sort_unstable();
         // Who owns a job is who proved to be it, not who the job says.
-        spec.task.tenant = client.peer.identity.name().to_owned();
+        spec.task.tenant = tenant(&client.peer.identity);
         let count = inputs.count();
         let request = self.pending(link, id, Some((inputs, payload)), watch);
         let submit = Input::Submit { request, spec, idempotency_key, inputs: count, closed };
@@ -237,6 +254,50 @@ impl Driver {
         let count = inputs.count();
         let request = self.pending(link, id, Some((inputs, payload)), None);
         self.grid.handle(self.state.now, Input::Append { request, job, first, count });
+    }
+
+    fn extend(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        job: JobId,
+        (producer, number): (u64, u64),
+        (inputs, payload): (InputBlock, Bytes),
+    ) {
+        if let Err(error) = check_inputs(&inputs) {
+            return self.answer(link, id, Err(error));
+        }
+        let count = inputs.count();
+        let request = self.pending(link, id, Some((inputs, payload)), None);
+        let extend = Input::Extend { request, job, producer, number, count };
+        self.grid.handle(self.state.now, extend);
+    }
+
+    fn retry(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        job: JobId,
+        limits: Option<Limits>,
+        idempotency_key: Option<String>,
+    ) {
+        if let Err(error) = check_key(idempotency_key.as_deref()) {
+            return self.answer(link, id, Err(error));
+        }
+        let request = self.pending(link, id, None, None);
+        self.grid.handle(self.state.now, Input::Retry { request, job, limits, idempotency_key });
+    }
+
+    fn list_jobs(&mut self, link: LinkId, id: u64, limit: u32) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let (asker, limit) = (&client.peer.identity, limit.min(JOBS_MAX) as usize);
+        let jobs = match asker.role() {
+            Role::Operator => self.grid.jobs(limit),
+            _ => self.grid.jobs_of(&tenant(asker), limit),
+        };
+        let jobs = jobs.into_iter().map(|status| self.settled(status));
+        let jobs = fitting(jobs, |status| 256 + spec_bytes(&status.spec));
+        self.answer(link, id, Ok(Reply::Jobs(jobs)));
     }
 
     fn watch_request(&mut self, link: LinkId, id: u64, job: JobId, watch: WatchRequest) {
@@ -298,6 +359,39 @@ impl Driver {
     }
 }
 
+/// Who an asker is as an owner of jobs. Names are unique within a role alone, and cannot have a
+/// slash: so an operator is never taken for a client of the same name.
+fn tenant(asker: &Identity) -> String {
+    match asker.role() {
+        Role::Client => asker.name().to_owned(),
+        role => format!("{role}/{}", asker.name()),
+    }
+}
+
+/// The job that a request reads or changes.
+const fn job_of(request: &Request) -> Option<JobId> {
+    match request {
+        Request::Append { job, .. }
+        | Request::Extend { job, .. }
+        | Request::Close { job }
+        | Request::Cancel { job }
+        | Request::Retry { job, .. }
+        | Request::Job { job }
+        | Request::Task { job, .. }
+        | Request::Divergences { job }
+        | Request::Explain { job }
+        | Request::Watch { job, .. } => Some(*job),
+        Request::HaveModule { .. }
+        | Request::PutModule { .. }
+        | Request::Submit(_)
+        | Request::Jobs { .. }
+        | Request::Workers
+        | Request::Drain { .. }
+        | Request::Cordon { .. }
+        | Request::CreateToken(_) => None,
+    }
+}
+
 fn no_job(job: JobId) -> ApiError {
     api_error(
         ErrorCode::NotFound,
@@ -317,12 +411,15 @@ fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
 }
 
 fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
-    let key_bytes = key.map_or(0, str::len);
-    let (what, found, allowed) = if key_bytes > KEY_BYTES {
-        ("idempotency key", key_bytes, KEY_BYTES)
-    } else {
-        ("job's name, arguments, grants and labels", spec_bytes(spec), SPEC_BYTES)
-    };
+    check_key(key)?;
+    check_size("job's name, arguments, grants and labels", spec_bytes(spec), SPEC_BYTES)
+}
+
+fn check_key(key: Option<&str>) -> Result<(), ApiError> {
+    check_size("idempotency key", key.map_or(0, str::len), KEY_BYTES)
+}
+
+fn check_size(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {
     if found > allowed {
         let why = format!("the {what} take {found} bytes, {allowed} allowed; use an input instead");
         return Err(api_error(ErrorCode::Invalid, why));

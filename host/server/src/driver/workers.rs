@@ -321,7 +321,7 @@ impl Driver {
             if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES {
                 break;
             }
-            let place = Place::input(job, grant.tasks.first);
+            let place = Place::input(self.grid.source(job), grant.tasks.first);
             let Some(Cached::Inputs(inputs)) = self.cache.find(place) else {
                 if leases.is_empty() {
                     return Assembled::Missing(place);

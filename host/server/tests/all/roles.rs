@@ -1,7 +1,7 @@
 //! Who may do what.
 
 use wasmgrid_proto::{
-    Millis,
+    InputBlock, Millis,
     wire::{ErrorCode, Reply, Request, Role, ToWorker, TokenRequest},
 };
 
@@ -45,5 +45,80 @@ async fn a_worker_that_joins_again_replaces_its_older_link() {
     let mut old = join(&server.handle(), "w").await;
     let _new = join(&server.handle(), "w").await;
     old.closed().await;
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_job_is_its_tenants_and_the_operators() {
+    let server = start_fresh();
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let job = status(ann.request(submit(numbers(3), None), &[]).await).job;
+    let requests = [
+        Request::Job { job },
+        Request::Watch { job, watch: watch(1, PLENTY) },
+        Request::Append { job, first: 3, inputs: numbers(1) },
+        Request::Extend { job, producer: 1, number: 1, inputs: numbers(1) },
+        Request::Close { job },
+        Request::Retry { job, limits: None, idempotency_key: None },
+        Request::Cancel { job },
+    ];
+    let mut bob = client_link(&server.handle(), Role::Client, "bob");
+    for request in requests {
+        let error = bob.request(request, &[]).await.expect_err("it is ann's");
+        assert_eq!(error.code, ErrorCode::Forbidden);
+        assert!(error.message.contains("another tenant"), "{error}");
+    }
+    assert_eq!(bob.request(Request::Jobs { limit: 9 }, &[]).await, Ok(Reply::Jobs(Vec::new())));
+    assert!(!ann.job(job).await.state.is_terminal(), "it was not cancelled");
+    // An operator of the same name as a client is somebody else, and may do it all.
+    let mut operator = client_link(&server.handle(), Role::Operator, "bob");
+    let own = status(operator.request(submit(numbers(1), None), &[]).await).job;
+    assert_eq!(
+        bob.request(Request::Job { job: own }, &[]).await.map_err(|error| error.code),
+        Err(ErrorCode::Forbidden)
+    );
+    let Ok(Reply::Jobs(jobs)) = operator.request(Request::Jobs { limit: 9 }, &[]).await else {
+        panic!("no jobs")
+    };
+    assert_eq!(jobs.len(), 2);
+    assert_eq!(operator.request(Request::Cancel { job }, &[]).await, Ok(Reply::Done));
+    // What failed of ann's is still ann's when an operator has it run again.
+    let retry = Request::Retry { job, limits: None, idempotency_key: None };
+    let again = status(operator.request(retry, &[]).await);
+    assert_eq!(ann.job(again.job).await.counts.total, 3);
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_retry_gives_workers_the_inputs_of_the_old_job_also_after_a_restart() {
+    let store = wasmgrid_store::memory();
+    let server = start(store.reopen());
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let inputs = InputBlock::Packed(vec![1, 2, 3]);
+    let job = status(ann.request(submit(inputs, None), b"abbccc").await).job;
+    assert_eq!(ann.request(Request::Cancel { job }, &[]).await, Ok(Reply::Done));
+    let retry = Request::Retry { job, limits: None, idempotency_key: Some("once".into()) };
+    let again = status(ann.request(retry.clone(), &[]).await).job;
+    assert_eq!(status(ann.request(retry, &[]).await).job, again);
+    server.shutdown().await.expect("in order");
+
+    let server = start(store.reopen());
+    let mut worker = join(&server.handle(), "w").await;
+    let mut given = Vec::new();
+    while given.len() < 3 {
+        let (assign, mut payload) = worker.assigned().await;
+        assert_eq!(assign.job, again);
+        for grant in assign.leases {
+            let InputBlock::Packed(lengths) = grant.inputs else { panic!("other inputs") };
+            for (index, length) in (grant.first..).zip(lengths) {
+                given.push((index, payload.split_to(length as usize)));
+            }
+        }
+    }
+    given.sort();
+    let expected = [(0, "a"), (1, "bb"), (2, "ccc")];
+    assert_eq!(given, expected.map(|(index, input)| (index, input.into())));
     server.shutdown().await.expect("in order");
 }

@@ -1,8 +1,8 @@
 //! What the core says becomes effects, as in `host/server/src/driver/outputs.rs`.
 
-use wasmgrid_core::{Grant, Output, RequestId, SegmentToken};
+use wasmgrid_core::{Grant, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_proto::{
-    JobId, Record, WorkerId,
+    JobId, OutcomeClass, Record, WorkerId,
     wire::{ApiError, Reply},
 };
 use wasmgrid_store::{LogKind, Segment};
@@ -31,6 +31,13 @@ impl Scheduler {
                 Output::PersistResults { token, block, keep, record } => {
                     self.persist_results((token, block), keep, &record, book)?;
                 }
+                Output::PersistLost { lost, record } => {
+                    let class = OutcomeClass::Lost;
+                    let shown = |task: LostTask| Shown { index: task.index, class, output: 0 };
+                    self.store_results(lost.into_iter().map(shown).collect(), &record, book)?;
+                }
+                // The model's results have neither texts nor grants.
+                Output::Explain { .. } | Output::Late { .. } => {}
                 Output::Reply { request, reply } => {
                     self.gate.hold(Gated::Reply(request, Box::new(reply)), records);
                 }
@@ -242,7 +249,6 @@ impl Scheduler {
         record: &Record,
         book: &mut Book,
     ) -> Result<(), Failed> {
-        let Record::Committed { job, first_cursor, .. } = record else { return Ok(()) };
         let block = self.held.get(&token).and_then(|blocks| blocks.get(block));
         let Some(block) = block else {
             let damage = format!("the results of {record:?} are not there");
@@ -256,6 +262,16 @@ impl Scheduler {
                 .filter_map(|position| block.results.get(*position as usize).copied())
                 .collect(),
         };
+        self.store_results(kept, record, book)
+    }
+
+    fn store_results(
+        &mut self,
+        kept: Vec<Shown>,
+        record: &Record,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        let Record::Committed { job, first_cursor, .. } = record else { return Ok(()) };
         let (log, first, count) = (LogKind::Result, *first_cursor, kept.len() as u64);
         let segment = Segment { job: *job, log, first, count, data: encode(&kept)? };
         self.gate.persist(Item::Segment(segment));

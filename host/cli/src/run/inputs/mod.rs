@@ -95,6 +95,17 @@ impl Inputs {
     /// # Errors
     /// Usage errors: a file that is not there, a line that is no JSON, a pattern that no file fits.
     pub fn open(args: &InputArgs) -> anyhow::Result<Self> {
+        if args.is_none() {
+            return single().map(Self::Known);
+        }
+        Self::named(args)
+    }
+
+    /// What the flags name, and nothing where they name nothing.
+    ///
+    /// # Errors
+    /// As [`Inputs::open`].
+    pub fn named(args: &InputArgs) -> anyhow::Result<Self> {
         if let Some(range) = args.range {
             let (block, payload, origins) = (range.block(), Bytes::new(), Origins::Range);
             return Ok(Self::Known(Chunk { block, payload, origins }));
@@ -103,13 +114,13 @@ impl Inputs {
             let paths = files::find(pattern)?;
             return Ok(Self::Stream(stream(move |out| files::read(paths, &out))));
         }
-        if let Some(path) = &args.lines {
+        if let Some(path) = args.lines() {
             return Ok(Self::Stream(open_lines(path, false)?));
         }
         if let Some(path) = &args.json {
             return Ok(Self::Stream(open_lines(path, true)?));
         }
-        single().map(Self::Known)
+        Ok(Self::Known(ChunkBuilder::default().finish(Origins::Range)))
     }
 
     /// How many there are, where that can be known without taking them from whom they are for.
@@ -124,7 +135,7 @@ impl Inputs {
                 Some(files::find(pattern)?.len() as u64)
             });
         }
-        let Some(path) = args.lines.as_ref().or(args.json.as_ref()) else {
+        let Some(path) = args.lines().or(args.json.as_ref()) else {
             return Ok(Some(args.range.map_or(1, |range| range.block().count())));
         };
         if is_read_once(path) {
