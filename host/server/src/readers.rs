@@ -99,6 +99,14 @@ impl Readers {
         .await
     }
 
+    /// Runs a call that may take long and reads nothing; `None` where it broke off.
+    pub(crate) async fn beside<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.blocking.run(&self.tasks, call).await
+    }
+
     /// Reads a module for a worker; the answer is an [`Event::ModuleRead`].
     pub(crate) fn module(&self, link: LinkId, digest: Digest) {
         let this = self.clone();

@@ -143,7 +143,7 @@ fn a_dry_run_shows_the_job_and_runs_nothing() {
     let args = ["run", "curious.wasm", "--dry-run"].iter().chain(&flags);
     let text = home.run(args.clone());
     for part in
-        ["granted by `--allow clock`", "until `--allow random`", "memory 8MiB", "inputs   3"]
+        ["granted by `--allow clock`", "until `--allow random`", "memory 8MiB", "inputs    3"]
     {
         assert!(text.ok().contains(part), "{part:?} is not in {text}");
     }

@@ -150,7 +150,7 @@ fn a_lease_of_an_earlier_term_ends_once_its_task_was_given_out_anew() {
     let job = world.submit(spec(), 1);
     let hands = world.hands(late);
     world.restart();
-    world.pass(world.config.rejoin_grace.0);
+    world.pass(world.config.recovery_grace.0);
     let other = world.join("other", 1);
     assert_eq!(world.load(other), 1);
     let link = world.links[&other];

@@ -29,7 +29,7 @@ const SKEW: Duration = Duration::from_secs(5 * 60);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the lasting secret of a grid's schedulers is derived for.
+/// What the lasting secrets of a grid's schedulers are derived for.
 const LASTING: &str = "wasmgrid 2026 lasting secret of a grid's schedulers";
 
 /// What the authority's subject begins with; the grid's name follows.
@@ -40,7 +40,8 @@ pub struct Authority {
     grid: String,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
-    /// The lasting secret of its schedulers, which get a new key at each start.
+    /// What the lasting secrets of its schedulers come from, each by its name: they get new keys
+    /// at each start.
     lasting: [u8; blake3::OUT_LEN],
 }
 
@@ -134,7 +135,10 @@ impl Authority {
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let credentials = Credentials::new(certificate, key.into(), self.certificate.clone())?;
         Ok(match role {
-            Role::Scheduler => credentials.with_lasting_secret(self.lasting),
+            Role::Scheduler => {
+                let of_name = blake3::keyed_hash(&self.lasting, name.as_bytes());
+                credentials.with_lasting_secret(*of_name.as_bytes())
+            }
             Role::Worker | Role::Client | Role::Operator => credentials,
         })
     }

@@ -35,8 +35,8 @@ impl Credentials {
         Ok(Self { identity, certificate, key, ca, lasting })
     }
 
-    /// With another lasting secret: that of the authority, where it gives its scheduler a new key
-    /// at each start.
+    /// With another lasting secret: one that comes from the authority, which gives its schedulers
+    /// new keys at each start.
     pub(crate) fn with_lasting_secret(self, lasting: [u8; blake3::OUT_LEN]) -> Self {
         Self { lasting, ..self }
     }

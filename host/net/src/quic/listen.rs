@@ -24,7 +24,7 @@ use wasmgrid_proto::wire::{
 use super::{
     close::CloseCode,
     driver::{self, CLOSE_TIME, Wire},
-    peer, profile, reset,
+    peer, profile, restart,
     signal::{OPEN_LEN, Signal, Wanted},
     socket::{self, Sockets, System},
     tls,
@@ -136,7 +136,7 @@ impl Listener {
             address: address.to_string(),
             reason: error.to_string(),
         };
-        let config_of_endpoint = reset::endpoint_config(credentials);
+        let config_of_endpoint = restart::endpoint_config(credentials);
         let endpoint = socket::endpoint(sockets, address, config_of_endpoint, Some(server))?;
         let address = endpoint.local_addr().map_err(unusable)?;
         let (links, handshakes) = (TaskTracker::new(), TaskTracker::new());

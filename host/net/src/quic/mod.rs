@@ -10,7 +10,7 @@ mod joiner;
 mod listen;
 mod peer;
 mod profile;
-mod reset;
+mod restart;
 mod signal;
 mod socket;
 mod tls;

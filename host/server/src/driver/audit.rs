@@ -152,13 +152,13 @@ impl Driver {
         if pairs.is_empty() {
             return;
         }
-        let (tasks, done) = (self.tasks.clone(), self.done.clone());
+        let (readers, done) = (self.readers.clone(), self.done.clone());
         self.tasks.spawn(async move {
             let compare = move || {
                 let compared = pairs.iter().map(|(late, committed)| compare(late, committed));
                 compared.collect::<Vec<_>>()
             };
-            let Ok(compared) = tasks.spawn_blocking(compare).await else { return };
+            let Some(compared) = readers.beside(compare).await else { return };
             // The driver is gone only when the server ends.
             let _ = done.send(Event::Compared { job, compared }).await;
         });
