@@ -44,8 +44,10 @@ test: guest-target
 	$(CARGO) test --manifest-path examples/Cargo.toml --workspace --locked
 
 # Lives through SEEDS (1000) simulated worlds from FIRST (1) on, and names the first that does not hold.
+l2: SEEDS = 1000
+l2: FIRST = 1
 l2:
-	WASMGRID_L2_FIRST=$(or $(FIRST),1) WASMGRID_L2_SEEDS=$(or $(SEEDS),1000) $(CARGO) test --workspace --locked --test l2 -- a_hundred --nocapture
+	WASMGRID_L2_FIRST=$(FIRST) WASMGRID_L2_SEEDS=$(SEEDS) $(CARGO) test --workspace --locked --test l2 -- a_hundred --nocapture
 
 # Compares the grid with the bare sandbox; prints a table.
 bench: guest-target
