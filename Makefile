@@ -17,7 +17,7 @@ SEED = 1
 
 # Lists the targets.
 help:
-	@awk '/^# /{text = substr($$0, 3)} /^[a-z0-9-]+:/{sub(":.*", "", $$1); if (text) printf "  make %-14s%s\n", $$1, text} /^$$/{text = ""}' $(MAKEFILE_LIST)
+	@awk '/^# /{text = substr($$0, 3)} /^[a-z0-9-]+:/{sub(":.*", "", $$1); if (text) printf "  make %-14s%s\n", $$1, text; text = ""} /^$$/{text = ""}' $(MAKEFILE_LIST)
 
 # Builds the `wasmgrid` binary for release.
 build:
