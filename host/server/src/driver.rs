@@ -4,7 +4,10 @@
 
 mod audit;
 mod clients;
+mod late;
+mod logs;
 mod outputs;
+mod walks;
 mod watches;
 mod workers;
 
@@ -38,8 +41,11 @@ use crate::{
     outbox::Outbox,
     readers::{Found, Readers},
 };
-use audit::{Audit, Compared, FoundResult};
+use audit::Audit;
 use clients::{Client, Pending};
+use late::Compared;
+use logs::Logs;
+use walks::{FoundResult, Walks};
 use watches::Visible;
 use workers::Worker;
 
@@ -139,6 +145,9 @@ pub(crate) struct State {
     next_token: u64,
     /// Late results that are compared.
     audit: Audit,
+    walks: Walks,
+    /// Kept of tasks that a cancel stopped.
+    logs: Logs,
     /// Who waits for a segment that is being read.
     loading: BTreeMap<Place, BTreeSet<Waiter>>,
     /// Links to which something may be said once the core's outputs are all taken.

@@ -1,0 +1,55 @@
+//! What tasks had logged that a cancel stopped: nothing of them commits, and so their logs are kept
+//! apart, as far as they are bounded.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::oneshot;
+use wasmgrid_proto::JobId;
+use wasmgrid_store::Entry;
+
+use super::{Driver, late::Late};
+use crate::journal::Write;
+
+/// Logs that are kept of tasks of one cancelled job.
+const LOGS_PER_JOB: u32 = 64;
+
+/// Cancelled jobs whose kept logs are counted; the oldest are taken for full.
+const LOG_JOBS: usize = 1_024;
+
+/// Bytes of one such log, from its end: it is told in an answer about its task.
+const LOG_BYTES: usize = 32 << 10;
+
+/// How many logs are kept of each cancelled job.
+#[derive(Default)]
+pub(super) struct Logs(BTreeMap<JobId, u32>);
+
+impl Driver {
+    /// Keeps what a task had logged when it was stopped: nothing of it commits any more.
+    pub(super) fn keep_log(&mut self, job: JobId, late: &Late) {
+        let length = late.meta.log_len as usize;
+        let Logs(logs) = &mut self.state.logs;
+        if length == 0 || logs.first_key_value().is_some_and(|(first, _)| *first > job) {
+            return;
+        }
+        let Some(writes) = &self.state.writes else { return };
+        let Ok(permit) = writes.try_reserve() else { return };
+        let kept = logs.entry(job).or_default();
+        if *kept >= LOGS_PER_JOB {
+            return;
+        }
+        *kept += 1;
+        while logs.len() > LOG_JOBS {
+            logs.pop_first();
+        }
+        let from = late.payload.len().saturating_sub(length.min(LOG_BYTES));
+        let (key, value) = (key(job, late.meta.index), Some(late.payload.slice(from..)));
+        // Nobody waits for it; where the disk is full it is not kept.
+        let (done, _) = oneshot::channel();
+        permit.send(Write::Keep { entries: vec![Entry::Meta { key, value }], done });
+    }
+}
+
+/// Where the log of a stopped task is kept.
+pub(super) fn key(job: JobId, index: u64) -> String {
+    format!("log/{:020}/{index:020}", job.0)
+}
