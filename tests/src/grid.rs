@@ -40,7 +40,7 @@ impl Grid {
 
     /// A grid without workers: its scheduler listens at `listen`, and its operator is at home there.
     pub fn start_at(home: Home, listen: String) -> Self {
-        let mut scheduler = up(&home, &listen, None);
+        let mut scheduler = up(&home, &listen, |_| {});
         let token = scheduler.hear("a join token", |line| {
             line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(Into::into)
         });
@@ -115,16 +115,12 @@ impl Grid {
 
     /// Starts the scheduler again on the same state and address.
     pub fn restart_scheduler(&mut self) {
-        self.start_scheduler(None);
+        self.restart_scheduler_with(|_| {});
     }
 
-    /// The same; it will end at a failpoint, in the form of `FAILPOINTS`.
-    pub fn restart_scheduler_failing(&mut self, failpoints: &str) {
-        self.start_scheduler(Some(failpoints));
-    }
-
-    fn start_scheduler(&mut self, failpoints: Option<&str>) {
-        self.scheduler = up(&self.home, &self.listen, failpoints);
+    /// The same with a change to the command.
+    pub fn restart_scheduler_with(&mut self, change: impl FnOnce(&mut Command)) {
+        self.scheduler = up(&self.home, &self.listen, change);
         self.scheduler.hear("the scheduler to listen", |line| line.contains("wgt1.").then_some(()));
     }
 
@@ -150,10 +146,10 @@ impl Grid {
     }
 }
 
-fn up(home: &Home, listen: &str, failpoints: Option<&str>) -> Daemon {
+fn up(home: &Home, listen: &str, change: impl FnOnce(&mut Command)) -> Daemon {
     let mut command =
         home.command(["up", "--no-worker", "--listen", listen, "--state-dir", "state"]);
-    command.envs(failpoints.map(|points| ("FAILPOINTS", points)));
+    change(&mut command);
     Daemon::start(command)
 }
 

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod clock;
 mod daemon;
 mod grid;
 mod guests;
@@ -20,6 +21,7 @@ mod run;
 pub mod wasi_suite;
 pub mod zoo;
 
+pub use clock::Clock;
 pub use daemon::Daemon;
 pub use grid::{Grid, Worker};
 pub use guests::{example, guest, repository};

@@ -24,16 +24,6 @@ pub fn reach(place: Place) {
     let _ = place;
 }
 
-/// By how many seconds a test has set the system's clock forward (or back).
-#[inline(always)]
-#[must_use]
-pub fn clock_step_seconds() -> i64 {
-    #[cfg(all(feature = "enabled", debug_assertions))]
-    return live::number("clock").unwrap_or(0);
-    #[cfg(not(all(feature = "enabled", debug_assertions)))]
-    0
-}
-
 /// The places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

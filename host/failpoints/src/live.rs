@@ -16,12 +16,6 @@ pub(crate) fn reach(name: &'static str) {
     fail::fail_point!(name, |_| die());
 }
 
-/// The number that a failpoint returns, if it does now.
-pub(crate) fn number(name: &'static str) -> Option<i64> {
-    fail::fail_point!(name, |argument| argument.and_then(|text| text.parse().ok()));
-    None
-}
-
 /// Nothing is flushed, dropped or said.
 fn die() {
     // Where even that is not possible the test sees a process that lives on.

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod clocks;
 mod cluster;
 mod examples;
 mod failpoints;

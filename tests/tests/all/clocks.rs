@@ -1,0 +1,110 @@
+//! A scheduler whose time of day is wrong, and changes: what it promises rests on the time that
+//! really passes.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use wasmgrid_tests::{
+    Clock, Daemon, Grid, guest,
+    known::{KnownJob, committed},
+    wait_until,
+};
+
+const HOUR: i64 = 60 * 60;
+
+/// What the clock of a scheduler may be off beside what it was set to, in microseconds: far over
+/// what a test takes, and far under an hour.
+const SLACK_US: i64 = 600_000_000;
+
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock behind 1970");
+    i64::try_from(since.as_micros()).expect("before the year 290,000")
+}
+
+fn time_us(job: &Value, name: &str) -> i64 {
+    job[name].as_i64().unwrap_or_else(|| panic!("{name} of {job}"))
+}
+
+fn restart_with(grid: &mut Grid, clock: &Clock) {
+    grid.kill_scheduler();
+    grid.restart_scheduler_with(|command| clock.give(command));
+}
+
+#[test]
+fn a_scheduler_that_comes_back_with_its_clock_hours_off_goes_on_as_before() {
+    let mut grid = Grid::start(2, 1);
+    for hours in [-2, 2] {
+        let job = KnownJob::start(&grid);
+        wait_until("the job to be under way", || committed(&grid) > 0);
+        restart_with(&mut grid, &Clock::ahead(hours * HOUR));
+        // What the worker had is given out again after a time by the scheduler's clock.
+        grid.workers[0].process.kill();
+        job.assert_whole(&grid);
+        grid.restart_worker(0, 1, |_| {});
+    }
+}
+
+/// A job of tasks that take 5 s each, two rounds of them on two workers of two slots, which has
+/// 10 minutes for all of it.
+fn timed_job(grid: &Grid) -> Daemon {
+    grid.home.write("in", "5000\n".repeat(8));
+    let args = ["run", &guest("sleeper"), "--allow", "clock", "--timeout", "1m", "--lines", "in"];
+    Daemon::start(grid.home.command(args.into_iter().chain(["--deadline", "10m"])))
+}
+
+#[test]
+fn a_clock_that_is_set_while_the_scheduler_runs_moves_no_deadline_lease_or_time_told() {
+    let mut grid = Grid::start(2, 2);
+    let clock = Clock::ahead(HOUR);
+    restart_with(&mut grid, &clock);
+    for worker in ["w1", "w2"] {
+        grid.wait_for_worker(worker, "ready");
+    }
+    let running = |grid: &Grid| grid.job("1")["counts"]["running"].clone();
+    let mut run = timed_job(&grid);
+    // The first round begins before the clock goes back, the second before it goes forward: by
+    // either a worker would be taken for silent, or the job for late, or neither ever again.
+    wait_until("the first round", || {
+        let listed = grid.run(&["job", "list", "--output", "json"]);
+        listed.text().contains("\"running\": 4") || listed.text().contains("\"running\":4")
+    });
+    clock.set_ahead(-4 * HOUR);
+    wait_until("the second round", || {
+        grid.job("1")["counts"]["ok"] == json!(4) && running(&grid) == json!(4)
+    });
+    clock.set_ahead(9 * HOUR);
+    let status = run.wait();
+    assert_eq!(status.code(), Some(0), "{}", run.said());
+    let first = grid.job("1");
+    let counts = &first["counts"];
+    assert_eq!((&counts["ok"], &counts["total"]), (&json!(8), &json!(8)), "{first}");
+    assert_eq!((&counts["retried"], &counts["discarded"]), (&json!(0), &json!(0)), "{first}");
+    let results = grid.run(&["job", "results", "1", "--output", "json"]);
+    let results: Vec<Value> =
+        results.ok().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(results.iter().all(|result| result["attempt"] == json!(1)), "{results:?}");
+
+    // A worker that is gone is missed after its time, in whatever direction the clock was set last.
+    clock.set_ahead(-20 * HOUR);
+    let job = KnownJob::start(&grid);
+    wait_until("the job to be under way", || committed(&grid) > 0);
+    grid.workers[0].process.kill();
+    clock.set_ahead(-30 * HOUR);
+    job.assert_whole(&grid);
+    assert_times_go_on(&first, &grid.job("2"));
+}
+
+/// All times are by the clock as it was when the scheduler started: an hour ahead.
+fn assert_times_go_on(first: &Value, second: &Value) {
+    let times = [first, second].map(|job| {
+        let (submitted, ended) = (time_us(job, "submitted_at_us"), time_us(job, "ended_at_us"));
+        assert!(submitted < ended, "{job}");
+        [submitted, ended]
+    });
+    assert!(times.concat().is_sorted(), "{times:?}");
+    for time in times.concat() {
+        let ahead = time - now_us() - HOUR * 1_000_000;
+        assert!(ahead.abs() < SLACK_US, "{ahead} us off: {first} {second}");
+    }
+}
