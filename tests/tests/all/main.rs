@@ -17,6 +17,7 @@ mod generated;
 mod grants;
 mod house;
 mod languages;
+mod liars;
 mod local;
 mod open;
 mod partitions;
