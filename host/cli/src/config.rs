@@ -42,6 +42,8 @@ struct ServerFile {
     state_dir: Option<PathBuf>,
     #[serde(deserialize_with = "list")]
     tenant_weights: Vec<TenantWeight>,
+    #[serde(deserialize_with = "optional")]
+    producer_grace: Option<Millis>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
 }
@@ -84,6 +86,8 @@ pub struct ServerSettings {
     pub state_dir: Option<PathBuf>,
     /// What tenants get beside others, where that is not 1.
     pub tenant_weights: Vec<TenantWeight>,
+    /// How long jobs wait for a submitter that is gone, where that is not the default.
+    pub producer_grace: Option<Millis>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
 }
@@ -101,6 +105,7 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         advertise: or_list(&args.advertise, file.advertise),
         state_dir: args.state_dir.clone().or(file.state_dir),
         tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
+        producer_grace: args.producer_grace.or(file.producer_grace),
         caps: or_list(&args.caps.caps, file.caps),
     })
 }
@@ -260,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\ncaps = [\"functions=7\"]";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncaps = [\"functions=7\"]";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -269,9 +274,11 @@ mod tests {
             advertise: Vec::new(),
             state_dir: None,
             tenant_weights: Vec::new(),
+            producer_grace: None,
             caps: CapArgs::default(),
         };
         let settings = server(&args).expect("fits");
+        assert_eq!(settings.producer_grace, Some(Millis(600_000)));
         assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
         let weights = ["ada=3", "bob=2"].map(|text| text.parse().expect("a weight"));
         assert_eq!(settings.tenant_weights, weights);

@@ -176,6 +176,16 @@ impl Client {
         done(self.call(Request::Append { job, first, inputs }, payload, None).await?)
     }
 
+    /// Says that this client feeds a job that is [attached](JobSpec::attached) to it; returns once
+    /// the job takes no more inputs. To be awaited beside the appends: a job is closed some
+    /// minutes after the last one who says so has gone.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job.
+    pub async fn attend(&self, job: JobId) -> Result<(), ClientError> {
+        done(self.ask(Request::Attend { job }).await?)
+    }
+
     /// Someone who appends to an open job beside others.
     ///
     /// # Errors

@@ -199,5 +199,6 @@ fn spec(tenant: u64) -> JobSpec {
         max_failures: None,
         deadline: None,
         requires: Vec::new(),
+        attached: false,
     }
 }

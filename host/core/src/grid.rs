@@ -172,6 +172,18 @@ impl Grid {
         self.fleet.iter().map(|(id, worker)| worker.status(id)).collect()
     }
 
+    /// True where a job takes inputs, and only of its submitter.
+    #[must_use]
+    pub fn is_attached(&self, job: JobId) -> bool {
+        let entry = self.ledger.jobs.get(&job);
+        entry.is_some_and(|entry| entry.spec.attached && entry.is_active() && !entry.closed)
+    }
+
+    /// The jobs that take inputs, and only of their submitters.
+    pub fn attached_jobs(&self) -> impl Iterator<Item = JobId> {
+        self.queues.keys().copied().filter(|job| self.is_attached(*job))
+    }
+
     /// The scheduler's term; 0 before the first start.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {

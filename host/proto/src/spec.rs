@@ -47,6 +47,10 @@ pub struct JobSpec {
     pub deadline: Option<Millis>,
     /// `key=value` labels that a worker must have to be given its tasks; sorted, none twice.
     pub requires: Vec<(String, String)>,
+    /// True where its inputs come from its submitter alone, who says that it is there
+    /// ([`Request::Attend`](crate::wire::Request::Attend)): once that one was gone for as long as
+    /// the grid waits, the job is closed with the inputs that it has.
+    pub attached: bool,
 }
 
 /// Labels that one job may require.
@@ -74,24 +78,32 @@ enum SpecRest {
         #[serde(deserialize_with = "bounded")]
         requires: Vec<(String, String)>,
     },
+    Attached {
+        deadline: Option<Millis>,
+        #[serde(deserialize_with = "bounded")]
+        requires: Vec<(String, String)>,
+    },
 }
 
 impl From<SpecForm> for JobSpec {
     fn from(form: SpecForm) -> Self {
-        let (deadline, requires) = match form.rest {
-            SpecRest::NoDeadline => (None, Vec::new()),
-            SpecRest::Deadline(deadline) => (Some(deadline), Vec::new()),
-            SpecRest::Requires { deadline, requires } => (deadline, requires),
+        let (deadline, requires, attached) = match form.rest {
+            SpecRest::NoDeadline => (None, Vec::new(), false),
+            SpecRest::Deadline(deadline) => (Some(deadline), Vec::new(), false),
+            SpecRest::Requires { deadline, requires } => (deadline, requires, false),
+            SpecRest::Attached { deadline, requires } => (deadline, requires, true),
         };
         let SpecForm { name, task, priority, retries, max_failures, .. } = form;
-        Self { name, task, priority, retries, max_failures, deadline, requires }
+        Self { name, task, priority, retries, max_failures, deadline, requires, attached }
     }
 }
 
 impl From<JobSpec> for SpecForm {
     fn from(spec: JobSpec) -> Self {
-        let JobSpec { name, task, priority, retries, max_failures, deadline, requires } = spec;
+        let JobSpec { name, task, priority, retries, max_failures, deadline, requires, attached } =
+            spec;
         let rest = match deadline {
+            _ if attached => SpecRest::Attached { deadline, requires },
             _ if !requires.is_empty() => SpecRest::Requires { deadline, requires },
             None => SpecRest::NoDeadline,
             Some(deadline) => SpecRest::Deadline(deadline),

@@ -21,6 +21,10 @@ pub struct ServerConfig {
     /// Memory for recent inputs and results, each: what is in it needs no read when it is sent.
     /// Default 256 MiB.
     pub segment_cache: ByteCount,
+    /// How long a job whose submitter feeds it waits for one that is gone; then it is closed with
+    /// the inputs that it has. Default 3 minutes: should be over the 2 minutes for which a client
+    /// dials again, and the 20 s after which each side takes a silent link for lost.
+    pub producer_grace: Millis,
     /// With it, machines may join by token; without, they are denied.
     pub enrollment: Option<Enrollment>,
     /// Where it does what blocks. Default [`Blocking::Threads`].
@@ -36,6 +40,7 @@ impl ServerConfig {
             grid: GridConfig::default(),
             heartbeat: Millis(1_000),
             segment_cache: ByteCount(256 << 20),
+            producer_grace: Millis(180_000),
             enrollment: None,
             blocking: Blocking::default(),
         }

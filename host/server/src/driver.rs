@@ -4,6 +4,7 @@
 
 mod audit;
 mod clients;
+mod feeders;
 mod late;
 mod logs;
 mod outputs;
@@ -43,6 +44,7 @@ use crate::{
 };
 use audit::Audit;
 use clients::{Client, Pending};
+use feeders::Feeders;
 use late::Compared;
 use logs::Logs;
 use walks::{FoundResult, Walks};
@@ -112,6 +114,7 @@ pub(crate) struct Inboxes {
 /// See the module's text.
 pub(crate) struct Driver {
     pub heartbeat: Millis,
+    pub producer_grace: Millis,
     pub grid: Grid,
     pub clock: Clock,
     pub gate: Gate,
@@ -146,6 +149,7 @@ pub(crate) struct State {
     /// Late results that are compared.
     audit: Audit,
     walks: Walks,
+    feeders: Feeders,
     /// Kept of tasks that a cancel stopped.
     logs: Logs,
     /// Who waits for a segment that is being read.
@@ -188,6 +192,8 @@ impl Driver {
         stop: CancellationToken,
     ) -> Result<(), ServerError> {
         let (mut done, mut heard) = (Vec::new(), Vec::with_capacity(TURN_EVENTS));
+        self.state.now = self.clock.now();
+        self.await_feeders();
         while self.state.failure.is_none() && !stop.is_cancelled() {
             self.turn(done.drain(..).chain(heard.drain(..)));
             let sleep = self.sleep();
@@ -213,6 +219,7 @@ impl Driver {
         self.state.now = self.clock.now();
         if self.state.listened_at.after(DEAF_AFTER) < self.state.now {
             self.grid.handle(self.state.now, Input::Deaf);
+            self.await_feeders_anew();
         }
         for event in events {
             self.handle(event);
@@ -220,6 +227,7 @@ impl Driver {
         if self.grid.poll_timeout().is_some_and(|at| at <= self.state.now) {
             self.grid.handle(self.state.now, Input::Tick);
         }
+        self.close_unfed();
         self.take_outputs();
         self.release();
         self.tell_due();
@@ -264,7 +272,8 @@ impl Driver {
     /// How long nothing is to be done unless something comes.
     fn sleep(&self) -> Duration {
         let due = self.state.due.first().map(|(at, ..)| *at);
-        let next = self.grid.poll_timeout().into_iter().chain(due).min();
+        let timers = [self.grid.poll_timeout(), due, self.next_unfed()];
+        let next = timers.into_iter().flatten().min();
         let wait = next.map(|at| at.0.saturating_sub(self.state.now.0));
         wait.map_or(SLEEP_MAX, Duration::from_micros).min(SLEEP_MAX)
     }

@@ -113,6 +113,7 @@ impl Server {
         let (end, ended) = watch::channel(None);
         let driver = Driver {
             heartbeat: config.heartbeat,
+            producer_grace: config.producer_grace,
             grid,
             clock,
             gate: Gate::default(),

@@ -94,6 +94,7 @@ async fn one_call(client: &Client, digest: wasmgrid_proto::Digest) {
         max_failures: None,
         deadline: None,
         requires: Vec::new(),
+        attached: false,
     };
     let request = SubmitRequest {
         spec,

@@ -547,6 +547,7 @@ fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
         max_failures: job.max_failures,
         deadline: job.deadline,
         requires: Vec::new(),
+        attached: false,
     })
 }
 

@@ -373,6 +373,62 @@ fn ctrl_c_prints_what_has_come_and_names_where_the_rest_begins() {
     assert_eq!(found, expected);
 }
 
+/// `run` with a pipe that stays open: what it is given is written to it by the test.
+fn run_with_pipe(grid: &Grid) -> Daemon {
+    let mut command = grid.home.command(["run", &guest("echo"), "-"]);
+    command.stdin(Stdio::piped());
+    Daemon::start(command)
+}
+
+#[test]
+fn a_job_whose_run_was_killed_runs_what_it_has_and_ends_and_one_that_lives_goes_on() {
+    let mut grid = Grid::start(1, 1);
+    grid.kill_scheduler();
+    // Longer than it takes a client to find its scheduler again.
+    let wait = ["--producer-grace", "20s"];
+    grid.restart_scheduler_with(|command| _ = command.args(wait));
+    grid.wait_for_worker("w1", "ready");
+    let (mut lives, mut killed) = (run_with_pipe(&grid), run_with_pipe(&grid));
+    let mut pipes = [&mut lives, &mut killed].map(|run| {
+        let mut pipe = run.stdin().expect("it is piped");
+        writeln!(pipe, "first").expect("it reads");
+        run.hear("its first result", |line| (line == "first").then_some(()));
+        pipe
+    });
+    let jobs = ["1", "2"].map(|job| grid.job(job));
+    assert!(jobs.iter().all(|job| job["closed"] == json!(false)), "{jobs:?}");
+    killed.kill();
+    // Whoever feeds a job has as long to come back to the next scheduler.
+    grid.kill_scheduler();
+    grid.restart_scheduler_with(|command| _ = command.args(wait));
+    let is_over = |job: &str| grid.job(job)["state"] != json!("active");
+    wait_until("one of the jobs to end", || is_over("1") || is_over("2"));
+    let (left, fed) = if is_over("1") { ("1", "2") } else { ("2", "1") };
+    let ended = grid.job(left);
+    assert_eq!((&ended["state"], &ended["counts"]["total"]), (&json!("ok"), &json!(1)), "{ended}");
+    assert_eq!(grid.run(&["job", "results", left]).ok(), "first\n");
+    grid.scheduler.hear("why", |line| line.contains("has been gone for 20s").then_some(()));
+    assert_eq!(grid.job(fed)["closed"], json!(false));
+    writeln!(pipes[0], "second").expect("it reads");
+    lives.hear("its second result", |line| (line == "second").then_some(()));
+    drop(pipes);
+    assert!(lives.wait().success(), "{}", lives.said());
+    assert_eq!(grid.job(fed)["state"], json!("ok"));
+}
+
+#[test]
+fn a_run_whose_job_is_closed_elsewhere_says_so() {
+    let grid = Grid::start(1, 1);
+    let mut run = run_with_pipe(&grid);
+    let mut pipe = run.stdin().expect("it is piped");
+    writeln!(pipe, "first").expect("it reads");
+    run.hear("its first result", |line| (line == "first").then_some(()));
+    grid.run(&["job", "close", "1"]).ok();
+    // It does not wait for what its pipe may still bring.
+    assert!(!run.wait().success(), "{}", run.said());
+    assert!(run.said().contains("job 1 was closed elsewhere with 1 inputs"), "{}", run.said());
+}
+
 #[test]
 fn failed_tasks_are_run_again_under_their_indices() {
     let grid = Grid::start(1, 2);

@@ -31,6 +31,10 @@ pub struct UpArgs {
     /// What a tenant gets beside others, as NAME=WEIGHT (1 for those not named); may be repeated
     #[arg(long = "tenant-weight", value_name = "NAME=WEIGHT")]
     pub tenant_weights: Vec<TenantWeight>,
+    /// How long a job whose submitter is still sending its inputs waits for one that is gone; then
+    /// it is closed, and what it has is run [default: 3m]
+    #[arg(long, value_name = "TIME")]
+    pub producer_grace: Option<Millis>,
     /// No worker on this machine
     #[arg(long, conflicts_with_all = ["slots", "isolation", "max"])]
     pub no_worker: bool,
@@ -86,6 +90,10 @@ pub struct ServerArgs {
     /// HOST:PORT under which others reach this machine; may be repeated
     #[arg(long, value_name = "HOST:PORT", env = "WASMGRID_ADVERTISE", value_delimiter = ',')]
     pub advertise: Vec<String>,
+    /// How long a job whose submitter is still sending its inputs waits for one that is gone; then
+    /// it is closed, and what it has is run [default: 3m]
+    #[arg(long, value_name = "TIME", env = "WASMGRID_PRODUCER_GRACE")]
+    pub producer_grace: Option<Millis>,
     /// Where the grid keeps its state
     #[arg(long, value_name = "DIR", env = "WASMGRID_STATE_DIR")]
     pub state_dir: Option<PathBuf>,

@@ -61,6 +61,7 @@ impl Scheduler {
         let mut config = ServerConfig::new(grid.clone());
         let weights = settings.tenant_weights.into_iter();
         config.grid.tenant_weights = weights.map(|one| (one.name, one.weight)).collect();
+        config.producer_grace = settings.producer_grace.unwrap_or(config.producer_grace);
         config.enrollment = Some(Enrollment {
             authority: Arc::clone(&authority),
             addresses: addresses.clone(),

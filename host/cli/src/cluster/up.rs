@@ -30,6 +30,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         advertise: args.advertise.clone(),
         state_dir: args.state_dir.clone(),
         tenant_weights: args.tenant_weights.clone(),
+        producer_grace: args.producer_grace,
         caps: args.caps.caps.clone(),
     };
     let scheduler = Scheduler::start(settings, &paths)?;

@@ -76,11 +76,12 @@ impl<'a> Session<'a> {
     /// Where the first inputs are wrong, or the grid does not take the job.
     pub async fn open(
         client: Client,
-        spec: JobSpec,
+        mut spec: JobSpec,
         inputs: Inputs,
         how: Use,
     ) -> anyhow::Result<(Self, Rest)> {
         let (first, rest) = begin(inputs).await?;
+        spec.attached = rest.is_some() && how != Use::LeaveOpen;
         let (inputs, payload) = (first.block.clone(), first.payload.clone());
         let (closed, watch) = (rest.is_none() && how != Use::LeaveOpen, how == Use::Watch);
         let request = SubmitRequest { spec, key: None, inputs, payload, closed, watch };
@@ -117,10 +118,14 @@ impl<'a> Session<'a> {
             }
             anyhow::Ok(())
         };
-        let appended = appended.await;
-        if self.how != Use::LeaveOpen {
-            self.close().await?;
+        if self.how == Use::LeaveOpen {
+            return appended.await;
         }
+        let appended = tokio::select! {
+            appended = appended => appended,
+            closed = self.attend() => closed,
+        };
+        self.close().await?;
         appended
     }
 
@@ -138,6 +143,7 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<(Ending, Option<anyhow::Error>)> {
         let (mut feeding, mut asked, mut wrong_input) = (rest.inputs.is_some(), false, None);
         let mut feed = pin!(self.feed(rest.inputs));
+        let mut attend = pin!(self.attend());
         let mut collect = Box::pin(self.collect(rest.results, collector));
         loop {
             tokio::select! {
@@ -146,6 +152,10 @@ impl<'a> Session<'a> {
                     feeding = false;
                     wrong_input = fed.err();
                     self.close().await?;
+                }
+                closed = &mut attend, if feeding => {
+                    feeding = false;
+                    wrong_input = closed.err();
                 }
                 () = interrupt.asked(), if !asked => {
                     asked = true;
@@ -178,10 +188,28 @@ impl<'a> Session<'a> {
             let (block, payload) = (chunk.block.clone(), chunk.payload.clone());
             let first = self.ledger.borrow_mut().add(chunk);
             match self.client.append(self.job, first, block, payload).await {
-                Err(error) if is_conflict(&error) => return Ok(()),
+                Err(error) if is_conflict(&error) => return self.takes_no_more().await,
                 appended => appended?,
             }
         }
+    }
+
+    /// Has the job wait for inputs, until it takes no more.
+    async fn attend(&self) -> anyhow::Result<()> {
+        self.client.attend(self.job).await?;
+        self.takes_no_more().await
+    }
+
+    /// The job takes no more inputs, though it was not closed here: an error, unless it has ended.
+    async fn takes_no_more(&self) -> anyhow::Result<()> {
+        let status = self.client.job(self.job).await?;
+        if !status.closed {
+            return Ok(());
+        }
+        let (job, total) = (self.job, status.counts.total);
+        Err(anyhow::anyhow!(
+            "job {job} was closed elsewhere with {total} inputs: by `wasmgrid job close {job}`, or              since this command was out of the scheduler's reach for too long; those behind them              are not run"
+        ))
     }
 
     async fn collect(

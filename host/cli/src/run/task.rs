@@ -75,6 +75,7 @@ impl Task {
             max_failures: args.max_failures,
             deadline: args.deadline,
             requires,
+            attached: false,
         }
     }
 }

@@ -136,6 +136,7 @@ pub fn spec() -> JobSpec {
         max_failures: None,
         deadline: None,
         requires: Vec::new(),
+        attached: false,
     }
 }
 

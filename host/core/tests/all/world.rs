@@ -434,6 +434,7 @@ pub fn spec() -> JobSpec {
         max_failures: None,
         deadline: None,
         requires: Vec::new(),
+        attached: false,
     }
 }
 

@@ -160,6 +160,13 @@ pub enum Request {
         /// As in [`Submit`].
         idempotency_key: Option<String>,
     },
+    /// The asker feeds this job, which is [attached](JobSpec::attached) to it: as long as the
+    /// question is open, the job waits for inputs. Answered by [`Reply::Done`] once the job takes
+    /// no more.
+    Attend {
+        /// The job.
+        job: JobId,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -226,6 +233,10 @@ pub struct ReplyFrame {
 
 /// What the scheduler answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few exist at a time; a box would cost an allocation"
+)]
 pub enum Reply {
     /// It is done, and durable.
     Done,

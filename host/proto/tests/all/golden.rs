@@ -43,16 +43,21 @@ fn records_have_their_golden_bytes_and_are_read_back() {
 }
 
 #[test]
-fn a_spec_that_requires_labels_keeps_its_first_bytes_and_is_read_back() {
-    let (plain, requiring) = (samples::job_spec(), samples::requiring());
+fn a_spec_with_what_came_later_keeps_its_first_bytes_and_is_read_back() {
+    let (plain, requiring, attached) =
+        (samples::job_spec(), samples::requiring(), samples::attached());
     let encode = |spec: &JobSpec| postcard::to_allocvec(spec).expect("encodes");
     let (old, new) = (encode(&plain), encode(&requiring));
     let shared = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     assert_eq!((old[shared], new[shared]), (1, 2), "only the last field's variant differs");
-    for spec in [&plain, &requiring, &JobSpec { deadline: None, ..requiring.clone() }] {
+    let bare = JobSpec { deadline: None, requires: Vec::new(), ..attached.clone() };
+    let open = JobSpec { deadline: None, ..requiring.clone() };
+    for spec in [&plain, &requiring, &open, &attached, &bare] {
         assert_eq!(postcard::from_bytes::<JobSpec>(&encode(spec)).as_ref(), Ok(spec));
     }
-    compare("specs.txt", &[("JobSpec".into(), hex(&old)), ("JobSpec.Requires".into(), hex(&new))]);
+    let last = ("JobSpec.Attached".into(), hex(&encode(&attached)));
+    let lines = [("JobSpec".into(), hex(&old)), ("JobSpec.Requires".into(), hex(&new)), last];
+    compare("specs.txt", &lines);
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn requests() -> Vec<Request> {
             limits: Some(Limits::default()),
             idempotency_key: Some("key".into()),
         },
+        Request::Attend { job },
     ]
 }
 
@@ -302,6 +303,7 @@ pub fn job_spec() -> JobSpec {
         max_failures: Some(10),
         deadline: Some(Millis(60_000)),
         requires: Vec::new(),
+        attached: false,
     }
 }
 
@@ -309,6 +311,11 @@ pub fn job_spec() -> JobSpec {
 pub fn requiring() -> JobSpec {
     let requires = vec![("gpu".into(), "yes".into()), ("zone".into(), "b".into())];
     JobSpec { requires, ..job_spec() }
+}
+
+/// The same of a job that its submitter feeds.
+pub fn attached() -> JobSpec {
+    JobSpec { attached: true, ..requiring() }
 }
 
 /// Every reason to wait there is.

@@ -208,6 +208,7 @@ impl Driver {
             Request::CreateToken(token) => self.create_token(link, id, token),
             Request::Task { job, index } => self.task_request(link, id, job, index),
             Request::Divergences { job } => self.divergences_request(link, id, job),
+            Request::Attend { job } => self.attend(link, id, job),
         }
     }
 
@@ -336,6 +337,9 @@ impl Driver {
         let Some(Pending { link, id, watch, .. }) = self.state.requests.remove(&request) else {
             return;
         };
+        if let Ok(Reply::Job(status)) = &reply {
+            self.await_feeder(status);
+        }
         let watched = match (&reply, watch) {
             (Ok(Reply::Job(status)), Some(watch)) => self.watch(link, status.job, watch),
             _ => Ok(()),
@@ -379,6 +383,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Job { job }
         | Request::Task { job, .. }
         | Request::Divergences { job }
+        | Request::Attend { job }
         | Request::Explain { job }
         | Request::Watch { job, .. } => Some(*job),
         Request::HaveModule { .. }

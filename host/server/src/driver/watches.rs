@@ -100,6 +100,7 @@ impl Driver {
         for (watch, state) in &client.watches {
             self.forget_watch(link, *watch, state);
         }
+        self.feeder_unlinked(link);
     }
 
     fn forget_watch(&mut self, link: LinkId, watch: u64, state: &Watch) {
@@ -143,6 +144,7 @@ impl Driver {
                 self.state.unsettled.remove(&job);
             }
         }
+        self.tell_feeders(job);
         for (link, watch) in self.state.watchers.get(&job).into_iter().flatten() {
             self.state.touched.insert(*link);
             let client = self.state.clients.get(link);

@@ -11,6 +11,7 @@ mod harness;
 
 mod durability;
 mod enrollment;
+mod feeders;
 mod hostile;
 mod jobs;
 mod late;

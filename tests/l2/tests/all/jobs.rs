@@ -106,6 +106,7 @@ impl Job {
             max_failures: None,
             deadline: None,
             requires: Vec::new(),
+            attached: false,
         }
     }
 }

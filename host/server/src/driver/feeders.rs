@@ -1,0 +1,99 @@
+//! Who feeds the jobs whose inputs come from their submitters alone. Such a job is closed once
+//! nobody has fed it for as long as the configuration says: nobody else would ever end it. What it
+//! has is run, as after a Ctrl-C of the submitter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmgrid_core::{Input, RequestId};
+use wasmgrid_proto::{JobId, JobStatus, Micros, wire::Reply};
+
+use super::Driver;
+use crate::links::LinkId;
+
+/// See the module's text.
+#[derive(Default)]
+pub(super) struct Feeders {
+    /// The open questions of those who feed a job; never an empty set.
+    present: BTreeMap<JobId, BTreeSet<(LinkId, u64)>>,
+    /// When jobs that nobody feeds are closed.
+    due: BTreeMap<JobId, Micros>,
+}
+
+impl Driver {
+    /// After a start: whoever fed a job has time to come back.
+    pub(super) fn await_feeders(&mut self) {
+        let at = self.state.now.after(self.producer_grace);
+        self.state.feeders.due = self.grid.attached_jobs().map(|job| (job, at)).collect();
+    }
+
+    /// A client says that it feeds a job; it is answered once the job takes no more.
+    pub(super) fn attend(&mut self, link: LinkId, id: u64, job: JobId) {
+        if !self.grid.is_attached(job) {
+            return self.answer(link, id, Ok(Reply::Done));
+        }
+        self.state.feeders.due.remove(&job);
+        self.state.feeders.present.entry(job).or_default().insert((link, id));
+    }
+
+    /// A job was made: its submitter says next that it feeds it.
+    pub(super) fn await_feeder(&mut self, job: &JobStatus) {
+        let at = self.state.now.after(self.producer_grace);
+        let feeders = &mut self.state.feeders;
+        if self.grid.is_attached(job.job) && !feeders.present.contains_key(&job.job) {
+            feeders.due.entry(job.job).or_insert(at);
+        }
+    }
+
+    /// A client has gone.
+    pub(super) fn feeder_unlinked(&mut self, link: LinkId) {
+        let at = self.state.now.after(self.producer_grace);
+        let Feeders { present, due } = &mut self.state.feeders;
+        present.retain(|job, feeders| {
+            feeders.retain(|(of, _)| *of != link);
+            if feeders.is_empty() {
+                due.insert(*job, at);
+            }
+            !feeders.is_empty()
+        });
+    }
+
+    /// A job changed, durably: where it takes no more, whoever fed it is told.
+    pub(super) fn tell_feeders(&mut self, job: JobId) {
+        if self.grid.is_attached(job) {
+            return;
+        }
+        self.state.feeders.due.remove(&job);
+        for (link, id) in self.state.feeders.present.remove(&job).into_iter().flatten() {
+            self.answer(link, id, Ok(Reply::Done));
+        }
+    }
+
+    /// Links were not listened to for a while: who is gone cannot have come back meanwhile.
+    pub(super) fn await_feeders_anew(&mut self) {
+        let at = self.state.now.after(self.producer_grace);
+        self.state.feeders.due.values_mut().for_each(|due| *due = at);
+    }
+
+    /// Closes the jobs that nobody has fed for too long.
+    pub(super) fn close_unfed(&mut self) {
+        let now = self.state.now;
+        let due = self.state.feeders.due.extract_if(.., |_, at| *at <= now);
+        for job in due.map(|(job, _)| job).collect::<Vec<_>>() {
+            tracing::warn!(
+                %job,
+                "closed: who submitted it was still sending its inputs, and has been gone for {}; \
+                 the inputs that it has are run",
+                self.producer_grace
+            );
+            // Nobody waits for the answer.
+            self.state.next_request += 1;
+            let request = RequestId(self.state.next_request);
+            self.grid.handle(now, Input::Close { request, job });
+        }
+    }
+
+    /// When the next job is closed that nobody feeds.
+    pub(super) fn next_unfed(&self) -> Option<Micros> {
+        self.state.feeders.due.values().min().copied()
+    }
+}
