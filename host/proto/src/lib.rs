@@ -16,6 +16,7 @@ mod limits;
 mod outcome;
 mod record;
 mod segment;
+mod snapshot;
 mod spec;
 mod status;
 mod units;
@@ -24,8 +25,9 @@ pub mod wire;
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
-pub use record::{CommittedRun, Record, RetryCounter};
+pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
 pub use segment::{InputBlock, ResultBlock, ResultMeta, SegmentError, TaskRange};
+pub use snapshot::{JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, TaskSpec};
 pub use status::{
     JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState, WorkerStatus,

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, CommittedRun, Digest, Epoch, Fuel, Grant, InputBlock, JobCounts, JobId, JobSpec,
-    JobState, JobStatus, LeaseId, Limit, Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass,
-    Record, ResultBlock, ResultMeta, RetryCounter, RunningTask, TaskId, TaskRange, TaskSpec,
-    TrapKind, Usage, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    ByteCount, CommittedRun, Digest, DropReason, Dropped, Epoch, Fuel, Grant, InputBlock,
+    JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus, LeaseId, Limit, Limits, Micros,
+    Millis, ModuleKind, Outcome, OutcomeClass, Record, ResultBlock, ResultMeta, RetryCounter,
+    RunningTask, SnapshotItem, TaskId, TaskRange, TaskSet, TaskSpec, TrapKind, Usage,
+    WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
         ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
         FromClient, FromJoiner, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
         Leaving, Module, NeedModule, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
         Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unwatch,
-        Update, WatchRequest, WorkerResults,
+        Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -88,6 +89,8 @@ fn requests() -> Vec<Request> {
         Request::Workers,
         Request::Drain { name: "worker-1".into() },
         Request::CreateToken(TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 }),
+        Request::JobPage { before: Some(job), limit: 50 },
+        Request::WorkerPage { after: Some(WorkerId(4)) },
     ]
 }
 
@@ -96,6 +99,8 @@ pub fn to_client() -> Vec<ToClient> {
     let mut all: Vec<ToClient> = (1..).zip(replies()).map(reply).collect();
     all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
     all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
+    let error = ApiError { code: ErrorCode::Gone, message: "because".into() };
+    all.push(ToClient::WatchEnded(WatchEnded { watch: 6, error }));
     all
 }
 
@@ -107,6 +112,7 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         ErrorCode::Forbidden,
         ErrorCode::Conflict,
         ErrorCode::Unavailable,
+        ErrorCode::Gone,
     ];
     let errors = codes.map(|code| Err(ApiError { code, message: "because".into() }));
     let replies = [
@@ -117,7 +123,11 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         Reply::Workers(vec![worker_status()]),
         Reply::Token("wgt1.x".into()),
     ];
-    replies.map(Ok).into_iter().chain(errors).collect()
+    let pages = [
+        Reply::JobPage { jobs: vec![job_status()], more: 3 },
+        Reply::WorkerPage { workers: vec![worker_status()], more: 3 },
+    ];
+    replies.map(Ok).into_iter().chain(errors).chain(pages.map(Ok)).collect()
 }
 
 pub fn from_joiner() -> Vec<FromJoiner> {
@@ -163,7 +173,44 @@ pub fn records() -> Vec<Record> {
         },
         Record::JobEnded { job, state: JobState::Failed, at },
         Record::WorkerKnown { worker: WorkerId(4), name: "worker-1".into() },
+        Record::SubmitDigest { job, digest: digest() },
+        Record::InputsDigest { job, tasks: range(), digest: digest() },
+        Record::InputsDropped { job, tasks: vec![range()] },
+        Record::ResultsDropped { job, dropped: dropped() },
+        Record::JobForgotten { job },
     ]
+}
+
+pub fn snapshot() -> Vec<SnapshotItem> {
+    let job = JobId(2);
+    let item = JobItem {
+        job,
+        spec: job_spec(),
+        idempotency_key: Some("key".into()),
+        digest: Some(digest()),
+        epoch: Epoch(5),
+        submitted_at: Micros(1_000),
+        cancelled_by: Some("ada".into()),
+        state: JobState::Cancelled,
+        ended_at: Some(Micros(2_000)),
+        closed: true,
+        results: 128,
+        dropped: Some(dropped()),
+        counts: job_status().counts,
+    };
+    vec![
+        SnapshotItem::Grid { epoch: Epoch(5), last_job: job, last_worker: WorkerId(4) },
+        SnapshotItem::Worker { worker: WorkerId(4), name: "worker-1".into() },
+        SnapshotItem::Job(item),
+        SnapshotItem::Tasks { job, set: TaskSet::InputsSpent, tasks: vec![range()] },
+        SnapshotItem::Attempts { job, index: 12, app: 1, host_losses: 2, infra: 3 },
+        SnapshotItem::Inputs { job, segments: vec![(range(), true)] },
+        SnapshotItem::Appends { job, appends: vec![(range(), digest())] },
+    ]
+}
+
+const fn dropped() -> Dropped {
+    Dropped { before: 7, why: DropReason::JobBytes, at: Micros(3_000) }
 }
 
 /// Bytes for a message's payload.
