@@ -51,6 +51,7 @@ fn run(tasks: u64, block: u64) -> Option<Duration> {
         idempotency_key: None,
         inputs: tasks,
         closed: true,
+        digest: Digest::of(b"inputs"),
     };
     step(&mut grid, submit, &mut waiting);
     let mut batch = 0;

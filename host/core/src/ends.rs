@@ -27,6 +27,7 @@ impl Grid {
         if !self.awaited.is_empty() {
             self.timers.set(self.now.after(self.config.rejoin_grace), Timer::Recovery);
         }
+        self.retain_all();
     }
 
     /// Makes an active job part of the scheduling.
@@ -155,5 +156,6 @@ impl Grid {
         {
             self.timers.clear(entry.submitted_at.after(deadline), Timer::Deadline(job));
         }
+        self.retain(job);
     }
 }

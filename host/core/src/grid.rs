@@ -6,7 +6,9 @@ use alloc::{
     vec::Vec,
 };
 
-use wasmgrid_proto::{Epoch, JobId, JobStatus, Micros, Record, WorkerId, WorkerStatus};
+use wasmgrid_proto::{
+    Digest, Epoch, JobId, JobStatus, Micros, Record, TaskRange, WorkerId, WorkerStatus,
+};
 
 use crate::{
     GridConfig, Input, Ledger, Output,
@@ -74,6 +76,12 @@ impl Grid {
         }
     }
 
+    /// A grid that goes on where a ledger ends; before [`Input::Start`] only.
+    #[must_use]
+    pub fn with_ledger(config: GridConfig, ledger: Ledger) -> Self {
+        Self { ledger, ..Self::new(config) }
+    }
+
     /// Replays one record of the journal; before [`Input::Start`] only.
     pub fn apply(&mut self, record: &Record) {
         self.ledger.apply(record);
@@ -88,6 +96,7 @@ impl Grid {
         }
         self.pump();
         for job in core::mem::take(&mut self.changed) {
+            self.drop_spent(job);
             self.output(Output::JobChanged { job });
         }
     }
@@ -114,8 +123,24 @@ impl Grid {
     /// How jobs stand, the newest first, at most `limit`.
     #[must_use]
     pub fn jobs(&self, limit: usize) -> Vec<JobStatus> {
-        let newest = self.ledger.jobs.keys().rev().take(limit);
-        newest.filter_map(|job| self.job(*job)).collect()
+        self.jobs_before(None).take(limit).collect()
+    }
+
+    /// How jobs stand that were submitted before this one, the newest first; all without one.
+    pub fn jobs_before(&self, before: Option<JobId>) -> impl Iterator<Item = JobStatus> {
+        let jobs = self.ledger.jobs.range(..before.unwrap_or(JobId(u64::MAX))).rev();
+        jobs.filter_map(|(job, _)| self.job(*job))
+    }
+
+    /// How many jobs there are that were submitted before this one; all without one.
+    #[must_use]
+    pub fn count_before(&self, before: Option<JobId>) -> u64 {
+        self.ledger.jobs.range(..before.unwrap_or(JobId(u64::MAX))).count() as u64
+    }
+
+    /// The modules that jobs name, each as often as one does.
+    pub fn modules(&self) -> impl Iterator<Item = Digest> {
+        self.ledger.jobs.values().map(|entry| entry.spec.task.module)
     }
 
     /// How the workers stand that joined in this epoch, by number.
@@ -139,12 +164,13 @@ impl Grid {
     fn take_in(&mut self, input: Input) {
         match input {
             Input::Start => self.start(),
-            Input::Submit { request, spec, idempotency_key, inputs, closed } => {
-                self.submit(request, spec, idempotency_key, inputs, closed);
+            Input::Submit { request, spec, idempotency_key, inputs, closed, digest } => {
+                self.submit(request, spec, idempotency_key, (inputs, digest), closed);
             }
-            Input::Append { request, job, first, count } => {
-                self.append(request, job, first, count);
+            Input::Append { request, job, first, count, digest } => {
+                self.append(request, job, TaskRange { first, count }, digest);
             }
+            Input::DropResults { job, before, why } => self.drop_results(job, before, why),
             Input::Close { request, job } => self.close(request, job),
             Input::Cancel { request, job, by } => self.cancel(request, job, by),
             Input::DrainWorker { request, name } => self.drain_worker(request, &name),
@@ -175,6 +201,7 @@ impl Grid {
             Timer::Silence(worker) => self.check_silence(worker),
             Timer::Rejoin(worker) => self.give_up_on(worker),
             Timer::Recovery => self.recover(),
+            Timer::Retention(job) => self.retain(job),
         }
     }
 

@@ -7,10 +7,12 @@
 extern crate alloc;
 
 mod accounts;
+mod appends;
 mod config;
 mod ends;
 mod fleet;
 mod grid;
+mod inputs;
 mod io;
 mod job;
 mod lease;
@@ -22,6 +24,7 @@ mod queue;
 mod ranges;
 mod requests;
 mod results;
+mod retention;
 mod retry;
 mod share;
 mod timers;
@@ -33,3 +36,4 @@ pub use io::{CompletedBlock, Completion, Grant, Input, Output, RequestId, Segmen
 pub use ledger::Ledger;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;
+pub use retention::JobLogs;

@@ -3,7 +3,7 @@
 use alloc::{format, string::String};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, JobState, OutcomeClass, Record, TaskRange,
+    Digest, JobId, JobSpec, JobState, OutcomeClass, Record, TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -19,12 +19,12 @@ impl Grid {
         request: RequestId,
         spec: JobSpec,
         key: Option<String>,
-        inputs: u64,
+        (inputs, digest): (u64, Digest),
         closed: bool,
     ) {
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
-            let reply = self.resubmitted(job, &spec, inputs, closed);
+            let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
             return self.output(Output::Reply { request, reply });
         }
         if inputs > TASKS_MAX {
@@ -32,6 +32,7 @@ impl Grid {
         }
         let job = self.ledger.next_job();
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at: self.now });
+        self.persist(Record::SubmitDigest { job, digest });
         self.activate(job);
         if inputs > 0 {
             self.append_inputs(request, job, TaskRange { first: 0, count: inputs });
@@ -50,27 +51,39 @@ impl Grid {
         &self,
         job: JobId,
         spec: &JobSpec,
-        inputs: u64,
+        (inputs, digest): (u64, Digest),
         closed: bool,
     ) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
         let total = status.counts.total;
-        // Where the first one left the job open, more may have been appended since.
-        let fits = if closed { status.closed && inputs == total } else { inputs <= total };
-        if status.spec != *spec || !fits {
-            let message =
-                format!("the idempotency key is that of job {job}, which asks for something else");
-            return Err(ApiError { code: ErrorCode::Conflict, message });
+        let known = self.ledger.jobs.get(&job).and_then(|entry| entry.digest);
+        // A job of an older version has no digest. Where its submit left it open, more may have
+        // been appended since.
+        let by_count = if closed { status.closed && inputs == total } else { inputs <= total };
+        let same_inputs = known.map_or(by_count, |known| known == digest);
+        if status.spec == *spec && same_inputs {
+            return Ok(Reply::Job(status));
         }
-        Ok(Reply::Job(status))
+        let what =
+            if status.spec == *spec { "has other inputs" } else { "asks for something else" };
+        Err(conflict(format!(
+            "the idempotency key is that of job {job}, which {what}; use another key for another \
+             job"
+        )))
     }
 
-    pub(crate) fn append(&mut self, request: RequestId, job: JobId, first: u64, count: u64) {
-        let tasks = TaskRange { first, count };
-        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks));
+    pub(crate) fn append(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        tasks: TaskRange,
+        digest: Digest,
+    ) {
+        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
         match fresh {
             Ok(true) => {
                 self.append_inputs(request, job, tasks);
+                self.persist(Record::InputsDigest { job, tasks, digest });
                 self.refresh_job(job);
                 self.reply(request, Ok(()));
             }
@@ -143,12 +156,17 @@ impl Grid {
 }
 
 /// Whether an append is new; false where it repeats one that was done.
-fn check_append(job: JobId, entry: &Job, tasks: TaskRange) -> Result<bool, ApiError> {
+fn check_append(
+    job: JobId,
+    entry: &Job,
+    tasks: TaskRange,
+    digest: Digest,
+) -> Result<bool, ApiError> {
     let (total, first) = (entry.total(), tasks.first);
     if tasks.count > TASKS_MAX || tasks.end() > TASKS_MAX {
         return Err(too_many(tasks.end()));
     }
-    if tasks.end() <= total {
+    if entry.appends.knows(tasks, digest) || (tasks.count == 0 && first <= total) {
         return Ok(false);
     }
     if !entry.is_active() || entry.has_given_up() {
@@ -156,6 +174,12 @@ fn check_append(job: JobId, entry: &Job, tasks: TaskRange) -> Result<bool, ApiEr
     }
     if entry.closed {
         return Err(conflict(format!("job {job} takes no more inputs: it was closed at {total}")));
+    }
+    if first < total {
+        return Err(conflict(format!(
+            "job {job} has {total} inputs, and those from {first} on are others than these, or \
+             were appended too long ago to tell; append at {total} what is not there"
+        )));
     }
     if first != total {
         let message =

@@ -232,7 +232,6 @@ impl Book {
             | Record::Ended { job, .. }
             | Record::Retried { job, .. }
             | Record::JobEnded { job, .. } => *job,
-            #[expect(unreachable_patterns, reason = "records are only appended to")]
             _ => return Ok(()),
         };
         let config = &self.config;

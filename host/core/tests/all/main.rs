@@ -8,6 +8,7 @@
 
 mod jobs;
 mod placement;
+mod retention;
 mod retries;
 mod workers;
 mod world;
