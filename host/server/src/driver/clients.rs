@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    InputBlock, JobId, JobSpec, WorkerStatus,
+    Digest, InputBlock, JobId, JobSpec, JobStatus, WorkerId, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
@@ -132,10 +132,10 @@ impl Driver {
         let now = self.state.now;
         match request {
             Request::HaveModule { digest } => {
-                let present = self.modules.has(digest);
+                let present = self.modules.has(digest, now);
                 self.answer(link, id, Ok(Reply::Module { present }));
             }
-            Request::PutModule { digest, .. } if self.modules.has(digest) => {
+            Request::PutModule { digest, .. } if self.modules.has(digest, now) => {
                 self.answer(link, id, Ok(Reply::Done));
             }
             Request::PutModule { digest, .. } => {
@@ -161,19 +161,22 @@ impl Driver {
             }
             Request::Jobs { limit } => {
                 let limit = limit.min(JOBS_MAX) as usize;
-                let jobs = self.grid.jobs(limit).into_iter();
-                let jobs = jobs.map(|status| self.settled(status));
-                let jobs = fitting(jobs, |status| 256 + spec_bytes(&status.spec));
+                let jobs = self.grid.jobs_before(None).take(limit);
+                let jobs = fitting(jobs.map(|status| self.settled(status)), job_bytes);
                 self.answer(link, id, Ok(Reply::Jobs(jobs)));
             }
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
             Request::Workers => {
-                let bytes = |worker: &WorkerStatus| {
-                    let names = worker.name.len() + worker.address.len();
-                    128 + names + capacity_bytes(&worker.capacity) + worker.running.len() * 48
-                };
-                let workers = fitting(self.grid.workers().into_iter(), bytes);
+                let workers = fitting(self.grid.workers().into_iter(), worker_bytes);
                 self.answer(link, id, Ok(Reply::Workers(workers)));
+            }
+            Request::JobPage { before, limit } => {
+                let reply = self.job_page(before, limit);
+                self.answer(link, id, Ok(reply));
+            }
+            Request::WorkerPage { after } => {
+                let reply = self.worker_page(after);
+                self.answer(link, id, Ok(reply));
             }
             Request::Drain { name } => {
                 let request = self.pending(link, id, None, None);
@@ -181,6 +184,23 @@ impl Driver {
             }
             Request::CreateToken(token) => self.create_token(link, id, token),
         }
+    }
+
+    fn job_page(&self, before: Option<JobId>, limit: u32) -> Reply {
+        let limit = limit.min(JOBS_MAX) as usize;
+        let jobs = self.grid.jobs_before(before).take(limit);
+        let jobs = fitting(jobs.map(|status| self.settled(status)), job_bytes);
+        let more = self.grid.count_before(jobs.last().map(|status| status.job).or(before));
+        Reply::JobPage { jobs, more }
+    }
+
+    fn worker_page(&self, after: Option<WorkerId>) -> Reply {
+        let mut left = self.grid.workers();
+        left.retain(|worker| after.is_none_or(|after| worker.worker > after));
+        let all = left.len() as u64;
+        let workers = fitting(left.into_iter(), worker_bytes);
+        let more = all - workers.len() as u64;
+        Reply::WorkerPage { workers, more }
     }
 
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
@@ -195,8 +215,13 @@ impl Driver {
         // Who owns a job is who proved to be it, not who the job says.
         spec.task.tenant = client.peer.identity.name().to_owned();
         let count = inputs.count();
+        let digest = match digest(&(&spec, &inputs, closed), &payload) {
+            Ok(digest) => digest,
+            Err(error) => return self.answer(link, id, Err(error)),
+        };
         let request = self.pending(link, id, Some((inputs, payload)), watch);
-        let submit = Input::Submit { request, spec, idempotency_key, inputs: count, closed };
+        let submit =
+            Input::Submit { request, spec, idempotency_key, inputs: count, closed, digest };
         self.grid.handle(self.state.now, submit);
     }
 
@@ -213,8 +238,12 @@ impl Driver {
             return self.answer(link, id, Err(error));
         }
         let count = inputs.count();
+        let digest = match digest(&inputs, &payload) {
+            Ok(digest) => digest,
+            Err(error) => return self.answer(link, id, Err(error)),
+        };
         let request = self.pending(link, id, Some((inputs, payload)), None);
-        self.grid.handle(self.state.now, Input::Append { request, job, first, count });
+        self.grid.handle(self.state.now, Input::Append { request, job, first, count, digest });
     }
 
     fn watch_request(&mut self, link: LinkId, id: u64, job: JobId, watch: WatchRequest) {
@@ -308,11 +337,29 @@ fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// What a submit or an append is, by content: `what` and the bytes of its inputs.
+fn digest(what: &impl serde::Serialize, payload: &Bytes) -> Result<Digest, ApiError> {
+    let meta = postcard::to_allocvec(what)
+        .map_err(|error| api_error(ErrorCode::Invalid, format!("the request: {error}")))?;
+    Ok(Digest::of_parts(&[&meta, payload]))
+}
+
 /// About how many bytes a spec's texts take.
 fn spec_bytes(spec: &JobSpec) -> usize {
     let args = spec.task.args.iter().map(|arg| arg.len() + 16);
     let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 16);
     spec.name.len() + spec.task.tenant.len() + grants.sum::<usize>() + args.sum::<usize>()
+}
+
+/// About how many bytes a job takes in an answer.
+fn job_bytes(status: &JobStatus) -> usize {
+    256 + spec_bytes(&status.spec)
+}
+
+/// About how many bytes a worker takes in an answer.
+fn worker_bytes(worker: &WorkerStatus) -> usize {
+    let names = worker.name.len() + worker.address.len();
+    128 + names + capacity_bytes(&worker.capacity) + worker.running.len() * 48
 }
 
 /// As many of the first as fit one answer.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use wasmgrid_core::{Output, RequestId, SegmentToken};
+use wasmgrid_core::{JobLogs, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
     Record, ResultBlock, ResultMeta,
@@ -65,7 +65,7 @@ impl Driver {
     }
 
     /// Does what waited for commits that are through.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         while let Some(gated) = self.gate.release() {
             match gated {
                 Gated::Reply { request, reply } => {
@@ -82,6 +82,7 @@ impl Driver {
                 Gated::JobChanged { job } => self.job_changed(job),
                 Gated::Visible { job, end } => self.results_visible(job, end),
                 Gated::Load { place } => self.readers.segment(place),
+                Gated::Measure => self.begin_measure(),
             }
         }
     }
@@ -108,6 +109,8 @@ impl Driver {
         let waiters = self.state.loading.remove(&place).unwrap_or_default();
         match found {
             Ok(segment) => self.cache.insert(place.job, segment),
+            // It was dropped meanwhile: who waits sees that.
+            Err(ServerError::Missing { .. }) if self.is_dropped(place) => {}
             Err(error) => return self.fail(error),
         }
         let links: BTreeSet<_> = waiters
@@ -125,6 +128,14 @@ impl Driver {
             self.pump_worker(link);
             self.pump_client(link);
         }
+    }
+
+    fn is_dropped(&self, place: Place) -> bool {
+        if !place.result {
+            return !self.grid.has_input(place.job, place.position);
+        }
+        let dropped = |logs: JobLogs| logs.dropped.is_some_and(|d| place.position < d.before);
+        self.grid.logs(place.job).is_none_or(dropped)
     }
 
     /// Ends a link; the core hears of it at once.

@@ -69,6 +69,8 @@ enum Waiting {
 enum Assembled {
     Ready(Box<Envelope<ToWorker>>),
     Missing(Place),
+    /// Its tasks have ended meanwhile.
+    Nothing,
     /// The job is gone, or its inputs cannot be cut.
     Broken(ServerError),
 }
@@ -291,6 +293,7 @@ impl Driver {
                     }
                     match assembled {
                         Assembled::Ready(envelope) => *envelope,
+                        Assembled::Nothing => continue,
                         Assembled::Missing(place) => {
                             return self.load(place, Waiter::Worker(link));
                         }
@@ -314,6 +317,10 @@ impl Driver {
                 break;
             }
             let place = Place::input(job, grant.tasks.first);
+            if !self.grid.has_input(job, grant.tasks.first) {
+                grants.pop_front();
+                continue;
+            }
             let Some(Cached::Inputs(inputs)) = self.cache.find(place) else {
                 if leases.is_empty() {
                     return Assembled::Missing(place);
@@ -335,6 +342,9 @@ impl Driver {
             if grant.tasks.count == 0 {
                 grants.pop_front();
             }
+        }
+        if leases.is_empty() {
+            return Assembled::Nothing;
         }
         let Some(status) = self.grid.job(job) else {
             return Assembled::Broken(ServerError::Missing { what: format!("job {job}") });

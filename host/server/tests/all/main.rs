@@ -13,5 +13,6 @@ mod durability;
 mod enrollment;
 mod hostile;
 mod jobs;
+mod retention;
 mod roles;
 mod watches;
