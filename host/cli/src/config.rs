@@ -15,7 +15,9 @@ use wasmgrid_proto::{ByteCount, Millis};
 use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
-    args::{CapArgs, Cli, Isolation, Label, Maximum, SandboxArgs, ServerArgs, WorkerArgs},
+    args::{
+        CapArgs, Cli, Isolation, KeepArgs, Label, Maximum, SandboxArgs, ServerArgs, WorkerArgs,
+    },
     exit::usage,
     paths,
 };
@@ -40,6 +42,14 @@ struct ServerFile {
     state_dir: Option<PathBuf>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
+    #[serde(deserialize_with = "optional")]
+    keep_results: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    keep_jobs: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    keep_bytes: Option<ByteCount>,
+    #[serde(deserialize_with = "optional")]
+    keep_open_bytes: Option<ByteCount>,
 }
 
 /// The keys of a worker's file.
@@ -80,6 +90,8 @@ pub struct ServerSettings {
     pub state_dir: Option<PathBuf>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
+    /// What stays of jobs, where that is not the default.
+    pub keep: KeepArgs,
 }
 
 /// Puts a server's settings together.
@@ -95,6 +107,12 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         advertise: or_list(&args.advertise, file.advertise),
         state_dir: args.state_dir.clone().or(file.state_dir),
         caps: or_list(&args.caps.caps, file.caps),
+        keep: KeepArgs {
+            keep_results: args.keep.keep_results.or(file.keep_results),
+            keep_jobs: args.keep.keep_jobs.or(file.keep_jobs),
+            keep_bytes: args.keep.keep_bytes.or(file.keep_bytes),
+            keep_open_bytes: args.keep.keep_open_bytes.or(file.keep_open_bytes),
+        },
     })
 }
 
@@ -253,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ncaps = [\"functions=7\"]";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ncaps = [\"functions=7\"]\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -262,11 +280,19 @@ mod tests {
             advertise: Vec::new(),
             state_dir: None,
             caps: CapArgs::default(),
+            keep: KeepArgs { keep_jobs: Some(Millis(7)), ..KeepArgs::default() },
         };
         let settings = server(&args).expect("fits");
         assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
         assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
         assert_eq!(settings.advertise, ["a:1"]);
+        let keep = KeepArgs {
+            keep_results: Some(Millis(86_400_000)),
+            keep_jobs: Some(Millis(7)),
+            keep_bytes: Some(ByteCount(1 << 30)),
+            keep_open_bytes: Some(ByteCount(1 << 20)),
+        };
+        assert_eq!(settings.keep, keep, "a flag wins over the file");
     }
 
     #[test]

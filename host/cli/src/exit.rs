@@ -120,7 +120,7 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
 
 const fn of_answer(code: ErrorCode) -> Exit {
     match code {
-        ErrorCode::Invalid | ErrorCode::NotFound => Exit::Usage,
+        ErrorCode::Invalid | ErrorCode::NotFound | ErrorCode::Gone => Exit::Usage,
         ErrorCode::Refused | ErrorCode::Forbidden => Exit::Refused,
         ErrorCode::Unavailable => Exit::Unreachable,
         ErrorCode::Conflict => Exit::Failed,

@@ -29,7 +29,11 @@ const POLL: Millis = Millis(200);
 pub async fn job(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
         JobCommand::List { limit, grid, output } => {
-            list(&with(&grid, async |client| Ok(client.jobs(limit).await?)).await?, output)?;
+            let (jobs, more) = with(&grid, async |client| Ok(client.jobs(limit).await?)).await?;
+            list(&jobs, output)?;
+            if more > 0 {
+                eprintln!("wasmgrid: {more} older jobs are not shown; --limit shows more");
+            }
         }
         JobCommand::Show { job, grid, output } => {
             show(&with(&grid, async |client| Ok(client.job(job).await?)).await?, output)?;

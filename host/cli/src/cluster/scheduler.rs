@@ -59,6 +59,10 @@ impl Scheduler {
         let store = SqliteStore::open(folder.join("grid.sqlite"))
             .with_context(|| format!("failed to open the grid's state in {}", folder.display()))?;
         let mut config = ServerConfig::new(grid.clone());
+        config.grid.keep_results = settings.keep.keep_results.or(config.grid.keep_results);
+        config.grid.keep_jobs = settings.keep.keep_jobs.or(config.grid.keep_jobs);
+        config.keep_bytes = settings.keep.keep_bytes;
+        config.keep_open_bytes = settings.keep.keep_open_bytes;
         config.enrollment = Some(Enrollment {
             authority: Arc::clone(&authority),
             addresses: addresses.clone(),

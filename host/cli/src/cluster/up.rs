@@ -30,6 +30,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         advertise: args.advertise.clone(),
         state_dir: args.state_dir.clone(),
         caps: args.caps.caps.clone(),
+        keep: args.keep.clone(),
     };
     let scheduler = Scheduler::start(settings, &paths)?;
     let started = start(&scheduler, &args, &paths).await;
