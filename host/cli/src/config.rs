@@ -16,7 +16,8 @@ use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
     args::{
-        CapArgs, Cli, Isolation, Label, Maximum, SandboxArgs, ServerArgs, TenantWeight, WorkerArgs,
+        CapArgs, Cli, Isolation, KeepArgs, Label, Maximum, SandboxArgs, ServerArgs, TenantWeight,
+        WorkerArgs,
     },
     exit::usage,
     paths,
@@ -46,6 +47,14 @@ struct ServerFile {
     producer_grace: Option<Millis>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
+    #[serde(deserialize_with = "optional")]
+    keep_results: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    keep_jobs: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    keep_bytes: Option<ByteCount>,
+    #[serde(deserialize_with = "optional")]
+    keep_open_bytes: Option<ByteCount>,
 }
 
 /// The keys of a worker's file.
@@ -90,6 +99,8 @@ pub struct ServerSettings {
     pub producer_grace: Option<Millis>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
+    /// What stays of jobs, where that is not the default.
+    pub keep: KeepArgs,
 }
 
 /// Puts a server's settings together.
@@ -107,6 +118,12 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
         producer_grace: args.producer_grace.or(file.producer_grace),
         caps: or_list(&args.caps.caps, file.caps),
+        keep: KeepArgs {
+            keep_results: args.keep.keep_results.or(file.keep_results),
+            keep_jobs: args.keep.keep_jobs.or(file.keep_jobs),
+            keep_bytes: args.keep.keep_bytes.or(file.keep_bytes),
+            keep_open_bytes: args.keep.keep_open_bytes.or(file.keep_open_bytes),
+        },
     })
 }
 
@@ -265,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncaps = [\"functions=7\"]";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncaps = [\"functions=7\"]\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -276,6 +293,7 @@ mod tests {
             tenant_weights: Vec::new(),
             producer_grace: None,
             caps: CapArgs::default(),
+            keep: KeepArgs { keep_jobs: Some(Millis(7)), ..KeepArgs::default() },
         };
         let settings = server(&args).expect("fits");
         assert_eq!(settings.producer_grace, Some(Millis(600_000)));
@@ -284,6 +302,13 @@ mod tests {
         assert_eq!(settings.tenant_weights, weights);
         assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
         assert_eq!(settings.advertise, ["a:1"]);
+        let keep = KeepArgs {
+            keep_results: Some(Millis(86_400_000)),
+            keep_jobs: Some(Millis(7)),
+            keep_bytes: Some(ByteCount(1 << 30)),
+            keep_open_bytes: Some(ByteCount(1 << 20)),
+        };
+        assert_eq!(settings.keep, keep, "a flag wins over the file");
     }
 
     #[test]

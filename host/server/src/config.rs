@@ -21,6 +21,14 @@ pub struct ServerConfig {
     /// Memory for recent inputs and results, each: what is in it needs no read when it is sent.
     /// Default 256 MiB.
     pub segment_cache: ByteCount,
+    /// Bytes of results that are kept of all jobs that have ended, with the inputs of their tasks
+    /// that may be run again; beyond it those of the job that ended first go first. Default no
+    /// bound. It is passed by about a second's results.
+    pub keep_bytes: Option<ByteCount>,
+    /// Bytes of results that are kept of a running job whose inputs are not closed: beyond it its
+    /// oldest results go, whether they were read or not. Default no bound. It is passed by about a
+    /// second's results, and by part of one batch.
+    pub keep_open_bytes: Option<ByteCount>,
     /// How long a job whose submitter feeds it waits for one that is gone; then it is closed with
     /// the inputs that it has. Default 3 minutes: should be over the 2 minutes for which a client
     /// dials again, and the 20 s after which each side takes a silent link for lost.
@@ -40,6 +48,8 @@ impl ServerConfig {
             grid: GridConfig::default(),
             heartbeat: Millis(1_000),
             segment_cache: ByteCount(256 << 20),
+            keep_bytes: None,
+            keep_open_bytes: None,
             producer_grace: Millis(180_000),
             enrollment: None,
             blocking: Blocking::default(),

@@ -32,6 +32,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         tenant_weights: args.tenant_weights.clone(),
         producer_grace: args.producer_grace,
         caps: args.caps.caps.clone(),
+        keep: args.keep.clone(),
     };
     let scheduler = Scheduler::start(settings, &paths)?;
     let started = start(&scheduler, &args, &paths).await;

@@ -8,7 +8,7 @@ use wasmgrid_proto::JobId;
 use wasmgrid_store::Entry;
 
 use super::{Driver, late::Late};
-use crate::journal::Write;
+use crate::journal::{Write, log_prefix};
 
 /// Logs that are kept of tasks of one cancelled job.
 const LOGS_PER_JOB: u32 = 64;
@@ -51,5 +51,5 @@ impl Driver {
 
 /// Where the log of a stopped task is kept.
 pub(super) fn key(job: JobId, index: u64) -> String {
-    format!("log/{:020}/{index:020}", job.0)
+    format!("{}{index:020}", log_prefix(job))
 }

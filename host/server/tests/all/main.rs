@@ -15,5 +15,6 @@ mod feeders;
 mod hostile;
 mod jobs;
 mod late;
+mod retention;
 mod roles;
 mod watches;
