@@ -60,7 +60,7 @@ impl Grid {
     #[must_use]
     pub fn task(&self, job: JobId, index: u64) -> Option<TaskStatus> {
         let entry = self.ledger.jobs.get(&job)?;
-        if index >= entry.next_index() {
+        if !entry.has_task(index) {
             return None;
         }
         let (open, history) = (self.is_open(job, index), entry.history(index));
@@ -83,6 +83,19 @@ impl Grid {
             result: None,
             log: Vec::new(),
         })
+    }
+
+    /// The tasks next to an index that a job has no task of, where it has those of another job:
+    /// that job, and the nearest below and above.
+    #[must_use]
+    pub fn nearest_tasks(
+        &self,
+        job: JobId,
+        index: u64,
+    ) -> Option<(JobId, Option<u64>, Option<u64>)> {
+        let entry = self.ledger.jobs.get(&job)?;
+        let (below, above) = entry.taken.nearest(index);
+        Some((entry.source?, below, above))
     }
 
     /// True where a task has no terminal state.

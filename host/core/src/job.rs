@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) results: u64,
     /// The job that has this one's inputs in its own log, at the same indices.
     pub(crate) source: Option<JobId>,
+    /// The tasks it took from there; all it has, where it has a source.
+    pub(crate) taken: RangeSet,
     /// Which of them are gone.
     pub(crate) dropped: Option<Dropped>,
     /// Which inputs are stored.
@@ -77,6 +79,7 @@ impl Job {
             closed: false,
             results: 0,
             source: None,
+            taken: RangeSet::default(),
             dropped: None,
             inputs: Inputs::default(),
             appends: Appends::default(),
@@ -146,6 +149,11 @@ impl Job {
     /// The index of the next input; of most jobs also how many they have.
     pub(crate) const fn next_index(&self) -> u64 {
         self.next_index
+    }
+
+    /// True where it has a task of this index.
+    pub(crate) fn has_task(&self, index: u64) -> bool {
+        index < self.next_index && (self.source.is_none() || self.taken.contains(index))
     }
 
     pub(crate) const fn is_active(&self) -> bool {
@@ -232,6 +240,7 @@ impl Job {
         self.source = Some(of);
         for tasks in tasks {
             self.open.insert(*tasks);
+            self.taken.insert(*tasks);
             self.counts.total += tasks.count;
             self.next_index = self.next_index.max(tasks.end());
         }
@@ -294,6 +303,7 @@ impl Job {
             counts: self.counts,
         }));
         lists(job, TaskSet::Open, &self.open, out);
+        lists(job, TaskSet::Taken, &self.taken, out);
         self.not_ok.snapshot(job, out);
         for (index, history) in &self.history {
             let History { app, host_losses, infra } = *history;
@@ -332,6 +342,9 @@ impl Job {
         match item {
             SnapshotItem::Tasks { set: TaskSet::Open, tasks, .. } => {
                 tasks.into_iter().for_each(|part| self.open.insert(part));
+            }
+            SnapshotItem::Tasks { set: TaskSet::Taken, tasks, .. } => {
+                tasks.into_iter().for_each(|part| self.taken.insert(part));
             }
             SnapshotItem::Tasks { set: TaskSet::NotOk, tasks, .. } => self.not_ok.add(&tasks),
             SnapshotItem::Tasks { set, tasks, .. } => self.inputs.restore_ended(set, &tasks),

@@ -27,6 +27,16 @@ impl RangeSet {
         self.spans.len()
     }
 
+    pub(crate) fn contains(&self, index: u64) -> bool {
+        self.at_or_before(index).is_some_and(|(_, end)| index < end)
+    }
+
+    /// The indices nearest to one that is not there: below and above it.
+    pub(crate) fn nearest(&self, index: u64) -> (Option<u64>, Option<u64>) {
+        let below = self.at_or_before(index).map(|(_, end)| end - 1);
+        (below, self.spans.range(index..).next().map(|(first, _)| *first))
+    }
+
     /// The ranges, rising.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = TaskRange> {
         self.spans.iter().map(|(first, end)| range(*first, *end))

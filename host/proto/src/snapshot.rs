@@ -170,4 +170,6 @@ pub enum TaskSet {
     InputsSpent,
     /// They ended otherwise than ok.
     NotOk,
+    /// They are all that the job took from another one.
+    Taken,
 }

@@ -456,6 +456,9 @@ fn failed_tasks_are_run_again_under_their_indices() {
     let shown = grid.job(&again);
     assert_eq!(shown["name"], json!(format!("moody (retry of {job})")));
     assert_eq!(shown["counts"]["total"], json!(3));
+    let none = grid.run(&["job", "show", &again, "--task", "2"]);
+    let why = format!("job {again} runs some of the tasks of job {job} again, under their indices");
+    none.fails_with(2, &[&why, "the nearest it has: 1 and 3"]);
 }
 
 #[test]

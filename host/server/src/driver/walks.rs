@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::Semaphore;
 use wasmgrid_proto::{
     JobId, ResultBlock, TaskResult, TaskState, TaskStatus, WorkerId,
-    wire::{ErrorCode, Reply},
+    wire::{ApiError, ErrorCode, Reply},
 };
 
 use super::{
@@ -60,10 +60,7 @@ impl Driver {
     /// Answers what one task is asked about.
     pub(super) fn task_request(&mut self, link: LinkId, id: u64, job: JobId, index: u64) {
         let Some(status) = self.grid.task(job, index) else {
-            let why = format!(
-                "there is no task {job}/{index}; `wasmgrid job show {job}` has how many there are"
-            );
-            return self.answer(link, id, Err(api_error(ErrorCode::NotFound, why)));
+            return self.answer(link, id, Err(self.no_task(job, index)));
         };
         let end = self.status(job).map_or(0, |status| status.results);
         if status.state != TaskState::Ended {
@@ -71,6 +68,21 @@ impl Driver {
         }
         let want = Want::Task { link, id, status: Box::new(status) };
         self.walk(Walk { job, end, want });
+    }
+
+    fn no_task(&self, job: JobId, index: u64) -> ApiError {
+        let mut why = format!("there is no task {job}/{index}");
+        if let Some((of, below, above)) = self.grid.nearest_tasks(job, index) {
+            let nearest: Vec<_> = below.into_iter().chain(above).map(|at| at.to_string()).collect();
+            why += &format!(
+                ": job {job} runs some of the tasks of job {of} again, under their indices; the \
+                 nearest it has: {}",
+                nearest.join(" and ")
+            );
+        } else {
+            why += &format!("; `wasmgrid job show {job}` has how many there are");
+        }
+        api_error(ErrorCode::NotFound, why)
     }
 
     /// A task's result was looked for.
