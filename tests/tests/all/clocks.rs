@@ -90,7 +90,7 @@ fn a_clock_that_is_set_while_the_scheduler_runs_moves_no_deadline_lease_or_time_
     let job = KnownJob::start(&grid);
     wait_until("the job to be under way", || committed(&grid) > 0);
     grid.workers[0].process.kill();
-    clock.set_ahead(-30 * HOUR);
+    clock.set_ahead(-10 * HOUR);
     job.assert_whole(&grid);
     assert_times_go_on(&first, &grid.job("2"));
 }
