@@ -1,6 +1,6 @@
-//! A worker that runs nothing: it takes its leases, never says that it lives, and sends results of
-//! its own making once the scheduler has given it up: `liar TOKEN NAME ENGINE`. For the tests of the
-//! whole grid, which do not speak QUIC.
+//! A worker that runs nothing: it takes its leases until the scheduler ends its link, as it does
+//! when this process was stopped for too long, and then sends results of its own making:
+//! `liar TOKEN NAME ENGINE`. For the tests of the whole grid, which do not speak QUIC.
 //!
 //! It says `took JOB/INDEX` for each task, and for each line `JOB OUTPUT` that it then reads sends
 //! that output as the result of all it had of the job, and says `acknowledged JOB`.
@@ -10,7 +10,7 @@
 use std::{
     env,
     io::stdin,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use wasmgrid_net::{Endpoint, JoinToken, Link, enroll};
@@ -19,12 +19,16 @@ use wasmgrid_proto::{
     WorkerId,
     frame::Envelope,
     wire::{
-        Assign, FromWorker, HeldLease, Join, LeaseGrant, PROTOCOL_MINOR, ToWorker, WorkerResults,
+        Assign, FromWorker, Heartbeat, HeldLease, Join, LeaseGrant, PROTOCOL_MINOR, ToWorker,
+        WorkerResults,
     },
 };
 
 /// Tasks at a time: one of each job.
 const SLOTS: u32 = 2;
+
+/// How often it says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 struct Liar {
     endpoint: Endpoint,
@@ -94,10 +98,21 @@ impl Liar {
         link
     }
 
-    /// Takes what it is given, in silence, until the scheduler has enough of it.
+    /// Takes what it is given until the scheduler has given it up.
     async fn take_until_given_up(&mut self) {
         let mut link = self.join().await;
-        while let Ok(Some(envelope)) = link.receiver.recv().await {
+        loop {
+            let envelope = match tokio::time::timeout(HEARTBEAT, link.receiver.recv()).await {
+                Ok(Ok(Some(envelope))) => envelope,
+                Ok(_) => return,
+                Err(_) => {
+                    let alive = FromWorker::Heartbeat(Heartbeat::default());
+                    if link.sender.send(alive).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
             let ToWorker::Assign(assign) = envelope.message else { continue };
             for grant in &assign.leases {
                 (grant.first..grant.first + grant.inputs.count())

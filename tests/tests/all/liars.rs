@@ -27,7 +27,7 @@ fn a_worker_that_lies_late_is_found_out_and_changes_nothing() {
     let shown = grid.run(&["worker", "show", "w1", "--output", "json"]);
     let honest: Value = serde_json::from_str(shown.ok()).expect("JSON");
     let engine = honest["engine"].as_str().expect("it has an engine");
-    // All that comes is the liar's, until it has fallen silent for too long.
+    // All that comes is the liar's, until it has been silent for too long.
     grid.run(&["worker", "cordon", "w1"]).ok();
     let mut liar = start_liar(&grid, engine);
     grid.wait_for_worker("liar", "ready");
@@ -37,6 +37,7 @@ fn a_worker_that_lies_late_is_found_out_and_changes_nothing() {
         let took = format!("took {job}/0");
         liar.hear("that it has the task", said_exactly(&took));
     }
+    liar.signal(19);
     grid.run(&["worker", "uncordon", "w1"]).ok();
     let results = |grid: &Grid, job: &str| {
         grid.run(&["job", "results", job, "--output", "json"]).ok().to_owned()
@@ -50,6 +51,7 @@ fn a_worker_that_lies_late_is_found_out_and_changes_nothing() {
         results
     });
 
+    liar.signal(18);
     let mut claims = liar.stdin().expect("it is piped");
     for (claim, acknowledged) in [("1 right", "acknowledged 1"), ("2 wrong", "acknowledged 2")] {
         writeln!(claims, "{claim}").expect("it reads");
