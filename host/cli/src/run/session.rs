@@ -147,7 +147,13 @@ impl<'a> Session<'a> {
         let mut collect = Box::pin(self.collect(rest.results, collector));
         loop {
             tokio::select! {
-                ended = &mut collect => return Ok((ended?, wrong_input)),
+                ended = &mut collect => {
+                    let ended = ended?;
+                    if feeding && let Ending::Ended(status) = &ended {
+                        wrong_input = closed_elsewhere(status);
+                    }
+                    return Ok((ended, wrong_input));
+                }
                 fed = &mut feed, if feeding => {
                     feeding = false;
                     wrong_input = fed.err();
@@ -202,14 +208,7 @@ impl<'a> Session<'a> {
 
     /// The job takes no more inputs, though it was not closed here: an error, unless it has ended.
     async fn takes_no_more(&self) -> anyhow::Result<()> {
-        let status = self.client.job(self.job).await?;
-        if !status.closed {
-            return Ok(());
-        }
-        let (job, total) = (self.job, status.counts.total);
-        Err(anyhow::anyhow!(
-            "job {job} was closed elsewhere with {total} inputs: by `wasmgrid job close {job}`, or              since this command was out of the scheduler's reach for too long; those behind them              are not run"
-        ))
+        closed_elsewhere(&self.client.job(self.job).await?).map_or(Ok(()), Err)
     }
 
     async fn collect(
@@ -294,6 +293,18 @@ async fn begin(inputs: Inputs) -> anyhow::Result<(Chunk, Option<Stream>)> {
     }
     let block = InputBlock::Packed(Vec::new());
     Ok((Chunk { block, payload: Bytes::new(), origins: Origins::Range }, None))
+}
+
+/// What is wrong with a job that was closed though it was still fed here.
+fn closed_elsewhere(status: &JobStatus) -> Option<anyhow::Error> {
+    let (job, total) = (status.job, status.counts.total);
+    status.closed.then(|| {
+        anyhow::anyhow!(
+            "job {job} was closed elsewhere with {total} inputs: by `wasmgrid job close {job}`, or \
+             since this command was out of the scheduler's reach for too long; what came behind \
+             them is not run"
+        )
+    })
 }
 
 /// The job takes no more: it has ended, as a job does that failed too often.
