@@ -16,6 +16,7 @@ use crate::{
     lease::Leases,
     queue::Queue,
     share::Shares,
+    table::Table,
     timers::{Timer, Timers},
     worker::Worker,
 };
@@ -39,7 +40,7 @@ pub struct Grid {
     pub(crate) now: Micros,
     pub(crate) ledger: Ledger,
     /// One for each active job, from the start on.
-    pub(crate) queues: BTreeMap<JobId, Queue>,
+    pub(crate) queues: Table<JobId, Queue>,
     pub(crate) leases: Leases,
     pub(crate) fleet: Fleet,
     pub(crate) shares: Shares,
@@ -55,8 +56,27 @@ pub struct Grid {
     /// Divergences that were found since the start and are not in the ledger.
     pub(crate) diverged: BTreeMap<JobId, u64>,
     /// Jobs whose watchers are to be woken.
-    pub(crate) changed: BTreeSet<JobId>,
+    pub(crate) changed: Changed,
     outputs: VecDeque<Output>,
+}
+
+/// Some jobs. Most inputs change one or two, often more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Changed(Vec<JobId>);
+
+impl Changed {
+    pub(crate) fn insert(&mut self, job: JobId) {
+        if self.0.last() != Some(&job) {
+            self.0.push(job);
+        }
+    }
+
+    /// Takes them out: each once, by number.
+    fn drain(&mut self) -> impl Iterator<Item = JobId> {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.drain(..)
+    }
 }
 
 impl Grid {
@@ -68,7 +88,7 @@ impl Grid {
             config,
             now: Micros(0),
             ledger: Ledger::default(),
-            queues: BTreeMap::new(),
+            queues: Table::default(),
             leases: Leases::default(),
             fleet: Fleet::default(),
             shares,
@@ -78,7 +98,7 @@ impl Grid {
             awaited: BTreeSet::new(),
             discarded: BTreeMap::new(),
             diverged: BTreeMap::new(),
-            changed: BTreeSet::new(),
+            changed: Changed::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -96,9 +116,11 @@ impl Grid {
             self.fire(timer);
         }
         self.pump();
-        for job in core::mem::take(&mut self.changed) {
+        let mut changed = core::mem::take(&mut self.changed);
+        for job in changed.drain() {
             self.output(Output::JobChanged { job });
         }
+        self.changed = changed;
     }
 
     /// The next thing to do; `None` once all is drained.
@@ -142,8 +164,8 @@ impl Grid {
     /// How jobs stand, the newest first, at most `limit`.
     #[must_use]
     pub fn jobs(&self, limit: usize) -> Vec<JobStatus> {
-        let newest = self.ledger.jobs.keys().rev().take(limit);
-        newest.filter_map(|job| self.job(*job)).collect()
+        let newest = self.ledger.jobs.iter().rev().take(limit);
+        newest.filter_map(|(job, _)| self.job(job)).collect()
     }
 
     /// As [`Self::jobs`], of one tenant alone.
@@ -151,7 +173,7 @@ impl Grid {
     pub fn jobs_of(&self, tenant: &str, limit: usize) -> Vec<JobStatus> {
         let own = self.ledger.jobs.iter().rev();
         let own = own.filter(|(_, entry)| entry.spec.task.tenant == tenant).take(limit);
-        own.filter_map(|(job, _)| self.job(*job)).collect()
+        own.filter_map(|(job, _)| self.job(job)).collect()
     }
 
     /// Who owns a job.

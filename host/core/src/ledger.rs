@@ -8,14 +8,14 @@ use alloc::{
 
 use wasmgrid_proto::{Epoch, JobId, Record, WorkerId};
 
-use crate::job::Job;
+use crate::{job::Job, table::Table};
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
 /// known. Two ledgers are equal where the same records were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(crate) epoch: Epoch,
-    pub(crate) jobs: BTreeMap<JobId, Job>,
+    pub(crate) jobs: Table<JobId, Job>,
     /// By tenant and key.
     keys: BTreeMap<String, BTreeMap<String, JobId>>,
     pub(crate) workers: BTreeMap<String, WorkerId>,
@@ -34,7 +34,7 @@ impl Ledger {
                     let keys = self.keys.entry(spec.task.tenant.clone()).or_default();
                     keys.insert(key.clone(), *job);
                 }
-                self.jobs.insert(*job, Job::new(spec.clone(), self.epoch, *at));
+                self.jobs.insert(*job, Job::new((**spec).clone(), self.epoch, *at));
             }
             Record::WorkerKnown { worker, name } => {
                 self.workers.insert(name.to_string(), *worker);
@@ -65,7 +65,7 @@ impl Ledger {
     }
 
     pub(crate) fn next_job(&self) -> JobId {
-        JobId(self.jobs.last_key_value().map_or(1, |(last, _)| last.0 + 1))
+        JobId(self.jobs.iter().next_back().map_or(1, |(last, _)| last.0 + 1))
     }
 
     pub(crate) const fn next_worker(&self) -> WorkerId {

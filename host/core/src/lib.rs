@@ -34,6 +34,7 @@ mod results;
 mod retry;
 mod share;
 mod steal;
+mod table;
 mod timers;
 mod worker;
 
