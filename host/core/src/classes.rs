@@ -193,6 +193,9 @@ impl Classes {
         belongs: impl Fn(WorkerId) -> bool,
     ) -> Option<(Standing, WorkerId)> {
         let pools = &self.by_number.get(&demand.class)?.pools;
+        if pools.is_empty() && stale.iter().all(|(_, entry)| entry.is_none()) {
+            return None;
+        }
         let edge = bits(demand.memory);
         let fresh = |id: WorkerId| stale.iter().all(|(one, _)| *one != id);
         let by_room = pools.get(&edge).and_then(|pool| pool.by_room.as_ref());
