@@ -2,7 +2,8 @@
 //! few and on many workers that end everything at once, told one at a time and in blocks. The time
 //! a task takes should not grow with the number of tasks, nor much with that of workers and jobs.
 //!
-//! `cargo run --release -p wasmgrid-core --example completions`
+//! `cargo run --release -p wasmgrid-core --example completions`, or with four numbers behind `--`
+//! for one run: tasks, jobs, workers and how many are told at a time.
 //!
 //! Seen on one of two busy cores, in completions a second: one at a time 1.3 to 1.5 million on 8
 //! workers, flat from ten thousand to ten million tasks; in blocks of 64 about 70 million, of 512
@@ -13,7 +14,7 @@
 
 use std::{
     collections::VecDeque,
-    fs,
+    env, fs,
     process::ExitCode,
     sync::LazyLock,
     time::{Duration, Instant},
@@ -71,7 +72,12 @@ fn main() -> ExitCode {
         "{:>10} {:>7} {:>8} {:>6} {:>14} {:>8}",
         "tasks", "jobs", "workers", "block", "completions/s", "ns each"
     );
-    for Run { tasks, jobs, workers, block } in RUNS {
+    let numbers: Vec<u64> = env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
+    let wanted = match numbers.as_slice() {
+        [tasks, jobs, workers, block] => vec![run(*tasks, *jobs, *workers, *block)],
+        _ => RUNS.into(),
+    };
+    for Run { tasks, jobs, workers, block } in wanted {
         let rounds = (ROUND_TASKS / tasks).max(1);
         let took = (0..rounds).map(|_| complete(&Run { tasks, jobs, workers, block }));
         let Some(took) = took.sum::<Option<Duration>>() else {

@@ -71,7 +71,7 @@ impl Grid {
         let weight = self.queues.get_mut(&job).map(|queue| {
             queue.leased = queue.leased.saturating_sub(count);
             if last {
-                queue.leases.remove(&id);
+                queue.leases.remove(id);
             }
             let charged_ns = lease.charged_ns.saturating_mul(count);
             self.shares.settle(&queue.tenant, count, charged_ns, took_ns);

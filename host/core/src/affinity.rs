@@ -18,17 +18,33 @@ use wasmgrid_proto::{Digest, WorkerId};
 /// Homes of a module. Behind them tasks go wherever there is most room.
 const HOMES: usize = 8;
 
-/// Modules whose homes are remembered: finding them looks at every worker once.
+/// Modules whose homes are remembered: finding them looks at every worker once, and a worker that
+/// comes or goes looks at each of them.
 const REMEMBERED: usize = 4_096;
 
-/// The homes of modules, as far as they were asked for since workers came or went.
+/// The homes of modules, as far as they were asked for and none of them went since.
 #[derive(Debug, Default)]
 pub(crate) struct Homes(BTreeMap<(u32, Digest), Vec<WorkerId>>);
 
 impl Homes {
-    /// A worker came or went.
-    pub(crate) fn changed(&mut self) {
-        self.0.clear();
+    /// A worker of these classes came: it is a home of the modules it has a high score with.
+    pub(crate) fn came(&mut self, id: WorkerId, classes: &[u32]) {
+        for ((class, module), homes) in &mut self.0 {
+            if classes.contains(class) {
+                let score = |home: &WorkerId| (Reverse(score(*module, *home)), *home);
+                let at = homes.partition_point(|home| score(home) < score(&id));
+                if at < HOMES && homes.get(at) != Some(&id) {
+                    homes.insert(at, id);
+                    homes.truncate(HOMES);
+                }
+            }
+        }
+    }
+
+    /// A worker went: the modules that were at home there are to be ranked anew when they are next
+    /// asked for.
+    pub(crate) fn went(&mut self, id: WorkerId) {
+        self.0.retain(|_, homes| !homes.contains(&id));
     }
 
     /// These classes are no more.
@@ -52,15 +68,20 @@ impl Homes {
 
 /// The workers with the highest scores, the best first.
 fn rank(module: Digest, workers: impl Iterator<Item = WorkerId>) -> Vec<WorkerId> {
-    let key = module.0.iter().take(8).fold(0, |key, byte| (key << 8) | u64::from(*byte));
     let mut best = BTreeSet::new();
     for id in workers {
-        best.insert((Reverse(mix(key ^ mix(id.0))), id));
+        best.insert((Reverse(score(module, id)), id));
         if best.len() > HOMES {
             best.pop_last();
         }
     }
     best.into_iter().map(|(_, id)| id).collect()
+}
+
+/// A worker's score with a module.
+fn score(module: Digest, id: WorkerId) -> u64 {
+    let key = module.0.iter().take(8).fold(0, |key, byte| (key << 8) | u64::from(*byte));
+    mix(key ^ mix(id.0))
 }
 
 /// The finisher of `SplitMix64`: every bit of the number changes about half of the result's.
@@ -93,6 +114,37 @@ mod tests {
         }
         assert_eq!(homes.len(), 100);
         assert!(homes.values().all(|count| (50..200).contains(count)), "{homes:?}");
+    }
+
+    #[test]
+    fn homes_are_the_best_of_those_there_are_and_few_are_ranked_anew_when_one_comes_or_goes() {
+        const MODULES: u64 = 200;
+        let (mut homes, mut there) = (Homes::default(), BTreeSet::new());
+        let ask = |homes: &mut Homes, there: &BTreeSet<WorkerId>| {
+            let mut ranked = 0;
+            for module in (0..MODULES).map(module) {
+                let found = homes.of(7, module, || {
+                    ranked += 1;
+                    there.iter().copied()
+                });
+                assert_eq!(found, rank(module, there.iter().copied()));
+            }
+            ranked
+        };
+        assert_eq!(ask(&mut homes, &there), MODULES);
+        for id in workers(400) {
+            there.insert(id);
+            homes.came(id, &[0, 7]);
+            homes.came(WorkerId(id.0 + 1_000), &[0, 3]);
+            if id.0 % 20 == 0 {
+                assert_eq!(ask(&mut homes, &there), 0, "who comes has none ranked anew");
+            }
+        }
+        for id in workers(400).filter(|id| id.0 % 10 == 0) {
+            there.remove(&id);
+            homes.went(id);
+            assert!(ask(&mut homes, &there) < MODULES / 10, "only what was at home there");
+        }
     }
 
     #[test]

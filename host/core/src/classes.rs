@@ -54,6 +54,9 @@ struct Class {
     jobs: u64,
     /// By the bits of their memory room: all in a higher one have more than all in a lower one.
     pools: BTreeMap<u32, Pool>,
+    /// The bits of what its jobs' tasks needed so far: only in these pools not all have room for
+    /// what some task needs, so that no other is kept in the order of its room.
+    edges: BTreeSet<u32>,
     free_slots: u64,
     slots: u64,
     /// How many workers take tasks, with room now or not, by the memory they have in all.
@@ -63,7 +66,8 @@ struct Class {
 #[derive(Debug, Default)]
 struct Pool {
     by_standing: BTreeSet<(Standing, WorkerId)>,
-    by_room: BTreeSet<(u64, Standing, WorkerId)>,
+    /// Only where some job's tasks need about as much as the room here: see [`Class::edges`].
+    by_room: Option<BTreeSet<(u64, Standing, WorkerId)>>,
 }
 
 impl Default for Classes {
@@ -115,6 +119,19 @@ impl Classes {
         unused
     }
 
+    /// True where workers are kept in the order of their room as far as such tasks need it.
+    pub(crate) fn has_edge(&self, demand: Demand) -> bool {
+        let class = self.by_number.get(&demand.class);
+        class.is_some_and(|class| class.edges.contains(&bits(demand.memory)))
+    }
+
+    /// Workers of the class that are inserted from now on are, as far as such tasks need it.
+    pub(crate) fn add_edge(&mut self, demand: Demand) {
+        if let Some(class) = self.by_number.get_mut(&demand.class) {
+            class.edges.insert(bits(demand.memory));
+        }
+    }
+
     /// The classes of a worker with these labels.
     pub(crate) fn of(&self, labels: &Labels) -> Vec<u32> {
         let fits = |class: &&Class| class.labels.iter().all(|label| labels.contains(label));
@@ -130,11 +147,13 @@ impl Classes {
     pub(crate) fn insert(&mut self, classes: &[u32], id: WorkerId, entry: Entry) {
         for number in classes {
             let Some(class) = self.by_number.get_mut(number) else { continue };
-            let pool = class.pools.entry(bits(entry.room)).or_default();
+            let bits = bits(entry.room);
+            let pool = class.pools.entry(bits).or_default();
             pool.by_standing.insert((entry.standing, id));
-            pool.by_room.insert((entry.room, entry.standing, id));
-            class.free_slots += entry.free_slots;
-            class.slots += entry.slots;
+            if class.edges.contains(&bits) {
+                let by_room = pool.by_room.get_or_insert_default();
+                by_room.insert((entry.room, entry.standing, id));
+            }
         }
     }
 
@@ -142,28 +161,60 @@ impl Classes {
         for number in classes {
             let Some(class) = self.by_number.get_mut(number) else { continue };
             let Some(pool) = class.pools.get_mut(&bits(entry.room)) else { continue };
-            if !pool.by_standing.remove(&(entry.standing, id)) {
-                continue;
+            pool.by_standing.remove(&(entry.standing, id));
+            if let Some(by_room) = &mut pool.by_room {
+                by_room.remove(&(entry.room, entry.standing, id));
             }
-            pool.by_room.remove(&(entry.room, entry.standing, id));
             if pool.by_standing.is_empty() {
                 class.pools.remove(&bits(entry.room));
             }
-            class.free_slots -= entry.free_slots;
-            class.slots -= entry.slots;
+        }
+    }
+
+    /// What a worker of these classes offers changed.
+    pub(crate) fn count(&mut self, classes: &[u32], before: Option<Entry>, now: Option<Entry>) {
+        let offer = |entry: Option<Entry>| entry.map_or((0, 0), |one| (one.free_slots, one.slots));
+        let ((free_before, before), (free, slots)) = (offer(before), offer(now));
+        for number in classes {
+            let Some(class) = self.by_number.get_mut(number) else { continue };
+            class.free_slots = (class.free_slots + free).saturating_sub(free_before);
+            class.slots = (class.slots + slots).saturating_sub(before);
         }
     }
 
     /// The worker to give such tasks to next: one with a free slot, else the least loaded. Among
-    /// those whose room is about what a task needs it is the one with the most.
-    pub(crate) fn roomiest(&self, demand: Demand) -> Option<(Standing, WorkerId)> {
+    /// those whose room is about what a task needs it is the one with the most. What the indexes
+    /// have of the `stale` workers does not count: they are as they are given here, those of them
+    /// that belong to the class.
+    pub(crate) fn roomiest(
+        &self,
+        demand: Demand,
+        stale: &[(WorkerId, Option<Entry>)],
+        belongs: impl Fn(WorkerId) -> bool,
+    ) -> Option<(Standing, WorkerId)> {
         let pools = &self.by_number.get(&demand.class)?.pools;
+        if pools.is_empty() && stale.iter().all(|(_, entry)| entry.is_none()) {
+            return None;
+        }
         let edge = bits(demand.memory);
-        let at_edge = pools.get(&edge).and_then(|pool| pool.by_room.last());
-        let at_edge = at_edge.filter(|(room, ..)| *room >= demand.memory);
-        let above = pools.range(edge + 1..).filter_map(|(_, pool)| pool.by_standing.first());
-        let at_edge = at_edge.map(|(_, standing, id)| (*standing, *id));
-        above.copied().chain(at_edge).min()
+        let fresh = |id: WorkerId| stale.iter().all(|(one, _)| *one != id);
+        let by_room = pools.get(&edge).and_then(|pool| pool.by_room.as_ref());
+        let at_edge =
+            by_room.and_then(|by_room| by_room.iter().rev().find(|(.., id)| fresh(*id)).copied());
+        let above = pools.range(edge + 1..);
+        let above = above.filter_map(|(_, pool)| pool.by_standing.iter().find(|one| fresh(one.1)));
+        let now = stale
+            .iter()
+            .filter_map(|(id, entry)| Some((*id, (*entry)?)))
+            .filter(|(id, _)| belongs(*id));
+        let (now_at_edge, now_above) = (now.clone(), now);
+        let now_at_edge = now_at_edge.filter(|(_, entry)| bits(entry.room) == edge);
+        let at_edge =
+            now_at_edge.map(|(id, entry)| (entry.room, entry.standing, id)).chain(at_edge);
+        let at_edge = at_edge.max().filter(|(room, ..)| *room >= demand.memory);
+        let now_above = now_above.filter(|(_, entry)| bits(entry.room) > edge);
+        let above = above.copied().chain(now_above.map(|(id, entry)| (entry.standing, id)));
+        above.chain(at_edge.map(|(_, standing, id)| (standing, id))).min()
     }
 
     /// A worker of these classes takes tasks from now on, or does not any more.

@@ -1,6 +1,6 @@
 //! Results of a task that differ though they should not, and what is told of single tasks.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
     Divergence, Divergences, JobId, LeaseId, Record, TaskId, TaskState, TaskStatus, Witness,
@@ -25,7 +25,7 @@ impl Grid {
         }
         if entry.divergences.len() < KEPT {
             let divergence = Divergence { index, at: self.now, committed, late };
-            self.persist(Record::Diverged { job, divergence });
+            self.persist(Record::Diverged { job, divergence: Box::new(divergence) });
         } else {
             *self.diverged.entry(job).or_default() += 1;
         }
@@ -113,8 +113,8 @@ impl Grid {
 
     /// Who has a task.
     fn holder(&self, job: JobId, index: u64) -> Option<WorkerId> {
-        let holds = |id: &LeaseId| {
-            let lease = self.leases.get(*id)?;
+        let holds = |id: LeaseId| {
+            let lease = self.leases.get(id)?;
             (!lease.tasks.within(one(index)).is_empty()).then_some(lease.worker)
         };
         self.queues.get(&job)?.leases.iter().find_map(holds)

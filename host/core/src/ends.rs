@@ -18,7 +18,7 @@ impl Grid {
             .ledger
             .jobs
             .iter()
-            .filter_map(|(job, entry)| entry.is_active().then_some(*job))
+            .filter_map(|(job, entry)| entry.is_active().then_some(job))
             .collect();
         for job in active {
             self.activate(job);
@@ -37,8 +37,9 @@ impl Grid {
             self.timers.set(entry.submitted_at.after(deadline), Timer::Deadline(job));
         }
         let tenant = self.shares.enter(&entry.spec.task.tenant);
-        let class = self.fleet.enter_class(&entry.spec.requires);
-        self.queues.insert(job, Queue::new(tenant, class, entry, &self.config));
+        let spec = &entry.spec;
+        let demand = self.fleet.enter_class(&spec.requires, spec.task.limits.memory.0);
+        self.queues.insert(job, Queue::new(tenant, demand, entry, &self.config));
     }
 
     fn resume_after_start(&mut self, job: JobId) {
@@ -57,7 +58,7 @@ impl Grid {
     /// The workers had their time to come back: what they did not bring is given out again.
     pub(crate) fn recover(&mut self) {
         self.awaited.clear();
-        let jobs: Vec<JobId> = self.queues.keys().copied().collect();
+        let jobs: Vec<JobId> = self.queues.iter().map(|(job, _)| job).collect();
         for job in jobs {
             if let Some(queue) = self.queues.get_mut(&job) {
                 queue.recovering = false;
@@ -85,7 +86,7 @@ impl Grid {
         let Some(queue) = self.queues.get_mut(&job) else { return };
         queue.stopping = true;
         let waiting = queue.take_all().iter().collect();
-        let leases: Vec<LeaseId> = queue.leases.iter().copied().collect();
+        let leases: Vec<LeaseId> = queue.leases.iter().collect();
         self.end_tasks(job, waiting, OutcomeClass::Skipped);
         for lease in leases {
             self.revoke(lease, u64::MAX);
@@ -111,7 +112,9 @@ impl Grid {
             return;
         };
         let open = entry.open.iter().collect();
-        let leases = self.queues.get(&job).map(|queue| queue.leases.clone()).unwrap_or_default();
+        let leases = self.queues.get(&job);
+        let leases: Vec<LeaseId> =
+            leases.map(|queue| queue.leases.iter().collect()).unwrap_or_default();
         let holders: BTreeSet<WorkerId> = leases
             .iter()
             .filter_map(|lease| self.leases.get(*lease).map(|lease| lease.worker))

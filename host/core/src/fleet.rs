@@ -1,17 +1,14 @@
 //! All workers, and in which order they are given tasks or asked to give some back.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    string::String,
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use wasmgrid_proto::{Digest, Micros, WorkerId};
 
 use crate::{
     affinity::Homes,
-    classes::{Classes, Entry, Standing},
+    classes::{ANY, Classes, Entry, Standing},
     demand::Demand,
+    table::Table,
     worker::{FULL, Worker},
 };
 
@@ -19,11 +16,18 @@ use crate::{
 /// tasks while a flood runs.
 const REFILL: u64 = FULL / 4 * 3;
 
+/// Workers that the indexes by load, room and riches may be behind with. One that ended a task and is given
+/// the next is soon as it was, and so never moved; and so few are quickly looked through.
+const STALE_MAX: usize = 4;
+
 /// The workers by number, and indexes over those that matter for placement.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    members: BTreeMap<WorkerId, Member>,
+    members: Table<WorkerId, Member>,
     classes: Classes,
+    /// Those whose entries are not in the indexes of `classes`, or not in `rich`, yet; the oldest
+    /// first.
+    stale: Vec<(WorkerId, Option<Entry>)>,
     homes: Homes,
     /// Those with tasks that can be asked back, by how many.
     rich: BTreeSet<(u64, WorkerId)>,
@@ -40,6 +44,10 @@ struct Member {
     worker: Worker,
     classes: Vec<u32>,
     place: Place,
+    /// Its entry as the indexes of its classes have it.
+    indexed: Option<Entry>,
+    /// What `rich` has of it.
+    indexed_rich: u64,
 }
 
 /// What the indexes have of a worker.
@@ -63,37 +71,46 @@ impl Fleet {
 
     /// Puts a worker that joined in its place, with the accounts it had there;
     /// [`refresh`](Self::refresh) it afterwards.
-    pub(crate) fn join(&mut self, id: WorkerId, mut joined: Worker) -> &mut Worker {
+    pub(crate) fn join(&mut self, id: WorkerId, mut joined: Worker) {
         let mut place = Place::default();
         if let Some(before) = self.members.remove(&id) {
             self.withdraw(id, &before);
-            joined.take_over(before.worker);
             place.asked = before.place.asked;
+            joined.take_over(before.worker);
         }
         let classes = self.classes.of(&joined.capacity.labels);
-        let member = Member { worker: joined, classes, place };
-        &mut self.members.entry(id).or_insert(member).worker
+        self.members
+            .insert(id, Member { worker: joined, classes, place, indexed: None, indexed_rich: 0 });
     }
 
-    /// A job requires these labels; returns the number of their class.
-    pub(crate) fn enter_class(&mut self, labels: &Vec<(String, String)>) -> u32 {
-        let (number, is_new) = self.classes.enter(labels);
+    /// A job requires these labels, and so much memory for each task; returns what that is.
+    pub(crate) fn enter_class(&mut self, labels: &Vec<(String, String)>, memory: u64) -> Demand {
+        let (class, is_new) = self.classes.enter(labels);
+        let demand = Demand { class, memory };
         if is_new {
-            for (id, member) in &mut self.members {
+            for (_, member) in self.members.iter_mut() {
                 let has = &member.worker.capacity.labels;
                 if labels.iter().all(|label| has.contains(label)) {
-                    member.classes.push(number);
-                    if let Some(entry) = member.place.entry {
-                        self.classes.insert(&[number], *id, entry);
-                    }
+                    member.classes.push(class);
+                    self.classes.count(&[class], None, member.place.entry);
                     if member.place.ready {
                         let memory = member.worker.capacity.memory.0;
-                        self.classes.set_ready(&[number], memory, true);
+                        self.classes.set_ready(&[class], memory, true);
                     }
                 }
             }
         }
-        number
+        if !self.classes.has_edge(demand) {
+            let members = self.members.iter().filter(|(_, one)| one.classes.contains(&class));
+            let entries = members.filter_map(|(id, member)| Some((id, member.indexed?)));
+            let entries: Vec<(WorkerId, Entry)> = entries.collect();
+            if !is_new {
+                entries.iter().for_each(|(id, one)| self.classes.remove(&[class], *id, *one));
+            }
+            self.classes.add_edge(demand);
+            entries.iter().for_each(|(id, one)| self.classes.insert(&[class], *id, *one));
+        }
+        demand
     }
 
     /// A job of this class ended.
@@ -101,7 +118,7 @@ impl Fleet {
         let gone = self.classes.leave(number);
         if !gone.is_empty() {
             self.homes.forget(&gone);
-            for member in self.members.values_mut() {
+            for (_, member) in self.members.iter_mut() {
                 member.classes.retain(|number| !gone.contains(number));
             }
         }
@@ -114,24 +131,28 @@ impl Fleet {
 
     /// All workers count as heard at `now`; that changes nobody's place.
     pub(crate) fn hear_all(&mut self, now: Micros) {
-        for member in self.members.values_mut() {
+        for (_, member) in self.members.iter_mut() {
             member.worker.heard_at = now;
         }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        self.members.iter().map(|(id, member)| (*id, &member.worker))
+        self.members.iter().map(|(id, member)| (id, &member.worker))
     }
 
     /// The workers that have a class's labels, whether they take tasks or not.
     pub(crate) fn of_class(&self, class: u32) -> impl Iterator<Item = (WorkerId, &Worker)> {
         let members = self.members.iter().filter(move |(_, one)| one.classes.contains(&class));
-        members.map(|(id, member)| (*id, &member.worker))
+        members.map(|(id, member)| (id, &member.worker))
     }
 
     /// The worker to give such tasks to next: one with a free slot, else the least loaded.
     pub(crate) fn roomiest(&self, demand: Demand) -> Option<(Standing, WorkerId)> {
-        self.classes.roomiest(demand)
+        let belongs = |id| {
+            let member = |id| self.members.get(&id);
+            demand.class == ANY || member(id).is_some_and(|one| one.classes.contains(&demand.class))
+        };
+        self.classes.roomiest(demand, &self.stale, belongs)
     }
 
     /// The worker with a free slot that a module's few tasks go to: one of its homes that is
@@ -145,7 +166,7 @@ impl Fleet {
         let members = &self.members;
         let ready = || {
             let of_class = members.iter().filter(|(_, one)| one.classes.contains(&demand.class));
-            of_class.filter(|(_, one)| one.place.ready).map(|(id, _)| *id)
+            of_class.filter(|(_, one)| one.place.ready).map(|(id, _)| id)
         };
         let takes = |id: &WorkerId| {
             let entry = members.get(id).and_then(|member| member.place.entry);
@@ -156,7 +177,10 @@ impl Fleet {
     }
 
     /// The workers to ask tasks back from, those with the most that cannot have begun first.
-    pub(crate) fn richest(&self) -> impl Iterator<Item = WorkerId> {
+    pub(crate) fn richest(&mut self) -> impl Iterator<Item = WorkerId> {
+        for (id, entry) in core::mem::take(&mut self.stale) {
+            self.set_indexed(id, entry);
+        }
         self.rich.iter().rev().map(|(_, id)| *id)
     }
 
@@ -229,21 +253,14 @@ impl Fleet {
             return;
         }
         member.place = place;
-        if let Some(entry) = before.entry {
-            self.classes.remove(&member.classes, id, entry);
-        }
-        if let Some(entry) = place.entry {
-            self.classes.insert(&member.classes, id, entry);
-        }
-        if before.rich != place.rich {
-            self.rich.remove(&(before.rich, id));
-            if place.rich > 0 {
-                self.rich.insert((place.rich, id));
-            }
-        }
+        self.classes.count(&member.classes, before.entry, place.entry);
         self.asked = self.asked + place.asked - before.asked;
         if before.ready != place.ready {
-            self.homes.changed();
+            if place.ready {
+                self.homes.came(id, &member.classes);
+            } else {
+                self.homes.went(id);
+            }
             let memory = member.worker.capacity.memory.0;
             self.classes.set_ready(&member.classes, memory, place.ready);
         }
@@ -253,16 +270,55 @@ impl Fleet {
             || (free(&place) > 0 && room(&place) > room(&before))
             || (place.rich > 0 && before.rich == 0)
             || place.asked < before.asked;
+        if (before.entry, before.rich) != (place.entry, place.rich) {
+            self.set_stale(id, place);
+        }
+    }
+
+    /// A worker's place changed: the indexes come to know it later, unless it changes back.
+    fn set_stale(&mut self, id: WorkerId, Place { entry, rich, .. }: Place) {
+        self.stale.retain(|(stale, _)| *stale != id);
+        let as_indexed = |one: &Member| (one.indexed, one.indexed_rich) == (entry, rich);
+        if self.members.get(&id).is_none_or(as_indexed) {
+            return;
+        }
+        if self.stale.len() >= STALE_MAX {
+            let (oldest, entry) = self.stale.remove(0);
+            self.set_indexed(oldest, entry);
+        }
+        self.stale.push((id, entry));
+    }
+
+    fn set_indexed(&mut self, id: WorkerId, entry: Option<Entry>) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.indexed != entry {
+            if let Some(before) = core::mem::replace(&mut member.indexed, entry) {
+                self.classes.remove(&member.classes, id, before);
+            }
+            if let Some(entry) = entry {
+                self.classes.insert(&member.classes, id, entry);
+            }
+        }
+        let rich = member.place.rich;
+        let before = core::mem::replace(&mut member.indexed_rich, rich);
+        if before != rich {
+            self.rich.remove(&(before, id));
+            if rich > 0 {
+                self.rich.insert((rich, id));
+            }
+        }
     }
 
     /// Takes a worker out of the indexes.
     fn withdraw(&mut self, id: WorkerId, member: &Member) {
-        if let Some(entry) = member.place.entry {
+        if let Some(entry) = member.indexed {
             self.classes.remove(&member.classes, id, entry);
         }
-        self.rich.remove(&(member.place.rich, id));
+        self.classes.count(&member.classes, member.place.entry, None);
+        self.stale.retain(|(stale, _)| *stale != id);
+        self.rich.remove(&(member.indexed_rich, id));
         if member.place.ready {
-            self.homes.changed();
+            self.homes.went(id);
             let memory = member.worker.capacity.memory.0;
             self.classes.set_ready(&member.classes, memory, false);
         }

@@ -18,6 +18,7 @@ use crate::{
     lease::Leases,
     queue::Queue,
     share::Shares,
+    table::Table,
     timers::{Timer, Timers},
     worker::Worker,
 };
@@ -41,7 +42,7 @@ pub struct Grid {
     pub(crate) now: Micros,
     pub(crate) ledger: Ledger,
     /// One for each active job, from the start on.
-    pub(crate) queues: BTreeMap<JobId, Queue>,
+    pub(crate) queues: Table<JobId, Queue>,
     pub(crate) leases: Leases,
     pub(crate) fleet: Fleet,
     pub(crate) shares: Shares,
@@ -57,8 +58,27 @@ pub struct Grid {
     /// Divergences that were found since the start and are not in the ledger.
     pub(crate) diverged: BTreeMap<JobId, u64>,
     /// Jobs whose watchers are to be woken.
-    pub(crate) changed: BTreeSet<JobId>,
+    pub(crate) changed: Changed,
     outputs: VecDeque<Output>,
+}
+
+/// Some jobs. Most inputs change one or two, often more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Changed(Vec<JobId>);
+
+impl Changed {
+    pub(crate) fn insert(&mut self, job: JobId) {
+        if self.0.last() != Some(&job) {
+            self.0.push(job);
+        }
+    }
+
+    /// Takes them out: each once, by number.
+    fn drain(&mut self) -> impl Iterator<Item = JobId> {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.drain(..)
+    }
 }
 
 impl Grid {
@@ -70,7 +90,7 @@ impl Grid {
             config,
             now: Micros(0),
             ledger: Ledger::default(),
-            queues: BTreeMap::new(),
+            queues: Table::default(),
             leases: Leases::default(),
             fleet: Fleet::default(),
             shares,
@@ -80,7 +100,7 @@ impl Grid {
             awaited: BTreeSet::new(),
             discarded: BTreeMap::new(),
             diverged: BTreeMap::new(),
-            changed: BTreeSet::new(),
+            changed: Changed::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -104,10 +124,12 @@ impl Grid {
             self.fire(timer);
         }
         self.pump();
-        for job in core::mem::take(&mut self.changed) {
+        let mut changed = core::mem::take(&mut self.changed);
+        for job in changed.drain() {
             self.drop_spent(job);
             self.output(Output::JobChanged { job });
         }
+        self.changed = changed;
     }
 
     /// The next thing to do; `None` once all is drained.
@@ -175,14 +197,14 @@ impl Grid {
         before: Option<JobId>,
         tenant: Option<&str>,
     ) -> impl Iterator<Item = JobId> {
-        let jobs = self.ledger.jobs.range(..before.unwrap_or(JobId(u64::MAX))).rev();
+        let jobs = self.ledger.jobs.below(before.unwrap_or(JobId(u64::MAX))).rev();
         let own = move |entry: &Job| tenant.is_none_or(|tenant| entry.spec.task.tenant == tenant);
-        jobs.filter(move |(_, entry)| own(entry)).map(|(job, _)| *job)
+        jobs.filter(move |(_, entry)| own(entry)).map(|(job, _)| job)
     }
 
     /// The modules that jobs name, each as often as one does.
     pub fn modules(&self) -> impl Iterator<Item = Digest> {
-        self.ledger.jobs.values().map(|entry| entry.spec.task.module)
+        self.ledger.jobs.iter().map(|(_, entry)| entry.spec.task.module)
     }
 
     /// Who owns a job.

@@ -1,7 +1,7 @@
 //! What goes into the scheduler and what comes out of it. Plain data: no payloads, no handles;
 //! those stay with the driver, under the numbers given here.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
     Digest, DropReason, JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record, TaskRange,
@@ -307,7 +307,7 @@ pub enum Output {
         /// The request.
         request: RequestId,
         /// The answer.
-        reply: Result<Reply, ApiError>,
+        reply: Box<Result<Reply, ApiError>>,
     },
     /// Tell a worker its number. The driver drops older links of the worker. Not gated, so that
     /// it comes before the worker's first tasks; until its number is durable nothing else is

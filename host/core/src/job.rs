@@ -124,7 +124,7 @@ impl Job {
                 let note = Note { attempt: *attempt, counter: *counter, worker, at, reason };
                 self.fail_attempts(tasks, &note, *last);
             }
-            Record::Diverged { divergence, .. } => self.divergences.push(*divergence),
+            Record::Diverged { divergence, .. } => self.divergences.push(**divergence),
             Record::JobEnded { state, at, .. } => {
                 self.state = *state;
                 self.ended_at = Some(*at);

@@ -1,10 +1,10 @@
 //! Leases: who may commit which attempt of which tasks.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use wasmgrid_proto::{Epoch, JobId, LeaseId, TaskRange, WorkerId};
 
-use crate::ranges::RangeSet;
+use crate::{ranges::RangeSet, table::Table};
 
 /// Bits of a lease's number that count within one epoch; the epoch stands above them, so that
 /// numbers never repeat and only grow. 2^40 leases are 9 years at 4,000 a second.
@@ -28,7 +28,7 @@ pub(crate) struct Lease {
 /// All leases of this scheduler.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    table: BTreeMap<LeaseId, Lease>,
+    table: Table<LeaseId, Lease>,
     last: LeaseId,
 }
 
@@ -79,12 +79,99 @@ impl Leases {
         taken
     }
 
-    pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Lease> {
+    pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Box<Lease>> {
         self.table.remove(&id)
     }
+}
+
+/// The numbers of some leases. Those that are near each other share an entry, and they come and go
+/// at the ends mostly.
+#[derive(Debug, Default)]
+pub(crate) struct LeaseSet {
+    /// Numbers without their last bits, rising, and which of those that differ there alone are in.
+    words: VecDeque<(u64, u64)>,
+}
+
+impl LeaseSet {
+    pub(crate) fn insert(&mut self, id: LeaseId) {
+        let (number, bit) = word(id);
+        match self.find(number) {
+            Ok(at) => self.words.get_mut(at).into_iter().for_each(|(_, bits)| *bits |= bit),
+            Err(at) => self.words.insert(at, (number, bit)),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: LeaseId) {
+        let (number, bit) = word(id);
+        if let Ok(at) = self.find(number)
+            && let Some((_, bits)) = self.words.get_mut(at)
+        {
+            *bits &= !bit;
+            if *bits == 0 {
+                self.words.remove(at);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// The numbers, rising.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = LeaseId> {
+        self.words.iter().flat_map(|(number, bits)| {
+            let set = (0..WORD).filter(move |bit| bits >> bit & 1 == 1);
+            set.map(move |bit| LeaseId(number * WORD + bit))
+        })
+    }
+
+    /// Where a word is, or where it belongs.
+    fn find(&self, number: u64) -> Result<usize, usize> {
+        match (self.words.front(), self.words.back()) {
+            (Some((first, _)), _) if *first == number => Ok(0),
+            (_, Some((last, _))) if *last < number => Err(self.words.len()),
+            _ => self.words.binary_search_by_key(&number, |(number, _)| *number),
+        }
+    }
+}
+
+const WORD: u64 = u64::BITS as u64;
+
+const fn word(id: LeaseId) -> (u64, u64) {
+    (id.0 / WORD, 1 << (id.0 % WORD))
 }
 
 /// The term in which a lease was given.
 pub(crate) const fn epoch_of(lease: LeaseId) -> Epoch {
     Epoch(lease.0 >> COUNT_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_set_of_leases_has_the_same_numbers_after_every_step() {
+        let (mut set, mut model) = (LeaseSet::default(), BTreeSet::new());
+        let mut state = 5_u64;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..20_000 {
+            let id = LeaseId((draw(3) << COUNT_BITS) + draw(200));
+            if draw(2) == 0 {
+                set.insert(id);
+                model.insert(id);
+            } else {
+                set.remove(id);
+                model.remove(&id);
+            }
+            assert!(set.iter().eq(model.iter().copied()));
+            assert!(set.iter().rev().eq(model.iter().rev().copied()));
+            assert_eq!(set.is_empty(), model.is_empty());
+        }
+    }
 }

@@ -9,14 +9,14 @@ use alloc::{
 
 use wasmgrid_proto::{Epoch, JobId, Record, SnapshotItem, WorkerId};
 
-use crate::job::Job;
+use crate::{job::Job, table::Table};
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
 /// known. Two ledgers are equal where the same records were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(crate) epoch: Epoch,
-    pub(crate) jobs: BTreeMap<JobId, Job>,
+    pub(crate) jobs: Table<JobId, Job>,
     /// The last job's number: not given again when the job is forgotten.
     last_job: JobId,
     /// By tenant and key.
@@ -36,7 +36,7 @@ impl Ledger {
             Record::EpochStarted { epoch, .. } => self.epoch = self.epoch.max(*epoch),
             Record::JobSubmitted { job, spec, idempotency_key, at } => {
                 let key = idempotency_key.as_deref().map(Arc::from);
-                self.add(*job, Job::new(spec.clone(), key, self.epoch, *at));
+                self.add(*job, Job::new((**spec).clone(), key, self.epoch, *at));
             }
             Record::JobForgotten { job } => self.forget(*job),
             Record::WorkerKnown { worker, name } => {
@@ -103,8 +103,8 @@ impl Ledger {
             let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
             out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
         }
-        for (job, entry) in &self.jobs {
-            entry.snapshot(*job, out);
+        for (job, entry) in self.jobs.iter() {
+            entry.snapshot(job, out);
         }
     }
 

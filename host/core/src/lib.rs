@@ -37,6 +37,7 @@ mod retention;
 mod retry;
 mod share;
 mod steal;
+mod table;
 mod timers;
 mod worker;
 

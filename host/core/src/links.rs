@@ -61,8 +61,10 @@ impl Grid {
 
     /// Puts a joined worker in its place; its leases stay.
     fn link(&mut self, id: WorkerId, joined: Worker) {
-        let worker = self.fleet.join(id, joined);
-        if !core::mem::replace(&mut worker.watched, true) {
+        self.fleet.join(id, joined);
+        if let Some(worker) = self.fleet.get_mut(id)
+            && !core::mem::replace(&mut worker.watched, true)
+        {
             self.timers.set(self.now.after(self.config.worker_timeout), Timer::Silence(id));
         }
     }
@@ -271,8 +273,8 @@ impl Grid {
         self.settle_job(job);
     }
 
-    fn leases_of(&self, id: WorkerId) -> Vec<LeaseId> {
+    pub(crate) fn leases_of(&self, id: WorkerId) -> Vec<LeaseId> {
         let worker = self.fleet.get(id);
-        worker.map(|worker| worker.leases.iter().copied().collect()).unwrap_or_default()
+        worker.map(|worker| worker.leases.iter().collect()).unwrap_or_default()
     }
 }

@@ -1,11 +1,11 @@
 //! How much of a worker's memory its tasks may take. Which of them run at once is the worker's
 //! choice, so what counts is the worst: its slots run those with the largest limits.
 
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 
-/// A worker's tasks by the memory limit of each; no zeros.
+/// A worker's tasks by the memory limit of each, rising; no zeros. Limits are few.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryBook(BTreeMap<u64, u64>);
+pub(crate) struct MemoryBook(Vec<(u64, u64)>);
 
 /// The largest tasks, as many as there are slots.
 struct Worst {
@@ -19,18 +19,27 @@ struct Worst {
 
 impl MemoryBook {
     pub(crate) fn add(&mut self, limit: u64, tasks: u64) {
-        if tasks > 0 {
-            *self.0.entry(limit).or_default() += tasks;
+        match self.find(limit) {
+            Ok(at) => self.0.get_mut(at).into_iter().for_each(|(_, count)| *count += tasks),
+            Err(at) if tasks > 0 => self.0.insert(at, (limit, tasks)),
+            Err(_) => {}
         }
     }
 
     pub(crate) fn subtract(&mut self, limit: u64, tasks: u64) {
-        if let Some(count) = self.0.get_mut(&limit) {
+        if let Ok(at) = self.find(limit)
+            && let Some((_, count)) = self.0.get_mut(at)
+        {
             *count = count.saturating_sub(tasks);
             if *count == 0 {
-                self.0.remove(&limit);
+                self.0.remove(at);
             }
         }
+    }
+
+    /// Where a limit is, or where it belongs.
+    fn find(&self, limit: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&limit, |(limit, _)| *limit)
     }
 
     /// The largest limit a further task may have, so that `slots` never take more than `memory`.

@@ -21,6 +21,10 @@ pub enum Planted {
     StaleAdoption,
     /// A task whose hosts died is given out with others.
     SuspectInCompany,
+    /// What a producer appends again counts again.
+    RepeatedExtend,
+    /// A retry runs all of a job's tasks.
+    RetryOfAll,
 }
 
 impl GridConfig {

@@ -1,17 +1,15 @@
 //! The part of an active job that is not durable: which of its open tasks wait, and how large a
 //! share of a worker's credit one of them takes.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use alloc::{collections::BTreeMap, sync::Arc};
 
-use wasmgrid_proto::{Digest, LeaseId, TaskRange};
+use wasmgrid_proto::{Digest, TaskRange};
 
 use crate::{
     GridConfig,
     demand::{Demand, Rank},
     job::Job,
+    lease::LeaseSet,
     planted::Planted,
     ranges::{RangeSet, one},
     retry::History,
@@ -47,7 +45,7 @@ pub(crate) struct Queue {
     pub(crate) stopping: bool,
     /// As its tenant's jobs with tasks to give have it.
     pub(crate) listed: bool,
-    pub(crate) leases: BTreeSet<LeaseId>,
+    pub(crate) leases: LeaseSet,
     /// Tasks in `leases`.
     pub(crate) leased: u64,
     /// Waiting tasks by the number of their next attempt.
@@ -63,11 +61,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// The queue of a job none of whose tasks is leased.
-    pub(crate) fn new(tenant: Arc<str>, class: u32, job: &Job, config: &GridConfig) -> Self {
+    pub(crate) fn new(tenant: Arc<str>, demand: Demand, job: &Job, config: &GridConfig) -> Self {
         let task = &job.spec.task;
         let mut queue = Self {
             tenant,
-            demand: Demand { class, memory: task.limits.memory.0 },
+            demand,
             rank: Rank::new(&job.spec, job.submitted_at, config.priority_step),
             module: task.module,
             recovering: false,
@@ -75,7 +73,7 @@ impl Queue {
             given: RangeSet::default(),
             stopping: false,
             listed: false,
-            leases: BTreeSet::new(),
+            leases: LeaseSet::default(),
             leased: 0,
             ready: BTreeMap::new(),
             suspects: RangeSet::default(),

@@ -5,12 +5,20 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use wasmgrid_proto::TaskRange;
 
 /// A set of indices; neighbours are one entry. What touches one range is O(log n) in entries.
+///
+/// The lowest range stands apart from the others: most sets have no other, and need no search and
+/// no memory elsewhere then. The others are found by their ends, since indices leave from the front
+/// mostly, which so changes an entry in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RangeSet {
-    /// From each range's first index to the index behind its last; never empty, never touching.
-    spans: BTreeMap<u64, u64>,
+    lowest: Span,
+    /// From the index behind each further range's last to its first; never empty, never touching.
+    others: BTreeMap<u64, u64>,
     len: u64,
 }
+
+/// From a first index to the one behind the last; (0, 0) where there is none.
+type Span = (u64, u64);
 
 impl RangeSet {
     /// How many indices there are.
@@ -24,7 +32,7 @@ impl RangeSet {
 
     /// How many ranges there are.
     pub(crate) fn runs(&self) -> usize {
-        self.spans.len()
+        self.others.len() + usize::from(!self.is_empty())
     }
 
     pub(crate) fn contains(&self, index: u64) -> bool {
@@ -39,7 +47,7 @@ impl RangeSet {
 
     /// The ranges, rising.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = TaskRange> {
-        self.spans.iter().map(|(first, end)| range(*first, *end))
+        self.from(0).map(|(first, end)| range(first, end))
     }
 
     /// Adds a range; what is there already stays.
@@ -48,55 +56,42 @@ impl RangeSet {
             return;
         }
         let (mut first, mut end) = (tasks.first, tasks.end());
-        if let Some((before, before_end)) = self.at_or_before(first)
-            && before_end >= first
-        {
-            if before_end >= end {
+        while let Some(span) = self.reaching(first).filter(|span| span.0 <= end) {
+            if span.0 <= first && span.1 >= end {
                 return;
             }
-            first = before;
+            self.remove_span(span);
+            (first, end) = (first.min(span.0), end.max(span.1));
         }
-        while let Some((next, next_end)) = self.spans.range(first..=end).next().map(copied) {
-            self.spans.remove(&next);
-            self.len -= next_end - next;
-            end = end.max(next_end);
-        }
-        self.spans.insert(first, end);
-        self.len += end - first;
+        self.insert_span((first, end));
     }
 
     /// Takes a range out, as far as it is there; says how many indices that were.
     pub(crate) fn remove(&mut self, tasks: TaskRange) -> u64 {
-        if tasks.count == 0 {
-            return 0;
-        }
-        let (first, end) = (tasks.first, tasks.end());
         let before = self.len;
-        if let Some((span, span_end)) = self.at_or_before(first)
-            && span_end > first
-        {
-            self.cut(span, span_end, first, end);
-        }
-        while let Some((span, span_end)) = self.spans.range(first..end).next().map(copied) {
-            self.cut(span, span_end, first, end);
+        let (first, end) = (tasks.first, tasks.end());
+        while let Some(span) = self.behind(first).filter(|span| span.0 < end) {
+            self.cut(span, (first, end));
         }
         before - self.len
     }
 
     /// Takes a range out where all of it is there; says whether it was.
     pub(crate) fn take(&mut self, tasks: TaskRange) -> bool {
-        match self.at_or_before(tasks.first) {
-            Some((span, span_end)) if span_end >= tasks.end() && tasks.count > 0 => {
-                self.cut(span, span_end, tasks.first, tasks.end());
+        let (first, end) = (tasks.first, tasks.end());
+        let span = self.behind(first).filter(|span| span.0 <= first && span.1 >= end);
+        match span.filter(|_| first < end) {
+            Some(span) => {
+                self.cut(span, (first, end));
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
     /// Takes out the first indices that are neighbours, at most `max` of them.
     pub(crate) fn take_first(&mut self, max: u64) -> Option<TaskRange> {
-        let (first, end) = self.spans.first_key_value().map(copied)?;
+        let (first, end) = self.lowest;
         let tasks = range(first, end.min(first.saturating_add(max)));
         self.take(tasks).then_some(tasks)
     }
@@ -104,11 +99,9 @@ impl RangeSet {
     /// The part of the set inside a range.
     pub(crate) fn within(&self, tasks: TaskRange) -> Vec<TaskRange> {
         let (first, end) = (tasks.first, tasks.end());
-        let head = self.at_or_before(first).filter(|(span, _)| *span < first);
-        let rest = self.spans.range(first..end).map(copied);
-        head.into_iter()
-            .chain(rest)
-            .map(|(span, span_end)| (span.max(first), span_end.min(end)))
+        self.from(first)
+            .take_while(|span| span.0 < end)
+            .map(|span| (span.0.max(first), span.1.min(end)))
             .filter(|(from, to)| from < to)
             .map(|(from, to)| range(from, to))
             .collect()
@@ -137,20 +130,63 @@ impl RangeSet {
         tail
     }
 
-    fn at_or_before(&self, index: u64) -> Option<(u64, u64)> {
-        self.spans.range(..=index).next_back().map(copied)
+    /// The spans that end at an index or behind it, rising.
+    fn from(&self, index: u64) -> impl DoubleEndedIterator<Item = Span> {
+        let lowest = (!self.is_empty()).then_some(self.lowest).filter(|span| span.1 >= index);
+        let others = self.others.range(index..).map(|(end, first)| (*first, *end));
+        lowest.into_iter().chain(others)
     }
 
-    /// Cuts `from..to` out of one span that overlaps it.
-    fn cut(&mut self, span: u64, span_end: u64, from: u64, to: u64) {
-        self.spans.remove(&span);
-        if span < from {
-            self.spans.insert(span, from);
+    /// The lowest span that ends at an index or behind it.
+    fn reaching(&self, index: u64) -> Option<Span> {
+        if self.lowest.1 >= index && !self.is_empty() {
+            return Some(self.lowest);
         }
-        if to < span_end {
-            self.spans.insert(to, span_end);
+        self.others.range(index..).next().map(|(end, first)| (*first, *end))
+    }
+
+    /// The lowest span that ends behind an index.
+    fn behind(&self, index: u64) -> Option<Span> {
+        index.checked_add(1).and_then(|next| self.reaching(next))
+    }
+
+    /// Cuts a range out of a span that overlaps it.
+    fn cut(&mut self, (first, end): Span, (from, to): Span) {
+        if to >= end {
+            self.remove_span((first, end));
+        } else if self.lowest.0 == first {
+            self.lowest.0 = to;
+            self.len -= to - first;
+        } else if let Some(others_first) = self.others.get_mut(&end) {
+            *others_first = to;
+            self.len -= to - first;
         }
-        self.len -= span_end.min(to) - span.max(from);
+        if first < from {
+            self.insert_span((first, from));
+        }
+    }
+
+    /// Adds a span that touches no other.
+    fn insert_span(&mut self, span: Span) {
+        self.len += span.1 - span.0;
+        if self.len == span.1 - span.0 {
+            self.lowest = span;
+            return;
+        }
+        let lowest = self.lowest.min(span);
+        let (first, end) = core::mem::replace(&mut self.lowest, lowest).max(span);
+        self.others.insert(end, first);
+    }
+
+    /// Takes out a whole span.
+    fn remove_span(&mut self, (first, end): Span) {
+        if self.lowest.0 == first {
+            let next = self.others.pop_first();
+            self.lowest = next.map(|(end, first)| (first, end)).unwrap_or_default();
+        } else {
+            self.others.remove(&end);
+        }
+        self.len -= end - first;
     }
 }
 
@@ -172,10 +208,6 @@ pub(crate) const fn range(first: u64, end: u64) -> TaskRange {
 /// The range of one task.
 pub(crate) const fn one(index: u64) -> TaskRange {
     TaskRange { first: index, count: 1 }
-}
-
-fn copied((first, end): (&u64, &u64)) -> (u64, u64) {
-    (*first, *end)
 }
 
 #[cfg(test)]

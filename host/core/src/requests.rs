@@ -1,13 +1,13 @@
 //! What clients ask for: submit, append, close, cancel, retry, drain.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use wasmgrid_proto::{
     Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Record, TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
-use crate::{Grid, Output, RequestId, job::Job};
+use crate::{Grid, Output, RequestId, job::Job, planted::Planted};
 
 /// Tasks of one job at most. Far above any real job, and far below where sums of indices and
 /// counts would leave 64 bits.
@@ -31,13 +31,14 @@ impl Grid {
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
             let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
-            return self.output(Output::Reply { request, reply });
+            return self.answer(request, reply);
         }
         if inputs > TASKS_MAX {
             return self.reply(request, Err(too_many(inputs)));
         }
         let job = self.ledger.next_job();
-        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at: self.now });
+        let (spec, at) = (Box::new(spec), self.now);
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         self.persist(Record::SubmitDigest { job, digest });
         self.activate(job);
         if inputs > 0 {
@@ -48,7 +49,7 @@ impl Grid {
         }
         self.settle_job(job);
         let reply = self.job(job).map(Reply::Job).ok_or_else(|| no_job(job));
-        self.output(Output::Reply { request, reply });
+        self.answer(request, reply);
     }
 
     /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
@@ -107,7 +108,9 @@ impl Grid {
         count: u64,
     ) {
         let first = self.find(job).and_then(|entry| {
-            if let Some(first) = repeated(job, entry, producer, number)? {
+            if let Some(first) = repeated(job, entry, producer, number)?
+                && !self.config.breaks(Planted::RepeatedExtend)
+            {
                 return Ok((first, true));
             }
             check_open(job, entry)?;
@@ -123,7 +126,7 @@ impl Grid {
             self.refresh_job(job);
         }
         let reply = first.map(|(first, _)| Reply::Appended { first });
-        self.output(Output::Reply { request, reply });
+        self.answer(request, reply);
     }
 
     fn append_inputs(&mut self, request: RequestId, job: JobId, tasks: TaskRange) {
@@ -179,7 +182,7 @@ impl Grid {
                 None => self.make_retry(of, spec, key),
             },
         };
-        self.output(Output::Reply { request, reply });
+        self.answer(request, reply);
     }
 
     fn retried_before(&self, job: JobId, of: JobId, spec: &JobSpec) -> Result<Reply, ApiError> {
@@ -194,12 +197,17 @@ impl Grid {
         spec: JobSpec,
         key: Option<String>,
     ) -> Result<Reply, ApiError> {
-        let tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
+        let mut tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
         let (job, source) = (self.ledger.next_job(), self.source(of));
         if !self.find(source).is_ok_and(|entry| entry.inputs.has_ended(&tasks)) {
             return Err(gone(of));
         }
-        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at: self.now });
+        if self.config.breaks(Planted::RetryOfAll) {
+            let count = self.find(of)?.next_index();
+            tasks = Vec::from([TaskRange { first: 0, count }]);
+        }
+        let (spec, at) = (Box::new(spec), self.now);
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         for tasks in tasks.chunks(RUNS_PER_RECORD) {
             self.persist(Record::InputsTaken { job, of: source, tasks: tasks.to_vec() });
         }
@@ -233,7 +241,11 @@ impl Grid {
     }
 
     pub(crate) fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
-        self.output(Output::Reply { request, reply: result.map(|()| Reply::Done) });
+        self.answer(request, result.map(|()| Reply::Done));
+    }
+
+    fn answer(&mut self, request: RequestId, reply: Result<Reply, ApiError>) {
+        self.output(Output::Reply { request, reply: Box::new(reply) });
     }
 }
 

@@ -23,8 +23,10 @@ use crate::{
 struct Sorted {
     /// What is committed, in the block's order.
     runs: Vec<CommittedRun>,
-    /// The positions of these in the block.
-    keep: Vec<u32>,
+    /// How many results that is.
+    kept: u64,
+    /// The positions of the others in the block, rising.
+    others: Vec<u32>,
     /// What is run again.
     again: Vec<(u64, RetryCounter, String)>,
     /// The positions of what ends as lost, with the tasks and the reasons.
@@ -69,27 +71,23 @@ impl Grid {
         block: &CompletedBlock,
     ) {
         let sorted = self.sort(worker, block);
-        let all = block.results.len();
-        let (kept, again) = (sorted.keep.len(), sorted.again.len());
-        let taken = (kept + again) as u64;
+        let all = block.results.len() as u64;
+        let kept = sorted.kept;
+        let taken = kept + sorted.again.len() as u64;
         self.discard((token, position), block, sorted.late);
         if taken == 0 {
             return;
         }
         self.explain_lost(worker, (token, position), block, sorted.lost);
         if kept > 0 {
-            let keep = (kept < all).then_some(sorted.keep);
+            let keep = (kept < all).then(|| without(all, &sorted.others));
             self.persist_results((token, position), block.job, keep, sorted.runs);
         }
         if let Some(worker) = self.fleet.get_mut(worker) {
-            worker.committed += kept as u64;
+            worker.committed += kept;
         }
         // What came too late is not this lease's cost.
-        let wall_us = if taken == all as u64 {
-            block.wall_us
-        } else {
-            block.wall_us / (all as u64).max(1) * taken
-        };
+        let wall_us = if taken == all { block.wall_us } else { block.wall_us / all.max(1) * taken };
         if let Some(queue) = self.queues.get_mut(&block.job) {
             queue.learn(taken, wall_us, &self.config);
         }
@@ -175,19 +173,21 @@ impl Grid {
             let run = run_length(rest);
             let tasks = TaskRange { first: first.index, count: run as u64 };
             if run > 1 && lease.tasks.take(tasks) {
-                sorted.keep(position, tasks, first.class);
+                sorted.keep(tasks, first.class);
             } else {
                 for (offset, result) in (0..).zip(rest.iter().take(run)) {
+                    let at = position + offset;
                     if !lease.tasks.take(one(result.index)) {
-                        sorted.late.push(position + offset);
+                        sorted.late.push(at);
+                        sorted.others.push(at);
                         continue;
                     }
                     let history = job.history(result.index);
                     match judge(result.class, history, &job.spec, &self.config) {
-                        Verdict::Again(counter) if !given_up => sorted.again(result, counter),
+                        Verdict::Again(counter) if !given_up => sorted.again(at, result, counter),
                         _ => {
-                            let (at, index) = (position + offset, result.index);
-                            sorted.keep(at, one(index), result.class);
+                            let index = result.index;
+                            sorted.keep(one(index), result.class);
                             if result.class == OutcomeClass::Lost {
                                 let reason = result.reason.clone().unwrap_or_default();
                                 sorted.lost.push((at, index, reason));
@@ -346,9 +346,7 @@ impl Grid {
             };
             let lost: Vec<LostTask> = indices.iter().map(lost).collect();
             let mut sorted = Sorted::default();
-            for (position, index) in (0..).zip(indices) {
-                sorted.keep(position, one(*index), OutcomeClass::Lost);
-            }
+            indices.iter().for_each(|index| sorted.keep(one(*index), OutcomeClass::Lost));
             let (first_cursor, runs) = (entry.results, sorted.runs);
             let record = Record::Committed { job, first_cursor, runs };
             self.persist_as(record, |record| Output::PersistLost { lost, record });
@@ -358,8 +356,8 @@ impl Grid {
 }
 
 impl Sorted {
-    fn keep(&mut self, position: u32, tasks: TaskRange, class: OutcomeClass) {
-        self.keep.extend((position..).zip(0..tasks.count).map(|(position, _)| position));
+    fn keep(&mut self, tasks: TaskRange, class: OutcomeClass) {
+        self.kept += tasks.count;
         match self.runs.last_mut() {
             Some(run) if run.class == class && run.tasks.end() == tasks.first => {
                 run.tasks.count += tasks.count;
@@ -368,7 +366,8 @@ impl Sorted {
         }
     }
 
-    fn again(&mut self, result: &Completion, counter: RetryCounter) {
+    fn again(&mut self, position: u32, result: &Completion, counter: RetryCounter) {
+        self.others.push(position);
         let reason = result.reason.clone().unwrap_or_default();
         self.again.push((result.index, counter, reason));
     }
@@ -379,10 +378,18 @@ fn unfenced(job: &Job, block: &CompletedBlock) -> Sorted {
     let mut sorted = Sorted::default();
     for (position, result) in (0..).zip(&block.results) {
         if !job.open.within(one(result.index)).is_empty() {
-            sorted.keep(position, one(result.index), result.class);
+            sorted.keep(one(result.index), result.class);
+        } else {
+            sorted.others.push(position);
         }
     }
     sorted
+}
+
+/// The positions in a block without some of them, which rise.
+fn without(all: u64, some: &[u32]) -> Vec<u32> {
+    let all = 0..u32::try_from(all).unwrap_or(u32::MAX);
+    all.filter(|position| some.binary_search(position).is_err()).collect()
 }
 
 /// How many of the first results are of neighbouring tasks that ended in the same final way; at

@@ -32,7 +32,7 @@ impl Grid {
 
     /// The jobs that are known and their logs, by number.
     pub fn all_logs(&self) -> impl Iterator<Item = (JobId, JobLogs)> {
-        self.ledger.jobs.iter().map(|(job, entry)| (*job, logs(entry)))
+        self.ledger.jobs.iter().map(|(job, entry)| (job, logs(entry)))
     }
 
     /// Whether the input of a task is stored: not once the task can never need it again.
@@ -96,7 +96,7 @@ impl Grid {
 
     /// At a start: jobs that have ended go in their time, also where an earlier version kept them.
     pub(crate) fn retain_all(&mut self) {
-        let jobs: Vec<JobId> = self.ledger.jobs.keys().copied().collect();
+        let jobs: Vec<JobId> = self.ledger.jobs.iter().map(|(job, _)| job).collect();
         for job in jobs {
             self.drop_spent(job);
             self.retain(job);

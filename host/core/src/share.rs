@@ -26,7 +26,7 @@ pub(crate) struct Shares {
     weights: BTreeMap<String, u32>,
     tenants: BTreeMap<Arc<str>, Tenant>,
     /// Tenants with tasks to give, by what those need and then by what the tenants have had.
-    demands: BTreeMap<Demand, BTreeSet<(u128, Arc<str>)>>,
+    demands: Waiting,
     /// How many tenants have tasks to give.
     waiting: u64,
     /// Tenants without active jobs that have had more than others; they come back as they went.
@@ -35,6 +35,9 @@ pub(crate) struct Shares {
     /// up a claim while having nothing to run.
     level: u128,
 }
+
+/// Tenants by what their tasks need, and then by what they have had.
+type Waiting = BTreeMap<Demand, BTreeSet<(u128, Arc<str>)>>;
 
 #[derive(Debug)]
 struct Tenant {
@@ -157,7 +160,7 @@ impl Shares {
         let from = before.max(self.level.saturating_sub(claim));
         tenant.pass = from.saturating_add(tenant.price(cost_ns));
         tenant.leased += tasks;
-        self.moved(name, before);
+        tenant.move_from(before, name, &mut self.demands);
     }
 
     /// Tasks left their lease: what they were charged with goes back, and what they took is
@@ -168,22 +171,7 @@ impl Shares {
         tenant.leased = tenant.leased.saturating_sub(tasks);
         let owed = before.saturating_add(tenant.price(took_ns));
         tenant.pass = owed.saturating_sub(tenant.price(charged_ns));
-        self.moved(name, before);
-    }
-
-    /// Puts a tenant whose account changed in its new place.
-    fn moved(&mut self, name: &Arc<str>, before: u128) {
-        let Some(tenant) = self.tenants.get(name).filter(|tenant| tenant.pass != before) else {
-            return;
-        };
-        for demand in tenant.ready.keys() {
-            if let Some(waiting) = self.demands.get_mut(demand) {
-                let mut entry = (before, Arc::clone(name));
-                waiting.remove(&entry);
-                entry.0 = tenant.pass;
-                waiting.insert(entry);
-            }
-        }
+        tenant.move_from(before, name, &mut self.demands);
     }
 
     /// The tenants that are served before this one on workers of a class, the next first.
@@ -235,6 +223,21 @@ fn of_class(class: u32) -> RangeInclusive<Demand> {
 impl Tenant {
     const fn new(weight: u32) -> Self {
         Self { weight, pass: 0, active: 0, leased: 0, ready: BTreeMap::new() }
+    }
+
+    /// Puts it in its new place after its account changed.
+    fn move_from(&self, before: u128, name: &Arc<str>, demands: &mut Waiting) {
+        if self.pass == before {
+            return;
+        }
+        for demand in self.ready.keys() {
+            if let Some(waiting) = demands.get_mut(demand) {
+                let mut entry = (before, Arc::clone(name));
+                waiting.remove(&entry);
+                entry.0 = self.pass;
+                waiting.insert(entry);
+            }
+        }
     }
 
     fn price(&self, ns: u64) -> u128 {

@@ -31,7 +31,7 @@ impl Grid {
             return false;
         };
         let (surplus, slots) = (worker.surplus(), worker.slots());
-        let newest: Vec<LeaseId> = worker.leases.iter().rev().take(LEASES_MAX).copied().collect();
+        let newest: Vec<LeaseId> = worker.leases.iter().rev().take(LEASES_MAX).collect();
         let free = self.fleet.free_slots(ANY);
         let wanted = part(surplus, free, free.saturating_add(slots));
         let mut taken = 0;
@@ -87,8 +87,7 @@ impl Grid {
 
     /// Asks back all that a worker has not begun.
     pub(crate) fn revoke_all(&mut self, worker: WorkerId) {
-        let leases = self.fleet.get(worker).map(|worker| worker.leases.clone());
-        for lease in leases.unwrap_or_default() {
+        for lease in self.leases_of(worker) {
             self.revoke(lease, u64::MAX);
         }
     }

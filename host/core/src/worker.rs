@@ -1,7 +1,7 @@
 //! One worker: its link, what it offers and what it has.
 
 use alloc::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, VecDeque},
     string::String,
     vec::Vec,
 };
@@ -10,7 +10,7 @@ use wasmgrid_proto::{
     JobId, LeaseId, Micros, RunningTask, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
 };
 
-use crate::memory::MemoryBook;
+use crate::{lease::LeaseSet, memory::MemoryBook};
 
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.
@@ -61,9 +61,9 @@ pub(crate) struct Worker {
     pub(crate) watched: bool,
     pub(crate) running: Vec<RunningTask>,
     pub(crate) committed: u64,
-    pub(crate) leases: BTreeSet<LeaseId>,
-    /// What it has, by job; nothing without tasks.
-    jobs: BTreeMap<JobId, Held>,
+    pub(crate) leases: LeaseSet,
+    /// What it has, by job; nothing without tasks. The oldest jobs' tasks end first mostly.
+    jobs: VecDeque<(JobId, Held)>,
     /// The tasks of `jobs`.
     pub(crate) assigned: u64,
     /// How much of the work it should have it has, of [`FULL`]: for each job the part that its
@@ -110,8 +110,8 @@ impl Worker {
             watched: false,
             running: Vec::new(),
             committed: 0,
-            leases: BTreeSet::new(),
-            jobs: BTreeMap::new(),
+            leases: LeaseSet::default(),
+            jobs: VecDeque::new(),
             assigned: 0,
             load: 0,
             memory: MemoryBook::default(),
@@ -166,7 +166,7 @@ impl Worker {
 
     /// What it has, by job.
     pub(crate) fn jobs(&self) -> impl Iterator<Item = (JobId, Held)> {
-        self.jobs.iter().map(|(job, held)| (*job, *held))
+        self.jobs.iter().copied()
     }
 
     /// Its load, of [`FULL`].
@@ -186,7 +186,7 @@ impl Worker {
 
     pub(crate) fn add(&mut self, job: JobId, lease: LeaseId, count: u64, weight: Weight) {
         self.leases.insert(lease);
-        let tasks = self.jobs.get(&job).map_or(0, |held| held.tasks);
+        let tasks = self.held(job).tasks;
         self.hold(job, tasks + count, weight);
     }
 
@@ -200,21 +200,50 @@ impl Worker {
         weight: Option<Weight>,
     ) {
         if last {
-            self.leases.remove(&lease);
+            self.leases.remove(lease);
             self.asked.remove(&lease);
         }
-        if let Some(held) = self.jobs.get(&job).copied() {
+        let held = self.held(job);
+        if held.tasks > 0 {
             let as_before = Weight { unit: held.unit, memory: held.memory };
             self.hold(job, held.tasks.saturating_sub(count), weight.unwrap_or(as_before));
         }
         self.alone &= self.assigned > 0;
     }
 
+    fn held(&self, job: JobId) -> Held {
+        let at = self.find(job).ok().and_then(|at| self.jobs.get(at));
+        at.map(|(_, held)| *held).unwrap_or_default()
+    }
+
+    /// Where a job is among those it has tasks of, or where it belongs.
+    fn find(&self, job: JobId) -> Result<usize, usize> {
+        match (self.jobs.front(), self.jobs.back()) {
+            (Some((first, _)), _) if *first == job => Ok(0),
+            (_, Some((last, _))) if *last < job => Err(self.jobs.len()),
+            _ => self.jobs.binary_search_by_key(&job, |(job, _)| *job),
+        }
+    }
+
+    /// Enters what it has of a job now, and returns what that was before.
+    fn replace(&mut self, job: JobId, now: Held) -> Held {
+        match self.find(job) {
+            Ok(at) if now.tasks == 0 => self.jobs.remove(at).map(|(_, before)| before),
+            Ok(at) => self.jobs.get_mut(at).map(|(_, held)| core::mem::replace(held, now)),
+            Err(at) => {
+                if now.tasks > 0 {
+                    self.jobs.insert(at, (job, now));
+                }
+                None
+            }
+        }
+        .unwrap_or_default()
+    }
+
     /// Sets what it has of a job.
     fn hold(&mut self, job: JobId, tasks: u64, Weight { unit, memory }: Weight) {
         let now = Held { tasks, unit, memory };
-        let before = if tasks == 0 { self.jobs.remove(&job) } else { self.jobs.insert(job, now) };
-        let before = before.unwrap_or_default();
+        let before = self.replace(job, now);
         let part = |held: Held| u128::from(held.tasks) * u128::from(held.unit);
         self.load = (self.load + part(now)).saturating_sub(part(before));
         self.assigned = (self.assigned + tasks).saturating_sub(before.tasks);

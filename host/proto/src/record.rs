@@ -1,6 +1,6 @@
 //! The journal's records: all that must outlive a scheduler. Its state is rebuilt from them alone.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub enum Record {
         /// Its number.
         job: JobId,
         /// What was asked for.
-        spec: JobSpec,
+        spec: Box<JobSpec>,
         /// A submit that repeats this key gets this job again instead of a new one.
         idempotency_key: Option<String>,
         /// When.
@@ -122,7 +122,7 @@ pub enum Record {
         /// The job.
         job: JobId,
         /// Which task, and whose results they are.
-        divergence: Divergence,
+        divergence: Box<Divergence>,
     },
     /// An operator cordoned a worker, or took that back.
     WorkerCordoned {

@@ -74,7 +74,7 @@ fn begin(job: JobId, count: u64) -> [Record; 5] {
     let idempotency_key = Some(format!("auto-{:032x}", job.0));
     [
         Record::EpochStarted { epoch: Epoch(1), at: now() },
-        Record::JobSubmitted { job, spec: spec(), idempotency_key, at: now() },
+        Record::JobSubmitted { job, spec: Box::new(spec()), idempotency_key, at: now() },
         Record::SubmitDigest { job, digest },
         Record::InputsAppended { job, tasks },
         Record::InputsClosed { job },

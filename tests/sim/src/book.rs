@@ -59,6 +59,8 @@ struct Promises {
     /// Of a job: how many inputs it has at least.
     inputs: BTreeMap<JobId, u64>,
     keys: BTreeMap<(String, String), JobId>,
+    /// Of a producer's request of a job: where its inputs begin.
+    extends: BTreeMap<(JobId, (u64, u64)), u64>,
     closed: BTreeSet<JobId>,
     cancelled: BTreeSet<JobId>,
     ends: BTreeMap<JobId, (JobState, u64)>,
@@ -72,6 +74,12 @@ struct Job {
     max_failures: Option<u64>,
     has_deadline: bool,
     total: u64,
+    /// Of a retry: whose inputs it has, and which tasks.
+    retry: Option<Retry>,
+    /// The last request of each producer.
+    producers: BTreeMap<u64, u64>,
+    /// The index of what was appended last.
+    appended_at: u64,
     closed: bool,
     cancelled: bool,
     ended: Option<JobState>,
@@ -84,6 +92,13 @@ struct Job {
     given: BTreeMap<(u64, u32), BTreeSet<LeaseId>>,
     /// The newest lease of each task that this scheduler gave.
     current: BTreeMap<u64, LeaseId>,
+}
+
+/// What of a job is run again.
+#[derive(Clone, Debug)]
+struct Retry {
+    source: JobId,
+    tasks: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -212,6 +227,9 @@ impl Book {
                     max_failures: spec.max_failures,
                     has_deadline: spec.deadline.is_some(),
                     total: 0,
+                    retry: None,
+                    producers: BTreeMap::new(),
+                    appended_at: 0,
                     closed: false,
                     cancelled: false,
                     ended: None,
@@ -223,7 +241,8 @@ impl Book {
                     current: BTreeMap::new(),
                 };
                 let twice = self.jobs.insert(*job, state).is_some();
-                return hold(!twice, "a job's number is its own", || format!("job {job} again"));
+                hold(!twice, "a job's number is its own", || format!("job {job} again"))?;
+                return self.retries(*job, &spec.name);
             }
             Record::InputsAppended { job, .. }
             | Record::InputsClosed { job }
@@ -232,6 +251,8 @@ impl Book {
             | Record::Ended { job, .. }
             | Record::Retried { job, .. }
             | Record::AttemptsFailed { job, .. }
+            | Record::ProducerNoted { job, .. }
+            | Record::InputsTaken { job, .. }
             | Record::JobEnded { job, .. } => *job,
             _ => return Ok(()),
         };
@@ -244,6 +265,23 @@ impl Book {
             detail: format!("{} ({record:?})", violation.detail),
             ..violation
         })
+    }
+
+    /// Where a job that was submitted is named as the retry of another, it is that.
+    fn retries(&mut self, job: JobId, name: &str) -> Result<(), Violation> {
+        let of = name.strip_suffix(')').and_then(|name| name.rsplit_once("(retry of "));
+        let Some(of) = of.and_then(|(_, of)| of.parse().ok()).map(JobId) else { return Ok(()) };
+        let known = self.jobs.get(&of);
+        let source = known.map(|old| old.retry.as_ref().map_or(of, |retry| retry.source));
+        let ended = known.is_some_and(|old| old.ended.is_some());
+        let failed = known.into_iter().flat_map(|old| &old.done);
+        let failed = failed.filter(|(_, class)| **class != OutcomeClass::Ok);
+        let tasks = failed.map(|(index, _)| *index).collect();
+        let retry = source.map(|source| Retry { source, tasks });
+        if let Some(new) = self.jobs.get_mut(&job) {
+            new.retry = retry;
+        }
+        hold(ended, "only what has ended is retried", || format!("{name:?}"))
     }
 
     /// What the scheduler says from here on is of another turn, in which leases are higher.
@@ -265,7 +303,7 @@ impl Book {
             };
             for index in grant.tasks.first..grant.tasks.end() {
                 let attempt = job.tries.get(&index).copied().unwrap_or_default().attempt();
-                let open = index < job.total && !job.done.contains_key(&index);
+                let open = job.has(index) && !job.done.contains_key(&index);
                 hold(open && attempt == grant.attempt, "attempts count up by one", || {
                     format!("{grant:?}: task {index}, open: {open}, is at attempt {attempt}")
                 })?;
@@ -337,6 +375,19 @@ impl Book {
     pub fn appended(&mut self, job: JobId, end: u64) {
         let inputs = self.promises.inputs.entry(job).or_default();
         *inputs = end.max(*inputs);
+    }
+
+    /// A producer's request is acknowledged.
+    ///
+    /// # Errors
+    /// Where its inputs were somewhere else before, or it is not in the journal.
+    pub fn extended(&mut self, job: JobId, by: (u64, u64), first: u64) -> Result<(), Violation> {
+        let before = self.promises.extends.insert((job, by), first);
+        let noted = self.jobs.get(&job).and_then(|job| job.producers.get(&by.0));
+        let once = before.is_none_or(|before| before == first) && noted >= Some(&by.1);
+        hold(once, "each extend counts once", || {
+            format!("{by:?} of job {job} is at {first}, was at {before:?}; noted: {noted:?}")
+        })
     }
 
     /// A close is acknowledged.
@@ -413,7 +464,7 @@ impl Book {
     #[must_use]
     pub fn is_open(&self, job: JobId, index: u64) -> bool {
         let job = self.jobs.get(&job);
-        job.is_some_and(|job| index < job.total && !job.done.contains_key(&index))
+        job.is_some_and(|job| job.has(index) && !job.done.contains_key(&index))
     }
 
     /// How many results a job's log has.
@@ -448,6 +499,11 @@ impl Book {
 }
 
 impl Job {
+    /// Whether it has such a task.
+    fn has(&self, index: u64) -> bool {
+        self.retry.as_ref().map_or(index < self.total, |retry| retry.tasks.contains(&index))
+    }
+
     fn record(&mut self, record: &Record, config: &GridConfig) -> Result<(), Violation> {
         match record {
             Record::InputsAppended { tasks, .. } => {
@@ -457,6 +513,25 @@ impl Job {
                     || format!("at {} of {}", tasks.first, self.total),
                 )?;
                 self.total = tasks.end();
+                self.appended_at = tasks.first;
+            }
+            Record::InputsTaken { of, tasks, .. } => {
+                let retry = self.retry.as_ref();
+                let taken = tasks.iter().flat_map(|part| part.first..part.end());
+                self.total += tasks.iter().map(|part| part.count).sum::<u64>();
+                let fits = retry.is_some_and(|retry| {
+                    retry.source == *of && taken.clone().eq(retry.tasks.iter().copied())
+                });
+                hold(fits, "a retry runs what did not end ok, and nothing else", || {
+                    format!("{:?} of job {of}, not {retry:?}", taken.clone().collect::<Vec<_>>())
+                })?;
+            }
+            Record::ProducerNoted { producer, number, first, .. } => {
+                let last = self.producers.insert(*producer, *number).unwrap_or_default();
+                let there = *first == self.appended_at || *first == self.total;
+                hold(last + 1 == *number && there, "each extend counts once", || {
+                    format!("request {number} follows {last}, at {first} of {}", self.total)
+                })?;
             }
             Record::InputsClosed { .. } => self.closed = true,
             Record::CancelRequested { .. } => {
@@ -508,7 +583,7 @@ impl Job {
         let twice = self.done.insert(index, class);
         self.tries.remove(&index);
         hold(
-            twice.is_none() && index < self.total,
+            twice.is_none() && self.has(index),
             "at most one result of a task is committed",
             || format!("task {index} ended as {class:?}, before as {twice:?}"),
         )
@@ -545,7 +620,7 @@ impl Job {
         (attempt, last): (u32, bool),
         config: &GridConfig,
     ) -> Result<(), Violation> {
-        let open = index < self.total && !self.done.contains_key(&index);
+        let open = self.has(index) && !self.done.contains_key(&index);
         let tries = self.tries.entry(index).or_default();
         let at = tries.attempt();
         let given = self.given.is_empty() || self.given.contains_key(&(index, attempt));

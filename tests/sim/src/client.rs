@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wasmgrid_proto::{JobId, wire::ErrorCode};
 
 use crate::{
-    book::Violation,
+    book::{Violation, hold},
     message::{Answer, Down, Request, Shown, Summary, Up, WatchFrom},
     net::LinkId,
     plan::{ClientPlan, JobPlan, SECOND},
@@ -100,7 +100,9 @@ impl Client {
                 run.busy = false;
                 run.readers.iter_mut().for_each(Reader::unlinked);
             } else {
-                *run = Run::new(&run.plan);
+                // A producer that does not know what it sent last may not go on.
+                let appended = if run.plan.beside { run.appended } else { 0 };
+                *run = Run { appended, ..Run::new(&run.plan) };
             }
         }
     }
@@ -152,7 +154,10 @@ impl Client {
     }
 
     fn wake_run(&mut self, now: u64, number: usize) -> Option<u64> {
-        let run = self.runs.get_mut(number)?;
+        let run = self.runs.get(number)?;
+        let of = run.plan.retry_of.and_then(|of| self.runs.get(of));
+        let waits = of.is_some_and(|of| !of.readers.iter().all(Reader::is_done));
+        let run = self.runs.get_mut(number).filter(|_| !waits)?;
         let watches: Vec<usize> = run.watches();
         for reader in watches {
             self.ask(number, What::Watch(reader));
@@ -187,12 +192,21 @@ impl Client {
     }
 
     fn say(&mut self, id: u64, number: usize, what: What) {
+        let of = self.runs.get(number).and_then(|run| run.plan.retry_of);
+        let of = of.and_then(|of| self.runs.get(of)?.job);
         let Some(run) = self.runs.get_mut(number) else { return };
         let request = match (what, run.job) {
+            (What::Submit, _) if run.plan.retry_of.is_some() => {
+                let Some(of) = of else { return };
+                Request::Retry { run: number, of }
+            }
             (What::Submit, _) => {
                 let closed = run.plan.submits_closed();
                 let watch = run.plan.watch_early.then(|| run.watch(number, 0)).flatten();
                 Request::Submit { run: number, closed, watch }
+            }
+            (What::Append(chunk), Some(job)) if run.plan.beside => {
+                Request::Extend { run: number, job, chunk }
             }
             (What::Append(chunk), Some(job)) => Request::Append { run: number, job, chunk },
             (What::Close, Some(job)) => Request::Close { job },
@@ -259,11 +273,26 @@ impl Client {
                 run.closed |= run.plan.submits_closed();
                 run.cancel = run.cancel.or(run.plan.cancel_us.map(|span| now + span));
             }
-            (What::Append(chunk), Ok(_)) => run.appended = run.appended.max(chunk + 1),
+            (What::Append(chunk), Ok(answer)) => {
+                let before = run.plan.chunks.iter().take(chunk).map(Vec::len).sum::<usize>() as u64;
+                if let Answer::Appended(first) = answer {
+                    hold(first == before, "each extend counts once", || {
+                        format!("chunk {chunk} of {:?} is at {first}", run.plan.key)
+                    })?;
+                }
+                run.appended = run.appended.max(chunk + 1);
+            }
             (What::Close, Ok(_)) => run.closed = true,
             (What::Cancel, Ok(_) | Err(ErrorCode::Conflict)) => run.cancel = None,
             (What::Submit, Err(ErrorCode::Unavailable)) => {
                 run.readers.iter_mut().for_each(Reader::unlinked);
+            }
+            // All of that job ended ok.
+            (What::Submit, Err(ErrorCode::Conflict)) if run.plan.retry_of.is_some() => {
+                run.refused = true;
+                run.appended = 1;
+                run.closed = true;
+                run.readers.clear();
             }
             // It has ended or was given up: the rest of its inputs is not wanted.
             (What::Append(_), Err(ErrorCode::Conflict)) => {
@@ -306,7 +335,7 @@ impl Run {
 
     fn next_step(&self) -> Option<What> {
         if self.job.is_none() {
-            Some(What::Submit)
+            (!self.refused).then_some(What::Submit)
         } else if self.appended < self.plan.chunks.len() {
             Some(What::Append(self.appended))
         } else {

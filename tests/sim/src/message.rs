@@ -134,6 +134,22 @@ pub enum Request {
         /// Which chunk.
         chunk: usize,
     },
+    /// Append a chunk of inputs behind whatever there is.
+    Extend {
+        /// Which job of this client's.
+        run: usize,
+        /// The grid's name of it.
+        job: JobId,
+        /// Which chunk.
+        chunk: usize,
+    },
+    /// Run again what of an ended job did not end ok.
+    Retry {
+        /// Which job of this client's the new one is.
+        run: usize,
+        /// The grid's name of the ended one.
+        of: JobId,
+    },
     /// No more inputs come.
     Close {
         /// The job.
@@ -171,6 +187,8 @@ pub enum Answer {
     Done,
     /// A job.
     Job(Summary),
+    /// The inputs are in the job, the first at this index.
+    Appended(u64),
 }
 
 /// How a job stands.
@@ -227,6 +245,6 @@ impl Request {
     /// Whether its inputs may make it large.
     #[must_use]
     pub const fn has_payload(&self) -> bool {
-        matches!(self, Self::Submit { .. } | Self::Append { .. })
+        matches!(self, Self::Submit { .. } | Self::Append { .. } | Self::Extend { .. })
     }
 }

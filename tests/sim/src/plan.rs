@@ -66,6 +66,12 @@ pub struct JobPlan {
     pub at: u64,
     /// Its inputs, as they are submitted and appended.
     pub chunks: Vec<Vec<Task>>,
+    /// Whether what is appended comes from two producers in turn, neither of which says where it
+    /// belongs.
+    pub beside: bool,
+    /// Which job of the client's this one runs again, as far as that did not end ok; it has no
+    /// inputs of its own then.
+    pub retry_of: Option<usize>,
     /// The pause between two chunks.
     pub pause_us: u64,
     /// Whether the submit closes it, if it has one chunk.
@@ -194,7 +200,7 @@ impl Plan {
         let calm_at = random.between(10, 40) * SECOND;
         let config = draw_config(&mut random.fork(), base);
         let workers = draw_workers(&mut random.fork(), calm_at);
-        let clients = draw_clients(&mut random.fork(), calm_at);
+        let mut clients = draw_clients(&mut random.fork(), calm_at);
         let slow = random.chance(20);
         let sync_us = if slow { (5_000, 80_000) } else { (50, 5_000) };
         let disk = DiskPlan { store: random.chance(25), sync_us };
@@ -202,27 +208,36 @@ impl Plan {
         let way_us = if random.chance(20) { (10_000, 150_000) } else { (50, 3_000) };
         let large = if random.chance(50) { random.between(5, 40) } else { 0 };
         let faults = draw_faults(&mut random.fork(), workers.len(), clients.len(), calm_at);
+        let mut extras = random.fork();
+        clients.iter_mut().for_each(|client| draw_extras(&mut extras, client));
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
-    /// A world without faults in which three tenants want more than there is for all its time.
+    /// A world without faults in which three tenants of different weights want more than there is
+    /// for all its time.
     #[must_use]
     pub fn draw_shares(seed: u64, base: &GridConfig) -> Self {
         let mut plan = Self::draw(seed, base);
         let mut random = Random::new(seed ^ 0x5a5a);
         plan.faults.clear();
-        plan.config = GridConfig { batch_tasks: 32, ..base.clone() };
+        let weights = [0, 1, 2].map(|_| u32::try_from(random.between(1, 5)).unwrap_or(1));
+        let named = (0..).zip(weights).map(|(tenant, weight)| (format!("tenant-{tenant}"), weight));
+        let tenant_weights = named.collect();
+        plan.config = GridConfig { batch_tasks: 32, tenant_weights, ..base.clone() };
         plan.disk.sync_us = (50, 2_000);
         plan.way_us = (50, 1_000);
         plan.gate_items = 65_536;
         plan.workers.truncate(3);
         plan.workers.iter_mut().for_each(|worker| worker.starts_at = 0);
         let mut number = seed << 20;
-        plan.clients = (0..3)
-            .map(|tenant| {
+        let all = u64::from(weights.iter().sum::<u32>());
+        plan.clients = (0..)
+            .zip(weights)
+            .map(|(tenant, weight)| {
                 let jobs = random.between(1, 3);
                 let wall_us = random.between(1, 20) * 1_000;
-                let count = 9 * SECOND / wall_us / jobs;
+                // All have as much as they get in the same time, and end together.
+                let count = 27 * SECOND * u64::from(weight) / all / wall_us / jobs;
                 let jobs = (0..jobs).map(|job| {
                     let mut plan = quiet_job(format!("{tenant}-{job}"));
                     plan.at = random.below(20_000);
@@ -318,11 +333,33 @@ fn draw_job(random: &mut Random, number: &mut u64, key: String, calm_at: u64) ->
     }
 }
 
+/// Lets others than the submitter append, and jobs be run again.
+fn draw_extras(random: &mut Random, client: &mut ClientPlan) {
+    for number in 0..client.jobs.len() {
+        let (beside, retried) = (random.chance(40), random.chance(35));
+        let Some(job) = client.jobs.get_mut(number) else { continue };
+        job.beside = beside;
+        if retried {
+            let again = JobPlan {
+                retry_of: Some(number),
+                priority: job.priority,
+                retries: job.retries,
+                max_failures: job.max_failures,
+                deadline: job.deadline,
+                ..quiet_job(format!("{}-again", job.key))
+            };
+            client.jobs.push(again);
+        }
+    }
+}
+
 fn quiet_job(key: String) -> JobPlan {
     JobPlan {
         key,
         at: 0,
         chunks: Vec::new(),
+        beside: false,
+        retry_of: None,
         pause_us: 0,
         closed: true,
         cancel_us: None,

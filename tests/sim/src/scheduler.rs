@@ -136,6 +136,8 @@ struct Pending {
 enum Promise {
     Submitted { key: (String, String), inputs: u64, closed: bool },
     Appended { job: JobId, end: u64 },
+    Extended { job: JobId, by: (u64, u64), count: u64 },
+    Retried { key: (String, String) },
     Closed(JobId),
     Cancelled(JobId),
     Nothing,
@@ -373,7 +375,10 @@ impl Scheduler {
 
     fn request(&mut self, link: LinkId, id: u64, request: Request) {
         let Some(client) = self.clients.get(&link).map(|reading| reading.client) else { return };
-        let takes = matches!(request, Request::Submit { .. } | Request::Append { .. });
+        let takes = !matches!(
+            request,
+            Request::Close { .. } | Request::Cancel { .. } | Request::Watch { .. }
+        );
         if takes && self.full {
             return self.say(link, Down::Reply { id, reply: Err(ErrorCode::Unavailable) });
         }
@@ -391,6 +396,22 @@ impl Scheduler {
                 let digest = content(&inputs);
                 let request = self.pending(link, id, inputs, None, promise);
                 self.grid.handle(now, Input::Append { request, job, first, count, digest });
+            }
+            Request::Extend { run, job, chunk } => {
+                let Some((_, inputs)) = chunk_of(&self.plan, client, run, chunk) else { return };
+                let count = inputs.len() as u64;
+                let (producer, number) = producer_of(client, run, chunk);
+                let promise = Promise::Extended { job, by: (producer, number), count };
+                let request = self.pending(link, id, inputs, None, promise);
+                self.grid.handle(now, Input::Extend { request, job, producer, number, count });
+            }
+            Request::Retry { run, of } => {
+                let Some(spec) = spec_of(&self.plan, client, run) else { return };
+                let key = (spec.task.tenant, spec.name.clone());
+                let promise = Promise::Retried { key };
+                let request = self.pending(link, id, Vec::new(), None, promise);
+                let (job, limits, idempotency_key) = (of, None, Some(spec.name));
+                self.grid.handle(now, Input::Retry { request, job, limits, idempotency_key });
             }
             Request::Close { job } => {
                 let request = self.pending(link, id, Vec::new(), None, Promise::Closed(job));
@@ -525,6 +546,12 @@ fn chunk_of(plan: &Plan, client: usize, run: usize, chunk: usize) -> Option<(u64
     let job = plan.clients.get(client)?.jobs.get(run)?;
     let first = job.chunks.iter().take(chunk).map(Vec::len).sum::<usize>() as u64;
     Some((first, job.chunks.get(chunk)?.clone()))
+}
+
+/// Who appends a chunk of a job that two producers append to, and its how manyth request that is.
+fn producer_of(client: usize, run: usize, chunk: usize) -> (u64, u64) {
+    let producer = (client * 1_000 + run * 2 + chunk % 2) as u64;
+    (producer, chunk.div_ceil(2) as u64)
 }
 
 fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {

@@ -40,8 +40,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+fn held() -> i64 {
+    HELD.with(Cell::get)
+}
+
 fn held_mb() -> i64 {
-    HELD.with(Cell::get) / 1_000_000
+    held() / 1_000_000
 }
 
 fn drive(grid: &mut Grid, input: Input) -> usize {
@@ -80,6 +84,22 @@ fn ten_million_tasks_ten_thousand_jobs_and_five_thousand_workers_stay_under_200_
     println!("10 M tasks: {large} MB; and 10,000 jobs: {jobs} MB; and 5,000 workers: {all} MB");
     assert!(large < 1 && all < 200, "{large} {jobs} {all} MB");
     assert_eq!(grid.state(JobId(10_001)), Some(JobState::Active));
+}
+
+#[test]
+fn a_job_costs_the_same_memory_with_ten_thousand_tasks_as_with_ten_million() {
+    let costs = [10_000, 100_000, 1_000_000, 10_000_000].map(|tasks| {
+        let before = held();
+        let mut grid = Grid::new(GridConfig::default());
+        drive(&mut grid, Input::Start);
+        (1..=8).for_each(|link| join(&mut grid, link));
+        submit(&mut grid, 0, tasks);
+        let cost = held() - before;
+        assert_eq!(grid.job(JobId(1)).expect("known").counts.total, tasks);
+        cost
+    });
+    println!("bytes with 10 k, 100 k, 1 M and 10 M tasks: {costs:?}");
+    assert!(costs.iter().all(|cost| (cost - costs[0]).abs() < 1_024), "{costs:?}");
 }
 
 #[test]

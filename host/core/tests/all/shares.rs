@@ -124,3 +124,69 @@ fn a_longer_priority_step_makes_priorities_stricter() {
     let worker = world.join("a", 2);
     assert_eq!(world.indices(worker, urgent).len(), 4);
 }
+
+/// How long single tasks of 1 ms took of a tenant that has one at a time, in milliseconds, rising.
+fn single_tasks_took(flood_of_us: Option<u64>) -> Vec<u64> {
+    let mut clockwork = Clockwork::new(GridConfig::default());
+    for _ in 0..2 {
+        clockwork.join(4, 4_096, &[]);
+    }
+    if let Some(task_us) = flood_of_us {
+        clockwork.submit(spec_of("flood"), 10_000_000, task_us);
+        clockwork.run(500);
+    }
+    let took = (0..200).map(|_| {
+        let job = clockwork.submit(spec_of("calm"), 1, 1_000);
+        let mut took = 0;
+        while clockwork.state(job) != JobState::Ok {
+            clockwork.run(1);
+            took += 1;
+            assert!(took < 1_000, "it waits for a second");
+        }
+        clockwork.run(7);
+        took
+    });
+    let mut took: Vec<u64> = took.collect();
+    took.sort_unstable();
+    took
+}
+
+#[test]
+fn a_flood_of_one_tenant_delays_anothers_tasks_by_what_a_worker_has_queued_and_no_more() {
+    let p99 = |took: Vec<u64>| took[took.len() * 99 / 100];
+    let alone = p99(single_tasks_took(None));
+    assert!(alone <= 1, "a lone task takes {alone} ms instead of its own one");
+    for task_us in [200, 1_000, 5_000, 30_000] {
+        let beside = p99(single_tasks_took(Some(task_us)));
+        println!("alone {alone} ms, beside a flood of {task_us} us each {beside} ms");
+        // Its turn is the next: what runs on a slot ends, and before that what is queued there,
+        // which is work of the target's length or two tasks.
+        let queued = GridConfig::default().target_queue.0.max(2 * task_us / 1_000);
+        let most = alone + queued + task_us.div_ceil(1_000);
+        assert!(beside <= most, "{beside} ms beside a flood of {task_us} us each, not {most}");
+    }
+}
+
+#[test]
+fn the_adaptive_batch_never_delays_a_lone_task() {
+    let mut clockwork = Clockwork::new(GridConfig::default());
+    for _ in 0..2 {
+        clockwork.join(4, 4_096, &[]);
+    }
+    // Credit for thousands of tasks at once, in leases of hundreds.
+    let tiny = clockwork.submit(spec_of("one"), 200_000, 5);
+    while clockwork.state(tiny) != JobState::Ok {
+        clockwork.run(1);
+    }
+    for tenant in ["one", "two"] {
+        for task_us in [5, 900, 20_000] {
+            let at = clockwork.now.0;
+            let job = clockwork.submit(spec_of(tenant), 1, task_us);
+            while clockwork.state(job) != JobState::Ok {
+                clockwork.run(1);
+            }
+            let took = (clockwork.now.0 - at) / 1_000;
+            assert_eq!(took, task_us.div_ceil(1_000), "{tenant}, {task_us} us");
+        }
+    }
+}

@@ -84,7 +84,7 @@ impl World {
             match &output {
                 Output::Assign { worker, job, grants } => self.assign(*worker, *job, grants),
                 Output::Reply { request, reply } => {
-                    self.replies.insert(*request, reply.clone());
+                    self.replies.insert(*request, (**reply).clone());
                 }
                 Output::Joined { link, worker } => {
                     self.links.insert(*worker, *link);

@@ -187,7 +187,12 @@ pub fn records() -> Vec<Record> {
     let (job, at) = (JobId(2), Micros(1_700_000_000_000_000));
     vec![
         Record::EpochStarted { epoch: Epoch(5), at },
-        Record::JobSubmitted { job, spec: job_spec(), idempotency_key: Some("key".into()), at },
+        Record::JobSubmitted {
+            job,
+            spec: Box::new(job_spec()),
+            idempotency_key: Some("key".into()),
+            at,
+        },
         Record::InputsAppended { job, tasks: range() },
         Record::InputsClosed { job },
         Record::CancelRequested { job, by: "ada".into(), at },
@@ -216,7 +221,7 @@ pub fn records() -> Vec<Record> {
             reason: "no module".into(),
             last: true,
         },
-        Record::Diverged { job, divergence: divergence() },
+        Record::Diverged { job, divergence: Box::new(divergence()) },
         Record::WorkerCordoned { worker: WorkerId(4), cordoned: true },
         Record::ProducerNoted { job, producer: 0x1234_5678_9abc_def0, number: 3, first: 10 },
         Record::InputsTaken { job, of: JobId(1), tasks: vec![range()] },

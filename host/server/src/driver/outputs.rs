@@ -37,7 +37,7 @@ impl Driver {
                 }
                 Output::Late { token, block, positions } => self.late(token, block, &positions),
                 Output::Reply { request, reply } => {
-                    self.gate.hold(Gated::Reply { request, reply: Box::new(reply) });
+                    self.gate.hold(Gated::Reply { request, reply });
                 }
                 Output::Joined { link, worker } => {
                     self.worker_known(LinkId(link), worker);

@@ -39,7 +39,7 @@ impl Scheduler {
                 // The model's results have neither texts nor grants.
                 Output::Explain { .. } | Output::Late { .. } => {}
                 Output::Reply { request, reply } => {
-                    self.gate.hold(Gated::Reply(request, Box::new(reply)), records);
+                    self.gate.hold(Gated::Reply(request, reply), records);
                 }
                 Output::Joined { link, worker } => {
                     self.worker_known(link, worker);
@@ -126,11 +126,19 @@ impl Scheduler {
                 let (job, state, results) = (status.job, status.state, status.results);
                 Ok(Answer::Job(Summary { job, state, results }))
             }
+            Ok(Reply::Appended { first }) => Ok(Answer::Appended(first)),
             Ok(_) => Ok(Answer::Done),
         };
         match (answer, promise) {
             (Ok(Answer::Job(status)), Promise::Submitted { key, inputs, closed }) => {
                 book.submitted(key, status.job, inputs, closed)?;
+            }
+            (Ok(Answer::Job(status)), Promise::Retried { key }) => {
+                book.submitted(key, status.job, 0, true)?;
+            }
+            (Ok(Answer::Appended(first)), Promise::Extended { job, by, count }) => {
+                book.extended(job, by, first)?;
+                book.appended(job, first + count);
             }
             (Ok(_), Promise::Appended { job, end }) => book.appended(job, end),
             (Ok(_), Promise::Closed(job)) => book.closed(job),
@@ -213,6 +221,7 @@ impl Scheduler {
     }
 
     fn inputs_at(&self, job: JobId, position: u64, disk: &Disk) -> Result<Vec<u64>, Failed> {
+        let job = self.grid.source(job);
         let segments = self.inputs.get(&job);
         let cached = segments.and_then(|segments| segments.range(..=position).next_back());
         if let Some((first, inputs)) = cached {

@@ -77,6 +77,16 @@ fn a_suspect_among_others_is_caught() {
 }
 
 #[test]
+fn an_extend_that_counts_twice_is_caught() {
+    catch_planted(Planted::RepeatedExtend, &["each extend counts once"]);
+}
+
+#[test]
+fn a_retry_of_more_than_what_failed_is_caught() {
+    catch_planted(Planted::RetryOfAll, &["a retry runs what did not end ok, and nothing else"]);
+}
+
+#[test]
 fn an_answer_before_the_sync_is_caught() {
     catch_driver(
         DriverBug::AckBeforeSync,
