@@ -234,7 +234,7 @@ impl Grid {
 
     /// The jobs that take inputs, and only of their submitters.
     pub fn attached_jobs(&self) -> impl Iterator<Item = JobId> {
-        self.queues.keys().copied().filter(|job| self.is_attached(*job))
+        self.queues.iter().map(|(job, _)| job).filter(|job| self.is_attached(*job))
     }
 
     /// The scheduler's term; 0 before the first start.

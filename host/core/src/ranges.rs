@@ -36,13 +36,15 @@ impl RangeSet {
     }
 
     pub(crate) fn contains(&self, index: u64) -> bool {
-        self.at_or_before(index).is_some_and(|(_, end)| index < end)
+        self.behind(index).is_some_and(|(first, _)| first <= index)
     }
 
     /// The indices nearest to one that is not there: below and above it.
     pub(crate) fn nearest(&self, index: u64) -> (Option<u64>, Option<u64>) {
-        let below = self.at_or_before(index).map(|(_, end)| end - 1);
-        (below, self.spans.range(index..).next().map(|(first, _)| *first))
+        let lowest = (!self.is_empty() && self.lowest.1 <= index).then_some(self.lowest.1);
+        let others = self.others.range(..=index).next_back().map(|(end, _)| *end);
+        let below = others.or(lowest).map(|end| end - 1);
+        (below, self.behind(index).map(|(first, _)| first))
     }
 
     /// The ranges, rising.

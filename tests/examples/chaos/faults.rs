@@ -19,6 +19,9 @@ use crate::{
 /// The shortest and the longest time between two faults.
 const PAUSE: std::ops::RangeInclusive<u64> = 10_000..=30_000;
 
+/// How long a worker that lives on may take to say what became of what it had begun.
+const SETTLES: Duration = Duration::from_secs(3);
+
 /// One kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -105,7 +108,7 @@ impl Faults {
                 grid.workers[worker].process.signal(19);
                 self.wait(2_000..25_000);
                 grid.workers[worker].process.signal(18);
-                self.begin(grid, worker);
+                self.begin_once_settled(grid, worker);
             }
             Fault::KillRunner => {
                 self.hurt(worker);
@@ -115,7 +118,7 @@ impl Faults {
                     let kill = ["-9".to_owned(), runner.to_string()];
                     drop(std::process::Command::new("kill").args(kill).status());
                 }
-                self.begin(grid, worker);
+                self.begin_once_settled(grid, worker);
             }
             Fault::KillScheduler => {
                 grid.kill_scheduler();
@@ -155,6 +158,12 @@ impl Faults {
         grid.restart_worker(worker, 1, |command| {
             command.env("WASMGRID_LOG", "info,wasmgrid_worker::agent=debug");
         });
+        self.begin(grid, worker);
+    }
+
+    /// The process lives on, and first says what became of what it had begun before the fault.
+    fn begin_once_settled(&mut self, grid: &mut Grid, worker: usize) {
+        thread::sleep(SETTLES);
         self.begin(grid, worker);
     }
 

@@ -1,5 +1,5 @@
-//! What workers ran, by their own logs: what was run twice although nothing befell the worker that
-//! ran it first was run again for nothing.
+//! What workers ran, by their own logs: what was run twice although nothing befell a worker that
+//! ran it was run again for nothing.
 
 use std::{
     collections::BTreeMap,
@@ -82,7 +82,9 @@ impl Ledger {
         for ((job, index), runs) in &books.runs {
             for pair in runs.windows(2) {
                 let [(life, first), (other, second)] = pair else { continue };
-                if books.hurt.get(life).is_none_or(|hurt| hurt > second) {
+                // Also where the one that was hurt had it first, and is heard after the other.
+                let excuses = |life| books.hurt.get(life).is_some_and(|hurt| hurt <= second);
+                if !excuses(life) && !excuses(other) {
                     let (first, second) = (self.seconds(*first), self.seconds(*second));
                     found.push(format!(
                         "task {job}/{index} at {first:.3} s in life {life}, at {second:.3} s in life {other}"
