@@ -5,12 +5,10 @@
 //! `cargo run --release -p wasmgrid-core --example completions`, or with four numbers behind `--`
 //! for one run: tasks, jobs, workers and how many are told at a time.
 //!
-//! Seen on one of two busy cores, in completions a second: one at a time 1.3 to 1.5 million on 8
-//! workers, flat from ten thousand to ten million tasks; in blocks of 64 about 70 million, of 512
-//! 258 million, since a block costs what one completion does. With 5,000 workers 0.9 million one at
-//! a time, as each finds another worker's state cold, and 45 million in blocks. Ten thousand jobs
-//! of a hundred tasks are 0.8 million on 8 workers; on 5,000 workers with free slots for all of
-//! them 0.4 million, in blocks too: each task is then placed by itself, on a worker of its own.
+//! Seen on one of two busy cores, in completions a second told one at a time: 2.9 million on 8
+//! workers, 2.0 million on 5,000; of ten thousand jobs of a hundred tasks 1.3 million on 8 workers,
+//! and 0.6 million on 5,000 with free slots for all of them, where each task is placed by itself, on
+//! a worker of its own, whose state is cold. A block costs what one completion does.
 
 use std::{
     collections::VecDeque,
