@@ -72,6 +72,9 @@ impl RangeSet {
     pub(crate) fn remove(&mut self, tasks: TaskRange) -> u64 {
         let before = self.len;
         let (first, end) = (tasks.first, tasks.end());
+        if first == end {
+            return 0;
+        }
         while let Some(span) = self.behind(first).filter(|span| span.0 < end) {
             self.cut(span, (first, end));
         }

@@ -42,10 +42,6 @@ const RECORD_BYTES: usize = 128;
 
 /// One thing to make durable.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most are records, and a box would cost an allocation each"
-)]
 pub(crate) enum Item {
     /// A record.
     Record(Record),

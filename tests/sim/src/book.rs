@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_core::{Grant, GridConfig};
 use wasmgrid_proto::{
-    Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, RetryCounter, WorkerId,
+    Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange,
+    WorkerId,
 };
 
 use crate::message::{Block, Shown, Summary};
@@ -515,17 +516,7 @@ impl Job {
                 self.total = tasks.end();
                 self.appended_at = tasks.first;
             }
-            Record::InputsTaken { of, tasks, .. } => {
-                let retry = self.retry.as_ref();
-                let taken = tasks.iter().flat_map(|part| part.first..part.end());
-                self.total += tasks.iter().map(|part| part.count).sum::<u64>();
-                let fits = retry.is_some_and(|retry| {
-                    retry.source == *of && taken.clone().eq(retry.tasks.iter().copied())
-                });
-                hold(fits, "a retry runs what did not end ok, and nothing else", || {
-                    format!("{:?} of job {of}, not {retry:?}", taken.clone().collect::<Vec<_>>())
-                })?;
-            }
+            Record::InputsTaken { of, tasks, .. } => self.taken(*of, tasks)?,
             Record::ProducerNoted { producer, number, first, .. } => {
                 let last = self.producers.insert(*producer, *number).unwrap_or_default();
                 let there = *first == self.appended_at || *first == self.total;
@@ -577,6 +568,18 @@ impl Job {
             _ => {}
         }
         Ok(())
+    }
+
+    fn taken(&mut self, of: JobId, tasks: &[TaskRange]) -> Result<(), Violation> {
+        let retry = self.retry.as_ref();
+        let taken = tasks.iter().flat_map(|part| part.first..part.end());
+        self.total += tasks.iter().map(|part| part.count).sum::<u64>();
+        let fits = retry.is_some_and(|retry| {
+            retry.source == of && taken.clone().eq(retry.tasks.iter().copied())
+        });
+        hold(fits, "a retry runs what did not end ok, and nothing else", || {
+            format!("{:?} of job {of}, not {retry:?}", taken.clone().collect::<Vec<_>>())
+        })
     }
 
     fn end(&mut self, index: u64, class: OutcomeClass) -> Result<(), Violation> {
