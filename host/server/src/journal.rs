@@ -189,15 +189,19 @@ fn entry(item: &Item) -> Result<Entry, StoreError> {
         Item::Record(record) => {
             postcard::to_allocvec(record).map(|bytes| Entry::Record(bytes.into()))
         }
-        Item::Inputs { job, first, block, payload } => encode(block, payload).map(|data| {
-            let (job, first, count) = (*job, *first, block.count());
-            Entry::Segment(Segment { job, log: LogKind::Input, first, count, data })
-        }),
-        Item::Results { job, results } => encode(&results.block, &results.payload).map(|data| {
-            let (job, first) = (*job, results.first);
-            let count = results.block.results.len() as u64;
-            Entry::Segment(Segment { job, log: LogKind::Result, first, count, data })
-        }),
+        Item::Inputs { job, first, block, payload } => {
+            encode(block, payload).map(|(head, data)| {
+                let (job, first, count) = (*job, *first, block.count());
+                Entry::Segment(Segment { job, log: LogKind::Input, first, count, head, data })
+            })
+        }
+        Item::Results { job, results } => {
+            encode(&results.block, &results.payload).map(|(head, data)| {
+                let (job, first) = (*job, results.first);
+                let count = results.block.results.len() as u64;
+                Entry::Segment(Segment { job, log: LogKind::Result, first, count, head, data })
+            })
+        }
     };
     encoded.map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))
 }

@@ -10,7 +10,9 @@ mod schema;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, ToSql, Transaction, TransactionBehavior, blob::ZeroBlob, params,
+};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{Epoch, Seq};
 
@@ -23,6 +25,10 @@ const WAL_MAX_BYTES: usize = 64 << 20;
 
 /// What an entry costs in the WAL beside its data, about: a page and its frame.
 const ENTRY_OVERHEAD_BYTES: usize = 4_120;
+
+/// Segments of so many bytes are written where they will be: given with the statement, `SQLite`
+/// would copy them twice, into memory that is new each time.
+const IN_PLACE_BYTES: usize = 64 << 10;
 
 /// A store in one `SQLite` file, with its `-wal` and `-shm` beside it.
 #[derive(Debug)]
@@ -214,19 +220,33 @@ fn write_records(
 }
 
 fn write_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<(), StoreError> {
-    let Segment { job, log, first, count, data } = segment;
-    let sum = row::segment_sum(*job, *log, *first, *count, data);
+    let Segment { job, log, first, count, head, data } = segment;
+    let failed = failed("writing a segment");
+    let sum = row::segment_sum(segment);
     let sql =
         "INSERT INTO segments (job, log, first, count, sum, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values =
-        params![to_sql(job.0)?, log.code(), to_sql(*first)?, to_sql(*count)?, sum, &data[..]];
-    transaction.execute(sql, values).map(|_| ()).map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Invalid(format!(
-            "a second {} segment of job {job} from {first}",
-            log.name()
-        )),
-        _ => failed("writing a segment")(error),
-    })
+    let insert = |data: &dyn ToSql| {
+        let values =
+            params![to_sql(job.0)?, log.code(), to_sql(*first)?, to_sql(*count)?, sum, data];
+        transaction.execute(sql, values).map(|_| ()).map_err(|error| {
+            match error.sqlite_error_code() {
+                Some(ErrorCode::ConstraintViolation) => StoreError::Invalid(format!(
+                    "a second {} segment of job {job} from {first}",
+                    log.name()
+                )),
+                _ => failed(error),
+            }
+        })
+    };
+    if segment.bytes() < IN_PLACE_BYTES {
+        return insert(&[&head[..], data].concat());
+    }
+    insert(&ZeroBlob(segment.bytes() as u64))?;
+    let row = transaction.last_insert_rowid();
+    let mut blob = transaction.blob_open("main", "segments", "data", row, false).map_err(failed)?;
+    blob.write_at(head, 0).map_err(failed)?;
+    blob.write_at(data, head.len()).map_err(failed)?;
+    blob.close().map_err(failed)
 }
 
 fn write_meta(
@@ -255,7 +275,7 @@ fn last_record(connection: &Connection) -> Result<u64, StoreError> {
 fn wal_cost(entry: &Entry) -> usize {
     let data = match entry {
         Entry::Record(bytes) | Entry::Module { bytes, .. } => bytes.len(),
-        Entry::Segment(segment) => segment.data.len(),
+        Entry::Segment(segment) => segment.bytes(),
         Entry::Meta { value, .. } => value.as_ref().map_or(0, Bytes::len),
     };
     data + ENTRY_OVERHEAD_BYTES
