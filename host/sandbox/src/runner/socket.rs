@@ -99,6 +99,7 @@ impl Receiver {
             }
         }
         self.buffer.extend_from_slice(self.scratch.get(..received).unwrap_or_default());
+        reserve_frame(&mut self.buffer)?;
         Ok(received)
     }
 }
@@ -107,6 +108,14 @@ impl Receiver {
 pub(crate) fn frame_len(buffer: &[u8]) -> io::Result<Option<usize>> {
     let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
     Ok(length.filter(|length| buffer.len() >= *length))
+}
+
+/// Makes room for the rest of the frame at the start of `buffer`, so that a large one is not moved
+/// to a larger place again and again.
+pub(crate) fn reserve_frame(buffer: &mut BytesMut) -> io::Result<()> {
+    let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
+    buffer.reserve(length.unwrap_or(0).saturating_sub(buffer.len()));
+    Ok(())
 }
 
 /// What a buffer may keep of its memory behind a large frame: neither end stays as large as the
