@@ -1,7 +1,11 @@
 //! One job from its first input to its last result: feeds inputs, collects results, and heeds
 //! Ctrl-C, all at once.
 
-use std::{cell::RefCell, ops::Range, pin::pin};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    pin::pin,
+};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -13,6 +17,7 @@ use super::{
     inputs::{Chunk, Inputs, Origins, Stream},
     ledger::Ledger,
     output::Closed,
+    upload::Uploads,
 };
 use crate::interrupt::Interrupt;
 
@@ -26,9 +31,21 @@ pub struct Session<'a> {
     /// A result came, so that there may be room for inputs.
     settled: Notify,
     how: Use,
-    /// Told of the first input without a result, and of where the results go on, as those before
-    /// are needed no more.
-    settled_before: Box<dyn Fn(JobId, u64, u64) + 'a>,
+    /// Told of what is needed no more.
+    settled_before: Box<dyn Fn(Settled) + 'a>,
+}
+
+/// What of a job was read to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// The job.
+    pub job: JobId,
+    /// The first input without a result.
+    pub input: u64,
+    /// Where the results go on.
+    pub cursor: u64,
+    /// Bytes of the inputs and results before these.
+    pub bytes: u64,
 }
 
 /// What becomes of a job that was submitted.
@@ -88,16 +105,15 @@ impl<'a> Session<'a> {
         let mut ledger = Ledger::default();
         ledger.add(first);
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());
-        let settled_before = Box::new(|_, _, _| ());
+        let settled_before = Box::new(|_| ());
         Ok((
             Self { client, job: status.job, ledger, settled, how, settled_before },
             Rest { inputs: rest, results },
         ))
     }
 
-    /// The same session, which tells `told` of what is needed no more: inputs before an index, and
-    /// results before a cursor.
-    pub fn forgetting(self, told: impl Fn(JobId, u64, u64) + 'a) -> Self {
+    /// The same session, which tells `told` of what is needed no more.
+    pub fn forgetting(self, told: impl Fn(Settled) + 'a) -> Self {
         Self { settled_before: Box::new(told), ..self }
     }
 
@@ -109,15 +125,18 @@ impl<'a> Session<'a> {
     pub async fn upload(&self, rest: Rest) -> anyhow::Result<()> {
         let Some(mut inputs) = rest.inputs else { return Ok(()) };
         let mut next = self.ledger.borrow().total();
+        let mut uploads = Uploads::new(self.client.clone(), self.job);
         let appended = async {
             while let Some(chunk) = inputs.next().await.transpose()? {
                 let count = chunk.block.count();
-                self.client.append(self.job, next, chunk.block, chunk.payload).await?;
+                uploads.push(next, chunk.block, chunk.payload).await?;
                 next += count;
             }
             anyhow::Ok(())
         };
         let appended = appended.await;
+        // Those before an input that is wrong are the job's.
+        let appended = uploads.finish().await.map_err(Into::into).and(appended);
         if self.how != Use::LeaveOpen {
             self.close().await?;
         }
@@ -169,18 +188,31 @@ impl<'a> Session<'a> {
 
     /// Reads inputs and appends them, as far ahead of the results as the ledger lets it.
     async fn feed(&self, inputs: Option<Stream>) -> anyhow::Result<()> {
-        let Some(mut inputs) = inputs else { return Ok(()) };
+        let Some(inputs) = inputs else { return Ok(()) };
+        let mut uploads = Uploads::new(self.client.clone(), self.job);
+        let wrong_input = match self.feed_all(inputs, &mut uploads).await {
+            Ok(()) => None,
+            Err(Unfed::Input(error)) => Some(error),
+            Err(Unfed::Grid(error)) => return unless_ended(Err(error)),
+        };
+        // Those before an input that is wrong are the job's.
+        unless_ended(uploads.finish().await)?;
+        wrong_input.map_or(Ok(()), Err)
+    }
+
+    async fn feed_all(&self, mut inputs: Stream, uploads: &mut Uploads) -> Result<(), Unfed> {
         loop {
             while !self.ledger.borrow().has_room() {
-                self.settled.notified().await;
+                tokio::select! {
+                    () = self.settled.notified() => {}
+                    settled = uploads.settle(), if !uploads.is_empty() => settled?,
+                }
             }
-            let Some(chunk) = inputs.next().await.transpose()? else { return Ok(()) };
+            let next = inputs.next().await.transpose();
+            let Some(chunk) = next.map_err(Unfed::Input)? else { return Ok(()) };
             let (block, payload) = (chunk.block.clone(), chunk.payload.clone());
             let first = self.ledger.borrow_mut().add(chunk);
-            match self.client.append(self.job, first, block, payload).await {
-                Err(error) if is_conflict(&error) => return Ok(()),
-                appended => appended?,
-            }
+            uploads.push(first, block, payload).await?;
         }
     }
 
@@ -191,8 +223,13 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Ending> {
         let Some(mut results) = results else { return Ok(Ending::Detached) };
         let all = 0..u64::MAX;
-        let settled = |cursor| {
-            (self.settled_before)(self.job, self.ledger.borrow().settled(), cursor);
+        let read = Cell::new(0);
+        let settled = |cursor, bytes| {
+            read.set(read.get() + bytes);
+            let ledger = self.ledger.borrow();
+            let (input, bytes) = (ledger.settled(), read.get() + ledger.settled_bytes());
+            drop(ledger);
+            (self.settled_before)(Settled { job: self.job, input, cursor, bytes });
             self.settled.notify_one();
         };
         let ending = collect(&mut results, collector, all, settled).await;
@@ -204,15 +241,12 @@ impl<'a> Session<'a> {
 
     /// Says that no more inputs come; a job that has ended needs no telling.
     async fn close(&self) -> anyhow::Result<()> {
-        match self.client.close(self.job).await {
-            Err(error) if is_conflict(&error) => Ok(()),
-            closed => Ok(closed?),
-        }
+        unless_ended(self.client.close(self.job).await)
     }
 }
 
 /// Collects a job's results of these positions of its result log, or until its end, and tells
-/// `settled` behind each block where the next one begins.
+/// `settled` behind each block where the next one begins, and how many bytes it had.
 ///
 /// # Errors
 /// Where the grid is lost, or the output cannot be written.
@@ -220,7 +254,7 @@ pub async fn collect(
     results: &mut JobStream,
     collector: &mut Collector<'_>,
     positions: Range<u64>,
-    settled: impl Fn(u64),
+    settled: impl Fn(u64, u64),
 ) -> anyhow::Result<Ending> {
     match collect_all(results, collector, positions, settled).await {
         Err(error) if error.is::<Closed>() => Ok(Ending::OutputClosed),
@@ -232,15 +266,16 @@ async fn collect_all(
     results: &mut JobStream,
     collector: &mut Collector<'_>,
     positions: Range<u64>,
-    settled: impl Fn(u64),
+    settled: impl Fn(u64, u64),
 ) -> anyhow::Result<Ending> {
     let mut cursor = positions.start;
     while cursor < positions.end {
         match results.next().await.transpose()? {
             Some(JobEvent::Results { first_cursor, block, payload }) => {
                 cursor = first_cursor + block.results.len() as u64;
+                let bytes = payload.len() as u64;
                 collector.take(first_cursor, block, payload)?;
-                settled(cursor);
+                settled(cursor, bytes);
             }
             Some(JobEvent::Update(status)) => collector.update(&status),
             Some(JobEvent::Ended(status)) => {
@@ -266,6 +301,28 @@ async fn begin(inputs: Inputs) -> anyhow::Result<(Chunk, Option<Stream>)> {
     }
     let block = InputBlock::Packed(Vec::new());
     Ok((Chunk { block, payload: Bytes::new(), origins: Origins::Range }, None))
+}
+
+/// Why not all inputs were appended.
+enum Unfed {
+    /// One is wrong.
+    Input(anyhow::Error),
+    /// The grid did not take one.
+    Grid(ClientError),
+}
+
+impl From<ClientError> for Unfed {
+    fn from(error: ClientError) -> Self {
+        Self::Grid(error)
+    }
+}
+
+/// A job that has ended needs no more inputs.
+fn unless_ended(appended: Result<(), ClientError>) -> anyhow::Result<()> {
+    match appended {
+        Err(error) if is_conflict(&error) => Ok(()),
+        appended => Ok(appended?),
+    }
 }
 
 /// The job takes no more: it has ended, as a job does that failed too often.
