@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod bulk;
 mod cluster;
 mod examples;
 mod failpoints;
