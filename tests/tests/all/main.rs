@@ -23,6 +23,7 @@ mod partitions;
 mod promises;
 mod refusals;
 mod sandbox;
+mod storage;
 mod strangers;
 mod wasi_suite;
 mod zoo;
