@@ -142,13 +142,14 @@ async fn receive<M: Message>(
         {
             break length;
         }
-        fill(&mut stream, &mut buffer, &peer).await?;
+        // No more than is needed: the rest goes to a place that is large enough for all of it.
+        fill(&mut stream, &mut buffer, 1, &peer).await?;
     };
     // All of it is reserved before more is read: two that each hold half would wait forever.
     let Ok(room) = room.reserve(length.max(MESSAGE_COST)).await else { return Ok(()) };
     buffer.reserve(length.min(FIRST_ALLOCATION).saturating_sub(buffer.len()));
     while buffer.len() < length {
-        fill(&mut stream, &mut buffer, &peer).await?;
+        fill(&mut stream, &mut buffer, READ_PACKETS, &peer).await?;
     }
     let frame = buffer.freeze();
     if let Some(envelope) = frame::decode(frame).map_err(|error| malformed(error, &peer))? {
@@ -158,9 +159,15 @@ async fn receive<M: Message>(
     Ok(())
 }
 
-async fn fill(stream: &mut RecvStream, buffer: &mut BytesMut, peer: &str) -> Result<(), LinkError> {
+async fn fill(
+    stream: &mut RecvStream,
+    buffer: &mut BytesMut,
+    most: usize,
+    peer: &str,
+) -> Result<(), LinkError> {
     let mut packets = [const { Bytes::new() }; READ_PACKETS];
-    match stream.read_chunks(&mut packets).await {
+    let (taken, _) = packets.split_at_mut(most.min(READ_PACKETS));
+    match stream.read_chunks(taken).await {
         Ok(Some(count)) => {
             packets.iter().take(count).for_each(|packet| buffer.extend_from_slice(packet));
             Ok(())
