@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest};
 use wasmgrid_proto::{InputBlock, JobId, JobSpec, JobStatus, wire::ErrorCode};
 
@@ -30,6 +31,8 @@ pub struct Session<'a> {
     pub ledger: RefCell<Ledger>,
     /// A result came, so that there may be room for inputs.
     settled: Notify,
+    /// Cancelled where no more inputs are to be read.
+    enough: CancellationToken,
     how: Use,
     /// Told of what is needed no more.
     settled_before: Box<dyn Fn(Settled) + 'a>,
@@ -105,9 +108,10 @@ impl<'a> Session<'a> {
         let mut ledger = Ledger::default();
         ledger.add(first);
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());
+        let enough = CancellationToken::new();
         let settled_before = Box::new(|_| ());
         Ok((
-            Self { client, job: status.job, ledger, settled, how, settled_before },
+            Self { client, job: status.job, ledger, settled, enough, how, settled_before },
             Rest { inputs: rest, results },
         ))
     }
@@ -174,6 +178,8 @@ impl<'a> Session<'a> {
                         continue;
                     }
                     if feeding {
+                        self.enough.cancel();
+                        wrong_input = feed.as_mut().await.err();
                         self.close().await?;
                     }
                     break;
@@ -186,7 +192,8 @@ impl<'a> Session<'a> {
         Ok((Ending::Detached, wrong_input))
     }
 
-    /// Reads inputs and appends them, as far ahead of the results as the ledger lets it.
+    /// Reads inputs and appends them, as far ahead of the results as the ledger lets it; all that
+    /// were read are part of the job when this is done.
     async fn feed(&self, inputs: Option<Stream>) -> anyhow::Result<()> {
         let Some(inputs) = inputs else { return Ok(()) };
         let mut uploads = Uploads::new(self.client.clone(), self.job);
@@ -204,11 +211,15 @@ impl<'a> Session<'a> {
         loop {
             while !self.ledger.borrow().has_room() {
                 tokio::select! {
+                    () = self.enough.cancelled() => return Ok(()),
                     () = self.settled.notified() => {}
                     settled = uploads.settle(), if !uploads.is_empty() => settled?,
                 }
             }
-            let next = inputs.next().await.transpose();
+            let next = tokio::select! {
+                () = self.enough.cancelled() => return Ok(()),
+                next = inputs.next() => next.transpose(),
+            };
             let Some(chunk) = next.map_err(Unfed::Input)? else { return Ok(()) };
             let (block, payload) = (chunk.block.clone(), chunk.payload.clone());
             let first = self.ledger.borrow_mut().add(chunk);

@@ -87,6 +87,7 @@ impl Uploads {
         if oldest.behind && matches!(&answer, Ok(Err(error)) if is_gap(error)) {
             // Large messages may overtake each other; now those before it are there.
             oldest.behind = false;
+            tracing::debug!(job = %self.job, first = oldest.first, "an append came too early");
             let (first, block, payload) =
                 (oldest.first, oldest.block.clone(), oldest.payload.clone());
             let again = self.ask(first, block, payload);

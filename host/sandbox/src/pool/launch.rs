@@ -35,7 +35,7 @@ use crate::{
     runner::{
         self,
         message::{FromRunner, Hello, ToRunner},
-        socket::{KEPT_BYTES, frame_len, reserve_frame, send_with, take_frame},
+        socket::{KEPT_BYTES, frame_len, frame_rest, send_with, take_frame},
     },
 };
 
@@ -163,8 +163,10 @@ impl Runner {
                     None => {}
                 }
             } else {
-                self.buffer.reserve(READ_BYTES);
-                reserve_frame(&mut self.buffer)?;
+                let rest = frame_rest(&self.buffer)?;
+                if rest == 0 || self.buffer.capacity() - self.buffer.len() < rest {
+                    self.buffer.reserve(rest.max(READ_BYTES));
+                }
                 if self.stream.read_buf(&mut self.buffer).await? == 0 {
                     return Ok(None);
                 }

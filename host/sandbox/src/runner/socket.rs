@@ -99,7 +99,7 @@ impl Receiver {
             }
         }
         self.buffer.extend_from_slice(self.scratch.get(..received).unwrap_or_default());
-        reserve_frame(&mut self.buffer)?;
+        self.buffer.reserve(frame_rest(&self.buffer)?);
         Ok(received)
     }
 }
@@ -110,12 +110,11 @@ pub(crate) fn frame_len(buffer: &[u8]) -> io::Result<Option<usize>> {
     Ok(length.filter(|length| buffer.len() >= *length))
 }
 
-/// Makes room for the rest of the frame at the start of `buffer`, so that a large one is not moved
-/// to a larger place again and again.
-pub(crate) fn reserve_frame(buffer: &mut BytesMut) -> io::Result<()> {
+/// How much of the frame at the start of `buffer` is to come, as far as that is known: a buffer
+/// with room for it is not moved to a larger place again and again.
+pub(crate) fn frame_rest(buffer: &[u8]) -> io::Result<usize> {
     let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
-    buffer.reserve(length.unwrap_or(0).saturating_sub(buffer.len()));
-    Ok(())
+    Ok(length.unwrap_or(0).saturating_sub(buffer.len()))
 }
 
 /// What a buffer may keep of its memory behind a large frame: neither end stays as large as the
