@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::Context as _;
 use wasmgrid_client::Client;
-use wasmgrid_proto::{ByteCount, JobId};
+use wasmgrid_proto::ByteCount;
 use wasmgrid_server::{Server, ServerConfig};
 use wasmgrid_store::{LogKind, MemoryStore};
 use wasmgrid_worker::Worker;
 
-use crate::{module, parts};
+use crate::{module, parts, run::session::Settled};
 
 /// The grid's name; it is never seen.
 const GRID: &str = "local";
@@ -23,18 +23,23 @@ const GRID: &str = "local";
 const SEGMENT_CACHE: ByteCount = ByteCount(16 << 20);
 
 /// What was read stays for so long: the scheduler may have asked for it just before, and a read
-/// that finds nothing ends it. A second's results are little, and no read takes as long.
+/// that finds nothing ends it. No read takes as long.
 const FORGET_AFTER: Duration = Duration::from_secs(1);
+
+/// What was read goes earlier where so many bytes were read behind it: a second of large results
+/// would fill the memory. That is more than the scheduler sends ahead of a reader.
+const FORGET_BEHIND: u64 = 32 << 20;
 
 /// How often what was read is noted, so that the notes are few.
 const NOTE_EVERY: Duration = Duration::from_millis(100);
 
-/// When something was read: inputs of a job before an index, results before a cursor.
+/// And behind how many bytes at the latest.
+const NOTE_BYTES: u64 = 4 << 20;
+
+/// When something was read.
 struct Note {
     at: Instant,
-    job: JobId,
-    input: u64,
-    cursor: u64,
+    read: Settled,
 }
 
 /// A grid that lives as long as this.
@@ -64,16 +69,24 @@ impl LocalGrid {
         Ok(Self { server, worker, client, store, read: RefCell::default() })
     }
 
-    /// Lets go of the inputs of a job before one index and of its results before a cursor: they
-    /// were read by the one reader there is here, and would fill the memory of a job without end.
-    pub fn forget(&self, job: JobId, input: u64, cursor: u64) {
-        let (mut read, now) = (self.read.borrow_mut(), Instant::now());
-        if read.back().is_none_or(|last| now - last.at >= NOTE_EVERY) {
-            read.push_back(Note { at: now, job, input, cursor });
+    /// Lets go of inputs and results that were read by the one reader there is here: they would
+    /// fill the memory of a job without end.
+    pub fn forget(&self, settled: Settled) {
+        let (mut notes, now) = (self.read.borrow_mut(), Instant::now());
+        let is_new = |last: &Note| {
+            now - last.at >= NOTE_EVERY
+                || settled.bytes.saturating_sub(last.read.bytes) >= NOTE_BYTES
+        };
+        if notes.back().is_none_or(is_new) {
+            notes.push_back(Note { at: now, read: settled });
         }
-        while let Some(old) = read.pop_front_if(|note| now - note.at >= FORGET_AFTER) {
-            self.store.forget(old.job, LogKind::Input, old.input);
-            self.store.forget(old.job, LogKind::Result, old.cursor);
+        let is_old = |note: &mut Note| {
+            now - note.at >= FORGET_AFTER
+                || settled.bytes.saturating_sub(note.read.bytes) >= FORGET_BEHIND
+        };
+        while let Some(Note { read, .. }) = notes.pop_front_if(is_old) {
+            self.store.forget(read.job, LogKind::Input, read.input);
+            self.store.forget(read.job, LogKind::Result, read.cursor);
         }
     }
 

@@ -99,7 +99,8 @@ fn fill(path: &Path, records: impl Iterator<Item = Record>) -> Result<(), Failur
         if entries.len() >= GROUP {
             let data = vec![7; GROUP * 64].into();
             let (job, log, count) = (JobId(1), LogKind::Result, GROUP as u64);
-            let segment = Segment { job, log, first: position, count, data };
+            let head = bytes::Bytes::new();
+            let segment = Segment { job, log, first: position, count, head, data };
             position += count;
             entries.push(Entry::Segment(segment));
             store.commit(Epoch(1), &Commit { entries: std::mem::take(&mut entries) })?;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use wasmgrid_proto::{
     InputBlock, JobId, Outcome, ResultBlock, ResultMeta, SegmentError, TaskRange,
 };
@@ -15,6 +15,10 @@ use wasmgrid_store::{LogKind, Segment};
 
 /// What a segment takes beside its payload, in bytes: so many small segments are bounded too.
 const SEGMENT_OVERHEAD: usize = 256;
+
+/// A payload of so many bytes is not copied: what else is in the message that it came in is little,
+/// or kept as well.
+const SHARED_BYTES: usize = 64 << 10;
 
 /// A run of one job's inputs.
 #[derive(Debug)]
@@ -157,13 +161,18 @@ fn meta_bytes(meta: &ResultMeta) -> usize {
     48 + text + meta.record_lens.len() * 5
 }
 
-/// A block of either log behind a payload, as the store keeps it: postcard, then raw bytes.
-pub(crate) fn encode<T: serde::Serialize>(block: &T, payload: &Bytes) -> postcard::Result<Bytes> {
-    let meta = postcard::to_allocvec(block)?;
-    let mut data = BytesMut::with_capacity(meta.len() + payload.len());
-    data.extend_from_slice(&meta);
-    data.extend_from_slice(payload);
-    Ok(data.freeze())
+/// A block of either log and its payload, as the store keeps them: postcard, then raw bytes. A
+/// large payload is not copied, a small one is not to hold on to the message it came in.
+pub(crate) fn encode<T: serde::Serialize>(
+    block: &T,
+    payload: &Bytes,
+) -> postcard::Result<(Bytes, Bytes)> {
+    let mut meta = postcard::to_allocvec(block)?;
+    if payload.len() >= SHARED_BYTES {
+        return Ok((meta.into(), payload.clone()));
+    }
+    meta.extend_from_slice(payload);
+    Ok((Bytes::new(), meta.into()))
 }
 
 /// Reads a stored segment.
@@ -171,19 +180,24 @@ pub(crate) fn encode<T: serde::Serialize>(block: &T, payload: &Bytes) -> postcar
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn decode(segment: &Segment) -> Result<Cached, postcard::Error> {
-    let rest = |rest: &[u8]| segment.data.slice(segment.data.len() - rest.len()..);
+    let Segment { head, data, .. } = segment;
+    let meta = if head.is_empty() { data } else { head };
+    let payload = |behind: &[u8]| {
+        let apart = !head.is_empty();
+        if apart { data.clone() } else { data.slice(data.len() - behind.len()..) }
+    };
     match segment.log {
         LogKind::Input => {
-            let (block, tail) = postcard::take_from_bytes(&segment.data)?;
-            let inputs = Inputs::new(segment.first, block, rest(tail));
+            let (block, tail) = postcard::take_from_bytes(meta)?;
+            let inputs = Inputs::new(segment.first, block, payload(tail));
             inputs.map(|inputs| Cached::Inputs(Arc::new(inputs))).map_err(|_| {
                 // The lengths and the payload disagree: the segment is not what was written.
                 postcard::Error::DeserializeUnexpectedEnd
             })
         }
         LogKind::Result => {
-            let (block, tail) = postcard::take_from_bytes(&segment.data)?;
-            Ok(Cached::Results(Arc::new(Results::new(segment.first, block, rest(tail)))))
+            let (block, tail) = postcard::take_from_bytes(meta)?;
+            Ok(Cached::Results(Arc::new(Results::new(segment.first, block, payload(tail)))))
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct ServerConfig {
     /// [`GridConfig::worker_timeout`], or workers are given up while they live.
     pub heartbeat: Millis,
     /// Memory for recent inputs and results, each: what is in it needs no read when it is sent.
-    /// Default 256 MiB.
+    /// Default 128 MiB, more than the inputs and results that one client has on their way.
     pub segment_cache: ByteCount,
     /// Bytes of results that are kept of all jobs that have ended, with the inputs of their tasks
     /// that may be run again; beyond it those of the job that ended first go first. Default no
@@ -47,7 +47,7 @@ impl ServerConfig {
             grid_name: grid_name.into(),
             grid: GridConfig::default(),
             heartbeat: Millis(1_000),
-            segment_cache: ByteCount(256 << 20),
+            segment_cache: ByteCount(128 << 20),
             keep_bytes: None,
             keep_open_bytes: None,
             producer_grace: Millis(180_000),

@@ -315,15 +315,19 @@ pub(crate) fn add_entries(item: &Item, entries: &mut Vec<Entry>) -> Result<(), S
             add_drops(record, entries);
             postcard::to_allocvec(record).map(|bytes| Entry::Record(bytes.into()))
         }
-        Item::Inputs { job, first, block, payload } => encode(block, payload).map(|data| {
-            let (job, first, count) = (*job, *first, block.count());
-            Entry::Segment(Segment { job, log: LogKind::Input, first, count, data })
-        }),
-        Item::Results { job, results } => encode(&results.block, &results.payload).map(|data| {
-            let (job, first) = (*job, results.first);
-            let count = results.block.results.len() as u64;
-            Entry::Segment(Segment { job, log: LogKind::Result, first, count, data })
-        }),
+        Item::Inputs { job, first, block, payload } => {
+            encode(block, payload).map(|(head, data)| {
+                let (job, first, count) = (*job, *first, block.count());
+                Entry::Segment(Segment { job, log: LogKind::Input, first, count, head, data })
+            })
+        }
+        Item::Results { job, results } => {
+            encode(&results.block, &results.payload).map(|(head, data)| {
+                let (job, first) = (*job, results.first);
+                let count = results.block.results.len() as u64;
+                Entry::Segment(Segment { job, log: LogKind::Result, first, count, head, data })
+            })
+        }
     };
     let entry =
         encoded.map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))?;

@@ -87,7 +87,7 @@ impl Readers {
             let (mut end, mut bytes) = (end, 0);
             while end > 0 && bytes < WALK_BYTES {
                 let Some(segment) = reader.segment(job, LogKind::Result, end - 1)? else { break };
-                bytes += segment.data.len();
+                bytes += segment.bytes();
                 end = segment.first.min(end - 1);
                 // One that cannot be read is told of by who needs it.
                 let Ok(Cached::Results(results)) = decode(&segment) else { continue };

@@ -254,6 +254,9 @@ pub struct Segment {
     pub first: u64,
     /// How many positions; not 0.
     pub count: u64,
+    /// The start of what is there, where it is not in `data` with the rest: so that a large payload
+    /// need not be copied behind what describes it. What is read may have all of it in `data`.
+    pub head: Bytes,
     /// What is there, opaque to the store.
     pub data: Bytes,
 }
@@ -263,6 +266,12 @@ impl Segment {
     #[must_use]
     pub const fn contains(&self, position: u64) -> bool {
         position >= self.first && position - self.first < self.count
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.head.len() + self.data.len()
     }
 }
 
@@ -307,7 +316,7 @@ impl Commit {
                             "a segment of job {job} from {first} with {count} positions"
                         )));
                     }
-                    ("segment", segment.data.len())
+                    ("segment", segment.bytes())
                 }
             };
             if size > DATA_MAX {

@@ -247,7 +247,7 @@ impl Reader for MemoryReader {
     fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError> {
         let mut sizes = BTreeMap::<(JobId, LogKind), u64>::new();
         for segment in self.0.lock().segments.values() {
-            *sizes.entry((segment.job, segment.log)).or_default() += segment.data.len() as u64;
+            *sizes.entry((segment.job, segment.log)).or_default() += segment.bytes() as u64;
         }
         Ok(sizes.into_iter().map(|((job, log), bytes)| LogSize { job, log, bytes }).collect())
     }
@@ -256,7 +256,7 @@ impl Reader for MemoryReader {
         let (mut found, mut position) = (0, 0);
         let state = self.0.lock();
         for (_, segment) in state.segments.range((job, log, 0)..=(job, log, u64::MAX)) {
-            found += segment.data.len() as u64;
+            found += segment.bytes() as u64;
             if found > bytes {
                 break;
             }

@@ -43,12 +43,19 @@ fn split_record<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// The checksum of a row's data and of the place where it belongs, so that a row that was moved
 /// is found like one that was changed.
 pub fn checksum(table: &str, place: &[&[u8]], data: &[u8]) -> [u8; SUM_LEN] {
+    checksum_of(table, place, &[data])
+}
+
+/// The same of data in several parts.
+pub fn checksum_of(table: &str, place: &[&[u8]], data: &[&[u8]]) -> [u8; SUM_LEN] {
     let mut hasher = blake3::Hasher::new();
     for part in std::iter::once(table.as_bytes()).chain(place.iter().copied()) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    hasher.update(data);
+    for part in data {
+        hasher.update(part);
+    }
     let mut sum = [0; SUM_LEN];
     hasher.finalize_xof().fill(&mut sum);
     sum

@@ -1,4 +1,5 @@
-//! (a): the bare loop of Wasmtime, in the configuration of the grid's runners, as processes.
+//! (a): the bare loop of Wasmtime, in the configuration of the grid's runners, as processes; and
+//! for large payloads plain QUIC.
 
 use std::{
     fs,
@@ -40,6 +41,14 @@ impl Floor {
         format!("{:.0}", guess * micros / took)
     }
 
+    /// Messages of 1 MiB a second that plain QUIC carries to another process and back.
+    pub fn quic() -> f64 {
+        let program = binary().with_file_name("examples").join("bulk");
+        assert!(program.is_file(), "{} is missing; `make bench` builds it", program.display());
+        let output = Command::new(program).args(["--seconds", SECONDS]).output();
+        number(&output.expect("the floor starts").stdout)
+    }
+
     fn rate(&self, module: &str, input: &[u8], processes: usize) -> f64 {
         let path = self.inputs.path().join("input");
         fs::write(&path, input).expect("a file");
@@ -55,11 +64,12 @@ impl Floor {
         let children: Vec<_> = (0..processes).map(start).collect();
         children
             .into_iter()
-            .map(|child| {
-                let output = child.wait_with_output().expect("it ends");
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                text.trim().parse::<f64>().unwrap_or_else(|_| panic!("no rate: {text:?}"))
-            })
+            .map(|child| number(&child.wait_with_output().expect("it ends").stdout))
             .sum()
     }
+}
+
+fn number(output: &[u8]) -> f64 {
+    let text = String::from_utf8_lossy(output);
+    text.trim().parse().unwrap_or_else(|_| panic!("no rate: {text:?}"))
 }

@@ -21,6 +21,9 @@ use crate::{
     throughput::Work,
 };
 
+/// Inputs of so many bytes are also compared with plain QUIC, as messages of 1 MiB.
+const LARGE: usize = 1 << 20;
+
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     let scale = if args.iter().any(|arg| arg == "--quick") { 10 } else { 1 };
@@ -42,13 +45,18 @@ fn main() {
         let bare_two = floor.run(work, 2);
         table.push(Row::bare(work, "(a) bare loop, one process", bare_one, bare_two));
         table.push(Row::bare(work, "(a) bare loop, two processes", bare_two, bare_two));
+        let quic = (work.first().len() >= LARGE).then(Floor::quic);
+        if let Some(quic) = quic {
+            let row = Row::bare(work, "(a) plain QUIC, there and back", quic, bare_two);
+            table.push(row.beside_quic(Some(quic)));
+        }
         let runs = [
             ("(b) wasmgrid run, local grid", throughput::local(work, "process")),
             ("(b) the same in process", throughput::local(work, "in-process")),
             ("(c) over QUIC, durable", throughput::cluster(work)),
         ];
         for (how, measured) in runs {
-            table.push(Row::grid(work, how, measured, bare_two));
+            table.push(Row::grid(work, how, measured, bare_two).beside_quic(quic));
         }
     }
     table.print();

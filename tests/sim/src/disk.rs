@@ -244,7 +244,7 @@ impl File {
                 (_, [job, log, first, count]) => {
                     let log = if log == 1 { LogKind::Result } else { LogKind::Input };
                     let job = JobId(job);
-                    let segment = Segment { job, log, first, count, data };
+                    let segment = Segment { job, log, first, count, head: Bytes::new(), data };
                     self.segments.insert((job, log, first), segment);
                 }
             }

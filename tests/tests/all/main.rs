@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod bulk;
 mod clocks;
 mod cluster;
 mod examples;

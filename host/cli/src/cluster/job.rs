@@ -216,7 +216,7 @@ async fn results(
     let mut collector = Collector::new(output, ordered, failures, None, progress);
     let until = if follow { u64::MAX } else { status.results };
     let ending = tokio::select! {
-        ending = session::collect(&mut results, &mut collector, from..until, |_| ()) => ending?,
+        ending = session::collect(&mut results, &mut collector, from..until, |_, _| ()) => ending?,
         () = interrupt.asked() => {
             collector.drain()?;
             let rest = rest(job, collector.cursor().max(from));

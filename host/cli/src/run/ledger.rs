@@ -27,6 +27,8 @@ pub struct Ledger {
     /// Inputs without a result, not counting ranges, which cost nothing.
     open: u64,
     open_bytes: u64,
+    /// Bytes of the inputs that have a result, as far as they were let go of.
+    settled_bytes: u64,
     /// Results that wait for one before them.
     held: u64,
 }
@@ -105,6 +107,11 @@ impl Ledger {
         self.chunks.front().map_or(self.total, |entry| entry.first)
     }
 
+    /// Bytes of all inputs that were needed no more so far.
+    pub const fn settled_bytes(&self) -> u64 {
+        self.settled_bytes
+    }
+
     /// Notes a task's result; gives back its input where `wanted`. `None` where there is no such
     /// task, or it had a result before.
     pub fn settle(&mut self, index: u64, wanted: bool) -> Option<Option<Input>> {
@@ -120,6 +127,7 @@ impl Ledger {
         if let Some(bytes) = emptied {
             entry.chunk.payload = Bytes::new();
             self.open_bytes -= if ranged { 0 } else { bytes };
+            self.settled_bytes += bytes;
         }
         self.open -= u64::from(!ranged);
         while self.chunks.front().is_some_and(|entry| entry.left == 0) {

@@ -13,12 +13,13 @@ pub mod session;
 mod stuck;
 mod summary;
 mod task;
+mod upload;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use wasmgrid_client::Client;
-use wasmgrid_proto::{Grant, JobId};
+use wasmgrid_proto::Grant;
 
 use crate::{
     args::{Format, InputArgs, Label, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
@@ -38,7 +39,7 @@ use inputs::Inputs;
 pub use inputs::Range;
 use output::{Output, Shape};
 use progress::Progress;
-use session::{OnInterrupt, Session, Use};
+use session::{OnInterrupt, Session, Settled, Use};
 use summary::Summary;
 pub use summary::{exit_of, rest};
 use task::Task;
@@ -93,7 +94,7 @@ async fn run_on(
         opened = open => opened?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
-    let session = session.forgetting(|job, input, cursor| grid.forget(job, input, cursor));
+    let session = session.forgetting(|settled| grid.forget(settled));
     output.begin()?;
     let quiet = talk.quiet || is_filter(&args.inputs);
     let failures = Failures::new(limits, session.job, args.output.out.as_deref());
@@ -226,9 +227,9 @@ impl Grid {
     }
 
     /// Lets go of what the one reader of a grid on this machine is done with.
-    fn forget(&self, job: JobId, input: u64, cursor: u64) {
+    fn forget(&self, settled: Settled) {
         if let Self::Local(grid) = self {
-            grid.forget(job, input, cursor);
+            grid.forget(settled);
         }
     }
 

@@ -14,6 +14,10 @@ use wasmgrid_proto::{ResultBlock, ResultMeta, WorkerId};
 /// Bytes of waiting results that are kept in memory, with what each costs beside its payload.
 const MEMORY_BYTES: usize = 64 << 20;
 
+/// A result of so many bytes is most of the frame it came in: workers gather smaller ones up to
+/// twice as many.
+const SHARED_BYTES: usize = 512 << 10;
+
 /// A task's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
@@ -141,8 +145,10 @@ impl Reorder {
             let offset = spill.write(&finished).context("failed to put waiting results on disk")?;
             return Ok(Place::Disk { offset });
         }
-        // A copy, so that a small result does not hold on to the whole frame it came in.
-        finished.payload = Bytes::copy_from_slice(&finished.payload);
+        if finished.payload.len() < SHARED_BYTES {
+            // A copy, so that a small result does not hold on to the whole frame it came in.
+            finished.payload = Bytes::copy_from_slice(&finished.payload);
+        }
         self.memory_bytes += finished.cost();
         Ok(Place::Memory(Box::new(finished)))
     }

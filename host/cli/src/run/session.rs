@@ -1,10 +1,15 @@
 //! One job from its first input to its last result: feeds inputs, collects results, and heeds
 //! Ctrl-C, all at once.
 
-use std::{cell::RefCell, ops::Range, pin::pin};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    pin::pin,
+};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest};
 use wasmgrid_proto::{InputBlock, JobId, JobSpec, JobStatus, wire::ErrorCode};
 
@@ -13,6 +18,7 @@ use super::{
     inputs::{Chunk, Inputs, Origins, Stream},
     ledger::Ledger,
     output::Closed,
+    upload::Uploads,
 };
 use crate::interrupt::Interrupt;
 
@@ -25,10 +31,24 @@ pub struct Session<'a> {
     pub ledger: RefCell<Ledger>,
     /// A result came, so that there may be room for inputs.
     settled: Notify,
+    /// Cancelled where no more inputs are to be read.
+    enough: CancellationToken,
     how: Use,
-    /// Told of the first input without a result, and of where the results go on, as those before
-    /// are needed no more.
-    settled_before: Box<dyn Fn(JobId, u64, u64) + 'a>,
+    /// Told of what is needed no more.
+    settled_before: Box<dyn Fn(Settled) + 'a>,
+}
+
+/// What of a job was read to its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled {
+    /// The job.
+    pub job: JobId,
+    /// The first input without a result.
+    pub input: u64,
+    /// Where the results go on.
+    pub cursor: u64,
+    /// Bytes of the inputs and results before these.
+    pub bytes: u64,
 }
 
 /// What becomes of a job that was submitted.
@@ -89,16 +109,16 @@ impl<'a> Session<'a> {
         let mut ledger = Ledger::default();
         ledger.add(first);
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());
-        let settled_before = Box::new(|_, _, _| ());
+        let enough = CancellationToken::new();
+        let settled_before = Box::new(|_| ());
         Ok((
-            Self { client, job: status.job, ledger, settled, how, settled_before },
+            Self { client, job: status.job, ledger, settled, enough, how, settled_before },
             Rest { inputs: rest, results },
         ))
     }
 
-    /// The same session, which tells `told` of what is needed no more: inputs before an index, and
-    /// results before a cursor.
-    pub fn forgetting(self, told: impl Fn(JobId, u64, u64) + 'a) -> Self {
+    /// The same session, which tells `told` of what is needed no more.
+    pub fn forgetting(self, told: impl Fn(Settled) + 'a) -> Self {
         Self { settled_before: Box::new(told), ..self }
     }
 
@@ -110,19 +130,25 @@ impl<'a> Session<'a> {
     pub async fn upload(&self, rest: Rest) -> anyhow::Result<()> {
         let Some(mut inputs) = rest.inputs else { return Ok(()) };
         let mut next = self.ledger.borrow().total();
-        let appended = async {
-            while let Some(chunk) = inputs.next().await.transpose()? {
-                let count = chunk.block.count();
-                self.client.append(self.job, next, chunk.block, chunk.payload).await?;
-                next += count;
-            }
-            anyhow::Ok(())
+        let mut uploads = Uploads::new(self.client.clone(), self.job);
+        let all = async {
+            let appended = async {
+                while let Some(chunk) = inputs.next().await.transpose()? {
+                    let count = chunk.block.count();
+                    uploads.push(next, chunk.block, chunk.payload).await?;
+                    next += count;
+                }
+                anyhow::Ok(())
+            };
+            let appended = appended.await;
+            // Those before an input that is wrong are the job's.
+            uploads.finish().await.map_err(Into::into).and(appended)
         };
         if self.how == Use::LeaveOpen {
-            return appended.await;
+            return all.await;
         }
         let appended = tokio::select! {
-            appended = appended => appended,
+            appended = all => appended,
             closed = self.attend() => closed,
         };
         self.close().await?;
@@ -171,6 +197,8 @@ impl<'a> Session<'a> {
                         continue;
                     }
                     if feeding {
+                        self.enough.cancel();
+                        wrong_input = feed.as_mut().await.err();
                         self.close().await?;
                     }
                     break;
@@ -183,20 +211,46 @@ impl<'a> Session<'a> {
         Ok((Ending::Detached, wrong_input))
     }
 
-    /// Reads inputs and appends them, as far ahead of the results as the ledger lets it.
+    /// Reads inputs and appends them, as far ahead of the results as the ledger lets it; all that
+    /// were read are part of the job when this is done.
     async fn feed(&self, inputs: Option<Stream>) -> anyhow::Result<()> {
-        let Some(mut inputs) = inputs else { return Ok(()) };
+        let Some(inputs) = inputs else { return Ok(()) };
+        let mut uploads = Uploads::new(self.client.clone(), self.job);
+        let wrong_input = match self.feed_all(inputs, &mut uploads).await {
+            Ok(()) => None,
+            Err(Unfed::Input(error)) => Some(error),
+            Err(Unfed::Grid(error)) => return self.taken(Err(error)).await,
+        };
+        // Those before an input that is wrong are the job's.
+        self.taken(uploads.finish().await).await?;
+        wrong_input.map_or(Ok(()), Err)
+    }
+
+    /// A job that has ended needs no more inputs.
+    async fn taken(&self, appended: Result<(), ClientError>) -> anyhow::Result<()> {
+        match appended {
+            Err(error) if is_conflict(&error) => self.takes_no_more().await,
+            appended => Ok(appended?),
+        }
+    }
+
+    async fn feed_all(&self, mut inputs: Stream, uploads: &mut Uploads) -> Result<(), Unfed> {
         loop {
             while !self.ledger.borrow().has_room() {
-                self.settled.notified().await;
+                tokio::select! {
+                    () = self.enough.cancelled() => return Ok(()),
+                    () = self.settled.notified() => {}
+                    settled = uploads.settle(), if !uploads.is_empty() => settled?,
+                }
             }
-            let Some(chunk) = inputs.next().await.transpose()? else { return Ok(()) };
+            let next = tokio::select! {
+                () = self.enough.cancelled() => return Ok(()),
+                next = inputs.next() => next.transpose(),
+            };
+            let Some(chunk) = next.map_err(Unfed::Input)? else { return Ok(()) };
             let (block, payload) = (chunk.block.clone(), chunk.payload.clone());
             let first = self.ledger.borrow_mut().add(chunk);
-            match self.client.append(self.job, first, block, payload).await {
-                Err(error) if is_conflict(&error) => return self.takes_no_more().await,
-                appended => appended?,
-            }
+            uploads.push(first, block, payload).await?;
         }
     }
 
@@ -218,8 +272,13 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<Ending> {
         let Some(mut results) = results else { return Ok(Ending::Detached) };
         let all = 0..u64::MAX;
-        let settled = |cursor| {
-            (self.settled_before)(self.job, self.ledger.borrow().settled(), cursor);
+        let read = Cell::new(0);
+        let settled = |cursor, bytes| {
+            read.set(read.get() + bytes);
+            let ledger = self.ledger.borrow();
+            let (input, bytes) = (ledger.settled(), read.get() + ledger.settled_bytes());
+            drop(ledger);
+            (self.settled_before)(Settled { job: self.job, input, cursor, bytes });
             self.settled.notify_one();
         };
         let ending = collect(&mut results, collector, all, settled).await;
@@ -239,7 +298,7 @@ impl<'a> Session<'a> {
 }
 
 /// Collects a job's results of these positions of its result log, or until its end, and tells
-/// `settled` behind each block where the next one begins.
+/// `settled` behind each block where the next one begins, and how many bytes it had.
 ///
 /// # Errors
 /// Where the grid is lost, or the output cannot be written.
@@ -247,7 +306,7 @@ pub async fn collect(
     results: &mut JobStream,
     collector: &mut Collector<'_>,
     positions: Range<u64>,
-    settled: impl Fn(u64),
+    settled: impl Fn(u64, u64),
 ) -> anyhow::Result<Ending> {
     match collect_all(results, collector, positions, settled).await {
         Err(error) if error.is::<Closed>() => Ok(Ending::OutputClosed),
@@ -259,15 +318,16 @@ async fn collect_all(
     results: &mut JobStream,
     collector: &mut Collector<'_>,
     positions: Range<u64>,
-    settled: impl Fn(u64),
+    settled: impl Fn(u64, u64),
 ) -> anyhow::Result<Ending> {
     let mut cursor = positions.start;
     while cursor < positions.end {
         match results.next().await.transpose()? {
             Some(JobEvent::Results { first_cursor, block, payload }) => {
                 cursor = first_cursor + block.results.len() as u64;
+                let bytes = payload.len() as u64;
                 collector.take(first_cursor, block, payload)?;
-                settled(cursor);
+                settled(cursor, bytes);
             }
             Some(JobEvent::Update(status)) => collector.update(&status),
             Some(JobEvent::Ended(status)) => {
@@ -305,6 +365,20 @@ fn closed_elsewhere(status: &JobStatus) -> Option<anyhow::Error> {
              them is not run"
         )
     })
+}
+
+/// Why not all inputs were appended.
+enum Unfed {
+    /// One is wrong.
+    Input(anyhow::Error),
+    /// The grid did not take one.
+    Grid(ClientError),
+}
+
+impl From<ClientError> for Unfed {
+    fn from(error: ClientError) -> Self {
+        Self::Grid(error)
+    }
 }
 
 /// The job takes no more: it has ended, as a job does that failed too often.

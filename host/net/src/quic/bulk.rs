@@ -1,6 +1,6 @@
 //! Large messages, each on a unidirectional stream of its own.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ReadError, RecvStream};
 use tokio::{
     sync::{mpsc, watch},
@@ -34,11 +34,12 @@ const SENDS: usize = 8;
 /// Streams read at once: every one that a peer may open.
 const RECEIVES: usize = BULK_STREAMS as usize;
 
-/// Bytes taken from a stream at a time.
-const READ_MAX: usize = 256 << 10;
+/// Packets taken from a stream at a time: each time locks the connection.
+const READ_PACKETS: usize = 64;
 
-/// Allocated for a large message before any of it has come.
-const FIRST_ALLOCATION: usize = 256 << 10;
+/// Allocated for a large message before all of it has come: most need no more, and are never moved
+/// to a larger place. Untouched it costs nothing, and the room for it is bounded.
+const FIRST_ALLOCATION: usize = 2 << 20;
 
 /// Sends what is queued until both queues end or the link is to close. Says how many were sent.
 pub(super) async fn write<M: Message>(
@@ -141,13 +142,14 @@ async fn receive<M: Message>(
         {
             break length;
         }
-        fill(&mut stream, &mut buffer, &peer).await?;
+        // No more than is needed: the rest goes to a place that is large enough for all of it.
+        fill(&mut stream, &mut buffer, 1, &peer).await?;
     };
     // All of it is reserved before more is read: two that each hold half would wait forever.
     let Ok(room) = room.reserve(length.max(MESSAGE_COST)).await else { return Ok(()) };
-    buffer.reserve(length.min(FIRST_ALLOCATION));
+    buffer.reserve(length.min(FIRST_ALLOCATION).saturating_sub(buffer.len()));
     while buffer.len() < length {
-        fill(&mut stream, &mut buffer, &peer).await?;
+        fill(&mut stream, &mut buffer, READ_PACKETS, &peer).await?;
     }
     let frame = buffer.freeze();
     if let Some(envelope) = frame::decode(frame).map_err(|error| malformed(error, &peer))? {
@@ -157,10 +159,17 @@ async fn receive<M: Message>(
     Ok(())
 }
 
-async fn fill(stream: &mut RecvStream, buffer: &mut BytesMut, peer: &str) -> Result<(), LinkError> {
-    match stream.read_chunk(READ_MAX, true).await {
-        Ok(Some(chunk)) => {
-            buffer.extend_from_slice(&chunk.bytes);
+async fn fill(
+    stream: &mut RecvStream,
+    buffer: &mut BytesMut,
+    most: usize,
+    peer: &str,
+) -> Result<(), LinkError> {
+    let mut packets = [const { Bytes::new() }; READ_PACKETS];
+    let (taken, _) = packets.split_at_mut(most.min(READ_PACKETS));
+    match stream.read_chunks(taken).await {
+        Ok(Some(count)) => {
+            packets.iter().take(count).for_each(|packet| buffer.extend_from_slice(packet));
             Ok(())
         }
         Ok(None) => Err(malformed(FrameError::Malformed("it ends before its length"), peer)),

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::UnixStream,
@@ -35,7 +35,7 @@ use crate::{
     runner::{
         self,
         message::{FromRunner, Hello, ToRunner},
-        socket::{KEPT_BYTES, frame_len, send_with, take_frame},
+        socket::{KEPT_BYTES, frame_len, frame_rest, send_with, take_frame},
     },
 };
 
@@ -44,6 +44,9 @@ const ROLE: &str = "runner";
 
 /// Read at once, about a flush of results.
 const READ_BYTES: usize = 256 << 10;
+
+/// A payload of so many bytes is not copied on its way to the runner.
+const LARGE_BYTES: usize = 64 << 10;
 
 /// For a process whose socket is closed to be gone.
 const GOODBYE_TIME: Duration = Duration::from_secs(5);
@@ -113,7 +116,15 @@ impl Runner {
         if let ToRunner::Run(run) = &mut envelope.message {
             run.spec.grants.iter_mut().for_each(resolve);
         }
-        self.encode(&envelope)?;
+        // A large payload is sent from where it is.
+        let apart = envelope.payload.len() >= LARGE_BYTES;
+        let mut payload = if apart { envelope.payload.clone() } else { Bytes::new() };
+        if apart {
+            self.frame.clear();
+            frame::encode_head(&envelope, &mut self.frame).map_err(io::Error::other)?;
+        } else {
+            self.encode(&envelope)?;
+        }
         let sent = self
             .stream
             .async_io(Interest::WRITABLE, || {
@@ -121,7 +132,8 @@ impl Runner {
             })
             .await?;
         self.frame.advance(sent);
-        self.write().await
+        self.write().await?;
+        self.stream.write_all_buf(&mut payload).await
     }
 
     async fn write(&mut self) -> io::Result<()> {
@@ -151,7 +163,10 @@ impl Runner {
                     None => {}
                 }
             } else {
-                self.buffer.reserve(READ_BYTES);
+                let rest = frame_rest(&self.buffer)?;
+                if rest == 0 || self.buffer.capacity() - self.buffer.len() < rest {
+                    self.buffer.reserve(rest.max(READ_BYTES));
+                }
                 if self.stream.read_buf(&mut self.buffer).await? == 0 {
                     return Ok(None);
                 }

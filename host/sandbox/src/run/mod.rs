@@ -43,6 +43,9 @@ const HOSTCALL_FUEL_MIN: usize = 4 << 20;
 /// which says better what is too much: a handle has four bytes in the guest and 16 here.
 const HOSTCALL_SPREAD: usize = 8;
 
+/// An output of so many bytes is not copied.
+const TAKEN_BYTES: usize = 64 << 10;
+
 /// Handles of all the components in a task.
 const COMPONENT_HANDLES_MAX: usize = 1_024;
 
@@ -284,12 +287,21 @@ fn call_task(
     Ok(match result {
         Ok(output) => {
             store.data().check_output(output.len())?;
-            payload.extend_from_slice(&output);
+            append(payload, output);
             Outcome::Ok
         }
         Err(Failure::Rejected(message)) => Outcome::Rejected(outcome::bounded(message)),
         Err(Failure::Retry(message)) => Outcome::Retry(outcome::bounded(message)),
     })
+}
+
+/// Appends a task's output; a large one that comes first is taken as it is.
+fn append(payload: &mut BytesMut, output: Vec<u8>) {
+    if payload.is_empty() && output.len() >= TAKEN_BYTES {
+        *payload = Bytes::from(output).into();
+    } else {
+        payload.extend_from_slice(&output);
+    }
 }
 
 fn call_command(

@@ -36,6 +36,10 @@ use crate::{
     run::{Control, Machine, Module, Task, board::Board, now_us},
 };
 
+/// Freed memory that the allocator keeps for each thread: two payloads of 1 MiB and more.
+#[cfg(target_env = "gnu")]
+const KEPT_MEMORY_BYTES: i32 = 3 << 20;
+
 /// What one task's payload may leave allocated for the next.
 const SCRATCH_BYTES: usize = 1 << 20;
 
@@ -53,9 +57,22 @@ pub fn runner_main() -> ExitCode {
 }
 
 fn serve_in_jail() -> io::Result<()> {
+    keep_freed_memory();
     let jail = Jail::prepare();
     let socket = jail::keep_socket()?;
     serve(UnixStream::from(socket), Some(jail), || std::process::exit(0))
+}
+
+/// Lets the allocator keep a large payload's memory for the next one's: to have it anew from the
+/// system costs more than the payload itself.
+fn keep_freed_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it is called before there are other threads, and only sets numbers.
+    unsafe {
+        // Where one of them is not taken the allocator goes on as it was.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT_MEMORY_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_MEMORY_BYTES);
+    }
 }
 
 /// Serves an agent until it closes the socket; `closed` is called at once when it does, while

@@ -27,6 +27,9 @@ const FLUSH_BYTES: usize = 256 << 10;
 /// Results wait for others so long at most.
 const FLUSH_US: u64 = 1_000;
 
+/// A payload of so many bytes is not copied on its way to the socket.
+const LARGE_BYTES: usize = 64 << 10;
+
 /// What the lengths and the numbers of a result take, roughly; its texts come on top.
 const META_BYTES: usize = 64;
 
@@ -61,7 +64,7 @@ impl Outbox {
         Self { pending: Mutex::new(pending), returned: Mutex::default() }
     }
 
-    /// Adds one result of a batch.
+    /// Adds one result of a batch; a large `payload` is taken away.
     ///
     /// # Errors
     /// Where the agent does not listen any more.
@@ -69,7 +72,7 @@ impl Outbox {
         &self,
         run: &Run,
         result: ResultMeta,
-        payload: &[u8],
+        payload: &mut BytesMut,
         now_us: u64,
     ) -> io::Result<()> {
         let mut pending = lock(&self.pending);
@@ -78,7 +81,11 @@ impl Outbox {
             pending.batch = run.batch;
         }
         pending.bytes += payload.len() + META_BYTES + text_bytes(&result);
-        pending.payload.extend_from_slice(payload);
+        if pending.payload.is_empty() && payload.len() >= LARGE_BYTES {
+            mem::swap(&mut pending.payload, payload);
+        } else {
+            pending.payload.extend_from_slice(payload);
+        }
         let block = pending.block.get_or_insert_with(|| ResultBlock {
             job: run.job,
             lease: run.lease,
@@ -138,8 +145,14 @@ impl Pending {
 
     fn send(&mut self, envelope: Envelope<FromRunner>) -> io::Result<()> {
         self.frame.clear();
-        frame::encode(&envelope, &mut self.frame).map_err(io::Error::other)?;
-        self.socket.write_all(&self.frame)?;
+        if envelope.payload.len() < LARGE_BYTES {
+            frame::encode(&envelope, &mut self.frame).map_err(io::Error::other)?;
+            self.socket.write_all(&self.frame)?;
+        } else {
+            frame::encode_head(&envelope, &mut self.frame).map_err(io::Error::other)?;
+            self.socket.write_all(&self.frame)?;
+            self.socket.write_all(&envelope.payload)?;
+        }
         if self.frame.capacity() > KEPT_BYTES {
             self.frame = BytesMut::new();
         }

@@ -99,6 +99,7 @@ impl Receiver {
             }
         }
         self.buffer.extend_from_slice(self.scratch.get(..received).unwrap_or_default());
+        self.buffer.reserve(frame_rest(&self.buffer)?);
         Ok(received)
     }
 }
@@ -107,6 +108,13 @@ impl Receiver {
 pub(crate) fn frame_len(buffer: &[u8]) -> io::Result<Option<usize>> {
     let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
     Ok(length.filter(|length| buffer.len() >= *length))
+}
+
+/// How much of the frame at the start of `buffer` is to come, as far as that is known: a buffer
+/// with room for it is not moved to a larger place again and again.
+pub(crate) fn frame_rest(buffer: &[u8]) -> io::Result<usize> {
+    let length = frame::frame_len(buffer, FRAME_MAX).map_err(io::Error::other)?;
+    Ok(length.unwrap_or(0).saturating_sub(buffer.len()))
 }
 
 /// What a buffer may keep of its memory behind a large frame: neither end stays as large as the

@@ -213,7 +213,7 @@ fn last_record(connection: &Connection) -> Result<u64, StoreError> {
 fn wal_cost(entry: &Entry) -> usize {
     let data = match entry {
         Entry::Record(bytes) | Entry::Module { bytes, .. } => bytes.len(),
-        Entry::Segment(segment) => segment.data.len(),
+        Entry::Segment(segment) => segment.bytes(),
         Entry::Meta { value, .. } => value.as_ref().map_or(0, Bytes::len),
         Entry::Snapshot(snapshot) => snapshot.parts.iter().map(Bytes::len).sum(),
         Entry::DropSegments { .. } | Entry::DropModule { .. } | Entry::DropMetas { .. } => 0,

@@ -7,7 +7,7 @@ use wasmgrid_proto::{JobId, Seq};
 use super::failed;
 use crate::{
     EachRecord, LogKind, Segment, Snapshot, StoreError,
-    pack::{self, SUM_LEN, checksum},
+    pack::{self, SUM_LEN, checksum, checksum_of},
 };
 
 /// Holds for keys that start with `?1`. Their index bounds the search; `substr` is exact where LIKE
@@ -22,10 +22,11 @@ pub fn commit_sum(first: u64, count: u64, epoch: u64, records: &[u8]) -> [u8; SU
 }
 
 /// The checksum of a segment.
-pub fn segment_sum(job: JobId, log: LogKind, first: u64, count: u64, data: &[u8]) -> [u8; SUM_LEN] {
+pub fn segment_sum(segment: &Segment) -> [u8; SUM_LEN] {
+    let Segment { job, log, first, count, head, data } = segment;
     let place =
         [&job.0.to_le_bytes()[..], &[log.code()], &first.to_le_bytes(), &count.to_le_bytes()];
-    checksum("segments", &place, data)
+    checksum_of("segments", &place, &[head, data])
 }
 
 /// The checksum of a meta value.
@@ -86,8 +87,9 @@ pub fn segment(row: &Row<'_>, job: JobId, log: LogKind) -> Result<Segment, Store
     let failed = failed("reading a segment");
     let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
     let (first, count) = (number(0)?, number(1)?);
-    let data = blob(row, 3)?;
-    if blob(row, 2)? != segment_sum(job, log, first, count, data) {
+    let data = Bytes::copy_from_slice(blob(row, 3)?);
+    let segment = Segment { job, log, first, count, head: Bytes::new(), data };
+    if blob(row, 2)? != segment_sum(&segment) {
         return Err(StoreError::Damaged {
             what: format!("the {} segment of job {job} is not as it was written", log.name()),
             place: format!(
@@ -96,7 +98,7 @@ pub fn segment(row: &Row<'_>, job: JobId, log: LogKind) -> Result<Segment, Store
             ),
         });
     }
-    Ok(Segment { job, log, first, count, data: Bytes::copy_from_slice(data) })
+    Ok(segment)
 }
 
 /// Reads `key, sum, value` of a meta value.

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use rusqlite::{ErrorCode, Transaction, params};
+use rusqlite::{ErrorCode, ToSql, Transaction, blob::ZeroBlob, params};
 use wasmgrid_proto::{Epoch, JobId};
 
 use super::{failed, row, to_sql};
 use crate::{Commit, Entry, LogKind, Segment, Snapshot, StoreError, pack};
+
+/// Segments of so many bytes are written where they will be: given with the statement, `SQLite`
+/// would copy them twice, into memory that is new each time.
+const IN_PLACE_BYTES: usize = 64 << 10;
 
 /// By how many bytes a commit makes logs larger or smaller.
 type Grown = BTreeMap<(JobId, LogKind), i64>;
@@ -33,7 +37,7 @@ pub fn write(
             Entry::Record(_) => {}
             Entry::Segment(segment) => {
                 write_segment(transaction, segment)?;
-                let bytes = i64::try_from(segment.data.len()).unwrap_or(i64::MAX);
+                let bytes = i64::try_from(segment.bytes()).unwrap_or(i64::MAX);
                 *grown.entry((segment.job, segment.log)).or_default() += bytes;
             }
             Entry::Meta { key, value } => write_meta(transaction, key, value.as_ref())?,
@@ -149,19 +153,37 @@ fn write_records(
 }
 
 fn write_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<(), StoreError> {
-    let Segment { job, log, first, count, data } = segment;
-    let sum = row::segment_sum(*job, *log, *first, *count, data);
+    let Segment { job, log, first, count, head, data } = segment;
+    let failed = failed("writing a segment");
+    let sum = row::segment_sum(segment);
     let sql =
         "INSERT INTO segments (job, log, first, count, sum, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values =
-        params![to_sql(job.0)?, log.code(), to_sql(*first)?, to_sql(*count)?, sum, &data[..]];
-    transaction.execute(sql, values).map(|_| ()).map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Invalid(format!(
-            "a second {} segment of job {job} from {first}",
-            log.name()
-        )),
-        _ => failed("writing a segment")(error),
-    })
+    let insert = |data: &dyn ToSql| {
+        let values =
+            params![to_sql(job.0)?, log.code(), to_sql(*first)?, to_sql(*count)?, sum, data];
+        transaction.execute(sql, values).map(|_| ()).map_err(|error| {
+            match error.sqlite_error_code() {
+                Some(ErrorCode::ConstraintViolation) => StoreError::Invalid(format!(
+                    "a second {} segment of job {job} from {first}",
+                    log.name()
+                )),
+                _ => failed(error),
+            }
+        })
+    };
+    if segment.bytes() < IN_PLACE_BYTES {
+        return if head.is_empty() {
+            insert(&&data[..])
+        } else {
+            insert(&[&head[..], data].concat())
+        };
+    }
+    insert(&ZeroBlob(segment.bytes() as u64))?;
+    let row = transaction.last_insert_rowid();
+    let mut blob = transaction.blob_open("main", "segments", "data", row, false).map_err(failed)?;
+    blob.write_at(head, 0).map_err(failed)?;
+    blob.write_at(data, head.len()).map_err(failed)?;
+    blob.close().map_err(failed)
 }
 
 fn write_meta(

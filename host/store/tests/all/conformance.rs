@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 use wasmgrid_store::{
-    DATA_MAX, Entry, LogKind, MemoryStore, Snapshot, SqliteStore, Store, StoreError, memory,
+    DATA_MAX, Entry, LogKind, MemoryStore, Segment, Snapshot, SqliteStore, Store, StoreError,
+    memory,
 };
 
 use crate::support::{commit, journal, meta, read, records, segment};
@@ -41,6 +42,7 @@ promises! {
     records_come_back_in_order_with_contiguous_numbers
     a_commit_without_records_keeps_the_last_number
     a_segment_is_found_by_any_of_its_positions
+    a_segment_in_two_parts_comes_back_whole
     a_second_segment_at_one_place_is_refused_with_its_whole_commit
     a_module_is_found_by_its_digest_and_may_be_stored_again
     metas_are_set_replaced_removed_and_listed_by_prefix
@@ -79,6 +81,21 @@ fn a_commit_without_records_keeps_the_last_number(place: &dyn Place) {
     assert_eq!(commit(&mut *store, 1, [meta("k", Some("v"))]).expect("commits"), Seq(0));
     commit(&mut *store, 1, records(&["a", "b"])).expect("commits");
     assert_eq!(commit(&mut *store, 1, []).expect("commits"), Seq(2));
+}
+
+fn a_segment_in_two_parts_comes_back_whole(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    // One that has room in a page, and one that has many.
+    for (first, bytes) in [(0, 100), (1, 300_000)] {
+        let data: Bytes = (0..bytes).map(|at: u32| at.to_le_bytes()[first as usize]).collect();
+        let (job, log, head) = (JobId(1), LogKind::Input, Bytes::from_static(b"head"));
+        let segment = Segment { job, log, first, count: 1, head: head.clone(), data: data.clone() };
+        commit(&mut *store, 1, [Entry::Segment(segment)]).expect("commits");
+        let mut reader = place.open().reader().expect("a reader");
+        let found = reader.segment(job, log, first).expect("readable").expect("there");
+        let (found, written) = ([found.head, found.data].concat(), [head, data].concat());
+        assert!(found == written, "segment {first} is not as it was written");
+    }
 }
 
 fn a_segment_is_found_by_any_of_its_positions(place: &dyn Place) {

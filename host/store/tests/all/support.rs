@@ -10,7 +10,7 @@ pub fn records(texts: &[&str]) -> Vec<Entry> {
 
 pub fn segment(job: u64, log: LogKind, first: u64, count: u64, data: &str) -> Entry {
     let data = Bytes::copy_from_slice(data.as_bytes());
-    Entry::Segment(Segment { job: JobId(job), log, first, count, data })
+    Entry::Segment(Segment { job: JobId(job), log, first, count, head: Bytes::new(), data })
 }
 
 pub fn meta(key: &str, value: Option<&str>) -> Entry {

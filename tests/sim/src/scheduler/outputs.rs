@@ -243,7 +243,8 @@ impl Scheduler {
         let inputs = self.requests.get(&request).map(|pending| pending.inputs.as_slice());
         let inputs: Vec<u64> = inputs.unwrap_or_default().iter().map(|task| task.0).collect();
         let (log, first, count) = (LogKind::Input, tasks.first, inputs.len() as u64);
-        let segment = Segment { job: *job, log, first, count, data: encode(&inputs)? };
+        let (head, data) = (bytes::Bytes::new(), encode(&inputs)?);
+        let segment = Segment { job: *job, log, first, count, head, data };
         self.gate.persist(Item::Segment(segment));
         self.inputs.entry(*job).or_default().insert(first, inputs);
         let item = self.record(record, book)?;
@@ -282,7 +283,8 @@ impl Scheduler {
     ) -> Result<(), Failed> {
         let Record::Committed { job, first_cursor, .. } = record else { return Ok(()) };
         let (log, first, count) = (LogKind::Result, *first_cursor, kept.len() as u64);
-        let segment = Segment { job: *job, log, first, count, data: encode(&kept)? };
+        let (head, data) = (bytes::Bytes::new(), encode(&kept)?);
+        let segment = Segment { job: *job, log, first, count, head, data };
         self.gate.persist(Item::Segment(segment));
         self.results.entry(*job).or_default().insert(first, kept);
         let item = self.record(record, book)?;

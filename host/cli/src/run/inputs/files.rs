@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    io::{self, BufRead as _},
+    io::{self, BufRead as _, Read as _},
     path::{Path, PathBuf},
 };
 
 use globset::GlobBuilder;
 use walkdir::WalkDir;
 
-use super::{Chunk, ChunkBuilder, Origins, Sink};
+use super::{Chunk, ChunkBuilder, INPUT_BYTES_MAX, Origins, Sink};
 use crate::exit::usage;
 
 /// The files that `pattern` names, sorted by their paths; `-` reads paths from stdin.
@@ -97,9 +97,16 @@ fn chunk(paths: &mut impl Iterator<Item = PathBuf>) -> anyhow::Result<Chunk> {
     let mut names = Vec::new();
     while !chunk.is_full() {
         let Some(path) = paths.next() else { break };
-        let bytes = fs::read(&path)
-            .map_err(|error| usage(format!("failed to read {}: {error}", path.display())))?;
-        chunk.push(&bytes).map_err(|error| usage(format!("{} {error}", path.display())))?;
+        let limit = INPUT_BYTES_MAX as u64 + 1;
+        let read = fs::File::open(&path).and_then(|file| {
+            // Without it a large file is moved to a larger place again and again.
+            let length = file.metadata().map_or(0, |meta| meta.len().min(limit));
+            chunk.payload.reserve(usize::try_from(length).unwrap_or(0));
+            file.take(limit).read_to_end(&mut chunk.payload)
+        });
+        let length =
+            read.map_err(|error| usage(format!("failed to read {}: {error}", path.display())))?;
+        chunk.push(length).map_err(|error| usage(format!("{} {error}", path.display())))?;
         names.push(path);
     }
     Ok(chunk.finish(Origins::Files(names)))

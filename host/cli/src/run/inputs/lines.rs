@@ -32,8 +32,6 @@ struct Lines<R> {
     json: bool,
     /// The last line's number, from 1.
     number: u64,
-    /// The line that is read, kept for its room.
-    line: Vec<u8>,
     /// An error met behind inputs that are good.
     failed: Option<anyhow::Error>,
     ended: bool,
@@ -46,7 +44,6 @@ impl<R: Read> Lines<R> {
             name: name.to_owned(),
             json,
             number: 0,
-            line: Vec::new(),
             failed: None,
             ended: false,
         }
@@ -89,15 +86,16 @@ impl<R: Read> Lines<R> {
     fn line(&mut self, chunk: &mut ChunkBuilder) -> anyhow::Result<bool> {
         // One more byte than may be, so that what is too long shows; and room for "\r\n".
         let limit = INPUT_BYTES_MAX as u64 + 3;
-        self.line.clear();
-        let read = Read::by_ref(&mut self.source).take(limit).read_until(b'\n', &mut self.line);
+        let read = Read::by_ref(&mut self.source).take(limit).read_until(b'\n', &mut chunk.payload);
         if read.map_err(|error| usage(format!("failed to read {}: {error}", self.name)))? == 0 {
             self.ended = true;
             return Ok(false);
         }
         self.number += 1;
-        let line = trim_end(&self.line);
+        let line = trim_end(chunk.open());
+        let length = line.len();
         if self.json && line.trim_ascii().is_empty() {
+            chunk.drop_open();
             return Ok(false);
         }
         if self.json {
@@ -106,7 +104,7 @@ impl<R: Read> Lines<R> {
             })?;
         }
         chunk
-            .push(line)
+            .push(length)
             .map_err(|error| usage(format!("{}:{}: the line {error}", self.name, self.number)))?;
         Ok(true)
     }

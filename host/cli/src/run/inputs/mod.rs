@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::{sync::mpsc, task::JoinSet};
 use wasmgrid_proto::InputBlock;
 
@@ -175,18 +175,18 @@ fn stream(read: impl FnOnce(Sink) + Send + 'static) -> Stream {
 }
 
 fn single() -> anyhow::Result<Chunk> {
-    let mut input = Vec::new();
+    let mut chunk = ChunkBuilder::default();
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         let limit = INPUT_BYTES_MAX as u64 + 1;
         stdin
             .lock()
             .take(limit)
-            .read_to_end(&mut input)
+            .read_to_end(&mut chunk.payload)
             .map_err(|error| usage(format!("failed to read stdin: {error}")))?;
     }
-    let mut chunk = ChunkBuilder::default();
-    chunk.push(&input).map_err(|error| usage(format!("stdin {error}")))?;
+    let length = chunk.open().len();
+    chunk.push(length).map_err(|error| usage(format!("stdin {error}")))?;
     Ok(chunk.finish(Origins::Single))
 }
 
@@ -226,17 +226,32 @@ struct TooLong;
 #[derive(Default)]
 struct ChunkBuilder {
     lengths: Vec<u32>,
-    payload: BytesMut,
+    /// Inputs, and behind them what is read of the next one: a large input is not copied again.
+    payload: Vec<u8>,
+    /// Bytes of the inputs.
+    whole: usize,
 }
 
 impl ChunkBuilder {
-    fn push(&mut self, input: &[u8]) -> Result<(), TooLong> {
-        if input.len() > INPUT_BYTES_MAX {
+    /// The input that is being read.
+    fn open(&self) -> &[u8] {
+        self.payload.get(self.whole..).unwrap_or_default()
+    }
+
+    /// Makes the first `length` bytes of what was read the next input, and drops the rest.
+    fn push(&mut self, length: usize) -> Result<(), TooLong> {
+        if length > INPUT_BYTES_MAX {
             return Err(TooLong);
         }
-        self.lengths.push(u32::try_from(input.len()).map_err(|_| TooLong)?);
-        self.payload.extend_from_slice(input);
+        self.lengths.push(u32::try_from(length).map_err(|_| TooLong)?);
+        self.whole += length;
+        self.payload.truncate(self.whole);
         Ok(())
+    }
+
+    /// Drops what was read of an input that is left out.
+    fn drop_open(&mut self) {
+        self.payload.truncate(self.whole);
     }
 
     fn is_empty(&self) -> bool {
@@ -244,12 +259,13 @@ impl ChunkBuilder {
     }
 
     fn is_full(&self) -> bool {
-        self.lengths.len() >= CHUNK_INPUTS || self.payload.len() >= CHUNK_BYTES
+        self.lengths.len() >= CHUNK_INPUTS || self.whole >= CHUNK_BYTES
     }
 
-    fn finish(self, origins: Origins) -> Chunk {
+    fn finish(mut self, origins: Origins) -> Chunk {
+        self.drop_open();
         let block = InputBlock::Packed(self.lengths);
-        Chunk { block, payload: self.payload.freeze(), origins }
+        Chunk { block, payload: self.payload.into(), origins }
     }
 }
 
