@@ -25,7 +25,7 @@ use crate::run::now_us;
 const FLUSH_BYTES: usize = 256 << 10;
 
 /// Results wait for others so long at most.
-const FLUSH_US: u64 = 1_000;
+const FLUSH_US: u64 = 5_000;
 
 /// What the lengths and the numbers of a result take, roughly; its texts come on top.
 const META_BYTES: usize = 64;
