@@ -16,7 +16,8 @@ use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
     args::{
-        CapArgs, Cli, Isolation, Label, Maximum, SandboxArgs, ServerArgs, TenantWeight, WorkerArgs,
+        CapArgs, Cli, Isolation, KeepArgs, Label, Maximum, SandboxArgs, ServerArgs, TenantWeight,
+        WorkerArgs,
     },
     exit::usage,
     paths,
@@ -44,6 +45,14 @@ struct ServerFile {
     tenant_weights: Vec<TenantWeight>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
+    #[serde(deserialize_with = "optional")]
+    keep_results: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    keep_jobs: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    keep_bytes: Option<ByteCount>,
+    #[serde(deserialize_with = "optional")]
+    keep_open_bytes: Option<ByteCount>,
 }
 
 /// The keys of a worker's file.
@@ -86,6 +95,8 @@ pub struct ServerSettings {
     pub tenant_weights: Vec<TenantWeight>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
+    /// What stays of jobs, where that is not the default.
+    pub keep: KeepArgs,
 }
 
 /// Puts a server's settings together.
@@ -102,6 +113,12 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         state_dir: args.state_dir.clone().or(file.state_dir),
         tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
         caps: or_list(&args.caps.caps, file.caps),
+        keep: KeepArgs {
+            keep_results: args.keep.keep_results.or(file.keep_results),
+            keep_jobs: args.keep.keep_jobs.or(file.keep_jobs),
+            keep_bytes: args.keep.keep_bytes.or(file.keep_bytes),
+            keep_open_bytes: args.keep.keep_open_bytes.or(file.keep_open_bytes),
+        },
     })
 }
 
@@ -260,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\ncaps = [\"functions=7\"]";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\ncaps = [\"functions=7\"]\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -270,6 +287,7 @@ mod tests {
             state_dir: None,
             tenant_weights: Vec::new(),
             caps: CapArgs::default(),
+            keep: KeepArgs { keep_jobs: Some(Millis(7)), ..KeepArgs::default() },
         };
         let settings = server(&args).expect("fits");
         assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
@@ -277,6 +295,13 @@ mod tests {
         assert_eq!(settings.tenant_weights, weights);
         assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
         assert_eq!(settings.advertise, ["a:1"]);
+        let keep = KeepArgs {
+            keep_results: Some(Millis(86_400_000)),
+            keep_jobs: Some(Millis(7)),
+            keep_bytes: Some(ByteCount(1 << 30)),
+            keep_open_bytes: Some(ByteCount(1 << 20)),
+        };
+        assert_eq!(settings.keep, keep, "a flag wins over the file");
     }
 
     #[test]

@@ -121,7 +121,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
 
 const fn of_answer(code: ErrorCode) -> Exit {
     match code {
-        ErrorCode::Invalid | ErrorCode::NotFound | ErrorCode::Conflict => Exit::Usage,
+        ErrorCode::Invalid | ErrorCode::NotFound | ErrorCode::Conflict | ErrorCode::Gone => {
+            Exit::Usage
+        }
         ErrorCode::Refused | ErrorCode::Forbidden => Exit::Refused,
         ErrorCode::Unavailable => Exit::Unreachable,
     }

@@ -218,14 +218,26 @@ impl Client {
         job(self.ask(Request::Job { job: id }).await?)
     }
 
-    /// The newest jobs, at most `limit`, the newest first.
+    /// The newest jobs, at most `limit`, the newest first; and how many there are behind the last
+    /// of them.
     ///
     /// # Errors
     /// [`ClientError`], as for every question.
-    pub async fn jobs(&self, limit: u32) -> Result<Vec<JobStatus>, ClientError> {
-        match self.ask(Request::Jobs { limit }).await? {
-            Reply::Jobs(jobs) => Ok(jobs),
-            _ => Err(unexpected()),
+    pub async fn jobs(&self, limit: u32) -> Result<(Vec<JobStatus>, u64), ClientError> {
+        let mut jobs = Vec::<JobStatus>::new();
+        loop {
+            let before = jobs.last().map(|status| status.job);
+            let left = limit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
+            match self.ask(Request::JobPage { before, limit: left }).await? {
+                Reply::JobPage { jobs: page, more } => {
+                    let ends = page.is_empty() || more == 0 || page.len() as u64 >= u64::from(left);
+                    jobs.extend(page);
+                    if ends {
+                        return Ok((jobs, more));
+                    }
+                }
+                _ => return Err(unexpected()),
+            }
         }
     }
 
@@ -272,9 +284,19 @@ impl Client {
     /// # Errors
     /// [`ClientError`], as for every question.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, ClientError> {
-        match self.ask(Request::Workers).await? {
-            Reply::Workers(workers) => Ok(workers),
-            _ => Err(unexpected()),
+        let mut workers = Vec::<WorkerStatus>::new();
+        loop {
+            let after = workers.last().map(|status| status.worker);
+            match self.ask(Request::WorkerPage { after }).await? {
+                Reply::WorkerPage { workers: page, more } => {
+                    let ends = page.is_empty() || more == 0;
+                    workers.extend(page);
+                    if ends {
+                        return Ok(workers);
+                    }
+                }
+                _ => return Err(unexpected()),
+            }
         }
     }
 

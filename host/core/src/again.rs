@@ -3,9 +3,9 @@
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use wasmgrid_proto::TaskRange;
+use wasmgrid_proto::{JobId, SnapshotItem, TaskRange, TaskSet};
 
-use crate::ranges::RangeSet;
+use crate::{job::lists, ranges::RangeSet};
 
 /// Separate runs of tasks that did not end ok which are remembered of one job: 30 MB of them. A
 /// job with more that failed and ended ok in turn is not retried as one.
@@ -24,6 +24,18 @@ pub(crate) struct NotOk {
 }
 
 impl NotOk {
+    pub(crate) fn new(overflown: bool) -> Self {
+        Self { tasks: RangeSet::default(), overflown }
+    }
+
+    pub(crate) const fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    pub(crate) fn snapshot(&self, job: JobId, out: &mut dyn FnMut(SnapshotItem)) {
+        lists(job, TaskSet::NotOk, &self.tasks, out);
+    }
+
     pub(crate) fn add(&mut self, tasks: &[TaskRange]) {
         if self.overflown {
             return;
@@ -32,7 +44,7 @@ impl NotOk {
             self.tasks.insert(*tasks);
         }
         if self.tasks.runs() > RUNS_MAX {
-            *self = Self { tasks: RangeSet::default(), overflown: true };
+            *self = Self::new(true);
         }
     }
 
@@ -68,6 +80,14 @@ impl Producers {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn snapshot(&self, job: JobId, out: &mut dyn FnMut(SnapshotItem)) {
+        let all = self.0.iter().map(|(producer, last)| (*producer, last.number, last.first));
+        let producers: Vec<_> = all.collect();
+        if !producers.is_empty() {
+            out(SnapshotItem::Producers { job, producers });
+        }
     }
 }
 

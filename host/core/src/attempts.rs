@@ -4,7 +4,9 @@
 use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::fmt::Write as _;
 
-use wasmgrid_proto::{Attempt, Micros, RetryCounter, TaskRange, WorkerId};
+use wasmgrid_proto::{
+    Attempt, AttemptItem, JobId, Micros, RetryCounter, SnapshotItem, TaskRange, WorkerId,
+};
 
 use crate::{ledger::Ledger, retry::History};
 
@@ -72,6 +74,44 @@ impl Attempts {
     /// What is remembered of a task.
     pub(crate) fn of(&self, index: u64) -> Option<&Notes> {
         self.open.get(&index).or_else(|| self.lost.get(&index))
+    }
+
+    pub(crate) fn snapshot(&self, job: JobId, out: &mut dyn FnMut(SnapshotItem)) {
+        for (lost, tasks) in [(false, &self.open), (true, &self.lost)] {
+            for (index, task) in tasks {
+                let notes = task.list.iter().map(Note::item).collect();
+                let dropped = task.dropped;
+                out(SnapshotItem::Notes { job, index: *index, lost, dropped, notes });
+            }
+        }
+    }
+
+    /// Takes in what a snapshot has of a task.
+    pub(crate) fn restore(
+        &mut self,
+        index: u64,
+        lost: bool,
+        dropped: u32,
+        notes: Vec<AttemptItem>,
+    ) {
+        let tasks = if lost { &mut self.lost } else { &mut self.open };
+        // Neighbours have mostly the same reasons, since one event took them all.
+        let before = tasks.range(..index).next_back().map(|(_, task)| task.list.as_slice());
+        let restored = |item: AttemptItem| {
+            let known = before.unwrap_or_default().iter().find(|note| *note.reason == *item.reason);
+            let reason = known.map_or_else(|| item.reason.as_str().into(), |n| n.reason.clone());
+            let AttemptItem { attempt, counter, worker, at, .. } = item;
+            Note { attempt, counter, worker, at, reason }
+        };
+        let list = notes.into_iter().map(restored).collect();
+        tasks.insert(index, Notes { list, dropped });
+    }
+}
+
+impl Note {
+    fn item(&self) -> AttemptItem {
+        let Self { attempt, counter, worker, at, ref reason } = *self;
+        AttemptItem { attempt, counter, worker, at, reason: String::from(&**reason) }
     }
 }
 

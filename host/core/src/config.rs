@@ -4,6 +4,8 @@ use alloc::{collections::BTreeMap, string::String};
 
 use wasmgrid_proto::Millis;
 
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// The scheduler's settings; [`Default`] is what a grid runs with unless told otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GridConfig {
@@ -55,6 +57,13 @@ pub struct GridConfig {
     /// A bug for the simulator to catch. Default none.
     #[cfg(all(feature = "planted-bugs", debug_assertions))]
     pub planted: Option<crate::Planted>,
+    /// How long after a job's end its results are kept, and the inputs of its tasks that did not
+    /// end ok; `None` as long as the job. Default 7 days. More costs disk.
+    pub keep_results: Option<Millis>,
+    /// How long after a job's end the job itself is known: its number, how it ended and its
+    /// idempotency key, with whatever is still kept of it; `None` for ever. Default 30 days. Each
+    /// job costs about two kilobytes of memory.
+    pub keep_jobs: Option<Millis>,
 }
 
 impl Default for GridConfig {
@@ -76,6 +85,8 @@ impl Default for GridConfig {
             batch_tasks: 512,
             #[cfg(all(feature = "planted-bugs", debug_assertions))]
             planted: None,
+            keep_results: Some(Millis(7 * DAY_MS)),
+            keep_jobs: Some(Millis(30 * DAY_MS)),
         }
     }
 }

@@ -27,6 +27,7 @@ impl Grid {
         if !self.awaited.is_empty() {
             self.timers.set(self.now.after(self.config.recovery_grace), Timer::Recovery);
         }
+        self.retain_all();
     }
 
     /// Makes an active job part of the scheduling.
@@ -144,6 +145,11 @@ impl Grid {
             && let Some(deadline) = entry.spec.deadline
         {
             self.timers.clear(entry.submitted_at.after(deadline), Timer::Deadline(job));
+        }
+        self.retain(job);
+        let source = self.source(job);
+        if source != job {
+            self.release_inputs(source);
         }
     }
 }

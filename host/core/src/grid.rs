@@ -7,12 +7,14 @@ use alloc::{
 };
 
 use wasmgrid_proto::{
-    Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId, WorkerStatus,
+    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskRange, TaskSpec, WorkerId,
+    WorkerStatus,
 };
 
 use crate::{
     GridConfig, Input, Ledger, Output,
     fleet::Fleet,
+    job::Job,
     lease::Leases,
     queue::Queue,
     share::Shares,
@@ -83,6 +85,12 @@ impl Grid {
         }
     }
 
+    /// A grid that goes on where a ledger ends; before [`Input::Start`] only.
+    #[must_use]
+    pub fn with_ledger(config: GridConfig, ledger: Ledger) -> Self {
+        Self { ledger, ..Self::new(config) }
+    }
+
     /// Replays one record of the journal; before [`Input::Start`] only.
     pub fn apply(&mut self, record: &Record) {
         self.ledger.apply(record);
@@ -97,6 +105,7 @@ impl Grid {
         }
         self.pump();
         for job in core::mem::take(&mut self.changed) {
+            self.drop_spent(job);
             self.output(Output::JobChanged { job });
         }
     }
@@ -142,16 +151,38 @@ impl Grid {
     /// How jobs stand, the newest first, at most `limit`.
     #[must_use]
     pub fn jobs(&self, limit: usize) -> Vec<JobStatus> {
-        let newest = self.ledger.jobs.keys().rev().take(limit);
-        newest.filter_map(|job| self.job(*job)).collect()
+        self.jobs_before(None, None).take(limit).collect()
     }
 
-    /// As [`Self::jobs`], of one tenant alone.
+    /// How jobs stand that were submitted before this one, the newest first; all without one. Those
+    /// of one tenant alone, where one is named.
+    pub fn jobs_before(
+        &self,
+        before: Option<JobId>,
+        tenant: Option<&str>,
+    ) -> impl Iterator<Item = JobStatus> {
+        self.numbers_before(before, tenant).filter_map(|job| self.job(job))
+    }
+
+    /// How many jobs [`Self::jobs_before`] has.
     #[must_use]
-    pub fn jobs_of(&self, tenant: &str, limit: usize) -> Vec<JobStatus> {
-        let own = self.ledger.jobs.iter().rev();
-        let own = own.filter(|(_, entry)| entry.spec.task.tenant == tenant).take(limit);
-        own.filter_map(|(job, _)| self.job(*job)).collect()
+    pub fn count_before(&self, before: Option<JobId>, tenant: Option<&str>) -> u64 {
+        self.numbers_before(before, tenant).count() as u64
+    }
+
+    fn numbers_before(
+        &self,
+        before: Option<JobId>,
+        tenant: Option<&str>,
+    ) -> impl Iterator<Item = JobId> {
+        let jobs = self.ledger.jobs.range(..before.unwrap_or(JobId(u64::MAX))).rev();
+        let own = move |entry: &Job| tenant.is_none_or(|tenant| entry.spec.task.tenant == tenant);
+        jobs.filter(move |(_, entry)| own(entry)).map(|(job, _)| *job)
+    }
+
+    /// The modules that jobs name, each as often as one does.
+    pub fn modules(&self) -> impl Iterator<Item = Digest> {
+        self.ledger.jobs.values().map(|entry| entry.spec.task.module)
     }
 
     /// Who owns a job.
@@ -187,11 +218,11 @@ impl Grid {
     fn take_in(&mut self, input: Input) {
         match input {
             Input::Start => self.start(),
-            Input::Submit { request, spec, idempotency_key, inputs, closed } => {
-                self.submit(request, spec, idempotency_key, inputs, closed);
+            Input::Submit { request, spec, idempotency_key, inputs, closed, digest } => {
+                self.submit(request, spec, idempotency_key, (inputs, digest), closed);
             }
-            Input::Append { request, job, first, count } => {
-                self.append(request, job, first, count);
+            Input::Append { request, job, first, count, digest } => {
+                self.append(request, job, TaskRange { first, count }, digest);
             }
             Input::Extend { request, job, producer, number, count } => {
                 self.extend(request, job, (producer, number), count);
@@ -199,6 +230,7 @@ impl Grid {
             Input::Retry { request, job, limits, idempotency_key } => {
                 self.retry_failed(request, job, limits, idempotency_key);
             }
+            Input::DropResults { job, before, why } => self.drop_results(job, before, why),
             Input::Close { request, job } => self.close(request, job),
             Input::Cancel { request, job, by } => self.cancel(request, job, by),
             Input::DrainWorker { request, name } => self.drain_worker(request, &name),
@@ -236,6 +268,7 @@ impl Grid {
             Timer::Answer(worker) => self.check_answer(worker),
             Timer::Rejoin(worker) => self.give_up_on(worker),
             Timer::Recovery => self.recover(),
+            Timer::Retention(job) => self.retain(job),
         }
     }
 

@@ -4,8 +4,8 @@
 use alloc::{string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record, TaskRange, Witness,
-    WorkerCapacity, WorkerId,
+    Digest, DropReason, JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record, TaskRange,
+    Witness, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
 
@@ -34,6 +34,8 @@ pub enum Input {
         inputs: u64,
         /// True where no more come.
         closed: bool,
+        /// Of the spec, the inputs and `closed`: by it a repeat is known.
+        digest: Digest,
     },
     /// A client appends inputs. Answered by [`Reply::Done`].
     Append {
@@ -45,6 +47,8 @@ pub enum Input {
         first: u64,
         /// How many.
         count: u64,
+        /// Of the inputs: by it a repeat is known.
+        digest: Digest,
     },
     /// A client appends inputs behind whatever the job has. Answered by [`Reply::Appended`].
     Extend {
@@ -177,6 +181,16 @@ pub enum Input {
         /// The one that was discarded.
         late: Witness,
     },
+    /// Results take more bytes than are kept: drop those of this job before a position; all of
+    /// an ended job, whatever the position, and its inputs.
+    DropResults {
+        /// The job.
+        job: JobId,
+        /// The first result that stays.
+        before: u64,
+        /// Which bound was passed.
+        why: DropReason,
+    },
     /// The driver did not take what workers say for a while: how long they were silent is not
     /// known, and counts from now.
     Deaf,
@@ -237,7 +251,8 @@ pub struct LostTask {
 /// Something to do. See [`Grid`](crate::Grid) for the order, and [`Output::is_gated`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Append to the journal.
+    /// Append to the journal. With [`Record::InputsDropped`], [`Record::ResultsDropped`] and
+    /// [`Record::JobForgotten`] the segments they name go, in one.
     Persist(Record),
     /// Append to the journal, and store the request's inputs as an input segment, in one.
     PersistInputs {

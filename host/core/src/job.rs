@@ -1,15 +1,17 @@
 //! One job as the journal has it: its spec, its logs' extents, and what became of each task.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
-    Divergence, Epoch, JobCounts, JobId, JobSpec, JobState, JobStatus, Micros, OutcomeClass,
-    Record, TaskRange, WorkerId,
+    Digest, Divergence, Dropped, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus,
+    Micros, OutcomeClass, Record, SNAPSHOT_LIST, SnapshotItem, TaskRange, TaskSet, WorkerId,
 };
 
 use crate::{
     again::{NotOk, Producers},
+    appends::Appends,
     attempts::{Attempts, Note},
+    inputs::Inputs,
     ranges::{RangeSet, one, range},
     retry::History,
 };
@@ -18,6 +20,10 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) spec: JobSpec,
+    /// The key under which it was submitted.
+    pub(crate) key: Option<Arc<str>>,
+    /// What its submit was, by content; `None` where an older version took it.
+    pub(crate) digest: Option<Digest>,
     /// The term in which it was submitted: no lease of an earlier one is of this job.
     pub(crate) epoch: Epoch,
     pub(crate) submitted_at: Micros,
@@ -29,6 +35,11 @@ pub(crate) struct Job {
     pub(crate) results: u64,
     /// The job that has this one's inputs in its own log, at the same indices.
     pub(crate) source: Option<JobId>,
+    /// Which of them are gone.
+    pub(crate) dropped: Option<Dropped>,
+    /// Which inputs are stored.
+    pub(crate) inputs: Inputs,
+    pub(crate) appends: Appends,
     /// Tasks without a terminal state.
     pub(crate) open: RangeSet,
     /// What a retry would run again.
@@ -48,9 +59,16 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(spec: JobSpec, epoch: Epoch, submitted_at: Micros) -> Self {
+    pub(crate) fn new(
+        spec: JobSpec,
+        key: Option<Arc<str>>,
+        epoch: Epoch,
+        submitted_at: Micros,
+    ) -> Self {
         Self {
             spec,
+            key,
+            digest: None,
             epoch,
             submitted_at,
             cancelled_by: None,
@@ -59,6 +77,9 @@ impl Job {
             closed: false,
             results: 0,
             source: None,
+            dropped: None,
+            inputs: Inputs::default(),
+            appends: Appends::default(),
             open: RangeSet::default(),
             not_ok: NotOk::default(),
             producers: Producers::default(),
@@ -104,13 +125,19 @@ impl Job {
             Record::JobEnded { state, at, .. } => {
                 self.state = *state;
                 self.ended_at = Some(*at);
+                self.appends.shrink();
             }
             Record::ProducerNoted { producer, number, first, .. } => {
                 self.producers.note(*producer, *number, *first);
             }
             Record::InputsTaken { of, tasks, .. } => self.take_over(*of, tasks),
+            Record::SubmitDigest { digest, .. } => self.digest = Some(*digest),
+            Record::InputsDigest { tasks, digest, .. } => self.appends.push(*tasks, *digest),
+            Record::InputsDropped { tasks, .. } => self.inputs.drop(tasks),
+            Record::ResultsDropped { dropped, .. } => self.dropped = Some(*dropped),
             Record::EpochStarted { .. }
             | Record::JobSubmitted { .. }
+            | Record::JobForgotten { .. }
             | Record::WorkerKnown { .. }
             | Record::WorkerCordoned { .. } => {}
         }
@@ -196,6 +223,7 @@ impl Job {
     fn append(&mut self, tasks: TaskRange) {
         let fresh = range(self.next_index, tasks.end());
         self.open.insert(fresh);
+        self.inputs.append(fresh);
         self.counts.total += fresh.count;
         self.next_index = self.next_index.max(fresh.end());
     }
@@ -213,7 +241,7 @@ impl Job {
         if class != OutcomeClass::Ok {
             self.not_ok.add(&self.open.within(tasks));
         }
-        let count = self.open.remove(tasks);
+        let count = self.close_tasks(tasks, class != OutcomeClass::Ok);
         while let Some((index, _)) = self.history.range(tasks.first..tasks.end()).next() {
             let index = *index;
             self.history.remove(&index);
@@ -229,5 +257,111 @@ impl Job {
             OutcomeClass::Skipped => &mut self.counts.skipped,
         };
         *slot += count;
+    }
+
+    /// Takes tasks out of the open ones, as far as they are; says how many those were.
+    fn close_tasks(&mut self, tasks: TaskRange, keep_inputs: bool) -> u64 {
+        if self.open.take(tasks) {
+            self.inputs.end(tasks, keep_inputs);
+            return tasks.count;
+        }
+        let parts = self.open.within(tasks);
+        for part in &parts {
+            self.open.remove(*part);
+            self.inputs.end(*part, keep_inputs);
+        }
+        parts.iter().map(|part| part.count).sum()
+    }
+
+    /// As items of a snapshot, from which [`restore`](Self::restore) makes the same again.
+    pub(crate) fn snapshot(&self, job: JobId, out: &mut dyn FnMut(SnapshotItem)) {
+        out(SnapshotItem::Job(JobItem {
+            job,
+            spec: self.spec.clone(),
+            idempotency_key: self.key.as_deref().map(String::from),
+            digest: self.digest,
+            epoch: self.epoch,
+            submitted_at: self.submitted_at,
+            cancelled_by: self.cancelled_by.clone(),
+            state: self.state,
+            ended_at: self.ended_at,
+            closed: self.closed,
+            results: self.results,
+            dropped: self.dropped,
+            source: self.source,
+            next_index: self.next_index,
+            not_ok_overflown: self.not_ok.is_overflown(),
+            counts: self.counts,
+        }));
+        lists(job, TaskSet::Open, &self.open, out);
+        self.not_ok.snapshot(job, out);
+        for (index, history) in &self.history {
+            let History { app, host_losses, infra } = *history;
+            out(SnapshotItem::Attempts { job, index: *index, app, host_losses, infra });
+        }
+        self.inputs.snapshot(job, out);
+        self.appends.snapshot(job, out);
+        self.producers.snapshot(job, out);
+        self.attempts.snapshot(job, out);
+        if !self.divergences.is_empty() {
+            out(SnapshotItem::Divergences { job, divergences: self.divergences.clone() });
+        }
+    }
+
+    /// The job of a snapshot, whose other items follow.
+    pub(crate) fn from_item(item: JobItem) -> Self {
+        Self {
+            key: item.idempotency_key.map(Arc::from),
+            digest: item.digest,
+            cancelled_by: item.cancelled_by,
+            state: item.state,
+            ended_at: item.ended_at,
+            closed: item.closed,
+            results: item.results,
+            dropped: item.dropped,
+            source: item.source,
+            next_index: item.next_index,
+            not_ok: NotOk::new(item.not_ok_overflown),
+            counts: item.counts,
+            ..Self::new(item.spec, None, item.epoch, item.submitted_at)
+        }
+    }
+
+    /// Takes in another item of the job.
+    pub(crate) fn restore(&mut self, item: SnapshotItem) {
+        match item {
+            SnapshotItem::Tasks { set: TaskSet::Open, tasks, .. } => {
+                tasks.into_iter().for_each(|part| self.open.insert(part));
+            }
+            SnapshotItem::Tasks { set: TaskSet::NotOk, tasks, .. } => self.not_ok.add(&tasks),
+            SnapshotItem::Tasks { set, tasks, .. } => self.inputs.restore_ended(set, &tasks),
+            SnapshotItem::Attempts { index, app, host_losses, infra, .. } => {
+                self.history.insert(index, History { app, host_losses, infra });
+            }
+            SnapshotItem::Inputs { segments, .. } => {
+                self.inputs.restore_live(&segments, &self.open);
+            }
+            SnapshotItem::Appends { appends, .. } => {
+                appends.into_iter().for_each(|(tasks, digest)| self.appends.push(tasks, digest));
+            }
+            SnapshotItem::Producers { producers, .. } => {
+                for (producer, number, first) in producers {
+                    self.producers.note(producer, number, first);
+                }
+            }
+            SnapshotItem::Notes { index, lost, dropped, notes, .. } => {
+                self.attempts.restore(index, lost, dropped, notes);
+            }
+            SnapshotItem::Divergences { divergences, .. } => self.divergences.extend(divergences),
+            SnapshotItem::Grid { .. } | SnapshotItem::Worker { .. } | SnapshotItem::Job(_) => {}
+        }
+    }
+}
+
+/// A set of a job's tasks as items of a snapshot.
+pub(crate) fn lists(job: JobId, set: TaskSet, tasks: &RangeSet, out: &mut dyn FnMut(SnapshotItem)) {
+    let all: Vec<TaskRange> = tasks.iter().collect();
+    for part in all.chunks(SNAPSHOT_LIST) {
+        out(SnapshotItem::Tasks { job, set, tasks: part.to_vec() });
     }
 }

@@ -4,9 +4,10 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
+    sync::Arc,
 };
 
-use wasmgrid_proto::{Epoch, JobId, Record, WorkerId};
+use wasmgrid_proto::{Epoch, JobId, Record, SnapshotItem, WorkerId};
 
 use crate::job::Job;
 
@@ -16,26 +17,28 @@ use crate::job::Job;
 pub struct Ledger {
     pub(crate) epoch: Epoch,
     pub(crate) jobs: BTreeMap<JobId, Job>,
+    /// The last job's number: not given again when the job is forgotten.
+    last_job: JobId,
     /// By tenant and key.
-    keys: BTreeMap<String, BTreeMap<String, JobId>>,
+    keys: BTreeMap<String, BTreeMap<Arc<str>, JobId>>,
     pub(crate) workers: BTreeMap<String, WorkerId>,
     last_worker: WorkerId,
     /// Workers that an operator wants to get nothing new.
     pub(crate) cordoned: BTreeSet<WorkerId>,
+    /// The active jobs that run tasks of another again, by that one, which has their inputs.
+    retries: BTreeMap<JobId, BTreeSet<JobId>>,
 }
 
 impl Ledger {
     /// Takes in one record. A record that fits nothing here changes nothing.
-    pub(crate) fn apply(&mut self, record: &Record) {
+    pub fn apply(&mut self, record: &Record) {
         match record {
             Record::EpochStarted { epoch, .. } => self.epoch = self.epoch.max(*epoch),
             Record::JobSubmitted { job, spec, idempotency_key, at } => {
-                if let Some(key) = idempotency_key {
-                    let keys = self.keys.entry(spec.task.tenant.clone()).or_default();
-                    keys.insert(key.clone(), *job);
-                }
-                self.jobs.insert(*job, Job::new(spec.clone(), self.epoch, *at));
+                let key = idempotency_key.as_deref().map(Arc::from);
+                self.add(*job, Job::new(spec.clone(), key, self.epoch, *at));
             }
+            Record::JobForgotten { job } => self.forget(*job),
             Record::WorkerKnown { worker, name } => {
                 self.workers.insert(name.to_string(), *worker);
                 self.last_worker = self.last_worker.max(*worker);
@@ -54,18 +57,110 @@ impl Ledger {
             | Record::Retried { job, .. }
             | Record::AttemptsFailed { job, .. }
             | Record::Diverged { job, .. }
-            | Record::JobEnded { job, .. }
             | Record::ProducerNoted { job, .. }
-            | Record::InputsTaken { job, .. } => {
-                if let Some(entry) = self.jobs.get_mut(job) {
-                    entry.apply(record);
+            | Record::SubmitDigest { job, .. }
+            | Record::InputsDigest { job, .. }
+            | Record::InputsDropped { job, .. }
+            | Record::ResultsDropped { job, .. } => self.apply_to(*job, record),
+            Record::JobEnded { job, .. } | Record::InputsTaken { job, .. } => {
+                self.apply_to(*job, record);
+                self.note_retry(*job);
+            }
+        }
+    }
+
+    fn apply_to(&mut self, job: JobId, record: &Record) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.apply(record);
+        }
+    }
+
+    /// Whether active jobs run tasks of this one again, with its inputs.
+    pub(crate) fn is_retried(&self, job: JobId) -> bool {
+        self.retries.contains_key(&job)
+    }
+
+    /// Sees to it that a job is among the retries as long as it is an active one.
+    fn note_retry(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.get(&job) else { return };
+        let Some(source) = entry.source else { return };
+        if entry.is_active() {
+            self.retries.entry(source).or_default().insert(job);
+        } else if let Some(of) = self.retries.get_mut(&source) {
+            of.remove(&job);
+            if of.is_empty() {
+                self.retries.remove(&source);
+            }
+        }
+    }
+
+    /// As items of a snapshot: from all of them, in this order, [`restore`](Self::restore) makes
+    /// an equal ledger.
+    pub fn snapshot(&self, out: &mut dyn FnMut(SnapshotItem)) {
+        let Self { epoch, last_job, last_worker, .. } = *self;
+        out(SnapshotItem::Grid { epoch, last_job, last_worker });
+        for (name, worker) in &self.workers {
+            let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
+            out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
+        }
+        for (job, entry) in &self.jobs {
+            entry.snapshot(*job, out);
+        }
+    }
+
+    /// Takes in the next item of a snapshot.
+    pub fn restore(&mut self, item: SnapshotItem) {
+        match item {
+            SnapshotItem::Grid { epoch, last_job, last_worker } => {
+                (self.epoch, self.last_job, self.last_worker) = (epoch, last_job, last_worker);
+            }
+            SnapshotItem::Worker { worker, name, cordoned } => {
+                self.workers.insert(name, worker);
+                if cordoned {
+                    self.cordoned.insert(worker);
+                }
+            }
+            SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
+            SnapshotItem::Tasks { job, .. }
+            | SnapshotItem::Attempts { job, .. }
+            | SnapshotItem::Inputs { job, .. }
+            | SnapshotItem::Appends { job, .. }
+            | SnapshotItem::Producers { job, .. }
+            | SnapshotItem::Notes { job, .. }
+            | SnapshotItem::Divergences { job, .. } => {
+                if let Some(entry) = self.jobs.get_mut(&job) {
+                    entry.restore(item);
                 }
             }
         }
     }
 
-    pub(crate) fn next_job(&self) -> JobId {
-        JobId(self.jobs.last_key_value().map_or(1, |(last, _)| last.0 + 1))
+    pub(crate) const fn next_job(&self) -> JobId {
+        JobId(self.last_job.0 + 1)
+    }
+
+    fn add(&mut self, job: JobId, entry: Job) {
+        if let Some(key) = &entry.key {
+            let keys = self.keys.entry(entry.spec.task.tenant.clone()).or_default();
+            keys.insert(key.clone(), job);
+        }
+        self.last_job = self.last_job.max(job);
+        self.jobs.insert(job, entry);
+        self.note_retry(job);
+    }
+
+    fn forget(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.remove(&job) else { return };
+        let Some(key) = &entry.key else { return };
+        let tenant = &entry.spec.task.tenant;
+        if let Some(keys) = self.keys.get_mut(tenant)
+            && keys.get(key) == Some(&job)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.keys.remove(tenant);
+            }
+        }
     }
 
     pub(crate) const fn next_worker(&self) -> WorkerId {

@@ -9,6 +9,7 @@ extern crate alloc;
 mod accounts;
 mod affinity;
 mod again;
+mod appends;
 mod attempts;
 mod classes;
 mod config;
@@ -19,6 +20,7 @@ mod ends;
 mod explain;
 mod fleet;
 mod grid;
+mod inputs;
 mod io;
 mod job;
 mod lease;
@@ -31,6 +33,7 @@ mod queue;
 mod ranges;
 mod requests;
 mod results;
+mod retention;
 mod retry;
 mod share;
 mod steal;
@@ -43,3 +46,4 @@ pub use io::{CompletedBlock, Completion, Grant, Input, LostTask, Output, Request
 pub use ledger::Ledger;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;
+pub use retention::JobLogs;

@@ -3,7 +3,7 @@
 use alloc::{format, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobId, JobSpec, JobState, Limits, OutcomeClass, Record, TaskRange,
+    Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Record, TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -25,12 +25,12 @@ impl Grid {
         request: RequestId,
         spec: JobSpec,
         key: Option<String>,
-        inputs: u64,
+        (inputs, digest): (u64, Digest),
         closed: bool,
     ) {
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
-            let reply = self.resubmitted(job, &spec, inputs, closed);
+            let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
             return self.output(Output::Reply { request, reply });
         }
         if inputs > TASKS_MAX {
@@ -38,6 +38,7 @@ impl Grid {
         }
         let job = self.ledger.next_job();
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at: self.now });
+        self.persist(Record::SubmitDigest { job, digest });
         self.activate(job);
         if inputs > 0 {
             self.append_inputs(request, job, TaskRange { first: 0, count: inputs });
@@ -56,25 +57,39 @@ impl Grid {
         &self,
         job: JobId,
         spec: &JobSpec,
-        inputs: u64,
+        (inputs, digest): (u64, Digest),
         closed: bool,
     ) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
         let total = status.counts.total;
-        // Where the first one left the job open, more may have been appended since.
-        let fits = if closed { status.closed && inputs == total } else { inputs <= total };
-        if status.spec != *spec || !fits {
-            return Err(other_job(job));
+        let known = self.ledger.jobs.get(&job).and_then(|entry| entry.digest);
+        // A job of an older version has no digest. Where its submit left it open, more may have
+        // been appended since.
+        let by_count = if closed { status.closed && inputs == total } else { inputs <= total };
+        let same_inputs = known.map_or(by_count, |known| known == digest);
+        if status.spec == *spec && same_inputs {
+            return Ok(Reply::Job(status));
         }
-        Ok(Reply::Job(status))
+        let what =
+            if status.spec == *spec { "has other inputs" } else { "asks for something else" };
+        Err(conflict(format!(
+            "the idempotency key is that of job {job}, which {what}; use another key for another \
+             job"
+        )))
     }
 
-    pub(crate) fn append(&mut self, request: RequestId, job: JobId, first: u64, count: u64) {
-        let tasks = TaskRange { first, count };
-        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks));
+    pub(crate) fn append(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        tasks: TaskRange,
+        digest: Digest,
+    ) {
+        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
         match fresh {
             Ok(true) => {
                 self.append_inputs(request, job, tasks);
+                self.persist(Record::InputsDigest { job, tasks, digest });
                 self.refresh_job(job);
                 self.reply(request, Ok(()));
             }
@@ -181,6 +196,9 @@ impl Grid {
     ) -> Result<Reply, ApiError> {
         let tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
         let (job, source) = (self.ledger.next_job(), self.source(of));
+        if !self.find(source).is_ok_and(|entry| entry.inputs.has_ended(&tasks)) {
+            return Err(gone(of));
+        }
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at: self.now });
         for tasks in tasks.chunks(RUNS_PER_RECORD) {
             self.persist(Record::InputsTaken { job, of: source, tasks: tasks.to_vec() });
@@ -220,10 +238,18 @@ impl Grid {
 }
 
 /// Whether an append is new; false where it repeats one that was done.
-fn check_append(job: JobId, entry: &Job, tasks: TaskRange) -> Result<bool, ApiError> {
+fn check_append(
+    job: JobId,
+    entry: &Job,
+    tasks: TaskRange,
+    digest: Digest,
+) -> Result<bool, ApiError> {
     let (next, first) = (entry.next_index(), tasks.first);
     if tasks.count > TASKS_MAX || tasks.end() > TASKS_MAX {
         return Err(too_many(tasks.end()));
+    }
+    if entry.appends.knows(tasks, digest) || (tasks.count == 0 && first <= next) {
+        return Ok(false);
     }
     if !entry.producers.is_empty() || entry.source.is_some() {
         // What is there at these indices may be somebody else's.
@@ -232,10 +258,13 @@ fn check_append(job: JobId, entry: &Job, tasks: TaskRange) -> Result<bool, ApiEr
              append to it as well; `wasmgrid job append {job}` appends beside them"
         )));
     }
-    if tasks.end() <= next {
-        return Ok(false);
-    }
     check_open(job, entry)?;
+    if first < next {
+        return Err(conflict(format!(
+            "job {job} has {next} inputs, and those from {first} on are others than these, or \
+             were appended too long ago to tell; append at {next} what is not there"
+        )));
+    }
     if first != next {
         return Err(invalid(format!(
             "inputs from {first} do not fit job {job}, which has {next}; append there"
@@ -301,6 +330,14 @@ fn has_ended(job: JobId, state: JobState) -> ApiError {
     conflict(format!(
         "job {job} has ended already: {state}; `wasmgrid job results {job}` has its results"
     ))
+}
+
+fn gone(job: JobId) -> ApiError {
+    let message = format!(
+        "the inputs of job {job} are dropped: they are kept as long as its results are; submit \
+         those that failed again"
+    );
+    ApiError { code: ErrorCode::Gone, message }
 }
 
 fn other_job(job: JobId) -> ApiError {

@@ -19,6 +19,8 @@ pub(crate) enum Timer {
     Rejoin(WorkerId),
     /// After a start, the workers had their time to come back.
     Recovery,
+    /// Something of a job that has ended is to be dropped.
+    Retention(JobId),
 }
 
 /// The timers, the soonest first.

@@ -18,6 +18,7 @@ mod limits;
 mod outcome;
 mod record;
 mod segment;
+mod snapshot;
 mod spec;
 mod status;
 mod units;
@@ -28,8 +29,9 @@ pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait}
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
-pub use record::{CommittedRun, Record, RetryCounter};
+pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
 pub use segment::{InputBlock, ResultBlock, ResultMeta, SegmentError, TaskRange};
+pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
     JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState, WorkerStatus,

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Divergence, Epoch, JobId, JobSpec, JobState, Micros, OutcomeClass, TaskRange, WorkerId,
+    Digest, Divergence, Epoch, JobId, JobSpec, JobState, Micros, OutcomeClass, TaskRange, WorkerId,
 };
 
 /// One durable fact. Variants are only ever appended: their numbers are on disk.
@@ -153,6 +153,64 @@ pub enum Record {
         /// Which tasks they are, in both.
         tasks: Vec<TaskRange>,
     },
+    /// What the job's submit was, by content: the spec and the inputs that came with it. By it a
+    /// repeat of the submit is told from another one under the same key.
+    SubmitDigest {
+        /// The job.
+        job: JobId,
+        /// Of spec and inputs.
+        digest: Digest,
+    },
+    /// What an append was, by content, so that a repeat of it is told from another one.
+    InputsDigest {
+        /// The job.
+        job: JobId,
+        /// Which tasks they became.
+        tasks: TaskRange,
+        /// Of the inputs.
+        digest: Digest,
+    },
+    /// Input segments that nothing needs any more are gone.
+    InputsDropped {
+        /// The job.
+        job: JobId,
+        /// The tasks whose inputs they had.
+        tasks: Vec<TaskRange>,
+    },
+    /// Results were dropped.
+    ResultsDropped {
+        /// The job.
+        job: JobId,
+        /// What was dropped so far, this included.
+        dropped: Dropped,
+    },
+    /// A job that had ended is forgotten, with its idempotency key and all that was kept of it.
+    JobForgotten {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// The part of a job's result log that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Results before this position of the log are gone.
+    pub before: u64,
+    /// Why, the last time.
+    pub why: DropReason,
+    /// When, the last time.
+    pub at: Micros,
+}
+
+/// Why results are dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DropReason {
+    /// The job ended longer ago than results are kept.
+    Age,
+    /// All results together took more bytes than are kept, and these were the oldest.
+    Bytes,
+    /// The results of one running job took more bytes than are kept of one.
+    JobBytes,
 }
 
 /// Neighbouring tasks that were committed one behind the other with the same outcome.

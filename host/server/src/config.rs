@@ -21,6 +21,14 @@ pub struct ServerConfig {
     /// Memory for recent inputs and results, each: what is in it needs no read when it is sent.
     /// Default 256 MiB.
     pub segment_cache: ByteCount,
+    /// Bytes of results that are kept of all jobs that have ended, with the inputs of their tasks
+    /// that may be run again; beyond it those of the job that ended first go first. Default no
+    /// bound. It is passed by about a second's results.
+    pub keep_bytes: Option<ByteCount>,
+    /// Bytes of results that are kept of a running job whose inputs are not closed: beyond it its
+    /// oldest results go, whether they were read or not. Default no bound. It is passed by about a
+    /// second's results, and by part of one batch.
+    pub keep_open_bytes: Option<ByteCount>,
     /// With it, machines may join by token; without, they are denied.
     pub enrollment: Option<Enrollment>,
     /// Where it does what blocks. Default [`Blocking::Threads`].
@@ -36,6 +44,8 @@ impl ServerConfig {
             grid: GridConfig::default(),
             heartbeat: Millis(1_000),
             segment_cache: ByteCount(256 << 20),
+            keep_bytes: None,
+            keep_open_bytes: None,
             enrollment: None,
             blocking: Blocking::default(),
         }

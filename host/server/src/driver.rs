@@ -9,7 +9,7 @@ mod watches;
 mod workers;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -24,7 +24,6 @@ use wasmgrid_proto::{
     frame::Envelope,
     wire::{ApiError, ErrorCode, FromClient, FromWorker, Reply, ToClient, ToWorker},
 };
-use wasmgrid_store::StoreError;
 
 use crate::{
     cache::{Cache, Place},
@@ -37,6 +36,7 @@ use crate::{
     modules::Modules,
     outbox::Outbox,
     readers::{Found, Readers},
+    retention::{Measured, Retention},
 };
 use audit::{Audit, Compared, FoundResult};
 use clients::{Client, Pending};
@@ -53,6 +53,9 @@ const IDLE_AFTER: Millis = Millis(1_000);
 
 /// The longest the driver sleeps: a clock that was set back must not hold a deadline for longer.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Events with results that wait while the disk is full: more than honest workers have under way.
+const DEFERRED_MAX: usize = 4_096;
 
 /// After so long without listening to links, because too much was uncommitted or the machine
 /// slept, the silence of workers means nothing. Over [`SLEEP_MAX`]; well under the time after
@@ -77,8 +80,10 @@ pub(crate) enum Event {
     Committed { number: u64 },
     /// The disk is full, or no longer.
     StoreFull(bool),
-    /// A commit failed; none will succeed.
-    StoreFailed(Arc<StoreError>),
+    /// A commit failed or its thread is gone; none will succeed.
+    JournalFailed(ServerError),
+    /// The store was measured.
+    Measured(Result<Measured, ServerError>),
     /// A segment was read.
     Loaded { place: Place, found: Found },
     /// Late results were compared with those that count.
@@ -112,6 +117,9 @@ pub(crate) struct Driver {
     pub cache: Cache,
     pub modules: Modules,
     pub readers: Readers,
+    pub retention: Retention,
+    /// Cancelled where the journal's thread broke off.
+    pub journal_broken: CancellationToken,
     pub enroller: Arc<Enroller>,
     pub tasks: TaskTracker,
     pub done: mpsc::Sender<Event>,
@@ -124,7 +132,9 @@ pub(crate) struct State {
     writes: Option<mpsc::Sender<Write>>,
     /// When the store may tidy up, unless there is more to commit by then.
     tidy_at: Option<Micros>,
-    now: Micros,
+    pub now: Micros,
+    /// Results that came while the disk was full and too much was uncommitted already.
+    deferred: VecDeque<Event>,
     /// The end of the last turn after which links were listened to.
     listened_at: Micros,
     store_full: bool,
@@ -179,15 +189,19 @@ impl Driver {
         stop: CancellationToken,
     ) -> Result<(), ServerError> {
         let (mut done, mut heard) = (Vec::new(), Vec::with_capacity(TURN_EVENTS));
+        let broken = self.journal_broken.clone();
+        // What the last term left is tidied too, also where nothing comes now.
+        self.state.tidy_at = Some(self.clock.now().after(IDLE_AFTER));
         while self.state.failure.is_none() && !stop.is_cancelled() {
             self.turn(done.drain(..).chain(heard.drain(..)));
             let sleep = self.sleep();
-            let takes = !self.gate.is_full();
+            let takes = self.takes();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
                 _ = inboxes.done.recv_many(&mut done, TURN_EVENTS) => {}
                 _ = inboxes.heard.recv_many(&mut heard, TURN_EVENTS), if takes => {}
+                () = broken.cancelled() => self.fail(ServerError::Writer),
                 () = tokio::time::sleep(sleep) => {}
             }
             while takes && heard.len() < TURN_EVENTS {
@@ -199,24 +213,48 @@ impl Driver {
         self.finish(inboxes.done).await
     }
 
+    /// Whether what links say is taken now. While the disk is full it is, although results must
+    /// wait, so that reading goes on and clients are told.
+    fn takes(&self) -> bool {
+        let defers = self.state.store_full && self.state.deferred.len() < DEFERRED_MAX;
+        !self.gate.is_full() || defers
+    }
+
+    /// Handles what was deferred, as far as there is room for it.
+    fn take_deferred(&mut self) {
+        while !self.gate.is_full()
+            && let Some(event) = self.state.deferred.pop_front()
+        {
+            self.handle(event);
+            self.take_outputs();
+        }
+    }
+
     /// Handles what has come, then everything that follows from it.
     fn turn(&mut self, events: impl Iterator<Item = Event>) {
         self.state.now = self.clock.now();
         if self.state.listened_at.after(DEAF_AFTER) < self.state.now {
             self.grid.handle(self.state.now, Input::Deaf);
         }
+        self.take_deferred();
         for event in events {
-            self.handle(event);
+            let waits = self.gate.is_full() || !self.state.deferred.is_empty();
+            if waits && is_results(&event) {
+                self.state.deferred.push_back(event);
+            } else {
+                self.handle(event);
+            }
         }
         if self.grid.poll_timeout().is_some_and(|at| at <= self.state.now) {
             self.grid.handle(self.state.now, Input::Tick);
         }
+        self.retain();
         self.take_outputs();
         self.release();
         self.tell_due();
         self.pump();
         self.hand_over();
-        if !self.gate.is_full() {
+        if self.takes() {
             self.state.listened_at = self.state.now;
         }
     }
@@ -235,14 +273,16 @@ impl Driver {
             Event::Room { link } => _ = self.state.touched.insert(link),
             Event::Committed { number } => self.gate.committed(number),
             Event::StoreFull(full) => self.store_full(full),
-            Event::StoreFailed(error) => self.fail(ServerError::Commit(error)),
+            Event::JournalFailed(error) => self.fail(error),
+            Event::Measured(Ok(measured)) => self.measured(measured),
+            Event::Measured(Err(error)) => self.fail(error),
             Event::Loaded { place, found } => self.loaded(place, found),
             Event::Compared { job, compared } => self.compared(job, compared),
             Event::TaskFound { link, id, status, found } => {
                 self.task_found((link, id), *status, found);
             }
             Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
-            Event::ModuleKept { info } => self.modules.insert(info),
+            Event::ModuleKept { info } => self.modules.insert(info, self.state.now),
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
             Event::WorkerNames(asker) => {
                 let names = self.grid.workers().into_iter().map(|worker| worker.name).collect();
@@ -266,6 +306,7 @@ impl Driver {
         let Ok(permit) = writes.try_reserve() else { return };
         if let Some(batch) = self.gate.take() {
             permit.send(Write::Batch(batch));
+            self.retention.touch();
             self.state.tidy_at = Some(self.state.now.after(IDLE_AFTER));
         } else if self.state.tidy_at.is_some_and(|at| at <= self.state.now) {
             permit.send(Write::Tidy);
@@ -297,10 +338,18 @@ impl Driver {
             let _ = writes.send(Write::Batch(batch)).await;
         }
         while self.state.failure.is_none() && !self.gate.is_settled() {
-            let Some(event) = done.recv().await else { break };
+            let event = tokio::select! {
+                biased;
+                event = done.recv() => event,
+                () = self.journal_broken.cancelled() => {
+                    self.fail(ServerError::Writer);
+                    break;
+                }
+            };
+            let Some(event) = event else { break };
             match event {
                 Event::Committed { number } => self.gate.committed(number),
-                Event::StoreFailed(error) => self.fail(ServerError::Commit(error)),
+                Event::JournalFailed(error) => self.fail(error),
                 _ => {}
             }
             self.release();
@@ -308,6 +357,11 @@ impl Driver {
         }
         self.state.failure.map_or(Ok(()), Err)
     }
+}
+
+fn is_results(event: &Event) -> bool {
+    let Event::FromWorker { envelope, .. } = event else { return false };
+    matches!(envelope.message, FromWorker::Results(_))
 }
 
 /// An answer that something was not done.

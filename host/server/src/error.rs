@@ -18,6 +18,13 @@ pub enum ServerError {
         #[source]
         reason: postcard::Error,
     },
+    /// The snapshot of the journal has something that this version cannot read.
+    #[error("the journal's snapshot cannot be read; was it written by a newer version?")]
+    Snapshot {
+        /// What is wrong with it.
+        #[source]
+        reason: postcard::Error,
+    },
     /// Durable data of the server's own cannot be read.
     #[error("the stored value {key:?} cannot be read; was it written by a newer version?")]
     Meta {

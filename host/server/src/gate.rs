@@ -35,6 +35,8 @@ pub(crate) enum Gated {
     Walk { number: u64 },
     /// A segment may be read: it was perhaps not committed when it was found to be missing.
     Load { place: Place },
+    /// The store may be measured.
+    Measure,
 }
 
 /// The records that are not committed, and what waits for them. Batches are numbered from 1.

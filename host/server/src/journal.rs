@@ -1,5 +1,9 @@
 //! The one thread that writes the store. It commits in groups by natural batching: whatever has
 //! come while the last commit was syncing is the next one. There are no timers.
+//!
+//! It also sees to it that the journal stays short: once the records behind the snapshot are many,
+//! another thread makes a new one of what is committed, and this one commits it between two
+//! groups, together with the end of the records that it covers.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -7,12 +11,14 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{Epoch, InputBlock, JobId, Record};
-use wasmgrid_store::{Commit, Entry, LogKind, Segment, Store, StoreError};
+use wasmgrid_store::{Commit, Entry, LogKind, Reader, Segment, Snapshot, Store, StoreError};
 
 use crate::{
     blocking::{Beside, Blocking},
     cache::{Results, encode},
+    compact,
     driver::Event,
+    error::ServerError,
 };
 
 /// Writes that wait for the thread: the driver hands over one a turn, and keeps the rest itself.
@@ -20,6 +26,13 @@ const WRITES_QUEUED: usize = 64;
 
 /// Bytes after which a commit takes no more in, so that one does not take seconds.
 const COMMIT_BYTES: usize = 32 << 20;
+
+/// Bytes of records behind the snapshot at which a new one is made, unless the snapshot itself has
+/// more: a start then reads little, and what is written again is no more than what was written.
+const JOURNAL_BYTES: usize = 8 << 20;
+
+/// The same where nothing waits for a commit.
+const JOURNAL_BYTES_IDLE: usize = 256 << 10;
 
 /// How long the thread waits before it tries again to write to a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
@@ -61,6 +74,8 @@ pub(crate) enum Write {
     Keep { entries: Vec<Entry>, done: oneshot::Sender<Result<(), Arc<StoreError>>> },
     /// Nothing was to be committed for a while: the store may do what it put off.
     Tidy,
+    /// A snapshot was made, or could not be; with the bytes of records that it covers.
+    Snapshot(Result<Option<(Snapshot, usize)>, ServerError>),
 }
 
 impl Item {
@@ -82,30 +97,69 @@ impl Item {
     }
 }
 
+/// How much there is to read at a start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Bytes of the snapshot.
+    pub snapshot_bytes: usize,
+    /// Bytes of the records behind it.
+    pub tail_bytes: usize,
+}
+
+/// What tells the driver of the thread.
+pub(crate) struct Told {
+    /// What is committed, and why it ends.
+    pub events: mpsc::Sender<Event>,
+    /// Cancelled where it breaks off and so can tell nothing.
+    pub broken: CancellationToken,
+}
+
 /// Starts the thread. It ends when every sender of writes is gone and all is written, or when a
-/// commit fails. Once `stop` is cancelled it no longer waits for a
-/// full disk to have room.
+/// commit fails. Once `stop` is cancelled it no longer waits for a full disk to have room.
 ///
 /// # Errors
 /// Where the operating system gives no thread.
 pub(crate) fn start(
     store: Box<dyn Store>,
+    extent: Extent,
     epoch: Epoch,
-    events: mpsc::Sender<Event>,
+    told: Told,
     stop: CancellationToken,
     blocking: &Blocking,
 ) -> std::io::Result<(mpsc::Sender<Write>, Beside)> {
     let (sender, writes) = mpsc::channel(WRITES_QUEUED);
-    let writer = Writer { store, epoch, events, writes, stop, blocking: blocking.clone() };
-    let thread = blocking.start("journal", writer.run())?;
+    let (to_self, blocking_too) = (sender.downgrade(), blocking.clone());
+    let Told { events, broken } = told;
+    let compactor = None;
+    let writer = Writer {
+        store,
+        extent,
+        epoch,
+        events,
+        writes,
+        to_self,
+        compactor,
+        stop,
+        blocking: blocking_too,
+    };
+    let thread = blocking.start("journal", async move {
+        let guard = broken.drop_guard();
+        writer.run().await;
+        guard.disarm();
+    })?;
     Ok((sender, thread))
 }
 
 struct Writer {
     store: Box<dyn Store>,
+    extent: Extent,
     epoch: Epoch,
     events: mpsc::Sender<Event>,
     writes: mpsc::Receiver<Write>,
+    /// For the compactor: it must not keep the thread alive.
+    to_self: mpsc::WeakSender<Write>,
+    /// Makes a snapshot.
+    compactor: Option<Beside>,
     stop: CancellationToken,
     blocking: Blocking,
 }
@@ -115,15 +169,22 @@ impl Writer {
         while let Some(write) = self.writes.recv().await {
             if let Err(error) = self.write_group(write).await {
                 // Without a driver nobody is left to be told.
-                let _ = self.events.send(Event::StoreFailed(Arc::new(error))).await;
-                return;
+                let _ = self.events.send(Event::JournalFailed(error)).await;
+                break;
             }
+        }
+        // It may be about to send what it made.
+        drop(self.writes);
+        if let Some(compactor) = self.compactor {
+            compactor.ended().await;
         }
     }
 
     /// Commits `first` and whatever else has come.
-    async fn write_group(&mut self, first: Write) -> Result<(), StoreError> {
+    async fn write_group(&mut self, first: Write) -> Result<(), ServerError> {
+        let failed = |error| ServerError::Commit(Arc::new(error));
         let (mut entries, mut keeps, mut last, mut bytes) = (Vec::new(), Vec::new(), None, 0);
+        let (mut tidy, mut made) = (false, None);
         let mut next = Some(first);
         while let Some(write) = next {
             match write {
@@ -131,19 +192,22 @@ impl Writer {
                     last = Some(batch.number);
                     for item in &batch.items {
                         bytes += item.bytes();
-                        entries.push(entry(item)?);
+                        add_entries(item, &mut entries).map_err(failed)?;
                     }
                 }
                 Write::Keep { entries, done } => keeps.push((entries, done)),
-                Write::Tidy => self.store.idle()?,
+                Write::Tidy => tidy = true,
+                Write::Snapshot(result) => made = Some(result?),
             }
             next = if bytes < COMMIT_BYTES { self.writes.try_recv().ok() } else { None };
         }
         if let Some(number) = last {
+            let commit = Commit { entries };
             self.blocking.pause().await;
-            self.commit_journal(&Commit { entries }).await?;
+            self.commit_journal(&commit).await.map_err(failed)?;
             self.blocking.pause().await;
             let _ = self.events.send(Event::Committed { number }).await;
+            self.extent.tail_bytes += record_bytes(&commit);
         }
         for (entries, done) in keeps {
             self.blocking.pause().await;
@@ -151,12 +215,61 @@ impl Writer {
             match result.map(drop) {
                 Err(error) if !matches!(error, StoreError::Full(_)) => {
                     // The store is not to be trusted any more: the server ends.
-                    return Err(error);
+                    return Err(failed(error));
                 }
                 result => drop(done.send(result.map_err(Arc::new))),
             }
         }
+        if let Some(made) = made {
+            self.commit_snapshot(made).await.map_err(failed)?;
+        }
+        self.compact(if tidy { JOURNAL_BYTES_IDLE } else { JOURNAL_BYTES }).map_err(failed)?;
+        if tidy { self.tidy().map_err(failed) } else { Ok(()) }
+    }
+
+    /// Does what the store put off, until something waits.
+    fn tidy(&mut self) -> Result<(), StoreError> {
+        self.store.idle()?;
+        while self.writes.is_empty() && self.store.shrink()? {}
         Ok(())
+    }
+
+    /// Has a snapshot made, where the records behind the last have at least so many bytes.
+    fn compact(&mut self, bytes: usize) -> Result<(), StoreError> {
+        let Extent { snapshot_bytes, tail_bytes } = self.extent;
+        if tail_bytes < bytes.max(snapshot_bytes) || self.compactor.is_some() {
+            return Ok(());
+        }
+        let (reader, to_self) = (self.store.reader()?, self.to_self.clone());
+        match self.blocking.start("compactor", make_snapshot(reader, to_self)) {
+            Ok(compactor) => self.compactor = Some(compactor),
+            // The journal grows on until there is a thread.
+            Err(error) => tracing::warn!(%error, "no thread to compact the journal"),
+        }
+        Ok(())
+    }
+
+    async fn commit_snapshot(&mut self, made: Option<(Snapshot, usize)>) -> Result<(), StoreError> {
+        if let Some(compactor) = self.compactor.take() {
+            compactor.ended().await;
+        }
+        let Some((snapshot, covered_bytes)) = made else {
+            self.extent.tail_bytes = 0;
+            return Ok(());
+        };
+        let snapshot_bytes = snapshot.parts.iter().map(Bytes::len).sum();
+        let commit = Commit { entries: vec![Entry::Snapshot(snapshot)] };
+        match self.store.commit(self.epoch, &commit) {
+            Ok(_) => {
+                let tail_bytes = self.extent.tail_bytes.saturating_sub(covered_bytes);
+                self.extent = Extent { snapshot_bytes, tail_bytes };
+                tracing::debug!(snapshot_bytes, covered_bytes, "journal compacted");
+                Ok(())
+            }
+            // The records are all there still; it is tried again with the next group.
+            Err(StoreError::Full(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits what the core has already counted on: on a full disk it is tried again until there
@@ -184,9 +297,26 @@ impl Writer {
     }
 }
 
-fn entry(item: &Item) -> Result<Entry, StoreError> {
+/// Sends the journal's thread a snapshot of what is committed, unless that thread is ending.
+async fn make_snapshot(mut reader: Box<dyn Reader>, journal: mpsc::WeakSender<Write>) {
+    let made = compact::snapshot(reader.as_mut());
+    // It holds up the copying of the WAL.
+    drop(reader);
+    if let Some(journal) = journal.upgrade() {
+        let _ = journal.send(Write::Snapshot(made)).await;
+    }
+}
+
+fn record_bytes(commit: &Commit) -> usize {
+    let bytes = |entry: &Entry| if let Entry::Record(bytes) = entry { bytes.len() } else { 0 };
+    commit.entries.iter().map(bytes).sum()
+}
+
+/// What makes `item` durable; segments that its record drops go with it.
+pub(crate) fn add_entries(item: &Item, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
     let encoded = match item {
         Item::Record(record) => {
+            add_drops(record, entries);
             postcard::to_allocvec(record).map(|bytes| Entry::Record(bytes.into()))
         }
         Item::Inputs { job, first, block, payload } => encode(block, payload).map(|data| {
@@ -199,5 +329,35 @@ fn entry(item: &Item) -> Result<Entry, StoreError> {
             Entry::Segment(Segment { job, log: LogKind::Result, first, count, data })
         }),
     };
-    encoded.map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))
+    let entry =
+        encoded.map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))?;
+    entries.push(entry);
+    Ok(())
+}
+
+fn add_drops(record: &Record, entries: &mut Vec<Entry>) {
+    let mut add = |job, log, first, end| {
+        entries.push(Entry::DropSegments { job, log, first, end });
+    };
+    match record {
+        Record::InputsDropped { job, tasks } => {
+            for part in tasks {
+                add(*job, LogKind::Input, part.first, part.end());
+            }
+        }
+        Record::ResultsDropped { job, dropped } => {
+            add(*job, LogKind::Result, 0, dropped.before);
+        }
+        Record::JobForgotten { job } => {
+            add(*job, LogKind::Input, 0, u64::MAX);
+            add(*job, LogKind::Result, 0, u64::MAX);
+            entries.push(Entry::DropMetas { prefix: log_prefix(*job) });
+        }
+        _ => {}
+    }
+}
+
+/// What the keys start with under which the logs of a job's stopped tasks are kept.
+pub(crate) fn log_prefix(job: JobId) -> String {
+    format!("log/{:020}/", job.0)
 }

@@ -12,6 +12,7 @@
 mod blocking;
 mod cache;
 mod clock;
+mod compact;
 mod config;
 mod driver;
 mod enroll;
@@ -22,6 +23,7 @@ mod links;
 mod modules;
 mod outbox;
 mod readers;
+mod retention;
 mod server;
 
 pub use blocking::Blocking;

@@ -23,9 +23,17 @@ impl fmt::Display for LinkId {
     }
 }
 
-/// Payload bytes of all links together that the driver has not taken: a few of the largest
-/// messages. Beyond it links wait, so that a slow disk does not fill the memory.
-pub(crate) const HEARD_BYTES: usize = 192 << 20;
+/// Payload bytes of all links of one kind together that the driver has not taken: the largest
+/// message and some. Beyond it links wait, so that a slow disk does not fill the memory.
+pub(crate) const HEARD_BYTES: usize = 96 << 20;
+
+/// Which links share [`HEARD_BYTES`]: results that wait for room on the disk must not keep
+/// clients from being told so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Room {
+    Worker,
+    Client,
+}
 
 /// A message's part of [`HEARD_BYTES`], free again when dropped; none for one without payload.
 pub(crate) type HeardRoom = Option<OwnedSemaphorePermit>;
@@ -38,8 +46,10 @@ const STOPPING: &str = "the scheduler is stopping";
 pub(crate) struct LinkContext {
     /// What links say: bounded, and not taken while the driver has too much to commit.
     pub heard: mpsc::Sender<Event>,
-    /// [`HEARD_BYTES`], as far as they are free.
-    pub heard_room: Arc<Semaphore>,
+    /// [`HEARD_BYTES`] of workers' links, as far as they are free.
+    pub worker_room: Arc<Semaphore>,
+    /// The same of clients' links.
+    pub client_room: Arc<Semaphore>,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
     /// No link is served from now on; those that are end when the driver has said its last.
@@ -53,6 +63,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     context: LinkContext,
     id: LinkId,
     link: Link<Out, In>,
+    room: Room,
     announce: impl FnOnce(Outbox<Out>, wasmgrid_net::Peer) -> Event,
     heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
 ) {
@@ -62,7 +73,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         return sender.close(STOPPING);
     }
     let reason = tokio::select! {
-        reason = read(receiver, &context, heard) => reason,
+        reason = read(receiver, &context, room, heard) => reason,
         reason = write(&sender, outgoing, &context.done, id) => reason,
         reason = closing(closed) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
@@ -75,12 +86,17 @@ pub(crate) async fn serve<Out: Message, In: Message>(
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
     context: &LinkContext,
+    room: Room,
     heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
 ) -> String {
+    let room = match room {
+        Room::Worker => &context.worker_room,
+        Room::Client => &context.client_room,
+    };
     loop {
         match receiver.recv().await {
             Ok(Some(envelope)) => {
-                let room = reserve(&context.heard_room, envelope.payload.len()).await;
+                let room = reserve(room, envelope.payload.len()).await;
                 if context.heard.send(heard(envelope, room)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;

@@ -1,13 +1,16 @@
 //! The modules jobs may name: admitted once, kept durably, given to workers that ask. It never
 //! looks into one; the admission it was given does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::{
-    Digest, JobSpec, ModuleInfo,
+    Digest, JobSpec, Micros, Millis, ModuleInfo,
     wire::{ApiError, ErrorCode, Reply},
 };
 use wasmgrid_store::{Entry, StoreError};
@@ -27,9 +30,13 @@ pub(crate) const MODULE_PREFIX: &str = "module/";
 /// Modules looked at at a time: each takes a core for milliseconds, and its bytes wait in memory.
 const ADMISSIONS: usize = 2;
 
+/// How long a module stays that no job names: a client that has sent it, or was told that it is
+/// here, submits soon.
+const UNUSED_AFTER: Millis = Millis(60 * 60 * 1_000);
+
 /// What the server knows of modules.
 pub(crate) struct Modules {
-    known: BTreeMap<Digest, ModuleInfo>,
+    known: BTreeMap<Digest, Known>,
     admission: Admission,
     permits: Arc<Semaphore>,
     writes: mpsc::Sender<Write>,
@@ -39,10 +46,17 @@ pub(crate) struct Modules {
     blocking: Blocking,
 }
 
+/// A module that is here.
+struct Known {
+    info: ModuleInfo,
+    /// When somebody last asked for it or named it.
+    touched_at: Micros,
+}
+
 impl Modules {
     /// With the modules the store has.
     pub(crate) fn new(
-        known: BTreeMap<Digest, ModuleInfo>,
+        (known, now): (BTreeMap<Digest, ModuleInfo>, Micros),
         admission: Admission,
         writes: mpsc::Sender<Write>,
         readers: Readers,
@@ -51,17 +65,42 @@ impl Modules {
         blocking: Blocking,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(ADMISSIONS));
+        let known = known
+            .into_iter()
+            .map(|(digest, info)| (digest, Known { info, touched_at: now }))
+            .collect();
         Self { known, admission, permits, writes, readers, done, tasks, blocking }
     }
 
-    /// True where the module is here.
-    pub(crate) fn has(&self, digest: Digest) -> bool {
-        self.known.contains_key(&digest)
+    /// True where the module is here; then it stays for a while.
+    pub(crate) fn has(&mut self, digest: Digest, now: Micros) -> bool {
+        let known = self.known.get_mut(&digest);
+        known.map(|known| known.touched_at = now).is_some()
     }
 
     /// The module is durable.
-    pub(crate) fn insert(&mut self, info: ModuleInfo) {
-        self.known.insert(info.digest, info);
+    pub(crate) fn insert(&mut self, info: ModuleInfo, now: Micros) {
+        self.known.insert(info.digest, Known { info, touched_at: now });
+    }
+
+    /// Drops modules that are not `named` by a job that is kept, and that nobody asked for lately.
+    pub(crate) fn sweep(&mut self, named: &BTreeSet<Digest>, now: Micros) {
+        let unused = |(digest, known): (&Digest, &Known)| {
+            let idle = known.touched_at.after(UNUSED_AFTER) <= now;
+            (idle && !named.contains(digest)).then_some(*digest)
+        };
+        let unused: Vec<Digest> = self.known.iter().filter_map(unused).collect();
+        for digest in unused {
+            // In the order of the driver's turns, so that one that is sent again comes behind it.
+            let Ok(permit) = self.writes.try_reserve() else { return };
+            let key = format!("{MODULE_PREFIX}{digest}");
+            let entries = vec![Entry::DropModule { digest }, Entry::Meta { key, value: None }];
+            // Where the disk is full it is found again at the next start.
+            let (done, _) = oneshot::channel();
+            permit.send(Write::Keep { entries, done });
+            self.known.remove(&digest);
+            tracing::info!(%digest, "no job names the module any more: dropped");
+        }
     }
 
     /// Reads a module for the worker of `link`.
@@ -73,7 +112,7 @@ impl Modules {
     /// asks for.
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), ApiError> {
         let task = &spec.task;
-        let Some(info) = self.known.get(&task.module) else {
+        let Some(Known { info, .. }) = self.known.get(&task.module) else {
             let why = format!(
                 "module {} is not here; send it first (PutModule), then submit again",
                 task.module

@@ -17,6 +17,7 @@ use crate::{
     driver::Event,
     error::ServerError,
     links::LinkId,
+    retention::measure,
 };
 
 /// Reads at a time: enough to keep a disk's queue busy beside the writer.
@@ -105,6 +106,15 @@ impl Readers {
         call: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         self.blocking.run(&self.tasks, call).await
+    }
+
+    /// Measures the store; the answer is an [`Event::Measured`].
+    pub(crate) fn measure(&self, keep_open: Option<u64>) {
+        let this = self.clone();
+        self.tasks.spawn(async move {
+            let found = this.run(move |reader| measure(reader, keep_open)).await;
+            let _ = this.events.send(Event::Measured(found)).await;
+        });
     }
 
     /// Reads a module for a worker; the answer is an [`Event::ModuleRead`].

@@ -14,24 +14,26 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, Output};
 use wasmgrid_net::{Accepted, Link, Listener};
 use wasmgrid_proto::{
-    Digest, Epoch, Micros, ModuleInfo, Record, Seq,
+    Digest, Epoch, Micros, ModuleInfo, Record,
     wire::{FromClient, FromJoiner, FromWorker, ToClient, ToJoiner, ToWorker},
 };
-use wasmgrid_store::{Commit, Entry, Store, StoreError};
+use wasmgrid_store::{Commit, Store, StoreError};
 
 use crate::{
     blocking::Beside,
     cache::Cache,
     clock::Clock,
+    compact,
     config::{Admission, ServerConfig},
     driver::{Driver, Event, Inboxes, State},
     enroll::Enroller,
     error::ServerError,
     gate::Gate,
-    journal::{self, Write},
-    links::{HEARD_BYTES, LinkContext, LinkId, serve},
+    journal::{self, Extent, Item, Told, Write},
+    links::{HEARD_BYTES, LinkContext, LinkId, Room, serve},
     modules::{MODULE_PREFIX, Modules},
     readers::Readers,
+    retention::Retention,
 };
 
 /// Events of links that wait for the driver: with batches of hundreds of tasks each, this is far
@@ -76,10 +78,7 @@ impl Server {
         admission: Admission,
     ) -> Result<Self, ServerError> {
         let load = |error| ServerError::Load(Arc::new(error));
-        let mut grid = Grid::new(config.grid.clone());
-        load_ledger(store.as_mut(), &mut grid)?;
-        let mut clock = Clock::start();
-        start_term(store.as_mut(), &mut grid, clock.now())?;
+        let (grid, mut clock, extent) = begin(store.as_mut(), &config)?;
 
         let (heard_sender, heard) = mpsc::channel(HEARD_MAX);
         let (done_sender, done) = mpsc::channel(DONE_MAX);
@@ -93,24 +92,23 @@ impl Server {
             config.blocking.clone(),
         )
         .map_err(load)?;
-        let (writes, thread) = journal::start(
-            store,
-            grid.epoch(),
-            done_sender.clone(),
-            stop.clone(),
-            &config.blocking,
-        )
-        .map_err(|_| ServerError::Writer)?;
+        let journal_broken = CancellationToken::new();
+        let told = Told { events: done_sender.clone(), broken: journal_broken.clone() };
+        let (writes, thread) =
+            journal::start(store, extent, grid.epoch(), told, stop.clone(), &config.blocking)
+                .map_err(|_| ServerError::Writer)?;
         let enroller = enroller(&config, &readers, &writes, &heard_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
             heard: heard_sender,
-            heard_room: Arc::new(Semaphore::new(HEARD_BYTES)),
+            worker_room: Arc::new(Semaphore::new(HEARD_BYTES)),
+            client_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             done: done_sender,
             stop: stop.clone(),
             cut: cut.clone(),
         };
         let (end, ended) = watch::channel(None);
+        let clock_now = clock.now();
         let driver = Driver {
             heartbeat: config.heartbeat,
             grid,
@@ -118,7 +116,7 @@ impl Server {
             gate: Gate::default(),
             cache: Cache::new(usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX)),
             modules: Modules::new(
-                known,
+                (known, clock_now),
                 admission,
                 writes.clone(),
                 readers.clone(),
@@ -126,6 +124,8 @@ impl Server {
                 tasks.clone(),
                 config.blocking,
             ),
+            retention: Retention::new(config.keep_bytes, config.keep_open_bytes),
+            journal_broken,
             readers,
             enroller: enroller.clone(),
             tasks: tasks.clone(),
@@ -216,6 +216,7 @@ impl ServerHandle {
             context,
             id,
             link,
+            Room::Worker,
             move |outbox, peer| Event::WorkerLinked { link: id, peer, outbox },
             move |envelope, room| Event::FromWorker { link: id, envelope, room },
         ));
@@ -228,6 +229,7 @@ impl ServerHandle {
             context,
             id,
             link,
+            Room::Client,
             move |outbox, peer| Event::ClientLinked { link: id, peer, outbox },
             move |envelope, room| Event::FromClient { link: id, envelope, room },
         ));
@@ -262,6 +264,25 @@ impl ServerHandle {
     }
 }
 
+/// Goes on where the store ends, in a new term.
+fn begin(
+    store: &mut dyn Store,
+    config: &ServerConfig,
+) -> Result<(Grid, Clock, Extent), ServerError> {
+    let load = |error| ServerError::Load(Arc::new(error));
+    let taken = take_over(store)?;
+    let compact::Loaded { ledger, tail_bytes, snapshot_bytes, .. } =
+        compact::load(store.reader().map_err(load)?.as_mut())?;
+    let mut grid = Grid::with_ledger(config.grid.clone(), ledger);
+    if grid.epoch() < taken {
+        // Who took that term died before its first commit: the term is over all the same.
+        grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
+    }
+    let mut clock = Clock::start();
+    start_term(store, &mut grid, clock.now())?;
+    Ok((grid, clock, Extent { snapshot_bytes, tail_bytes }))
+}
+
 /// Takes the store from whoever had it, before the journal is read: so nothing is written behind
 /// what the replay sees. Says which term was the last that took it.
 fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
@@ -276,35 +297,6 @@ fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
     }
 }
 
-/// Takes the store over and brings the grid to where the last scheduler left it.
-fn load_ledger(store: &mut dyn Store, grid: &mut Grid) -> Result<(), ServerError> {
-    let taken = take_over(store)?;
-    replay(store, grid)?;
-    if grid.epoch() < taken {
-        // Who took that term died before its first commit: the term is over all the same.
-        grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
-    }
-    Ok(())
-}
-
-fn replay(store: &mut dyn Store, grid: &mut Grid) -> Result<(), ServerError> {
-    let mut bad = None;
-    let replayed = store.replay(&mut |seq: Seq, bytes: &[u8]| {
-        match postcard::from_bytes::<Record>(bytes) {
-            Ok(record) => grid.apply(&record),
-            Err(reason) => {
-                bad.get_or_insert(ServerError::Record { seq, reason });
-                return Err(StoreError::Invalid(format!("record {seq}")));
-            }
-        }
-        Ok(())
-    });
-    match bad {
-        Some(error) => Err(error),
-        None => replayed.map_err(|error| ServerError::Load(Arc::new(error))),
-    }
-}
-
 /// Starts a new term, durably: what follows is numbered by it.
 fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(), ServerError> {
     let failed = |error| ServerError::Commit(Arc::new(error));
@@ -313,9 +305,7 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
     let mut entries = Vec::new();
     while let Some(output) = grid.poll_output() {
         if let Output::Persist(record) = output {
-            let bytes = postcard::to_allocvec(&record)
-                .map_err(|error| failed(StoreError::Invalid(error.to_string())))?;
-            entries.push(Entry::Record(bytes.into()));
+            journal::add_entries(&Item::Record(record), &mut entries).map_err(failed)?;
         }
     }
     store.commit(grid.epoch(), &Commit { entries }).map(drop).map_err(failed)

@@ -1,5 +1,5 @@
-//! Durable state of a grid: the journal's records, segments of inputs and results, modules and
-//! small metadata, committed in atomic groups under a fence. It never interprets what it stores.
+//! Durable state of a grid: the journal's records and the snapshot of those before them, segments
+//! of inputs and results, modules and small metadata, committed in atomic groups under a fence. It never interprets what it stores.
 //!
 //! One trait, [`Store`], has the writer's side, and [`Reader`] the other; [`memory`] and
 //! [`SqliteStore`] implement them. One suite of tests holds both to the same promises.
@@ -46,7 +46,7 @@ pub trait Store: Send {
     /// one replay what is there.
     fn commit(&mut self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError>;
 
-    /// Calls `each` with every record, in order; stops at its first error.
+    /// Calls `each` with every record that no snapshot covers, in order; stops at its first error.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] at a record that is not as it was written and at a gap in the
@@ -66,6 +66,15 @@ pub trait Store: Send {
     /// As [`Store::commit`].
     fn idle(&mut self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// Gives back some of the room that dropped data left; true where there is more to give. Each
+    /// call is short, so that a commit that comes meanwhile waits for no more than one.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn shrink(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 
@@ -105,6 +114,31 @@ pub trait Reader: Send {
     /// # Errors
     /// [`StoreError::Damaged`], where one is not as it was written.
     fn metas(&mut self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError>;
+
+    /// The snapshot, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], where it is not as it was written.
+    fn snapshot(&mut self) -> Result<Option<Snapshot>, StoreError>;
+
+    /// As [`Store::replay`].
+    ///
+    /// # Errors
+    /// As [`Store::replay`].
+    fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError>;
+
+    /// How many bytes of segments each log has; logs without segments are left out.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError>;
+
+    /// The position behind the first segments of a log that together have no more than `bytes`
+    /// bytes; 0 where the first has more, or there is none.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn position_after(&mut self, job: JobId, log: LogKind, bytes: u64) -> Result<u64, StoreError>;
 }
 
 /// One atomic, durable group.
@@ -128,6 +162,11 @@ pub enum Entry {
         /// Its new value.
         value: Option<Bytes>,
     },
+    /// Removes all keys that start with this; not empty.
+    DropMetas {
+        /// The prefix.
+        prefix: String,
+    },
     /// Keeps a module; harmless where it is there already.
     Module {
         /// The digest of `bytes`.
@@ -135,6 +174,45 @@ pub enum Entry {
         /// The file.
         bytes: Bytes,
     },
+    /// Replaces the snapshot, and drops the records that the new one covers.
+    Snapshot(Snapshot),
+    /// Drops the segments of a log that lie wholly inside `first..end`.
+    DropSegments {
+        /// The job.
+        job: JobId,
+        /// Which of its logs.
+        log: LogKind,
+        /// The first position.
+        first: u64,
+        /// The position behind the last.
+        end: u64,
+    },
+    /// Drops a module; harmless where it is not there.
+    DropModule {
+        /// Its digest.
+        digest: Digest,
+    },
+}
+
+/// What records amount to: a replay goes on behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last record it covers: one that was the last of its commit, and behind that of the
+    /// snapshot before.
+    pub covers: Seq,
+    /// What it is, opaque to the store; at least one part.
+    pub parts: Vec<Bytes>,
+}
+
+/// How much a log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogSize {
+    /// The job.
+    pub job: JobId,
+    /// Which of its logs.
+    pub log: LogKind,
+    /// Bytes of its segments.
+    pub bytes: u64,
 }
 
 /// The two logs of a job.
@@ -188,11 +266,36 @@ impl Segment {
     }
 }
 
+impl Snapshot {
+    /// Refuses one that covers what it cannot, where `last` is the last record and `covered` the
+    /// last that the snapshot before covers.
+    fn check(&self, covered: u64, last: u64) -> Result<(), StoreError> {
+        let covers = self.covers.0;
+        if self.parts.is_empty() || covers <= covered || covers > last {
+            return Err(StoreError::Invalid(format!(
+                "a snapshot of {} parts that covers the records up to {covers}, of {last} and \
+                 {covered} covered",
+                self.parts.len()
+            )));
+        }
+        Ok(())
+    }
+}
+
 impl Commit {
     /// Refuses what no store could keep.
     fn check(&self) -> Result<(), StoreError> {
         for entry in &self.entries {
             let (what, size) = match entry {
+                Entry::DropSegments { .. } | Entry::DropModule { .. } => continue,
+                Entry::DropMetas { prefix } if !prefix.is_empty() => continue,
+                Entry::DropMetas { .. } => {
+                    return Err(StoreError::Invalid("an empty prefix of keys to drop".into()));
+                }
+                Entry::Snapshot(snapshot) => {
+                    let largest = snapshot.parts.iter().map(Bytes::len).max();
+                    ("snapshot's part", largest.unwrap_or(0))
+                }
                 Entry::Record(bytes) => ("record", bytes.len()),
                 Entry::Module { bytes, .. } => ("module", bytes.len()),
                 Entry::Meta { value, .. } => ("meta value", value.as_ref().map_or(0, Bytes::len)),

@@ -1,14 +1,16 @@
 //! A store that lasts as long as the process: for tests and throw-away grids.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
-use crate::{Commit, EachRecord, Entry, LogKind, Reader, Segment, Store, StoreError};
+use crate::{
+    Commit, EachRecord, Entry, LogKind, LogSize, Reader, Segment, Snapshot, Store, StoreError,
+};
 
 /// A new, empty store in memory.
 #[must_use]
@@ -62,15 +64,25 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn replay(&self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
+        let (first, journal) = {
+            let state = self.lock();
+            (state.covered() + 1, state.journal.clone())
+        };
+        (first..).zip(&journal).try_for_each(|(seq, record)| each(Seq(seq), record))
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     fence: Epoch,
     without_journal: bool,
-    /// Records so far.
-    records: u64,
-    journal: Vec<Bytes>,
+    snapshot: Option<Snapshot>,
+    /// The records behind the snapshot.
+    journal: VecDeque<Bytes>,
+    /// Records that were not kept.
+    unkept: u64,
     segments: BTreeMap<(JobId, LogKind, u64), Segment>,
     modules: BTreeMap<Digest, Bytes>,
     metas: BTreeMap<String, Bytes>,
@@ -95,12 +107,8 @@ impl State {
 
     fn write(&mut self, entry: &Entry) {
         match entry {
-            Entry::Record(record) => {
-                self.records += 1;
-                if !self.without_journal {
-                    self.journal.push(record.clone());
-                }
-            }
+            Entry::Record(_) if self.without_journal => self.unkept += 1,
+            Entry::Record(record) => self.journal.push_back(record.clone()),
             Entry::Segment(segment) => {
                 let key = (segment.job, segment.log, segment.first);
                 self.segments.insert(key, segment.clone());
@@ -111,10 +119,49 @@ impl State {
             Entry::Meta { key, value: None } => {
                 self.metas.remove(key);
             }
+            Entry::DropMetas { prefix } => self.metas.retain(|key, _| !key.starts_with(prefix)),
             Entry::Module { digest, bytes } => {
                 self.modules.insert(*digest, bytes.clone());
             }
+            Entry::Snapshot(snapshot) => {
+                let count = snapshot.covers.0 - self.covered();
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                self.journal.drain(..count.min(self.journal.len()));
+                self.snapshot = Some(snapshot.clone());
+            }
+            Entry::DropSegments { job, log, first, end } => {
+                let (job, log) = (*job, *log);
+                let inside = self.segments.range((job, log, *first)..(job, log, *end));
+                let inside = inside.filter(|(_, segment)| segment.first + segment.count <= *end);
+                let keys: Vec<_> = inside.map(|(key, _)| *key).collect();
+                for key in keys {
+                    self.segments.remove(&key);
+                }
+            }
+            Entry::DropModule { digest } => {
+                self.modules.remove(digest);
+            }
         }
+    }
+
+    /// The last record that the snapshot covers.
+    fn covered(&self) -> u64 {
+        self.snapshot.as_ref().map_or(0, |snapshot| snapshot.covers.0)
+    }
+
+    fn last(&self) -> u64 {
+        self.covered() + self.journal.len() as u64 + self.unkept
+    }
+
+    fn check_snapshots(&self, commit: &Commit) -> Result<(), StoreError> {
+        let mut covered = self.covered();
+        for entry in &commit.entries {
+            if let Entry::Snapshot(snapshot) = entry {
+                snapshot.check(covered, self.last())?;
+                covered = snapshot.covers.0;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -137,15 +184,15 @@ impl Store for MemoryStore {
             return Err(StoreError::Fenced { epoch, newest: state.fence });
         }
         state.check_segments(commit)?;
+        state.check_snapshots(commit)?;
         for entry in &commit.entries {
             state.write(entry);
         }
-        Ok(Seq(state.records))
+        Ok(Seq(state.last()))
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
-        let journal = self.shared.lock().journal.clone();
-        (1..).zip(&journal).try_for_each(|(seq, record)| each(Seq(seq), record))
+        self.shared.replay(each)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -187,5 +234,34 @@ impl Reader for MemoryReader {
             .take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect())
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
+        Ok(self.0.lock().snapshot.clone())
+    }
+
+    fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
+        self.0.replay(each)
+    }
+
+    fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError> {
+        let mut sizes = BTreeMap::<(JobId, LogKind), u64>::new();
+        for segment in self.0.lock().segments.values() {
+            *sizes.entry((segment.job, segment.log)).or_default() += segment.data.len() as u64;
+        }
+        Ok(sizes.into_iter().map(|((job, log), bytes)| LogSize { job, log, bytes }).collect())
+    }
+
+    fn position_after(&mut self, job: JobId, log: LogKind, bytes: u64) -> Result<u64, StoreError> {
+        let (mut found, mut position) = (0, 0);
+        let state = self.0.lock();
+        for (_, segment) in state.segments.range((job, log, 0)..=(job, log, u64::MAX)) {
+            found += segment.data.len() as u64;
+            if found > bytes {
+                break;
+            }
+            position = segment.first + segment.count;
+        }
+        Ok(position)
     }
 }

@@ -9,10 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use wasmgrid_core::{CompletedBlock, Completion, Grid, Input, RequestId, SegmentToken};
+use wasmgrid_core::{CompletedBlock, Completion, Grid, Input, Ledger, RequestId, SegmentToken};
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, JobId, JobSpec, Limits, Micros, Millis, ModuleKind, OutcomeClass,
-    Record, TaskSpec, WorkerCapacity, WorkerId, wire::ErrorCode,
+    Record, SnapshotItem, TaskSpec, WorkerCapacity, WorkerId, wire::ErrorCode,
 };
 
 use crate::{
@@ -177,12 +177,9 @@ impl Scheduler {
         let taken = disk.take_over()?;
         let found = disk.replay()?;
         book.restart(&found)?;
-        let mut grid = Grid::new(plan.config.clone());
+        let mut grid = Grid::with_ledger(plan.config.clone(), by_snapshot(&found)?);
         let mut shadow = Grid::new(plan.config.clone());
-        for record in &found {
-            grid.apply(record);
-            shadow.apply(record);
-        }
+        found.iter().for_each(|record| shadow.apply(record));
         if grid.epoch() < taken {
             // Who took that term died before its first commit: the term is over all the same.
             let over = Record::EpochStarted { epoch: taken, at: now };
@@ -391,8 +388,9 @@ impl Scheduler {
                 };
                 let count = inputs.len() as u64;
                 let promise = Promise::Appended { job, end: first + count };
+                let digest = content(&inputs);
                 let request = self.pending(link, id, inputs, None, promise);
-                self.grid.handle(now, Input::Append { request, job, first, count });
+                self.grid.handle(now, Input::Append { request, job, first, count, digest });
             }
             Request::Close { job } => {
                 let request = self.pending(link, id, Vec::new(), None, Promise::Closed(job));
@@ -431,8 +429,9 @@ impl Scheduler {
         let key = (spec.task.tenant.clone(), spec.name.clone());
         let idempotency_key = Some(spec.name.clone());
         let promise = Promise::Submitted { key, inputs: count, closed };
+        let digest = content(&inputs);
         let request = self.pending(link, id, inputs, watch, promise);
-        let input = Input::Submit { request, spec, idempotency_key, inputs: count, closed };
+        let input = Input::Submit { request, spec, idempotency_key, inputs: count, closed, digest };
         self.grid.handle(self.now, input);
     }
 
@@ -553,4 +552,26 @@ fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
 fn capacity(slots: u32) -> WorkerCapacity {
     let memory = ByteCount(1 << 30);
     WorkerCapacity { slots, memory, labels: Vec::new(), engine: String::from("simulated") }
+}
+
+/// What a submit or an append is told by when it is repeated.
+fn content(inputs: &[Task]) -> Digest {
+    Digest::of(format!("{inputs:?}").as_bytes())
+}
+
+/// What a journal amounts to, by a snapshot of its first half and the records behind that.
+fn by_snapshot(journal: &[Record]) -> Result<Ledger, Damage> {
+    let (covered, tail) = journal.split_at(journal.len() / 2);
+    let (mut before, mut ledger) = (Ledger::default(), Ledger::default());
+    covered.iter().for_each(|record| before.apply(record));
+    let mut items = Vec::new();
+    before.snapshot(&mut |item| items.push(encode(&item)));
+    for bytes in items {
+        match postcard::from_bytes::<SnapshotItem>(&bytes?) {
+            Ok(item) => ledger.restore(item),
+            Err(error) => return Err(Damage(error.to_string())),
+        }
+    }
+    tail.iter().for_each(|record| ledger.apply(record));
+    Ok(ledger)
 }

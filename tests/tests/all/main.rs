@@ -22,6 +22,7 @@ mod partitions;
 mod promises;
 mod refusals;
 mod sandbox;
+mod storage;
 mod strangers;
 mod wasi_suite;
 mod zoo;

@@ -53,6 +53,9 @@ pub struct UpArgs {
     /// What modules may look like, for the scheduler and this machine's worker.
     #[command(flatten)]
     pub caps: CapArgs,
+    /// What stays of jobs that have ended.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// How long the printed token is good for
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub token_ttl: Millis,
@@ -102,6 +105,35 @@ pub struct ServerArgs {
     /// What submitted modules may look like (in a file: `caps = ["functions=100000"]`).
     #[command(flatten)]
     pub caps: CapArgs,
+    /// What stays of jobs that have ended.
+    #[command(flatten)]
+    pub keep: KeepArgs,
+}
+
+/// What a scheduler keeps of jobs, and for how long.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeepArgs {
+    /// How long after a job's end its results are kept, and the inputs of its tasks that failed
+    /// [default: 7d]
+    #[arg(long, value_name = "TIME", env = "WASMGRID_KEEP_RESULTS", help_heading = "Retention")]
+    pub keep_results: Option<Millis>,
+    /// How long after its end a job itself is known, with its number and its idempotency key;
+    /// its results go with it at the latest [default: 30d]
+    #[arg(long, value_name = "TIME", env = "WASMGRID_KEEP_JOBS", help_heading = "Retention")]
+    pub keep_jobs: Option<Millis>,
+    /// Bytes of results that are kept of all jobs that have ended; beyond it those of the job that
+    /// ended first go first [default: no bound]
+    #[arg(long, value_name = "BYTES", env = "WASMGRID_KEEP_BYTES", help_heading = "Retention")]
+    pub keep_bytes: Option<ByteCount>,
+    /// Bytes of results that are kept of a running job with open inputs; beyond it the oldest
+    /// go, whether they were read or not [default: no bound]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "WASMGRID_KEEP_OPEN_BYTES",
+        help_heading = "Retention"
+    )]
+    pub keep_open_bytes: Option<ByteCount>,
 }
 
 /// A `NAME=WEIGHT` of a tenant.

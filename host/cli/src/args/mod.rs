@@ -7,8 +7,8 @@ mod run;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::{
-    ContextCommand, JobCommand, JoinArgs, Label, ServerArgs, TenantWeight, TokenArgs, TokenCommand,
-    TokenRole, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
+    ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenArgs,
+    TokenCommand, TokenRole, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
 };
 pub use maxima::Maximum;
 pub use run::{

@@ -51,7 +51,11 @@ pub async fn job(command: JobCommand, talk: Talk, interrupt: &Interrupt) -> anyh
 async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
         JobCommand::List { limit, grid, output } => {
-            list(&with(&grid, async |client| Ok(client.jobs(limit).await?)).await?, output)?;
+            let (jobs, more) = with(&grid, async |client| Ok(client.jobs(limit).await?)).await?;
+            list(&jobs, output)?;
+            if more > 0 {
+                eprintln!("wasmgrid: {more} older jobs are not shown; --limit shows more");
+            }
         }
         JobCommand::Show { job, task: Some(index), grid, output } => {
             task::show(

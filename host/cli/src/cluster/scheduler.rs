@@ -61,6 +61,10 @@ impl Scheduler {
         let mut config = ServerConfig::new(grid.clone());
         let weights = settings.tenant_weights.into_iter();
         config.grid.tenant_weights = weights.map(|one| (one.name, one.weight)).collect();
+        config.grid.keep_results = settings.keep.keep_results.or(config.grid.keep_results);
+        config.grid.keep_jobs = settings.keep.keep_jobs.or(config.grid.keep_jobs);
+        config.keep_bytes = settings.keep.keep_bytes;
+        config.keep_open_bytes = settings.keep.keep_open_bytes;
         config.enrollment = Some(Enrollment {
             authority: Arc::clone(&authority),
             addresses: addresses.clone(),

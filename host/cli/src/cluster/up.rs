@@ -31,6 +31,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         state_dir: args.state_dir.clone(),
         tenant_weights: args.tenant_weights.clone(),
         caps: args.caps.caps.clone(),
+        keep: args.keep.clone(),
     };
     let scheduler = Scheduler::start(settings, &paths)?;
     let started = start(&scheduler, &args, &paths).await;

@@ -156,6 +156,9 @@ where
                 }
             }
             ToClient::Update(update) => self.watches.update(update),
+            ToClient::WatchEnded(ended) => {
+                self.watches.fail(ended.watch, &ClientError::Api(ended.error));
+            }
         }
     }
 

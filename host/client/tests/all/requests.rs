@@ -41,7 +41,9 @@ async fn answers_find_their_questions_in_any_order() {
         let (first, second) = (server.request().await, server.request().await);
         for (id, request) in [second, first] {
             let reply = match request {
-                Request::Workers => Reply::Workers(Vec::new()),
+                Request::WorkerPage { after: None } => {
+                    Reply::WorkerPage { workers: Vec::new(), more: 0 }
+                }
                 _ => Reply::Job(status(JobState::Active, 3)),
             };
             server.answer(id, reply).await;
@@ -77,8 +79,8 @@ async fn what_was_unanswered_when_the_link_died_is_asked_again_and_answered_once
     // Nothing is asked once more: the next message is the next question.
     let next = async {
         let (id, request) = server.request().await;
-        assert_eq!(request, Request::Workers);
-        server.answer(id, Reply::Workers(Vec::new())).await;
+        assert_eq!(request, Request::WorkerPage { after: None });
+        server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
         server
     };
     let (workers, _server) = tokio::join!(client.workers(), next);
@@ -100,7 +102,7 @@ async fn what_is_not_safe_to_repeat_is_not_repeated() {
         _ = client.workers() => panic!("nobody answered"),
         asked = next => asked,
     };
-    assert_eq!(asked.1, Request::Workers);
+    assert_eq!(asked.1, Request::WorkerPage { after: None });
 }
 
 #[tokio::test]
@@ -227,8 +229,12 @@ async fn what_no_frame_can_carry_fails_at_once_and_the_link_stays() {
     let server = async {
         let mut server = grid.accept().await;
         let (id, request) = server.request().await;
-        assert_eq!(request, Request::Workers, "nothing else was asked on this link");
-        server.answer(id, Reply::Workers(Vec::new())).await;
+        assert_eq!(
+            request,
+            Request::WorkerPage { after: None },
+            "nothing else was asked on this link"
+        );
+        server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
         server
     };
     let questions = async {

@@ -156,8 +156,8 @@ async fn is_silent(client: &wasmgrid_client::Client, server: &mut Server) -> boo
     let next = async {
         match server.next().await {
             FromClient::Request(frame) => {
-                assert_eq!(frame.request, Request::Workers);
-                server.answer(frame.id, Reply::Workers(Vec::new())).await;
+                assert_eq!(frame.request, Request::WorkerPage { after: None });
+                server.answer(frame.id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
                 true
             }
             _ => false,
@@ -217,7 +217,9 @@ async fn a_scheduler_that_ignores_the_credit_loses_the_stream_and_not_the_client
                 other => panic!("neither: {other:?}"),
             }
         }
-        server.answer(asked.expect("asked"), Reply::Workers(Vec::new())).await;
+        server
+            .answer(asked.expect("asked"), Reply::WorkerPage { workers: Vec::new(), more: 0 })
+            .await;
         server
     };
     let reader = async {

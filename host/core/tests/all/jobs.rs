@@ -6,7 +6,7 @@ use wasmgrid_proto::{
     wire::{ErrorCode, Reply},
 };
 
-use crate::world::{World, spec, spec_of};
+use crate::world::{World, content, spec, spec_of};
 
 #[test]
 fn a_job_runs_to_its_end_and_says_so() {
@@ -38,6 +38,7 @@ fn a_submit_is_answered_behind_its_records() {
         .iter()
         .map(|output| match output {
             Output::Persist(Record::JobSubmitted { .. }) => "submitted",
+            Output::Persist(Record::SubmitDigest { .. }) => "digest",
             Output::PersistInputs { record: Record::InputsAppended { .. }, .. } => "appended",
             Output::Persist(Record::InputsClosed { .. }) => "closed",
             Output::Reply { .. } => "reply",
@@ -45,8 +46,8 @@ fn a_submit_is_answered_behind_its_records() {
             _ => "other",
         })
         .collect();
-    assert_eq!(kinds, ["submitted", "appended", "closed", "reply", "changed"]);
-    assert!(world.last.iter().skip(3).all(Output::is_gated));
+    assert_eq!(kinds, ["submitted", "digest", "appended", "closed", "reply", "changed"]);
+    assert!(world.last.iter().skip(4).all(Output::is_gated));
 }
 
 #[test]
@@ -74,7 +75,7 @@ fn a_repeated_append_is_done_once() {
     let gap = world.append(job, 6, 1).expect_err("there is a gap");
     assert_eq!(gap.code, ErrorCode::Invalid);
     let overlap = world.append(job, 4, 2).expect_err("half of it is new");
-    assert_eq!(overlap.code, ErrorCode::Invalid);
+    assert_eq!(overlap.code, ErrorCode::Conflict);
     let huge = world.append(job, 5, u64::MAX).expect_err("too many");
     assert_eq!(huge.code, ErrorCode::Invalid);
 }
@@ -106,7 +107,8 @@ fn an_idempotency_key_does_not_swallow_other_inputs() {
     let repeat = |world: &mut World, key: &str, inputs, closed| {
         let request = world.request();
         let idempotency_key = Some(key.into());
-        world.drive(Input::Submit { request, spec: spec(), idempotency_key, inputs, closed });
+        let (spec, digest) = (spec(), content(0, inputs, closed));
+        world.drive(Input::Submit { request, spec, idempotency_key, inputs, closed, digest });
         world.reply(request).map_err(|error| error.code).map(|_| ())
     };
     world.submit_as(spec(), Some("closed"), 2, true);
@@ -129,7 +131,8 @@ fn an_idempotency_key_of_another_job_is_a_conflict() {
     let request = world.request();
     let changed = JobSpec { retries: 3, ..spec() };
     let idempotency_key = Some("key".into());
-    world.drive(Input::Submit { request, spec: changed, idempotency_key, inputs: 2, closed: true });
+    let (spec, inputs, closed, digest) = (changed, 2, true, content(0, 2, true));
+    world.drive(Input::Submit { request, spec, idempotency_key, inputs, closed, digest });
     assert_eq!(world.reply(request).expect_err("another spec").code, ErrorCode::Conflict);
 }
 

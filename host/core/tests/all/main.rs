@@ -13,6 +13,7 @@ mod jobs;
 mod open;
 mod placement;
 mod requirements;
+mod retention;
 mod retries;
 mod scale;
 mod shares;

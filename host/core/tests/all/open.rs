@@ -1,8 +1,8 @@
 //! Promises about jobs that several feed, and about running failed tasks again.
 
-use wasmgrid_core::{Input, Output};
+use wasmgrid_core::{GridConfig, Input, Output};
 use wasmgrid_proto::{
-    Fuel, JobId, JobState, Limits, OutcomeClass, Record, TaskRange,
+    Fuel, JobId, JobState, Limits, Millis, OutcomeClass, Record, TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -38,7 +38,11 @@ fn retry_as(
 
 /// A job of so many tasks of which every third failed, and one worker.
 fn third_failed(count: u64) -> (World, JobId) {
-    let mut world = World::new();
+    third_failed_with(GridConfig::default(), count)
+}
+
+fn third_failed_with(config: GridConfig, count: u64) -> (World, JobId) {
+    let mut world = World::with(config);
     let worker = world.join("a", 2);
     let job = world.submit(spec(), count);
     while let Some(hand) = world.hands(worker).first().copied() {
@@ -187,4 +191,41 @@ fn a_retry_of_many_scattered_tasks_is_written_in_bounded_records() {
     world.run(10);
     assert_eq!((world.state(job), world.job(job).counts.ok), (JobState::Ok, 10_000));
     world.check_replay();
+}
+
+fn keeping() -> GridConfig {
+    let (keep_results, keep_jobs) = (Some(Millis(10_000)), Some(Millis(60_000)));
+    GridConfig { keep_results, keep_jobs, ..GridConfig::default() }
+}
+
+#[test]
+fn inputs_that_a_retry_needs_stay_until_its_end_and_so_does_their_job() {
+    let (mut world, old) = third_failed_with(keeping(), 9);
+    world.drain("a").expect("it is there");
+    let job = retry(&mut world, old, None).expect("made");
+    world.pass(100_000);
+    assert!(world.grid.logs(old).expect("not forgotten").dropped.is_some());
+    assert!(world.grid.has_input(old, 0) && world.grid.has_input(old, 6));
+    world.restart();
+    // What the other worker may have begun is waited for.
+    world.pass(20_000);
+    assert!(world.grid.has_input(old, 3), "also after a restart");
+    world.join("b", 2);
+    world.run(10);
+    assert_eq!(world.state(job), JobState::Ok);
+    assert_eq!(world.grid.job(old), None, "its time was over");
+    assert!(!world.grid.has_input(old, 0));
+}
+
+#[test]
+fn a_retry_is_refused_where_the_inputs_are_dropped() {
+    let (mut world, old) = third_failed_with(keeping(), 9);
+    let second = retry(&mut world, old, None).expect("made");
+    world.cancel(second).expect("cancelled");
+    world.pass(10_001);
+    for job in [old, second] {
+        let error = retry(&mut world, job, None).expect_err("the inputs are gone");
+        assert_eq!(error.code, ErrorCode::Gone);
+        assert!(error.message.contains("submit those that failed again"), "{error}");
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use wasmgrid_core::{Grid, GridConfig, Input, RequestId};
 use wasmgrid_proto::{CommittedRun, JobId, JobState, Micros, OutcomeClass, Record, TaskRange};
 
-use crate::world::{capacity, spec_of};
+use crate::world::{capacity, content, spec_of};
 
 /// Counts what the thread that asks has allocated and not freed: each test has its own thread.
 struct Counting;
@@ -53,7 +53,8 @@ fn submit(grid: &mut Grid, number: u64, inputs: u64) {
     let request = RequestId(number);
     let spec = spec_of(&format!("tenant-{}", number % 100));
     let idempotency_key = Some(format!("key-{number}"));
-    drive(grid, Input::Submit { request, spec, idempotency_key, inputs, closed: true });
+    let digest = content(0, inputs, true);
+    drive(grid, Input::Submit { request, spec, idempotency_key, inputs, closed: true, digest });
 }
 
 fn join(grid: &mut Grid, link: u64) {

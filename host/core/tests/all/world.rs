@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, Output, RequestId, SegmentToken,
+    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, Ledger, Output, RequestId,
+    SegmentToken,
 };
 use wasmgrid_proto::{
     ByteCount, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, Limits, Micros, ModuleKind,
@@ -167,7 +168,8 @@ impl World {
     ) -> JobId {
         let request = self.request();
         let idempotency_key = key.map(String::from);
-        self.drive(Input::Submit { request, spec, idempotency_key, inputs, closed });
+        let digest = content(0, inputs, closed);
+        self.drive(Input::Submit { request, spec, idempotency_key, inputs, closed, digest });
         match self.reply(request) {
             Ok(Reply::Job(status)) => status.job,
             other => panic!("a submit is answered with its job, not {other:?}"),
@@ -175,8 +177,18 @@ impl World {
     }
 
     pub fn append(&mut self, job: JobId, first: u64, count: u64) -> Result<Reply, ApiError> {
+        self.append_as(job, first, count, content(first, count, false))
+    }
+
+    pub fn append_as(
+        &mut self,
+        job: JobId,
+        first: u64,
+        count: u64,
+        digest: Digest,
+    ) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::Append { request, job, first, count });
+        self.drive(Input::Append { request, job, first, count, digest });
         self.reply(request)
     }
 
@@ -394,6 +406,21 @@ impl World {
 
     pub fn check_replay(&self) {
         assert_eq!(self.replayed().ledger(), self.grid.ledger(), "a replay gives the live state");
+        let (covered, tail) = self.journal.split_at(self.journal.len() / 2);
+        for (covered, tail) in [(covered, tail), (&self.journal[..], &[][..])] {
+            let ledger = self.by_snapshot(covered, tail);
+            assert_eq!(&ledger, self.grid.ledger(), "a snapshot and what follows it as well");
+        }
+    }
+
+    /// What a journal gives whose first part is a snapshot.
+    pub fn by_snapshot(&self, covered: &[Record], tail: &[Record]) -> Ledger {
+        let (mut before, mut after) = (Ledger::default(), Ledger::default());
+        covered.iter().for_each(|record| before.apply(record));
+        before.snapshot(&mut |item| after.restore(item));
+        assert_eq!(after, before, "a snapshot is whole");
+        tail.iter().for_each(|record| after.apply(record));
+        after
     }
 
     pub fn job(&self, job: JobId) -> JobStatus {
@@ -409,6 +436,15 @@ impl World {
         let hands = self.hands(worker);
         let of_job = hands.iter().filter(|hand| hand.job == job);
         of_job.flat_map(|hand| hand.tasks.first..hand.tasks.end()).collect()
+    }
+}
+
+/// Each test's journal is replayed at its end, whole and by snapshots.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.check_replay();
+        }
     }
 }
 
@@ -441,4 +477,9 @@ pub fn spec_of(tenant: &str) -> JobSpec {
     let mut spec = spec();
     spec.task.tenant = tenant.into();
     spec
+}
+
+/// Stands for the inputs of a submit or append; tests that say nothing of content repeat it.
+pub fn content(first: u64, count: u64, closed: bool) -> Digest {
+    Digest::of(format!("{first} {count} {closed}").as_bytes())
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, Millis,
-    ResultBlock, TaskStatus, WorkerStatus,
+    ResultBlock, TaskStatus, WorkerId, WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -33,6 +33,8 @@ messages! {
         /// How a watched job stands; sent when it changes, a few times a second at most, and
         /// once for its end, after its last result.
         0x0403 Update(Update),
+        /// A watch ends early: nothing more comes of it.
+        0x0404 WatchEnded(WatchEnded),
     }
 }
 
@@ -71,8 +73,8 @@ pub enum Request {
     Append {
         /// The job.
         job: JobId,
-        /// The index the first of them gets. Where it is below the job's count, the inputs were
-        /// appended before and the request repeats; above it is an error.
+        /// The index the first of them gets. Where it is below the job's count, the request must
+        /// repeat an append that was done, by its content; anything else is a conflict.
         first: u64,
         /// The inputs.
         inputs: InputBlock,
@@ -92,7 +94,8 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
-    /// All jobs, the newest first. Answered by [`Reply::Jobs`].
+    /// The newest jobs, as many as fit one answer; [`Request::JobPage`] says how many do not.
+    /// Answered by [`Reply::Jobs`].
     Jobs {
         /// At most so many.
         limit: u32,
@@ -104,7 +107,8 @@ pub enum Request {
         /// From where, and how much.
         watch: WatchRequest,
     },
-    /// All workers. Answered by [`Reply::Workers`].
+    /// Workers, as many as fit one answer; [`Request::WorkerPage`] says how many do not. Answered
+    /// by [`Reply::Workers`].
     Workers,
     /// Give a worker nothing new; operators only. Answered by [`Reply::Done`].
     Drain {
@@ -160,6 +164,18 @@ pub enum Request {
         /// As in [`Submit`].
         idempotency_key: Option<String>,
     },
+    /// Jobs, the newest first, as many as fit one answer. Answered by [`Reply::JobPage`].
+    JobPage {
+        /// Only those submitted before this one; `None` from the newest on.
+        before: Option<JobId>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Workers by number, as many as fit one answer. Answered by [`Reply::WorkerPage`].
+    WorkerPage {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<WorkerId>,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -167,7 +183,8 @@ pub enum Request {
 pub struct Submit {
     /// The job.
     pub spec: JobSpec,
-    /// A submit that repeats a key gets the first one's job.
+    /// A submit that repeats a key gets the first one's job, where it asks for the same with the
+    /// same inputs; else it is a conflict. A key is forgotten with its job.
     pub idempotency_key: Option<String>,
     /// Its first inputs; the payload has their bytes.
     pub inputs: InputBlock,
@@ -253,6 +270,22 @@ pub enum Reply {
         /// The index that the first of them got.
         first: u64,
     },
+    /// Some jobs.
+    JobPage {
+        /// The newest first.
+        #[serde(deserialize_with = "bounded")]
+        jobs: Vec<JobStatus>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
+    /// Some workers.
+    WorkerPage {
+        /// By number.
+        #[serde(deserialize_with = "bounded")]
+        workers: Vec<WorkerStatus>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
 }
 
 /// See [`ToClient::Results`].
@@ -289,6 +322,15 @@ pub struct Update {
     pub status: JobStatus,
 }
 
+/// See [`ToClient::WatchEnded`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchEnded {
+    /// Which watch.
+    pub watch: u64,
+    /// Why.
+    pub error: ApiError,
+}
+
 /// Why a request was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -314,6 +356,8 @@ pub enum ErrorCode {
     Conflict,
     /// Not now: the store cannot write, or the scheduler is stopping. Nothing was done.
     Unavailable,
+    /// It was there and is dropped: results beyond what the grid keeps.
+    Gone,
 }
 
 impl fmt::Display for ErrorCode {
@@ -325,6 +369,7 @@ impl fmt::Display for ErrorCode {
             Self::Forbidden => "forbidden",
             Self::Conflict => "conflict",
             Self::Unavailable => "unavailable",
+            Self::Gone => "gone",
         })
     }
 }
@@ -333,6 +378,7 @@ impl Payload for Credit {}
 impl Payload for Unwatch {}
 impl Payload for ReplyFrame {}
 impl Payload for Update {}
+impl Payload for WatchEnded {}
 
 impl Payload for RequestFrame {
     fn payload_len(&self) -> u64 {

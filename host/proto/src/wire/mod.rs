@@ -19,7 +19,7 @@ use serde::{
 
 pub use client::{
     ApiError, Credit, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame,
-    ResultsFrame, Submit, ToClient, TokenRequest, Unwatch, Update, WatchRequest,
+    ResultsFrame, Submit, ToClient, TokenRequest, Unwatch, Update, WatchEnded, WatchRequest,
 };
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
 pub use worker::{

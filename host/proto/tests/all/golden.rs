@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    JobSpec, Record,
+    JobSpec, Record, SnapshotItem,
     frame::{self, Envelope},
     wire::{FromClient, FromJoiner, FromWorker, Message, ToClient, ToJoiner, ToWorker},
 };
@@ -38,7 +38,7 @@ fn records_have_their_golden_bytes_and_are_read_back() {
         assert_eq!((back, rest.len()), (record.clone(), 0));
         lines.push((name(&record), hex(&bytes)));
     }
-    assert_eq!(bytes_of_variants(&lines).len(), 15, "one of every record");
+    assert_eq!(bytes_of_variants(&lines).len(), 20, "one of every record");
     compare("records.txt", &lines);
 }
 
@@ -53,6 +53,19 @@ fn a_spec_that_requires_labels_keeps_its_first_bytes_and_is_read_back() {
         assert_eq!(postcard::from_bytes::<JobSpec>(&encode(spec)).as_ref(), Ok(spec));
     }
     compare("specs.txt", &[("JobSpec".into(), hex(&old)), ("JobSpec.Requires".into(), hex(&new))]);
+}
+
+#[test]
+fn snapshots_have_their_golden_bytes_and_are_read_back() {
+    let mut lines = Vec::new();
+    for item in samples::snapshot() {
+        let bytes = postcard::to_allocvec(&item).expect("encodes");
+        let (back, rest) = postcard::take_from_bytes::<SnapshotItem>(&bytes).expect("decodes");
+        assert_eq!((back, rest.len()), (item.clone(), 0));
+        lines.push((name(&item), hex(&bytes)));
+    }
+    assert_eq!(bytes_of_variants(&lines).len(), 10, "one of every item");
+    compare("snapshot.txt", &lines);
 }
 
 #[test]

@@ -2,18 +2,18 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Attempt, ByteCount, CommittedRun, Digest, Divergence, Divergences, Epoch, Explanation, Fuel,
-    Grant, InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit,
-    Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record, ResultBlock,
-    ResultMeta, RetryCounter, RunningTask, TaskId, TaskRange, TaskResult, TaskSpec, TaskState,
-    TaskStatus, TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
-    WorkerStatus,
+    Attempt, AttemptItem, ByteCount, CommittedRun, Digest, Divergence, Divergences, DropReason,
+    Dropped, Epoch, Explanation, Fuel, Grant, InputBlock, JobCounts, JobId, JobItem, JobSpec,
+    JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis, ModuleKind, Outcome,
+    OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter, RunningTask, SnapshotItem,
+    TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TrapKind,
+    Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
         ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
         FromClient, FromJoiner, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
         Leaving, Module, NeedModule, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
         Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unwatch,
-        Update, WatchRequest, WorkerResults,
+        Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -105,6 +105,8 @@ fn requests() -> Vec<Request> {
             limits: Some(Limits::default()),
             idempotency_key: Some("key".into()),
         },
+        Request::JobPage { before: Some(job), limit: 50 },
+        Request::WorkerPage { after: Some(WorkerId(4)) },
     ]
 }
 
@@ -114,6 +116,8 @@ pub fn to_client() -> Vec<ToClient> {
     all.extend((100..).zip(later_replies()).map(reply));
     all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
     all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
+    let error = ApiError { code: ErrorCode::Gone, message: "because".into() };
+    all.push(ToClient::WatchEnded(WatchEnded { watch: 6, error }));
     all
 }
 
@@ -125,6 +129,7 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         ErrorCode::Forbidden,
         ErrorCode::Conflict,
         ErrorCode::Unavailable,
+        ErrorCode::Gone,
     ];
     let errors = codes.map(|code| Err(ApiError { code, message: "because".into() }));
     let replies = [
@@ -135,7 +140,11 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         Reply::Workers(vec![worker_status()]),
         Reply::Token("wgt1.x".into()),
     ];
-    replies.map(Ok).into_iter().chain(errors).collect()
+    let pages = [
+        Reply::JobPage { jobs: vec![job_status()], more: 3 },
+        Reply::WorkerPage { workers: vec![worker_status()], more: 3 },
+    ];
+    replies.map(Ok).into_iter().chain(errors).chain(pages.map(Ok)).collect()
 }
 
 /// Those that came after the first version: the numbers of the others stay.
@@ -210,7 +219,57 @@ pub fn records() -> Vec<Record> {
         Record::WorkerCordoned { worker: WorkerId(4), cordoned: true },
         Record::ProducerNoted { job, producer: 0x1234_5678_9abc_def0, number: 3, first: 10 },
         Record::InputsTaken { job, of: JobId(1), tasks: vec![range()] },
+        Record::SubmitDigest { job, digest: digest() },
+        Record::InputsDigest { job, tasks: range(), digest: digest() },
+        Record::InputsDropped { job, tasks: vec![range()] },
+        Record::ResultsDropped { job, dropped: dropped() },
+        Record::JobForgotten { job },
     ]
+}
+
+pub fn snapshot() -> Vec<SnapshotItem> {
+    let job = JobId(2);
+    let note = AttemptItem {
+        attempt: 2,
+        counter: RetryCounter::Infra,
+        worker: WorkerId(4),
+        at: Micros(1_000),
+        reason: "no module".into(),
+    };
+    let item = JobItem {
+        job,
+        spec: job_spec(),
+        idempotency_key: Some("key".into()),
+        digest: Some(digest()),
+        epoch: Epoch(5),
+        submitted_at: Micros(1_000),
+        cancelled_by: Some("ada".into()),
+        state: JobState::Cancelled,
+        ended_at: Some(Micros(2_000)),
+        closed: true,
+        results: 128,
+        dropped: Some(dropped()),
+        source: Some(JobId(1)),
+        next_index: 130,
+        not_ok_overflown: true,
+        counts: job_status().counts,
+    };
+    vec![
+        SnapshotItem::Grid { epoch: Epoch(5), last_job: job, last_worker: WorkerId(4) },
+        SnapshotItem::Worker { worker: WorkerId(4), name: "worker-1".into(), cordoned: true },
+        SnapshotItem::Job(item),
+        SnapshotItem::Tasks { job, set: TaskSet::InputsSpent, tasks: vec![range()] },
+        SnapshotItem::Attempts { job, index: 12, app: 1, host_losses: 2, infra: 3 },
+        SnapshotItem::Inputs { job, segments: vec![(range(), true)] },
+        SnapshotItem::Appends { job, appends: vec![(range(), digest())] },
+        SnapshotItem::Producers { job, producers: vec![(0x1234_5678_9abc_def0, 3, 10)] },
+        SnapshotItem::Notes { job, index: 12, lost: true, dropped: 2, notes: vec![note] },
+        SnapshotItem::Divergences { job, divergences: vec![divergence()] },
+    ]
+}
+
+const fn dropped() -> Dropped {
+    Dropped { before: 7, why: DropReason::JobBytes, at: Micros(3_000) }
 }
 
 /// Bytes for a message's payload.

@@ -18,7 +18,12 @@ use wasmgrid_proto::{
 use wasmgrid_store::Entry;
 
 use super::{Driver, Event, api_error};
-use crate::{cache::Results, gate::Gated, journal::Write, links::LinkId};
+use crate::{
+    cache::Results,
+    gate::Gated,
+    journal::{Write, log_prefix},
+    links::LinkId,
+};
 
 /// Late results that wait to be compared. Beyond it they are discarded unseen: to compare them is
 /// a help, and no promise of one.
@@ -455,5 +460,5 @@ fn is_comparable(outcome: &Outcome) -> bool {
 
 /// Where the log of a stopped task is kept.
 fn log_key(job: JobId, index: u64) -> String {
-    format!("log/{:020}/{index:020}", job.0)
+    format!("{}{index:020}", log_prefix(job))
 }

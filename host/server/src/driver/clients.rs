@@ -7,7 +7,8 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
-    Explanation, InputBlock, JobId, JobSpec, Limits, REQUIRES_MAX, Reason, Wait, WorkerStatus,
+    Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX, Reason, Wait,
+    WorkerId, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
@@ -60,6 +61,13 @@ pub(super) struct Pending {
     /// Until the core says that they are to be kept.
     pub inputs: Option<(InputBlock, Bytes)>,
     watch: Option<WatchRequest>,
+}
+
+/// Jobs of a list.
+struct Page {
+    jobs: Vec<JobStatus>,
+    /// How many there are behind the last of these.
+    more: u64,
 }
 
 impl Driver {
@@ -150,10 +158,10 @@ impl Driver {
         let now = self.state.now;
         match request {
             Request::HaveModule { digest } => {
-                let present = self.modules.has(digest);
+                let present = self.modules.has(digest, now);
                 self.answer(link, id, Ok(Reply::Module { present }));
             }
-            Request::PutModule { digest, .. } if self.modules.has(digest) => {
+            Request::PutModule { digest, .. } if self.modules.has(digest, now) => {
                 self.answer(link, id, Ok(Reply::Done));
             }
             Request::PutModule { digest, .. } => {
@@ -183,15 +191,22 @@ impl Driver {
                 let reply = self.status(job).map(Reply::Job).ok_or_else(|| no_job(job));
                 self.answer(link, id, reply);
             }
-            Request::Jobs { limit } => self.list_jobs(link, id, limit),
+            Request::Jobs { limit } => {
+                let Some(page) = self.job_page(link, None, limit) else { return };
+                self.answer(link, id, Ok(Reply::Jobs(page.jobs)));
+            }
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
             Request::Workers => {
-                let bytes = |worker: &WorkerStatus| {
-                    let names = worker.name.len() + worker.address.len();
-                    128 + names + capacity_bytes(&worker.capacity) + worker.running.len() * 48
-                };
-                let workers = fitting(self.grid.workers().into_iter(), bytes);
+                let workers = fitting(self.grid.workers().into_iter(), worker_bytes);
                 self.answer(link, id, Ok(Reply::Workers(workers)));
+            }
+            Request::JobPage { before, limit } => {
+                let Some(Page { jobs, more }) = self.job_page(link, before, limit) else { return };
+                self.answer(link, id, Ok(Reply::JobPage { jobs, more }));
+            }
+            Request::WorkerPage { after } => {
+                let reply = self.worker_page(after);
+                self.answer(link, id, Ok(reply));
             }
             Request::Drain { name } => {
                 let request = self.pending(link, id, None, None);
@@ -220,6 +235,27 @@ impl Driver {
         Some(explanation)
     }
 
+    /// The jobs that the asker may know of: its tenant's, and all for an operator.
+    fn job_page(&self, link: LinkId, before: Option<JobId>, limit: u32) -> Option<Page> {
+        let asker = &self.state.clients.get(&link)?.peer.identity;
+        let own = (asker.role() != Role::Operator).then(|| tenant(asker));
+        let limit = limit.min(JOBS_MAX) as usize;
+        let jobs = self.grid.jobs_before(before, own.as_deref()).take(limit);
+        let jobs = fitting(jobs.map(|status| self.settled(status)), job_bytes);
+        let last = jobs.last().map(|status| status.job).or(before);
+        let more = self.grid.count_before(last, own.as_deref());
+        Some(Page { jobs, more })
+    }
+
+    fn worker_page(&self, after: Option<WorkerId>) -> Reply {
+        let mut left = self.grid.workers();
+        left.retain(|worker| after.is_none_or(|after| worker.worker > after));
+        let all = left.len() as u64;
+        let workers = fitting(left.into_iter(), worker_bytes);
+        let more = all - workers.len() as u64;
+        Reply::WorkerPage { workers, more }
+    }
+
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
         let refused = check_texts(&spec, idempotency_key.as_deref())
@@ -234,8 +270,13 @@ impl Driver {
         // Who owns a job is who proved to be it, not who the job says.
         spec.task.tenant = tenant(&client.peer.identity);
         let count = inputs.count();
+        let digest = match digest(&(&spec, &inputs, closed), &payload) {
+            Ok(digest) => digest,
+            Err(error) => return self.answer(link, id, Err(error)),
+        };
         let request = self.pending(link, id, Some((inputs, payload)), watch);
-        let submit = Input::Submit { request, spec, idempotency_key, inputs: count, closed };
+        let submit =
+            Input::Submit { request, spec, idempotency_key, inputs: count, closed, digest };
         self.grid.handle(self.state.now, submit);
     }
 
@@ -252,8 +293,12 @@ impl Driver {
             return self.answer(link, id, Err(error));
         }
         let count = inputs.count();
+        let digest = match digest(&inputs, &payload) {
+            Ok(digest) => digest,
+            Err(error) => return self.answer(link, id, Err(error)),
+        };
         let request = self.pending(link, id, Some((inputs, payload)), None);
-        self.grid.handle(self.state.now, Input::Append { request, job, first, count });
+        self.grid.handle(self.state.now, Input::Append { request, job, first, count, digest });
     }
 
     fn extend(
@@ -286,18 +331,6 @@ impl Driver {
         }
         let request = self.pending(link, id, None, None);
         self.grid.handle(self.state.now, Input::Retry { request, job, limits, idempotency_key });
-    }
-
-    fn list_jobs(&mut self, link: LinkId, id: u64, limit: u32) {
-        let Some(client) = self.state.clients.get(&link) else { return };
-        let (asker, limit) = (&client.peer.identity, limit.min(JOBS_MAX) as usize);
-        let jobs = match asker.role() {
-            Role::Operator => self.grid.jobs(limit),
-            _ => self.grid.jobs_of(&tenant(asker), limit),
-        };
-        let jobs = jobs.into_iter().map(|status| self.settled(status));
-        let jobs = fitting(jobs, |status| 256 + spec_bytes(&status.spec));
-        self.answer(link, id, Ok(Reply::Jobs(jobs)));
     }
 
     fn watch_request(&mut self, link: LinkId, id: u64, job: JobId, watch: WatchRequest) {
@@ -385,7 +418,9 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::PutModule { .. }
         | Request::Submit(_)
         | Request::Jobs { .. }
+        | Request::JobPage { .. }
         | Request::Workers
+        | Request::WorkerPage { .. }
         | Request::Drain { .. }
         | Request::Cordon { .. }
         | Request::CreateToken(_) => None,
@@ -439,6 +474,13 @@ fn check_requires(spec: &JobSpec) -> Result<(), ApiError> {
     Err(api_error(ErrorCode::Invalid, why))
 }
 
+/// What a submit or an append is, by content: `what` and the bytes of its inputs.
+fn digest(what: &impl serde::Serialize, payload: &Bytes) -> Result<Digest, ApiError> {
+    let meta = postcard::to_allocvec(what)
+        .map_err(|error| api_error(ErrorCode::Invalid, format!("the request: {error}")))?;
+    Ok(Digest::of_parts(&[&meta, payload]))
+}
+
 /// About how many bytes a spec's texts take.
 fn spec_bytes(spec: &JobSpec) -> usize {
     let args = spec.task.args.iter().map(|arg| arg.len() + 16);
@@ -446,6 +488,17 @@ fn spec_bytes(spec: &JobSpec) -> usize {
     let requires = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 32);
     let lists = grants.sum::<usize>() + args.sum::<usize>() + requires.sum::<usize>();
     spec.name.len() + spec.task.tenant.len() + lists
+}
+
+/// About how many bytes a job takes in an answer.
+fn job_bytes(status: &JobStatus) -> usize {
+    256 + spec_bytes(&status.spec)
+}
+
+/// About how many bytes a worker takes in an answer.
+fn worker_bytes(worker: &WorkerStatus) -> usize {
+    let names = worker.name.len() + worker.address.len();
+    128 + names + capacity_bytes(&worker.capacity) + worker.running.len() * 48
 }
 
 /// As many of the first as fit one answer.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_core::{LostTask, Output, RequestId, SegmentToken};
+use wasmgrid_core::{JobLogs, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
     JobId, LeaseId, Outcome, Record, ResultBlock, ResultMeta, Usage,
@@ -72,7 +72,7 @@ impl Driver {
     }
 
     /// Does what waited for commits that are through.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         while let Some(gated) = self.gate.release() {
             match gated {
                 Gated::Reply { request, reply } => {
@@ -90,6 +90,7 @@ impl Driver {
                 Gated::Visible { job, end } => self.results_visible(job, end),
                 Gated::Load { place } => self.readers.segment(place),
                 Gated::Walk { number } => self.start_walk(number),
+                Gated::Measure => self.begin_measure(),
             }
         }
     }
@@ -116,6 +117,8 @@ impl Driver {
         let waiters = self.state.loading.remove(&place).unwrap_or_default();
         match found {
             Ok(segment) => self.cache.insert(place.job, segment),
+            // It was dropped meanwhile: who waits sees that.
+            Err(ServerError::Missing { .. }) if self.is_dropped(place) => {}
             Err(error) => return self.fail(error),
         }
         let links: BTreeSet<_> = waiters
@@ -133,6 +136,14 @@ impl Driver {
             self.pump_worker(link);
             self.pump_client(link);
         }
+    }
+
+    fn is_dropped(&self, place: Place) -> bool {
+        if !place.result {
+            return !self.grid.has_input(place.job, place.position);
+        }
+        let dropped = |logs: JobLogs| logs.dropped.is_some_and(|d| place.position < d.before);
+        self.grid.logs(place.job).is_none_or(dropped)
     }
 
     /// Ends a link; the core hears of it at once.

@@ -2,10 +2,11 @@
 //! of bytes, and is sent only what is durable. One that has no credit, or waits for a read, holds
 //! up no other.
 
+use wasmgrid_core::JobLogs;
 use wasmgrid_proto::{
-    JobId, JobState, JobStatus, Micros, Millis,
+    DropReason, Dropped, JobId, JobState, JobStatus, Micros, Millis,
     frame::Envelope,
-    wire::{ApiError, ErrorCode, ResultsFrame, ToClient, Update, WatchRequest},
+    wire::{ApiError, ErrorCode, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
 };
 
 use super::{Driver, Waiter, api_error, clients::Client, workers::join};
@@ -51,6 +52,8 @@ enum Next {
         cost: u64,
     },
     Missing(Place),
+    /// What it would be sent was dropped.
+    Gone(ApiError),
     /// All that is durable was sent.
     Nothing,
 }
@@ -64,7 +67,7 @@ impl Driver {
         request: WatchRequest,
     ) -> Result<(), ApiError> {
         // A client that has gone needs no watch.
-        let Some(client) = self.state.clients.get_mut(&link) else { return Ok(()) };
+        let Some(client) = self.state.clients.get(&link) else { return Ok(()) };
         if client.watches.len() >= WATCHES_MAX || client.watches.contains_key(&request.watch) {
             let why = format!(
                 "watch {} is taken, or {WATCHES_MAX} are open; end one first",
@@ -73,8 +76,13 @@ impl Driver {
             return Err(api_error(ErrorCode::Invalid, why));
         }
         let WatchRequest { watch, cursor, credit_bytes } = request;
+        if let Some(error) = gone(job, self.grid.logs(job), cursor) {
+            return Err(error);
+        }
         let state = Watch { job, cursor, credit_bytes, loading: false, next_update: Micros(0) };
-        client.watches.insert(watch, state);
+        if let Some(client) = self.state.clients.get_mut(&link) {
+            client.watches.insert(watch, state);
+        }
         self.state.watchers.entry(job).or_default().insert((link, watch));
         self.state.touched.insert(link);
         Ok(())
@@ -208,6 +216,7 @@ impl Driver {
                         return self.close(link, "it does not read its results");
                     }
                 }
+                Next::Gone(error) => return self.break_watch(link, watch, error),
                 Next::Nothing => return self.end_watch(link, watch, job, cursor),
             }
         }
@@ -215,6 +224,9 @@ impl Driver {
 
     /// The next frame for a watch.
     fn next(&mut self, watch: u64, job: JobId, from: u64, credit_bytes: u64) -> Next {
+        if let Some(error) = gone(job, self.grid.logs(job), from) {
+            return Next::Gone(error);
+        }
         let visible = self.visible(job);
         let (mut blocks, mut pieces, mut bytes, mut cursor) = (Vec::new(), Vec::new(), 0, from);
         while cursor < visible && bytes < FRAME_BYTES && credit_bytes > bytes as u64 {
@@ -242,6 +254,17 @@ impl Driver {
         let cost = frame.credit_bytes();
         let envelope = Envelope { message: ToClient::Results(frame), payload: join(pieces) };
         Next::Frame { envelope: Box::new(envelope), cursor, cost }
+    }
+
+    /// Ends a watch whose next result is not there any more.
+    fn break_watch(&mut self, link: LinkId, watch: u64, error: ApiError) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let ended = ToClient::WatchEnded(WatchEnded { watch, error });
+        let full = client.outbox.push(ended).is_err();
+        self.unwatch(link, watch);
+        if full {
+            self.close(link, "it does not read its results");
+        }
     }
 
     /// Ends a watch whose job has ended and whose last result was sent.
@@ -283,11 +306,39 @@ impl Driver {
             .visible
             .get(&job)
             .map(|visible| visible.end)
-            .or_else(|| self.grid.results(job))
+            .or_else(|| self.grid.logs(job).map(|logs| logs.results))
             .unwrap_or(0)
     }
 
     fn watch_mut(&mut self, link: LinkId, watch: u64) -> Option<&mut Watch> {
         self.state.clients.get_mut(&link)?.watches.get_mut(&watch)
     }
+}
+
+/// Why the result at `cursor` of a job is not there any more, if so.
+fn gone(job: JobId, logs: Option<JobLogs>, cursor: u64) -> Option<ApiError> {
+    let gone = |message| Some(api_error(ErrorCode::Gone, message));
+    let Some(JobLogs { results, dropped, .. }) = logs else {
+        return gone(format!("job {job} ended so long ago that it is forgotten (--keep-jobs)"));
+    };
+    let Dropped { before, why, .. } = dropped.filter(|dropped| cursor < dropped.before)?;
+    let why = match why {
+        DropReason::Age => "the job ended longer ago than results are kept (--keep-results)",
+        DropReason::Bytes => {
+            "the results of all ended jobs took more bytes than are kept, and this one's were the \
+             oldest (--keep-bytes)"
+        }
+        DropReason::JobBytes => {
+            "they took more bytes than are kept of a running job (--keep-open-bytes)"
+        }
+    };
+    let rest = if before < results {
+        format!("those from {before} on are there")
+    } else {
+        "none is left; run the job again".into()
+    };
+    gone(format!(
+        "results {cursor} to {} of job {job} were dropped: {why}; {rest}",
+        before.saturating_sub(1)
+    ))
 }

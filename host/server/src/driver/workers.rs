@@ -69,8 +69,8 @@ enum Waiting {
 enum Assembled {
     Ready(Box<Envelope<ToWorker>>),
     Missing(Place),
-    /// The job has ended: its tasks are taken back already.
-    Over,
+    /// Its tasks have ended meanwhile.
+    Nothing,
     /// Its inputs cannot be cut.
     Broken(ServerError),
 }
@@ -294,7 +294,7 @@ impl Driver {
                     }
                     match assembled {
                         Assembled::Ready(envelope) => *envelope,
-                        Assembled::Over => continue,
+                        Assembled::Nothing => continue,
                         Assembled::Missing(place) => {
                             return self.load(place, Waiter::Worker(link));
                         }
@@ -314,14 +314,19 @@ impl Driver {
         let missing = |place: Place| ServerError::Missing { what: place.to_string() };
         let Some(spec) = self.grid.task_spec(job).cloned() else {
             grants.clear();
-            return Assembled::Over;
+            return Assembled::Nothing;
         };
         let (mut leases, mut pieces, mut bytes) = (Vec::new(), Vec::new(), 0);
         while let Some(grant) = grants.front_mut() {
             if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES {
                 break;
             }
-            let place = Place::input(self.grid.source(job), grant.tasks.first);
+            let source = self.grid.source(job);
+            if !self.grid.has_input(source, grant.tasks.first) {
+                grants.pop_front();
+                continue;
+            }
+            let place = Place::input(source, grant.tasks.first);
             let Some(Cached::Inputs(inputs)) = self.cache.find(place) else {
                 if leases.is_empty() {
                     return Assembled::Missing(place);
@@ -343,6 +348,9 @@ impl Driver {
             if grant.tasks.count == 0 {
                 grants.pop_front();
             }
+        }
+        if leases.is_empty() {
+            return Assembled::Nothing;
         }
         let message = ToWorker::Assign(Assign { job, spec, leases });
         Assembled::Ready(Box::new(Envelope { message, payload: join(pieces) }))

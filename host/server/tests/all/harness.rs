@@ -358,6 +358,11 @@ impl Valve {
         self.state.lock().expect("lock").full = true;
     }
 
+    /// There is room again.
+    pub fn make_room(&self) {
+        self.state.lock().expect("lock").full = false;
+    }
+
     /// Waits until a commit was refused for want of room.
     pub async fn refused(&self) {
         while self.state.lock().expect("lock").refused == 0 {

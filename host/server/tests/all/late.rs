@@ -11,7 +11,7 @@ use wasmgrid_proto::{
     },
 };
 use wasmgrid_server::{Server, ServerConfig, ServerHandle};
-use wasmgrid_store::memory;
+use wasmgrid_store::{Store, memory};
 
 use crate::harness::*;
 
@@ -265,8 +265,9 @@ async fn a_scheduler_that_dies_right_behind_the_answer_to_a_cancel_has_it_done()
 }
 
 #[tokio::test]
-async fn what_a_stopped_task_had_logged_is_kept() {
-    let server = start_fresh();
+async fn what_a_stopped_task_had_logged_is_kept_as_long_as_its_job() {
+    let store = memory();
+    let server = start(store.reopen());
     let mut client = client_link(&server.handle(), Role::Client, "ann");
     client.put(MODULE).await.expect("kept");
     let mut worker = join(&server.handle(), "w").await;
@@ -283,6 +284,18 @@ async fn what_a_stopped_task_had_logged_is_kept() {
     assert_eq!(stopped.log, b"half way");
     assert_eq!((stopped.state, stopped.result), (TaskState::Ended, None));
     server.shutdown().await.expect("in order");
+    let kept = || store.reader().and_then(|mut reader| reader.metas("log/")).expect("readable");
+    assert_eq!(kept().len(), 1);
+
+    let mut config = ServerConfig::new("test");
+    config.grid.keep_jobs = Some(Millis(1));
+    let server = Server::start(config, Box::new(store.reopen()), admission()).expect("starts");
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    while client.request(Request::Job { job }, &[]).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown().await.expect("in order");
+    assert_eq!(kept(), [], "it goes with its job");
 }
 
 #[tokio::test]

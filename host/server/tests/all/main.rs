@@ -14,5 +14,6 @@ mod enrollment;
 mod hostile;
 mod jobs;
 mod late;
+mod retention;
 mod roles;
 mod watches;

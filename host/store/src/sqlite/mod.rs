@@ -1,25 +1,37 @@
 //! The durable store: one `SQLite` file in WAL mode that an operator can open with `sqlite3`.
 //!
-//! This file is the writer; `schema` opens files and says what is in them, `row` checks what is
-//! read, `reader` is the other side.
+//! This file is the writer; `schema` opens files and says what is in them, `wal` looks for damage
+//! that `SQLite` would take for a torn tail, `write` has the statements of a commit, `row` checks
+//! what is read, `reader` is the other side.
 
 mod reader;
 mod row;
 mod schema;
+mod wal;
+mod write;
 
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{Epoch, Seq};
 
-use crate::{Commit, EachRecord, Entry, Reader, Segment, Store, StoreError, pack};
+use crate::{Commit, EachRecord, Entry, Reader, Store, StoreError};
 use reader::SqliteReader;
 
 /// How far the WAL may grow before it is copied into the file although commits wait: a commit
 /// then takes some tens of milliseconds longer, and a restart has at most this much to read.
 const WAL_MAX_BYTES: usize = 64 << 20;
+
+/// `SQLITE_IOERR_SHMSIZE`: the index beside the WAL could not be made larger.
+const SHM_SIZE: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
+/// Free pages that the file keeps, of 4 KiB each: what is written next needs some.
+const FREE_PAGES: u64 = 4_096;
+
+/// Pages that are given back in one go: some tens of milliseconds.
+const SHRINK_PAGES: u64 = 2_048;
 
 /// What an entry costs in the WAL beside its data, about: a page and its frame.
 const ENTRY_OVERHEAD_BYTES: usize = 4_120;
@@ -41,7 +53,8 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the store at `path`, or makes a new one there, readable by its owner alone. The
-    /// folder must exist, on a local disk: WAL mode does not work on network file systems.
+    /// folder must exist, on a local disk: WAL mode does not work on network file systems. Nobody
+    /// may write to it meanwhile: the WAL is looked through first.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] where the file is something else, [`StoreError::Newer`] where a
@@ -57,6 +70,26 @@ impl SqliteStore {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Pages of the file that nothing uses.
+    fn free_pages(&self) -> Result<u64, StoreError> {
+        let free: i64 = self
+            .connection
+            .query_row("PRAGMA freelist_count", [], |row| row.get(0))
+            .map_err(failed("looking for free room"))?;
+        Ok(free.cast_unsigned())
+    }
+
+    /// Takes pages off the file's end; it is cut with the next checkpoint.
+    fn give_back(&mut self, pages: u64) -> Result<(), StoreError> {
+        let failed = failed("giving back free room");
+        let sql = format!("PRAGMA incremental_vacuum({pages})");
+        let mut statement = self.connection.prepare(&sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        // Each step takes one page.
+        while rows.next().map_err(failed)?.is_some() {}
+        Ok(())
     }
 
     /// Copies the WAL into the file, as far as no reader is in the way.
@@ -114,7 +147,7 @@ impl Store for SqliteStore {
             return Err(StoreError::Fenced { epoch, newest });
         }
         reach(Place::StoreBeforeAppend);
-        let written = write(&transaction, epoch, self.last, commit).and_then(|last| {
+        let written = write::write(&transaction, epoch, self.last, commit).and_then(|last| {
             reach(Place::StoreBeforeSync);
             transaction.commit().map(|()| last).map_err(failed("committing"))
         });
@@ -134,24 +167,7 @@ impl Store for SqliteStore {
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
-        let doing = failed("reading the journal");
-        let mut next = 1;
-        let mut statement = self
-            .connection
-            .prepare("SELECT first, count, epoch, sum, records FROM commits ORDER BY first")
-            .map_err(doing)?;
-        let mut rows = statement.query([]).map_err(doing)?;
-        while let Some(row) = rows.next().map_err(doing)? {
-            let packed = row::Packed::read(row, next)?;
-            for record in pack::unpack(packed.records) {
-                each(Seq(next), record.ok_or_else(|| packed.damaged())?)?;
-                next += 1;
-            }
-            if next != packed.end() {
-                return Err(packed.damaged());
-            }
-        }
-        Ok(())
+        row::replay(&self.connection, each)
     }
 
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
@@ -164,88 +180,30 @@ impl Store for SqliteStore {
         }
         self.checkpoint()
     }
-}
 
-/// Writes the group behind record `last` and returns the number of its last record.
-fn write(
-    transaction: &Transaction<'_>,
-    epoch: Epoch,
-    last: u64,
-    commit: &Commit,
-) -> Result<u64, StoreError> {
-    let records = commit.entries.iter().filter_map(|entry| match entry {
-        Entry::Record(record) => Some(record),
-        _ => None,
-    });
-    let count = records.clone().count() as u64;
-    if count > 0 {
-        write_records(transaction, epoch, last + 1, count, &pack::pack(records))?;
-    }
-    for entry in &commit.entries {
-        match entry {
-            Entry::Record(_) => {}
-            Entry::Segment(segment) => write_segment(transaction, segment)?,
-            Entry::Meta { key, value } => write_meta(transaction, key, value.as_ref())?,
-            Entry::Module { digest, bytes } => {
-                let sql =
-                    "INSERT INTO modules (digest, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-                transaction
-                    .execute(sql, params![digest.0, &bytes[..]])
-                    .map_err(failed("writing a module"))?;
-            }
+    fn shrink(&mut self) -> Result<bool, StoreError> {
+        if self.broken {
+            return Ok(false);
         }
+        let before = self.free_pages()?;
+        let Some(pages) = before.checked_sub(FREE_PAGES).filter(|pages| *pages > 0) else {
+            return Ok(false);
+        };
+        let pages = pages.min(SHRINK_PAGES);
+        match self.give_back(pages) {
+            Err(StoreError::Full(_)) => return Ok(false),
+            result => result?,
+        }
+        self.checkpoint()?;
+        let after = self.free_pages()?;
+        // A file of the first version gives nothing back.
+        Ok(after < before && after > FREE_PAGES)
     }
-    Ok(last + count)
-}
-
-fn write_records(
-    transaction: &Transaction<'_>,
-    epoch: Epoch,
-    first: u64,
-    count: u64,
-    records: &[u8],
-) -> Result<(), StoreError> {
-    let sum = row::commit_sum(first, count, epoch.0, records);
-    let sql = "INSERT INTO commits (first, count, epoch, sum, records) VALUES (?1, ?2, ?3, ?4, ?5)";
-    transaction
-        .execute(sql, params![to_sql(first)?, to_sql(count)?, to_sql(epoch.0)?, sum, records])
-        .map(|_| ())
-        .map_err(failed("writing records"))
-}
-
-fn write_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<(), StoreError> {
-    let Segment { job, log, first, count, data } = segment;
-    let sum = row::segment_sum(*job, *log, *first, *count, data);
-    let sql =
-        "INSERT INTO segments (job, log, first, count, sum, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values =
-        params![to_sql(job.0)?, log.code(), to_sql(*first)?, to_sql(*count)?, sum, &data[..]];
-    transaction.execute(sql, values).map(|_| ()).map_err(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => StoreError::Invalid(format!(
-            "a second {} segment of job {job} from {first}",
-            log.name()
-        )),
-        _ => failed("writing a segment")(error),
-    })
-}
-
-fn write_meta(
-    transaction: &Transaction<'_>,
-    key: &str,
-    value: Option<&Bytes>,
-) -> Result<(), StoreError> {
-    let written = match value {
-        Some(value) => transaction.execute(
-            "INSERT OR REPLACE INTO metas (key, sum, value) VALUES (?1, ?2, ?3)",
-            params![key, row::meta_sum(key, value), &value[..]],
-        ),
-        None => transaction.execute("DELETE FROM metas WHERE key = ?1", [key]),
-    };
-    written.map(|_| ()).map_err(failed("writing a meta value"))
 }
 
 fn last_record(connection: &Connection) -> Result<u64, StoreError> {
-    let sql = "SELECT coalesce(max(first) + (SELECT count FROM commits ORDER BY first DESC LIMIT 1) - 1, 0) FROM commits";
+    let sql = "SELECT coalesce((SELECT first + count - 1 FROM commits ORDER BY first DESC LIMIT 1), \
+               (SELECT covers FROM snapshot LIMIT 1), 0)";
     let last: i64 = connection
         .query_row(sql, [], |row| row.get(0))
         .map_err(failed("looking for the last record"))?;
@@ -257,6 +215,8 @@ fn wal_cost(entry: &Entry) -> usize {
         Entry::Record(bytes) | Entry::Module { bytes, .. } => bytes.len(),
         Entry::Segment(segment) => segment.data.len(),
         Entry::Meta { value, .. } => value.as_ref().map_or(0, Bytes::len),
+        Entry::Snapshot(snapshot) => snapshot.parts.iter().map(Bytes::len).sum(),
+        Entry::DropSegments { .. } | Entry::DropModule { .. } | Entry::DropMetas { .. } => 0,
     };
     data + ENTRY_OVERHEAD_BYTES
 }
@@ -278,6 +238,11 @@ fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + Copy 
         }
         error => match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::Full(error.into()),
+            // The index beside the WAL cannot grow. Where the group was written to the WAL
+            // before, the same group is written over it.
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHM_SIZE) => {
+                StoreError::Full(error.into())
+            }
             Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged {
                 what: error.to_string(),
                 place: format!("a page, while {doing}"),

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Params, Row, params};
 use wasmgrid_proto::{Digest, JobId};
 
 use super::{failed, row, schema, to_sql};
-use crate::{LogKind, Reader, Segment, StoreError};
+use crate::{EachRecord, LogKind, LogSize, Reader, Segment, Snapshot, StoreError};
 
 /// Reads what is committed; see [`Reader`].
 pub struct SqliteReader(Connection);
@@ -77,10 +77,44 @@ impl Reader for SqliteReader {
     }
 
     fn metas(&mut self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError> {
-        // The key's index bounds the search; `substr` is exact where LIKE would fold case.
-        let sql = "SELECT key, sum, value FROM metas \
-                   WHERE key >= ?1 AND key <= ?1 || char(1114111) \
-                   AND substr(key, 1, length(?1)) = ?1 ORDER BY key";
-        self.rows(sql, [prefix], row::meta)
+        let prefixed = row::META_PREFIX;
+        let sql = format!("SELECT key, sum, value FROM metas WHERE {prefixed} ORDER BY key");
+        self.rows(&sql, [prefix], row::meta)
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
+        row::snapshot(&self.0)
+    }
+
+    fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
+        row::replay(&self.0, each)
+    }
+
+    fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError> {
+        let failed = failed("reading the sizes of logs");
+        let sql = "SELECT job, log, bytes FROM sizes ORDER BY job, log";
+        self.rows(sql, [], |row| {
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
+            let log = if number(1)? == 0 { LogKind::Input } else { LogKind::Result };
+            Ok(LogSize { job: JobId(number(0)?), log, bytes: number(2)? })
+        })
+    }
+
+    fn position_after(&mut self, job: JobId, log: LogKind, bytes: u64) -> Result<u64, StoreError> {
+        let failed = failed("measuring a log");
+        let sql = "SELECT first + count, length(data) FROM segments \
+                   WHERE job = ?1 AND log = ?2 ORDER BY first";
+        let mut statement = self.0.prepare(sql).map_err(failed)?;
+        let mut rows = statement.query(params![to_sql(job.0)?, log.code()]).map_err(failed)?;
+        let (mut found, mut position) = (0, 0);
+        while let Some(row) = rows.next().map_err(failed)? {
+            let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
+            found += number(1)?;
+            if found > bytes {
+                break;
+            }
+            position = number(0)?;
+        }
+        Ok(position)
     }
 }

@@ -1,14 +1,19 @@
 //! Rows as they are on disk: their checksums, and what is said of one that is damaged.
 
 use bytes::Bytes;
-use rusqlite::Row;
-use wasmgrid_proto::JobId;
+use rusqlite::{Connection, Row};
+use wasmgrid_proto::{JobId, Seq};
 
 use super::failed;
 use crate::{
-    LogKind, Segment, StoreError,
-    pack::{SUM_LEN, checksum},
+    EachRecord, LogKind, Segment, Snapshot, StoreError,
+    pack::{self, SUM_LEN, checksum},
 };
+
+/// Holds for keys that start with `?1`. Their index bounds the search; `substr` is exact where LIKE
+/// would fold case.
+pub const META_PREFIX: &str =
+    "key >= ?1 AND key <= ?1 || char(1114111) AND substr(key, 1, length(?1)) = ?1";
 
 /// The checksum of a commit's packed records.
 pub fn commit_sum(first: u64, count: u64, epoch: u64, records: &[u8]) -> [u8; SUM_LEN] {
@@ -26,6 +31,12 @@ pub fn segment_sum(job: JobId, log: LogKind, first: u64, count: u64, data: &[u8]
 /// The checksum of a meta value.
 pub fn meta_sum(key: &str, value: &[u8]) -> [u8; SUM_LEN] {
     checksum("metas", &[key.as_bytes()], value)
+}
+
+/// The checksum of a snapshot's part.
+pub fn snapshot_sum(covers: u64, part: u64, parts: u64, data: &[u8]) -> [u8; SUM_LEN] {
+    let place = [&covers.to_le_bytes()[..], &part.to_le_bytes(), &parts.to_le_bytes()];
+    checksum("snapshot", &place, data)
 }
 
 /// The records of one commit, checked.
@@ -99,6 +110,68 @@ pub fn meta(row: &Row<'_>) -> Result<(String, Bytes), StoreError> {
         });
     }
     Ok((key, Bytes::copy_from_slice(value)))
+}
+
+/// The whole snapshot, if there is one.
+pub fn snapshot(connection: &Connection) -> Result<Option<Snapshot>, StoreError> {
+    let failed = failed("reading the snapshot");
+    let mut statement = connection
+        .prepare("SELECT part, parts, covers, sum, data FROM snapshot ORDER BY part")
+        .map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    let mut found: Option<(Snapshot, u64)> = None;
+    let damaged =
+        |what: &str| StoreError::Damaged { what: what.into(), place: "table snapshot".into() };
+    while let Some(row) = rows.next().map_err(failed)? {
+        let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
+        let (part, parts, covers) = (number(0)?, number(1)?, number(2)?);
+        let data = blob(row, 4)?;
+        let sum = snapshot_sum(covers, part, parts, data);
+        let (snapshot, whole) = found
+            .get_or_insert_with(|| (Snapshot { covers: Seq(covers), parts: Vec::new() }, parts));
+        let fits =
+            part == snapshot.parts.len() as u64 && (parts, covers) == (*whole, snapshot.covers.0);
+        if !fits || blob(row, 3)? != sum {
+            return Err(damaged(&format!("part {part} of the snapshot is not as it was written")));
+        }
+        snapshot.parts.push(Bytes::copy_from_slice(data));
+    }
+    match found {
+        Some((snapshot, parts)) if snapshot.parts.len() as u64 != parts => {
+            Err(damaged("the snapshot's last parts are gone"))
+        }
+        found => Ok(found.map(|(snapshot, _)| snapshot)),
+    }
+}
+
+/// The last record that the snapshot covers; 0 where there is none.
+pub fn covered(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(covers), 0) FROM snapshot";
+    let covered: i64 = connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(failed("looking for the snapshot"))?;
+    Ok(covered.cast_unsigned())
+}
+
+/// Passes on every record that the snapshot does not cover.
+pub fn replay(connection: &Connection, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
+    let doing = failed("reading the journal");
+    let mut next = covered(connection)? + 1;
+    let mut statement = connection
+        .prepare("SELECT first, count, epoch, sum, records FROM commits ORDER BY first")
+        .map_err(doing)?;
+    let mut rows = statement.query([]).map_err(doing)?;
+    while let Some(row) = rows.next().map_err(doing)? {
+        let packed = Packed::read(row, next)?;
+        for record in pack::unpack(packed.records) {
+            each(Seq(next), record.ok_or_else(|| packed.damaged())?)?;
+            next += 1;
+        }
+        if next != packed.end() {
+            return Err(packed.damaged());
+        }
+    }
+    Ok(())
 }
 
 /// A blob of a row, without a copy.

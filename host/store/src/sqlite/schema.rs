@@ -5,20 +5,20 @@ use std::{fs::OpenOptions, path::Path, time::Duration};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use wasmgrid_proto::Epoch;
 
-use super::failed;
+use super::{failed, wal};
 use crate::StoreError;
 
 /// Marks the file as ours (`PRAGMA application_id`): "wgrd".
 const APPLICATION_ID: i64 = 0x7767_7264;
 
 /// The format's version (`PRAGMA user_version`).
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long a connection waits for another's lock. Ours hold one for a commit only; more than
 /// that is another program that has the file open.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The tables. Checksums stand before the data they cover, so that they are read without it.
+/// The tables of the first version. Checksums stand before the data they cover, so that they are read without it.
 const SCHEMA: &str = "
 CREATE TABLE fence (epoch INTEGER NOT NULL) STRICT;
 INSERT INTO fence (epoch) VALUES (0);
@@ -40,6 +40,26 @@ CREATE TABLE segments (
 CREATE UNIQUE INDEX segments_by_place ON segments (job, log, first);
 CREATE TABLE modules (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE metas (key TEXT PRIMARY KEY, sum BLOB NOT NULL, value BLOB NOT NULL) STRICT;
+";
+
+/// What the second version adds: the snapshot, and each log's bytes, which are the sum of its
+/// segments' and so have no checksum of their own. In a new store the sum is of nothing.
+const SCHEMA_2: &str = "
+CREATE TABLE snapshot (
+    part INTEGER PRIMARY KEY,
+    parts INTEGER NOT NULL,
+    covers INTEGER NOT NULL,
+    sum BLOB NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE TABLE sizes (
+    job INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (job, log)
+) STRICT;
+INSERT INTO sizes (job, log, bytes)
+    SELECT job, log, sum(length(data)) FROM segments GROUP BY job, log;
 ";
 
 /// Settings of the one writer. The WAL is synced at every commit, and copied into the file only
@@ -66,8 +86,13 @@ PRAGMA trusted_schema = OFF;
 /// The writer's connection, with the tables made where the file is new.
 pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     create_private(path)?;
+    wal::check(path)?;
     let mut connection = connect(path)?;
     check_header(&connection, path)?;
+    // Only a file without tables takes this; others keep the room that is free for themselves.
+    connection
+        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+        .map_err(failed("setting up the store"))?;
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
         .map_err(failed("turning on WAL mode"))?;
@@ -135,12 +160,13 @@ fn check_header(connection: &Connection, path: &Path) -> Result<(), StoreError> 
         (APPLICATION_ID, found) if found > VERSION => {
             Err(StoreError::Newer { found, supported: VERSION })
         }
-        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, 1..=VERSION) => Ok(()),
         _ => Err(foreign()),
     }
 }
 
-/// Makes the tables, unless another process was faster.
+/// Makes the tables, or those that an older version did not have, unless another process was
+/// faster. An older program refuses the file from then on.
 fn create_tables(connection: &mut Connection) -> Result<(), StoreError> {
     let failed = failed("making the store's tables");
     let transaction =
@@ -150,7 +176,10 @@ fn create_tables(connection: &mut Connection) -> Result<(), StoreError> {
     if version == VERSION {
         return Ok(());
     }
-    transaction.execute_batch(SCHEMA).map_err(failed)?;
+    if version == 0 {
+        transaction.execute_batch(SCHEMA).map_err(failed)?;
+    }
+    transaction.execute_batch(SCHEMA_2).map_err(failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     transaction.commit().map_err(failed)

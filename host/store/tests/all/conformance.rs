@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 use wasmgrid_store::{
-    DATA_MAX, Entry, LogKind, MemoryStore, SqliteStore, Store, StoreError, memory,
+    DATA_MAX, Entry, LogKind, MemoryStore, Snapshot, SqliteStore, Store, StoreError, memory,
 };
 
 use crate::support::{commit, journal, meta, read, records, segment};
@@ -51,6 +51,12 @@ promises! {
     a_reader_sees_what_was_committed_before_the_call
     replay_stops_at_the_callers_error
     what_cannot_be_stored_is_refused_and_changes_nothing
+    a_snapshot_takes_the_place_of_the_records_it_covers
+    a_snapshot_that_covers_what_it_cannot_is_refused_with_its_whole_commit
+    dropped_segments_are_gone_and_the_others_stay
+    dropped_keys_are_gone_and_the_others_stay
+    sizes_are_those_of_the_segments_that_are_there
+    a_dropped_module_is_gone_and_may_be_stored_again
 }
 
 fn fenced(place: &dyn Place, epoch: u64) -> Box<dyn Store> {
@@ -217,4 +223,132 @@ fn what_cannot_be_stored_is_refused_and_changes_nothing(place: &dyn Place) {
         assert!(matches!(error, StoreError::Invalid(_)), "{error:?}");
     }
     assert_eq!(journal(&mut *store).expect("whole"), []);
+}
+
+fn snapshot(covers: u64, parts: &[&'static str]) -> Entry {
+    let parts = parts.iter().map(|part| Bytes::from_static(part.as_bytes())).collect();
+    Entry::Snapshot(Snapshot { covers: Seq(covers), parts })
+}
+
+fn a_snapshot_takes_the_place_of_the_records_it_covers(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    assert_eq!(store.reader().and_then(|mut r| r.snapshot()).expect("readable"), None);
+    commit(&mut *store, 1, records(&["a", "b"])).expect("commits");
+    commit(&mut *store, 1, records(&["c"])).expect("commits");
+    // What is committed with it stands behind it.
+    let mut with = records(&["d"]);
+    with.push(snapshot(2, &["one", "", "three"]));
+    assert_eq!(commit(&mut *store, 1, with).expect("commits"), Seq(4));
+    let tail = [(3, "c"), (4, "d")].map(|(seq, text)| (seq, text.to_owned()));
+    for store in [&mut store, &mut place.open()] {
+        let mut reader = store.reader().expect("a reader");
+        let found = reader.snapshot().expect("readable").expect("there is one");
+        assert_eq!((found.covers, found.parts.concat()), (Seq(2), b"onethree".to_vec()));
+        assert_eq!(journal(&mut **store).expect("whole"), tail);
+        let mut seen = 0;
+        let mut each = |_: Seq, _: &[u8]| {
+            seen += 1;
+            Ok(())
+        };
+        reader.replay(&mut each).expect("whole");
+        assert_eq!(seen, 2);
+    }
+    commit(&mut *store, 1, [snapshot(4, &["all"])]).expect("commits");
+    assert_eq!(journal(&mut *store).expect("whole"), []);
+    drop(store);
+    let mut next = fenced(place, 2);
+    assert_eq!(commit(&mut *next, 2, records(&["e"])).expect("commits"), Seq(5));
+    assert_eq!(journal(&mut *next).expect("whole"), [(5, "e".to_owned())]);
+}
+
+fn a_snapshot_that_covers_what_it_cannot_is_refused_with_its_whole_commit(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    commit(&mut *store, 1, records(&["a", "b"])).expect("commits");
+    commit(&mut *store, 1, [snapshot(2, &["ab"])]).expect("commits");
+    commit(&mut *store, 1, records(&["c"])).expect("commits");
+    for bad in [snapshot(4, &["ahead"]), snapshot(2, &["again"]), snapshot(3, &[])] {
+        let entries = [meta("never", Some("")), bad];
+        let error = commit(&mut *store, 1, entries).expect_err("refused");
+        assert!(matches!(error, StoreError::Invalid(_)), "{error:?}");
+    }
+    let mut reader = store.reader().expect("a reader");
+    assert_eq!(reader.meta("never").expect("readable"), None);
+    assert_eq!(reader.snapshot().expect("readable").expect("there").covers, Seq(2));
+    assert_eq!(journal(&mut *store).expect("whole"), [(3, "c".to_owned())]);
+}
+
+fn drop_segments(job: u64, log: LogKind, first: u64, end: u64) -> Entry {
+    Entry::DropSegments { job: JobId(job), log, first, end }
+}
+
+fn dropped_segments_are_gone_and_the_others_stay(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let three = [(0, "a"), (2, "b"), (4, "c")]
+        .map(|(first, text)| segment(1, LogKind::Result, first, 2, text));
+    commit(&mut *store, 1, three).expect("commits");
+    let others = [segment(1, LogKind::Input, 0, 2, "in"), segment(2, LogKind::Result, 0, 2, "x")];
+    commit(&mut *store, 1, others).expect("commits");
+    // Only what lies wholly inside goes.
+    commit(&mut *store, 1, [drop_segments(1, LogKind::Result, 1, 5)]).expect("commits");
+    let left = |store: &dyn Store| {
+        [0, 2, 4].map(|position| read(store, 1, LogKind::Result, position).unwrap_or_default())
+    };
+    assert_eq!(left(&*store), ["a", "", "c"]);
+    commit(&mut *store, 1, [drop_segments(1, LogKind::Result, 0, u64::MAX)]).expect("commits");
+    assert_eq!(left(&*store), ["", "", ""]);
+    assert_eq!(read(&*store, 1, LogKind::Input, 1).as_deref(), Some("in"));
+    assert_eq!(read(&*store, 2, LogKind::Result, 1).as_deref(), Some("x"));
+    commit(&mut *store, 1, [drop_segments(9, LogKind::Input, 0, 1)]).expect("harmless");
+    // In one commit the order counts.
+    let again = [segment(3, LogKind::Input, 0, 1, "x"), drop_segments(3, LogKind::Input, 0, 1)];
+    commit(&mut *store, 1, again).expect("commits");
+    assert_eq!(read(&*store, 3, LogKind::Input, 0), None);
+}
+
+fn dropped_keys_are_gone_and_the_others_stay(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let set = |key: &str| Entry::Meta { key: key.into(), value: Some(Bytes::from_static(b"x")) };
+    let drop_all = |prefix: &str| Entry::DropMetas { prefix: prefix.into() };
+    commit(&mut *store, 1, ["a/1", "a/2", "a", "A/1", "b/1"].map(set)).expect("commits");
+    commit(&mut *store, 1, [drop_all("a/"), drop_all("none")]).expect("commits");
+    let left = place.open().reader().and_then(|mut reader| reader.metas("")).expect("readable");
+    assert_eq!(left.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["A/1", "a", "b/1"]);
+    commit(&mut *store, 1, [drop_all("")]).expect_err("that would be all of them");
+}
+
+fn sizes_are_those_of_the_segments_that_are_there(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let sizes = |store: &dyn Store| {
+        let found = store.reader().and_then(|mut reader| reader.sizes()).expect("readable");
+        found.iter().map(|size| (size.job.0, size.log, size.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(sizes(&*store), []);
+    let entries = [
+        segment(1, LogKind::Result, 0, 2, "four"),
+        segment(1, LogKind::Result, 2, 1, "sixsix"),
+        segment(1, LogKind::Input, 0, 3, "in"),
+    ];
+    commit(&mut *store, 1, entries).expect("commits");
+    commit(&mut *store, 1, [segment(1, LogKind::Result, 3, 1, "x")]).expect("commits");
+    assert_eq!(sizes(&*store), [(1, LogKind::Input, 2), (1, LogKind::Result, 11)]);
+    let mut reader = store.reader().expect("a reader");
+    let mut after = |bytes| reader.position_after(JobId(1), LogKind::Result, bytes).expect("read");
+    assert_eq!([0, 1, 4, 5, 99].map(&mut after), [0, 0, 2, 2, 4]);
+    commit(&mut *store, 1, [drop_segments(1, LogKind::Result, 0, 3)]).expect("commits");
+    commit(&mut *store, 1, [drop_segments(1, LogKind::Input, 0, 3)]).expect("commits");
+    assert_eq!(sizes(&*place.open()), [(1, LogKind::Result, 1)]);
+}
+
+fn a_dropped_module_is_gone_and_may_be_stored_again(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let bytes = Bytes::from_static(b"module");
+    let digest = Digest::of(&bytes);
+    let module = Entry::Module { digest, bytes };
+    let mut reader = store.reader().expect("a reader");
+    for _ in 0..2 {
+        commit(&mut *store, 1, [module.clone()]).expect("commits");
+        assert!(reader.has_module(digest).expect("readable"));
+        commit(&mut *store, 1, [Entry::DropModule { digest }]).expect("commits");
+        assert!(!reader.has_module(digest).expect("readable"));
+    }
 }

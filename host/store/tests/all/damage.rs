@@ -131,3 +131,72 @@ fn a_file_cut_short_is_damaged_or_says_why_it_cannot_be_read() {
     let result = SqliteStore::open(&path).and_then(|mut store| journal(&mut store));
     place_of(&result.expect_err("cut short"));
 }
+
+/// A store of ten commits that were never copied out of the WAL, as a killed process leaves it;
+/// `change` gets the WAL.
+fn killed(change: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<(u64, String)>, StoreError> {
+    let (from, to) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("one"));
+    let path = from.path().join("store.db");
+    let mut store = SqliteStore::open(&path).expect("opens");
+    store.fence(Epoch(1)).expect("a new epoch");
+    for number in 0..10 {
+        commit(&mut store, 1, records(&[&number.to_string()])).expect("commits");
+    }
+    let mut wal = std::fs::read(from.path().join("store.db-wal")).expect("there");
+    change(&mut wal);
+    std::fs::copy(&path, to.path().join("store.db")).expect("copied");
+    std::fs::write(to.path().join("store.db-wal"), wal).expect("written");
+    SqliteStore::open(to.path().join("store.db")).and_then(|mut store| journal(&mut store))
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_all_before_it_is_there() {
+    assert_eq!(killed(|_| ()).expect("whole").len(), 10);
+    for torn in [1, 100, 4_000] {
+        let found = killed(|wal| wal.truncate(wal.len() - torn)).expect("opens");
+        assert_eq!(found.len(), 9, "{torn} bytes less");
+    }
+    let found = killed(|wal| {
+        let middle = wal.len() - 2_000;
+        wal[middle] ^= 1;
+    });
+    assert_eq!(found.expect("opens").len(), 9, "the last commit is torn");
+    let found = killed(|wal| wal.extend([7; 5_000])).expect("opens");
+    assert_eq!(found.len(), 10, "what follows the last commit is nothing");
+}
+
+#[test]
+fn a_flipped_bit_in_the_wal_before_the_last_commit_is_damage_with_its_place() {
+    let mut frames = std::collections::BTreeSet::new();
+    for part in 1..8 {
+        let error = killed(|wal| {
+            let at = wal.len() * part / 10;
+            wal[at] ^= 1;
+        })
+        .expect_err("damaged");
+        let place = place_of(&error).1.to_owned();
+        assert!(place.contains("store.db-wal, frame "), "{place}");
+        frames.insert(place.rsplit(' ').next().map(str::to_owned));
+    }
+    assert_eq!(frames.len(), 7, "each in its frame");
+    let error = killed(|wal| wal[12] ^= 1).expect_err("the header");
+    assert!(place_of(&error).1.ends_with("store.db-wal"), "{error}");
+}
+
+#[test]
+fn a_changed_snapshot_is_found_and_its_part_named() {
+    for change in ["data = x'00'", "covers = 5", "parts = 3", "sum = x'00'"] {
+        let (_folder, mut store) = damaged(|_| ());
+        let snapshot = wasmgrid_store::Snapshot {
+            covers: wasmgrid_proto::Seq(4),
+            parts: vec![b"one"[..].into(), b"two"[..].into()],
+        };
+        store.fence(Epoch(2)).expect("a new epoch");
+        commit(&mut store, 2, [Entry::Snapshot(snapshot)]).expect("commits");
+        let raw = Connection::open(store.path()).expect("opens");
+        let sql = format!("UPDATE snapshot SET {change} WHERE part = 1");
+        assert_eq!(raw.execute(&sql, []), Ok(1));
+        let error = store.reader().and_then(|mut r| r.snapshot()).expect_err(change);
+        assert!(place_of(&error).0.contains("part 1"), "{error}");
+    }
+}

@@ -3,12 +3,15 @@
 use std::{fmt::Write, path::PathBuf};
 
 use rusqlite::{Connection, types::ValueRef};
-use wasmgrid_proto::{Digest, Epoch, JobId};
-use wasmgrid_store::{Entry, LogKind, SqliteStore, Store};
+use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
+use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, Store};
 
 use crate::support::{commit, journal, meta, read, records, segment};
 
-const GOLDEN: &str = include_str!("../golden/version1.sql");
+/// What the first version wrote.
+const GOLDEN_1: &str = include_str!("../golden/version1.sql");
+
+const GOLDEN: &str = include_str!("../golden/version2.sql");
 
 fn golden_commits(store: &mut dyn Store) {
     store.fence(Epoch(1)).expect("a new epoch");
@@ -24,6 +27,9 @@ fn golden_commits(store: &mut dyn Store) {
         module,
     ]);
     commit(store, 2, second).expect("commits");
+    let parts = vec![b"snapshot"[..].into(), b"in parts"[..].into()];
+    let snapshot = Entry::Snapshot(Snapshot { covers: Seq(2), parts });
+    commit(store, 2, [snapshot]).expect("commits");
 }
 
 /// The whole database as SQL, in a fixed order.
@@ -89,28 +95,57 @@ fn what_is_written_is_the_golden_format() {
     golden_commits(&mut SqliteStore::open(&path).expect("opens"));
     let written = dump(&Connection::open(&path).expect("opens"));
     if std::env::var_os("BLESS").is_some() {
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version1.sql");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version2.sql");
         std::fs::write(golden, &written).expect("writes");
     } else {
         assert_eq!(written, GOLDEN, "the format changed: give it a new version");
     }
 }
 
-#[test]
-fn the_golden_format_is_read() {
-    let (_folder, path) = folder();
+/// A store with what some version wrote.
+fn golden(sql: &str) -> (tempfile::TempDir, SqliteStore) {
+    let (folder, path) = folder();
     let raw = Connection::open(&path).expect("opens");
-    raw.execute_batch(GOLDEN).expect("is SQL");
+    raw.execute_batch(sql).expect("is SQL");
     drop(raw);
-    let mut store = SqliteStore::open(&path).expect("opens");
-    let expected = [(1, "one"), (2, ""), (3, "three")].map(|(seq, text)| (seq, text.to_owned()));
-    assert_eq!(journal(&mut store).expect("whole"), expected);
-    assert_eq!(read(&store, 1, LogKind::Input, 1).as_deref(), Some("inputs"));
-    assert_eq!(read(&store, 1, LogKind::Result, 0).as_deref(), Some("result"));
+    (folder, SqliteStore::open(&path).expect("opens"))
+}
+
+fn check_rest(store: &mut SqliteStore) {
+    assert_eq!(read(store, 1, LogKind::Input, 1).as_deref(), Some("inputs"));
+    assert_eq!(read(store, 1, LogKind::Result, 0).as_deref(), Some("result"));
     let mut reader = store.reader().expect("a reader");
     assert_eq!(reader.segment(JobId(2), LogKind::Input, 0).expect("readable"), None);
     assert_eq!(reader.meta("key").expect("readable").as_deref(), Some(&b"value"[..]));
     let module = reader.module(Digest::of(b"module")).expect("readable");
     assert_eq!(module.as_deref(), Some(&b"module"[..]));
+    let sizes: Vec<u64> = reader.sizes().expect("readable").iter().map(|s| s.bytes).collect();
+    assert_eq!(sizes, [6, 6]);
     assert!(store.fence(Epoch(2)).is_err(), "the fence is part of the format");
+}
+
+#[test]
+fn the_golden_format_is_read() {
+    let (_folder, mut store) = golden(GOLDEN);
+    let snapshot = store.reader().and_then(|mut reader| reader.snapshot()).expect("readable");
+    let snapshot = snapshot.expect("there is one");
+    assert_eq!((snapshot.covers, snapshot.parts.concat()), (Seq(2), b"snapshotin parts".to_vec()));
+    assert_eq!(journal(&mut store).expect("whole"), [(3, "three".to_owned())]);
+    check_rest(&mut store);
+}
+
+#[test]
+fn the_first_versions_store_is_read_and_becomes_one_of_this_version() {
+    let (_folder, mut store) = golden(GOLDEN_1);
+    let expected = [(1, "one"), (2, ""), (3, "three")].map(|(seq, text)| (seq, text.to_owned()));
+    assert_eq!(journal(&mut store).expect("whole"), expected);
+    check_rest(&mut store);
+    let path = store.path().to_owned();
+    drop(store);
+    let version: i64 = Connection::open(&path)
+        .and_then(|raw| raw.pragma_query_value(None, "user_version", |row| row.get(0)))
+        .expect("reads");
+    assert_eq!(version, 2, "an older program refuses it from now on");
+    let mut store = SqliteStore::open(&path).expect("opens again");
+    assert_eq!(journal(&mut store).expect("whole"), expected);
 }

@@ -52,10 +52,10 @@ fn a_newer_format_is_refused_by_its_number() {
     let (_folder, path) = folder();
     drop(SqliteStore::open(&path).expect("opens"));
     let raw = Connection::open(&path).expect("opens");
-    raw.pragma_update(None, "user_version", 2).expect("writes");
+    raw.pragma_update(None, "user_version", 3).expect("writes");
     drop(raw);
     let error = SqliteStore::open(&path).expect_err("newer");
-    assert!(matches!(error, StoreError::Newer { found: 2, supported: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 3, supported: 2 }), "{error:?}");
 }
 
 #[test]
@@ -97,4 +97,21 @@ fn the_file_is_for_its_owner_alone() {
         let mode = entry.metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?}", entry.file_name());
     }
+}
+
+#[test]
+fn what_is_dropped_is_given_back_to_the_disk() {
+    let (_folder, path) = folder();
+    let mut store = SqliteStore::open(&path).expect("opens");
+    store.fence(Epoch(1)).expect("a new epoch");
+    let text = "x".repeat(64 << 20);
+    commit(&mut store, 1, [segment(1, LogKind::Result, 0, 1, &text)]).expect("commits");
+    store.idle().expect("housekeeping");
+    let size = || std::fs::metadata(&path).expect("there").len();
+    assert!(size() > 64 << 20);
+    let (job, log) = (wasmgrid_proto::JobId(1), LogKind::Result);
+    let drop = wasmgrid_store::Entry::DropSegments { job, log, first: 0, end: 1 };
+    commit(&mut store, 1, [drop]).expect("commits");
+    while store.shrink().expect("housekeeping") {}
+    assert!(size() < 32 << 20, "{}", size());
 }

@@ -1,0 +1,136 @@
+//! How many bytes of results stay: measured in the store now and then, off the driver. What goes
+//! by age the core sees to; it decides here too what of a job goes, and writes it down.
+
+use std::collections::BTreeSet;
+
+use wasmgrid_core::{Input, JobLogs};
+use wasmgrid_proto::{ByteCount, DropReason, JobId, Micros, Millis};
+use wasmgrid_store::{LogKind, LogSize, Reader, StoreError};
+
+use crate::{driver::Driver, gate::Gated};
+
+/// How often at most the store is measured: by so much time's results the bounds are passed.
+const MEASURE_EVERY: Millis = Millis(1_000);
+
+/// How often modules are looked through for those that no job names.
+const SWEEP_EVERY: Millis = Millis(60_000);
+
+/// What may stay, and what is under way.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    keep_bytes: Option<u64>,
+    keep_open_bytes: Option<u64>,
+    /// Something was committed since the last measure.
+    dirty: bool,
+    measuring: bool,
+    next: Micros,
+    next_sweep: Micros,
+}
+
+/// What is in the store.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    sizes: Vec<LogSize>,
+    /// Of each result log over the bound of one: where to cut it.
+    cuts: Vec<(JobId, u64)>,
+}
+
+impl Retention {
+    pub(crate) fn new(keep: Option<ByteCount>, keep_open: Option<ByteCount>) -> Self {
+        Self {
+            keep_bytes: keep.map(|bytes| bytes.0),
+            keep_open_bytes: keep_open.map(|bytes| bytes.0),
+            dirty: true,
+            measuring: false,
+            next: Micros(0),
+            next_sweep: Micros(0),
+        }
+    }
+
+    /// Something is given to be committed.
+    pub(crate) const fn touch(&mut self) {
+        self.dirty = true;
+    }
+}
+
+/// Measures the store.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn measure(
+    reader: &mut dyn Reader,
+    keep_open: Option<u64>,
+) -> Result<Measured, StoreError> {
+    let sizes = reader.sizes()?;
+    let mut cuts = Vec::new();
+    for size in sizes.iter().filter(|size| size.log == LogKind::Result) {
+        let over = keep_open.map_or(0, |keep| size.bytes.saturating_sub(keep));
+        if over > 0 {
+            cuts.push((size.job, reader.position_after(size.job, LogKind::Result, over)?));
+        }
+    }
+    Ok(Measured { sizes, cuts })
+}
+
+impl Driver {
+    /// Begins what is due.
+    pub(crate) fn retain(&mut self) {
+        let now = self.state.now;
+        let bounded =
+            self.retention.keep_bytes.is_some() || self.retention.keep_open_bytes.is_some();
+        let due = self.retention.dirty && !self.retention.measuring && self.retention.next <= now;
+        if bounded && due {
+            self.retention.measuring = true;
+            self.retention.dirty = false;
+            self.retention.next = now.after(MEASURE_EVERY);
+            // What was dropped before must be gone when it is measured.
+            self.gate.hold(Gated::Measure);
+            self.release();
+        }
+        if self.retention.next_sweep <= now {
+            self.retention.next_sweep = now.after(SWEEP_EVERY);
+            let named: BTreeSet<_> = self.grid.modules().collect();
+            self.modules.sweep(&named, now);
+        }
+    }
+
+    /// Has the store measured, now that all that was decided before is committed.
+    pub(crate) fn begin_measure(&self) {
+        self.readers.measure(self.retention.keep_open_bytes);
+    }
+
+    /// Drops what is over the bounds: of jobs that have ended the one that ended first goes first.
+    pub(crate) fn measured(&mut self, measured: Measured) {
+        self.retention.measuring = false;
+        let (mut ended, mut total) = (BTreeSet::new(), 0);
+        for size in &measured.sizes {
+            if let Some(JobLogs { ended_at: Some(at), .. }) = self.grid.logs(size.job) {
+                total += size.bytes;
+                ended.insert((at, size.job));
+            }
+        }
+        let keep = self.retention.keep_bytes.unwrap_or(u64::MAX);
+        let bytes_of = |job| -> u64 {
+            let of_job = measured.sizes.iter().filter(|size| size.job == job);
+            of_job.map(|size| size.bytes).sum()
+        };
+        for (_, job) in ended {
+            if total <= keep {
+                break;
+            }
+            total -= bytes_of(job);
+            self.drop_results(job, u64::MAX, DropReason::Bytes);
+        }
+        for (job, before) in measured.cuts {
+            let logs = self.grid.logs(job);
+            if logs.is_some_and(|logs| !logs.closed && !logs.state.is_terminal()) {
+                self.drop_results(job, before, DropReason::JobBytes);
+            }
+        }
+    }
+
+    fn drop_results(&mut self, job: JobId, before: u64, why: DropReason) {
+        tracing::info!(%job, ?why, "dropping results");
+        self.grid.handle(self.state.now, Input::DropResults { job, before, why });
+    }
+}

@@ -1,0 +1,136 @@
+//! The scheduler's disk: full, torn, damaged. The real process on a real file system.
+
+use std::{
+    fs,
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+use wasmgrid_tests::{Daemon, Grid, Home, guest, wait_until};
+
+/// A small file system of its own, gone with the value.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Mounts one; `None`, with a line that says so, where that is not permitted.
+    fn mount(at: PathBuf, megabytes: u32) -> Option<Self> {
+        fs::create_dir_all(&at).expect("a folder");
+        let size = format!("size={megabytes}m");
+        let mount = ["-t", "tmpfs", "-o", &size, "wasmgrid-test"];
+        let mounted = Command::new("mount").args(mount).arg(&at).output();
+        if mounted.is_ok_and(|mount| mount.status.success()) {
+            return Some(Self(at));
+        }
+        eprintln!("skipped: a tmpfs cannot be mounted here, so there is no small disk to fill");
+        None
+    }
+
+    /// Leaves no room.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.filler()).expect("a file");
+        for size in [1 << 20, 4_096, 1] {
+            let block = vec![7; size];
+            while file.write_all(&block).is_ok() {}
+        }
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.filler()).expect("it is there");
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the scheduler may be ending still.
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+fn up(home: &Home, listen: &str, more: &[&str]) -> Daemon {
+    let mut args = vec!["up", "--listen", listen, "--state-dir", "state"];
+    args.extend(more);
+    Daemon::start(home.command(args))
+}
+
+fn free_address() -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    socket.local_addr().expect("it is bound").to_string()
+}
+
+#[test]
+fn on_a_full_disk_reading_goes_on_and_submits_are_refused_until_there_is_room() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(home.path().join("state"), 32) else { return };
+    let noop = guest("noop");
+    let mut scheduler = up(&home, &free_address(), &["--slots", "1"]);
+    scheduler.hear("a join token", |line| line.contains("wgt1.").then_some(()));
+    let first = home.run(["submit", &noop, "--range", "0..100"]).ok().trim().to_owned();
+    home.run(["job", "wait", &first]).ok();
+
+    disk.fill();
+    // More than the room that the store's own files still have.
+    home.write("large", format!("{}\n", "x".repeat(1 << 20)).repeat(8));
+    let mut large = Daemon::start(home.command(["submit", &noop, "--lines", "large"]));
+    scheduler.hear("a full disk", |line| line.contains("disk is full").then_some(()));
+    home.run(["submit", &noop, "--range", "0..1"]).fails_with(4, &["disk is full"]);
+    let expected: String = (0..100).map(|n| format!("{n}\n")).collect();
+    assert_eq!(home.run(["job", "results", &first]).ok(), expected);
+
+    disk.make_room();
+    assert_eq!(large.wait().code(), Some(0), "{}", large.said());
+    let second = large.said().trim().to_owned();
+    home.run(["job", "wait", &second]).ok();
+    let third = home.run(["submit", &noop, "--range", "0..5"]).ok().trim().to_owned();
+    home.run(["job", "wait", &third]).ok();
+    let shown = home.run(["job", "show", &second, "--output", "json"]);
+    let shown: Value = serde_json::from_str(shown.ok()).expect("JSON");
+    assert_eq!(shown["counts"]["ok"], json!(8));
+    assert!(scheduler.interrupt().success(), "{}", scheduler.said());
+}
+
+/// Flips a bit of a file.
+fn flip(path: &Path, at: u64) {
+    let mut file = fs::File::options().read(true).write(true).open(path).expect("it is there");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).expect("a file");
+    file.read_exact(&mut byte).expect("long enough");
+    file.seek(SeekFrom::Start(at)).expect("a file");
+    file.write_all(&[byte[0] ^ 1]).expect("written");
+}
+
+#[test]
+fn a_flipped_bit_is_refused_with_its_place_and_a_torn_tail_is_cut() {
+    let mut grid = Grid::start(1, 1);
+    let (spin, range) = (guest("spin"), "400000..403000");
+    let expected = Home::new().run(["run", &spin, "--range", range]).ok().to_owned();
+    let mut run = Daemon::start(grid.home.command(["run", &spin, "--range", range, "-o", "out"]));
+    wait_until("the job to be under way", || {
+        let listed = grid.run(&["job", "list", "--output", "json"]);
+        let Ok(jobs) = serde_json::from_slice::<Vec<Value>>(&listed.stdout) else { return false };
+        jobs.first().is_some_and(|job| job["counts"]["ok"].as_u64() > Some(100))
+    });
+    grid.kill_scheduler();
+    let wal = grid.state_dir().join("grid.sqlite-wal");
+    let in_the_first_frame = 32 + 24 + 100;
+    flip(&wal, in_the_first_frame);
+    let mut refused = up(&grid.home, grid.address(), &["--no-worker"]);
+    assert_ne!(refused.wait().code(), Some(0));
+    let said = refused.said();
+    assert!(said.contains("damaged") && said.contains("grid.sqlite-wal, frame 1"), "{said}");
+
+    // As it was, and then as a crash in the middle of the next commit would leave it.
+    flip(&wal, in_the_first_frame);
+    let mut bytes = fs::read(&wal).expect("it is there");
+    bytes.extend_from_within(32..32 + 2_000);
+    fs::write(&wal, bytes).expect("written");
+    grid.restart_scheduler();
+    assert_eq!(run.wait().code(), Some(0), "{}", run.said());
+    assert!(grid.home.read("out") == expected, "the output differs from an undisturbed run's");
+}
