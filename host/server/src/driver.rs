@@ -155,6 +155,8 @@ pub(crate) struct State {
     touched: BTreeSet<LinkId>,
     /// The watches of each job.
     watchers: BTreeMap<JobId, BTreeSet<(LinkId, u64)>>,
+    /// When workers are to be told what they may forget.
+    acknowledge_at: Option<Micros>,
     /// When a watch is to be told next how its job stands.
     due: BTreeSet<(Micros, LinkId, u64)>,
     /// Up to where the results of a job are durable, where that is not all the core has.
@@ -252,6 +254,9 @@ impl Driver {
         self.take_outputs();
         self.release();
         self.tell_due();
+        if self.state.acknowledge_at.is_some_and(|at| at <= self.state.now) {
+            self.acknowledge_all();
+        }
         self.pump();
         self.hand_over();
         if self.takes() {
@@ -295,7 +300,8 @@ impl Driver {
     /// How long nothing is to be done unless something comes.
     fn sleep(&self) -> Duration {
         let due = self.state.due.first().map(|(at, ..)| *at);
-        let next = self.grid.poll_timeout().into_iter().chain(due).min();
+        let told = due.into_iter().chain(self.state.acknowledge_at);
+        let next = self.grid.poll_timeout().into_iter().chain(told).min();
         let wait = next.map(|at| at.0.saturating_sub(self.state.now.0));
         wait.map_or(SLEEP_MAX, Duration::from_micros).min(SLEEP_MAX)
     }
@@ -355,6 +361,8 @@ impl Driver {
             self.release();
             self.pump();
         }
+        self.acknowledge_all();
+        self.pump();
         self.state.failure.map_or(Ok(()), Err)
     }
 }
