@@ -15,6 +15,10 @@ use wasmgrid_proto::{ResultBlock, ResultMeta, WorkerId};
 /// Bytes of waiting results that are kept in memory, with what each costs beside its payload.
 const MEMORY_BYTES: usize = 64 << 20;
 
+/// Results of so many bytes are most of the frame they came in: workers gather smaller ones up to
+/// twice as many.
+const SHARED_BYTES: usize = 512 << 10;
+
 /// A task's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
@@ -71,11 +75,7 @@ impl Run {
     ///
     /// # Errors
     /// Where block and payload do not belong together.
-    pub fn all(
-        first_cursor: u64,
-        block: ResultBlock,
-        payload: Bytes,
-    ) -> anyhow::Result<Vec<Self>> {
+    pub fn all(first_cursor: u64, block: ResultBlock, payload: Bytes) -> anyhow::Result<Vec<Self>> {
         let (declared, present) = (block.payload_len(), payload.len() as u64);
         if declared != present {
             bail!("results of {declared} bytes came with {present}");
@@ -244,8 +244,8 @@ impl Reorder {
     /// Whether no task of the run has a result that waits or was printed.
     fn is_new(&self, run: &Run) -> bool {
         let before = self.waiting.range(..run.end()).next_back();
-        let overlaps =
-            before.is_some_and(|(first, waiting)| first.saturating_add(waiting.count) > run.first());
+        let overlaps = before
+            .is_some_and(|(first, waiting)| first.saturating_add(waiting.count) > run.first());
         run.first() >= self.next && !overlaps
     }
 
@@ -267,8 +267,10 @@ impl Reorder {
             let offset = spill.write(&run).context("failed to put waiting results on disk")?;
             Place::Disk { offset }
         } else {
-            // A copy, so that small results do not hold on to the whole frame they came in.
-            run.payload = Bytes::copy_from_slice(&run.payload);
+            if run.payload.len() < SHARED_BYTES {
+                // A copy, so that small results do not hold on to the whole frame they came in.
+                run.payload = Bytes::copy_from_slice(&run.payload);
+            }
             self.memory_bytes += run.cost();
             Place::Memory(Box::new(run))
         };
@@ -430,7 +432,8 @@ pub mod tests {
         let run = runs(&[3, 4, 5, 6, 7]).remove(0);
         let parts = run.only(|place| place != 1 && place != 4);
         assert_eq!(indexes(&parts), [3, 5, 6]);
-        let cursors: Vec<_> = parts.iter().flat_map(Run::results).map(|shown| shown.cursor).collect();
+        let cursors: Vec<_> =
+            parts.iter().flat_map(Run::results).map(|shown| shown.cursor).collect();
         assert_eq!(cursors, [0, 2, 3]);
     }
 
