@@ -24,7 +24,9 @@ impl Channel {
     /// # Errors
     /// Where the runtime cannot watch it.
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
-        Ok(Self { socket: AsyncFd::with_interest(socket, Interest::READABLE)? })
+        // SAFETY: the socket keeps its descriptor until it is dropped.
+        let socket = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE)? };
+        Ok(Self { socket })
     }
 
     /// Reads what is there into the room that `buffer` has; 0 at the end. Cancel safe.
@@ -66,7 +68,8 @@ impl Channel {
         }
         // Watched by another name, which is gone again when the runner has read enough.
         let writable = OwnedFd::from(socket.try_clone()?);
-        let writable = AsyncFd::with_interest(writable, Interest::WRITABLE)?;
+        // SAFETY: as above.
+        let writable = unsafe { AsyncFd::register_with_interest(writable, Interest::WRITABLE)? };
         loop {
             let mut ready = writable.writable().await?;
             if let Ok(done) = ready.try_io(|socket| write(socket.as_fd())) {
