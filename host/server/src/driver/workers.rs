@@ -29,7 +29,7 @@ const WAITING_MAX: usize = 16_384;
 
 /// Acknowledgements wait for so long at most for something else to be said to the worker, and no
 /// more of them than this.
-const COMMITTED_AFTER: Millis = Millis(5);
+const COMMITTED_AFTER: Millis = Millis(10);
 const COMMITTED_MAX: usize = 64;
 
 /// Input bytes of one assignment, unless a single input is larger: small enough that the first

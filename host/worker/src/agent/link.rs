@@ -18,7 +18,7 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
 /// Between two messages of results of slots that are busy: what follows from one costs the worker,
 /// its scheduler and the client more than tens of tiny tasks.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 
 /// The link as it stands.
 pub(super) enum Link {
