@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use wasmgrid_client::Client;
 use wasmgrid_proto::ByteCount;
-use wasmgrid_server::{Server, ServerConfig};
+use wasmgrid_server::{Blocking, Server, ServerConfig};
 use wasmgrid_store::{LogKind, MemoryStore};
 use wasmgrid_worker::Worker;
 
@@ -59,7 +59,11 @@ impl LocalGrid {
     /// Where the worker's sandbox cannot be made.
     pub async fn start(setup: parts::WorkerSetup) -> anyhow::Result<Self> {
         let store = MemoryStore::without_journal();
-        let config = ServerConfig { segment_cache: SEGMENT_CACHE, ..ServerConfig::new(GRID) };
+        let config = ServerConfig {
+            segment_cache: SEGMENT_CACHE,
+            blocking: Blocking::Memory,
+            ..ServerConfig::new(GRID)
+        };
         let admission = module::admission(setup.caps.clone());
         let server = Server::start(config, Box::new(store.reopen()), admission)
             .context("failed to start the scheduler")?;

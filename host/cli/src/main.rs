@@ -18,11 +18,11 @@ mod paths;
 mod run;
 mod table;
 
-use std::{env, ffi::OsStr, process::ExitCode, time::Duration};
+use std::{env, ffi::OsStr, num::NonZero, process::ExitCode, thread, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::runtime::Runtime;
+use tokio::runtime;
 use wasmgrid_worker::sandbox;
 
 use args::{Cli, Command, Talk, WorkerCommand};
@@ -54,10 +54,21 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> anyhow::Result<Exit> {
     log::start(&cli.command, cli.talk)?;
-    let runtime = Runtime::new().context("failed to start the runtime")?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(runtime_threads())
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
     let done = runtime.block_on(dispatch(cli.command, cli.talk));
     runtime.shutdown_timeout(LAST_READS);
     done
+}
+
+/// Half of the cores: what a grid's parts say to each other is little work in many steps, and each
+/// step that goes from one thread to another costs more than the work. Measured on two cores: 15.5 µs
+/// of all parts' time a task with two threads, 12.9 µs with one.
+fn runtime_threads() -> usize {
+    (thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1)
 }
 
 async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {

@@ -16,6 +16,10 @@ use wasmgrid_proto::{ByteCount, JobStatus, ResultBlock, frame::FRAME_MAX, wire::
 
 use crate::{Client, ClientError};
 
+/// The actor hears of each such part of the window that was read: it gives credit back by larger
+/// parts, and is on another thread.
+const READ_PART: u64 = 16;
+
 /// Wakes the actor: some reader has read, or has gone.
 pub type Wake = Arc<Notify>;
 
@@ -50,6 +54,9 @@ pub struct JobStream {
     end: Option<JobStatus>,
     over: bool,
     consumed: Arc<AtomicU64>,
+    /// What this end has added to that, and how much of it is worth a word to the actor.
+    read: u64,
+    read_step: u64,
     wake: Wake,
     /// The link lives as long as somebody reads from it.
     _client: Client,
@@ -91,6 +98,8 @@ pub fn pair(cursor: u64, window: ByteCount, wake: Wake, client: Client) -> (JobS
         end: None,
         over: false,
         consumed,
+        read: 0,
+        read_step: (window.0 / READ_PART).max(1),
         wake,
         _client: client,
     };
@@ -164,7 +173,11 @@ impl JobStream {
         self.cursor += block.results.len() as u64;
         if self.blocks.is_empty() {
             self.consumed.fetch_add(self.open_cost, Ordering::Relaxed);
-            self.wake.notify_one();
+            let before = self.read / self.read_step;
+            self.read = self.read.saturating_add(self.open_cost);
+            if self.read / self.read_step > before {
+                self.wake.notify_one();
+            }
         }
         Some(JobEvent::Results { first_cursor, block, payload })
     }

@@ -189,6 +189,31 @@ impl ResultMeta {
     }
 }
 
+impl ResultMeta {
+    /// The same without owning them: output, records and log.
+    ///
+    /// # Errors
+    /// As [`split`](Self::split).
+    pub fn parts<'a>(
+        &'a self,
+        payload: &'a [u8],
+    ) -> Result<(&'a [u8], impl Iterator<Item = &'a [u8]>, &'a [u8]), SegmentError> {
+        let (declared, present) = (self.payload_len(), payload.len() as u64);
+        if declared != present {
+            return Err(SegmentError::Length { declared, present });
+        }
+        let (output, rest) = payload.split_at_checked(self.output_len as usize).unwrap_or_default();
+        let log_at = rest.len().saturating_sub(self.log_len as usize);
+        let (mut records, log) = rest.split_at_checked(log_at).unwrap_or_default();
+        let records = self.record_lens.iter().map(move |length| {
+            let (record, rest) = records.split_at_checked(*length as usize).unwrap_or_default();
+            records = rest;
+            record
+        });
+        Ok((output, records, log))
+    }
+}
+
 impl ResultBlock {
     /// How many bytes of payload belong to the block.
     #[must_use]

@@ -11,6 +11,9 @@ pub enum Blocking {
     /// On threads beside the runtime, so that nothing waits for the disk. What a grid uses.
     #[default]
     Threads,
+    /// As [`Blocking::Threads`], but commits are done on the runtime: for a store in memory, where
+    /// one takes less than the way to another thread and back.
+    Memory,
     /// On the runtime's own thread, each time between two pauses that this gives. A simulation
     /// whose clock is paused has no other way to repeat: how far a thread gets beside it depends
     /// on the machine. Everything else waits meanwhile, so the store must be in memory.
@@ -32,7 +35,7 @@ impl Blocking {
     ) -> Option<T> {
         match self {
             // None where the call panicked.
-            Self::Threads => tasks.spawn_blocking(call).await.ok(),
+            Self::Threads | Self::Memory => tasks.spawn_blocking(call).await.ok(),
             Self::InTurn(_) => {
                 self.pause().await;
                 let result = call();
@@ -57,7 +60,7 @@ impl Blocking {
                 let run = move || runtime.block_on(work);
                 thread::Builder::new().name(name.into()).spawn(run).map(Beside::Thread)
             }
-            Self::InTurn(_) => Ok(Beside::Task(tokio::spawn(work))),
+            Self::Memory | Self::InTurn(_) => Ok(Beside::Task(tokio::spawn(work))),
         }
     }
 
@@ -73,6 +76,7 @@ impl fmt::Debug for Blocking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Threads => "Threads",
+            Self::Memory => "Memory",
             Self::InTurn(_) => "InTurn",
         })
     }

@@ -168,6 +168,8 @@ pub(crate) struct State {
     touched: BTreeSet<LinkId>,
     /// The watches of each job.
     watchers: BTreeMap<JobId, BTreeSet<(LinkId, u64)>>,
+    /// When workers are to be told what they may forget.
+    acknowledge_at: Option<Micros>,
     /// When a watch is to be told next how its job stands.
     due: BTreeSet<(Micros, LinkId, u64)>,
     /// Up to where the results of a job are durable, where that is not all the core has.
@@ -269,6 +271,9 @@ impl Driver {
         self.take_outputs();
         self.release();
         self.tell_due();
+        if self.state.acknowledge_at.is_some_and(|at| at <= self.state.now) {
+            self.acknowledge_all();
+        }
         self.pump();
         self.hand_over();
         if self.takes() {
@@ -312,7 +317,7 @@ impl Driver {
     /// How long nothing is to be done unless something comes.
     fn sleep(&self) -> Duration {
         let due = self.state.due.first().map(|(at, ..)| *at);
-        let timers = [self.grid.poll_timeout(), due, self.next_unfed()];
+        let timers = [self.grid.poll_timeout(), due, self.state.acknowledge_at, self.next_unfed()];
         let next = timers.into_iter().flatten().min();
         let wait = next.map(|at| at.0.saturating_sub(self.state.now.0));
         wait.map_or(SLEEP_MAX, Duration::from_micros).min(SLEEP_MAX)
@@ -373,6 +378,8 @@ impl Driver {
             self.release();
             self.pump();
         }
+        self.acknowledge_all();
+        self.pump();
         self.state.failure.map_or(Ok(()), Err)
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Agent {
     queue: Queue,
     slots: Slots,
     outgoing: Outgoing,
+    /// When results were sent last.
+    sent_results: Instant,
     /// Jobs whose cancel may overtake an assignment of theirs.
     cancelled: BTreeSet<JobId>,
     /// Jobs that were brought along to this link. A cancel of one of them mostly says that it is
@@ -91,14 +93,14 @@ impl Agent {
         tasks: TaskTracker,
         status: watch::Sender<LinkState>,
     ) -> Self {
-        let started = system_time();
+        let (started, now) = (system_time(), Instant::now());
         Self {
             config,
             sandbox,
             events,
             tasks,
             status,
-            now: Instant::now(),
+            now,
             started,
             link: Link::Down,
             worker: WorkerId(0),
@@ -106,6 +108,7 @@ impl Agent {
             queue: Queue::default(),
             slots,
             outgoing: Outgoing::new(started.0),
+            sent_results: now,
             cancelled: BTreeSet::new(),
             brought: BTreeSet::new(),
             leaving: None,
@@ -165,6 +168,7 @@ impl Agent {
             self.link.next_heartbeat(),
             self.link.is_joined().then(|| self.modules.next_overdue()).flatten(),
             self.leaving.map(|leave| leave.until),
+            self.gathers_until().filter(|until| *until > self.now && self.outgoing.has_loose()),
         ]
         .into_iter()
         .flatten()

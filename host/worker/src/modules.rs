@@ -18,7 +18,7 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
 /// What one batch of a slot should be worth of work, in microseconds: the way there and back is
 /// then a few percent.
-const BATCH_US: u64 = 1_500;
+const BATCH_US: u64 = 5_000;
 
 /// The most tasks in one batch of a slot: as many as a lease has.
 const BATCH_TASKS: u64 = 512;

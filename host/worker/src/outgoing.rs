@@ -19,6 +19,9 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Results at which a batch takes no more blocks: their meta stays far below a frame's cap.
 const BATCH_RESULTS: usize = 4_096;
 
+/// Results of so many bytes wait for no others: those of two batches of tiny tasks.
+const GATHER_BYTES: usize = 128 << 10;
+
 /// Leases and ranges of tasks that a joining worker names at most: they fit one frame. What is not
 /// named is taken to be lost, and runs again; what it gave is discarded then.
 const HELD_MAX: usize = 32_768;
@@ -33,8 +36,9 @@ pub(crate) struct Outgoing {
     control: VecDeque<FromWorker>,
     /// Messages were dropped, so that the scheduler must be told anew by joining.
     dropped: bool,
-    /// Results that are in no batch.
+    /// Results that are in no batch, and about how many bytes they take.
     loose: VecDeque<(ResultBlock, Bytes)>,
+    loose_bytes: usize,
     batches: BTreeMap<u64, Batch>,
     /// The first batch that was not sent on this link.
     unsent: u64,
@@ -72,7 +76,9 @@ impl Outgoing {
     /// Keeps results until they are acknowledged. Those of one lease that follow each other
     /// become one block.
     pub(crate) fn add(&mut self, block: ResultBlock, payload: Bytes) {
-        self.bytes += size(&block, &payload);
+        let size = size(&block, &payload);
+        self.bytes += size;
+        self.loose_bytes += size;
         if payload.is_empty()
             && let Some((last, bytes)) = self.loose.back_mut()
             && bytes.is_empty()
@@ -105,17 +111,24 @@ impl Outgoing {
         self.dropped
     }
 
-    /// True where something waits to be sent.
-    pub(crate) fn has_next(&self) -> bool {
-        !self.control.is_empty() || !self.loose.is_empty() || self.unsent < self.next_batch
+    /// True where results are in no batch.
+    pub(crate) fn has_loose(&self) -> bool {
+        !self.loose.is_empty()
+    }
+
+    /// True where something waits to be sent. With `gather` results may wait for others, while they
+    /// are few.
+    pub(crate) fn has_next(&self, gather: bool) -> bool {
+        let seals = !self.loose.is_empty() && !(gather && self.loose_bytes < GATHER_BYTES);
+        !self.control.is_empty() || seals || self.unsent < self.next_batch
     }
 
     /// The next to send.
-    pub(crate) fn next(&mut self) -> Option<Envelope<FromWorker>> {
+    pub(crate) fn next(&mut self, gather: bool) -> Option<Envelope<FromWorker>> {
         if let Some(message) = self.control.pop_front() {
             return Some(message.into());
         }
-        if self.batches.range(self.unsent..).next().is_none() {
+        if self.batches.range(self.unsent..).next().is_none() && self.has_next(gather) {
             self.seal();
         }
         let (number, batch) = self.batches.range(self.unsent..).next()?;
@@ -169,6 +182,7 @@ impl Outgoing {
             blocks.push(block);
             pieces.push(payload);
         }
+        self.loose_bytes = self.loose_bytes.saturating_sub(bytes);
         if !blocks.is_empty() {
             self.batches.insert(self.next_batch, Batch { blocks, payload: join(pieces), bytes });
             self.next_batch += 1;
@@ -254,7 +268,7 @@ mod tests {
     }
 
     fn results(outgoing: &mut Outgoing) -> Option<(u64, Vec<u64>)> {
-        match outgoing.next()?.message {
+        match outgoing.next(false)?.message {
             FromWorker::Results(results) => {
                 let indices = results.blocks.iter().flat_map(|block| &block.results);
                 Some((results.batch, indices.map(|meta| meta.index).collect()))
@@ -271,7 +285,7 @@ mod tests {
             outgoing.add(block, payload);
         }
         assert_eq!(results(&mut outgoing), Some((0, vec![0, 1, 2, 3, 9, 10])));
-        assert!(!outgoing.has_next());
+        assert!(!outgoing.has_next(false));
     }
 
     #[test]
@@ -348,7 +362,20 @@ mod tests {
         }
         assert!(outgoing.has_dropped());
         outgoing.restart();
-        assert!(!outgoing.has_dropped() && !outgoing.has_next());
+        assert!(!outgoing.has_dropped() && !outgoing.has_next(false));
+    }
+
+    #[test]
+    fn results_that_gather_wait_until_they_are_many() {
+        let mut outgoing = Outgoing::default();
+        let (first, payload) = block(1, 0, 1, 100);
+        outgoing.add(first, payload);
+        assert!(!outgoing.has_next(true) && outgoing.next(true).is_none());
+        assert!(outgoing.has_next(false) && outgoing.has_loose());
+        let (many, payload) = block(1, 1, 1, GATHER_BYTES as u32);
+        outgoing.add(many, payload);
+        assert!(outgoing.has_next(true) && outgoing.next(true).is_some());
+        assert!(!outgoing.has_loose());
     }
 
     #[test]

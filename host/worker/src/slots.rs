@@ -73,6 +73,11 @@ impl Slots {
         (slot.given.len() < most).then_some(number)
     }
 
+    /// True where every slot has a batch behind the one that it runs.
+    pub(crate) fn are_busy(&self) -> bool {
+        self.slots.iter().all(|slot| slot.given.len() > 1)
+    }
+
     /// Gives a slot a piece of work; gives it back where the slot has ended.
     pub(crate) fn give(
         &mut self,

@@ -10,7 +10,7 @@ use super::{
     ledger::Ledger,
     output::Output,
     progress::Progress,
-    reorder::{Finished, Reorder},
+    reorder::{Reorder, Run, Shown},
 };
 
 /// Takes a job's results.
@@ -67,19 +67,19 @@ impl<'a> Collector<'a> {
         payload: Bytes,
     ) -> anyhow::Result<()> {
         self.cursor = first_cursor + block.results.len() as u64;
-        let mut explained = Vec::new();
-        let mut due = Vec::with_capacity(block.results.len());
-        for finished in Finished::all(first_cursor, block, payload)? {
-            let Some(text) = self.note(&finished) else { continue };
-            explained.extend(text);
-            let Some(reorder) = &mut self.reorder else {
-                due.push(finished);
-                continue;
+        let (mut explained, mut due) = (Vec::new(), Vec::new());
+        for run in Run::all(first_cursor, block, payload)? {
+            let unknown = self.note_all(&run, &mut explained);
+            let known = if unknown.is_empty() {
+                vec![run]
+            } else {
+                run.only(|place| unknown.binary_search(&place).is_err())
             };
-            let mut next = reorder.push(finished)?;
-            while let Some(finished) = next {
-                due.push(finished);
-                next = reorder.pop()?;
+            match &mut self.reorder {
+                None => due.extend(known),
+                Some(reorder) => {
+                    known.into_iter().try_for_each(|run| reorder.push(run, &mut due))?;
+                }
             }
         }
         if let (Some(ledger), Some(reorder)) = (self.ledger, &self.reorder) {
@@ -104,8 +104,8 @@ impl<'a> Collector<'a> {
     /// As [`take`](Self::take).
     pub fn drain(&mut self) -> anyhow::Result<()> {
         while let Some(reorder) = &mut self.reorder {
-            let Some(finished) = reorder.pop_past_gaps()? else { break };
-            self.print(&[finished], &[])?;
+            let Some(run) = reorder.pop_past_gaps()? else { break };
+            self.print(&[run], &[])?;
         }
         self.progress.clear();
         Ok(())
@@ -139,14 +139,25 @@ impl<'a> Collector<'a> {
         &self.progress
     }
 
-    /// Counts a result, lets its input go, and explains a failure. `None` where the result is of
-    /// no task of this job, or came before.
-    fn note(&mut self, finished: &Finished) -> Option<Option<String>> {
-        let outcome = &finished.meta.outcome;
+    /// Counts results, lets their inputs go, and explains failures. Gives the places of results that
+    /// are of no task of this job, or came before.
+    fn note_all(&mut self, run: &Run, explained: &mut Vec<String>) -> Vec<usize> {
+        let mut unknown = Vec::new();
+        for (place, shown) in run.results().enumerate() {
+            match self.note(shown) {
+                Some(text) => explained.extend(text),
+                None => unknown.push(place),
+            }
+        }
+        unknown
+    }
+
+    fn note(&mut self, shown: Shown<'_>) -> Option<Option<String>> {
+        let outcome = &shown.meta.outcome;
         let failed = *outcome != Outcome::Ok;
         let input = match self.ledger {
             None => None,
-            Some(ledger) => ledger.borrow_mut().settle(finished.meta.index, failed)?,
+            Some(ledger) => ledger.borrow_mut().settle(shown.meta.index, failed)?,
         };
         if matches!(outcome, Outcome::Refused(_)) {
             self.refused += 1;
@@ -156,10 +167,10 @@ impl<'a> Collector<'a> {
         if !failed || matches!(outcome, Outcome::Cancelled(_)) {
             return Some(None);
         }
-        Some(self.failures.add(finished, input.as_ref()))
+        Some(self.failures.add(&shown.to_finished(), input.as_ref()))
     }
 
-    fn print(&mut self, due: &[Finished], explained: &[String]) -> anyhow::Result<()> {
+    fn print(&mut self, due: &[Run], explained: &[String]) -> anyhow::Result<()> {
         if due.is_empty() && explained.is_empty() {
             return Ok(());
         }
@@ -169,8 +180,8 @@ impl<'a> Collector<'a> {
             for text in explained {
                 eprintln!("wasmgrid: {text}");
             }
-            for finished in due {
-                output.write(finished)?;
+            for shown in due.iter().flat_map(Run::results) {
+                output.write(shown)?;
             }
             output.flush()
         };

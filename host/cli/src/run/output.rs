@@ -8,11 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use serde::Serialize;
 use wasmgrid_proto::{Outcome, Usage};
 
-use super::reorder::Finished;
+use super::reorder::Shown;
 use crate::exit::{Exit, WithExit as _};
 
 /// How results are written.
@@ -101,10 +100,10 @@ impl Output {
     ///
     /// # Errors
     /// [`Closed`] where nobody reads any more; else as the system says.
-    pub fn write(&mut self, finished: &Finished) -> anyhow::Result<()> {
+    pub fn write(&mut self, shown: Shown<'_>) -> anyhow::Result<()> {
         let written = match self.shape {
-            Shape::Json => write_json(&mut self.writer, finished),
-            shape => write_plain(&mut self.writer, shape, finished),
+            Shape::Json => write_json(&mut self.writer, shown),
+            shape => write_plain(&mut self.writer, shape, shown),
         };
         self.check(written)
     }
@@ -139,12 +138,12 @@ fn buffered(writer: Box<dyn Write>) -> BufWriter<Box<dyn Write>> {
     BufWriter::with_capacity(1 << 16, writer)
 }
 
-fn write_plain(out: &mut impl Write, shape: Shape, finished: &Finished) -> io::Result<()> {
-    if finished.meta.outcome != Outcome::Ok && shape != Shape::Filter {
+fn write_plain(out: &mut impl Write, shape: Shape, shown: Shown<'_>) -> io::Result<()> {
+    if shown.meta.outcome != Outcome::Ok && shape != Shape::Filter {
         return Ok(());
     }
-    let (output, records, _) = finished.meta.split(&finished.payload).map_err(io::Error::other)?;
-    for bytes in records.iter().chain([&output]) {
+    let (output, records, _) = shown.meta.parts(shown.payload).map_err(io::Error::other)?;
+    for bytes in records.chain([output]) {
         out.write_all(bytes)?;
         if shape == Shape::Lines && bytes.last().is_some_and(|last| *last != b'\n') {
             out.write_all(b"\n")?;
@@ -178,28 +177,28 @@ enum Data<'a> {
     Binary { base64: String },
 }
 
-impl<'a> From<&'a Bytes> for Data<'a> {
-    fn from(bytes: &'a Bytes) -> Self {
+impl<'a> From<&'a [u8]> for Data<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
         str::from_utf8(bytes)
             .map_or_else(|_| Self::Binary { base64: STANDARD.encode(bytes) }, Self::Text)
     }
 }
 
-fn write_json(out: &mut impl Write, finished: &Finished) -> io::Result<()> {
-    let meta = &finished.meta;
-    let (output, records, log) = meta.split(&finished.payload).map_err(io::Error::other)?;
+fn write_json(out: &mut impl Write, shown: Shown<'_>) -> io::Result<()> {
+    let meta = shown.meta;
+    let (output, records, log) = meta.parts(shown.payload).map_err(io::Error::other)?;
     let line = Line {
         index: meta.index,
-        cursor: finished.cursor,
+        cursor: shown.cursor,
         outcome: meta.outcome.name(),
         deterministic: meta.outcome.is_deterministic(),
-        output: Data::from(&output),
-        records: records.iter().map(Data::from).collect(),
-        attempt: finished.attempt,
-        worker: finished.worker.0,
+        output: Data::from(output),
+        records: records.map(Data::from).collect(),
+        attempt: shown.attempt,
+        worker: shown.worker.0,
         usage: meta.usage,
         error: error(&meta.outcome),
-        log: Data::from(&log),
+        log: Data::from(log),
         log_dropped: meta.log_dropped,
     };
     serde_json::to_writer(&mut *out, &line)?;
@@ -218,7 +217,10 @@ fn error(outcome: &Outcome) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::reorder::tests::finished, *};
+    use super::{
+        super::reorder::{Finished, tests::finished},
+        *,
+    };
 
     fn with_record(mut result: Finished, record: &str) -> Finished {
         let mut payload = result.payload.to_vec();
@@ -231,7 +233,7 @@ mod tests {
     fn plain(shape: Shape, results: &[Finished]) -> String {
         let mut out = Vec::new();
         for result in results {
-            write_plain(&mut out, shape, result).expect("written");
+            write_plain(&mut out, shape, result.shown()).expect("written");
         }
         String::from_utf8(out).expect("UTF-8")
     }
@@ -261,7 +263,7 @@ mod tests {
         for path in [&old, &new] {
             let mut output = open(path);
             output.begin().expect("emptied");
-            output.write(&finished(0, Outcome::Ok, "zero")).expect("written");
+            output.write(finished(0, Outcome::Ok, "zero").shown()).expect("written");
             output.flush().expect("written");
             assert_eq!(fs::read_to_string(path).expect("there"), "zero\n");
         }
@@ -271,7 +273,7 @@ mod tests {
     fn a_result_in_json_has_the_documented_fields() {
         let mut out = Vec::new();
         let result = with_record(finished(3, Outcome::Rejected("no".into()), "out"), "rec");
-        write_json(&mut out, &result).expect("written");
+        write_json(&mut out, result.shown()).expect("written");
         let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
         let expected = serde_json::json!({
             "index": 3, "cursor": 3, "outcome": "rejected", "deterministic": true, "output": "out", "records": ["rec"],
@@ -283,8 +285,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_are_base64_in_json() {
-        let data = Bytes::from_static(b"\xff\x00");
-        let json = serde_json::to_string(&Data::from(&data)).expect("JSON");
+        let data: &[u8] = b"\xff\x00";
+        let json = serde_json::to_string(&Data::from(data)).expect("JSON");
         assert_eq!(json, r#"{"base64":"/wA="}"#);
     }
 }

@@ -16,8 +16,6 @@ use std::{
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
-    net::UnixStream,
     process::{Child, Command},
     task::spawn_blocking,
     time::timeout,
@@ -27,7 +25,7 @@ use wasmgrid_proto::{
     frame::{self, Envelope},
 };
 
-use super::PoolConfig;
+use super::{PoolConfig, channel::Channel};
 use crate::{
     Isolation, SandboxError,
     jail::{Layer, Report, cgroup::Cgroup, warden::Warden},
@@ -56,7 +54,7 @@ const THREAD_STACK_BYTES: usize = 4 << 20;
 
 /// A runner that was started.
 pub(super) struct Runner {
-    stream: UnixStream,
+    stream: Channel,
     buffer: BytesMut,
     frame: BytesMut,
     body: Body,
@@ -87,7 +85,7 @@ impl Runner {
         };
         let body = confined(body, &config.warden).await?;
         let mut runner = Self {
-            stream: UnixStream::from_std(ours).map_err(failed)?,
+            stream: Channel::new(ours).map_err(failed)?,
             buffer: BytesMut::new(),
             frame: BytesMut::new(),
             body,
@@ -125,12 +123,8 @@ impl Runner {
         } else {
             self.encode(&envelope)?;
         }
-        let sent = self
-            .stream
-            .async_io(Interest::WRITABLE, || {
-                send_with(self.stream.as_fd(), &self.frame, descriptor)
-            })
-            .await?;
+        let sent =
+            self.stream.write_with(|socket| send_with(socket, &self.frame, descriptor)).await?;
         self.frame.advance(sent);
         self.write().await?;
         self.stream.write_all_buf(&mut payload).await

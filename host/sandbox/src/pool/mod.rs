@@ -5,6 +5,7 @@
 //! back. Whoever holds them must go on reading events while it waits to queue a batch: room for
 //! a batch comes only as results leave.
 
+mod channel;
 mod driver;
 mod launch;
 mod results;

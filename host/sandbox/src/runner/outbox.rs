@@ -1,5 +1,5 @@
 //! Results on their way to the agent. They gather, so that a batch of tiny tasks is one message,
-//! but not for long: they leave at the end of a batch, when 256 KiB have gathered, or 1 ms after
+//! but not for long: they leave at the end of a batch, when 256 KiB have gathered, or 10 ms after
 //! the last ones left, also while the next task runs.
 
 use std::{
@@ -25,7 +25,7 @@ use crate::run::now_us;
 const FLUSH_BYTES: usize = 256 << 10;
 
 /// Results wait for others so long at most.
-const FLUSH_US: u64 = 1_000;
+const FLUSH_US: u64 = 10_000;
 
 /// A payload of so many bytes is not copied on its way to the socket.
 const LARGE_BYTES: usize = 64 << 10;

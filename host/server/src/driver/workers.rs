@@ -7,11 +7,11 @@ use bytes::{Bytes, BytesMut};
 use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity, WorkerId,
+    Digest, JobId, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
-        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, PROTOCOL_MINOR,
-        Role, ToWorker, WorkerResults,
+        Assign, Committed, FromWorker, Join, Joined, LeaseGrant, Module, PROTOCOL_MINOR, Role,
+        ToWorker, WorkerResults,
     },
 };
 
@@ -26,6 +26,11 @@ use crate::{
 /// What may wait for one worker. The core's credit keeps assignments far below it; a worker that
 /// reads so slowly that this fills is better linked anew.
 const WAITING_MAX: usize = 16_384;
+
+/// Acknowledgements wait for so long at most for something else to be said to the worker, and no
+/// more of them than this.
+const COMMITTED_AFTER: Millis = Millis(10);
+const COMMITTED_MAX: usize = 64;
 
 /// Input bytes of one assignment, unless a single input is larger: small enough that the first
 /// tasks start while the rest is on its way.
@@ -54,6 +59,8 @@ pub(super) struct Worker {
     joining: bool,
     leaving: bool,
     waiting: VecDeque<Waiting>,
+    /// Batches that it may forget, and was not told of.
+    committed: Vec<u64>,
     /// Modules it asked for, and the one that is being read: one at a time, and only while its
     /// outbox has room, since each takes megabytes.
     wanted: BTreeSet<Digest>,
@@ -88,6 +95,7 @@ impl Driver {
             joining: false,
             leaving: false,
             waiting: VecDeque::new(),
+            committed: Vec::new(),
             wanted: BTreeSet::new(),
             reading: None,
         };
@@ -126,6 +134,7 @@ impl Driver {
                     "leaving"
                 );
                 worker.leaving = true;
+                self.state.touched.insert(link);
                 self.grid.handle(now, Input::WorkerLeaving { worker: id });
             }
         }
@@ -249,18 +258,26 @@ impl Driver {
         self.queue(id, |waiting| waiting.push_back(Waiting::Message(message)));
     }
 
-    /// Acknowledgements that wait together travel together.
+    /// A worker may forget a batch. It waits for that only when it leaves: so it is told together
+    /// with what it is told next, or with others a little later. Each message by itself wakes a worker
+    /// up whose cores are busy.
     pub(super) fn acknowledge(&mut self, id: WorkerId, batch: u64) {
-        self.queue(id, |waiting| match waiting.back_mut() {
-            Some(Waiting::Message(ToWorker::Committed(committed)))
-                if committed.batches.len() < LIST_MAX =>
-            {
-                committed.batches.push(batch);
-            }
-            _ => waiting.push_back(Waiting::Message(ToWorker::Committed(Committed {
-                batches: vec![batch],
-            }))),
-        });
+        let Some(link) = self.state.by_worker.get(&id).copied() else { return };
+        let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        worker.committed.push(batch);
+        if worker.leaving || worker.committed.len() >= COMMITTED_MAX {
+            self.state.touched.insert(link);
+        } else {
+            let at = self.state.now.after(COMMITTED_AFTER);
+            self.state.acknowledge_at.get_or_insert(at);
+        }
+    }
+
+    /// Has workers told of all batches that they may forget.
+    pub(super) fn acknowledge_all(&mut self) {
+        self.state.acknowledge_at = None;
+        let some = self.state.workers.iter().filter(|(_, worker)| !worker.committed.is_empty());
+        self.state.touched.extend(some.map(|(link, _)| *link));
     }
 
     fn queue(&mut self, id: WorkerId, add: impl FnOnce(&mut VecDeque<Waiting>)) {
@@ -277,6 +294,13 @@ impl Driver {
     /// Says to a worker what waits, as far as there is room and the inputs are here.
     pub(super) fn pump_worker(&mut self, link: LinkId) {
         self.read_module(link);
+        if let Some(worker) = self.state.workers.get_mut(&link)
+            && !worker.committed.is_empty()
+        {
+            let batches = std::mem::take(&mut worker.committed);
+            let message = ToWorker::Committed(Committed { batches });
+            worker.waiting.push_back(Waiting::Message(message));
+        }
         loop {
             let Some(worker) = self.state.workers.get_mut(&link) else { return };
             if !worker.open || worker.waiting.is_empty() || !worker.outbox.has_room() {

@@ -16,6 +16,10 @@ use crate::{outgoing::merge, queue::Piece, worker::LinkState};
 /// The shortest time between two heartbeats, whatever the scheduler says.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
+/// Between two messages of results of slots that are busy: what follows from one costs the worker,
+/// its scheduler and the client more than tens of tiny tasks.
+const GATHER: Duration = Duration::from_millis(10);
+
 /// The link as it stands.
 pub(super) enum Link {
     /// There is none.
@@ -140,17 +144,30 @@ impl Agent {
         self.outgoing.say(FromWorker::Heartbeat(heartbeat));
     }
 
+    /// Until when results may wait for others: only while each slot has enough to do. A task alone
+    /// never waits, nor do results after which a slot would have nothing.
+    pub(super) fn gathers_until(&self) -> Option<Instant> {
+        let gathers = self.leaving.is_none() && self.slots.are_busy();
+        gathers.then(|| self.sent_results + GATHER)
+    }
+
     /// Says what there is to say, as far as the link has room; the outbox that has none. A link so
     /// slow that messages were dropped is given up: joining anew tells what they would have told.
     pub(super) fn send(&mut self) -> Option<mpsc::Sender<Envelope<FromWorker>>> {
         if self.outgoing.has_dropped() {
             self.link = Link::Down;
         }
+        let gather = self.gathers_until().is_some_and(|until| self.now < until);
         let Link::Joined { outbox, .. } = &self.link else { return None };
-        while self.outgoing.has_next() {
+        while self.outgoing.has_next(gather) {
             match outbox.try_reserve() {
-                Ok(permit) => match self.outgoing.next() {
-                    Some(envelope) => permit.send(envelope),
+                Ok(permit) => match self.outgoing.next(gather) {
+                    Some(envelope) => {
+                        if matches!(envelope.message, FromWorker::Results(_)) {
+                            self.sent_results = self.now;
+                        }
+                        permit.send(envelope);
+                    }
                     None => return None,
                 },
                 Err(_) => return Some(outbox.clone()),
