@@ -40,8 +40,11 @@ use crate::{
     report::{Report, Row},
 };
 
-/// What can be run by itself, in the order in which it is.
-const SECTIONS: [(&str, fn(&mut Bench)); 12] = [
+/// A part of the benchmark, and its name.
+type Section = (&'static str, fn(&mut Bench));
+
+/// What can be run by itself, in the order in which it is. The last shows figures of the others too.
+const SECTIONS: [Section; 13] = [
     ("noop", throughput::noop),
     ("ms", throughput::ms),
     ("bulk", throughput::bulk),
@@ -54,10 +57,8 @@ const SECTIONS: [(&str, fn(&mut Bench)); 12] = [
     ("scaling", scaling::run),
     ("fairness", fairness::run),
     ("fleet", fleet::run),
+    ("peers", peers::run),
 ];
-
-/// The last: it shows the figures of the others too.
-const PEERS: &str = "peers";
 
 /// What all sections share.
 pub struct Bench {
@@ -114,7 +115,7 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(problem) => {
             let names = SECTIONS.map(|(name, _)| name).join(" ");
-            eprintln!("{problem}\nusage: [--quick] [--json FILE] [SECTION...]: {names} {PEERS}");
+            eprintln!("{problem}\nusage: [--quick] [--json FILE] [SECTION...]: {names}");
             return ExitCode::from(2);
         }
     };
@@ -132,7 +133,7 @@ fn main() -> ExitCode {
         rounds_of_a_ms: None,
     };
     let mut is_whole = true;
-    for (name, run) in SECTIONS.into_iter().chain([(PEERS, peers::run as fn(&mut Bench))]) {
+    for (name, run) in SECTIONS {
         is_whole &= bench.section(name, run);
     }
     machine.print();

@@ -18,8 +18,9 @@ use crate::{
     report::{Report, Row, figure},
 };
 
-/// Whose modules are imported: the interpreter of an environment that has the peers.
-const PYTHON: &str = "WASMGRID_BENCH_PYTHON";
+/// Names the interpreter of an environment that has the peers. It does not begin as the variables of
+/// `wasmgrid` do, of which the binary takes none that it does not know.
+const PYTHON: &str = "BENCH_PYTHON";
 
 /// How long one of them may take.
 const PATIENCE: Duration = Duration::from_secs(120);

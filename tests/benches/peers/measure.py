@@ -19,7 +19,7 @@ def arguments():
 
 def missing(name, package):
     """Ends the script of a peer that is not there."""
-    print(f"{name} is not installed (`pip install {package}`, then WASMGRID_BENCH_PYTHON=PYTHON)")
+    print(f"{name} is not installed (`pip install {package}`, then BENCH_PYTHON=PYTHON)")
     sys.exit(MISSING)
 
 
