@@ -7,7 +7,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 
 use wasmgrid_tests::{
-    Daemon, Grid,
+    Daemon, Grid, guest,
     known::{KnownJob, assert_job_whole, committed, newest},
     wait_until,
 };
@@ -92,7 +92,6 @@ fn a_job_outlives_a_client_that_dies_at_any_place_once_it_was_submitted() {
         ("link-after-send", 0, None),
         ("client-before-answer", 1, None),
         ("client-before-results", 0, Some(true)),
-        ("client-before-results", 2, Some(true)),
     ];
     let number = |job: &serde_json::Value| job["id"].to_string();
     for (place, reached, submitted) in places {
@@ -108,6 +107,21 @@ fn a_job_outlives_a_client_that_dies_at_any_place_once_it_was_submitted() {
             assert_job_whole(&grid, &job);
         }
     }
+}
+
+#[test]
+fn a_client_that_dies_between_two_frames_of_results_leaves_them_whole_to_others() {
+    let grid = Grid::start(2, 1);
+    // Each result is a frame of its own.
+    let lines: String =
+        ('a'..='h').map(|letter| format!("{}\n", String::from(letter).repeat(200_000))).collect();
+    grid.home.write("large", &lines);
+    let mut command = grid.home.command(["run", &guest("echo"), "--lines", "large", "-o", "out"]);
+    command.env("FAILPOINTS", failing("client-before-results", 2));
+    assert_died(&mut Daemon::start(command), "client-before-results");
+    let job = newest(&grid).expect("it was submitted")["id"].to_string();
+    grid.run(&["job", "wait", &job]).ok();
+    assert!(grid.run(&["job", "results", &job]).ok() == lines, "the results are others");
 }
 
 #[test]
