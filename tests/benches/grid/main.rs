@@ -60,6 +60,9 @@ const SECTIONS: [Section; 13] = [
     ("peers", peers::run),
 ];
 
+/// Cores that others may have while something is measured by the clock.
+const NOISE: f64 = 0.1;
+
 /// What all sections share.
 pub struct Bench {
     options: Options,
@@ -90,10 +93,14 @@ impl Bench {
             return true;
         }
         let (begun, before) = (Instant::now(), usage::cpu_of_all());
+        let first = self.report.count();
         let ended = catch_unwind(AssertUnwindSafe(|| run(self))).is_ok();
         let (all, ours) = usage::cpu_of_all();
         let others = all.saturating_sub(before.0).saturating_sub(ours.saturating_sub(before.1));
         let share = others.as_secs_f64() / begun.elapsed().as_secs_f64();
+        if share > NOISE {
+            self.report.noisy(first);
+        }
         let what = "cores that others had meanwhile";
         let row = Row::new(format!("noise.{name}"), what, share, "cores");
         self.report.push(row.beside("s", begun.elapsed().as_secs_f64()));

@@ -29,6 +29,8 @@ pub struct Row {
     ratio: Option<(String, f64)>,
     target: Option<Target>,
     beside: Vec<(&'static str, f64)>,
+    /// Others had enough of the machine that the clock tells little.
+    is_noisy: bool,
 }
 
 /// What a figure should be.
@@ -53,7 +55,16 @@ impl Row {
         unit: &'static str,
     ) -> Self {
         let (name, what) = (name.into(), what.into());
-        Self { name, what, value, unit, ratio: None, target: None, beside: Vec::new() }
+        Self {
+            name,
+            what,
+            value,
+            unit,
+            ratio: None,
+            target: None,
+            beside: Vec::new(),
+            is_noisy: false,
+        }
     }
 
     /// Compared with another row's.
@@ -103,7 +114,13 @@ impl Row {
     fn print(&self) {
         let ratio = self.ratio.as_ref();
         let ratio = ratio.map_or_else(String::new, |(of, r)| format!("{:.1} % of {of}", 100.0 * r));
-        let met = self.is_met().map_or("", |met| if met { "yes" } else { "**no**" });
+        let met = match (self.is_met(), self.is_noisy) {
+            (None, _) => "",
+            (Some(true), false) => "yes",
+            (Some(true), true) => "yes?",
+            (Some(false), false) => "**no**",
+            (Some(false), true) => "**no?**",
+        };
         let beside: Vec<_> = self
             .beside
             .iter()
@@ -135,7 +152,7 @@ impl Row {
             "of": self.ratio.as_ref().map(|(of, _)| of),
             "ratio": self.ratio.as_ref().map(|(_, ratio)| ratio),
             "target": kind.map(|kind| json!({ kind: bound })),
-            "met": self.is_met(), "beside": beside,
+            "met": self.is_met(), "noisy": self.is_noisy, "beside": beside,
         })
     }
 }
@@ -145,6 +162,16 @@ impl Report {
     pub fn push(&mut self, row: Row) {
         eprintln!("{}: {} {}", row.name, figure(row.value), row.unit);
         self.rows.push(row);
+    }
+
+    /// How many figures there are.
+    pub const fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Says of all figures from this one on that others had much of the machine meanwhile.
+    pub fn noisy(&mut self, from: usize) {
+        self.rows.iter_mut().skip(from).for_each(|row| row.is_noisy = true);
     }
 
     /// Notes what was not measured, and why.
