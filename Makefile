@@ -49,7 +49,7 @@ l2: FIRST = 1
 l2:
 	WASMGRID_L2_FIRST=$(FIRST) WASMGRID_L2_SEEDS=$(SEEDS) $(CARGO) test --workspace --locked --test l2 -- a_hundred --nocapture
 
-# Compares the grid with the bare sandbox; prints a table.
+# Compares the grid with the bare sandbox, its targets and its peers: ARGS="--quick --json FILE SECTION...".
 bench: guest-target
 	$(CARGO) build --release --locked --workspace --bins --examples
 	$(CARGO) bench --locked --workspace --bench grid -- $(ARGS)

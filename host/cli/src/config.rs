@@ -76,6 +76,7 @@ struct WorkerFile {
     compile_time: Option<Millis>,
     #[serde(deserialize_with = "optional")]
     compile_memory: Option<ByteCount>,
+    pagemap_scan: Option<bool>,
     state_dir: Option<PathBuf>,
     cache_dir: Option<PathBuf>,
     #[serde(deserialize_with = "list")]
@@ -152,6 +153,7 @@ pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<Worker
             require_jail: args.sandbox.require_jail.or(file.require_jail),
             compile_time: args.sandbox.compile_time.or(file.compile_time),
             compile_memory: args.sandbox.compile_memory.or(file.compile_memory),
+            pagemap_scan: args.sandbox.pagemap_scan.or(file.pagemap_scan),
         },
         state_dir: args.state_dir.clone().or(file.state_dir),
         cache_dir: args.cache_dir.clone().or(file.cache_dir),
@@ -255,8 +257,9 @@ mod tests {
 
     #[test]
     fn the_file_may_require_the_jail_and_a_flag_take_it_back() {
-        let text = "require_jail = true\ncompile_time = \"20s\"\ncompile_memory = \"2GiB\"";
+        let text = "require_jail = true\ncompile_time = \"20s\"\ncompile_memory = \"2GiB\"\npagemap_scan = true";
         let settings = worker_of(&WorkerArgs::default(), text).expect("fits").sandbox;
+        assert_eq!(settings.pagemap_scan, Some(true));
         assert_eq!(settings.require_jail, Some(true));
         assert_eq!(settings.compile_time, Some(Millis(20_000)));
         assert_eq!(settings.compile_memory, Some(ByteCount(2 << 30)));

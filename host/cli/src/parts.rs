@@ -14,10 +14,13 @@ use wasmgrid_proto::{
 use wasmgrid_server::ServerHandle;
 use wasmgrid_worker::{
     Dial, Worker, WorkerConfig,
-    sandbox::{self, Caps, Sandbox, SandboxConfig},
+    sandbox::{self, Caps, EngineSettings, Sandbox, SandboxConfig},
 };
 
-use crate::args::{Isolation, Label, Maximum, SandboxArgs};
+use crate::{
+    args::{Isolation, Label, Maximum, SandboxArgs},
+    exit::usage,
+};
 
 /// What a worker of this machine offers, and where it keeps what it compiled.
 pub struct WorkerSetup {
@@ -68,6 +71,10 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
         require_jail: setup.sandbox.require_jail.unwrap_or(defaults.require_jail),
         compile_cpu: setup.sandbox.compile_time.unwrap_or(defaults.compile_cpu),
         compile_memory: setup.sandbox.compile_memory.unwrap_or(defaults.compile_memory),
+        engine: EngineSettings {
+            pagemap_scan: pagemap_scan(setup.sandbox.pagemap_scan, system::sysinfo().totalswap)?,
+            ..defaults.engine
+        },
         ..defaults
     };
     let (sandbox, running) = Sandbox::start(config).context("failed to start the sandbox")?;
@@ -81,6 +88,22 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
         engine: sandbox.fingerprint().to_owned(),
     };
     Ok(Worker::start(WorkerConfig::new(capacity), sandbox, running, dial))
+}
+
+/// Whether runners may ask the kernel what a task wrote; `swap` is how much of it the machine has.
+///
+/// # Errors
+/// A usage error where that was asked for and pages may be swapped out: an instance could then be
+/// given what an earlier one wrote.
+fn pagemap_scan(asked: Option<bool>, swap: impl Into<u64>) -> anyhow::Result<bool> {
+    let asked = asked.unwrap_or_default();
+    if asked && swap.into() > 0 {
+        return Err(usage(
+            "--pagemap-scan needs a machine that cannot swap, and this one has swap; turn it off \
+             (`swapoff -a`), or leave the flag out",
+        ));
+    }
+    Ok(asked)
 }
 
 /// Dials a server in the same process, as a worker of this name.
@@ -156,5 +179,14 @@ mod tests {
         assert!(Identity::new("grid", Role::Worker, &machine_name()).is_ok());
         assert!(cores() >= 1);
         assert!(machine_memory().0 > 0);
+    }
+
+    #[test]
+    fn pages_are_asked_for_only_where_none_can_be_swapped_out() {
+        assert!(!pagemap_scan(None, 0_u64).expect("not asked for"));
+        assert!(pagemap_scan(Some(true), 0_u64).expect("no swap"));
+        assert!(!pagemap_scan(Some(false), 1_u64).expect("turned off"));
+        let error = pagemap_scan(Some(true), 1_u64).expect_err("swap");
+        assert_eq!(crate::exit::of(&error), crate::exit::Exit::Usage);
     }
 }

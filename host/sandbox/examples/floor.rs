@@ -1,9 +1,9 @@
 //! What a task costs at least, and what it costs here: a bare loop of Wasmtime in the runners'
 //! configuration, beside the slots of a sandbox, over the same module and input.
 //!
-//! `floor MODULE.wasm [--seconds N] [--processes N] [--input FILE]`: MODULE is a task of the SDK
+//! `floor MODULE.wasm [--seconds N] [--processes N] [--input FILE] [--pagemap-scan BOOL]`: MODULE is a task of the SDK
 //! that calls no host function, such as `tests/guests/noop`; `floor bare …` runs the bare loop
-//! alone and prints its tasks a second. The bare loop makes a fresh instance a task, calls it and
+//! alone and prints its tasks a second, and the CPU time of each in microseconds. The bare loop makes a fresh instance a task, calls it and
 //! drops it, with fuel and epochs as the engine demands and nothing else: no limits, no clock, no
 //! batches. The slots do all that a worker has done; and beside what they do in a second it says how
 //! long the first task of another tenant takes, which needs a runner that nobody has used.
@@ -44,7 +44,8 @@ const BETWEEN_TENANTS: Duration = Duration::from_millis(50);
 /// Tasks between two looks at the clock.
 const STRIDE: u32 = 100;
 
-const USAGE: &str = "usage: floor MODULE.wasm [--seconds N] [--processes N] [--input FILE]";
+const USAGE: &str = "usage: floor MODULE.wasm [--seconds N] [--processes N] [--input FILE] \
+                     [--pagemap-scan BOOL]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,7 +53,8 @@ fn main() -> ExitCode {
         Some("runner") => return runner_main(),
         Some("compiler") => return compiler_main(),
         Some("bare") => Plan::of(arguments.get(1..).unwrap_or_default()).and_then(|plan| {
-            println!("{}", bare(&plan)?);
+            let (rate, cpu_us) = bare(&plan)?;
+            println!("{rate} {cpu_us}");
             Ok(())
         }),
         _ => Plan::of(&arguments).and_then(|plan| compare(&plan)),
@@ -73,6 +75,7 @@ struct Plan {
     processes: u32,
     input: Vec<u8>,
     input_file: Option<String>,
+    pagemap_scan: bool,
 }
 
 impl Plan {
@@ -84,6 +87,7 @@ impl Plan {
             processes: 1,
             input: INPUT.to_vec(),
             input_file: None,
+            pagemap_scan: false,
         };
         for option in options.chunks(2) {
             match option {
@@ -95,10 +99,19 @@ impl Plan {
                     plan.input = std::fs::read(value)?;
                     plan.input_file = Some(value.clone());
                 }
+                [name, value] if name == "--pagemap-scan" => plan.pagemap_scan = value.parse()?,
                 _ => return Err(USAGE.into()),
             }
         }
         Ok(plan)
+    }
+
+    fn engine(&self) -> EngineSettings {
+        EngineSettings { pagemap_scan: self.pagemap_scan, ..EngineSettings::default() }
+    }
+
+    fn sandbox(&self, slots: u32, isolation: Isolation) -> SandboxConfig {
+        SandboxConfig { slots, isolation, engine: self.engine(), ..SandboxConfig::default() }
     }
 
     fn bytes(&self) -> Result<Vec<u8>, Failed> {
@@ -138,7 +151,8 @@ fn bare_processes(plan: &Plan) -> Result<f64, Failed> {
     let start = |_| {
         let program = std::env::current_exe()?;
         let mut bare = Command::new(program);
-        bare.args(["bare", &plan.module, "--seconds", &seconds]);
+        let pagemap_scan = plan.pagemap_scan.to_string();
+        bare.args(["bare", &plan.module, "--seconds", &seconds, "--pagemap-scan", &pagemap_scan]);
         if let Some(file) = &plan.input_file {
             bare.args(["--input", file]);
         }
@@ -148,16 +162,18 @@ fn bare_processes(plan: &Plan) -> Result<f64, Failed> {
     let mut sum = 0.0;
     for child in children {
         let output = child.wait_with_output()?;
-        sum += String::from_utf8(output.stdout)?.trim().parse::<f64>()?;
+        let said = String::from_utf8(output.stdout)?;
+        sum += said.split_whitespace().next().ok_or("it says nothing")?.parse::<f64>()?;
     }
     Ok(sum)
 }
 
-/// Tasks a second of one thread that does nothing but instantiate and call.
-fn bare(plan: &Plan) -> Result<f64, Failed> {
+/// Tasks a second of one thread that does nothing but instantiate and call, and the CPU time of
+/// each in microseconds; 0 where the system does not tell.
+fn bare(plan: &Plan) -> Result<(f64, f64), Failed> {
     let module = plan.bytes()?;
     let bytes = adapt::adapt(&module)?;
-    let engine = Engine::new(&engine::config(&EngineSettings::default())?)?;
+    let engine = Engine::new(&engine::config(&plan.engine())?)?;
     let component = Component::new(&engine, &bytes)?;
     // The task calls none of its imports, so that none costs anything.
     let mut linker = Linker::<()>::new(&engine);
@@ -168,7 +184,7 @@ fn bare(plan: &Plan) -> Result<f64, Failed> {
         .ok_or("the module is no task of the SDK")?;
     let run = component.get_export_index(Some(&interface), "run").ok_or("it has no `run`")?;
 
-    let (begun, mut tasks) = (Instant::now(), 0u32);
+    let (cpu, begun, mut tasks) = (cpu_ns(), Instant::now(), 0u32);
     while begun.elapsed() < plan.span {
         for _ in 0..STRIDE {
             let mut store = Store::new(&engine, ());
@@ -182,7 +198,15 @@ fn bare(plan: &Plan) -> Result<f64, Failed> {
         }
         tasks += STRIDE;
     }
-    Ok(f64::from(tasks) / begun.elapsed().as_secs_f64())
+    let took = begun.elapsed();
+    let cpu = Duration::from_nanos(cpu_ns().saturating_sub(cpu));
+    Ok((f64::from(tasks) / took.as_secs_f64(), cpu.as_secs_f64() * 1e6 / f64::from(tasks)))
+}
+
+/// What this thread has had of its core.
+fn cpu_ns() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }
 
 #[derive(wasmtime::component::ComponentType, wasmtime::component::Lift)]
@@ -197,8 +221,7 @@ enum Failure {
 
 /// Tasks a second of so many slots that are kept busy.
 async fn slots(module: &[u8], plan: &Plan, isolation: Isolation) -> Result<f64, Failed> {
-    let config = SandboxConfig { slots: plan.processes, isolation, ..SandboxConfig::default() };
-    let (sandbox, slots) = Sandbox::start(config)?;
+    let (sandbox, slots) = Sandbox::start(plan.sandbox(plan.processes, isolation))?;
     let batch = batch(&sandbox, module, &plan.input, BATCH).await?;
     let mut busy: JoinSet<_> =
         slots.into_iter().map(|slot| keep_busy(slot, batch.clone(), plan.span)).collect();
@@ -217,8 +240,7 @@ async fn first_tasks(
     plan: &Plan,
     isolation: Isolation,
 ) -> Result<(f64, f64), Failed> {
-    let config = SandboxConfig { slots: 1, isolation, ..SandboxConfig::default() };
-    let (sandbox, mut slots) = Sandbox::start(config)?;
+    let (sandbox, mut slots) = Sandbox::start(plan.sandbox(1, isolation))?;
     let mut slot = slots.pop().ok_or("the sandbox has no slot")?;
     let mut batch = batch(&sandbox, module, &plan.input, 1).await?;
     let mut took_ms = Vec::new();
