@@ -30,7 +30,7 @@ pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
-pub use segment::{InputBlock, ResultBlock, ResultMeta, SegmentError, TaskRange};
+pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError, TaskRange};
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{

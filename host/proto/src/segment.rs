@@ -189,6 +189,17 @@ impl ResultMeta {
     }
 }
 
+/// What a result's payload is made of.
+#[derive(Clone, Debug)]
+pub struct Parts<'a, R> {
+    /// The output.
+    pub output: &'a [u8],
+    /// The records, in the order in which they were emitted.
+    pub records: R,
+    /// What was logged.
+    pub log: &'a [u8],
+}
+
 impl ResultMeta {
     /// The same without owning them: output, records and log.
     ///
@@ -197,7 +208,7 @@ impl ResultMeta {
     pub fn parts<'a>(
         &'a self,
         payload: &'a [u8],
-    ) -> Result<(&'a [u8], impl Iterator<Item = &'a [u8]>, &'a [u8]), SegmentError> {
+    ) -> Result<Parts<'a, impl Iterator<Item = &'a [u8]>>, SegmentError> {
         let (declared, present) = (self.payload_len(), payload.len() as u64);
         if declared != present {
             return Err(SegmentError::Length { declared, present });
@@ -210,7 +221,7 @@ impl ResultMeta {
             records = rest;
             record
         });
-        Ok((output, records, log))
+        Ok(Parts { output, records, log })
     }
 }
 

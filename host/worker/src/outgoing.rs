@@ -119,7 +119,8 @@ impl Outgoing {
     /// True where something waits to be sent. With `gather` results may wait for others, while they
     /// are few.
     pub(crate) fn has_next(&self, gather: bool) -> bool {
-        let seals = !self.loose.is_empty() && !(gather && self.loose_bytes < GATHER_BYTES);
+        let gathers = gather && self.loose_bytes < GATHER_BYTES;
+        let seals = !self.loose.is_empty() && !gathers;
         !self.control.is_empty() || seals || self.unsent < self.next_batch
     }
 

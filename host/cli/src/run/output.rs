@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
-use wasmgrid_proto::{Outcome, Usage};
+use wasmgrid_proto::{Outcome, Parts, Usage};
 
 use super::reorder::Shown;
 use crate::exit::{Exit, WithExit as _};
@@ -142,7 +142,8 @@ fn write_plain(out: &mut impl Write, shape: Shape, shown: Shown<'_>) -> io::Resu
     if shown.meta.outcome != Outcome::Ok && shape != Shape::Filter {
         return Ok(());
     }
-    let (output, records, _) = shown.meta.parts(shown.payload).map_err(io::Error::other)?;
+    let Parts { output, records, .. } =
+        shown.meta.parts(shown.payload).map_err(io::Error::other)?;
     for bytes in records.chain([output]) {
         out.write_all(bytes)?;
         if shape == Shape::Lines && bytes.last().is_some_and(|last| *last != b'\n') {
@@ -186,7 +187,7 @@ impl<'a> From<&'a [u8]> for Data<'a> {
 
 fn write_json(out: &mut impl Write, shown: Shown<'_>) -> io::Result<()> {
     let meta = shown.meta;
-    let (output, records, log) = meta.parts(shown.payload).map_err(io::Error::other)?;
+    let Parts { output, records, log } = meta.parts(shown.payload).map_err(io::Error::other)?;
     let line = Line {
         index: meta.index,
         cursor: shown.cursor,
