@@ -149,8 +149,9 @@ impl Grid {
         {
             self.timers.clear(entry.submitted_at.after(deadline), Timer::Deadline(job));
         }
-        self.retain(job);
+        // A job may be forgotten as soon as it has ended.
         let source = self.source(job);
+        self.retain(job);
         if source != job {
             self.release_inputs(source);
         }

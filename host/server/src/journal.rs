@@ -5,7 +5,11 @@
 //! another thread makes a new one of what is committed, and this one commits it between two
 //! groups, together with the end of the records that it covers.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -36,6 +40,9 @@ const JOURNAL_BYTES_IDLE: usize = 256 << 10;
 
 /// How long the thread waits before it tries again to write to a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// How long no snapshot is made after one that there was no room for.
+const COMPACT_RETRY: Duration = Duration::from_secs(30);
 
 /// What a record takes in memory and on disk, about, in bytes.
 const RECORD_BYTES: usize = 128;
@@ -135,6 +142,7 @@ pub(crate) fn start(
         writes,
         to_self,
         compactor,
+        compact_after: None,
         stop,
         blocking: blocking_too,
     };
@@ -156,6 +164,8 @@ struct Writer {
     to_self: mpsc::WeakSender<Write>,
     /// Makes a snapshot.
     compactor: Option<Beside>,
+    /// Until when none is made, as the last could not be written.
+    compact_after: Option<Instant>,
     stop: CancellationToken,
     blocking: Blocking,
 }
@@ -236,7 +246,19 @@ impl Writer {
         if tail_bytes < bytes.max(snapshot_bytes) || self.compactor.is_some() {
             return Ok(());
         }
-        let (reader, to_self) = (self.store.reader()?, self.to_self.clone());
+        if self.compact_after.is_some_and(|after| Instant::now() < after) {
+            return Ok(());
+        }
+        let reader = match self.store.reader() {
+            Ok(reader) => reader,
+            Err(error @ StoreError::Damaged { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the journal cannot be read to compact it");
+                self.compact_after = Some(Instant::now() + COMPACT_RETRY);
+                return Ok(());
+            }
+        };
+        let to_self = self.to_self.clone();
         match self.blocking.start("compactor", make_snapshot(reader, to_self)) {
             Ok(compactor) => self.compactor = Some(compactor),
             // The journal grows on until there is a thread.
@@ -262,8 +284,11 @@ impl Writer {
                 tracing::debug!(snapshot_bytes, covered_bytes, "journal compacted");
                 Ok(())
             }
-            // The records are all there still; it is tried again with the next group.
-            Err(StoreError::Full(_)) => Ok(()),
+            // The records are all there still, and to make a snapshot takes reading them all.
+            Err(StoreError::Full(_)) => {
+                self.compact_after = Some(Instant::now() + COMPACT_RETRY);
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }

@@ -133,15 +133,16 @@ impl<'a> Session<'a> {
         let mut uploads = Uploads::new(self.client.clone(), self.job);
         let all = async {
             let appended = async {
-                while let Some(chunk) = inputs.next().await.transpose()? {
+                while let Some(chunk) = self.next_input(&mut inputs, &mut uploads).await? {
                     let count = chunk.block.count();
                     uploads.push(next, chunk.block, chunk.payload).await?;
                     next += count;
                 }
-                anyhow::Ok(())
+                Ok::<(), Unfed>(())
             };
             let appended = appended.await;
             // Those before an input that is wrong are the job's.
+            let appended = appended.map_err(anyhow::Error::from);
             uploads.finish().await.map_err(Into::into).and(appended)
         };
         if self.how == Use::LeaveOpen {
@@ -149,7 +150,10 @@ impl<'a> Session<'a> {
         }
         let appended = tokio::select! {
             appended = all => appended,
-            closed = self.attend() => closed,
+            closed = self.attend() => match closed {
+                Ok(()) => Err(self.ended_early().await?),
+                closed => closed,
+            },
         };
         self.close().await?;
         appended
@@ -226,11 +230,32 @@ impl<'a> Session<'a> {
         wrong_input.map_or(Ok(()), Err)
     }
 
-    /// A job that has ended needs no more inputs.
+    /// A job that has ended, or will without more, needs no more inputs.
     async fn taken(&self, appended: Result<(), ClientError>) -> anyhow::Result<()> {
-        match appended {
-            Err(error) if is_conflict(&error) => self.takes_no_more().await,
-            appended => Ok(appended?),
+        let Err(error) = appended else { return Ok(()) };
+        if !is_conflict(&error) {
+            return Err(error.into());
+        }
+        let status = self.client.job(self.job).await?;
+        match closed_elsewhere(&status) {
+            Some(closed) => Err(closed),
+            None if status.state.is_terminal() || has_given_up(&status) => Ok(()),
+            None => Err(error.into()),
+        }
+    }
+
+    /// The next inputs; appends that are on their way are seen to meanwhile.
+    async fn next_input(
+        &self,
+        inputs: &mut Stream,
+        uploads: &mut Uploads,
+    ) -> Result<Option<Chunk>, Unfed> {
+        loop {
+            tokio::select! {
+                () = self.enough.cancelled() => return Ok(None),
+                next = inputs.next() => return next.transpose().map_err(Unfed::Input),
+                settled = uploads.settle(), if !uploads.is_empty() => settled?,
+            }
         }
     }
 
@@ -243,11 +268,7 @@ impl<'a> Session<'a> {
                     settled = uploads.settle(), if !uploads.is_empty() => settled?,
                 }
             }
-            let next = tokio::select! {
-                () = self.enough.cancelled() => return Ok(()),
-                next = inputs.next() => next.transpose(),
-            };
-            let Some(chunk) = next.map_err(Unfed::Input)? else { return Ok(()) };
+            let Some(chunk) = self.next_input(&mut inputs, uploads).await? else { return Ok(()) };
             let (block, payload) = (chunk.block.clone(), chunk.payload.clone());
             let first = self.ledger.borrow_mut().add(chunk);
             uploads.push(first, block, payload).await?;
@@ -258,6 +279,16 @@ impl<'a> Session<'a> {
     async fn attend(&self) -> anyhow::Result<()> {
         self.client.attend(self.job).await?;
         self.takes_no_more().await
+    }
+
+    /// What is wrong with a job that ended while it was given its inputs.
+    async fn ended_early(&self) -> anyhow::Result<anyhow::Error> {
+        let status = self.client.job(self.job).await?;
+        let (job, state, total) = (self.job, status.state, status.counts.total);
+        Ok(anyhow::anyhow!(
+            "job {job} has ended ({state}) with the {total} inputs that it had got; those behind \
+             them are not run"
+        ))
     }
 
     /// The job takes no more inputs, though it was not closed here: an error, unless it has ended.
@@ -375,10 +406,24 @@ enum Unfed {
     Grid(ClientError),
 }
 
+impl From<Unfed> for anyhow::Error {
+    fn from(unfed: Unfed) -> Self {
+        match unfed {
+            Unfed::Input(error) => error,
+            Unfed::Grid(error) => error.into(),
+        }
+    }
+}
+
 impl From<ClientError> for Unfed {
     fn from(error: ClientError) -> Self {
         Self::Grid(error)
     }
+}
+
+/// True where so many tasks failed that the job takes no more inputs.
+fn has_given_up(status: &JobStatus) -> bool {
+    status.spec.max_failures.is_some_and(|most| status.counts.failed >= most.max(1))
 }
 
 /// The job takes no more: it has ended, as a job does that failed too often.

@@ -156,9 +156,7 @@ where
                 }
             }
             ToClient::Update(update) => self.watches.update(update),
-            ToClient::WatchEnded(ended) => {
-                self.watches.fail(ended.watch, &ClientError::Api(ended.error));
-            }
+            ToClient::WatchEnded(ended) => self.watches.ended(ended),
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wasmgrid_proto::{
     JobId,
-    wire::{Credit, FromClient, Request, Unwatch, Update, WatchRequest},
+    wire::{Credit, FromClient, Request, Unwatch, Update, WatchEnded, WatchRequest},
 };
 
 use crate::{
@@ -34,6 +34,8 @@ struct Watch {
     returned: u64,
     /// The log's end, once the job has ended.
     end: Option<u64>,
+    /// Why nothing more comes behind a position.
+    broken: Option<(u64, ClientError)>,
 }
 
 impl Watches {
@@ -48,6 +50,7 @@ impl Watches {
             passed: 0,
             returned: 0,
             end: None,
+            broken: None,
         };
         self.0.insert(watch, state);
     }
@@ -81,7 +84,26 @@ impl Watches {
         if state.is_complete() {
             self.0.remove(&watch);
         }
+        self.break_off(watch);
         true
+    }
+
+    /// Nothing more is sent for a watch; what was may have been overtaken by this.
+    pub fn ended(&mut self, ended: WatchEnded) {
+        let WatchEnded { watch, cursor, error } = ended;
+        if let Some(state) = self.0.get_mut(&watch) {
+            state.broken = Some((cursor, ClientError::Api(error)));
+            self.break_off(watch);
+        }
+    }
+
+    /// Ends a watch that nothing more comes for, once all is there that was sent.
+    fn break_off(&mut self, watch: u64) {
+        let Some(state) = self.0.get_mut(&watch) else { return };
+        let cursor = state.cursor;
+        if let Some((_, error)) = state.broken.take_if(|(sent, _)| *sent <= cursor) {
+            self.fail(watch, &error);
+        }
     }
 
     pub fn update(&mut self, update: Update) {
@@ -115,6 +137,8 @@ impl Watches {
         for state in self.0.values_mut() {
             state.early.clear();
             state.early_cost = 0;
+            // The new link's scheduler says so itself.
+            state.broken = None;
             state.returned = state.sink.consumed();
         }
     }

@@ -5,7 +5,10 @@ use wasmgrid_client::{ClientConfig, ClientError, JobEvent, JobStream};
 use wasmgrid_proto::{
     ByteCount, JobId, JobState,
     frame::Envelope,
-    wire::{ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient},
+    wire::{
+        ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient,
+        WatchEnded,
+    },
 };
 
 use crate::grid::{Grid, NEVER, Server, status, submit};
@@ -87,6 +90,36 @@ async fn frames_that_overtake_others_are_put_in_order() {
     };
     let (seen, _server) = tokio::join!(reader, server);
     assert_eq!(seen, (0..12).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_early_ends_behind_all_that_was_sent() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, request) = server.watched().await;
+        let watch = request.watch;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        server.results(watch, 0, 2, 1).await;
+        // It has no payload, and so overtakes large frames.
+        let error = ApiError { code: ErrorCode::Gone, message: "dropped".into() };
+        server.say(ToClient::WatchEnded(WatchEnded { watch, cursor: 5, error })).await;
+        server.results(watch, 2, 3, 1).await;
+        server
+    };
+    let reader = async {
+        let (_, mut stream) = client.watch(JobId(1), 0).await.expect("answered");
+        let mut seen = 0;
+        loop {
+            match stream.next().await.expect("it ends with an error") {
+                Ok(JobEvent::Results { block, .. }) => seen += block.results.len(),
+                Ok(_) => {}
+                Err(error) => return (seen, error.to_string()),
+            }
+        }
+    };
+    let ((seen, error), _server) = tokio::join!(reader, server);
+    assert_eq!((seen, error.contains("dropped")), (5, true), "{error}");
 }
 
 #[tokio::test]

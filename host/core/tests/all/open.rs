@@ -247,3 +247,18 @@ fn a_retry_is_refused_where_the_inputs_are_dropped() {
         assert!(error.message.contains("submit those that failed again"), "{error}");
     }
 }
+
+#[test]
+fn a_retry_that_is_forgotten_at_its_end_lets_its_job_go_too() {
+    let config = GridConfig { keep_jobs: Some(Millis(60_000)), ..GridConfig::default() };
+    let (mut world, old) = third_failed_with(config, 9);
+    world.drain("a").expect("it is there");
+    let job = retry(&mut world, old, None).expect("made");
+    world.pass(100_000);
+    world.config.keep_jobs = Some(Millis(0));
+    world.restart();
+    world.pass(20_000);
+    world.join("b", 2);
+    world.run(10);
+    assert_eq!((world.grid.job(job), world.grid.job(old)), (None, None));
+}

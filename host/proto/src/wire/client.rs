@@ -338,6 +338,8 @@ pub struct Update {
 pub struct WatchEnded {
     /// Which watch.
     pub watch: u64,
+    /// The position behind the last result that was sent; frames of these may come later.
+    pub cursor: u64,
     /// Why.
     pub error: ApiError,
 }

@@ -118,7 +118,7 @@ pub fn to_client() -> Vec<ToClient> {
     all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
     all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
     let error = ApiError { code: ErrorCode::Gone, message: "because".into() };
-    all.push(ToClient::WatchEnded(WatchEnded { watch: 6, error }));
+    all.push(ToClient::WatchEnded(WatchEnded { watch: 6, cursor: 9, error }));
     all
 }
 

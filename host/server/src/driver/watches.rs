@@ -218,7 +218,7 @@ impl Driver {
                         return self.close(link, "it does not read its results");
                     }
                 }
-                Next::Gone(error) => return self.break_watch(link, watch, error),
+                Next::Gone(error) => return self.break_watch(link, (watch, cursor), error),
                 Next::Nothing => return self.end_watch(link, watch, job, cursor),
             }
         }
@@ -259,9 +259,9 @@ impl Driver {
     }
 
     /// Ends a watch whose next result is not there any more.
-    fn break_watch(&mut self, link: LinkId, watch: u64, error: ApiError) {
+    fn break_watch(&mut self, link: LinkId, (watch, cursor): (u64, u64), error: ApiError) {
         let Some(client) = self.state.clients.get(&link) else { return };
-        let ended = ToClient::WatchEnded(WatchEnded { watch, error });
+        let ended = ToClient::WatchEnded(WatchEnded { watch, cursor, error });
         let full = client.outbox.push(ended).is_err();
         self.unwatch(link, watch);
         if full {
