@@ -1,6 +1,12 @@
 //! What a caller can ask. Each question is one message to the actor that owns the link.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -16,7 +22,7 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    ClientError, JobStream,
+    ClientError, JobStream, Uploads,
     actor::{Actor, Command},
     sendable::sendable,
     stream::{self, Sink},
@@ -176,6 +182,13 @@ impl Client {
         done(self.call(Request::Append { job, first, inputs }, payload, None).await?)
     }
 
+    /// Appends to an open job that are sent ahead of the answers to those before them; nobody else
+    /// may append to it meanwhile.
+    #[must_use]
+    pub fn uploads(&self, job: JobId) -> Uploads {
+        Uploads::new(self.clone(), job)
+    }
+
     /// Says that this client feeds a job that is [attached](JobSpec::attached) to it; returns once
     /// the job takes no more inputs. To be awaited beside the appends: a job is closed some
     /// minutes after the last one who says so has gone.
@@ -191,7 +204,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::Random`].
     pub fn producer(&self, job: JobId) -> Result<Producer, ClientError> {
-        Ok(Producer { client: self.clone(), job, id: u64::from_le_bytes(random()?), number: 0 })
+        let id = u64::from_le_bytes(random()?);
+        Ok(Producer { client: self.clone(), job, id, number: 0, unanswered: false })
     }
 
     /// Makes a job of the tasks of an ended one that did not end ok: with their inputs, under
@@ -365,11 +379,34 @@ impl Client {
         payload: Bytes,
         sink: Option<Sink>,
     ) -> Result<Reply, ClientError> {
+        self.begin(request, payload, sink).await?.await
+    }
+
+    /// Hands a question over; those that come later are asked later.
+    pub(crate) async fn begin(
+        &self,
+        request: Request,
+        payload: Bytes,
+        sink: Option<Sink>,
+    ) -> Result<Answer, ClientError> {
         let request = sendable(request, &payload)?;
         let (answer, answered) = oneshot::channel();
         let command = Command { request, payload, sink, answer };
         self.shared.commands.send(command).await.map_err(|_| ClientError::Stopped)?;
-        answered.await.map_err(|_| ClientError::Stopped)?
+        Ok(Answer(answered))
+    }
+}
+
+/// The answer to a question that was handed over.
+#[derive(Debug)]
+pub struct Answer(oneshot::Receiver<Result<Reply, ClientError>>);
+
+impl Future for Answer {
+    type Output = Result<Reply, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(answered.unwrap_or(Err(ClientError::Stopped)))
     }
 }
 
@@ -381,19 +418,30 @@ pub struct Producer {
     job: JobId,
     /// Made up, so that the scheduler knows a repeated request from a new one.
     id: u64,
-    /// Of the last request.
+    /// Of the last request that was taken.
     number: u64,
+    /// A request behind that one was sent, and nobody waited for its answer.
+    unanswered: bool,
 }
 
 impl Producer {
-    /// Appends inputs; gives the index that the first of them got.
+    /// Appends inputs; gives the index that the first of them got. Where this is dropped before
+    /// its end, they may be appended or not; those of the next call are in any case.
     ///
     /// # Errors
     /// [`ClientError::Api`], where the job takes no more.
     pub async fn append(&mut self, inputs: InputBlock, payload: Bytes) -> Result<u64, ClientError> {
+        if self.unanswered {
+            // Nobody knows whether its number was used: a new producer has none that were.
+            *self = self.client.producer(self.job)?;
+        }
         let (job, producer, number) = (self.job, self.id, self.number + 1);
         let request = Request::Extend { job, producer, number, inputs };
-        match self.client.call(request, payload, None).await? {
+        let answer = self.client.begin(request, payload, None).await?;
+        self.unanswered = true;
+        let answer = answer.await;
+        self.unanswered = !matches!(answer, Ok(_) | Err(ClientError::Api(_)));
+        match answer? {
             Reply::Appended { first } => {
                 self.number = number;
                 Ok(first)
@@ -409,7 +457,8 @@ impl fmt::Debug for Client {
     }
 }
 
-fn done(reply: Reply) -> Result<(), ClientError> {
+/// That what was asked is done.
+pub fn done(reply: Reply) -> Result<(), ClientError> {
     if reply == Reply::Done { Ok(()) } else { Err(unexpected()) }
 }
 

@@ -12,7 +12,9 @@ mod client;
 mod error;
 mod sendable;
 mod stream;
+mod upload;
 
 pub use client::{Client, ClientConfig, ClientLink, Producer, SubmitRequest};
 pub use error::ClientError;
 pub use stream::{JobEvent, JobStream};
+pub use upload::Uploads;

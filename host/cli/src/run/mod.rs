@@ -13,7 +13,6 @@ pub mod session;
 mod stuck;
 mod summary;
 mod task;
-mod upload;
 
 use std::path::PathBuf;
 

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest};
+use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest, Uploads};
 use wasmgrid_proto::{InputBlock, JobId, JobSpec, JobStatus, wire::ErrorCode};
 
 use super::{
@@ -18,7 +18,6 @@ use super::{
     inputs::{Chunk, Inputs, Origins, Stream},
     ledger::Ledger,
     output::Closed,
-    upload::Uploads,
 };
 use crate::interrupt::Interrupt;
 
@@ -130,7 +129,7 @@ impl<'a> Session<'a> {
     pub async fn upload(&self, rest: Rest) -> anyhow::Result<()> {
         let Some(mut inputs) = rest.inputs else { return Ok(()) };
         let mut next = self.ledger.borrow().total();
-        let mut uploads = Uploads::new(self.client.clone(), self.job);
+        let mut uploads = self.client.uploads(self.job);
         let all = async {
             let appended = async {
                 while let Some(chunk) = self.next_input(&mut inputs, &mut uploads).await? {
@@ -219,7 +218,7 @@ impl<'a> Session<'a> {
     /// were read are part of the job when this is done.
     async fn feed(&self, inputs: Option<Stream>) -> anyhow::Result<()> {
         let Some(inputs) = inputs else { return Ok(()) };
-        let mut uploads = Uploads::new(self.client.clone(), self.job);
+        let mut uploads = self.client.uploads(self.job);
         let wrong_input = match self.feed_all(inputs, &mut uploads).await {
             Ok(()) => None,
             Err(Unfed::Input(error)) => Some(error),

@@ -4,9 +4,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use tokio_util::task::AbortOnDropHandle;
-use wasmgrid_client::{Client, ClientError};
-use wasmgrid_proto::{InputBlock, JobId, wire::ErrorCode};
+use wasmgrid_proto::{
+    InputBlock, JobId,
+    wire::{ErrorCode, Request},
+};
+
+use crate::{
+    Client, ClientError,
+    client::{Answer, done},
+};
 
 /// Appends on their way: what a grid that commits to a disk needs to have one always at hand.
 const APPENDS_MAX: usize = 8;
@@ -14,7 +20,8 @@ const APPENDS_MAX: usize = 8;
 /// Bytes of these, unless a single one has more.
 const APPENDS_BYTES: usize = 8 << 20;
 
-/// The appends to one job that are not answered, in order.
+/// Appends to an open job, the oldest of which are not answered yet; see [`Client::uploads`].
+#[derive(Debug)]
 pub struct Uploads {
     client: Client,
     job: JobId,
@@ -22,22 +29,24 @@ pub struct Uploads {
     bytes: usize,
 }
 
+#[derive(Debug)]
 struct Upload {
     first: u64,
     block: InputBlock,
     payload: Bytes,
     /// Others were before it on the way, which it may have overtaken.
     behind: bool,
-    answer: AbortOnDropHandle<Result<(), ClientError>>,
+    /// `None` where it is to be asked again.
+    answer: Option<Answer>,
 }
 
 impl Uploads {
-    /// Appends to a job whose inputs nobody else appends by their index.
-    pub const fn new(client: Client, job: JobId) -> Self {
+    pub(crate) const fn new(client: Client, job: JobId) -> Self {
         Self { client, job, open: VecDeque::new(), bytes: 0 }
     }
 
     /// True where nothing is on its way.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -46,7 +55,7 @@ impl Uploads {
     /// room for them.
     ///
     /// # Errors
-    /// Of this append or one before it, none of which is then to be trusted.
+    /// Of one before it, where this is not sent, or why this cannot be sent.
     pub async fn push(
         &mut self,
         first: u64,
@@ -59,7 +68,7 @@ impl Uploads {
         while !self.is_empty() && is_full(self) {
             self.settle().await?;
         }
-        let answer = self.ask(first, block.clone(), payload.clone());
+        let answer = Some(append(&self.client, self.job, first, &block, &payload).await?);
         self.bytes += payload.len();
         let behind = !self.is_empty();
         self.open.push_back(Upload { first, block, payload, behind, answer });
@@ -80,39 +89,39 @@ impl Uploads {
     /// Waits for the oldest append. Cancel safe.
     ///
     /// # Errors
-    /// As the grid says.
+    /// As [`push`](Self::push).
     pub async fn settle(&mut self) -> Result<(), ClientError> {
         let Some(oldest) = self.open.front_mut() else { return Ok(()) };
-        let mut answer = (&mut oldest.answer).await;
-        if oldest.behind && matches!(&answer, Ok(Err(error)) if is_gap(error)) {
+        let answer = loop {
+            let Some(asked) = &mut oldest.answer else {
+                let (first, block, payload) = (oldest.first, &oldest.block, &oldest.payload);
+                oldest.answer = Some(append(&self.client, self.job, first, block, payload).await?);
+                continue;
+            };
+            let answer = asked.await;
+            if !oldest.behind || !answer.as_ref().is_err_and(is_gap) {
+                break answer;
+            }
             // Large messages may overtake each other; now those before it are there.
-            oldest.behind = false;
             tracing::debug!(job = %self.job, first = oldest.first, "an append came too early");
-            let (first, block, payload) =
-                (oldest.first, oldest.block.clone(), oldest.payload.clone());
-            let again = self.ask(first, block, payload);
-            let Some(oldest) = self.open.front_mut() else { return Ok(()) };
-            oldest.answer = again;
-            answer = (&mut oldest.answer).await;
-        }
+            (oldest.behind, oldest.answer) = (false, None);
+        };
         if let Some(settled) = self.open.pop_front() {
             self.bytes -= settled.payload.len();
         }
-        // It is not aborted, so it has panicked.
-        answer.unwrap_or(Err(ClientError::Stopped))
+        done(answer?)
     }
+}
 
-    fn ask(
-        &self,
-        first: u64,
-        block: InputBlock,
-        payload: Bytes,
-    ) -> AbortOnDropHandle<Result<(), ClientError>> {
-        let (client, job) = (self.client.clone(), self.job);
-        AbortOnDropHandle::new(tokio::spawn(async move {
-            client.append(job, first, block, payload).await
-        }))
-    }
+async fn append(
+    client: &Client,
+    job: JobId,
+    first: u64,
+    block: &InputBlock,
+    payload: &Bytes,
+) -> Result<Answer, ClientError> {
+    let request = Request::Append { job, first, inputs: block.clone() };
+    client.begin(request, payload.clone(), None).await
 }
 
 /// The inputs do not fit, as something is missing before them.
