@@ -3,8 +3,9 @@
 //! that rots later hides every commit behind it in the same way, and those were acknowledged.
 //!
 //! The two differ in what comes behind the bad frame. Each commit is synced before the next is
-//! written. So a crash leaves a bad frame in the last commit only: where two commits end behind
-//! it, the first of them was whole once.
+//! written. So a crash leaves a bad frame in the last commit only: where two commits end in a chain
+//! of frames that begins with it, the first of them was whole once. What does not go on with that
+//! chain was written before it, and is what a longer commit left that was torn by an earlier crash.
 
 use std::{
     fs::File,
@@ -59,7 +60,7 @@ struct Scan {
     big_endian: bool,
     salt: [u8; 8],
     page: usize,
-    /// The checksum up to and with the last frame, as its header has it.
+    /// The checksum of the header.
     sum: (u32, u32),
 }
 
@@ -90,27 +91,32 @@ impl Scan {
     /// The first bad frame, from 1, where it is no torn tail.
     fn damaged_frame(mut self) -> std::io::Result<Option<u64>> {
         let mut frame = vec![0; FRAME_HEADER + self.page];
-        let (mut bad, mut commits_behind) = (None, 0);
+        let (mut bad, mut commits) = (None, 0);
+        // What the next frame builds on: of a bad one either the sum that it says or the one that
+        // it has is right, unless more than one place in it has rotted.
+        let mut before = [self.sum; 2];
         for number in 1_u64.. {
             if !fill(&mut self.file, &mut frame)? {
                 return Ok(None);
             }
             let (header, page) = frame.split_at(FRAME_HEADER);
             let said = (word(header, 16), word(header, 20));
-            let follows = header.get(8..16) == Some(&self.salt[..]) && {
-                let sum = checksum(self.big_endian, self.sum, header.get(..8).unwrap_or_default());
-                checksum(self.big_endian, sum, page) == said
-            };
-            self.sum = said;
-            if bad.is_none() && !follows {
-                bad = Some(number);
+            let sums = before.map(|sum| {
+                let sum = checksum(self.big_endian, sum, header.get(..8).unwrap_or_default());
+                checksum(self.big_endian, sum, page)
+            });
+            let is_ours = header.get(8..16) == Some(&self.salt[..]);
+            let follows = is_ours && sums.contains(&said);
+            before = if follows { [said; 2] } else { [said, sums[0]] };
+            if !follows {
+                bad.get_or_insert(number);
+                // What stands here may be left from a commit that was torn before this one.
+                commits = 0;
             }
-            // Frames of the same WAL end a commit where they have the file's size. The first
-            // frame behind the bad one cannot be checked: it builds on what is lost.
-            let ends = header.get(8..16) == Some(&self.salt[..]) && word(header, 4) != 0;
-            if bad.is_some() && ends {
-                commits_behind += 1;
-                if commits_behind > 1 && follows {
+            // Frames of the same WAL end a commit where they have the file's size.
+            if bad.is_some() && is_ours && word(header, 4) != 0 {
+                commits += 1;
+                if commits > 1 && follows {
                     return Ok(bad);
                 }
             }

@@ -183,6 +183,47 @@ fn a_flipped_bit_in_the_wal_before_the_last_commit_is_damage_with_its_place() {
     assert!(place_of(&error).1.ends_with("store.db-wal"), "{error}");
 }
 
+/// The WAL after one more commit to the store that `folder` has a copy of, made and left there by a
+/// process that was killed.
+fn one_more(folder: &TempDir, text: &str) -> Vec<u8> {
+    let copy = tempfile::tempdir().expect("a folder");
+    for name in ["store.db", "store.db-wal"] {
+        std::fs::copy(folder.path().join(name), copy.path().join(name)).expect("copied");
+    }
+    let mut store = SqliteStore::open(copy.path().join("store.db")).expect("opens");
+    store.fence(Epoch(2)).expect("a new epoch");
+    commit(&mut store, 2, records(&[text])).expect("commits");
+    std::fs::read(copy.path().join("store.db-wal")).expect("there")
+}
+
+#[test]
+fn two_torn_commits_one_upon_the_other_are_no_damage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store.db");
+    let mut store = SqliteStore::open(&path).expect("opens");
+    store.fence(Epoch(1)).expect("a new epoch");
+    commit(&mut store, 1, records(&["kept"])).expect("commits");
+    let kept = std::fs::read(folder.path().join("store.db-wal")).expect("there").len();
+    // The first power loss tears the long one, so that the short one is written upon it.
+    let (long, short) =
+        (one_more(&folder, &"l".repeat(100_000)), one_more(&folder, &"s".repeat(9_000)));
+    assert_eq!(long[..kept], short[..kept], "both go on from the same place");
+    let torn_behind = (kept..short.len()).step_by(500);
+    for torn in torn_behind {
+        let mut wal = [&short[..], &long[short.len()..]].concat();
+        // The second tears the short one: a sector of it was not written.
+        let sector = torn..(torn + 512).min(short.len());
+        wal[sector.clone()].copy_from_slice(&long[sector]);
+        let to = tempfile::tempdir().expect("a folder");
+        std::fs::copy(&path, to.path().join("store.db")).expect("copied");
+        std::fs::write(to.path().join("store.db-wal"), wal).expect("written");
+        let found = SqliteStore::open(to.path().join("store.db"))
+            .and_then(|mut store| journal(&mut store))
+            .unwrap_or_else(|error| panic!("torn at {torn}: {error}"));
+        assert_eq!(found[0].1, "kept");
+    }
+}
+
 #[test]
 fn a_changed_snapshot_is_found_and_its_part_named() {
     for change in ["data = x'00'", "covers = 5", "parts = 3", "sum = x'00'"] {
