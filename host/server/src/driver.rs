@@ -297,7 +297,7 @@ impl Driver {
             Event::StoreFull(full) => self.store_full(full),
             Event::JournalFailed(error) => self.fail(error),
             Event::Measured(Ok(measured)) => self.measured(measured),
-            Event::Measured(Err(error)) => self.fail(error),
+            Event::Measured(Err(error)) => self.not_measured(error),
             Event::Loaded { place, found } => self.loaded(place, found),
             Event::Compared { job, compared } => self.compared(job, compared),
             Event::TaskFound { link, id, status, found } => {
@@ -348,7 +348,7 @@ impl Driver {
         }
     }
 
-    fn fail(&mut self, error: ServerError) {
+    pub(crate) fn fail(&mut self, error: ServerError) {
         self.state.failure.get_or_insert(error);
     }
 

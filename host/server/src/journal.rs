@@ -203,7 +203,7 @@ impl Writer {
                 }
                 Write::Keep { entries, done } => keeps.push((entries, done)),
                 Write::Tidy => tidy = true,
-                Write::Snapshot(result) => made = Some(result?),
+                Write::Snapshot(result) => made = Some(result),
             }
             next = if bytes < COMMIT_BYTES { self.writes.try_recv().ok() } else { None };
         }
@@ -227,7 +227,7 @@ impl Writer {
             }
         }
         if let Some(made) = made {
-            self.commit_snapshot(made).await.map_err(failed)?;
+            self.compacted(made).await?;
         }
         self.compact(if tidy { JOURNAL_BYTES_IDLE } else { JOURNAL_BYTES }).map_err(failed)?;
         if tidy { self.tidy().map_err(failed) } else { Ok(()) }
@@ -251,7 +251,7 @@ impl Writer {
         }
         let reader = match self.store.reader() {
             Ok(reader) => reader,
-            Err(error @ StoreError::Damaged { .. }) => return Err(error),
+            Err(error) if !error.may_pass() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the journal cannot be read to compact it");
                 self.compact_after = Some(Instant::now() + COMPACT_RETRY);
@@ -267,14 +267,35 @@ impl Writer {
         Ok(())
     }
 
-    async fn commit_snapshot(&mut self, made: Option<(Snapshot, usize)>) -> Result<(), StoreError> {
+    /// The compactor is done: what it made is committed. Where it or the commit was kept from its
+    /// work by what may pass, the records stay, and it is tried again later.
+    async fn compacted(
+        &mut self,
+        made: Result<Option<(Snapshot, usize)>, ServerError>,
+    ) -> Result<(), ServerError> {
         if let Some(compactor) = self.compactor.take() {
             compactor.ended().await;
         }
-        let Some((snapshot, covered_bytes)) = made else {
-            self.extent.tail_bytes = 0;
-            return Ok(());
-        };
+        match made {
+            Ok(None) => self.extent.tail_bytes = 0,
+            Ok(Some((snapshot, covered_bytes))) => {
+                let committed = self.commit_snapshot(snapshot, covered_bytes);
+                committed.map_err(|error| ServerError::Commit(Arc::new(error)))?;
+            }
+            Err(ServerError::Load(error)) if error.may_pass() => {
+                tracing::warn!(%error, "the journal cannot be read to compact it");
+                self.compact_after = Some(Instant::now() + COMPACT_RETRY);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn commit_snapshot(
+        &mut self,
+        snapshot: Snapshot,
+        covered_bytes: usize,
+    ) -> Result<(), StoreError> {
         let snapshot_bytes = snapshot.parts.iter().map(Bytes::len).sum();
         let commit = Commit { entries: vec![Entry::Snapshot(snapshot)] };
         match self.store.commit(self.epoch, &commit) {

@@ -7,10 +7,13 @@ use wasmgrid_core::{Input, JobLogs};
 use wasmgrid_proto::{ByteCount, DropReason, JobId, Micros, Millis};
 use wasmgrid_store::{LogKind, LogSize, Reader, StoreError};
 
-use crate::{driver::Driver, gate::Gated};
+use crate::{driver::Driver, error::ServerError, gate::Gated};
 
 /// How often at most the store is measured: by so much time's results the bounds are passed.
 const MEASURE_EVERY: Millis = Millis(1_000);
+
+/// How long it is not measured after it could not be.
+const MEASURE_RETRY: Millis = Millis(30_000);
 
 /// How often modules are looked through for those that no job names.
 const SWEEP_EVERY: Millis = Millis(60_000);
@@ -126,6 +129,19 @@ impl Driver {
             if logs.is_some_and(|logs| !logs.closed && !logs.state.is_terminal()) {
                 self.drop_results(job, before, DropReason::JobBytes);
             }
+        }
+    }
+
+    /// The store could not be measured: what may pass delays what is to be dropped.
+    pub(crate) fn not_measured(&mut self, error: ServerError) {
+        match error {
+            ServerError::Load(error) if error.may_pass() => {
+                tracing::warn!(%error, "the store cannot be measured; what is over its bounds stays");
+                self.retention.measuring = false;
+                self.retention.dirty = true;
+                self.retention.next = self.state.now.after(MEASURE_RETRY);
+            }
+            error => self.fail(error),
         }
     }
 

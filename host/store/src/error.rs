@@ -53,3 +53,12 @@ pub enum StoreError {
         source: Source,
     },
 }
+
+impl StoreError {
+    /// True where the same may succeed later, with nothing lost meanwhile: there was no room, or the
+    /// operating system failed.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Io { .. })
+    }
+}

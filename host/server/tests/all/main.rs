@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod compaction;
 mod durability;
 mod enrollment;
 mod feeders;

@@ -1,18 +1,19 @@
-//! What is kept, for how long, and what is said of what is not; and that the journal stays short.
+//! What is kept, for how long, and what is said of what is not.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use wasmgrid_proto::{
-    ByteCount, Epoch, InputBlock, JobId, JobState, Millis, Seq,
+    ByteCount, Digest, Epoch, InputBlock, JobId, JobState, Millis, Seq,
     wire::{ErrorCode, Reply, Request, Role, Submit, ToClient, WatchRequest},
 };
-use wasmgrid_server::{Server, ServerConfig, ServerError};
-use wasmgrid_store::{
-    Commit, EachRecord, LogKind, MemoryStore, Reader, SqliteStore, Store, StoreError, memory,
-};
+use wasmgrid_server::{Blocking, Server, ServerConfig, ServerError};
+use wasmgrid_store::{Commit, EachRecord, LogKind, MemoryStore, Reader, Store, StoreError, memory};
 
 use crate::harness::*;
 
@@ -83,6 +84,35 @@ async fn a_forgotten_job_is_not_found_and_its_module_may_go() {
     assert_eq!(code, ErrorCode::NotFound);
     server.shutdown().await.expect("in order");
     assert_eq!((segments(&store, LogKind::Result), segments(&store, LogKind::Input)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_goes_an_hour_after_somebody_last_asked_for_it_unless_a_job_names_it() {
+    let (store, mut config) = (memory(), ServerConfig::new("test"));
+    config.blocking = Blocking::InTurn(Arc::new(|| Duration::from_millis(1)));
+    let server = Server::start(config, Box::new(store.reopen()), admission()).expect("starts");
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    let (named, asked_for, forgotten) = (MODULE, b"asked for".as_slice(), b"forgotten".as_slice());
+    for module in [named, asked_for, forgotten] {
+        client.put(module).await.expect("kept");
+    }
+    client.request(submit(numbers(1), None), &[]).await.expect("taken");
+    let minutes = async |count: u64| tokio::time::sleep(Duration::from_secs(60 * count)).await;
+    let mut has = async |module: &[u8]| {
+        let request = Request::HaveModule { digest: Digest::of(module) };
+        let here = Ok(Reply::Module { present: true });
+        client.request(request, &[]).await == here
+    };
+    minutes(50).await;
+    assert!(has(asked_for).await, "for an hour everything stays");
+    minutes(15).await;
+    assert_eq!((has(asked_for).await, has(forgotten).await), (true, false));
+    minutes(65).await;
+    assert_eq!((has(asked_for).await, has(named).await), (false, true));
+    server.shutdown().await.expect("in order");
+    let mut reader = store.reader().expect("a reader");
+    let kept = [named, asked_for, forgotten].map(|module| reader.has_module(Digest::of(module)));
+    assert!(matches!(kept, [Ok(true), Ok(false), Ok(false)]), "{kept:?}");
 }
 
 #[tokio::test]
@@ -210,46 +240,6 @@ async fn a_list_that_is_cut_says_how_much_is_missing_and_goes_on_from_there() {
         Ok(Reply::WorkerPage { workers, more: 0 }) => assert_eq!(workers.len(), 2),
         other => panic!("{other:?}"),
     }
-    server.shutdown().await.expect("in order");
-}
-
-#[tokio::test]
-async fn the_journal_is_compacted_while_the_store_is_never_idle() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("store.db");
-    let open = || SqliteStore::open(&path).expect("opens");
-    let mut reader = open().reader().expect("a reader");
-    let server =
-        Server::start(ServerConfig::new("test"), Box::new(open()), admission()).expect("starts");
-    let mut client = client_link(&server.handle(), Role::Client, "ann");
-    client.put(MODULE).await.expect("kept");
-    let mut submitted = 0;
-    // Each job has a large spec, so that few of them fill the journal.
-    while reader.snapshot().expect("readable").is_none() {
-        for _ in 0..20 {
-            let mut spec = spec();
-            spec.task.args = vec!["x".repeat(50_000)];
-            let (inputs, closed) = (numbers(1), false);
-            let submit = Submit { spec, idempotency_key: None, inputs, closed, watch: None };
-            client.request(Request::Submit(submit), &[]).await.expect("taken");
-            submitted += 1;
-        }
-        assert!(submitted < 1_000, "50 MB of records and no snapshot");
-    }
-    server.shutdown().await.expect("in order");
-    let mut tail = 0;
-    let mut count = |_: Seq, bytes: &[u8]| {
-        tail += bytes.len();
-        Ok(())
-    };
-    open().replay(&mut count).expect("whole");
-    assert!(tail < submitted * 50_000, "what the snapshot covers is gone: {tail}");
-    let server =
-        Server::start(ServerConfig::new("test"), Box::new(open()), admission()).expect("starts");
-    let mut client = client_link(&server.handle(), Role::Client, "ann");
-    let last = client.job(JobId(submitted as u64)).await;
-    assert_eq!((last.counts.total, last.spec.task.args.len()), (1, 1));
-    client.job(JobId(1)).await;
     server.shutdown().await.expect("in order");
 }
 
