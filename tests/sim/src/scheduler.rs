@@ -32,6 +32,10 @@ const TURN_EVENTS: usize = 256;
 /// After so long without listening, silence means nothing.
 const DEAF_AFTER: Millis = Millis(2_000);
 
+/// How long a worker may wait to be told that it may forget a batch, and how many are told at once.
+const COMMITTED_AFTER: Millis = Millis(10);
+const COMMITTED_MAX: usize = 64;
+
 /// A bug of a driver, planted to be caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverBug {
@@ -98,6 +102,8 @@ pub struct Scheduler {
     touched: BTreeSet<LinkId>,
     /// Suspects that were given to a worker in this turn, and on which link.
     alone: Vec<(WorkerId, LinkId, JobId, u64)>,
+    /// When workers are told of committed batches at the latest.
+    acknowledge_at: Option<Micros>,
     effects: Vec<Effect>,
 }
 
@@ -107,6 +113,8 @@ struct Peer {
     id: Option<WorkerId>,
     open: bool,
     leaving: bool,
+    /// Batches that it may forget, which it is told with what it is told next, or a little later.
+    committed: Vec<u64>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -212,6 +220,7 @@ impl Scheduler {
             results: BTreeMap::new(),
             touched: BTreeSet::new(),
             alone: Vec::new(),
+            acknowledge_at: None,
             effects: Vec::new(),
         };
         scheduler.begin_term(disk, book)?;
@@ -244,7 +253,7 @@ impl Scheduler {
     /// When there is something to do though nothing happens.
     #[must_use]
     pub fn next_turn(&self) -> Option<Micros> {
-        self.grid.poll_timeout()
+        [self.grid.poll_timeout(), self.acknowledge_at].into_iter().flatten().min()
     }
 
     /// True where nothing waits to be handled.
@@ -294,6 +303,9 @@ impl Scheduler {
         }
         self.take_outputs(book)?;
         self.release(book)?;
+        if self.acknowledge_at.is_some_and(|at| at <= self.now) {
+            self.acknowledge_all();
+        }
         self.pump(disk, book)?;
         self.gate.hand_over(&mut self.journal);
         if self.gate.items() < self.plan.gate_items {
@@ -306,8 +318,8 @@ impl Scheduler {
     fn handle(&mut self, heard: Heard, book: &mut Book) -> Result<(), Failed> {
         match heard {
             Heard::Worker(link, name) => {
-                let (waiting, id) = (VecDeque::new(), None);
-                let peer = Peer { name, id, open: false, leaving: false, waiting };
+                let (id, committed, waiting) = (None, Vec::new(), VecDeque::new());
+                let peer = Peer { name, id, open: false, leaving: false, committed, waiting };
                 self.workers.insert(link, peer);
             }
             Heard::Client(link, client) => {

@@ -7,7 +7,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::{LogKind, Segment};
 
-use super::{Failed, Pending, Promise, Scheduler, Waiting};
+use super::{COMMITTED_AFTER, COMMITTED_MAX, Failed, Pending, Promise, Scheduler, Waiting};
 use crate::{
     book::Book,
     disk::{Disk, Item, encode},
@@ -98,9 +98,7 @@ impl Scheduler {
                         self.touched.insert(link);
                     }
                 }
-                Gated::Acknowledge(worker, batch) => {
-                    self.tell(worker, Down::Committed { batches: vec![batch] });
-                }
+                Gated::Acknowledge(worker, batch) => self.acknowledge(worker, batch),
                 Gated::JobChanged(job) => self.job_changed(job),
                 Gated::Visible(job, end) => self.results_visible(job, end),
             }
@@ -165,6 +163,23 @@ impl Scheduler {
         self.queue(worker, Waiting::Message(message));
     }
 
+    fn acknowledge(&mut self, worker: WorkerId, batch: u64) {
+        let Some(link) = self.by_worker.get(&worker).copied() else { return };
+        let Some(peer) = self.workers.get_mut(&link) else { return };
+        peer.committed.push(batch);
+        if peer.leaving || peer.committed.len() >= COMMITTED_MAX {
+            self.touched.insert(link);
+        } else {
+            self.acknowledge_at.get_or_insert(self.now.after(COMMITTED_AFTER));
+        }
+    }
+
+    pub(super) fn acknowledge_all(&mut self) {
+        self.acknowledge_at = None;
+        let some = self.workers.iter().filter(|(_, peer)| !peer.committed.is_empty());
+        self.touched.extend(some.map(|(link, _)| *link));
+    }
+
     fn queue(&mut self, worker: WorkerId, waiting: Waiting) {
         let Some(link) = self.by_worker.get(&worker).copied() else { return };
         if let Some(peer) = self.workers.get_mut(&link) {
@@ -183,6 +198,12 @@ impl Scheduler {
     }
 
     fn pump_worker(&mut self, link: LinkId, disk: &Disk) -> Result<(), Failed> {
+        if let Some(peer) = self.workers.get_mut(&link)
+            && !peer.committed.is_empty()
+        {
+            let batches = std::mem::take(&mut peer.committed);
+            peer.waiting.push_back(Waiting::Message(Down::Committed { batches }));
+        }
         loop {
             let Some(peer) = self.workers.get_mut(&link).filter(|peer| peer.open) else {
                 return Ok(());

@@ -33,6 +33,7 @@ fn a_commit_without_its_lease_is_caught() {
     catch_planted(
         Planted::NoFencing,
         &[
+            "at most one result of a task is committed",
             "the committing lease is the newest",
             "parts sum to the whole",
             "each attempt counts once",
