@@ -9,7 +9,6 @@ use std::{future, sync::Arc, time::Duration};
 use tokio::{
     select,
     sync::mpsc,
-    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -17,14 +16,14 @@ use wasmgrid_proto::{Outcome, Usage, frame::Envelope};
 
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
-    launch::Runner,
     results::{accept, blame, returned, run, unrun},
+    session::{Parked, Session},
     shared::Shared,
     spare::Spares,
     watch::{Look, Overdue, look},
 };
 use crate::{
-    Isolation,
+    Isolation, SandboxError,
     run::{board::Board, now_us},
     runner::message::{Cancel, FromRunner, Revoke, ToRunner},
 };
@@ -49,28 +48,13 @@ pub(super) struct Driver {
     pub(super) events: mpsc::Sender<SlotEvent>,
     pub(super) stop: CancellationToken,
     pub(super) spares: Spares,
-    /// Runners that are no longer used, on their way out.
-    pub(super) leaving: JoinSet<()>,
-}
-
-/// What there is of one runner.
-struct Session {
-    runner: Runner,
-    tenant: Option<String>,
-    /// Numbers batches; the runner's page names them by it.
-    next_number: u64,
-    born_us: u64,
-    /// Tasks it was sent.
-    tasks: u64,
-    /// It has said a word.
-    spoke: bool,
 }
 
 /// Why a session is over.
 enum Over {
     /// The slot is shut down, or nobody takes its events.
     Stopped,
-    /// The tenant changes, or the runner has served its time: the next batch gets a fresh one.
+    /// The tenant changes, or the runner has served its time: the next batch gets another one.
     Retired,
     Died,
     /// The runner has to be killed.
@@ -79,38 +63,39 @@ enum Over {
 
 impl Driver {
     /// Drives until the slot is stopped.
-    pub(super) async fn run(mut self) {
-        let mut deaths = 0;
+    pub(super) async fn run(self) {
+        let (mut deaths, mut parked) = (0, Parked::default());
         loop {
-            let started = select! {
-                started = self.spares.take() => started,
-                () = self.stop.cancelled() => break,
-            };
-            let over = match started {
-                Ok(runner) => self.session(runner, &mut deaths).await,
-                Err(error) => self.died(&error.to_string(), &mut deaths, false).await,
+            let over = match self.next_session(&mut parked).await {
+                Some(Ok(session)) => self.session(session, &mut parked, &mut deaths).await,
+                Some(Err(error)) => self.died(&error.to_string(), &mut deaths, false).await,
+                None => break,
             };
             if matches!(over, Over::Stopped) {
                 break;
             }
-            while self.leaving.try_join_next().is_some() {}
         }
         self.shared.close();
-        while self.leaving.join_next().await.is_some() {}
+        parked.end().await;
     }
 
-    async fn session(&mut self, runner: Runner, deaths: &mut u32) -> Over {
-        self.shared.lock().serve(&runner);
-        let mut session = Session {
-            runner,
-            tenant: None,
-            next_number: 1,
-            born_us: now_us(),
-            tasks: 0,
-            spoke: false,
-        };
+    /// The runner for what comes next; `None` where the slot is stopped.
+    async fn next_session(&self, parked: &mut Parked) -> Option<Result<Session, SandboxError>> {
+        let tenant = self.shared.lock().unsent().map(|next| next.batch.spec.tenant.clone());
+        if let Some(session) = tenant.and_then(|tenant| parked.take(&tenant)) {
+            return Some(Ok(session));
+        }
+        select! {
+            started = self.spares.take() => Some(started.map(Session::new)),
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    async fn session(&self, mut session: Session, parked: &mut Parked, deaths: &mut u32) -> Over {
+        self.shared.lock().serve(&session.runner);
         let over = select! {
             over = self.converse(&mut session) => over,
+            never = parked.tidy() => match never {},
             () = self.stop.cancelled() => Over::Stopped,
         };
         match over {
@@ -121,24 +106,21 @@ impl Driver {
             Over::Killed(overdue) => {
                 session.runner.kill();
                 let heard = timeout(LAST_WORDS, self.hear_out(&mut session)).await;
-                self.leave(session.runner);
+                parked.leave(session);
                 if matches!(heard, Ok(Err(Closed))) {
                     return Over::Stopped;
                 }
                 self.killed(overdue, deaths).await
             }
-            over => {
-                self.leave(session.runner);
+            Over::Retired => {
+                parked.park(session, &self.config);
+                over
+            }
+            Over::Stopped => {
+                parked.leave(session);
                 over
             }
         }
-    }
-
-    /// Lets a runner end while the slot goes on with the next one.
-    fn leave(&mut self, runner: Runner) {
-        self.leaving.spawn(async {
-            runner.end().await;
-        });
     }
 
     /// Talks with one runner until it, its tenant or the slot is over.
@@ -345,16 +327,6 @@ impl Driver {
             }
         }
         Ok(())
-    }
-}
-
-impl Session {
-    /// Whether a batch of this tenant needs another runner. One that has served nobody fits all.
-    fn is_over_for(&self, tenant: &str, config: &PoolConfig) -> bool {
-        let Some(served) = &self.tenant else { return false };
-        served != tenant
-            || self.tasks >= config.runner_tasks
-            || now_us().saturating_sub(self.born_us) >= config.runner_age.0.saturating_mul(1_000)
     }
 }
 

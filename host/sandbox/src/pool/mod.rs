@@ -9,6 +9,7 @@ mod channel;
 mod driver;
 mod launch;
 mod results;
+mod session;
 mod shared;
 #[cfg(feature = "simulated")]
 pub(crate) mod simulated;
@@ -234,7 +235,6 @@ impl Slot {
             events: sender,
             stop: stop.clone(),
             spares,
-            leaving: JoinSet::new(),
         };
         drivers.spawn(driver.run());
         Self { input: SlotInput { shared }, events: SlotEvents { events } }

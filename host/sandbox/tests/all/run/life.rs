@@ -332,16 +332,57 @@ async fn an_idle_slot_that_loses_its_runner_gets_a_new_one() {
     bench.sandbox.shutdown().await;
 }
 
+/// Runs a task of this tenant; gives the runner that ran it.
+async fn runner_of(bench: &mut Bench, tenant: &str) -> Pid {
+    let module = echo_or_spin();
+    let spec = TaskSpec { tenant: tenant.into(), ..spec(&module, ModuleKind::Task) };
+    let batch = bench.batch(&module, &spec, &[b"a"]).await;
+    bench.slot.input.run(batch).await.unwrap();
+    assert_eq!(bench.results(1).await[0].outcome, Outcome::Ok);
+    runner(bench)
+}
+
 #[tokio::test]
 async fn each_tenant_has_a_runner_of_its_own() {
-    let directory = tempfile::tempdir().unwrap();
-    let module = echo_or_spin();
-    let mut bench = Bench::with_program(Isolation::Process, noting(directory.path()));
-    for tenant in ["ann", "ann", "bob"] {
-        let spec = TaskSpec { tenant: tenant.into(), ..spec(&module, ModuleKind::Task) };
-        let batch = bench.batch(&module, &spec, &[b"a"]).await;
-        bench.slot.input.run(batch).await.unwrap();
-        assert_eq!(bench.results(1).await[0].outcome, Outcome::Ok);
+    for isolation in PROCESSES {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bench = noted(isolation, directory.path());
+        let mut served = Vec::new();
+        for tenant in ["ann", "ann", "bob", "ann", "bob"] {
+            served.push(runner_of(&mut bench, tenant).await);
+        }
+        let [ann, bob] = [served[0], served[2]];
+        assert_ne!(ann, bob);
+        assert_eq!(served, [ann, ann, bob, ann, bob], "who comes back finds the same one");
+        ends_with_runners(bench, directory.path(), 3).await;
     }
-    ends_with_runners(bench, directory.path(), 3).await;
+}
+
+#[tokio::test]
+async fn a_slot_keeps_the_runners_of_a_few_tenants_and_for_a_few_seconds() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = noted(Isolation::Process, directory.path());
+    let mut served = Vec::new();
+    for tenant in ["ann", "bob", "cid", "dan", "eve"] {
+        served.push(runner_of(&mut bench, tenant).await);
+    }
+    let [ann, kept @ .., eve] = &served[..] else { panic!("five runners") };
+    until(|| !is_alive(*ann)).await;
+    assert!(kept.iter().all(|runner| is_alive(*runner)), "three beside the one that is used");
+    until(|| !kept.iter().any(|runner| is_alive(*runner))).await;
+    assert!(is_alive(*eve), "the one that was used last stays");
+    assert_ne!(runner_of(&mut bench, "bob").await, kept[0]);
+    bench.sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_kept_runner_that_dies_costs_its_tenant_no_task() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = noted(Isolation::Process, directory.path());
+    let ann = runner_of(&mut bench, "ann").await;
+    let bob = runner_of(&mut bench, "bob").await;
+    kill_process(ann, Signal::KILL).unwrap();
+    assert_ne!(runner_of(&mut bench, "ann").await, ann);
+    assert_eq!(runner_of(&mut bench, "bob").await, bob);
+    bench.sandbox.shutdown().await;
 }
