@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A worker is given more once its load is down to this, so that leases do not become single
-/// tasks while a flood runs.
+/// tasks while a flood runs. Where several tenants wait none waits for that.
 const REFILL: u64 = FULL / 4 * 3;
 
 /// Workers that the indexes by load, room and riches may be behind with. One that ended a task and is given
@@ -35,6 +35,8 @@ pub(crate) struct Fleet {
     asked: u64,
     /// Kept free for a task that must run alone.
     reserved: Option<WorkerId>,
+    /// Several tenants have tasks to give.
+    pub(crate) shared: bool,
     /// There may be something to ask back that was not there when nothing was found.
     pub(crate) worth_stealing: bool,
 }
@@ -248,7 +250,7 @@ impl Fleet {
     pub(crate) fn refresh(&mut self, id: WorkerId) {
         let Some(member) = self.members.get_mut(&id) else { return };
         let before = member.place;
-        let place = place(&member.worker, self.reserved == Some(id));
+        let place = place(&member.worker, self.reserved == Some(id), self.shared);
         if place == before {
             return;
         }
@@ -330,9 +332,10 @@ pub(crate) fn could_run(worker: &Worker, demand: Demand) -> bool {
     worker.is_ready() && worker.capacity.memory.0 >= demand.memory
 }
 
-fn place(worker: &Worker, reserved: bool) -> Place {
+fn place(worker: &Worker, reserved: bool, shared: bool) -> Place {
     let (load, ready) = (worker.load(), worker.is_ready());
-    let entry = (ready && !worker.alone && !reserved && load <= REFILL).then(|| Entry {
+    let has_room = if shared { load < FULL } else { load <= REFILL };
+    let entry = (ready && !worker.alone && !reserved && has_room).then(|| Entry {
         standing: Standing { busy: worker.free_slots() == 0, load },
         room: worker.memory_room(),
         free_slots: worker.free_slots(),

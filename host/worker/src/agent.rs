@@ -69,6 +69,10 @@ pub(crate) struct Agent {
     outgoing: Outgoing,
     /// When results were sent last.
     sent_results: Instant,
+    /// Results wait for no others.
+    hurries: bool,
+    /// When work of several tenants was last queued.
+    shared_at: Option<Instant>,
     /// Jobs whose cancel may overtake an assignment of theirs.
     cancelled: BTreeSet<JobId>,
     /// Jobs that were brought along to this link. A cancel of one of them mostly says that it is
@@ -109,6 +113,8 @@ impl Agent {
             slots,
             outgoing: Outgoing::new(started.0),
             sent_results: now,
+            hurries: false,
+            shared_at: None,
             cancelled: BTreeSet::new(),
             brought: BTreeSet::new(),
             leaving: None,

@@ -16,10 +16,6 @@ const JOBS_MAX: usize = 64;
 /// How long the worker waits for a module it asked for, while it is linked.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
-/// What one batch of a slot should be worth of work, in microseconds: the way there and back is
-/// then a few percent.
-const BATCH_US: u64 = 5_000;
-
 /// The most tasks in one batch of a slot: as many as a lease has.
 const BATCH_TASKS: u64 = 512;
 
@@ -232,10 +228,10 @@ impl Modules {
         self.jobs.get(&job)?.task_us
     }
 
-    /// How many tasks one batch of a slot should have.
-    pub(crate) fn batch_tasks(&self, job: JobId) -> u64 {
-        let task_us = self.task_us(job).unwrap_or(BATCH_US);
-        (BATCH_US / task_us.max(1)).clamp(1, BATCH_TASKS)
+    /// How many tasks one batch of a slot should have that is worth so much work.
+    pub(crate) fn batch_tasks(&self, job: JobId, batch_us: u64) -> u64 {
+        let task_us = self.task_us(job).unwrap_or(batch_us);
+        (batch_us / task_us.max(1)).clamp(1, BATCH_TASKS)
     }
 
     /// Notes that `tasks` tasks took `wall_us` together: recent ones count most, so that the

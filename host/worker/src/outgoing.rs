@@ -1,5 +1,6 @@
 //! What the worker has to say: results, which are kept until they are acknowledged, and everything
-//! else. Results that wait together become one batch; there are no timers.
+//! else. Results that wait together become one batch; whether they may wait for others is the
+//! agent's to say.
 
 use std::collections::{BTreeMap, VecDeque};
 

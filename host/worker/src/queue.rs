@@ -1,5 +1,6 @@
 //! Leases that wait for a slot. A lease is cut into sub-batches as slots ask for work, so that
-//! all slots share it.
+//! all slots share it. Tenants take turns: how much of each is here is the scheduler's to say, and
+//! none waits for all that another has here.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -26,11 +27,19 @@ pub(crate) struct Piece {
     pub payload: Bytes,
 }
 
-/// Pieces in the order in which they came.
+/// Pieces, by tenant.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    pieces: VecDeque<Piece>,
+    /// Each with something that waits; whose turn is next is first.
+    lanes: VecDeque<Lane>,
     tasks: u64,
+}
+
+/// The pieces of one tenant, in the order in which they came.
+#[derive(Debug)]
+struct Lane {
+    tenant: String,
+    pieces: VecDeque<Piece>,
 }
 
 impl Piece {
@@ -97,28 +106,70 @@ impl Queue {
         self.tasks
     }
 
-    /// The pieces, the next first.
+    /// The pieces.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.pieces.iter()
+        self.lanes.iter().flat_map(|lane| &lane.pieces)
     }
 
+    /// True where something of the tenant waits.
+    pub(crate) fn has_of(&self, tenant: &str) -> bool {
+        self.lanes.iter().any(|lane| lane.tenant == tenant)
+    }
+
+    /// Queues a piece behind those of its tenant. A tenant that has none here is next.
     pub(crate) fn push(&mut self, piece: Piece) {
         self.tasks += piece.inputs.count();
-        self.pieces.push_back(piece);
+        match self.lanes.iter_mut().find(|lane| lane.tenant == piece.spec.tenant) {
+            Some(lane) => lane.pieces.push_back(piece),
+            None => {
+                let tenant = piece.spec.tenant.clone();
+                self.lanes.push_front(Lane { tenant, pieces: VecDeque::from([piece]) });
+            }
+        }
     }
 
     /// The piece from which the next sub-batch is cut.
     pub(crate) fn front(&self) -> Option<&Piece> {
-        self.pieces.front()
+        self.lanes.front()?.pieces.front()
     }
 
-    /// Cuts the next `count` tasks off, or fewer where their inputs are large or the piece ends.
+    /// Cuts the next `count` tasks off, or fewer where their inputs are large or the piece ends;
+    /// then it is the next tenant's turn.
     pub(crate) fn pop(&mut self, count: u64) -> Option<Piece> {
+        let mut lane = self.lanes.pop_front()?;
+        let popped = lane.pop(count);
+        if !lane.pieces.is_empty() {
+            self.lanes.push_back(lane);
+        }
+        self.tasks -= popped.as_ref().map_or(0, |piece| piece.tasks().count);
+        popped
+    }
+
+    /// Takes out the pieces that `of` names, or the parts of them within the tasks it gives.
+    pub(crate) fn take(&mut self, of: impl Fn(&Piece) -> Option<Vec<TaskRange>>) -> Vec<Piece> {
+        let mut taken = Vec::new();
+        for lane in &mut self.lanes {
+            for piece in std::mem::take(&mut lane.pieces) {
+                match of(&piece) {
+                    Some(wanted) => {
+                        piece.split(wanted, &mut taken, |rest| lane.pieces.push_back(rest));
+                    }
+                    None => lane.pieces.push_back(piece),
+                }
+            }
+        }
+        self.lanes.retain(|lane| !lane.pieces.is_empty());
+        self.tasks -= taken.iter().map(|piece| piece.tasks().count).sum::<u64>();
+        taken
+    }
+}
+
+impl Lane {
+    fn pop(&mut self, count: u64) -> Option<Piece> {
         let front = self.pieces.front_mut()?;
         let tasks = front.tasks();
         let count = front.fitting(count.clamp(1, tasks.count.max(1)));
         if count >= tasks.count {
-            self.tasks -= tasks.count;
             return self.pieces.pop_front();
         }
         let rest = TaskRange { first: tasks.first + count, count: tasks.count - count };
@@ -126,21 +177,6 @@ impl Queue {
         let (head, rest) =
             (front.part(TaskRange { first: tasks.first, count }).ok()?, front.part(rest).ok()?);
         *front = rest;
-        self.tasks -= count;
         Some(head)
-    }
-
-    /// Takes out the pieces that `of` names, or the parts of them within the tasks it gives.
-    pub(crate) fn take(&mut self, of: impl Fn(&Piece) -> Option<Vec<TaskRange>>) -> Vec<Piece> {
-        let mut taken = Vec::new();
-        for piece in std::mem::take(&mut self.pieces) {
-            let Some(wanted) = of(&piece) else {
-                self.pieces.push_back(piece);
-                continue;
-            };
-            piece.split(wanted, &mut taken, |rest| self.pieces.push_back(rest));
-        }
-        self.tasks -= taken.iter().map(|piece| piece.tasks().count).sum::<u64>();
-        taken
     }
 }

@@ -1,11 +1,11 @@
 //! The slots: what each has been given and not answered, and the tasks that carry batches to it
 //! and its events back.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::{JobId, LeaseId, ResultBlock, RunningTask, TaskRange, WorkerId};
+use wasmgrid_proto::{JobId, LeaseId, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId};
 use wasmgrid_sandbox::{Prepared, Slot, SlotBatch, SlotError, SlotEvents, SlotInput};
 
 use crate::{agent::Event, queue::Piece, ranges};
@@ -31,6 +31,7 @@ struct Held {
 
 /// A batch a slot has.
 struct Given {
+    spec: Arc<TaskSpec>,
     job: JobId,
     lease: LeaseId,
     attempt: u32,
@@ -78,6 +79,11 @@ impl Slots {
         self.slots.iter().all(|slot| slot.given.len() > 1)
     }
 
+    /// True where a slot has something of another tenant than this.
+    pub(crate) fn serve_others(&self, tenant: &str) -> bool {
+        self.having(|given| given.spec.tenant != tenant).next().is_some()
+    }
+
     /// Gives a slot a piece of work; gives it back where the slot has ended.
     pub(crate) fn give(
         &mut self,
@@ -88,6 +94,7 @@ impl Slots {
     ) -> Result<(), Piece> {
         let Some(slot) = self.slots.get_mut(number) else { return Err(piece) };
         let given = Given {
+            spec: piece.spec.clone(),
             job: piece.job,
             lease: piece.lease,
             attempt: piece.attempt,
@@ -110,10 +117,18 @@ impl Slots {
         Ok(())
     }
 
-    /// Notes which tasks a slot has answered.
-    pub(crate) fn answered(&mut self, number: usize, block: &ResultBlock) {
+    /// Notes which tasks a slot has answered; gives whose they were, where no slot has more of
+    /// that tenant.
+    pub(crate) fn answered(&mut self, number: usize, block: &ResultBlock) -> Option<Arc<TaskSpec>> {
+        let of_lease = |given: &&Given| given.lease == block.lease;
+        let given = self.slots.get(number)?.given.iter().find(of_lease);
+        let spec = given.map(|given| given.spec.clone());
         let indices = block.results.iter().map(|meta| meta.index);
         self.settle(number, block.lease, indices);
+        let has_more = |spec: &Arc<TaskSpec>| {
+            self.having(|given| given.spec.tenant == spec.tenant).next().is_some()
+        };
+        spec.filter(|spec| !has_more(spec))
     }
 
     /// Notes which tasks a slot gave back.

@@ -168,6 +168,29 @@ fn a_flood_of_one_tenant_delays_anothers_tasks_by_what_a_worker_has_queued_and_n
 }
 
 #[test]
+fn a_tenants_task_goes_to_a_worker_full_of_anothers_once_one_of_those_ends() {
+    // A lease for each task.
+    let mut world = World::with(GridConfig { batch_tasks: 1, ..GridConfig::default() });
+    let flood = world.submit(spec_of("flood"), 1_000_000);
+    let worker = world.join("a", 2);
+    for _ in 0..10 {
+        world.end_all(worker, OutcomeClass::Ok, 100);
+    }
+    assert!(world.load(worker) > 40, "it has learned what they cost");
+    // It is given more only now and then while nobody else waits.
+    let one = world.hands(worker)[0];
+    let before = world.load(worker);
+    world.end(worker, one, OutcomeClass::Ok, 100);
+    assert_eq!(world.load(worker), before - 1);
+    let calm = world.submit(spec_of("calm"), 1);
+    assert_eq!(world.indices(worker, calm), [], "there was no room when its turn was up");
+    let one = world.hands(worker)[0];
+    world.end(worker, one, OutcomeClass::Ok, 100);
+    assert_eq!(world.indices(worker, calm), [0]);
+    assert!(world.indices(worker, flood).len() > 30);
+}
+
+#[test]
 fn the_adaptive_batch_never_delays_a_lone_task() {
     let mut clockwork = Clockwork::new(GridConfig::default());
     for _ in 0..2 {

@@ -20,6 +20,9 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 /// its scheduler and the client more than tens of tiny tasks.
 const GATHER: Duration = Duration::from_millis(10);
 
+/// The same while several tenants have work here: who comes next waits for room.
+const GATHER_SHARED: Duration = Duration::from_millis(2);
+
 /// The link as it stands.
 pub(super) enum Link {
     /// There is none.
@@ -148,7 +151,8 @@ impl Agent {
     /// never waits, nor do results after which a slot would have nothing.
     pub(super) fn gathers_until(&self) -> Option<Instant> {
         let gathers = self.leaving.is_none() && self.slots.are_busy();
-        gathers.then(|| self.sent_results + GATHER)
+        let longest = if self.is_shared() { GATHER_SHARED } else { GATHER };
+        gathers.then(|| self.sent_results + longest)
     }
 
     /// Says what there is to say, as far as the link has room; the outbox that has none. A link so
@@ -157,7 +161,8 @@ impl Agent {
         if self.outgoing.has_dropped() {
             self.link = Link::Down;
         }
-        let gather = self.gathers_until().is_some_and(|until| self.now < until);
+        let hurries = std::mem::take(&mut self.hurries);
+        let gather = !hurries && self.gathers_until().is_some_and(|until| self.now < until);
         let Link::Joined { outbox, .. } = &self.link else { return None };
         while self.outgoing.has_next(gather) {
             match outbox.try_reserve() {
@@ -170,7 +175,10 @@ impl Agent {
                     }
                     None => return None,
                 },
-                Err(_) => return Some(outbox.clone()),
+                Err(_) => {
+                    self.hurries = hurries;
+                    return Some(outbox.clone());
+                }
             }
         }
         None

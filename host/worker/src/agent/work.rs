@@ -1,7 +1,7 @@
 //! The agent's work: assignments become pieces, pieces wait for their module, then for a slot;
 //! what slots give becomes results.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use wasmgrid_failpoints::{Place, reach};
@@ -17,6 +17,16 @@ use crate::{modules::Next, queue::Piece};
 /// Cancelled jobs that are remembered; the oldest are forgotten. An assignment is overtaken by
 /// milliseconds at most.
 const CANCELLED_MAX: usize = 1_024;
+
+/// The task time of one batch of a slot: its way to the runner and back then no longer shows.
+const BATCH_US: u64 = 5_000;
+
+/// The same where several tenants have work here, of whom none can overtake what a slot has.
+const BATCH_US_SHARED: u64 = 1_000;
+
+/// For so long the work here is taken to be that of several tenants: one that does one thing after
+/// the other mostly has nothing here.
+const SHARED: Duration = Duration::from_secs(1);
 
 /// What tasks are told whose module cannot be had.
 const NO_COPY: &str = "the scheduler has no copy of the module; submit the job again";
@@ -146,12 +156,17 @@ impl Agent {
     pub(super) fn feed(&mut self) {
         let kept = usize::try_from(self.config.kept_results.0).unwrap_or(usize::MAX);
         while self.outgoing.bytes() < kept {
-            let Some(job) = self.queue.front().map(|piece| piece.job) else { return };
+            let Some(front) = self.queue.front() else { return };
+            let job = front.job;
+            if self.slots.serve_others(&front.spec.tenant) {
+                self.shared_at = Some(self.now);
+            }
             let Some(slot) = self.slots.hungry(self.modules.task_us(job)) else { return };
             // Each slot gets its part of what waits twice over, so that all end together.
             let parts = (self.slots.count() as u64).saturating_mul(2).max(1);
             let share = self.queue.tasks().div_ceil(parts);
-            let count = self.modules.batch_tasks(job).min(share);
+            let batch_us = if self.is_shared() { BATCH_US_SHARED } else { BATCH_US };
+            let count = self.modules.batch_tasks(job, batch_us).min(share);
             let Some(prepared) = self.modules.prepared(job) else {
                 // It was dropped in the meantime: it is prepared anew.
                 match self.queue.pop(u64::MAX) {
@@ -168,11 +183,18 @@ impl Agent {
         }
     }
 
+    /// True where several tenants have work here, or had a moment ago.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared_at.is_some_and(|at| self.now < at + SHARED)
+    }
+
     pub(super) fn slot(&mut self, number: usize, event: SlotEvent) {
         match event {
             SlotEvent::Results(block, payload) => {
                 let wall_us = block.results.iter().map(|meta| meta.usage.wall_us).sum();
-                self.slots.answered(number, &block);
+                let last = self.slots.answered(number, &block);
+                // Who has nothing else here waits for this.
+                self.hurries |= last.is_some_and(|spec| !self.queue.has_of(&spec.tenant));
                 let neighbours = |a: &ResultMeta, b: &ResultMeta| a.index + 1 == b.index;
                 if tracing::enabled!(tracing::Level::DEBUG) {
                     for run in block.results.chunk_by(neighbours) {

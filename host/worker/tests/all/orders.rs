@@ -1,6 +1,6 @@
 //! Promises about orders, and about how slots share work.
 
-use wasmgrid_proto::{Outcome, TaskRange, wire::FromWorker};
+use wasmgrid_proto::{Outcome, TaskRange, TaskSpec, wire::FromWorker};
 
 use crate::scheduler::{Scheduler, endless, quick, spec};
 
@@ -15,6 +15,27 @@ async fn two_slots_share_one_lease() {
     assert_eq!(running, [0, 1]);
     scheduler.cancel(1).await;
     assert_eq!(scheduler.gather(2).await.outcomes.len(), 2);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenants_task_waits_for_what_runs_and_not_for_all_that_another_has_queued() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let (flood, calm) = (spec(&endless()), spec(&quick()));
+    let calm = TaskSpec { tenant: "calm".into(), ..calm };
+    scheduler.assign(1, 1, &calm, 0, 1).await;
+    scheduler.serve_module(&quick()).await;
+    assert_eq!(scheduler.gather(1).await.outcomes[&0], Outcome::Ok);
+    scheduler.assign(2, 2, &flood, 10, 1).await;
+    scheduler.serve_module(&endless()).await;
+    assert_eq!(scheduler.running(1).await, [10]);
+    scheduler.assign(3, 3, &flood, 20, 5).await;
+    scheduler.assign(1, 4, &calm, 1, 1).await;
+    scheduler.cancel(2).await;
+    let gathered = scheduler.gather(2).await;
+    assert_eq!(gathered.outcomes[&1], Outcome::Ok, "{gathered:?}");
+    scheduler.cancel(3).await;
+    scheduler.gather(5).await;
     worker.stop().await;
 }
 
