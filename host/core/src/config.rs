@@ -33,11 +33,12 @@ pub struct GridConfig {
     /// before that is given out again; less where all that were ever known are back. Default
     /// 10 s: a worker that has looked for a scheduler in vain for long tries it every 5 s at least.
     pub recovery_grace: Millis,
-    /// How much work a worker has at most, running and queued, in time. Default 20 ms: it
-    /// covers the way to the scheduler and back many times, and is not worth stealing.
+    /// How much work a worker has at most, running and queued, in time. Default 40 ms: it
+    /// covers the way to the scheduler and back many times, also where results gather for 20 ms,
+    /// and is not worth stealing.
     pub target_queue: Millis,
     /// Tasks a worker has at most, however small they are. Default 16,384, which is what 8
-    /// slots do in 20 ms at 10 us a task.
+    /// slots do in 20 ms at 10 us a task: half of the target, and enough for tasks so small.
     pub credit_tasks: u64,
     /// What a tenant gets of the grid beside others, where several have tasks that wait: one of
     /// weight 3 gets three times the slots' time of one of weight 1. Default 1 for those that are
@@ -77,7 +78,7 @@ impl Default for GridConfig {
             worker_timeout: Millis(10_000),
             rejoin_grace: Millis(5_000),
             recovery_grace: Millis(10_000),
-            target_queue: Millis(20),
+            target_queue: Millis(40),
             credit_tasks: 16_384,
             tenant_weights: BTreeMap::new(),
             priority_step: Millis(600_000),

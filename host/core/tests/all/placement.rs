@@ -77,7 +77,8 @@ fn a_worker_has_about_the_target_of_work_queued() {
         let hand = world.hands(worker)[0];
         world.end(worker, hand, OutcomeClass::Ok, 1_000);
     }
-    let (low, high) = (4 * 20 / 2, 4 * 20);
+    let all = 4 * world.config.target_queue.0;
+    let (low, high) = (all / 2, all);
     assert!((low..=high).contains(&world.load(worker)), "{} of 1 ms", world.load(worker));
 }
 

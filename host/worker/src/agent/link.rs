@@ -18,7 +18,7 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
 /// Between two messages of results of slots that are busy: what follows from one costs the worker,
 /// its scheduler and the client more than tens of tiny tasks.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(20);
 
 /// The same while several tenants have work here: who comes next waits for room.
 const GATHER_SHARED: Duration = Duration::from_millis(2);
