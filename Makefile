@@ -38,8 +38,10 @@ demo: build guest-target
 	@$(WASMGRID) run --local examples/picture <$(PICTURE:.png=.txt) >$(PICTURE)
 	@echo "The picture is in $(PICTURE)" >&2
 
-# Runs every test, those of the examples too.
+# Runs every test, those of the examples too; two for each core at a time, as most wait.
 test: guest-target
+test: export RUST_TEST_THREADS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+test:
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --manifest-path examples/Cargo.toml --workspace --locked
 
