@@ -162,7 +162,7 @@ impl Job {
 
     /// True where so many tasks failed that the rest is not run.
     pub(crate) fn has_given_up(&self) -> bool {
-        self.spec.max_failures.is_some_and(|most| self.counts.failed >= most.max(1))
+        self.spec.gives_up_after(self.counts.failed)
     }
 
     /// How the job ends, now that it has no open task; `None` where more inputs may come.

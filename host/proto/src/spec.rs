@@ -53,6 +53,14 @@ pub struct JobSpec {
     pub attached: bool,
 }
 
+impl JobSpec {
+    /// True where the rest of the job is not run once so many of its tasks have failed.
+    #[must_use]
+    pub fn gives_up_after(&self, failed: u64) -> bool {
+        self.max_failures.is_some_and(|most| failed >= most.max(1))
+    }
+}
+
 /// Labels that one job may require.
 pub const REQUIRES_MAX: usize = 32;
 

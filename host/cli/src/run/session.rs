@@ -236,9 +236,10 @@ impl<'a> Session<'a> {
             return Err(error.into());
         }
         let status = self.client.job(self.job).await?;
+        let gave_up = status.spec.gives_up_after(status.counts.failed);
         match closed_elsewhere(&status) {
             Some(closed) => Err(closed),
-            None if status.state.is_terminal() || has_given_up(&status) => Ok(()),
+            None if status.state.is_terminal() || gave_up => Ok(()),
             None => Err(error.into()),
         }
     }
@@ -418,11 +419,6 @@ impl From<ClientError> for Unfed {
     fn from(error: ClientError) -> Self {
         Self::Grid(error)
     }
-}
-
-/// True where so many tasks failed that the job takes no more inputs.
-fn has_given_up(status: &JobStatus) -> bool {
-    status.spec.max_failures.is_some_and(|most| status.counts.failed >= most.max(1))
 }
 
 /// The job takes no more: it has ended, as a job does that failed too often.
