@@ -88,7 +88,7 @@ impl Grid {
 
     /// Brings the order of placement up to date with a worker.
     pub(crate) fn refresh_worker(&mut self, worker: WorkerId) {
-        self.fleet.refresh(worker);
+        self.fleet.refresh(worker, self.shares.waiting() > 1);
     }
 
     /// Brings the order of jobs up to date with a job.

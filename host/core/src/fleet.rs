@@ -35,8 +35,6 @@ pub(crate) struct Fleet {
     asked: u64,
     /// Kept free for a task that must run alone.
     reserved: Option<WorkerId>,
-    /// Several tenants have tasks to give.
-    pub(crate) shared: bool,
     /// There may be something to ask back that was not there when nothing was found.
     pub(crate) worth_stealing: bool,
 }
@@ -246,11 +244,12 @@ impl Fleet {
         })
     }
 
-    /// Brings the indexes up to date with a worker that changed.
-    pub(crate) fn refresh(&mut self, id: WorkerId) {
+    /// Brings the indexes up to date with a worker that changed; `shared` where several tenants
+    /// have tasks to give.
+    pub(crate) fn refresh(&mut self, id: WorkerId, shared: bool) {
         let Some(member) = self.members.get_mut(&id) else { return };
         let before = member.place;
-        let place = place(&member.worker, self.reserved == Some(id), self.shared);
+        let place = place(&member.worker, self.reserved == Some(id), shared);
         if place == before {
             return;
         }

@@ -19,7 +19,6 @@ impl Grid {
     /// Gives waiting tasks to workers with room, and rebalances where slots are left.
     pub(crate) fn pump(&mut self) {
         let mut grants = Grants::new();
-        self.fleet.shared = self.shares.waiting() > 1;
         let alone = self.place_suspects(&mut grants);
         self.place_overtaken(alone, &mut grants);
         while let Some(job) = self.shares.next(|demand| self.fleet.roomiest(demand).is_some())
