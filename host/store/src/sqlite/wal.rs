@@ -94,20 +94,21 @@ impl Scan {
         let (mut bad, mut commits) = (None, 0);
         // What the next frame builds on: of a bad one either the sum that it says or the one that
         // it has is right, unless more than one place in it has rotted.
-        let mut before = [self.sum; 2];
+        let (mut before, mut or_before) = (self.sum, None);
         for number in 1_u64.. {
             if !fill(&mut self.file, &mut frame)? {
                 return Ok(None);
             }
             let (header, page) = frame.split_at(FRAME_HEADER);
             let said = (word(header, 16), word(header, 20));
-            let sums = before.map(|sum| {
+            let sum_behind = |sum| {
                 let sum = checksum(self.big_endian, sum, header.get(..8).unwrap_or_default());
                 checksum(self.big_endian, sum, page)
-            });
+            };
             let is_ours = header.get(8..16) == Some(&self.salt[..]);
-            let follows = is_ours && sums.contains(&said);
-            before = if follows { [said; 2] } else { [said, sums[0]] };
+            let sum = sum_behind(before);
+            let follows = is_ours && (sum == said || or_before.map(sum_behind) == Some(said));
+            (before, or_before) = (said, (!follows).then_some(sum));
             if !follows {
                 bad.get_or_insert(number);
                 // What stands here may be left from a commit that was torn before this one.
