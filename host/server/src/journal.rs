@@ -253,8 +253,7 @@ impl Writer {
             Ok(reader) => reader,
             Err(error) if !error.may_pass() => return Err(error),
             Err(error) => {
-                tracing::warn!(%error, "the journal cannot be read to compact it");
-                self.compact_after = Some(Instant::now() + COMPACT_RETRY);
+                self.cannot_compact(&error);
                 return Ok(());
             }
         };
@@ -282,10 +281,7 @@ impl Writer {
                 let committed = self.commit_snapshot(snapshot, covered_bytes);
                 committed.map_err(|error| ServerError::Commit(Arc::new(error)))?;
             }
-            Err(ServerError::Load(error)) if error.may_pass() => {
-                tracing::warn!(%error, "the journal cannot be read to compact it");
-                self.compact_after = Some(Instant::now() + COMPACT_RETRY);
-            }
+            Err(ServerError::Load(error)) if error.may_pass() => self.cannot_compact(&error),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -306,12 +302,18 @@ impl Writer {
                 Ok(())
             }
             // The records are all there still, and to make a snapshot takes reading them all.
-            Err(StoreError::Full(_)) => {
-                self.compact_after = Some(Instant::now() + COMPACT_RETRY);
+            Err(error @ StoreError::Full(_)) => {
+                self.cannot_compact(&error);
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Puts off the next try to make a snapshot: the journal grows on until then.
+    fn cannot_compact(&mut self, error: &StoreError) {
+        tracing::warn!(%error, "the journal cannot be compacted now");
+        self.compact_after = Some(Instant::now() + COMPACT_RETRY);
     }
 
     /// Commits what the core has already counted on: on a full disk it is tried again until there
