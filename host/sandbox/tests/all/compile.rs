@@ -16,7 +16,10 @@ use wasmgrid_sandbox::{
 };
 use wasmtime::{Engine, component::Component};
 
-use crate::modules::{OFF, command, echo_component, echo_module, wat};
+use crate::{
+    modules::{OFF, command, echo_component, echo_module, wat},
+    programs,
+};
 
 fn config(isolation: Isolation, cache_dir: Option<&Path>) -> SandboxConfig {
     SandboxConfig {
@@ -154,12 +157,9 @@ async fn a_refusal_is_typed_and_remembered() {
 
 /// A compiler that takes a while and dies of every module, noting in `notes` that it was asked.
 fn bomb(directory: &Path) -> PathBuf {
-    let program = directory.join("bomb");
     let notes = directory.join("notes");
-    let script = format!("#!/bin/sh\necho $1 >> '{}'\nsleep 0.3\nkill -SEGV $$\n", notes.display());
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    program
+    let lines = format!("echo $1 >> '{}'\nsleep 0.3\nkill -SEGV $$\n", notes.display());
+    programs::script(directory, "bomb", &lines)
 }
 
 fn times_asked(directory: &Path) -> usize {

@@ -5,10 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read as _,
-    os::{
-        fd::OwnedFd,
-        unix::{fs::PermissionsExt as _, net::UnixStream},
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -20,7 +17,10 @@ use wasmgrid_sandbox::{
     Isolation, Layer, ModuleSource, PrepareError, Sandbox, SandboxConfig, SandboxError,
 };
 
-use crate::modules::{command, wat};
+use crate::{
+    modules::{command, wat},
+    programs,
+};
 
 const CHILDREN: &str = env!("CARGO_BIN_EXE_sandbox-children");
 
@@ -187,7 +187,9 @@ fn jailed(program: &Path, role: &str) -> u32 {
 /// A copy of the program under a name of the test's own, so that its processes are found.
 fn program(directory: &Path) -> PathBuf {
     let program = directory.join("children");
-    fs::hard_link(CHILDREN, &program).or_else(|_| fs::copy(CHILDREN, &program).map(drop)).unwrap();
+    if fs::hard_link(CHILDREN, &program).is_err() {
+        programs::install(Path::new(CHILDREN), &program);
+    }
     program
 }
 
@@ -431,12 +433,8 @@ async fn a_jail_that_is_required_and_incomplete_is_refused_by_its_layer() {
 
 /// The program behind a script that runs it as an ordinary user.
 fn unprivileged(directory: &Path) -> PathBuf {
-    let program = directory.join("children");
-    let script =
-        format!("#!/bin/sh\nexec setpriv --reuid=1 --regid=1 --clear-groups '{CHILDREN}' \"$@\"\n");
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    program
+    let lines = format!("exec setpriv --reuid=1 --regid=1 --clear-groups '{CHILDREN}' \"$@\"\n");
+    programs::script(directory, "children", &lines)
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod jail;
 #[path = "../../../proto/tests/all/meter.rs"]
 mod meter;
 mod modules;
+mod programs;
 mod robust;
 mod run;
 #[path = "../support/texts.rs"]

@@ -1,7 +1,7 @@
 //! The life of runners: they are started ahead, replaced when they have served their time, and
 //! killed where a task could outstay its deadline; what they had goes on in the next one.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, path::Path};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
@@ -11,6 +11,7 @@ use wasmgrid_proto::{
 use wasmgrid_sandbox::{Isolation, SandboxConfig, SlotBatch, SlotEvent};
 
 use super::{Bench, Ended, PATIENCE, command, echo_or_spin, spec, task};
+use crate::programs;
 
 /// Those that can be killed.
 const PROCESSES: [Isolation; 2] = [Isolation::Process, Isolation::Task];
@@ -24,15 +25,12 @@ fn noted(isolation: Isolation, directory: &Path) -> Bench {
 
 /// The children's program behind a script that writes down the process of each runner.
 fn noting(directory: &Path) -> std::path::PathBuf {
-    let program = directory.join("noting");
     let (notes, children) = (directory.join("runners"), env!("CARGO_BIN_EXE_sandbox-children"));
-    let script = format!(
-        "#!/bin/sh\n[ \"$1\" = runner ] && echo $$ >> '{}'\nexec '{children}' \"$@\"\n",
+    let lines = format!(
+        "[ \"$1\" = runner ] && echo $$ >> '{}'\nexec '{children}' \"$@\"\n",
         notes.display()
     );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    program
+    programs::script(directory, "noting", &lines)
 }
 
 /// The runner that serves the slot.
