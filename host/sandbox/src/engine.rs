@@ -142,6 +142,8 @@ pub fn compiler_config(settings: &EngineSettings) -> Config {
     // other compiler (Winch) had an escape of its own.
     config.strategy(Strategy::Cranelift);
     config.cranelift_opt_level(OptLevel::Speed);
+    // In the thread that asks; a compiler process has threads of its own for it, and turns it on.
+    config.parallel_compilation(false);
     // Inlining between modules would make the fuel of a task depend on the optimiser.
     config.compiler_inlining(Inlining::No);
 

@@ -11,6 +11,7 @@ use wasmtime::Engine;
 
 use super::{
     message::{self, Reply, Request},
+    threads,
     translate::{Translated, translate},
 };
 use crate::{
@@ -45,14 +46,18 @@ fn serve() -> io::Result<()> {
     let mut agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut code_file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let request: Request = message::read(&mut agent)?;
-    let engine =
-        Engine::new(&engine::compiler_config(&request.engine)).map_err(io::Error::other)?;
-    let report = jail.enter(Inmate::Compiler(request.limits));
+    let mut config = engine::compiler_config(&request.engine);
+    config.parallel_compilation(true);
+    let engine = Engine::new(&config).map_err(io::Error::other)?;
+    let threads = threads::wanted();
+    let stacks = threads::stacks(threads);
+    let report = jail.enter(Inmate::Compiler { limits: request.limits, stacks });
     let incomplete = !report.missing.is_empty();
     message::write(&mut agent, &report)?;
     if request.require_jail && incomplete {
         return Ok(());
     }
+    threads::start(threads)?;
     let mut module = Vec::new();
     (&mut agent).take(request.module_bytes).read_to_end(&mut module)?;
     let reply: Reply = match translate(&engine, &request.caps, &module) {

@@ -8,6 +8,7 @@ mod memory;
 mod message;
 mod process;
 mod refused;
+mod threads;
 mod translate;
 
 use std::{

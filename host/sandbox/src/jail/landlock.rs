@@ -19,7 +19,7 @@ const NEWEST: ABI = ABI::V7;
 pub(super) fn deny_but(inmate: Inmate) -> io::Result<()> {
     let allowed = match inmate {
         Inmate::Runner { allowed, .. } => allowed,
-        Inmate::Compiler(_) => &[],
+        Inmate::Compiler { .. } => &[],
     };
     let status = restrict(allowed).map_err(io::Error::other)?;
     match status {

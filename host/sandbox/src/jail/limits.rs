@@ -39,15 +39,15 @@ pub(super) fn set(inmate: Inmate) -> io::Result<()> {
     lower(Resource::Core, 0)?;
     match inmate {
         Inmate::Runner { .. } => lower(Resource::Nofile, RUNNER_DESCRIPTORS),
-        Inmate::Compiler(limits) => {
+        Inmate::Compiler { limits, stacks } => {
             lower(Resource::Nofile, COMPILER_DESCRIPTORS)?;
-            lower(Resource::Nproc, 0)?;
             // At the soft limit it is ended by SIGXCPU, which says why; the hard one, a second
             // later, is for a process that has learnt to ignore that.
             let seconds = limits.cpu_seconds();
             let cpu = Rlimit { current: Some(seconds), maximum: Some(seconds + 1) };
             setrlimit(Resource::Cpu, capped(cpu, getrlimit(Resource::Cpu)))?;
-            lower(Resource::As, address_space()?.saturating_add(limits.memory.0))
+            let memory = limits.memory.0.saturating_add(stacks.0);
+            lower(Resource::As, address_space()?.saturating_add(memory))
         }
     }
 }

@@ -36,6 +36,7 @@ pub(crate) mod warden;
 use std::{fmt, io, os::fd::OwnedFd};
 
 use serde::{Deserialize, Serialize};
+use wasmgrid_proto::ByteCount;
 
 use crate::host::open::Allowed;
 
@@ -163,8 +164,12 @@ pub(crate) enum Inmate {
         /// Directories that jobs may be granted to read, opened before the jail was entered.
         allowed: &'static [Allowed],
     },
-    /// Compiles one module, in one thread.
-    Compiler(CompilerLimits),
+    /// Compiles one module: starts the threads it does that with inside the jail.
+    Compiler {
+        limits: CompilerLimits,
+        /// What the stacks of these threads take of its address space, beside the limit.
+        stacks: ByteCount,
+    },
 }
 
 /// The jail of this process, not entered yet.
@@ -230,7 +235,7 @@ pub fn enter_jail_but(left_out: &[Layer]) -> io::Result<(OwnedFd, Vec<Layer>)> {
     Ok((socket, report.missing.into_iter().map(|missing| missing.layer).collect()))
 }
 
-/// Takes from a runner what it needed to start its threads: it starts no more.
+/// Takes from a child what it needed to start its threads: it starts no more.
 pub(crate) fn threads_started() -> io::Result<()> {
     limits::forbid_processes()
 }

@@ -35,6 +35,10 @@ const BOTH: &[c_long] = &[
     // Locks.
     libc::SYS_futex,
     libc::SYS_sched_yield,
+    // Threads: their start, their caches and their end. `clone` is below.
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_getaffinity,
     // Traps are signals, whose handlers and stacks the engine sets up for each thread.
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
@@ -65,10 +69,6 @@ const RUNNER: &[c_long] = &[
     libc::SYS_ftruncate,
     // The engine's pool gives back memory in one call where it can.
     libc::SYS_process_madvise,
-    // Threads: their start, their caches and their end. `clone` is below.
-    libc::SYS_set_robust_list,
-    libc::SYS_rseq,
-    libc::SYS_sched_getaffinity,
     // New code is seen by all cores, where the processor does not see to it.
     libc::SYS_membarrier,
     // The clock of deadlines, and sleeps of guests that were granted the real clock.
@@ -136,28 +136,29 @@ fn rules(inmate: Inmate) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(libc::SYS_tgkill, vec![when(&[equals(0, own)?])?]);
     // What is new is not executable; a runner makes code so by `mprotect` when it is complete.
     rules.insert(libc::SYS_mmap, vec![when(&[without(2, libc::PROT_EXEC)?])?]);
+    // Its own limits: a thread's stack is as large as one says, and it may lower them.
+    rules.insert(libc::SYS_prlimit64, vec![when(&[equals(0, 0)?])?]);
+    // Threads, and processes only where tasks have their own. The newer `clone3` has its flags
+    // where no filter sees them; without it the C library takes this one.
+    let mut clone = vec![without(0, CLONE_NEW)?];
+    if !matches!(inmate, Inmate::Runner { forks: true, .. }) {
+        clone.push(with(0, libc::CLONE_THREAD)?);
+    }
+    rules.insert(libc::SYS_clone, vec![when(&clone)?]);
     match inmate {
-        Inmate::Compiler(_) => {
+        Inmate::Compiler { .. } => {
             rules.insert(libc::SYS_mprotect, vec![when(&[without(2, libc::PROT_EXEC)?])?]);
         }
         Inmate::Runner { pagemap, forks, allowed } => {
             rules.extend(RUNNER.iter().map(|call| (*call, Vec::new())));
             rules.insert(libc::SYS_mprotect, Vec::new());
-            // Threads, and processes only where tasks have their own. The newer `clone3` has its
-            // flags where no filter sees them; without it the C library takes this one.
-            let mut clone = vec![without(0, CLONE_NEW)?];
             let mut settings = vec![libc::PR_SET_NAME];
             if forks {
                 rules.extend(FORKING.iter().map(|call| (*call, Vec::new())));
                 settings.push(libc::PR_SET_PDEATHSIG);
-            } else {
-                clone.push(with(0, libc::CLONE_THREAD)?);
             }
-            rules.insert(libc::SYS_clone, vec![when(&clone)?]);
             let settings = settings.iter().map(|setting| when(&[equals(0, number(*setting))?]));
             rules.insert(libc::SYS_prctl, settings.collect::<Result<_, _>>()?);
-            // Its own limits: a thread's stack is as large as one says, and it may lower them.
-            rules.insert(libc::SYS_prlimit64, vec![when(&[equals(0, 0)?])?]);
             let commands = FCNTL.iter().map(|command| when(&[equals(1, number(*command))?]));
             rules.insert(libc::SYS_fcntl, commands.collect::<Result<_, _>>()?);
             if !allowed.is_empty() {
