@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{Read as _, Seek as _, SeekFrom},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -91,6 +92,23 @@ async fn every_kind_is_compiled_by_a_process_and_in_process() {
             assert_loads(&prepared);
         }
     }
+}
+
+#[tokio::test]
+async fn code_is_the_same_however_many_threads_make_it() {
+    let module = echo_component();
+    let spec = spec(&module, ModuleKind::Task);
+    let mut made = Vec::new();
+    // A process compiles with a thread a core.
+    for isolation in [Isolation::Process, Isolation::InProcess, Isolation::Process] {
+        let prepared = sandbox(isolation, None).prepare(&spec, bytes(&module)).await.unwrap();
+        let mut code = fs::File::from(prepared.code().try_clone_to_owned().unwrap());
+        let mut bytes = Vec::new();
+        code.seek(SeekFrom::Start(0)).unwrap();
+        code.read_to_end(&mut bytes).unwrap();
+        made.push(bytes);
+    }
+    assert!(!made[0].is_empty() && made[0] == made[1] && made[1] == made[2]);
 }
 
 #[tokio::test]

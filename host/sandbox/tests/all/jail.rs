@@ -400,6 +400,12 @@ async fn a_compiler_is_in_its_jail_and_gives_way_to_runners() {
         // The 19th field; the second, in brackets, is a name.
         let nice = stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().to_owned();
         assert_eq!(nice, "10");
+        // Its threads start inside the jail; then it can start no more.
+        let started = Instant::now();
+        while limit(compiler, "Max processes") != "0" {
+            assert!(started.elapsed() < PATIENCE, "it may start processes");
+            std::thread::yield_now();
+        }
     });
     tokio::select! {
         looked = looking => looked.unwrap(),
