@@ -420,7 +420,7 @@ pub struct Producer {
     id: u64,
     /// Of the last request that was taken.
     number: u64,
-    /// A request behind that one was sent, and nobody waited for its answer.
+    /// A request behind that one was sent, and it is not known to have been taken.
     unanswered: bool,
 }
 
@@ -429,7 +429,8 @@ impl Producer {
     /// its end, they may be appended or not; those of the next call are in any case.
     ///
     /// # Errors
-    /// [`ClientError::Api`], where the job takes no more.
+    /// [`ClientError::Api`], where the job takes no more, or the scheduler keeps no more. Where the
+    /// link was lost meanwhile the inputs may be appended all the same.
     pub async fn append(&mut self, inputs: InputBlock, payload: Bytes) -> Result<u64, ClientError> {
         if self.unanswered {
             // Nobody knows whether its number was used: a new producer has none that were.
@@ -440,7 +441,8 @@ impl Producer {
         let answer = self.client.begin(request, payload, None).await?;
         self.unanswered = true;
         let answer = answer.await;
-        self.unanswered = !matches!(answer, Ok(_) | Err(ClientError::Api(_)));
+        // Also what is refused may be a repeat of what was done before the link was lost.
+        self.unanswered = answer.is_err();
         match answer? {
             Reply::Appended { first } => {
                 self.number = number;

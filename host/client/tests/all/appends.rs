@@ -156,6 +156,6 @@ async fn a_producer_never_gives_other_inputs_a_number_that_may_be_used() {
         }
     }
     let numbers: Vec<u64> = seen.iter().map(|(_, number)| *number).collect();
-    assert_eq!(numbers, [1, 2, 2, 1], "a refused number is free");
-    assert!(seen[0].0 == seen[1].0 && seen[1].0 == seen[2].0 && seen[2].0 != seen[3].0);
+    assert_eq!(numbers, [1, 2, 1, 1], "what was refused may have been done before");
+    assert!(seen[0].0 == seen[1].0 && seen[1].0 != seen[2].0 && seen[2].0 != seen[3].0);
 }
