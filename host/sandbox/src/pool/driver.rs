@@ -68,7 +68,10 @@ impl Driver {
         loop {
             let over = match self.next_session(&mut parked).await {
                 Some(Ok(session)) => self.session(session, &mut parked, &mut deaths).await,
-                Some(Err(error)) => self.died(&error.to_string(), &mut deaths, false).await,
+                Some(Err(error)) => {
+                    parked.leave_all();
+                    self.died(&error.to_string(), &mut deaths, false).await
+                }
                 None => break,
             };
             if matches!(over, Over::Stopped) {
@@ -87,6 +90,7 @@ impl Driver {
         }
         select! {
             started = self.spares.take() => Some(started.map(Session::new)),
+            never = parked.tidy() => match never {},
             () = self.stop.cancelled() => None,
         }
     }

@@ -11,7 +11,7 @@ use super::{PoolConfig, launch::Runner};
 use crate::run::now_us;
 
 /// Runners of other tenants that a slot keeps: to start one for each change of tenant takes 2 ms of
-/// a core, and one that is idle holds some 5 MB.
+/// a core. One that is idle holds some 5 MB, and what it keeps of its tenant's modules.
 const PARKED_MAX: usize = 3;
 
 /// How long one is kept that is not used.
@@ -65,11 +65,29 @@ impl Parked {
         if session.has_served_its_time(config) {
             return self.leave(session);
         }
+        if let Some(other) = session.tenant.as_ref().and_then(|tenant| self.take(tenant)) {
+            self.leave(other);
+        }
         self.sessions.push_back((Instant::now() + PARKED_TIME, session));
-        if self.sessions.len() > PARKED_MAX
-            && let Some((_, oldest)) = self.sessions.pop_front()
-        {
-            self.leave(oldest);
+        if self.sessions.len() > PARKED_MAX {
+            self.leave_least_used();
+        }
+    }
+
+    /// Of those that were used as little, the newest goes: where more tenants take turns than
+    /// there are places, the oldest is whose turn is next.
+    fn leave_least_used(&mut self) {
+        let used = |(_, (_, session)): &(usize, &(Instant, Session))| session.next_number;
+        let least = self.sessions.iter().enumerate().rev().min_by_key(used).map(|(place, _)| place);
+        if let Some((_, session)) = least.and_then(|place| self.sessions.remove(place)) {
+            self.leave(session);
+        }
+    }
+
+    /// Lets all of them end: what they hold may be what another needs to start.
+    pub(super) fn leave_all(&mut self) {
+        for (_, session) in std::mem::take(&mut self.sessions) {
+            self.leave(session);
         }
     }
 
@@ -102,9 +120,7 @@ impl Parked {
 
     /// Ends all of them.
     pub(super) async fn end(mut self) {
-        for (_, session) in std::mem::take(&mut self.sessions) {
-            self.leave(session);
-        }
+        self.leave_all();
         while self.leaving.join_next().await.is_some() {}
     }
 }
