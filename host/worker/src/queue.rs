@@ -30,7 +30,8 @@ pub(crate) struct Piece {
 /// Pieces, by tenant.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Each with something that waits; whose turn is next is first.
+    /// Whose turn is next is first. One that is empty keeps its place until its turn comes: a tenant
+    /// that does one thing after the other is not new each time.
     lanes: VecDeque<Lane>,
     tasks: u64,
 }
@@ -113,10 +114,15 @@ impl Queue {
 
     /// True where something of the tenant waits.
     pub(crate) fn has_of(&self, tenant: &str) -> bool {
-        self.lanes.iter().any(|lane| lane.tenant == tenant)
+        self.lanes.iter().any(|lane| lane.tenant == tenant && !lane.pieces.is_empty())
     }
 
-    /// Queues a piece behind those of its tenant. A tenant that has none here is next.
+    /// How many tenants wait.
+    pub(crate) fn tenants(&self) -> usize {
+        self.lanes.iter().filter(|lane| !lane.pieces.is_empty()).count()
+    }
+
+    /// Queues a piece behind those of its tenant. A tenant that has had no turn yet is next.
     pub(crate) fn push(&mut self, piece: Piece) {
         self.tasks += piece.inputs.count();
         match self.lanes.iter_mut().find(|lane| lane.tenant == piece.spec.tenant) {
@@ -130,17 +136,17 @@ impl Queue {
 
     /// The piece from which the next sub-batch is cut.
     pub(crate) fn front(&self) -> Option<&Piece> {
-        self.lanes.front()?.pieces.front()
+        self.lanes.iter().find_map(|lane| lane.pieces.front())
     }
 
     /// Cuts the next `count` tasks off, or fewer where their inputs are large or the piece ends;
     /// then it is the next tenant's turn.
     pub(crate) fn pop(&mut self, count: u64) -> Option<Piece> {
+        let idle = self.lanes.iter().take_while(|lane| lane.pieces.is_empty()).count();
+        self.lanes.drain(..idle);
         let mut lane = self.lanes.pop_front()?;
         let popped = lane.pop(count);
-        if !lane.pieces.is_empty() {
-            self.lanes.push_back(lane);
-        }
+        self.lanes.push_back(lane);
         self.tasks -= popped.as_ref().map_or(0, |piece| piece.tasks().count);
         popped
     }
@@ -158,7 +164,6 @@ impl Queue {
                 }
             }
         }
-        self.lanes.retain(|lane| !lane.pieces.is_empty());
         self.tasks -= taken.iter().map(|piece| piece.tasks().count).sum::<u64>();
         taken
     }

@@ -14,8 +14,8 @@ use crate::{agent::Event, queue::Piece, ranges};
 /// agent.
 const BATCHES_MAX: usize = 3;
 
-/// From this task time on a slot gets no batch ahead: the way to it is nothing beside the task,
-/// and what waits here can still be given elsewhere.
+/// From this task time on a slot gets no batch ahead, and none behind: the way to it is nothing
+/// beside the task, and what waits here can still be given elsewhere.
 const LONG_TASK_US: u64 = 10_000;
 
 /// All slots of the worker.
@@ -37,6 +37,8 @@ struct Given {
     attempt: u32,
     /// Its tasks that were not answered.
     left: Vec<TaskRange>,
+    /// Nothing is to wait behind it.
+    is_long: bool,
 }
 
 impl Slots {
@@ -68,10 +70,11 @@ impl Slots {
     /// The slot with the fewest batches that may have one more, of tasks that take about
     /// `task_us` each; where that is not known a slot gets one at a time.
     pub(crate) fn hungry(&self, task_us: Option<u64>) -> Option<usize> {
-        let most = if task_us.is_some_and(|us| us < LONG_TASK_US) { BATCHES_MAX } else { 1 };
-        let (number, slot) =
-            self.slots.iter().enumerate().min_by_key(|(_, slot)| slot.given.len())?;
-        (slot.given.len() < most).then_some(number)
+        let ahead = if is_long(task_us) { 1 } else { BATCHES_MAX };
+        let most = |slot: &Held| if slot.given.iter().any(|one| one.is_long) { 1 } else { ahead };
+        let hungry = |(_, slot): &(usize, &Held)| slot.given.len() < most(slot);
+        let hungry = self.slots.iter().enumerate().filter(hungry);
+        hungry.min_by_key(|(_, slot)| slot.given.len()).map(|(number, _)| number)
     }
 
     /// True where every slot has a batch behind the one that it runs.
@@ -84,12 +87,14 @@ impl Slots {
         self.having(|given| given.spec.tenant != tenant).next().is_some()
     }
 
-    /// Gives a slot a piece of work; gives it back where the slot has ended.
+    /// Gives a slot a piece of work, of tasks that take about `task_us` each; gives it back where
+    /// the slot has ended.
     pub(crate) fn give(
         &mut self,
         number: usize,
         worker: WorkerId,
         prepared: Prepared,
+        task_us: Option<u64>,
         piece: Piece,
     ) -> Result<(), Piece> {
         let Some(slot) = self.slots.get_mut(number) else { return Err(piece) };
@@ -99,6 +104,7 @@ impl Slots {
             lease: piece.lease,
             attempt: piece.attempt,
             left: vec![piece.tasks()],
+            is_long: is_long(task_us),
         };
         let Ok(permit) = slot.batches.try_reserve() else { return Err(piece) };
         let Piece { job, lease, attempt, spec, first, inputs, payload } = piece;
@@ -183,6 +189,11 @@ impl Slots {
     fn having(&self, of: impl Fn(&Given) -> bool) -> impl Iterator<Item = &Held> {
         self.slots.iter().filter(move |slot| slot.given.iter().any(&of))
     }
+}
+
+/// Whether tasks that take about this, where it is known, are long.
+fn is_long(task_us: Option<u64>) -> bool {
+    task_us.is_none_or(|us| us >= LONG_TASK_US)
 }
 
 /// Carries batches to a slot, which takes them as it has room.

@@ -24,6 +24,10 @@ const BATCH_US: u64 = 5_000;
 /// The same where several tenants have work here, of whom none can overtake what a slot has.
 const BATCH_US_SHARED: u64 = 1_000;
 
+/// Tenants that take turns on a slot without a start of a process at each: more of them have the
+/// longer turns.
+const SHARED_MAX: usize = 4;
+
 /// For so long the work here is taken to be that of several tenants: one that does one thing after
 /// the other mostly has nothing here.
 const SHARED: Duration = Duration::from_secs(1);
@@ -161,12 +165,12 @@ impl Agent {
             if self.slots.serve_others(&front.spec.tenant) {
                 self.shared_at = Some(self.now);
             }
-            let Some(slot) = self.slots.hungry(self.modules.task_us(job)) else { return };
+            let task_us = self.modules.task_us(job);
+            let Some(slot) = self.slots.hungry(task_us) else { return };
             // Each slot gets its part of what waits twice over, so that all end together.
             let parts = (self.slots.count() as u64).saturating_mul(2).max(1);
             let share = self.queue.tasks().div_ceil(parts);
-            let batch_us = if self.is_shared() { BATCH_US_SHARED } else { BATCH_US };
-            let count = self.modules.batch_tasks(job, batch_us).min(share);
+            let count = self.modules.batch_tasks(job, self.batch_us()).min(share);
             let Some(prepared) = self.modules.prepared(job) else {
                 // It was dropped in the meantime: it is prepared anew.
                 match self.queue.pop(u64::MAX) {
@@ -176,11 +180,17 @@ impl Agent {
                 continue;
             };
             let Some(piece) = self.queue.pop(count) else { return };
-            if let Err(piece) = self.slots.give(slot, self.worker, prepared, piece) {
+            if let Err(piece) = self.slots.give(slot, self.worker, prepared, task_us, piece) {
                 // The sandbox has ended under the worker.
                 self.give_back(&[piece], "the worker's sandbox has ended");
             }
         }
+    }
+
+    /// The task time of the next batch.
+    fn batch_us(&self) -> u64 {
+        let is_short = self.is_shared() && self.queue.tenants() <= SHARED_MAX;
+        if is_short { BATCH_US_SHARED } else { BATCH_US }
     }
 
     /// True where several tenants have work here, or had a moment ago.

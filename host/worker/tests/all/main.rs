@@ -1,4 +1,5 @@
-//! The worker from outside: a scheduler played by the test, and a real sandbox in threads.
+//! The worker from outside: a scheduler played by the test, and a real sandbox
+//! in threads, or slots that a model plays.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
@@ -7,3 +8,4 @@ mod modules;
 mod orders;
 mod results;
 mod scheduler;
+mod turns;

@@ -15,7 +15,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_worker::{
     Dial, Worker, WorkerConfig,
-    sandbox::{Isolation, Sandbox, SandboxConfig},
+    sandbox::{Isolation, Sandbox, SandboxConfig, Slot, simulated::Model},
 };
 
 /// Nothing in a test takes so long; one that waits in vain ends.
@@ -41,6 +41,21 @@ impl Scheduler {
         let config =
             SandboxConfig { slots, isolation: Isolation::InProcess, ..SandboxConfig::default() };
         let (sandbox, handles) = Sandbox::start(config).unwrap();
+        Self::with_sandbox(slots, kept_results, sandbox, handles).await
+    }
+
+    /// A worker whose slots do as the model says.
+    pub async fn with_simulated(slots: u32, model: Arc<dyn Model>) -> (Self, Worker) {
+        let (sandbox, handles) = Sandbox::simulated(slots, model);
+        Self::with_sandbox(slots, ByteCount(256 << 20), sandbox, handles).await
+    }
+
+    async fn with_sandbox(
+        slots: u32,
+        kept_results: ByteCount,
+        sandbox: Sandbox,
+        handles: Vec<Slot>,
+    ) -> (Self, Worker) {
         let (dialled, mut links) = mpsc::channel(LINKS_MAX);
         let dial = Dial::InProcess(Arc::new(move || {
             let (ours, theirs) = in_process(
