@@ -70,7 +70,8 @@ pub fn run(bench: &mut Bench) {
     let grid = Grid::start(0, 0);
     let scheduler = grid.scheduler.pid();
     let before = usage::proportional(scheduler);
-    let runtime = calls::runtime();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
     let starts = Starts::default();
     let members = members(&grid.state_dir().join("ca"), grid.address(), workers);
     let begun = Instant::now();

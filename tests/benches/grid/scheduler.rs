@@ -13,7 +13,7 @@ use std::{
 use wasmgrid_net::{Authority, Listener, ListenerConfig, Role};
 use wasmgrid_proto::{Millis, wire::TokenRequest};
 use wasmgrid_sandbox::{Caps, admit};
-use wasmgrid_server::{Admission, Enrollment, Server, ServerConfig};
+use wasmgrid_server::{Admission, Blocking, Enrollment, Server, ServerConfig};
 use wasmgrid_store::MemoryStore;
 use wasmgrid_tests::{Daemon, Home, wait_until};
 
@@ -85,6 +85,8 @@ pub fn serve(folder: &Path, address: &str) -> ExitCode {
             Listener::bind(socket, &credentials.expect("a certificate"), ListenerConfig::default());
         let mut config = ServerConfig::new("bench");
         let addresses = vec![address.to_owned()];
+        // As the grid within `wasmgrid run` has it, whose store is in memory too.
+        config.blocking = Blocking::Memory;
         config.enrollment = Some(Enrollment { authority, addresses, validity });
         let store = Box::new(MemoryStore::without_journal());
         let server = Server::start(config, store, admission()).expect("it starts");
