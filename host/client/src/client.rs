@@ -168,20 +168,6 @@ impl Client {
         Ok((status, stream))
     }
 
-    /// Appends inputs to an open job, the first of which gets index `first`.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where the job is closed or `first` is behind its end.
-    pub async fn append(
-        &self,
-        job: JobId,
-        first: u64,
-        inputs: InputBlock,
-        payload: Bytes,
-    ) -> Result<(), ClientError> {
-        done(self.call(Request::Append { job, first, inputs }, payload, None).await?)
-    }
-
     /// Appends to an open job that are sent ahead of the answers to those before them; nobody else
     /// may append to it meanwhile.
     #[must_use]

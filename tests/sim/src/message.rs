@@ -64,6 +64,8 @@ pub enum Down {
     Assign {
         /// The job.
         job: JobId,
+        /// Whose it is.
+        tenant: String,
         /// Under which leases.
         leases: Vec<Lease>,
     },

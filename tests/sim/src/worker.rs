@@ -52,6 +52,8 @@ pub struct Worker {
     joined: bool,
     random: Random,
     queue: VecDeque<Piece>,
+    /// The tenants of these, and of those before; whose turn is next is first.
+    turns: VecDeque<String>,
     slots: Vec<Slot>,
     control: VecDeque<Up>,
     loose: Vec<Block>,
@@ -70,6 +72,7 @@ pub struct Worker {
 #[derive(Debug)]
 struct Piece {
     job: JobId,
+    tenant: String,
     lease: LeaseId,
     attempt: u32,
     tasks: VecDeque<(u64, Task)>,
@@ -84,6 +87,13 @@ struct Slot {
     done_us: u64,
 }
 
+impl Piece {
+    /// Whether nothing is to wait behind it.
+    fn is_long(&self) -> bool {
+        self.tasks.front().is_some_and(|(_, task)| task.wall_us() >= LONG_TASK_US)
+    }
+}
+
 impl Worker {
     /// A process that has just started.
     #[must_use]
@@ -94,6 +104,7 @@ impl Worker {
             joined: false,
             random,
             queue: VecDeque::new(),
+            turns: VecDeque::new(),
             slots: (0..slots).map(|_| Slot::default()).collect(),
             control: VecDeque::new(),
             loose: Vec::new(),
@@ -166,8 +177,8 @@ impl Worker {
                     self.control.push_back(Up::Leaving);
                 }
             }
-            Down::Assign { job, leases } => {
-                leases.into_iter().for_each(|lease| self.assign(job, lease));
+            Down::Assign { job, tenant, leases } => {
+                leases.into_iter().for_each(|lease| self.assign(job, &tenant, lease));
             }
             Down::Cancel { job } => self.cancel(job),
             Down::Revoke { job, lease, tasks } => self.revoke(job, lease, &tasks),
@@ -245,13 +256,16 @@ impl Worker {
         }
     }
 
-    fn assign(&mut self, job: JobId, lease: Lease) {
+    fn assign(&mut self, job: JobId, tenant: &str, lease: Lease) {
         let Lease { lease, attempt, first, inputs } = lease;
         let tasks: VecDeque<_> = (first..).zip(inputs.into_iter().map(Task)).collect();
         if self.cancelled.contains(&job) || self.leaves_at.is_some() {
             return self.give_back(job, lease, &tasks);
         }
-        self.queue.push_back(Piece { job, lease, attempt, tasks });
+        if !self.turns.iter().any(|known| known == tenant) {
+            self.turns.push_front(tenant.to_owned());
+        }
+        self.queue.push_back(Piece { job, tenant: tenant.to_owned(), lease, attempt, tasks });
     }
 
     fn give_back(&mut self, job: JobId, lease: LeaseId, tasks: &VecDeque<(u64, Task)>) {
@@ -352,11 +366,13 @@ impl Worker {
     /// Gives slots work until each has enough, and begins what waits in them.
     fn feed(&mut self) {
         while self.kept() < KEPT_MAX {
-            let Some(front) = self.queue.front() else { break };
-            let long = front.tasks.front().is_some_and(|(_, task)| task.wall_us() >= LONG_TASK_US);
-            let most = if long { 1 } else { BATCHES_MAX };
-            let hungry = self.slots.iter().enumerate().min_by_key(|(_, slot)| slot.given.len());
-            let hungry = hungry.filter(|(_, slot)| slot.given.len() < most);
+            let Some(next) = self.next().and_then(|place| self.queue.get(place)) else { break };
+            let long = next.is_long();
+            let ahead = if long { 1 } else { BATCHES_MAX };
+            let most = |slot: &Slot| if slot.given.iter().any(Piece::is_long) { 1 } else { ahead };
+            let hungry = self.slots.iter().enumerate();
+            let hungry = hungry.filter(|(_, slot)| slot.given.len() < most(slot));
+            let hungry = hungry.min_by_key(|(_, slot)| slot.given.len());
             let Some(number) = hungry.map(|(number, _)| number) else { break };
             let parts = self.slots.len() * 2;
             let waiting: usize = self.queue.iter().map(|piece| piece.tasks.len()).sum();
@@ -380,14 +396,26 @@ impl Worker {
         }
     }
 
+    /// Where in the queue the piece is whose turn it is.
+    fn next(&self) -> Option<usize> {
+        let first = |tenant: &String| self.queue.iter().position(|piece| piece.tenant == *tenant);
+        self.turns.iter().find_map(first)
+    }
+
+    /// Cuts a part off the piece whose turn it is; then it is the next tenant's.
     fn pop(&mut self, count: usize) -> Option<Piece> {
-        let front = self.queue.front_mut()?;
-        if count >= front.tasks.len() {
-            return self.queue.pop_front();
+        let place = self.next()?;
+        let piece = self.queue.get_mut(place)?;
+        let turn = self.turns.iter().position(|tenant| *tenant == piece.tenant)?;
+        let tenant = piece.tenant.clone();
+        self.turns.drain(..=turn);
+        self.turns.push_back(tenant.clone());
+        if count >= piece.tasks.len() {
+            return self.queue.remove(place);
         }
-        let rest = front.tasks.split_off(count.max(1));
-        let tasks = std::mem::replace(&mut front.tasks, rest);
-        Some(Piece { tasks, ..*front })
+        let rest = piece.tasks.split_off(count.max(1));
+        let tasks = std::mem::replace(&mut piece.tasks, rest);
+        Some(Piece { tasks, tenant, ..*piece })
     }
 
     fn send(&mut self) {

@@ -245,9 +245,9 @@ async fn what_no_frame_can_carry_fails_at_once_and_the_link_stays() {
         let mut spec = submit(false);
         spec.spec.task.args = vec!["x".repeat(META_MAX)];
         let answers = [
-            client.append(job, 0, many, Bytes::new()).await.map(drop),
-            client.append(job, 0, long, vec![0; FRAME_MAX].into()).await.map(drop),
-            client.append(job, 0, wrong, Bytes::new()).await.map(drop),
+            client.uploads(job).push(0, many, Bytes::new()).await,
+            client.uploads(job).push(0, long, vec![0; FRAME_MAX].into()).await,
+            client.uploads(job).push(0, wrong, Bytes::new()).await,
             client.submit(spec).await.map(drop),
         ];
         for answer in answers {

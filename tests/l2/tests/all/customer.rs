@@ -185,7 +185,11 @@ async fn feed(
         sleep(Duration::from_millis(random.u64(0..1_500))).await;
         let first = job.chunks[..*appended].iter().map(|chunk| chunk.len() as u64).sum();
         let (inputs, payload) = packed(chunk);
-        let append = async || client.append(id, first, inputs.clone(), payload.clone()).await;
+        let append = async || {
+            let mut uploads = client.uploads(id);
+            uploads.push(first, inputs.clone(), payload.clone()).await?;
+            uploads.finish().await
+        };
         if !allowed(job, retried(append).await)? {
             return Ok(());
         }

@@ -213,7 +213,9 @@ impl Scheduler {
                 Some(Waiting::Message(message)) => message,
                 Some(Waiting::Assign(job, grants)) => {
                     let leases = self.leases(job, &grants, disk)?;
-                    Down::Assign { job, leases }
+                    let spec = self.grid.task_spec(job);
+                    let tenant = spec.map(|spec| spec.tenant.clone()).unwrap_or_default();
+                    Down::Assign { job, tenant, leases }
                 }
             };
             self.say(link, message);
