@@ -12,7 +12,7 @@ use super::shared::{Outstanding, State};
 use crate::run::{CANCEL_GRACE_US, board::Board, board::Shown};
 
 /// From a task's deadline to the end of its runner. The runner ends tasks at their deadline by
-/// itself, a tick of 2 ms later, and then knows what they used: on a busy machine it gets the time
+/// itself, a tick later, and then knows what they used: on a busy machine it gets the time
 /// for that; and what follows fits into the 100 ms that are promised.
 const OVERDUE_US: u64 = 50_000;
 
