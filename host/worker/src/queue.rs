@@ -15,6 +15,9 @@ use crate::ranges::overlap;
 /// without a wait.
 const BATCH_BYTES: u64 = 1 << 20;
 
+/// Tenants of whom it is known that they had a turn, where some of them have nothing here.
+const LANES_MAX: usize = 64;
+
 /// A part of a lease that no slot has.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
@@ -147,6 +150,10 @@ impl Queue {
         let mut lane = self.lanes.pop_front()?;
         let popped = lane.pop(count);
         self.lanes.push_back(lane);
+        if self.lanes.len() > LANES_MAX {
+            let idle = self.lanes.iter().position(|lane| lane.pieces.is_empty());
+            idle.and_then(|place| self.lanes.remove(place));
+        }
         self.tasks -= popped.as_ref().map_or(0, |piece| piece.tasks().count);
         popped
     }

@@ -77,9 +77,12 @@ impl Slots {
         hungry.min_by_key(|(_, slot)| slot.given.len()).map(|(number, _)| number)
     }
 
-    /// True where every slot has a batch behind the one that it runs.
+    /// True where a slot has a batch behind the one that it runs, and so has every other, or runs
+    /// something long.
     pub(crate) fn are_busy(&self) -> bool {
-        self.slots.iter().all(|slot| slot.given.len() > 1)
+        let has_next = |slot: &Held| slot.given.len() > 1;
+        let is_busy = |slot: &Held| has_next(slot) || slot.given.iter().any(|one| one.is_long);
+        self.slots.iter().any(has_next) && self.slots.iter().all(is_busy)
     }
 
     /// True where a slot has something of another tenant than this.

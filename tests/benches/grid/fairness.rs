@@ -20,7 +20,7 @@ pub fn run(bench: &mut Bench) {
     let (caller, flooder) = (link("caller"), link("flooder"));
     let noop = runtime.block_on(calls::put(&caller, &bench.noop));
     let spin = runtime.block_on(calls::put(&flooder, &bench.spin));
-    let measure = || runtime.block_on(calls::many(caller.clone(), noop, count));
+    let measure = || runtime.block_on(calls::many(&caller, noop, count));
 
     let alone = measure();
     push(bench, "alone", "one call, nobody else on the grid", &alone, None);

@@ -23,7 +23,7 @@ pub fn calls(bench: &mut Bench) {
     let times = runtime.block_on(async {
         let client = calls::connect(&grid.ca(), &grid.address, Role::Client, "caller").await;
         let module = calls::put(&client, &bench.noop).await;
-        calls::many(client, module, count).await
+        calls::many(&client, module, count).await
     });
     drop(grid);
     push(&mut bench.report, "latency.memory", "one call over QUIC, not durable", &times, 0.5);
@@ -33,7 +33,7 @@ pub fn calls(bench: &mut Bench) {
         let ca = grid.state_dir().join("ca");
         let client = calls::connect(&ca, grid.address(), Role::Client, "caller").await;
         let module = calls::put(&client, &bench.noop).await;
-        calls::many(client, module, count).await
+        calls::many(&client, module, count).await
     });
     let most_ms = 1.0 + sync_ms;
     push(&mut bench.report, "latency.durable", "one call over QUIC, durable", &times, most_ms);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     engine,
-    jail::{Inmate, Jail},
+    jail::{self, Inmate, Jail, Layer},
 };
 
 /// Against a runner of niceness 0 on the same core it gets a tenth of it.
@@ -49,15 +49,17 @@ fn serve() -> io::Result<()> {
     let mut config = engine::compiler_config(&request.engine);
     config.parallel_compilation(true);
     let engine = Engine::new(&config).map_err(io::Error::other)?;
-    let threads = threads::wanted();
-    let stacks = threads::stacks(threads);
+    threads::share_memory();
+    let stacks = threads::stacks(request.threads);
     let report = jail.enter(Inmate::Compiler { limits: request.limits, stacks });
+    let sealed = report.entered.contains(&Layer::Seccomp);
     let incomplete = !report.missing.is_empty();
     message::write(&mut agent, &report)?;
     if request.require_jail && incomplete {
         return Ok(());
     }
-    threads::start(threads)?;
+    threads::start(request.threads)?;
+    jail::threads_complete(sealed)?;
     let mut module = Vec::new();
     (&mut agent).take(request.module_bytes).read_to_end(&mut module)?;
     let reply: Reply = match translate(&engine, &request.caps, &module) {

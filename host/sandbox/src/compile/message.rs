@@ -18,6 +18,8 @@ pub(super) struct Request {
     pub(super) caps: Caps,
     /// What compiling may take.
     pub(super) limits: CompilerLimits,
+    /// How many threads compile.
+    pub(super) threads: u32,
     /// Look at no module unless each layer of the jail is there.
     pub(super) require_jail: bool,
     /// How many bytes of module follow.

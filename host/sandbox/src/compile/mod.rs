@@ -38,17 +38,21 @@ pub(crate) use loaded::{Loaded, Publisher, load};
 /// which the runners want too, and jobs rarely bring more than one new module at a time.
 const COMPILERS_MAX: usize = 4;
 
-/// How many compilers may be at work. A core is left to the runners, although compilers are nicer
-/// than they are: a niceness counts on one core alone, and what a compiler does to caches and
-/// memory is not counted in it.
-fn compilers() -> usize {
+/// The functions of a small module keep no more threads busy, and each takes memory of its own.
+const THREADS_MAX: usize = 4;
+
+/// How many compilers may be at work, and with how many threads each: not more of these in all
+/// than there are cores, so that beside each runner there is one at most, which is nicer than it
+/// is.
+fn compilers() -> (usize, usize) {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    cores.saturating_sub(1).clamp(1, COMPILERS_MAX)
+    let compilers = (cores / 2).clamp(1, COMPILERS_MAX);
+    (compilers, (cores / compilers).min(THREADS_MAX))
 }
 
 /// A refusal that took longer than this to find is remembered on disk too: a restart shall not pay
 /// for it again. What is found faster costs less than a file.
-const COSTLY: Duration = Duration::from_millis(200);
+const COSTLY: Duration = Duration::from_millis(100);
 
 /// The longest that is worth remembering, and that any clock can count.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
@@ -87,6 +91,7 @@ impl Compiler {
             .transpose()?
             .map(Arc::new);
         let caps = config.caps.clone();
+        let (permits, threads) = compilers();
         let backend = match config.isolation {
             Isolation::Process | Isolation::Task => {
                 let program = config.program.clone();
@@ -98,6 +103,7 @@ impl Compiler {
                     engine: settings,
                     caps,
                     limits,
+                    threads,
                     warden,
                 })
             }
@@ -105,7 +111,7 @@ impl Compiler {
         };
         let memory = MemoryCache::default();
         let refusal_age = Duration::from_millis(config.refusal_age.0.min(YEAR_MS));
-        let permits = Semaphore::new(compilers());
+        let permits = Semaphore::new(permits);
         Ok(Self { fingerprint, memory, disk, backend, permits, refusal_age })
     }
 

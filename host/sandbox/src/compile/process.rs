@@ -46,6 +46,8 @@ pub(crate) struct CompilerProcess {
     pub(crate) engine: EngineSettings,
     pub(crate) caps: Caps,
     pub(crate) limits: CompilerLimits,
+    /// How many threads compile.
+    pub(crate) threads: usize,
     pub(crate) warden: Arc<Warden>,
 }
 
@@ -102,6 +104,7 @@ impl CompilerProcess {
             engine: self.engine.clone(),
             caps: self.caps.clone(),
             limits: self.limits,
+            threads: u32::try_from(self.threads).unwrap_or(1),
             require_jail: self.warden.requires(),
             module_bytes: module.len() as u64,
         };

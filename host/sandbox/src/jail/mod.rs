@@ -239,3 +239,10 @@ pub fn enter_jail_but(left_out: &[Layer]) -> io::Result<(OwnedFd, Vec<Layer>)> {
 pub(crate) fn threads_started() -> io::Result<()> {
     limits::forbid_processes()
 }
+
+/// The same for a compiler; where it is `sealed` in system calls, the call goes too, of all its
+/// threads.
+pub(crate) fn threads_complete(sealed: bool) -> io::Result<()> {
+    limits::forbid_processes()?;
+    if sealed { seccomp::forbid_threads() } else { Ok(()) }
+}

@@ -122,11 +122,32 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 pub(super) fn allow_only(inmate: Inmate) -> io::Result<()> {
     let rules = rules(inmate).map_err(io::Error::other)?;
     let refused = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
-    let arch = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
-    let filter =
-        SeccompFilter::new(rules, refused, SeccompAction::Allow, arch).map_err(io::Error::other)?;
-    let program = BpfProgram::try_from(filter).map_err(io::Error::other)?;
+    let program = program(rules, refused, SeccompAction::Allow)?;
     seccompiler::apply_filter(&program).map_err(io::Error::other)
+}
+
+/// What a compiler needs until its threads have started: a thread, its own limits, and a second
+/// filter.
+const STARTING: &[c_long] =
+    &[libc::SYS_clone, libc::SYS_prlimit64, libc::SYS_prctl, libc::SYS_seccomp];
+
+/// Takes that from a compiler, with all its threads.
+pub(super) fn forbid_threads() -> io::Result<()> {
+    let rules: Rules = STARTING.iter().map(|call| (*call, Vec::new())).collect();
+    let refused = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+    let program = program(rules, SeccompAction::Allow, refused)?;
+    seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
+}
+
+/// A filter that does `otherwise` with calls that no rule matches.
+fn program(
+    rules: Rules,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> io::Result<BpfProgram> {
+    let arch = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
+    let filter = SeccompFilter::new(rules, otherwise, matched, arch).map_err(io::Error::other)?;
+    BpfProgram::try_from(filter).map_err(io::Error::other)
 }
 
 fn rules(inmate: Inmate) -> Result<Rules, seccompiler::BackendError> {
@@ -148,6 +169,10 @@ fn rules(inmate: Inmate) -> Result<Rules, seccompiler::BackendError> {
     match inmate {
         Inmate::Compiler { .. } => {
             rules.insert(libc::SYS_mprotect, vec![when(&[without(2, libc::PROT_EXEC)?])?]);
+            // For `forbid_threads`.
+            rules.insert(libc::SYS_seccomp, Vec::new());
+            let promise = equals(0, number(libc::PR_SET_NO_NEW_PRIVS))?;
+            rules.insert(libc::SYS_prctl, vec![when(&[promise])?]);
         }
         Inmate::Runner { pagemap, forks, allowed } => {
             rules.extend(RUNNER.iter().map(|call| (*call, Vec::new())));

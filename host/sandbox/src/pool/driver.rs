@@ -85,7 +85,9 @@ impl Driver {
     /// The runner for what comes next; `None` where the slot is stopped.
     async fn next_session(&self, parked: &mut Parked) -> Option<Result<Session, SandboxError>> {
         let tenant = self.shared.lock().unsent().map(|next| next.batch.spec.tenant.clone());
-        if let Some(session) = tenant.and_then(|tenant| parked.take(&tenant)) {
+        let found = tenant.and_then(|tenant| parked.take(&tenant));
+        parked.trim();
+        if let Some(session) = found {
             return Some(Ok(session));
         }
         select! {
@@ -221,6 +223,7 @@ impl Driver {
         session.tenant.get_or_insert_with(|| tenant.clone());
         let number = session.next_number;
         session.next_number += 1;
+        session.used += 1;
         session.tasks += unsent.left.first().map_or(0, |left| left.count);
         unsent.number = Some(number);
         Ok(run(unsent, number).map(|envelope| (envelope, unsent.batch.clone())))

@@ -26,6 +26,8 @@ pub(super) struct Session {
     born_us: u64,
     /// Tasks it was sent.
     pub(super) tasks: u64,
+    /// Batches it was sent; what is long ago counts less.
+    pub(super) used: u64,
     /// It has said a word.
     pub(super) spoke: bool,
 }
@@ -42,7 +44,15 @@ pub(super) struct Parked {
 impl Session {
     /// With a runner that has served nobody.
     pub(super) fn new(runner: Runner) -> Self {
-        Self { runner, tenant: None, next_number: 1, born_us: now_us(), tasks: 0, spoke: false }
+        Self {
+            runner,
+            tenant: None,
+            next_number: 1,
+            born_us: now_us(),
+            tasks: 0,
+            used: 0,
+            spoke: false,
+        }
     }
 
     /// Whether a batch of this tenant needs another runner. One that has served nobody fits all.
@@ -69,18 +79,22 @@ impl Parked {
             self.leave(other);
         }
         self.sessions.push_back((Instant::now() + PARKED_TIME, session));
-        if self.sessions.len() > PARKED_MAX {
-            self.leave_least_used();
-        }
     }
 
-    /// Of those that were used as little, the newest goes: where more tenants take turns than
-    /// there are places, the oldest is whose turn is next.
-    fn leave_least_used(&mut self) {
-        let used = |(_, (_, session)): &(usize, &(Instant, Session))| session.next_number;
-        let least = self.sessions.iter().enumerate().rev().min_by_key(used).map(|(place, _)| place);
-        if let Some((_, session)) = least.and_then(|place| self.sessions.remove(place)) {
-            self.leave(session);
+    /// Lets those end that are too many: the least used. Of those that were used as little, the
+    /// newest goes: where more tenants take turns than there are places, the oldest is whose turn
+    /// is next.
+    pub(super) fn trim(&mut self) {
+        while self.sessions.len() > PARKED_MAX {
+            let used = |(_, (_, session)): &(usize, &(Instant, Session))| session.used;
+            let least = self.sessions.iter().enumerate().rev().min_by_key(used);
+            let Some(place) = least.map(|(place, _)| place) else { return };
+            if let Some((_, session)) = self.sessions.remove(place) {
+                self.leave(session);
+            }
+            for (_, session) in &mut self.sessions {
+                session.used /= 2;
+            }
         }
     }
 

@@ -96,8 +96,13 @@ async fn every_kind_is_compiled_by_a_process_and_in_process() {
 
 #[tokio::test]
 async fn code_is_the_same_however_many_threads_make_it() {
-    let module = echo_component();
-    let spec = spec(&module, ModuleKind::Task);
+    let functions: String = (0..400)
+        .map(|n| format!("(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const {n})))"))
+        .collect();
+    let module = wat(&format!(
+        r#"(module (memory (export "memory") 1) {functions} (func (export "_start")))"#
+    ));
+    let spec = spec(&module, ModuleKind::Preview1);
     let mut made = Vec::new();
     // A process compiles with a thread a core.
     for isolation in [Isolation::Process, Isolation::InProcess, Isolation::Process] {
