@@ -4,14 +4,16 @@ use std::{
     io::{BufRead as _, BufReader, Read},
     process::{Child, ChildStdin, Command, ExitStatus},
     sync::{Arc, Mutex},
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use crate::{run::wait_for_exit, wait_for};
+use crate::{process, wait_for, wait_until};
 
 /// A running process; killed when dropped.
 pub struct Daemon {
     child: Child,
+    /// Read its outputs until nobody can write to them any more.
+    readers: Vec<JoinHandle<()>>,
     said: Arc<Mutex<String>>,
     /// What is done with each further line.
     listener: Arc<Mutex<Option<Listener>>>,
@@ -24,13 +26,14 @@ impl Daemon {
     pub fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the binary starts");
         let (said, listener) = (Arc::<Mutex<String>>::default(), Arc::default());
+        let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            listen(stdout, Arc::clone(&said), Arc::clone(&listener));
+            readers.push(listen(stdout, Arc::clone(&said), Arc::clone(&listener)));
         }
         if let Some(stderr) = child.stderr.take() {
-            listen(stderr, Arc::clone(&said), Arc::clone(&listener));
+            readers.push(listen(stderr, Arc::clone(&said), Arc::clone(&listener)));
         }
-        Self { child, said, listener }
+        Self { child, readers, said, listener }
     }
 
     /// Calls `listener` with each line that it says from now on, in the place of the one before;
@@ -48,7 +51,7 @@ impl Daemon {
         self.child.stdin.take()
     }
 
-    /// All it has said so far, on both outputs.
+    /// All it has said so far, on both outputs; after it has been waited for, all it ever said.
     pub fn said(&self) -> String {
         self.said.lock().expect("no listener panics").clone()
     }
@@ -60,8 +63,7 @@ impl Daemon {
                 return Some(found);
             }
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                // What it said last may still be on its way through the pipe.
-                thread::yield_now();
+                self.read_to_the_end();
                 let said = self.said();
                 if let Some(found) = said.lines().find_map(&find) {
                     return Some(found);
@@ -79,28 +81,34 @@ impl Daemon {
 
     /// Sends a signal by its number.
     pub fn signal(&self, signal: i32) {
-        let status = Command::new("kill")
-            .args([format!("-{signal}"), self.pid().to_string()])
-            .status()
-            .expect("kill(1) is there");
-        assert!(status.success(), "cannot signal {}", self.pid());
+        process::signal(self.pid(), signal);
     }
 
     /// kill -9, and waits until it is gone.
     pub fn kill(&mut self) {
         self.child.kill().expect("a child of ours");
-        wait_for_exit(&mut self.child);
+        self.wait();
     }
 
     /// Ctrl-C, and waits until it has ended.
     pub fn interrupt(&mut self) -> ExitStatus {
         self.signal(2);
-        wait_for_exit(&mut self.child)
+        self.wait()
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it has ended, and all that it said has come.
     pub fn wait(&mut self) -> ExitStatus {
-        wait_for_exit(&mut self.child)
+        let status =
+            wait_for("a command to end", || self.child.try_wait().expect("a child of ours"));
+        self.read_to_the_end();
+        status
+    }
+
+    /// Waits until nobody can say anything more on its outputs: its children, which may have them
+    /// too, end soon after it.
+    fn read_to_the_end(&self) {
+        let read = || self.readers.iter().all(JoinHandle::is_finished);
+        wait_until("the end of a command's outputs", read);
     }
 }
 
@@ -116,7 +124,7 @@ fn listen(
     pipe: impl Read + Send + 'static,
     said: Arc<Mutex<String>>,
     listener: Arc<Mutex<Option<Listener>>>,
-) {
+) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
             let mut listener = listener.lock().expect("no listener panics");
@@ -127,5 +135,5 @@ fn listen(
             said.push_str(&line);
             said.push('\n');
         }
-    });
+    })
 }

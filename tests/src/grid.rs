@@ -1,6 +1,15 @@
 //! A grid on loopback: a scheduler and workers, each a process with a home of its own.
 
-use std::{fs, net::UdpSocket, path::PathBuf, process::Command, sync::Arc};
+use std::{
+    fs,
+    net::UdpSocket,
+    path::PathBuf,
+    process::{self, Command},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use walkdir::WalkDir;
 
@@ -153,8 +162,28 @@ fn up(home: &Home, listen: &str, change: impl FnOnce(&mut Command)) -> Daemon {
     Daemon::start(command)
 }
 
-/// An address nobody listens on now.
-fn free_address() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
-    socket.local_addr().expect("it is bound").to_string()
+/// An address on loopback that nobody listens on, and that nobody gets by chance while a scheduler
+/// is away: it is below the ports from which the kernel takes one for who names none.
+pub fn free_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ports = FIRST_PORT..ephemeral_ports();
+    let count = u32::from(ports.end.checked_sub(ports.start).expect("ports that can be chosen"));
+    // Test binaries that run at once begin at different places.
+    let begin = process::id().wrapping_mul(61);
+    let free = |_| {
+        let offset = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = ports.start + u16::try_from(offset).expect("fewer than all ports");
+        let socket = UdpSocket::bind(("127.0.0.1", port)).ok()?;
+        Some(socket.local_addr().expect("it is bound").to_string())
+    };
+    (0..count).find_map(free).expect("a free port on loopback")
+}
+
+/// Below it are those of well-known services.
+const FIRST_PORT: u16 = 10_000;
+
+/// The first port that the kernel chooses by itself; Linux's default where it does not say.
+fn ephemeral_ports() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(32_768)
 }

@@ -23,9 +23,9 @@ pub mod zoo;
 
 pub use clock::Clock;
 pub use daemon::Daemon;
-pub use grid::{Grid, Worker};
+pub use grid::{Grid, Worker, free_address};
 pub use guests::{example, guest, repository};
-pub use process::{children_as, is_alive, memory_bytes};
+pub use process::{children_as, is_alive, memory_bytes, signal, ticks_of_ended_children};
 pub use relay::Relay;
 pub use run::{Finished, Home, binary};
 

@@ -2,6 +2,15 @@
 
 use std::{fs, path::Path};
 
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Sends a signal, by its number.
+pub fn signal(pid: u32, signal: i32) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let signal = Signal::from_named_raw(signal).expect("a signal");
+    kill_process(process, signal).unwrap_or_else(|error| panic!("cannot signal {pid}: {error}"));
+}
+
 /// The children of a process that were started with this word, `runner` or `compiler`, and whatever
 /// they have started themselves.
 pub fn children_as(parent: u32, word: &str) -> Vec<u32> {
@@ -31,6 +40,16 @@ fn parent_of(pid: u32) -> Option<u32> {
 
 fn command_line(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()
+}
+
+/// The processor time, in ticks, that children of this process took that have ended.
+pub fn ticks_of_ended_children(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is there");
+    // The name before them may have blanks and brackets of its own.
+    let fields = stat.rsplit_once(')').expect("a name").1;
+    let number = |field: usize| fields.split_whitespace().nth(field - 3)?.parse::<u64>().ok();
+    let (user, system) = (number(16), number(17));
+    user.expect("cutime") + system.expect("cstime")
 }
 
 /// Whether the process is there and no zombie.

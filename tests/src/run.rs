@@ -6,7 +6,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, Stdio},
     sync::OnceLock,
     thread,
     time::SystemTime,
@@ -14,7 +14,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::{repository, wait_for};
+use crate::repository;
 
 /// The binary of the profile that the tests run in. It is built with the workspace's tests
 /// (`cargo test --workspace`): a build of its own here would choose other features for what the
@@ -201,9 +201,4 @@ impl std::fmt::Display for Finished {
         let shown: String = stdout.chars().take(2_000).collect();
         write!(f, "exit {:?}\n-- stdout\n{shown}\n-- stderr\n{}", self.code, self.stderr)
     }
-}
-
-/// Waits for a child that should end by itself.
-pub fn wait_for_exit(child: &mut std::process::Child) -> ExitStatus {
-    wait_for("a command to end", || child.try_wait().expect("a child of ours"))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use wasmgrid_tests::{Daemon, Grid, guest, wait_until};
+use wasmgrid_tests::{Daemon, Grid, children_as, guest, signal, wait_until};
 
 /// Inputs of a job that takes a few seconds on two cores, and its right answer.
 const TASKS: u64 = 3_000;
@@ -75,14 +75,8 @@ fn kill_9_of_a_runner_is_no_fault_of_the_tasks() {
     let grid = Grid::start(1, 2);
     let (run, expected) = long_job(&grid);
     wait_for_the_middle(&grid);
-    let runners = std::process::Command::new("pgrep")
-        .args(["-P", &grid.workers[0].process.pid().to_string(), "-f", "runner"])
-        .output()
-        .expect("pgrep(1) is there");
-    let runners = String::from_utf8(runners.stdout).expect("numbers");
-    let runner = runners.lines().next().expect("a worker has runners").to_owned();
-    let killed = std::process::Command::new("kill").args(["-9", &runner]).status();
-    assert!(killed.expect("kill(1) is there").success());
+    let runners = children_as(grid.workers[0].process.pid(), "runner");
+    signal(*runners.first().expect("a worker has runners"), 9);
     assert_whole(&grid, run, &expected);
 }
 

@@ -24,7 +24,7 @@ const SEEDS: u64 = 1_000;
 const SANDBOXES: u64 = 2;
 
 /// No task of these limits takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const LIMITS: Limits = Limits {
     fuel: Fuel(1_000_000),

@@ -99,6 +99,8 @@ fn packages() -> Vec<Package> {
         .current_dir(repository())
         .output()
         .expect("cargo starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`cargo metadata` failed:\n{errors}");
     let metadata: Metadata =
         serde_json::from_slice(&output.stdout).expect("cargo describes the workspace");
     metadata.packages

@@ -3,13 +3,12 @@
 use std::{
     fs,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
-    net::UdpSocket,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use serde_json::{Value, json};
-use wasmgrid_tests::{Daemon, Grid, Home, guest, wait_until};
+use wasmgrid_tests::{Daemon, Grid, Home, free_address, guest, wait_until};
 
 /// A small file system of its own, gone with the value.
 struct Disk(PathBuf);
@@ -20,11 +19,12 @@ impl Disk {
         fs::create_dir_all(&at).expect("a folder");
         let size = format!("size={megabytes}m");
         let mount = ["-t", "tmpfs", "-o", &size, "wasmgrid-test"];
-        let mounted = Command::new("mount").args(mount).arg(&at).output();
-        if mounted.is_ok_and(|mount| mount.status.success()) {
-            return Some(Self(at));
-        }
-        eprintln!("skipped: a tmpfs cannot be mounted here, so there is no small disk to fill");
+        let why = match Command::new("mount").args(mount).arg(&at).output() {
+            Ok(mounted) if mounted.status.success() => return Some(Self(at)),
+            Ok(mounted) => String::from_utf8_lossy(&mounted.stderr).trim().to_owned(),
+            Err(error) => format!("mount: {error}"),
+        };
+        eprintln!("skipped: there is no small disk to fill, as no tmpfs can be mounted: {why}");
         None
     }
 
@@ -57,11 +57,6 @@ fn up(home: &Home, listen: &str, more: &[&str]) -> Daemon {
     let mut args = vec!["up", "--listen", listen, "--state-dir", "state"];
     args.extend(more);
     Daemon::start(home.command(args))
-}
-
-fn free_address() -> String {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback");
-    socket.local_addr().expect("it is bound").to_string()
 }
 
 #[test]

@@ -17,7 +17,7 @@ use wasmgrid_proto::{
 };
 
 /// Only reached where a test fails.
-pub const NEVER: Duration = Duration::from_secs(30);
+pub const NEVER: Duration = Duration::from_secs(120);
 
 /// The scheduler's end of one link. Dropping it loses the link.
 pub struct Server(pub Link<ToClient, FromClient>);

@@ -5,14 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmgrid_net::{Listener, ListenerConfig, Role};
+use wasmgrid_net::{LinkError, Listener, ListenerConfig, Role};
 use wasmgrid_proto::wire::{FromWorker, Heartbeat};
 
 use crate::grid::Grid;
 
-/// Far more than a packet there and back takes, and far less than the 20 s after which a silent
-/// connection ends by itself.
-const SOON: Duration = Duration::from_secs(8);
+/// How long anything may take before a test gives up on it; far above what it takes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_link_to_a_scheduler_that_died_ends_as_soon_as_its_successor_hears_of_it() {
@@ -39,8 +38,10 @@ fn a_link_to_a_scheduler_that_died_ends_as_soon_as_its_successor_hears_of_it() {
         let heartbeat = FromWorker::Heartbeat(Heartbeat::default());
         // Where another packet was first it knows already.
         let _ = worker.sender.send(heartbeat).await;
-        let ended = tokio::time::timeout(SOON, receiver.recv()).await;
-        assert!(matches!(ended, Ok(Err(_))), "{ended:?}");
+        let ended = tokio::time::timeout(PATIENCE, receiver.recv()).await;
+        // A connection that is only silent ends as "timed out", after 20 s.
+        let Ok(Err(LinkError::Lost { reason, .. })) = ended else { panic!("{ended:?}") };
+        assert_eq!(reason, "reset by peer");
         drop(successor);
     });
 }
@@ -51,7 +52,7 @@ async fn bind_again<T, E: std::fmt::Debug>(bind: impl Fn() -> Result<T, E>) -> T
     loop {
         match bind() {
             Ok(bound) => return bound,
-            Err(error) => assert!(begun.elapsed() < SOON, "{error:?}"),
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:?}"),
         }
         tokio::task::yield_now().await;
     }

@@ -45,13 +45,24 @@ fn assert_links(resolve: &Resolve, world: WorldId) {
     }
 }
 
-/// Where the crate that brings the engine's WASI has its WIT.
+/// The platform that the compiler builds for unless told otherwise.
+fn platform() -> String {
+    let output = Command::new("rustc").arg("-vV").output().expect("rustc starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`rustc -vV` failed:\n{errors}");
+    let version = String::from_utf8(output.stdout).expect("text");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.expect("rustc names its host").to_owned()
+}
+
+/// Where the crate that brings the engine's WASI has its WIT. This test needs the crates of this
+/// platform alone, which cargo fetched to build it.
 fn wasi_wit() -> PathBuf {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("cargo starts");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform()]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`cargo metadata` failed:\n{errors}");
     let metadata = String::from_utf8(output.stdout).expect("text");
     let manifests = metadata.split(r#""manifest_path":""#).skip(1);
     let mut folders = manifests.filter_map(|rest| Path::new(rest.split('"').next()?).parent());

@@ -25,7 +25,7 @@ use crate::{
 const CHILDREN: &str = env!("CARGO_BIN_EXE_sandbox-children");
 
 /// No condition of a test is waited for longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a prisoner in a jail without these layers got: the error of each try, 0 where it was done.
 struct Tries {
@@ -388,6 +388,13 @@ async fn a_module_that_takes_much_memory_to_compile_ends_at_the_limit() {
     prepare(&sandbox, &command()).await.expect("others are compiled as before");
 }
 
+/// How far a process stands back behind others, -20 to 19.
+fn niceness(pid: u32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The 19th field; the second, in brackets, is a name.
+    stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_compiler_is_in_its_jail_and_gives_way_to_runners() {
     let directory = tempfile::tempdir().unwrap();
@@ -399,10 +406,9 @@ async fn a_compiler_is_in_its_jail_and_gives_way_to_runners() {
     let looking = tokio::task::spawn_blocking(move || {
         let compiler = jailed(&program, "compiler");
         assert_jailed(compiler);
-        let stat = fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap();
-        // The 19th field; the second, in brackets, is a name.
-        let nice = stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap().to_owned();
-        assert_eq!(nice, "10");
+        // A machine's niceness ends at 19.
+        let ours = niceness(std::process::id());
+        assert_eq!(niceness(compiler), (ours + 10).min(19), "this process has {ours}");
         // Its threads start inside the jail; then it can start no more.
         let started = Instant::now();
         while limit(compiler, "Max processes") != "0" {

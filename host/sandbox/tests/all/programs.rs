@@ -20,6 +20,6 @@ pub(crate) fn script(directory: &Path, name: &str, lines: &str) -> PathBuf {
 
 /// A copy of a program.
 pub(crate) fn install(from: &Path, to: &Path) {
-    let status = Command::new("install").args(["-m", "755"]).args([from, to]).status().unwrap();
-    assert!(status.success(), "install: {status}");
+    let installed = Command::new("install").args(["-m", "755"]).args([from, to]).output().unwrap();
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
 }

@@ -22,7 +22,7 @@ use wasmgrid_server::{Admission, Server, ServerConfig, ServerHandle};
 use wasmgrid_store::{Commit, EachRecord, Entry, MemoryStore, Reader, Store, StoreError, memory};
 
 /// Only reached where a test fails.
-pub const NEVER: Duration = Duration::from_secs(30);
+pub const NEVER: Duration = Duration::from_secs(120);
 
 /// Credit that no test uses up.
 pub const PLENTY: u64 = 1 << 40;

@@ -19,7 +19,7 @@ use wasmgrid_worker::{
 };
 
 /// Nothing in a test takes so long; one that waits in vain ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Links that may wait to be taken.
 const LINKS_MAX: usize = 16;

@@ -73,4 +73,4 @@ fn check_memory(baseline: &mut u64, pids: impl Fn() -> Vec<u32>) -> Option<Strin
 }
 
 /// For a process to give back what it no longer uses.
-const SETTLE: Duration = Duration::from_secs(10);
+const SETTLE: Duration = Duration::from_secs(60);

@@ -23,7 +23,7 @@ use wasmgrid_sandbox::{
 use crate::texts;
 
 /// No event of a test takes so long; a test that waits in vain ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// All ways to run tasks; outcomes are the same in each.
 const ISOLATIONS: [Isolation; 3] = [Isolation::Process, Isolation::Task, Isolation::InProcess];
