@@ -11,9 +11,11 @@ use wasmgrid_worker::sandbox::SandboxError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything was done; of a job, every task ended ok.
+    /// Everything was done; of a job, every task ended ok. Also where the reader of the output had
+    /// enough before the end, and nothing had failed by then.
     Ok = 0,
-    /// Some task failed, or something went wrong that has no number of its own.
+    /// Some task failed, or something went wrong that has no number of its own, as where the output
+    /// cannot be written.
     Failed = 1,
     /// The command line, an input, a file or a job named on it makes no sense, or not now.
     Usage = 2,
@@ -33,8 +35,9 @@ pub enum Exit {
 /// The table of exit codes, as `--help` shows it.
 pub const HELP: &str = "\
 Exit codes:
-  0    all ok
-  1    some task failed
+  0    all ok; also where the reader of the output closed it before the end, as `head` does, and no
+       task had failed by then
+  1    some task failed, or the output could not be written, or something else went wrong
   2    usage: a flag, an input, a file or a job that is not there, or a job that has ended or was
        closed where that does not allow what was asked
   3    refused before running: no task, an import without its grant, a role that may not, a jail

@@ -9,7 +9,9 @@ use crate::{
     args::{Format, InspectArgs},
     cluster::view::kind,
     exit::{self, Exit},
-    module, table,
+    module,
+    print::message,
+    table,
 };
 
 /// A module that is admitted, as `--output json` has it: a public interface.
@@ -70,7 +72,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<Exit> {
     let (_, info) = or_say(module::read(&args.file, &args.caps.caps()), args.output)?;
     match args.output {
         Format::Json => table::json(&ModuleView::new(&info, &[]))?,
-        Format::Text => table::fields(fields(&info, &[])),
+        Format::Text => table::fields(fields(&info, &[]))?,
     }
     Ok(Exit::Ok)
 }
@@ -84,7 +86,11 @@ pub fn or_say<T>(judged: anyhow::Result<T>, output: Format) -> anyhow::Result<T>
         && output == Format::Json
         && exit::of(error) == Exit::Refused
     {
-        table::json(&RefusedView { admitted: false, refused: exit::chain(error) })?;
+        let view = RefusedView { admitted: false, refused: exit::chain(error) };
+        // The refusal is the error that counts, and its text is told on stderr.
+        if let Err(unwritten) = table::json(&view) {
+            message!("{}", exit::chain(&unwritten));
+        }
     }
     judged
 }

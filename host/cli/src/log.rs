@@ -1,15 +1,13 @@
 //! What the parts log, on stderr.
 
-use std::{
-    env,
-    io::{self, IsTerminal as _},
-};
+use std::env;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     args::{Command, Talk},
     exit::usage,
+    print,
 };
 
 /// Has tracing directives, such as `debug` or `wasmgrid_server=trace,warn`.
@@ -30,11 +28,12 @@ pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
             .map_err(|error| usage(format!("{VARIABLE}={directives:?} makes no sense: {error}")))?,
         Err(_) => EnvFilter::new(level(serves, talk)),
     };
-    let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colour)
+        .with_writer(|| print::Log)
+        .with_ansi(print::messages_in_colour())
+        // What cannot be written is no reason to write.
+        .log_internal_errors(false)
         .with_target(talk.verbose > 0)
         .init();
     Ok(())

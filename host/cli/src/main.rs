@@ -1,6 +1,8 @@
 //! The `wasmgrid` command: CLI, scheduler and worker in one binary. Reads the command line, starts
 //! the runtime, and turns what comes back into words on stderr and an exit code.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
 mod args;
 mod cluster;
 mod config;
@@ -15,6 +17,7 @@ mod module;
 mod new;
 mod parts;
 mod paths;
+mod print;
 mod run;
 mod table;
 
@@ -28,6 +31,7 @@ use wasmgrid_worker::sandbox;
 use args::{Cli, Command, Talk, WorkerCommand};
 use exit::Exit;
 use interrupt::Interrupt;
+use print::message;
 
 /// For how long the end waits for threads that sit in a read of stdin or a file: they have nothing
 /// left to do.
@@ -43,13 +47,17 @@ fn main() -> ExitCode {
         _ => {}
     }
     wasmgrid_failpoints::start();
-    match start(Cli::parse()) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("wasmgrid: {}", exit::chain(&error));
-            exit::of(&error).into()
+    print::watch_for_panics();
+    let done = Cli::try_parse().map_or_else(|said| print::parsed(&said), start);
+    let exit = done.unwrap_or_else(|error| {
+        if print::is_enough(&error) {
+            return Exit::Ok;
         }
-    }
+        message!("{}", exit::chain(&error));
+        exit::of(&error)
+    });
+    print::finish();
+    exit.into()
 }
 
 fn start(cli: Cli) -> anyhow::Result<Exit> {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::{
     args::NewArgs,
     exit::{Exit, WithExit as _, usage},
-    table::say,
+    print,
 };
 
 /// Where the SDK was when this binary was built: there still is one where it runs from a checkout.
@@ -69,18 +69,28 @@ pub fn new(args: &NewArgs) -> anyhow::Result<Exit> {
         (".cargo/config.toml", CARGO_CONFIG.to_owned()),
         (".gitignore", "/target\n".to_owned()),
     ];
+    if let Err(error) = write(&args.path, files) {
+        // Half a crate would be in the way of the next try. Where it cannot go, the error says why.
+        let _ = fs::remove_dir_all(&args.path);
+        return Err(error);
+    }
+    print::text(&format!(
+        "made the task {name} in {folder}; next:\n  cd {folder}\n  cargo test\n  wasmgrid run . --range \
+         1..=100\n"
+    ))
+    .exit(Exit::Failed)?;
+    Ok(Exit::Ok)
+}
+
+fn write<const N: usize>(folder: &Path, files: [(&str, String); N]) -> anyhow::Result<()> {
     for (file, text) in files {
-        let path = args.path.join(file);
+        let path = folder.join(file);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         made.and_then(|()| fs::write(&path, text))
             .with_context(|| format!("failed to write {}", path.display()))
             .exit(Exit::Usage)?;
     }
-    say!("made the task {name} in {folder}; next:");
-    say!("  cd {folder}");
-    say!("  cargo test");
-    say!("  wasmgrid run . --range 1..=100");
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// The crate's name: that of the folder, where cargo accepts it.

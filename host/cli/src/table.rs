@@ -6,43 +6,44 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use wasmgrid_proto::{Micros, Millis};
 
-use crate::escape;
-
-/// Prints a line on stdout. Where nobody reads it any more (`| head`) there is nobody to tell.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
-pub(crate) use say;
+use crate::{
+    escape,
+    print::{self, Unwritten, data},
+};
 
 /// Prints a value as one JSON document.
 ///
 /// # Errors
 /// Where stdout cannot be written.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    say!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    Ok(data!("{}", serde_json::to_string_pretty(value)?)?)
 }
 
 /// Prints rows under a heading.
-pub fn rows<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) {
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn rows<const N: usize>(
+    heading: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Result<(), Unwritten> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heading);
     for row in rows {
         table.add_row(row.map(|cell| escape::text(&cell)));
     }
-    say!("{}", table.trim_fmt());
+    data!("{}", table.trim_fmt())
 }
 
 /// Prints names with their values below each other.
-pub fn fields<const N: usize>(fields: [(&str, String); N]) {
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn fields<const N: usize>(fields: [(&str, String); N]) -> Result<(), Unwritten> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    for (name, value) in fields {
-        say!("{name:width$}  {}", escape::text(&value));
-    }
+    let line = |(name, value): (&str, String)| format!("{name:width$}  {}\n", escape::text(&value));
+    print::text(&fields.map(line).concat())
 }
 
 /// How long ago something was, to the second.

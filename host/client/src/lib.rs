@@ -6,6 +6,7 @@
 //! no configuration.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod actor;
 mod client;

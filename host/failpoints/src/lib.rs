@@ -5,6 +5,7 @@
 //! the 41st time. In a release build they are nothing.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 #[cfg(all(feature = "enabled", debug_assertions))]
 mod live;

@@ -5,6 +5,7 @@
 //! exists inside one process ([`in_process`]). Messages are carried here and never interpreted.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod backoff;
 mod error;

@@ -7,6 +7,7 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 extern crate alloc;
 

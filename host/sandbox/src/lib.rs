@@ -6,6 +6,8 @@
 //! and runners, which run it. A module passes through [`admit`](admit::admit) where it is
 //! submitted and again where it is compiled.
 
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
 pub mod adapt;
 pub mod admit;
 mod allocator;

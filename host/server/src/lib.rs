@@ -8,6 +8,7 @@
 //! `gate` until the records before it are committed.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod blocking;
 mod cache;

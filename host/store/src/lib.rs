@@ -5,6 +5,7 @@
 //! [`SqliteStore`] implement them. One suite of tests holds both to the same promises.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod error;
 mod memory;

@@ -6,6 +6,7 @@
 //! prepares each module; all of them talk to the agent by one bounded channel.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod agent;
 mod config;

@@ -9,7 +9,8 @@ use crate::{
     exit::{Exit, WithExit as _, refused},
     parts,
     paths::Paths,
-    table::{self, say},
+    print::data,
+    table,
 };
 
 /// What is printed with `--output json`: a public interface.
@@ -50,8 +51,7 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
     let rows = views
         .into_iter()
         .map(|view| [mark(view.selected), view.name, view.grid, view.addresses.join(" ")]);
-    table::rows(["", "NAME", "GRID", "ADDRESSES"], std::iter::once(here).chain(rows));
-    Ok(())
+    Ok(table::rows(["", "NAME", "GRID", "ADDRESSES"], std::iter::once(here).chain(rows))?)
 }
 
 async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()> {
@@ -69,11 +69,10 @@ async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()>
     contexts.save(name, &description, &credentials)?;
     if contexts.selected()?.is_none() {
         contexts.select(name)?;
-        say!("added context {name}, which is now used");
+        data!("added context {name}, which is now used").exit(Exit::Failed)
     } else {
-        say!("added context {name}; `wasmgrid context use {name}` selects it");
+        data!("added context {name}; `wasmgrid context use {name}` selects it").exit(Exit::Failed)
     }
-    Ok(())
 }
 
 #[cfg(test)]

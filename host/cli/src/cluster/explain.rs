@@ -4,11 +4,7 @@ use serde::Serialize;
 use wasmgrid_proto::{Explanation, JobState, Reason};
 
 use super::view::CountsView;
-use crate::{
-    args::Format,
-    escape,
-    table::{self, say},
-};
+use crate::{args::Format, escape, print::data, table};
 
 /// An explanation, as `--output json` has it: a public interface.
 #[derive(Serialize)]
@@ -41,16 +37,16 @@ pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
         return table::json(&ExplanationView { job: job.0, state: *state, counts, reasons });
     }
     let (queued, running, ended) = (counts.queued, counts.running, counts.ended());
-    say!("job {job} is {state}: {queued} tasks wait, {running} run, {ended} ended");
+    data!("job {job} is {state}: {queued} tasks wait, {running} run, {ended} ended")?;
     if reasons.is_empty() {
-        say!("nothing keeps it waiting");
+        data!("nothing keeps it waiting")?;
     }
     for reason in reasons {
         let who =
             if reason.tasks > 0 { format!("{} tasks: ", reason.tasks) } else { String::new() };
-        say!("- {who}{}", escape::text(&reason.text));
+        data!("- {who}{}", escape::text(&reason.text))?;
         if !reason.help.is_empty() {
-            say!("  {}", reason.help);
+            data!("  {}", reason.help)?;
         }
     }
     Ok(())

@@ -9,8 +9,9 @@ use wasmgrid_proto::{Divergences, InputBlock, JobId, JobStatus, Millis};
 use super::{explain, task, view::JobView, with};
 use crate::{
     args::{Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
-    exit::{Exit, usage},
+    exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
+    print::{self, data, message},
     run::{
         collect::Collector,
         exit_of,
@@ -21,7 +22,7 @@ use crate::{
         rest,
         session::{self, Ending},
     },
-    table::{self, say},
+    table,
 };
 
 /// How often a job that is waited for is asked about: its results, which a watch would bring, are
@@ -54,7 +55,7 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
             let (jobs, more) = with(&grid, async |client| Ok(client.jobs(limit).await?)).await?;
             list(&jobs, output)?;
             if more > 0 {
-                eprintln!("wasmgrid: {more} older jobs are not shown; --limit shows more");
+                message!("{more} older jobs are not shown; --limit shows more");
             }
         }
         JobCommand::Show { job, task: Some(index), grid, output } => {
@@ -88,16 +89,16 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
             let new = with(&grid, retry).await?;
             if !talk.quiet {
                 let count = new.counts.total;
-                eprintln!(
-                    "wasmgrid: job {} runs {count} of the tasks of job {job} again, under their \
-                     indices",
+                message!(
+                    "job {} runs {count} of the tasks of job {job} again, under their indices",
                     new.job
                 );
             }
-            match output {
-                Format::Text => say!("{}", new.job),
-                Format::Json => show(&new, output, None)?,
-            }
+            let printed = match output {
+                Format::Text => data!("{}", new.job).map_err(Into::into),
+                Format::Json => show(&new, output, None),
+            };
+            printed.with_context(|| format!("job {} was made", new.job)).exit(Exit::Failed)?;
         }
         JobCommand::Results { .. } | JobCommand::Append { .. } => {}
         JobCommand::Cancel { job, grid } => {
@@ -106,7 +107,7 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         JobCommand::Wait { job, grid, output } => {
             let status = with(&grid, async |client| wait(client, job, talk).await).await?;
             if output == Format::Json {
-                show(&status, output, None)?;
+                print::unless_enough(show(&status, output, None))?;
             }
             return Ok(exit_of(status.state));
         }
@@ -140,8 +141,7 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
         ]
     };
     let heading = ["ID", "NAME", "STATE", "DONE", "FAILED", "RUNNING", "SUBMITTED"];
-    table::rows(heading, jobs.iter().map(row));
-    Ok(())
+    Ok(table::rows(heading, jobs.iter().map(row))?)
 }
 
 fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> anyhow::Result<()> {
@@ -178,9 +178,8 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
             "took",
             job.ended_at.map_or_else(String::new, |at| at.since(job.submitted_at).to_string()),
         ),
-    ]);
-    divergences.into_iter().for_each(task::list_divergences);
-    Ok(())
+    ])?;
+    Ok(divergences.map_or(Ok(()), task::list_divergences)?)
 }
 
 /// Which results are asked for.
@@ -220,7 +219,7 @@ async fn results(
         () = interrupt.asked() => {
             collector.drain()?;
             let rest = rest(job, collector.cursor().max(from));
-            eprintln!("wasmgrid: `{rest}` goes on behind what was printed");
+            message!("`{rest}` goes on behind what was printed");
             return Ok(Exit::Interrupted);
         }
     };
@@ -260,7 +259,7 @@ async fn append(
     done.with_context(|| format!("job {job} got {count} inputs, and not the rest"))?;
     if !talk.quiet && appended.output == Format::Text {
         let inputs = if count == 1 { "1 input".into() } else { format!("{count} inputs") };
-        eprintln!("wasmgrid: appended {inputs} to job {job}");
+        message!("appended {inputs} to job {job}");
     }
     Ok(Exit::Ok)
 }
@@ -289,7 +288,8 @@ async fn append_chunk(
     let first = producer.append(chunk.block, chunk.payload).await?;
     appended.count += count;
     if appended.output == Format::Json {
-        say!("{}", serde_json::to_string(&Run { job: appended.job.0, first, count })?);
+        let run = serde_json::to_string(&Run { job: appended.job.0, first, count })?;
+        data!("{run}").exit(Exit::Failed)?;
     }
     Ok(())
 }

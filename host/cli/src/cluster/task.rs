@@ -10,7 +10,8 @@ use super::view::JobView;
 use crate::{
     args::Format,
     escape,
-    table::{self, say},
+    print::{Unwritten, data},
+    table,
 };
 
 /// A job as JSON, with what differs of it.
@@ -81,7 +82,7 @@ struct ResultView {
 /// Prints a task.
 ///
 /// # Errors
-/// Where it cannot be made JSON.
+/// Where stdout cannot be written.
 pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
         return table::json(&TaskView::from(task));
@@ -93,7 +94,7 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
         ("attempt", attempt),
         ("worker", task.worker.clone()),
         ("runs", if task.suspect { "alone on a worker".into() } else { String::new() }),
-    ]);
+    ])?;
     if let Some(result) = &task.result {
         let usage = &result.usage;
         table::fields([
@@ -101,26 +102,29 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
             ("memory", ByteCount(usage.memory_bytes).to_string()),
             ("took", Millis(usage.wall_us.div_ceil(1_000)).to_string()),
             ("output", ByteCount(result.output_bytes).to_string()),
-        ]);
-        say!("{}", escape::text(&result.outcome.to_string()));
+        ])?;
+        data!("{}", escape::text(&result.outcome.to_string()))?;
     } else if task.state == TaskState::Ended {
-        say!("it ended without a result: with its job, or the result is not kept any more");
+        data!("it ended without a result: with its job, or the result is not kept any more")?;
     }
     if task.attempts_dropped > 0 {
-        say!("{} older attempts are not listed", task.attempts_dropped);
+        data!("{} older attempts are not listed", task.attempts_dropped)?;
     }
     // The outcome of a lost task has them already.
     for attempt in task.attempts.iter().filter(|_| task.result.is_none()) {
-        say!("{}", escape::text(&attempt.to_string()));
+        data!("{}", escape::text(&attempt.to_string()))?;
     }
     if !task.log.is_empty() {
-        say!("it had logged:\n{}", escape::text(&String::from_utf8_lossy(&task.log)));
+        data!("it had logged:\n{}", escape::text(&String::from_utf8_lossy(&task.log)))?;
     }
     Ok(())
 }
 
 /// Prints results that differ, below their job.
-pub fn list_divergences(found: &Divergences) {
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn list_divergences(found: &Divergences) -> Result<(), Unwritten> {
     for divergence in &found.list {
         let witness = |witness: &Witness| {
             let WitnessView { worker, attempt, digest } = WitnessView::new(witness, found);
@@ -129,7 +133,11 @@ pub fn list_divergences(found: &Divergences) {
         };
         let Divergence { index, at, committed, late } = divergence;
         let (committed, late) = (witness(committed), witness(late));
-        say!("task {index} diverged at {at}: {committed} counts, {late} was discarded");
+        data!("task {index} diverged at {at}: {committed} counts, {late} was discarded")?;
+    }
+    match found.count.saturating_sub(found.list.len() as u64) {
+        0 => Ok(()),
+        more => data!("{more} more diverged and are not listed"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `wasmgrid token create`: tokens with which machines and people join.
 
+use anyhow::Context as _;
 use serde::Serialize;
 use wasmgrid_net::Role;
 use wasmgrid_proto::wire::TokenRequest;
@@ -7,8 +8,9 @@ use wasmgrid_proto::wire::TokenRequest;
 use super::with;
 use crate::{
     args::{Format, TokenArgs, TokenCommand, TokenRole},
-    exit::Exit,
-    table::{self, say},
+    exit::{Exit, WithExit as _},
+    print::data,
+    table,
 };
 
 /// What is printed with `--output json`: a public interface.
@@ -32,9 +34,12 @@ pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
     };
     let request = TokenRequest { role, ttl, uses };
     let token = with(&grid, async |client| Ok(client.create_token(request).await?)).await?;
-    match output {
-        Format::Text => say!("{token}"),
-        Format::Json => table::json(&TokenView { token, role, ttl_ms: ttl.0, uses })?,
-    }
+    let printed = match output {
+        Format::Text => data!("{token}").map_err(Into::into),
+        Format::Json => table::json(&TokenView { token, role, ttl_ms: ttl.0, uses }),
+    };
+    printed
+        .with_context(|| format!("a token was made that nobody has, and is good for {ttl}"))
+        .exit(Exit::Failed)?;
     Ok(Exit::Ok)
 }

@@ -11,11 +11,11 @@ use crate::{
     args::UpArgs,
     config::ServerSettings,
     context::{Contexts, Description},
-    exit::Exit,
+    exit::{Exit, WithExit as _},
     interrupt::Interrupt,
     parts::{self, WorkerSetup},
     paths::Paths,
-    table::say,
+    print,
 };
 
 /// Makes the grid or starts it again, and runs it until Ctrl-C.
@@ -63,14 +63,15 @@ async fn start(
     let request = TokenRequest { role: Role::Worker, ttl: args.token_ttl, uses: args.token_uses };
     let token = client.create_token(request).await?;
     client.shutdown().await;
-    say!("grid {grid} is up at {}", scheduler.addresses.join(", "));
-    say!("`wasmgrid run` now goes to it; `wasmgrid context use local` goes back");
-    say!(
-        "to add a machine, within {} and up to {} times:\n\n  wasmgrid join {token}\n",
-        args.token_ttl,
-        args.token_uses
-    );
-    say!("Ctrl-C stops the grid; its jobs and results are kept");
+    let (addresses, ttl, uses) = (scheduler.addresses.join(", "), args.token_ttl, args.token_uses);
+    // At once: a reader that takes the first line alone has not closed the output before the rest.
+    print::text(&format!(
+        "grid {grid} is up at {addresses}\n`wasmgrid run` now goes to it; `wasmgrid context use \
+         local` goes back\nto add a machine, within {ttl} and up to {uses} times:\n\n  wasmgrid join \
+         {token}\n\nCtrl-C stops the grid; its jobs and results are kept\n"
+    ))
+    .context("nobody can know the token with which machines join")
+    .exit(Exit::Failed)?;
     Ok(worker)
 }
 

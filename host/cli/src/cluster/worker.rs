@@ -6,7 +6,7 @@ use super::{view, view::WorkerView, with};
 use crate::{
     args::{Format, GridArgs, WorkerNoun},
     exit::{Exit, usage},
-    table::{self, say},
+    print, table,
 };
 
 /// Does what was asked of workers.
@@ -57,8 +57,7 @@ fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {
         ]
     };
     let heading = ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "LABELS"];
-    table::rows(heading, workers.iter().map(row));
-    Ok(())
+    Ok(table::rows(heading, workers.iter().map(row))?)
 }
 
 fn show(worker: &WorkerStatus, output: Format) -> anyhow::Result<()> {
@@ -77,16 +76,15 @@ fn show(worker: &WorkerStatus, output: Format) -> anyhow::Result<()> {
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),
         ("heard", table::ago(worker.heard_at)),
-    ]);
+    ])?;
     if worker.running.is_empty() {
         return Ok(());
     }
-    say!();
+    print::text("\n")?;
     let rows = worker.running.iter().map(|running| {
         let progress = running.progress.map(|(done, total)| format!("{done}/{total}"));
         let elapsed = Millis(running.elapsed_ms).to_string();
         [running.task.to_string(), elapsed, progress.unwrap_or_default()]
     });
-    table::rows(["TASK", "RUNS FOR", "PROGRESS"], rows);
-    Ok(())
+    Ok(table::rows(["TASK", "RUNS FOR", "PROGRESS"], rows)?)
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{
     args::Talk,
     exit::{Exit, WithExit as _, usage},
+    print::message,
 };
 
 /// What tasks are built for.
@@ -32,7 +33,7 @@ pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<PathBuf> {
     }
     add_target(folder, talk)?;
     if !talk.quiet {
-        eprintln!("wasmgrid: building {}", folder.display());
+        message!("building {}", folder.display());
     }
     let built = cargo_build(folder, talk)?;
     pick(&built.stdout, folder)
@@ -67,7 +68,7 @@ fn add_target(folder: &Path, talk: Talk) -> anyhow::Result<()> {
         return Ok(());
     }
     if !talk.quiet {
-        eprintln!("wasmgrid: adding the target {TARGET} by rustup");
+        message!("adding the target {TARGET} by rustup");
     }
     let added = Command::new("rustup")
         .current_dir(folder)

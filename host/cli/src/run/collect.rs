@@ -12,6 +12,7 @@ use super::{
     progress::Progress,
     reorder::{Reorder, Run, Shown},
 };
+use crate::print::message;
 
 /// Takes a job's results.
 pub struct Collector<'a> {
@@ -178,7 +179,7 @@ impl<'a> Collector<'a> {
         let output = &mut self.output;
         let mut print = || {
             for text in explained {
-                eprintln!("wasmgrid: {text}");
+                message!("{text}");
             }
             for shown in due.iter().flat_map(Run::results) {
                 output.write(shown)?;

@@ -15,6 +15,7 @@ use crate::{
     exit::{Exit, refused},
     inspect::{self, ModuleView},
     paths::Paths,
+    print::Unwritten,
     table,
 };
 
@@ -68,7 +69,7 @@ async fn show(
     let inputs = Inputs::count(inputs).await?;
     let spec = task.spec(job);
     match output {
-        Format::Text => print(&task, &spec, inputs, context.as_deref()),
+        Format::Text => print(&task, &spec, inputs, context.as_deref())?,
         Format::Json => table::json(&DryRun {
             module: ModuleView::new(&task.info, &spec.task.grants),
             args: &spec.task.args,
@@ -95,8 +96,13 @@ fn judge(job: &JobArgs, here: bool, talk: Talk) -> anyhow::Result<Task> {
     Ok(task)
 }
 
-fn print(task: &Task, spec: &JobSpec, inputs: Option<u64>, context: Option<&str>) {
-    table::fields(inspect::fields(&task.info, &spec.task.grants));
+fn print(
+    task: &Task,
+    spec: &JobSpec,
+    inputs: Option<u64>,
+    context: Option<&str>,
+) -> Result<(), Unwritten> {
+    table::fields(inspect::fields(&task.info, &spec.task.grants))?;
     let grants = names(&spec.task.grants);
     let requires = match view::written(&spec.requires) {
         none if none.is_empty() => "no labels".into(),
@@ -110,7 +116,7 @@ fn print(task: &Task, spec: &JobSpec, inputs: Option<u64>, context: Option<&str>
         ("expires", spec.deadline.map_or_else(|| "never".into(), |after| format!("after {after}"))),
         ("inputs", inputs.map_or_else(|| "known once all are read".into(), |n| n.to_string())),
         ("grid", context.map_or_else(|| "this machine".into(), |name| format!("context {name}"))),
-    ]);
+    ])
 }
 
 fn names(grants: &[Grant]) -> Vec<String> {

@@ -24,12 +24,13 @@ use crate::{
     args::{Format, InputArgs, Label, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
-    exit::{Exit, usage},
+    exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     local::LocalGrid,
     parts::WorkerSetup,
     paths::Paths,
-    table::{self, say},
+    print::data,
+    table,
 };
 
 use collect::Collector;
@@ -146,10 +147,12 @@ pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
         Ok(client.job(job).await?)
     });
     let status = status.await?;
-    match args.output {
-        Format::Text => say!("{}", status.job),
-        Format::Json => table::json(&JobView::from(&status))?,
-    }
+    let job = status.job;
+    let printed = match args.output {
+        Format::Text => data!("{job}").map_err(Into::into),
+        Format::Json => table::json(&JobView::from(&status)),
+    };
+    printed.with_context(|| format!("job {job} was submitted")).exit(Exit::Failed)?;
     Ok(Exit::Ok)
 }
 

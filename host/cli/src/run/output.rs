@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, IsTerminal as _, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,10 @@ use serde::Serialize;
 use wasmgrid_proto::{Outcome, Parts, Usage};
 
 use super::reorder::Shown;
-use crate::exit::{Exit, WithExit as _};
+use crate::{
+    exit::{Exit, WithExit as _},
+    print,
+};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +61,10 @@ impl Output {
     /// A usage error where the file cannot be made.
     pub fn open(path: Option<&Path>, shape: Shape) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
-            let is_terminal = io::stdout().is_terminal();
-            let writer = buffered(Box::new(io::stdout()));
-            return Ok(Self { writer, fresh: None, shape, name: "stdout".into(), is_terminal });
+            let is_terminal = print::data_on_terminal();
+            let writer = buffered(Box::new(print::Stdout));
+            let name = "to standard output".into();
+            return Ok(Self { writer, fresh: None, shape, name, is_terminal });
         };
         let name = path.display().to_string();
         let opened = || {

@@ -1,15 +1,17 @@
 //! How a job stands, on stderr: a bar on a terminal, a line now and then elsewhere, or nothing.
 
-use std::{
-    io::{self, IsTerminal as _},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wasmgrid_proto::{JobCounts, JobStatus, Millis};
+
+use crate::print::{self, Frames, message};
 
 /// Off a terminal a line is printed this often, and none before the first of them is due.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// A bar is drawn so many times a second at most.
+const FRAMES_PER_SECOND: u8 = 20;
 
 /// Tells how a job stands.
 pub struct Progress {
@@ -29,7 +31,7 @@ impl Progress {
         let started = Instant::now();
         let mode = if quiet {
             Mode::Silent
-        } else if io::stderr().is_terminal() {
+        } else if print::messages_on_terminal() {
             Mode::Bar(bar())
         } else {
             Mode::Lines { due: started + HEARTBEAT }
@@ -55,7 +57,7 @@ impl Progress {
                 let now = Instant::now();
                 if now >= *due {
                     *due = now + HEARTBEAT;
-                    eprintln!("wasmgrid: {}", line(&status.counts, status.closed, elapsed));
+                    message!("{}", line(&status.counts, status.closed, elapsed));
                 }
             }
         }
@@ -85,7 +87,9 @@ impl Progress {
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:24.cyan/dim} {percent:>3}% {wide_msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::no_length().with_style(style.progress_chars("━━─"))
+    let target = ProgressDrawTarget::term_like_with_hz(Box::<Frames>::default(), FRAMES_PER_SECOND);
+    let bar = ProgressBar::with_draw_target(None, target);
+    bar.with_style(style.progress_chars("━━─"))
 }
 
 /// Done, failed, running, rate, and how long it may take.

@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin, time::Duration};
 use wasmgrid_client::Client;
 use wasmgrid_proto::JobId;
 
-use crate::{escape, table};
+use crate::{escape, print::message, table};
 
 /// How long nothing may run before that is worth a word: longer than workers take to come back
 /// and modules to be compiled.
@@ -33,10 +33,10 @@ pub async fn hint(client: &Client, job: JobId, on_cluster: bool) {
         return;
     }
     let text = reason.wait.text(table::now());
-    eprintln!("wasmgrid: nothing of job {job} runs yet: {}", escape::text(&text));
+    message!("nothing of job {job} runs yet: {}", escape::text(&text));
     if on_cluster {
-        eprintln!("wasmgrid: `wasmgrid job explain {job}` says why it waits and what would help");
+        message!("`wasmgrid job explain {job}` says why it waits and what would help");
     } else if !reason.wait.remedy().is_empty() {
-        eprintln!("wasmgrid: {}", reason.wait.remedy());
+        message!("{}", reason.wait.remedy());
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     cluster::view::CountsView,
     exit::{self, Exit},
+    print::{self, message},
 };
 
 /// What is known of a job at its end, beside its status.
@@ -57,9 +58,9 @@ impl Summary {
                 collector.detach();
                 let (job, sent) = (self.job, self.sent);
                 let rest = rest(job, collector.cursor());
-                eprintln!(
-                    "wasmgrid: job {job} goes on with the {sent} inputs it has: `{rest}` prints the \
-                     rest of its results, `wasmgrid job cancel {job}` stops it"
+                message!(
+                    "job {job} goes on with the {sent} inputs it has: `{rest}` prints the rest of \
+                     its results, `wasmgrid job cancel {job}` stops it"
                 );
                 Ok(Exit::Interrupted)
             }
@@ -71,7 +72,7 @@ impl Summary {
             !self.interrupted && matches!(status.state, JobState::Failed | JobState::Expired);
         let report = collector.report(not_run);
         if let Some(error) = &report.unkept {
-            eprintln!("wasmgrid: failed inputs are not kept: {}", exit::chain(error));
+            message!("failed inputs are not kept: {}", exit::chain(error));
         }
         if self.json {
             let path = report.failed_inputs.as_ref().map(|written| written.path.to_string_lossy());
@@ -79,7 +80,7 @@ impl Summary {
             let (job, state) = (self.job.0, status.state);
             let counts = CountsView::from(&status.counts);
             let line = Line { job, state, counts, failed_inputs };
-            eprintln!("{}", serde_json::to_string(&line)?);
+            print::message_line(format_args!("{}", serde_json::to_string(&line)?));
         } else {
             self.tell(status, &report, collector);
         }
@@ -94,21 +95,21 @@ impl Summary {
 
     fn tell(&self, status: &JobStatus, report: &Report, collector: &Collector<'_>) {
         if report.unexplained > 0 {
-            eprintln!("wasmgrid: {} more tasks failed", report.unexplained);
+            message!("{} more tasks failed", report.unexplained);
         }
         if let Some(Written { path, count, place }) = &report.failed_inputs {
             let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
             let again = self.again.command(place, path);
-            eprintln!("wasmgrid: {inputs} kept in {}: {again}", path.display());
+            message!("{inputs} kept in {}: {again}", path.display());
         }
         match status.state {
-            JobState::Expired => eprintln!("wasmgrid: the job's --deadline passed"),
-            JobState::Cancelled => eprintln!("wasmgrid: the job was cancelled"),
+            JobState::Expired => message!("the job's --deadline passed"),
+            JobState::Cancelled => message!("the job was cancelled"),
             JobState::Active | JobState::Ok | JobState::Failed => {}
         }
         if !self.quiet {
             let elapsed = collector.progress().elapsed();
-            eprintln!("wasmgrid: {}", progress::summary(&status.counts, elapsed));
+            message!("{}", progress::summary(&status.counts, elapsed));
         }
     }
 }

@@ -28,6 +28,7 @@ const NICENESS: i32 = 10;
 ///
 /// Called by the hidden subcommand `wasmgrid compiler`.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "this process is nobody's command")]
 pub fn compiler_main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,7 +45,7 @@ fn serve() -> io::Result<()> {
     // Those who run tasks go first; a compiler takes what they leave.
     rustix::process::nice(NICENESS)?;
     let mut agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut code_file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let mut code_file = File::from(rustix::stdio::stdout().try_clone_to_owned()?);
     let request: Request = message::read(&mut agent)?;
     let mut config = engine::compiler_config(&request.engine);
     config.parallel_compilation(true);

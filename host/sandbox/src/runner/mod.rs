@@ -45,6 +45,7 @@ const SCRATCH_BYTES: usize = 1 << 20;
 
 /// One runner process, whose standard input is its socket.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "this process is nobody's command")]
 pub fn runner_main() -> ExitCode {
     match serve_in_jail() {
         Ok(()) => ExitCode::SUCCESS,
