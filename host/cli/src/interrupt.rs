@@ -1,6 +1,7 @@
-//! Ctrl-C: the first is told to whoever asked, the second ends the process.
+//! Ctrl-C: the first is told to whoever asked, the second ends the process. A terminal that is closed
+//! counts as the first.
 
-use std::{io, process};
+use std::{io, mem::MaybeUninit, process, ptr};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -8,9 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::exit::Exit;
+use crate::{exit::Exit, print};
 
-/// Tells of the first Ctrl-C, or of a polite request to end (SIGTERM).
+/// Tells of the first Ctrl-C, or of another polite request to end: SIGTERM, or SIGHUP, which comes
+/// where the terminal is closed.
 #[derive(Debug)]
 pub struct Interrupt {
     token: CancellationToken,
@@ -19,20 +21,28 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Takes over both signals. Must be called inside a runtime.
+    /// Takes over these signals, but for a SIGHUP that `nohup` has the process ignore. Must be called
+    /// inside a runtime.
     ///
     /// # Errors
     /// Where the system does not let it.
     pub fn watch() -> io::Result<Self> {
         let (mut interrupts, mut terms) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let is_wanted = !is_ignored(SignalKind::hangup());
+        let mut hangups = is_wanted.then(|| signal(SignalKind::hangup())).transpose()?;
         let token = CancellationToken::new();
         let mut watcher = JoinSet::new();
         let told = token.clone();
         watcher.spawn(async move {
-            next(&mut interrupts, &mut terms).await;
+            tokio::select! {
+                () = next(&mut interrupts, &mut terms) => {}
+                () = hung_up(hangups.as_mut()) => {}
+            }
             told.cancel();
+            // Not another SIGHUP: for one terminal both its shell and the kernel send one.
             next(&mut interrupts, &mut terms).await;
+            print::finish();
             process::exit(i32::from(Exit::Interrupted as u8));
         });
         Ok(Self { token, _watcher: watcher })
@@ -68,4 +78,19 @@ async fn next(interrupts: &mut Signal, terms: &mut Signal) {
         _ = interrupts.recv() => {}
         _ = terms.recv() => {}
     }
+}
+
+async fn hung_up(hangups: Option<&mut Signal>) {
+    match hangups {
+        Some(hangups) => drop(hangups.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn is_ignored(signal: SignalKind) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action this writes the present one to `action`, and nothing else.
+    let asked = unsafe { libc::sigaction(signal.as_raw_value(), ptr::null(), action.as_mut_ptr()) };
+    // SAFETY: it was written where the call succeeded.
+    asked == 0 && unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
