@@ -426,7 +426,8 @@ pub enum JobCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// A job's results so far; with --follow until it ends
+    /// A job's results so far; with --follow until it ends. Exits with the job's outcome as `run` does,
+    /// while it goes on with 1 where a task has failed
     Results {
         /// Its id
         job: JobId,

@@ -13,6 +13,7 @@ use crate::{
     interrupt::Interrupt,
     print::{self, data, message},
     run::{
+        Reading,
         collect::Collector,
         exit_of,
         failures::Failures,
@@ -223,10 +224,14 @@ async fn results(
             return Ok(Exit::Interrupted);
         }
     };
-    Ok(match ending {
-        Ending::Ended(status) => exit_of(status.state),
-        Ending::Detached | Ending::OutputClosed => Exit::Ok,
-    })
+    let json = args.format == Format::Json;
+    let reading = Reading { from, follow, quiet: talk.quiet, json };
+    match ending {
+        Ending::Ended(status) => reading.conclude(&status, &mut collector),
+        // All that were there when this began.
+        Ending::Detached => reading.conclude(&status, &mut collector),
+        Ending::OutputClosed => Ok(reading.closed(&mut collector)),
+    }
 }
 
 /// What was appended so far, and how it is told.

@@ -28,6 +28,8 @@ pub struct Collector<'a> {
     /// Results whose module or input did not fit, and all others.
     refused: u64,
     ran: u64,
+    /// Results of tasks that failed.
+    failed: u64,
 }
 
 /// What is said at the end.
@@ -40,6 +42,8 @@ pub struct Report {
     pub unexplained: u64,
     /// True where there were results, and every one was a refusal.
     pub all_refused: bool,
+    /// True where a result was of a task that failed.
+    pub any_failed: bool,
 }
 
 impl<'a> Collector<'a> {
@@ -52,7 +56,8 @@ impl<'a> Collector<'a> {
         progress: Progress,
     ) -> Self {
         let reorder = ordered.then(Reorder::new);
-        Self { output, reorder, failures, ledger, progress, cursor: 0, refused: 0, ran: 0 }
+        let (cursor, refused, ran, failed) = (0, 0, 0, 0);
+        Self { output, reorder, failures, ledger, progress, cursor, refused, ran, failed }
     }
 
     /// Takes a block of results, which stands at `first_cursor` of the job's result log, and prints
@@ -127,6 +132,7 @@ impl<'a> Collector<'a> {
             unkept,
             unexplained: self.failures.unexplained(),
             all_refused: self.refused > 0 && self.ran == 0,
+            any_failed: self.failed > 0,
         }
     }
 
@@ -168,6 +174,7 @@ impl<'a> Collector<'a> {
         if !failed || matches!(outcome, Outcome::Cancelled(_)) {
             return Some(None);
         }
+        self.failed += 1;
         Some(self.failures.add(&shown.to_finished(), input.as_ref()))
     }
 

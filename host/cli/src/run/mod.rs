@@ -41,7 +41,7 @@ use output::{Output, Shape};
 use progress::Progress;
 use session::{OnInterrupt, Session, Settled, Use};
 use summary::Summary;
-pub use summary::{exit_of, rest};
+pub use summary::{Reading, exit_of, rest};
 use task::Task;
 
 /// Where a job runs.
@@ -108,7 +108,13 @@ async fn run_on(
         }
     };
     let running = session.run(rest, &mut collector, interrupt, grid.on_interrupt());
-    let (ending, wrong_input) = stuck::beside(running, hint).await?;
+    let ran = stuck::beside(running, hint).await;
+    let (ending, wrong_input) = ran.inspect_err(|_| {
+        collector.detach();
+        if on_cluster {
+            summary::tell_of_lost(session.job);
+        }
+    })?;
     let summary = Summary {
         job: session.job,
         again: Again::new(&args.job),

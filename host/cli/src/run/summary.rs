@@ -51,8 +51,9 @@ impl Summary {
         match ending {
             Ending::Ended(status) => self.ended(&status, collector),
             Ending::OutputClosed => {
-                collector.report(false);
-                Ok(Exit::Ok)
+                let report = collector.report(false);
+                self.tell_failures(&report);
+                Ok(exit_of_closed(&report))
             }
             Ending::Detached => {
                 collector.detach();
@@ -94,24 +95,119 @@ impl Summary {
     }
 
     fn tell(&self, status: &JobStatus, report: &Report, collector: &Collector<'_>) {
-        if report.unexplained > 0 {
-            message!("{} more tasks failed", report.unexplained);
-        }
-        if let Some(Written { path, count, place }) = &report.failed_inputs {
-            let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
-            let again = self.again.command(place, path);
-            message!("{inputs} kept in {}: {again}", path.display());
-        }
-        match status.state {
-            JobState::Expired => message!("the job's --deadline passed"),
-            JobState::Cancelled => message!("the job was cancelled"),
-            JobState::Active | JobState::Ok | JobState::Failed => {}
-        }
+        self.tell_failures(report);
+        tell_end(status.state);
         if !self.quiet {
             let elapsed = collector.progress().elapsed();
             message!("{}", progress::summary(&status.counts, elapsed));
         }
     }
+
+    fn tell_failures(&self, report: &Report) {
+        tell_unexplained(report);
+        if let Some(Written { path, count, place }) = &report.failed_inputs {
+            let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
+            let again = self.again.command(place, path);
+            message!("{inputs} kept in {}: {again}", path.display());
+        }
+    }
+}
+
+/// What is said where a job's results were read whose inputs are not known here.
+pub struct Reading {
+    /// From this place of the result log on.
+    pub from: u64,
+    /// Until the job's end, as its own command would.
+    pub follow: bool,
+    /// No summary.
+    pub quiet: bool,
+    /// Say it as JSON.
+    pub json: bool,
+}
+
+impl Reading {
+    /// Says how the job ended, or stands where results are still to come, and gives the exit code of
+    /// that.
+    ///
+    /// # Errors
+    /// Where it cannot be made JSON.
+    pub fn conclude(
+        self,
+        status: &JobStatus,
+        collector: &mut Collector<'_>,
+    ) -> anyhow::Result<Exit> {
+        let report = collector.report(false);
+        let (job, state, counts) = (status.job, status.state, &status.counts);
+        if self.json && !self.quiet {
+            let counts = CountsView::from(counts);
+            let line = Line { job: job.0, state, counts, failed_inputs: None };
+            print::message_line(format_args!("{}", serde_json::to_string(&line)?));
+        } else {
+            tell_unexplained(&report);
+            tell_end(state);
+            if !self.quiet {
+                self.tell_rest(status, collector.cursor());
+            }
+        }
+        let is_part = self.from > 0 || !state.is_terminal();
+        Ok(match state {
+            JobState::Active if counts.failed > 0 => Exit::Failed,
+            _ if report.all_refused && !is_part => Exit::Refused,
+            state => exit_of(state),
+        })
+    }
+
+    fn tell_rest(&self, status: &JobStatus, cursor: u64) {
+        let counts = &status.counts;
+        if let Some(at) = status.ended_at {
+            if self.follow || status.state != JobState::Ok {
+                let elapsed = at.since(status.submitted_at).duration();
+                message!("{}", progress::summary(counts, elapsed));
+            }
+            return;
+        }
+        let (job, ended, total) = (status.job, counts.ended(), counts.total);
+        let rest = rest(job, cursor.max(self.from));
+        message!(
+            "job {job} goes on, {ended} of its {total} tasks have ended: `{rest}` prints what is \
+             still to come"
+        );
+    }
+
+    /// The exit code where the reader of the output had enough before the end.
+    pub fn closed(self, collector: &mut Collector<'_>) -> Exit {
+        let report = collector.report(false);
+        tell_unexplained(&report);
+        exit_of_closed(&report)
+    }
+}
+
+/// Says that a job goes on without this command, and how all its results are had: which of them were
+/// written is not known.
+pub fn tell_of_lost(job: JobId) {
+    message!(
+        "job {job} goes on without this command: `wasmgrid job results {job} --follow` prints all of \
+         its results, `wasmgrid job cancel {job}` stops it"
+    );
+}
+
+fn tell_unexplained(report: &Report) {
+    if report.unexplained > 0 {
+        message!("{} more tasks failed", report.unexplained);
+    }
+}
+
+fn tell_end(state: JobState) {
+    match state {
+        JobState::Expired => message!("the job's --deadline passed"),
+        JobState::Cancelled => message!("the job was cancelled"),
+        JobState::Active | JobState::Ok | JobState::Failed => {}
+    }
+}
+
+/// Where the reader of the output closed it: what is known of the tasks by then.
+const fn exit_of_closed(report: &Report) -> Exit {
+    if report.any_failed { Exit::Failed } else { Exit::Ok }
 }
 
 /// The command that prints a job's results from a place of its log on.
