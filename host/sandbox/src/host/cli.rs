@@ -73,19 +73,24 @@ fn link_streams(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         charge(&mut store, 0)?;
         Ok((push::<DynInputStream>(&mut store, Entry::Stdin)?,))
     })?;
-    output(linker, wasi!("cli/stdout"), "get-stdout", || Entry::Stdout)?;
-    output(linker, wasi!("cli/stderr"), "get-stderr", || Entry::Stderr)
+    output(linker, wasi!("cli/stdout"), "get-stdout", |kind| match kind {
+        // Its result is what it returns, so that what it prints is for people.
+        ModuleKind::Task => Entry::Log,
+        ModuleKind::Command | ModuleKind::Preview1 => Entry::Stdout,
+    })?;
+    output(linker, wasi!("cli/stderr"), "get-stderr", |_| Entry::Log)
 }
 
 fn output(
     linker: &mut Linker<State>,
     interface: &str,
     name: &str,
-    entry: fn() -> Entry,
+    entry: fn(ModuleKind) -> Entry,
 ) -> wasmtime::Result<()> {
     linker.instance(interface)?.func_wrap(name, move |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
-        Ok((push::<DynOutputStream>(&mut store, entry())?,))
+        let entry = entry(store.data().spec.kind);
+        Ok((push::<DynOutputStream>(&mut store, entry)?,))
     })
 }
 

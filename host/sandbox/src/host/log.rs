@@ -1,5 +1,5 @@
-//! A task's log: what it wrote to stderr and to `wasi:logging`, up to its limit. What comes after
-//! is dropped and counted, which is no error.
+//! A task's log: what it wrote to stderr and to `wasi:logging`, and to stdout where that is not its
+//! output, up to its limit. What comes after is dropped and counted, which is no error.
 
 /// See the module.
 #[derive(Debug, Default)]

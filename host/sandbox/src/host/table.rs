@@ -18,7 +18,7 @@ pub(crate) enum Entry {
     /// The output stream of a command.
     Stdout,
     /// The log as a stream.
-    Stderr,
+    Log,
     /// A pollable that is always ready: all our streams are.
     Ready,
     /// A pollable that is ready once the monotonic clock shows this, in nanoseconds.
