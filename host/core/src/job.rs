@@ -14,6 +14,7 @@ use crate::{
     inputs::Inputs,
     ranges::{RangeSet, one, range},
     retry::History,
+    terms::Terms,
 };
 
 /// A job's durable state.
@@ -42,6 +43,8 @@ pub(crate) struct Job {
     /// Which inputs are stored.
     pub(crate) inputs: Inputs,
     pub(crate) appends: Appends,
+    /// In which terms the inputs were appended.
+    terms: Terms,
     /// Tasks without a terminal state.
     pub(crate) open: RangeSet,
     /// What a retry would run again.
@@ -83,6 +86,7 @@ impl Job {
             dropped: None,
             inputs: Inputs::default(),
             appends: Appends::default(),
+            terms: Terms::default(),
             open: RangeSet::default(),
             not_ok: NotOk::default(),
             producers: Producers::default(),
@@ -94,10 +98,10 @@ impl Job {
         }
     }
 
-    /// Takes in one record of this job.
-    pub(crate) fn apply(&mut self, record: &Record) {
+    /// Takes in one record of this job, of this term.
+    pub(crate) fn apply(&mut self, record: &Record, term: Epoch) {
         match record {
-            Record::InputsAppended { tasks, .. } => self.append(*tasks),
+            Record::InputsAppended { tasks, .. } => self.append(*tasks, term),
             Record::InputsClosed { .. } => self.closed = true,
             Record::CancelRequested { by, .. } => self.cancelled_by = Some(by.clone()),
             Record::Committed { first_cursor, runs, .. } => {
@@ -149,6 +153,12 @@ impl Job {
     /// The index of the next input; of most jobs also how many they have.
     pub(crate) const fn next_index(&self) -> u64 {
         self.next_index
+    }
+
+    /// The index before which a lease of this term is of the inputs that are there: those behind
+    /// it were appended later, and what the lease was given for may have been lost.
+    pub(crate) fn leased_upto(&self, term: Epoch) -> u64 {
+        self.terms.upto(term, self.epoch, self.next_index)
     }
 
     /// True where it has a task of this index.
@@ -228,13 +238,14 @@ impl Job {
         }
     }
 
-    fn append(&mut self, tasks: TaskRange) {
+    fn append(&mut self, tasks: TaskRange, term: Epoch) {
         let fresh = range(self.next_index, tasks.end());
         self.open.insert(fresh);
         self.inputs.append(fresh);
         self.counts.total += fresh.count;
         self.next_index = self.next_index.max(fresh.end());
     }
+        self.terms.append(fresh.first, term, self.epoch);
 
     fn take_over(&mut self, of: JobId, tasks: &[TaskRange]) {
         self.source = Some(of);
@@ -316,6 +327,7 @@ impl Job {
         if !self.divergences.is_empty() {
             out(SnapshotItem::Divergences { job, divergences: self.divergences.clone() });
         }
+        self.terms.snapshot(job, out);
     }
 
     /// The job of a snapshot, whose other items follow.
@@ -371,6 +383,7 @@ impl Job {
     }
 }
 
+            SnapshotItem::Terms { terms, .. } => self.terms = Terms::restore(terms),
 /// A set of a job's tasks as items of a snapshot.
 pub(crate) fn lists(job: JobId, set: TaskSet, tasks: &RangeSet, out: &mut dyn FnMut(SnapshotItem)) {
     let all: Vec<TaskRange> = tasks.iter().collect();

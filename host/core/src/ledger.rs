@@ -71,7 +71,7 @@ impl Ledger {
 
     fn apply_to(&mut self, job: JobId, record: &Record) {
         if let Some(entry) = self.jobs.get_mut(&job) {
-            entry.apply(record);
+            entry.apply(record, self.epoch);
         }
     }
 
@@ -127,6 +127,7 @@ impl Ledger {
             | SnapshotItem::Appends { job, .. }
             | SnapshotItem::Producers { job, .. }
             | SnapshotItem::Notes { job, .. }
+            | SnapshotItem::Terms { job, .. }
             | SnapshotItem::Divergences { job, .. } => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
                     entry.restore(item);

@@ -40,6 +40,7 @@ mod share;
 mod steal;
 mod table;
 mod timers;
+mod terms;
 mod worker;
 
 pub use config::GridConfig;

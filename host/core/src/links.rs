@@ -144,12 +144,18 @@ impl Grid {
     /// Takes from the queue what a worker has already, under the attempt that is the next.
     fn adoptable(&mut self, held: &HeldLease) -> RangeSet {
         let mut adopted = RangeSet::default();
-        let epoch = epoch_of(held.lease);
+        let term = epoch_of(held.lease);
         let Some(entry) = self.ledger.jobs.get(&held.job) else { return adopted };
         let Some(queue) = self.queues.get_mut(&held.job) else { return adopted };
         // What was not durable when it was leased may be another job, or other inputs, now.
         if epoch >= self.ledger.epoch || epoch < entry.epoch {
             return adopted;
+        // What was not durable when it was leased may be another job, or other inputs, now.
+        let upto = if self.config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch {
+            queue.recovered
+        } else {
+            entry.leased_upto(term)
+        };
         }
         let believes_all = self.config.breaks(Planted::StaleAdoption);
         for part in &held.tasks {

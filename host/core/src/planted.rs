@@ -25,6 +25,8 @@ pub enum Planted {
     RepeatedExtend,
     /// A retry runs all of a job's tasks.
     RetryOfAll,
+    /// A lease is believed for an input that was appended after its term.
+    LeaseOfLostInput,
 }
 
 impl GridConfig {

@@ -11,6 +11,7 @@ use crate::{
     CompletedBlock, Completion, Grid, LostTask, Output, SegmentToken,
     attempts::explain,
     job::Job,
+    lease::epoch_of,
     planted::Planted,
     queue::Queue,
     ranges::one,
@@ -74,7 +75,7 @@ impl Grid {
         let all = block.results.len() as u64;
         let kept = sorted.kept;
         let taken = kept + sorted.again.len() as u64;
-        self.discard((token, position), block, sorted.late);
+        self.discard((token, position), block, &sorted.late);
         if taken == 0 {
             return;
         }
@@ -106,14 +107,22 @@ impl Grid {
         &mut self,
         (token, position): (SegmentToken, usize),
         block: &CompletedBlock,
-        positions: Vec<u32>,
+        positions: &[u32],
     ) {
         let Some(entry) = self.ledger.jobs.get(&block.job).filter(|_| !positions.is_empty()) else {
             return;
         };
         *self.discarded.entry(block.job).or_default() += positions.len() as u64;
         self.changed.insert(block.job);
-        if entry.spec.task.grants.is_empty() || entry.cancelled_by.is_some() {
+        // What was given out in another term, and lost, says nothing of the task that is there now.
+        let upto = entry.leased_upto(epoch_of(block.lease));
+        let is_of_task = |at: &u32| {
+            let result = usize::try_from(*at).ok().and_then(|at| block.results.get(at));
+            result.is_some_and(|result| result.index < upto)
+        };
+        let positions: Vec<u32> = positions.iter().copied().filter(is_of_task).collect();
+        let is_pure = entry.spec.task.grants.is_empty();
+        if !positions.is_empty() && (is_pure || entry.cancelled_by.is_some()) {
             self.output(Output::Late { token, block: position, positions });
         }
     }

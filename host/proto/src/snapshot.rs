@@ -104,6 +104,13 @@ pub enum SnapshotItem {
         /// As they were found.
         divergences: Vec<Divergence>,
     },
+    /// In which terms the job's inputs were appended, where that was in several.
+    Terms {
+        /// The job.
+        job: JobId,
+        /// Of each term after the one of its submit the index that its appends begin at; rising.
+        terms: Vec<(u64, Epoch)>,
+    },
 }
 
 /// A job in a snapshot.

@@ -18,4 +18,5 @@ mod retries;
 mod scale;
 mod shares;
 mod workers;
+mod terms;
 mod world;

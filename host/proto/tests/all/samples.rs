@@ -278,6 +278,7 @@ const fn dropped() -> Dropped {
     Dropped { before: 7, why: DropReason::JobBytes, at: Micros(3_000) }
 }
 
+        SnapshotItem::Terms { job, terms: vec![(12, Epoch(7)), (300, Epoch(9))] },
 /// Bytes for a message's payload.
 pub fn payload(length: u64) -> Bytes {
     (0..length).map(|k| k as u8).collect()
