@@ -24,6 +24,7 @@ impl Grid {
             queue.given.insert(tasks);
         }
         self.book(lease, Lease { job, worker, attempt, charged_ns, tasks: set, asked });
+        self.note_trial(worker, job, lease);
         Grant { lease, attempt, tasks }
     }
 
@@ -102,6 +103,11 @@ impl Grid {
             self.suspects.insert(job);
         } else if !self.suspects.is_empty() {
             self.suspects.remove(&job);
+        }
+        if queue.has_lost() {
+            self.lost.insert(job);
+        } else if !self.lost.is_empty() {
+            self.lost.remove(&job);
         }
     }
 }

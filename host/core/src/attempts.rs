@@ -116,6 +116,15 @@ impl Note {
 }
 
 impl Notes {
+    /// The workers whose attempts these were, but for those that the task itself gave up.
+    pub(crate) fn lost_by(&self) -> Vec<WorkerId> {
+        let lost = self.list.iter().filter(|note| note.counter != RetryCounter::App);
+        let mut workers: Vec<WorkerId> = lost.map(|note| note.worker).collect();
+        workers.sort_unstable();
+        workers.dedup();
+        workers
+    }
+
     /// With the workers' names.
     pub(crate) fn named(&self, ledger: &Ledger) -> Vec<Attempt> {
         let named = |note: &Note| Attempt {

@@ -185,11 +185,12 @@ impl Classes {
     /// The worker to give such tasks to next: one with a free slot, else the least loaded. Among
     /// those whose room is about what a task needs it is the one with the most. What the indexes
     /// have of the `stale` workers does not count: they are as they are given here, those of them
-    /// that belong to the class.
+    /// that belong to the class. None of the `avoided` is it.
     pub(crate) fn roomiest(
         &self,
         demand: Demand,
         stale: &[(WorkerId, Option<Entry>)],
+        avoided: &[WorkerId],
         belongs: impl Fn(WorkerId) -> bool,
     ) -> Option<(Standing, WorkerId)> {
         let pools = &self.by_number.get(&demand.class)?.pools;
@@ -197,7 +198,8 @@ impl Classes {
             return None;
         }
         let edge = bits(demand.memory);
-        let fresh = |id: WorkerId| stale.iter().all(|(one, _)| *one != id);
+        let fresh =
+            |id: WorkerId| stale.iter().all(|(one, _)| *one != id) && !avoided.contains(&id);
         let by_room = pools.get(&edge).and_then(|pool| pool.by_room.as_ref());
         let at_edge =
             by_room.and_then(|by_room| by_room.iter().rev().find(|(.., id)| fresh(*id)).copied());
@@ -206,7 +208,7 @@ impl Classes {
         let now = stale
             .iter()
             .filter_map(|(id, entry)| Some((*id, (*entry)?)))
-            .filter(|(id, _)| belongs(*id));
+            .filter(|(id, _)| belongs(*id) && !avoided.contains(id));
         let (now_at_edge, now_above) = (now.clone(), now);
         let now_at_edge = now_at_edge.filter(|(_, entry)| bits(entry.room) == edge);
         let at_edge =
@@ -227,6 +229,12 @@ impl Classes {
                 class.ready.remove(&memory);
             }
         }
+    }
+
+    /// How many workers would take such a task if they had nothing else.
+    pub(crate) fn fitting(&self, demand: Demand) -> u64 {
+        let class = self.by_number.get(&demand.class);
+        class.map_or(0, |class| class.ready.range(demand.memory..).map(|(_, count)| count).sum())
     }
 
     /// True where some worker would take such a task if it had nothing else.

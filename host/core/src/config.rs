@@ -19,6 +19,15 @@ pub struct GridConfig {
     /// lost. Default 20, which with the backoff is about 6 minutes. With a deadline, it is tried
     /// until then.
     pub infra_retry_limit: u32,
+    /// A worker that lost attempts of a tenant's tasks so many times in a row, and ran nothing to
+    /// its end between, gets no tasks of that tenant for a while, as long as other workers can
+    /// have them. Default 3.
+    pub failing_after: u32,
+    /// For how long that is at first; it doubles each time a task that it is tried with is lost.
+    /// Default 1 s.
+    pub rest: Millis,
+    /// The longest it is. Default 1 minute.
+    pub rest_max: Millis,
     /// The pause before the first infrastructure retry; doubles with each. Default 100 ms.
     pub infra_backoff: Millis,
     /// The longest pause before an infrastructure retry. Default 30 s.
@@ -73,6 +82,9 @@ impl Default for GridConfig {
             host_loss_limit: 5,
             suspect_after: 2,
             infra_retry_limit: 20,
+            failing_after: 3,
+            rest: Millis(1_000),
+            rest_max: Millis(60_000),
             infra_backoff: Millis(100),
             infra_backoff_max: Millis(30_000),
             worker_timeout: Millis(10_000),

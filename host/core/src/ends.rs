@@ -139,6 +139,7 @@ impl Grid {
         self.persist(Record::JobEnded { job, state, at: self.now });
         self.changed.insert(job);
         self.suspects.remove(&job);
+        self.lost.remove(&job);
         if let Some(queue) = self.queues.remove(&job) {
             self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
             self.shares.leave(&queue.tenant);

@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 use core::cmp::Reverse;
 
 use wasmgrid_proto::{
-    ByteCount, Explanation, JobId, LabelCount, NAMED_MAX, Reason, TenantShare, Wait,
+    ByteCount, Explanation, JobId, LabelCount, NAMED_MAX, Reason, TenantShare, Wait, WorkerId,
 };
 
 use crate::{
@@ -25,6 +25,7 @@ impl Grid {
                 reasons.push(Reason { tasks, wait: Wait::Recovering { until } });
             } else {
                 self.explain_ready(job, queue, &mut reasons);
+                self.explain_elsewhere(queue, &mut reasons);
                 self.explain_suspects(queue, &mut reasons);
             }
             if queue.paused_len() > 0 {
@@ -49,8 +50,12 @@ impl Grid {
         if let Some(wait) = self.obstacle(queue.demand) {
             return say(tasks, wait);
         }
-        if self.fleet.roomiest(queue.demand).is_some() {
+        let avoided = self.avoided(&queue.tenant, queue.demand, &[]);
+        if self.fleet.roomiest_but(queue.demand, &avoided).is_some() {
             return say(tasks, Wait::Ready);
+        }
+        if self.fleet.roomiest(queue.demand).is_some() {
+            return say(tasks, self.failing(&queue.tenant, &avoided));
         }
         if let Some(wait) = self.memory_taken(queue.demand) {
             return say(tasks, wait);
@@ -68,6 +73,30 @@ impl Grid {
             say(0, busy);
         } else {
             say(tasks, busy);
+        }
+    }
+
+    /// Slots are free, on workers that only failed of late.
+    fn failing(&self, tenant: &str, avoided: &[WorkerId]) -> Wait {
+        let resting = self.distrust.resting(tenant, self.now);
+        let until = resting.filter(|(id, _)| avoided.contains(id)).map(|(_, until)| until).min();
+        Wait::Failing { workers: avoided.len() as u64, until: until.unwrap_or(self.now) }
+    }
+
+    fn explain_elsewhere(&self, queue: &Queue, reasons: &mut Vec<Reason>) {
+        for (alike, waiting) in queue.lost() {
+            let avoided = self.avoided(&queue.tenant, queue.demand, &alike.by);
+            let others = || self.fleet.fitting(queue.demand).saturating_sub(avoided.len() as u64);
+            let has_room = self.fleet.roomiest_but(queue.demand, &avoided).is_some();
+            let elsewhere = || match has_room {
+                true => Wait::Ready,
+                false => Wait::Elsewhere { workers: others() },
+            };
+            let wait = self.obstacle(queue.demand).unwrap_or_else(elsewhere);
+            match reasons.iter_mut().find(|reason| reason.wait == wait) {
+                Some(reason) => reason.tasks += waiting.len(),
+                None => reasons.push(Reason { tasks: waiting.len(), wait }),
+            }
         }
     }
 
@@ -98,15 +127,7 @@ impl Grid {
             if holding.peek().is_none() {
                 return Some(Wait::Memory { needed, largest });
             }
-            let (mut cordoned, mut draining) = (0, 0);
-            for worker in holding {
-                if worker.is_ready() {
-                    return None;
-                }
-                cordoned += u64::from(worker.cordoned && !worker.draining);
-                draining += u64::from(worker.draining);
-            }
-            Some(Wait::NotTaking { cordoned, draining })
+            not_taking(holding)
         })
     }
 
@@ -148,6 +169,30 @@ impl Grid {
         tenants.truncate(NAMED_MAX);
         Wait::Busy { workers, slots, tenants }
     }
+}
+
+/// Why none of these workers takes anything new; `None` where one does.
+fn not_taking<'a>(fitting: impl Iterator<Item = &'a &'a Worker>) -> Option<Wait> {
+    let (mut workers, mut cordoned, mut draining) = (0, 0, 0);
+    let mut unable = Vec::new();
+    for worker in fitting {
+        if worker.is_ready() {
+            return None;
+        }
+        workers += 1;
+        cordoned += u64::from(worker.cordoned && !worker.draining);
+        draining += u64::from(worker.draining);
+        unable.extend(worker.unable.as_ref().map(|why| (&worker.name, &why.reason)));
+    }
+    Some(match unable.first() {
+        Some((name, reason)) => Wait::Unable {
+            workers,
+            unable: unable.len() as u64,
+            name: String::clone(name),
+            reason: String::clone(reason),
+        },
+        None => Wait::NotTaking { cordoned, draining },
+    })
 }
 
 fn share(tenant: &TenantView<'_>) -> TenantShare {

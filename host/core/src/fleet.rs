@@ -50,6 +50,12 @@ struct Member {
     indexed_rich: u64,
 }
 
+impl Member {
+    fn could_run(&self, demand: Demand) -> bool {
+        self.classes.contains(&demand.class) && could_run(&self.worker, demand)
+    }
+}
+
 /// What the indexes have of a worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
@@ -148,11 +154,31 @@ impl Fleet {
 
     /// The worker to give such tasks to next: one with a free slot, else the least loaded.
     pub(crate) fn roomiest(&self, demand: Demand) -> Option<(Standing, WorkerId)> {
+        self.roomiest_but(demand, &[])
+    }
+
+    /// The same, of the workers that are not avoided.
+    pub(crate) fn roomiest_but(
+        &self,
+        demand: Demand,
+        avoided: &[WorkerId],
+    ) -> Option<(Standing, WorkerId)> {
         let belongs = |id| {
             let member = |id| self.members.get(&id);
             demand.class == ANY || member(id).is_some_and(|one| one.classes.contains(&demand.class))
         };
-        self.classes.roomiest(demand, &self.stale, belongs)
+        self.classes.roomiest(demand, &self.stale, avoided, belongs)
+    }
+
+    /// True where a worker has the labels and the memory for such a task, and takes tasks.
+    pub(crate) fn could_take(&self, id: WorkerId, demand: Demand) -> bool {
+        let member = self.members.get(&id);
+        member.is_some_and(|member| member.could_run(demand))
+    }
+
+    /// How many workers do.
+    pub(crate) fn fitting(&self, demand: Demand) -> u64 {
+        self.classes.fitting(demand)
     }
 
     /// The worker with a free slot that a module's few tasks go to: one of its homes that is
@@ -199,7 +225,7 @@ impl Fleet {
     }
 
     /// A worker that has nothing and may take a task that must run alone.
-    pub(crate) fn idle(&self, demand: Demand) -> Option<WorkerId> {
+    pub(crate) fn idle(&self, demand: Demand, avoided: &[WorkerId]) -> Option<WorkerId> {
         let has_labels = |id: WorkerId| {
             self.members.get(&id).is_some_and(|member| member.classes.contains(&demand.class))
         };
@@ -208,8 +234,9 @@ impl Fleet {
                 worker.is_ready() && worker.assigned == 0 && worker.memory_room() >= demand.memory
             })
         };
-        let reserved = self.reserved.filter(|id| has_labels(*id)).filter(idle);
-        reserved.or_else(|| self.roomiest(demand).map(|(_, id)| id).filter(idle))
+        let reserved = self.reserved.filter(|id| has_labels(*id) && !avoided.contains(id));
+        let reserved = reserved.filter(idle);
+        reserved.or_else(|| self.roomiest_but(demand, avoided).map(|(_, id)| id).filter(idle))
     }
 
     /// True where some worker could be emptied for such a task.
@@ -217,15 +244,18 @@ impl Fleet {
         self.classes.can_meet(demand)
     }
 
-    /// Keeps the worker free that is soonest idle of those that can meet the demand, or none;
-    /// returns those whose place changed.
-    pub(crate) fn reserve(&mut self, wanted: Option<Demand>) -> [Option<WorkerId>; 2] {
-        let next = wanted.and_then(|demand| {
-            let fitting = || self.of_class(demand.class).filter(|(_, one)| could_run(one, demand));
-            let fits = |member: &Member| {
-                member.classes.contains(&demand.class) && could_run(&member.worker, demand)
-            };
-            let kept = self.reserved.filter(|id| self.members.get(id).is_some_and(fits));
+    /// Keeps the worker free that is soonest idle of those that can meet the demand and are not
+    /// avoided, or none; returns those whose place changed.
+    pub(crate) fn reserve(
+        &mut self,
+        wanted: Option<(Demand, Vec<WorkerId>)>,
+    ) -> [Option<WorkerId>; 2] {
+        let next = wanted.and_then(|(demand, avoided)| {
+            let fits =
+                |(id, one): &(WorkerId, &Worker)| could_run(one, demand) && !avoided.contains(id);
+            let fitting = || self.of_class(demand.class).filter(fits);
+            let kept = self.reserved.filter(|id| !avoided.contains(id));
+            let kept = kept.filter(|id| self.could_take(*id, demand));
             kept.or_else(|| {
                 let free = fitting().filter(|(_, worker)| !worker.alone);
                 free.min_by_key(|(id, worker)| (worker.assigned, *id)).map(|(id, _)| id)

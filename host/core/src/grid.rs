@@ -13,6 +13,7 @@ use wasmgrid_proto::{
 
 use crate::{
     GridConfig, Input, Ledger, Output,
+    distrust::Distrust,
     fleet::Fleet,
     job::Job,
     lease::Leases,
@@ -48,6 +49,12 @@ pub struct Grid {
     pub(crate) shares: Shares,
     /// Jobs with tasks that wait for a worker of their own.
     pub(crate) suspects: BTreeSet<JobId>,
+    /// Jobs with tasks whose last attempts were lost, and that wait for another worker.
+    pub(crate) lost: BTreeSet<JobId>,
+    /// The last of them that was looked at.
+    pub(crate) lost_last: JobId,
+    /// Workers on which only losses were seen of late.
+    pub(crate) distrust: Distrust,
     /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
     pub(crate) overtaken: Option<(JobId, Micros)>,
     pub(crate) timers: Timers,
@@ -95,6 +102,9 @@ impl Grid {
             fleet: Fleet::default(),
             shares,
             suspects: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            lost_last: JobId(0),
+            distrust: Distrust::default(),
             overtaken: None,
             timers: Timers::default(),
             awaited: BTreeSet::new(),
@@ -222,7 +232,9 @@ impl Grid {
     /// How the workers stand that joined in this epoch, by number.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.fleet.iter().map(|(id, worker)| worker.status(id)).collect()
+        let status =
+            |(id, worker): (_, &Worker)| worker.status(id, self.distrust.of_worker(id, self.now));
+        self.fleet.iter().map(status).collect()
     }
 
     /// True where a job takes inputs, and only of its submitter.
@@ -280,6 +292,7 @@ impl Grid {
             }
             Input::WorkerLeaving { worker } => self.worker_leaving(worker),
             Input::Heartbeat { worker, heartbeat } => self.heartbeat(worker, heartbeat),
+            Input::Health { worker, unable } => self.worker_health(worker, unable),
             Input::Completed { worker, batch, blocks, token } => {
                 self.completed(worker, batch, &blocks, token);
             }
@@ -301,6 +314,7 @@ impl Grid {
             Timer::Silence(worker) => self.check_silence(worker),
             Timer::Answer(worker) => self.check_answer(worker),
             Timer::Rejoin(worker) => self.give_up_on(worker),
+            Timer::Rest(worker) => self.rested(worker),
             Timer::Recovery => self.recover(),
             Timer::Retention(job) => self.retain(job),
         }

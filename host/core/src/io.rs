@@ -4,9 +4,9 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, DropReason, JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record, TaskRange,
-    Witness, WorkerCapacity, WorkerId,
-    wire::{ApiError, Heartbeat, HeldLease, Reply},
+    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record,
+    TaskRange, Witness, WorkerCapacity, WorkerId,
+    wire::{ApiError, Heartbeat, HeldLease, Reply, Unable},
 };
 
 /// The driver's number of a pending client request; comes back in [`Output::Reply`].
@@ -143,6 +143,13 @@ pub enum Input {
         worker: WorkerId,
         /// What it tells.
         heartbeat: Heartbeat,
+    },
+    /// A worker says whether it can run tasks.
+    Health {
+        /// The worker.
+        worker: WorkerId,
+        /// Why it cannot; `None` where it can.
+        unable: Option<Unable>,
     },
     /// A worker sends results. Answered by [`Output::Acknowledge`].
     Completed {
@@ -368,6 +375,15 @@ pub enum Output {
     JobChanged {
         /// The job.
         job: JobId,
+    },
+    /// A worker is failing, or not any more: for the log.
+    Failing {
+        /// The worker.
+        worker: WorkerId,
+        /// Its name.
+        name: String,
+        /// Until when it gets nothing, and why; `None` where it takes tasks as before.
+        failing: Option<Failing>,
     },
     /// Close a worker's link: it was silent for too long.
     Disconnect {

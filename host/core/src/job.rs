@@ -10,7 +10,7 @@ use wasmgrid_proto::{
 use crate::{
     again::{NotOk, Producers},
     appends::Appends,
-    attempts::{Attempts, Note},
+    attempts::{Attempts, Note, Notes},
     inputs::Inputs,
     ranges::{RangeSet, one, range},
     retry::History,
@@ -193,6 +193,11 @@ impl Job {
         self.history.get(&index).copied().unwrap_or_default()
     }
 
+    /// The workers that lost attempts of a task or could not run it, as far as that is remembered.
+    pub(crate) fn lost_by(&self, index: u64) -> Vec<WorkerId> {
+        self.attempts.of(index).map(Notes::lost_by).unwrap_or_default()
+    }
+
     /// Counts an attempt of each of these tasks, as far as they are open.
     fn fail_attempts(&mut self, tasks: &[TaskRange], note: &Note, last: bool) {
         for part in tasks.iter().flat_map(|part| self.open.within(*part)) {
@@ -240,12 +245,12 @@ impl Job {
 
     fn append(&mut self, tasks: TaskRange, term: Epoch) {
         let fresh = range(self.next_index, tasks.end());
+        self.terms.append(fresh.first, term, self.epoch);
         self.open.insert(fresh);
         self.inputs.append(fresh);
         self.counts.total += fresh.count;
         self.next_index = self.next_index.max(fresh.end());
     }
-        self.terms.append(fresh.first, term, self.epoch);
 
     fn take_over(&mut self, of: JobId, tasks: &[TaskRange]) {
         self.source = Some(of);
@@ -322,12 +327,12 @@ impl Job {
         }
         self.inputs.snapshot(job, out);
         self.appends.snapshot(job, out);
+        self.terms.snapshot(job, out);
         self.producers.snapshot(job, out);
         self.attempts.snapshot(job, out);
         if !self.divergences.is_empty() {
             out(SnapshotItem::Divergences { job, divergences: self.divergences.clone() });
         }
-        self.terms.snapshot(job, out);
     }
 
     /// The job of a snapshot, whose other items follow.
@@ -378,12 +383,12 @@ impl Job {
                 self.attempts.restore(index, lost, dropped, notes);
             }
             SnapshotItem::Divergences { divergences, .. } => self.divergences.extend(divergences),
+            SnapshotItem::Terms { terms, .. } => self.terms = Terms::restore(terms),
             SnapshotItem::Grid { .. } | SnapshotItem::Worker { .. } | SnapshotItem::Job(_) => {}
         }
     }
 }
 
-            SnapshotItem::Terms { terms, .. } => self.terms = Terms::restore(terms),
 /// A set of a job's tasks as items of a snapshot.
 pub(crate) fn lists(job: JobId, set: TaskSet, tasks: &RangeSet, out: &mut dyn FnMut(SnapshotItem)) {
     let all: Vec<TaskRange> = tasks.iter().collect();

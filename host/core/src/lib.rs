@@ -16,6 +16,7 @@ mod classes;
 mod config;
 mod cordon;
 mod demand;
+mod distrust;
 mod diverge;
 mod ends;
 mod explain;
@@ -39,8 +40,8 @@ mod retry;
 mod share;
 mod steal;
 mod table;
-mod timers;
 mod terms;
+mod timers;
 mod worker;
 
 pub use config::GridConfig;

@@ -147,27 +147,24 @@ impl Grid {
         let term = epoch_of(held.lease);
         let Some(entry) = self.ledger.jobs.get(&held.job) else { return adopted };
         let Some(queue) = self.queues.get_mut(&held.job) else { return adopted };
-        // What was not durable when it was leased may be another job, or other inputs, now.
-        if epoch >= self.ledger.epoch || epoch < entry.epoch {
+        if term >= self.ledger.epoch {
             return adopted;
+        }
         // What was not durable when it was leased may be another job, or other inputs, now.
         let upto = if self.config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch {
             queue.recovered
         } else {
             entry.leased_upto(term)
         };
-        }
         let believes_all = self.config.breaks(Planted::StaleAdoption);
         for part in &held.tasks {
-            let durable = TaskRange {
-                first: part.first,
-                count: part.end().min(queue.recovered).saturating_sub(part.first),
-            };
+            let count = part.end().min(upto).saturating_sub(part.first);
+            let durable = TaskRange { first: part.first, count };
             let first_hand = RangeSet::from_iter([durable]).without(&queue.given);
             let parts = first_hand.iter().flat_map(|part| entry.by_history(part));
             for (part, history) in parts.collect::<Vec<_>>() {
                 if history.attempt() == held.attempt || believes_all {
-                    let taken = queue.adopt(part, history, &self.config);
+                    let taken = queue.adopt(part, entry, history, &self.config);
                     taken.iter().for_each(|part| adopted.insert(part));
                 }
             }
@@ -260,6 +257,7 @@ impl Grid {
         let (job, worker) = (entry.job, entry.worker);
         let taken = self.take_back(lease, tasks);
         if !taken.is_empty() {
+            self.distrust(worker, job, lease, reason);
             self.lose(job, &taken, worker, reason);
         }
     }

@@ -1,11 +1,17 @@
 //! Who is given what: credit, even spreading, and tasks that must run alone.
 
 use alloc::{collections::BTreeMap, vec::Vec};
+use core::ops::Bound;
 
 use wasmgrid_proto::{JobId, Millis, WorkerId};
 
 use crate::{
-    Grant, Grid, Output, classes::ANY, demand::Demand, queue::Queue, ranges::one, worker::FULL,
+    Grant, Grid, Output,
+    classes::ANY,
+    demand::Demand,
+    queue::{Lost, Queue},
+    ranges::one,
+    worker::FULL,
 };
 
 /// For so long tasks that need much memory are overtaken by smaller ones before a worker is kept
@@ -15,18 +21,26 @@ const OVERTAKEN_MAX: Millis = Millis(1_000);
 /// What a round of placement gives, by worker and job.
 type Grants = BTreeMap<(WorkerId, JobId), Vec<Grant>>;
 
+/// What a worker is kept free for, and which it is not to be.
+type Wanted = (Demand, Vec<WorkerId>);
+
+/// Jobs with lost tasks that one round looks at, and groups of one job: where the first of them
+/// wait for workers that are busy, the others mostly do too.
+const LOST_MAX: usize = 64;
+
 impl Grid {
     /// Gives waiting tasks to workers with room, and rebalances where slots are left.
     pub(crate) fn pump(&mut self) {
         let mut grants = Grants::new();
         let alone = self.place_suspects(&mut grants);
         self.place_overtaken(alone, &mut grants);
-        while let Some(job) = self.shares.next(|demand| self.fleet.roomiest(demand).is_some())
+        self.place_lost(&mut grants);
+        while let Some(job) = self.next_job()
             && let Some(worker) = self.pick(job, &grants)
         {
             self.note_overtaken(job);
-            let count = self.portion(job, worker);
-            self.place(job, worker, count, &mut grants);
+            let count = self.portion(job, worker, None);
+            self.place(job, worker, None, count, &mut grants);
         }
         for ((worker, job), grants) in grants {
             self.changed.insert(job);
@@ -38,24 +52,42 @@ impl Grid {
         }
     }
 
+    /// The job whose tasks are given next.
+    fn next_job(&self) -> Option<JobId> {
+        let has_room = |demand| self.fleet.roomiest(demand).is_some();
+        let suits = |demand, tenant: &str| {
+            self.distrust.is_empty() || {
+                let avoided = self.avoided(tenant, demand, &[]);
+                self.fleet.roomiest_but(demand, &avoided).is_some()
+            }
+        };
+        self.shares.next(has_room, suits)
+    }
+
     /// The worker that a job's next tasks go to: where there are slots for all of them a home of
     /// its module that has none of them yet, so that they are spread, else the one with most room.
     fn pick(&mut self, job: JobId, grants: &Grants) -> Option<WorkerId> {
         let queue = self.queues.get(&job)?;
         let (demand, module) = (queue.demand, queue.module);
         let few = queue.ready_len() <= self.fleet.free_slots(demand.class);
-        let is_new = |worker| !grants.contains_key(&(worker, job));
+        let avoided = self.avoided(&queue.tenant, demand, &[]);
+        let is_new = |worker| !grants.contains_key(&(worker, job)) && !avoided.contains(&worker);
         let home = if few { self.fleet.home(demand, module, is_new) } else { None };
-        home.or_else(|| self.fleet.roomiest(demand).map(|(_, id)| id))
+        home.or_else(|| self.fleet.roomiest_but(demand, &avoided).map(|(_, id)| id))
     }
 
     /// How many of a job's tasks a worker is given at once: no more than its room, nor than its
-    /// part where there are few for all, nor than a fair part where other tenants wait.
-    fn portion(&self, job: JobId, worker: WorkerId) -> u64 {
-        let (Some(queue), Some(worker)) = (self.queues.get(&job), self.fleet.get(worker)) else {
+    /// part where there are few for all, nor than a fair part where other tenants wait; one where
+    /// that tries a worker. Of tasks that were `lost`, or of those that can go to any worker.
+    fn portion(&self, job: JobId, id: WorkerId, lost: Option<&Lost>) -> u64 {
+        let (Some(queue), Some(worker)) = (self.queues.get(&job), self.fleet.get(id)) else {
             return 1;
         };
-        let (ready, free, class) = (queue.ready_len(), worker.free_slots(), queue.demand.class);
+        if self.distrust.is_on_trial(&queue.tenant, id) {
+            return 1;
+        }
+        let ready = lost.map_or_else(|| queue.ready_len(), |alike| queue.lost_len(alike));
+        let (free, class) = (worker.free_slots(), queue.demand.class);
         let even = if ready <= self.fleet.free_slots(class) {
             part(ready, free, self.fleet.free_slots(class))
         } else {
@@ -67,12 +99,25 @@ impl Grid {
         fair.min(worker.memory_fitting(queue.demand.memory)).max(1)
     }
 
-    /// Gives a worker at most `count` of a job's tasks, in leases of bounded size.
-    fn place(&mut self, job: JobId, worker: WorkerId, count: u64, grants: &mut Grants) {
+    /// Gives a worker at most `count` of a job's tasks, in leases of bounded size: of those that
+    /// were `lost`, or of those that can go to any worker.
+    fn place(
+        &mut self,
+        job: JobId,
+        worker: WorkerId,
+        lost: Option<&Lost>,
+        count: u64,
+        grants: &mut Grants,
+    ) {
         let mut left = count;
         while left > 0 {
             let Some(queue) = self.queues.get_mut(&job) else { break };
-            let Some(taken) = queue.take(left.min(self.config.batch_tasks.max(1))) else { break };
+            let most = left.min(self.config.batch_tasks.max(1));
+            let taken = match lost {
+                Some(alike) => queue.take_lost(alike, most),
+                None => queue.take(most),
+            };
+            let Some(taken) = taken else { break };
             left = left.saturating_sub(taken.1.count);
             let grant = self.grant(worker, job, taken);
             grants.entry((worker, job)).or_default().push(grant);
@@ -91,7 +136,7 @@ impl Grid {
             return;
         }
         let memory = |job: JobId| self.queues.get(&job).map_or(0, |queue| queue.demand.memory);
-        let first = self.shares.next(|demand| self.fleet.can_meet(demand));
+        let first = self.shares.next(|demand| self.fleet.can_meet(demand), |_, _| true);
         if let Some(first) = first.filter(|first| memory(*first) > memory(job))
             && self.overtaken.is_none_or(|(overtaken, _)| overtaken != first)
         {
@@ -101,41 +146,90 @@ impl Grid {
 
     /// Keeps one worker free for a task that must run `alone`, else for one that was overtaken
     /// for too long, which is given to it once its memory is free.
-    fn place_overtaken(&mut self, alone: Option<Demand>, grants: &mut Grants) {
+    fn place_overtaken(&mut self, alone: Option<Wanted>, grants: &mut Grants) {
         let waits = |job: &JobId| self.queues.get(job).is_some_and(Queue::is_ready);
         self.overtaken = self.overtaken.filter(|(job, _)| waits(job));
         let due = self.overtaken.filter(|(_, since)| since.after(OVERTAKEN_MAX) <= self.now);
-        let due = due.and_then(|(job, _)| Some((job, self.queues.get(&job)?.demand)));
-        let due = due.filter(|(_, demand)| alone.is_none() && self.fleet.can_meet(*demand));
-        for worker in self.fleet.reserve(alone.or(due.map(|(_, demand)| demand))) {
+        let due = due.and_then(|(job, _)| Some((job, self.queues.get(&job)?)));
+        let due = due.filter(|(_, queue)| alone.is_none() && self.fleet.can_meet(queue.demand));
+        let due = due.map(|(job, queue)| {
+            (job, queue.demand, self.avoided(&queue.tenant, queue.demand, &[]))
+        });
+        let wanted = due.clone().map(|(_, demand, avoided)| (demand, avoided));
+        for worker in self.fleet.reserve(alone.or(wanted)) {
             worker.into_iter().for_each(|worker| self.refresh_worker(worker));
         }
-        if let Some((job, demand)) = due
+        if let Some((job, demand, avoided)) = due
             && let Some(worker) = self.fleet.reserved_with_room(demand)
+            && !avoided.contains(&worker)
         {
-            let count = self.portion(job, worker);
-            self.place(job, worker, count, grants);
+            let count = self.portion(job, worker, None);
+            self.place(job, worker, None, count, grants);
         }
     }
 
+    /// Gives tasks that workers lost to others. Their turn was when they were given out first.
+    fn place_lost(&mut self, grants: &mut Grants) {
+        if self.lost.is_empty() {
+            return;
+        }
+        let after = self.lost.range((Bound::Excluded(self.lost_last), Bound::Unbounded));
+        let jobs = after.chain(self.lost.range(..=self.lost_last)).take(LOST_MAX);
+        let jobs: Vec<JobId> = jobs.copied().collect();
+        self.lost_last = jobs.last().copied().unwrap_or_default();
+        for job in jobs {
+            while let Some((alike, worker)) = self.pick_lost(job) {
+                let count = self.portion(job, worker, Some(&alike));
+                self.place(job, worker, Some(&alike), count, grants);
+            }
+        }
+    }
+
+    /// Tasks of a job that workers lost, and another that has room for them.
+    fn pick_lost(&self, job: JobId) -> Option<(Lost, WorkerId)> {
+        let queue = self.queues.get(&job).filter(|queue| queue.has_lost())?;
+        queue.lost().take(LOST_MAX).find_map(|(alike, _)| {
+            let avoided = self.avoided(&queue.tenant, queue.demand, &alike.by);
+            let (_, worker) = self.fleet.roomiest_but(queue.demand, &avoided)?;
+            Some((alike.clone(), worker))
+        })
+    }
+
     /// Gives suspects idle workers of their own; returns what those need that are left.
-    fn place_suspects(&mut self, grants: &mut Grants) -> Option<Demand> {
+    fn place_suspects(&mut self, grants: &mut Grants) -> Option<Wanted> {
         let suspects: Vec<JobId> = self.suspects.iter().copied().collect();
         let mut waiting = None;
         for job in suspects {
-            let Some(demand) = self.queues.get(&job).map(|queue| queue.demand) else { continue };
-            while let Some(worker) = self.fleet.idle(demand) {
-                let taken = self.queues.get_mut(&job).and_then(|queue| queue.take_suspect());
-                let Some(index) = taken else { break };
+            while let Some((lost_by, worker)) = self.pick_alone(job) {
+                let queue = self.queues.get_mut(&job);
+                let Some(index) = queue.and_then(|queue| queue.take_suspect(&lost_by)) else {
+                    break;
+                };
                 self.place_alone(job, worker, index, grants);
                 self.refresh_worker(worker);
             }
             self.refresh_job(job);
-            if waiting.is_none() && self.suspects.contains(&job) && self.fleet.can_meet(demand) {
-                waiting = Some(demand);
+            if waiting.is_none() && self.suspects.contains(&job) {
+                waiting = self.wanted_alone(job);
             }
         }
         waiting
+    }
+
+    /// The workers that lost a task of a job that must run alone, and an idle one for it.
+    fn pick_alone(&self, job: JobId) -> Option<(Vec<WorkerId>, WorkerId)> {
+        let queue = self.queues.get(&job)?;
+        queue.suspects().take(LOST_MAX).find_map(|lost_by| {
+            let avoided = self.avoided(&queue.tenant, queue.demand, lost_by);
+            Some((lost_by.clone(), self.fleet.idle(queue.demand, &avoided)?))
+        })
+    }
+
+    /// What a task of a job needs that must run alone.
+    fn wanted_alone(&self, job: JobId) -> Option<Wanted> {
+        let queue = self.queues.get(&job).filter(|queue| self.fleet.can_meet(queue.demand))?;
+        let lost_by = queue.suspects().next()?;
+        Some((queue.demand, self.avoided(&queue.tenant, queue.demand, lost_by)))
     }
 
     fn place_alone(&mut self, job: JobId, worker: WorkerId, index: u64, grants: &mut Grants) {

@@ -27,6 +27,8 @@ pub enum Planted {
     RetryOfAll,
     /// A lease is believed for an input that was appended after its term.
     LeaseOfLostInput,
+    /// What a worker lost is given to it again, whoever else is there.
+    LostToTheSame,
 }
 
 impl GridConfig {

@@ -1,9 +1,9 @@
 //! The part of an active job that is not durable: which of its open tasks wait, and how large a
 //! share of a worker's credit one of them takes.
 
-use alloc::{collections::BTreeMap, sync::Arc};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
-use wasmgrid_proto::{Digest, TaskRange};
+use wasmgrid_proto::{Digest, TaskRange, WorkerId};
 
 use crate::{
     GridConfig,
@@ -24,6 +24,13 @@ const COST_FLOOR_NS: u64 = 5_000;
 
 /// What a task is taken to cost before one has ended.
 const COST_GUESS_NS: u64 = 1_000_000;
+
+/// What is alike of tasks that workers lost: which attempt is their next, and those workers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Lost {
+    pub(crate) attempt: u32,
+    pub(crate) by: Vec<WorkerId>,
+}
 
 /// An active job's waiting tasks.
 #[derive(Debug)]
@@ -50,8 +57,10 @@ pub(crate) struct Queue {
     pub(crate) leased: u64,
     /// Waiting tasks by the number of their next attempt.
     ready: BTreeMap<u32, RangeSet>,
-    /// Waiting tasks that must run alone on a worker.
-    suspects: RangeSet,
+    /// Waiting tasks that workers lost, by those workers and the number of the next attempt.
+    lost: BTreeMap<Lost, RangeSet>,
+    /// Waiting tasks that must run alone on a worker, by the workers that lost them.
+    suspects: BTreeMap<Vec<WorkerId>, RangeSet>,
     /// Tasks that wait out a pause.
     paused: RangeSet,
     cost_ns: Option<u64>,
@@ -76,7 +85,8 @@ impl Queue {
             leases: LeaseSet::default(),
             leased: 0,
             ready: BTreeMap::new(),
-            suspects: RangeSet::default(),
+            lost: BTreeMap::new(),
+            suspects: BTreeMap::new(),
             paused: RangeSet::default(),
             cost_ns: None,
             per_slot: FIRST_PER_SLOT,
@@ -90,12 +100,36 @@ impl Queue {
     /// Makes open tasks wait for a worker.
     pub(crate) fn put(&mut self, tasks: TaskRange, job: &Job, config: &GridConfig) {
         for (tasks, history) in job.by_history(tasks) {
-            if history.is_suspect(config) && !config.breaks(Planted::SuspectInCompany) {
-                self.suspects.insert(tasks);
-            } else {
-                self.ready.entry(history.attempt()).or_default().insert(tasks);
-            }
+            self.waiting(tasks, job, history, config).insert(tasks);
         }
+    }
+
+    /// The waiting tasks that are like these, which have one history.
+    fn waiting(
+        &mut self,
+        tasks: TaskRange,
+        job: &Job,
+        history: History,
+        config: &GridConfig,
+    ) -> &mut RangeSet {
+        let attempt = history.attempt();
+        if !history.was_lost() {
+            return self.ready.entry(attempt).or_default();
+        }
+        let forgets = config.breaks(Planted::LostToTheSame);
+        let by = if forgets { Vec::new() } else { job.lost_by(tasks.first) };
+        if history.is_suspect(config) && !config.breaks(Planted::SuspectInCompany) {
+            self.suspects.entry(by).or_default()
+        } else {
+            self.lost.entry(Lost { attempt, by }).or_default()
+        }
+    }
+
+    /// Forgets the groups that have no tasks.
+    fn tidy(&mut self) {
+        self.ready.retain(|_, tasks| !tasks.is_empty());
+        self.lost.retain(|_, tasks| !tasks.is_empty());
+        self.suspects.retain(|_, tasks| !tasks.is_empty());
     }
 
     /// Makes a task wait out a pause.
@@ -114,8 +148,28 @@ impl Queue {
     }
 
     /// True where tasks wait for a worker of their own.
-    pub(crate) const fn has_suspects(&self) -> bool {
+    pub(crate) fn has_suspects(&self) -> bool {
         !self.recovering && !self.suspects.is_empty()
+    }
+
+    /// True where tasks wait that workers lost.
+    pub(crate) fn has_lost(&self) -> bool {
+        !self.recovering && !self.lost.is_empty()
+    }
+
+    /// How many of these wait.
+    pub(crate) fn lost_len(&self, alike: &Lost) -> u64 {
+        self.lost.get(alike).map_or(0, RangeSet::len)
+    }
+
+    /// What waits that workers lost, the most tried first.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = (&Lost, &RangeSet)> {
+        self.lost.iter().rev()
+    }
+
+    /// The workers that lost what must run alone.
+    pub(crate) fn suspects(&self) -> impl Iterator<Item = &Vec<WorkerId>> {
+        self.suspects.keys()
     }
 
     /// Tasks that can be given to any worker.
@@ -134,46 +188,53 @@ impl Queue {
         tasks.map(|tasks| (attempt, tasks))
     }
 
-    /// Takes one task that must run alone.
-    pub(crate) fn take_suspect(&mut self) -> Option<u64> {
-        self.suspects.take_first(1).map(|tasks| tasks.first)
+    /// Takes at most `max` neighbouring tasks that workers lost, of those that are alike.
+    pub(crate) fn take_lost(&mut self, alike: &Lost, max: u64) -> Option<(u32, TaskRange)> {
+        let waiting = self.lost.get_mut(alike)?;
+        let tasks = waiting.take_first(max);
+        if waiting.is_empty() {
+            self.lost.remove(alike);
+        }
+        tasks.map(|tasks| (alike.attempt, tasks))
+    }
+
+    /// Takes one task that must run alone, which these workers lost.
+    pub(crate) fn take_suspect(&mut self, lost_by: &Vec<WorkerId>) -> Option<u64> {
+        let waiting = self.suspects.get_mut(lost_by)?;
+        let tasks = waiting.take_first(1);
+        if waiting.is_empty() {
+            self.suspects.remove(lost_by);
+        }
+        tasks.map(|tasks| tasks.first)
     }
 
     /// Takes what waits of a range with exactly this history, because its worker has it already.
     pub(crate) fn adopt(
         &mut self,
         tasks: TaskRange,
+        job: &Job,
         history: History,
         config: &GridConfig,
     ) -> RangeSet {
-        let attempt = history.attempt();
-        let waiting = if history.is_suspect(config) {
-            Some(&mut self.suspects)
-        } else {
-            self.ready.get_mut(&attempt)
-        };
         let mut taken = RangeSet::default();
-        if let Some(waiting) = waiting {
-            for part in waiting.within(tasks) {
-                waiting.remove(part);
-                taken.insert(part);
-            }
+        let waiting = self.waiting(tasks, job, history, config);
+        for part in waiting.within(tasks) {
+            waiting.remove(part);
+            taken.insert(part);
         }
-        if self.ready.get(&attempt).is_some_and(RangeSet::is_empty) {
-            self.ready.remove(&attempt);
-        }
+        self.tidy();
         taken
     }
 
     /// Takes all that waits.
     pub(crate) fn take_all(&mut self) -> RangeSet {
-        let ready = core::mem::take(&mut self.ready);
-        let sets = [core::mem::take(&mut self.suspects), core::mem::take(&mut self.paused)];
+        let ready = core::mem::take(&mut self.ready).into_values();
+        let lost = core::mem::take(&mut self.lost).into_values();
+        let suspects = core::mem::take(&mut self.suspects).into_values();
+        let paused = core::mem::take(&mut self.paused);
         let mut all = RangeSet::default();
-        for set in ready.values().chain(&sets) {
-            for tasks in set.iter() {
-                all.insert(tasks);
-            }
+        for set in ready.chain(lost).chain(suspects).chain([paused]) {
+            set.iter().for_each(|tasks| all.insert(tasks));
         }
         all
     }
@@ -189,8 +250,8 @@ impl Queue {
     }
 
     /// Tasks that must run alone on a worker.
-    pub(crate) const fn suspects_len(&self) -> u64 {
-        self.suspects.len()
+    pub(crate) fn suspects_len(&self) -> u64 {
+        self.suspects.values().map(RangeSet::len).sum()
     }
 
     /// Tasks that wait out a pause.

@@ -79,18 +79,20 @@ impl Grid {
         if taken == 0 {
             return;
         }
-        self.explain_lost(worker, (token, position), block, sorted.lost);
-        if kept > 0 {
-            let keep = (kept < all).then(|| without(all, &sorted.others));
-            self.persist_results((token, position), block.job, keep, sorted.runs);
-        }
         if let Some(worker) = self.fleet.get_mut(worker) {
             worker.committed += kept;
         }
         // What came too late is not this lease's cost.
         let wall_us = if taken == all { block.wall_us } else { block.wall_us / all.max(1) * taken };
-        if let Some(queue) = self.queues.get_mut(&block.job) {
+        // What a lost attempt took says nothing of what a task takes.
+        if let Some(queue) = self.queues.get_mut(&block.job).filter(|_| !sorted.has_lost()) {
             queue.learn(taken, wall_us, &self.config);
+        }
+        self.judge_worker(worker, block, &sorted);
+        self.explain_lost(worker, (token, position), block, sorted.lost);
+        if kept > 0 {
+            let keep = (kept < all).then(|| without(all, &sorted.others));
+            self.persist_results((token, position), block.job, keep, sorted.runs);
         }
         self.settle_lease(block.lease, taken, Queue::took_ns(taken, wall_us));
         for (index, counter, reason) in sorted.again {
@@ -99,6 +101,25 @@ impl Grid {
         }
         self.changed.insert(block.job);
         self.settle_job(block.job);
+    }
+
+    /// What a block says of the worker: one that ran a task to its end can do that.
+    fn judge_worker(&mut self, worker: WorkerId, block: &CompletedBlock, sorted: &Sorted) {
+        let ran = |run: &CommittedRun| match run.class {
+            OutcomeClass::Ok => true,
+            // Refused tasks did not run, and took no time.
+            OutcomeClass::Failed | OutcomeClass::Retry => block.wall_us > 0,
+            _ => false,
+        };
+        let asked = |(_, counter, _): &(u64, RetryCounter, String)| *counter == RetryCounter::App;
+        if sorted.runs.iter().any(ran) || sorted.again.iter().any(asked) {
+            self.trust(worker);
+        }
+        let again = sorted.again.iter().filter(|again| !asked(again)).map(|(.., reason)| reason);
+        let lost = sorted.lost.iter().map(|(.., reason)| reason);
+        if let Some(reason) = again.chain(lost).next() {
+            self.distrust(worker, block.job, block.lease, reason);
+        }
     }
 
     /// Counts what came late, and tells of what may be worth a look: a copy of what a pure task
@@ -267,7 +288,7 @@ impl Grid {
         let held = self.leases.get(lease).filter(|held| (held.job, held.worker) == (job, id));
         let (Some(held), Some(worker)) = (held, self.fleet.get_mut(id)) else { return };
         let answers = worker.asked.remove(&lease).is_some();
-        let wanted = if worker.draining {
+        let wanted = if worker.draining || worker.unable.is_some() {
             tasks.to_vec()
         } else {
             tasks.iter().flat_map(|part| held.asked.within(*part)).collect()
@@ -281,6 +302,9 @@ impl Grid {
         self.refresh_worker(id);
         self.requeue(job, &wanted);
         // The worker gave these back for reasons of its own.
+        if !unasked.is_empty() {
+            self.distrust(id, job, lease, reason);
+        }
         self.count_all(job, &unasked, Failed { worker: id, counter: RetryCounter::Infra, reason });
         self.settle_job(job);
     }
@@ -373,6 +397,12 @@ impl Sorted {
             }
             _ => self.runs.push(CommittedRun { tasks, class }),
         }
+    }
+
+    /// True where an attempt did not come to its end.
+    fn has_lost(&self) -> bool {
+        let lost = |(_, counter, _): &(u64, RetryCounter, String)| *counter != RetryCounter::App;
+        !self.lost.is_empty() || self.again.iter().any(lost)
     }
 
     fn again(&mut self, position: u32, result: &Completion, counter: RetryCounter) {

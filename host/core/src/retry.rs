@@ -32,6 +32,11 @@ impl History {
         self.host_losses >= config.suspect_after
     }
 
+    /// True where a worker lost it or could not run it.
+    pub(crate) const fn was_lost(self) -> bool {
+        self.host_losses > 0 || self.infra > 0
+    }
+
     /// True where one more loss of a host would still leave the task another attempt.
     pub(crate) const fn survives_host_loss(self, config: &GridConfig) -> bool {
         self.host_losses.saturating_add(1) < config.host_loss_limit

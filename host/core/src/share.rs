@@ -132,12 +132,19 @@ impl Shares {
         }
     }
 
-    /// The job whose tasks are given next, of those whose demand can be met now.
-    pub(crate) fn next(&self, can_meet: impl Fn(Demand) -> bool) -> Option<JobId> {
+    /// The job whose tasks are given next, of those whose demand can be met now, also by what
+    /// `suits` their tenant.
+    pub(crate) fn next(
+        &self,
+        can_meet: impl Fn(Demand) -> bool,
+        suits: impl Fn(Demand, &str) -> bool,
+    ) -> Option<JobId> {
         let met = self.demands.iter().filter(|(demand, _)| can_meet(**demand));
-        let (_, name) = met.filter_map(|(_, tenants)| tenants.first()).min()?;
+        let first = met
+            .filter_map(|(demand, tenants)| tenants.iter().find(|(_, name)| suits(*demand, name)));
+        let (_, name) = first.min()?;
         let ready = &self.tenants.get(name)?.ready;
-        let met = ready.iter().filter(|(demand, _)| can_meet(**demand));
+        let met = ready.iter().filter(|(demand, _)| can_meet(**demand) && suits(**demand, name));
         met.filter_map(|(_, jobs)| jobs.first()).min().map(|(_, job)| *job)
     }
 

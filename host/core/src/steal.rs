@@ -5,7 +5,10 @@ use alloc::vec::Vec;
 
 use wasmgrid_proto::{LeaseId, WorkerId};
 
-use crate::{Grid, Output, classes::ANY, place::part, timers::Timer, worker::Worker};
+use crate::{
+    Grid, Output, classes::ANY, lease::Lease, place::part, queue::Queue, timers::Timer,
+    worker::Worker,
+};
 
 /// Work that ends within this is not worth asking back: the question takes about as long.
 const STEAL_MIN_NS: u64 = 2_000_000;
@@ -40,10 +43,10 @@ impl Grid {
                 break;
             }
             let Some(lease) = self.leases.get(id) else { continue };
-            let Some(demand) = self.queues.get(&lease.job).map(|queue| queue.demand) else {
-                continue;
-            };
-            if self.fleet.roomiest(demand).is_none_or(|(standing, _)| standing.busy) {
+            let Some(queue) = self.queues.get(&lease.job) else { continue };
+            let (demand, avoided) = (queue.demand, self.avoided_by(lease, queue));
+            let next = self.fleet.roomiest_but(demand, &avoided);
+            if next.is_none_or(|(standing, _)| standing.busy) {
                 continue;
             }
             let free = self.fleet.free_slots(demand.class);
@@ -55,6 +58,14 @@ impl Grid {
             }
         }
         taken > 0
+    }
+
+    /// The workers that the tasks of a lease would not be given to.
+    fn avoided_by(&self, lease: &Lease, queue: &Queue) -> Vec<WorkerId> {
+        let entry = self.ledger.jobs.get(&lease.job).filter(|_| lease.attempt > 1);
+        let first = lease.tasks.iter().next().map(|tasks| tasks.first);
+        let lost_by = entry.zip(first).map(|(entry, first)| entry.lost_by(first));
+        self.avoided(&queue.tenant, queue.demand, &lost_by.unwrap_or_default())
     }
 
     /// True where a worker has work that is worth asking for.

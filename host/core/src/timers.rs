@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Answer(WorkerId),
     /// A worker whose link was lost had its time to come back.
     Rejoin(WorkerId),
+    /// A worker that only failed is tried again.
+    Rest(WorkerId),
     /// After a start, the workers had their time to come back.
     Recovery,
     /// Something of a job that has ended is to be dropped.

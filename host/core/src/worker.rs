@@ -7,7 +7,8 @@ use alloc::{
 };
 
 use wasmgrid_proto::{
-    JobId, LeaseId, Micros, RunningTask, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    Failing, JobId, LeaseId, Micros, RunningTask, WorkerCapacity, WorkerId, WorkerState,
+    WorkerStatus,
 };
 
 use crate::{lease::LeaseSet, memory::MemoryBook};
@@ -56,6 +57,10 @@ pub(crate) struct Worker {
     pub(crate) leaving: bool,
     /// An operator wants it to get nothing new.
     pub(crate) cordoned: bool,
+    /// It said that it cannot run tasks; or it says that it can again, but said so in vain before.
+    pub(crate) unable: Option<Failing>,
+    /// How often it became unable since it last ran a task to its end.
+    pub(crate) unable_count: u32,
     pub(crate) heard_at: Micros,
     /// A timer for its silence is set; one is enough, however often it joins.
     pub(crate) watched: bool,
@@ -106,6 +111,8 @@ impl Worker {
             draining: false,
             leaving: false,
             cordoned: false,
+            unable: None,
+            unable_count: 0,
             heard_at: now,
             watched: false,
             running: Vec::new(),
@@ -128,6 +135,7 @@ impl Worker {
     /// answered any more.
     pub(crate) fn take_over(&mut self, before: Self) {
         self.watched = before.watched;
+        self.unable_count = before.unable_count;
         self.committed = before.committed;
         self.leases = before.leases;
         self.jobs = before.jobs;
@@ -152,7 +160,8 @@ impl Worker {
 
     /// True where it may be given tasks, as far as its state says.
     pub(crate) fn is_ready(&self) -> bool {
-        self.linked && !self.draining && !self.cordoned && self.capacity.slots > 0
+        let wanted = self.linked && !self.draining && !self.cordoned;
+        wanted && self.unable.is_none() && self.capacity.slots > 0
     }
 
     pub(crate) fn free_slots(&self) -> u64 {
@@ -259,12 +268,16 @@ impl Worker {
         self.begun_all = false;
     }
 
-    pub(crate) fn status(&self, worker: WorkerId) -> WorkerStatus {
+    /// How it stands, with what was seen of it.
+    pub(crate) fn status(&self, worker: WorkerId, seen: Option<Failing>) -> WorkerStatus {
         let state = match (self.linked, self.draining, self.cordoned) {
             (false, ..) => WorkerState::Gone,
             (true, true, _) => WorkerState::Draining,
             (true, false, true) => WorkerState::Cordoned,
-            (true, false, false) => WorkerState::Ready,
+            (true, false, false) => {
+                let failing = self.unable.clone().or(seen);
+                failing.map_or(WorkerState::Ready, WorkerState::Failing)
+            }
         };
         WorkerStatus {
             worker,

@@ -114,6 +114,29 @@ pub enum Wait {
     DiskFull,
     /// They can be given out right now.
     Ready,
+    /// Every worker that fits takes nothing new, and some of them say that they cannot run tasks.
+    Unable {
+        /// Workers that fit and take nothing new.
+        workers: u64,
+        /// Those of them that cannot run tasks.
+        unable: u64,
+        /// The name of one of these.
+        name: String,
+        /// Why it cannot, for people.
+        reason: String,
+    },
+    /// Slots are free only on workers on which the tenant's tasks were all lost of late.
+    Failing {
+        /// Those workers.
+        workers: u64,
+        /// When the first of them is tried again.
+        until: Micros,
+    },
+    /// Their last attempts were lost, and they wait for a worker that has not lost them.
+    Elsewhere {
+        /// Such workers, which are busy.
+        workers: u64,
+    },
 }
 
 /// How many linked workers have a label.
@@ -163,6 +186,9 @@ impl Wait {
             Self::OpenInputs => "open-inputs",
             Self::DiskFull => "disk-full",
             Self::Ready => "ready",
+            Self::Unable { .. } => "unable",
+            Self::Failing { .. } => "failing",
+            Self::Elsewhere { .. } => "elsewhere",
         }
     }
 
@@ -203,6 +229,18 @@ impl Wait {
                 "append more, or say that none come: `wasmgrid job close JOB`".into()
             }
             Self::DiskFull => "make room on the scheduler's disk".into(),
+            Self::Unable { name, .. } => format!(
+                "mend what keeps its tasks from starting (the log of the worker on {name} has more), \
+                 or add a machine"
+            ),
+            Self::Failing { .. } => {
+                "`wasmgrid worker list` says what they fail with; they go on elsewhere when a slot is \
+                 free there"
+                    .into()
+            }
+            Self::Elsewhere { .. } => {
+                "they go on when such a worker has a free slot; more workers make that sooner".into()
+            }
             Self::Recovering { .. } | Self::Paused { .. } | Self::Ready => String::new(),
         }
     }
@@ -251,6 +289,19 @@ impl Wait {
             Self::OpenInputs => "all inputs so far were given out, and more may come".into(),
             Self::DiskFull => "the scheduler's disk is full".into(),
             Self::Ready => "they are given out now".into(),
+            Self::Unable { workers, unable, name, reason } => format!(
+                "all {workers} workers that fit take nothing new, and {unable} of them cannot run \
+                 tasks ({name}: {reason})"
+            ),
+            Self::Failing { workers, until } => format!(
+                "slots are free only on {workers} workers that lost all tasks of this tenant that \
+                 they had of late; the first is tried again in {}",
+                until.since(now)
+            ),
+            Self::Elsewhere { workers } => format!(
+                "their last attempts were lost, and the {workers} workers that fit and have not lost \
+                 them are busy"
+            ),
         }
     }
 }

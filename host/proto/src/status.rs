@@ -111,9 +111,8 @@ pub struct WorkerCapacity {
     pub engine: String,
 }
 
-/// Where a worker is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Where a worker is in its life. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerState {
     /// Takes tasks.
     Ready,
@@ -123,16 +122,37 @@ pub enum WorkerState {
     Gone,
     /// Finishes what it has, its queue too, and takes nothing new until it is uncordoned.
     Cordoned,
+    /// It cannot run tasks, or those that it was given of late were all lost: it gets none, or one
+    /// to try it.
+    Failing(Failing),
 }
 
-impl fmt::Display for WorkerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+/// Why a worker is not trusted with tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// When it is tried again; `None` where the worker itself says when it can run tasks.
+    pub until: Option<Micros>,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl WorkerState {
+    /// Its name as the command line and JSON output have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Gone => "gone",
             Self::Cordoned => "cordoned",
-        })
+            Self::Failing(_) => "failing",
+        }
+    }
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

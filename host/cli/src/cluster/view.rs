@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{
-    JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, WorkerState, WorkerStatus,
+    Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, WorkerState,
+    WorkerStatus,
 };
 
 /// A job.
@@ -65,7 +66,10 @@ pub struct WorkerView {
     id: u64,
     name: String,
     address: String,
-    state: WorkerState,
+    /// `ready`, `draining`, `gone`, `cordoned` or `failing`.
+    state: &'static str,
+    /// Why it is failing; `null` where it is not.
+    failing: Option<FailingView>,
     slots: u32,
     memory_bytes: u64,
     labels: Vec<String>,
@@ -74,6 +78,14 @@ pub struct WorkerView {
     committed: u64,
     heard_at_us: u64,
     running: Vec<RunningView>,
+}
+
+/// Why a worker gets few tasks or none.
+#[derive(Debug, Serialize)]
+struct FailingView {
+    reason: String,
+    /// When it is tried again; `null` where the worker itself says when it can run tasks.
+    until_us: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,7 +160,8 @@ impl From<&WorkerStatus> for WorkerView {
             id: status.worker.0,
             name: status.name.clone(),
             address: status.address.clone(),
-            state: status.state,
+            state: status.state.name(),
+            failing: failing(&status.state).map(FailingView::from),
             slots: status.capacity.slots,
             memory_bytes: status.capacity.memory.0,
             labels: labels(status),
@@ -161,10 +174,24 @@ impl From<&WorkerStatus> for WorkerView {
     }
 }
 
+impl From<&Failing> for FailingView {
+    fn from(failing: &Failing) -> Self {
+        Self { reason: failing.reason.clone(), until_us: failing.until.map(|until| until.0) }
+    }
+}
+
 impl From<&RunningTask> for RunningView {
     fn from(task: &RunningTask) -> Self {
         let (done, total) = task.progress.unzip();
         Self { task: task.task.to_string(), elapsed_ms: task.elapsed_ms, done, total }
+    }
+}
+
+/// Why a worker is failing, where it is.
+pub const fn failing(state: &WorkerState) -> Option<&Failing> {
+    match state {
+        WorkerState::Failing(failing) => Some(failing),
+        _ => None,
     }
 }
 

@@ -47,7 +47,7 @@ fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {
     let row = |worker: &WorkerStatus| {
         [
             worker.name.clone(),
-            worker.state.to_string(),
+            state(worker),
             worker.capacity.slots.to_string(),
             worker.assigned.to_string(),
             worker.committed.to_string(),
@@ -60,14 +60,25 @@ fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {
     Ok(table::rows(heading, workers.iter().map(row))?)
 }
 
+/// A worker's state; of one that is failing also for how long it gets nothing.
+fn state(worker: &WorkerStatus) -> String {
+    let until = view::failing(&worker.state).and_then(|failing| failing.until);
+    match until.map(|until| until.since(table::now())) {
+        Some(rest) if rest >= Millis(1_000) => format!("failing (rests {})", table::seconds(rest)),
+        _ => worker.state.to_string(),
+    }
+}
+
 fn show(worker: &WorkerStatus, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
         return table::json(&WorkerView::from(worker));
     }
+    let (state, failing) = (state(worker), view::failing(&worker.state));
+    let why = failing.map(|failing| format!(": {}", failing.reason)).unwrap_or_default();
     table::fields([
         ("name", worker.name.clone()),
         ("id", worker.worker.to_string()),
-        ("state", worker.state.to_string()),
+        ("state", state + &why),
         ("address", worker.address.clone()),
         ("slots", worker.capacity.slots.to_string()),
         ("memory", worker.capacity.memory.to_string()),

@@ -9,6 +9,7 @@
 mod clockwork;
 mod cordons;
 mod explained;
+mod failing;
 mod jobs;
 mod open;
 mod placement;
@@ -17,6 +18,6 @@ mod retention;
 mod retries;
 mod scale;
 mod shares;
-mod workers;
 mod terms;
+mod workers;
 mod world;

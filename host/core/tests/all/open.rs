@@ -8,7 +8,12 @@ use wasmgrid_proto::{
 
 use crate::world::{Hand, World, spec};
 
-pub fn extend(world: &mut World, job: JobId, asked: (u64, u64), count: u64) -> Result<u64, ApiError> {
+pub fn extend(
+    world: &mut World,
+    job: JobId,
+    asked: (u64, u64),
+    count: u64,
+) -> Result<u64, ApiError> {
     let (request, (producer, number)) = (world.request(), asked);
     world.drive(Input::Extend { request, job, producer, number, count });
     match world.reply(request)? {

@@ -23,8 +23,9 @@ pub use client::{
 };
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
 pub use worker::{
-    Assign, Cancel, Committed, Drain, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
-    Leaving, Module, NeedModule, Returned, Revoke, ToWorker, WorkerResults,
+    Assign, Cancel, Committed, Drain, FromWorker, Health, Heartbeat, HeldLease, Join, Joined,
+    LeaseGrant, Leaving, Module, NeedModule, Part, Returned, Revoke, ToWorker, Unable,
+    WorkerResults,
 };
 
 /// The protocol's minor version, exchanged when a link opens. The major one is in the ALPN.

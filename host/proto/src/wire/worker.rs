@@ -1,6 +1,7 @@
 //! Between a worker and the scheduler.
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,9 @@ messages! {
         0x0105 Returned(Returned),
         /// It drains on its own wish (a signal): give it nothing new.
         0x0106 Leaving(Leaving),
+        /// It cannot run tasks at all, or can again. What it gives back while it cannot counts
+        /// against no task, and it is given nothing.
+        0x0107 Health(Health),
     }
 }
 
@@ -125,6 +129,49 @@ pub struct Leaving {
     pub reason: String,
 }
 
+/// See [`FromWorker::Health`]. A worker that joins counts as able: one that is not says so again
+/// right after it was [`Joined`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Why it cannot run tasks; `None` where it can.
+    pub unable: Option<Unable>,
+}
+
+/// Why a worker cannot run any task, whosever it is: the machine's fault, and never a task's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unable {
+    /// What does not start.
+    pub part: Part,
+    /// Why, for people.
+    pub reason: String,
+    /// In how long the worker tries itself again.
+    pub again: Millis,
+}
+
+/// What a worker needs to run tasks. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Part {
+    /// The processes that run tasks: they do not start, or end before they were given a task.
+    Runner,
+    /// The processes that compile modules: they do not start, or end before they were given one.
+    Compiler,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Runner => "runners",
+            Self::Compiler => "compilers",
+        })
+    }
+}
+
+impl fmt::Display for Unable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "its {} do not start: {}", self.part, self.reason)
+    }
+}
+
 /// See [`ToWorker::Joined`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
@@ -213,6 +260,7 @@ impl Payload for Heartbeat {}
 impl Payload for NeedModule {}
 impl Payload for Returned {}
 impl Payload for Leaving {}
+impl Payload for Health {}
 impl Payload for Joined {}
 impl Payload for Cancel {}
 impl Payload for Revoke {}

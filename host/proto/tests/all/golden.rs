@@ -74,6 +74,22 @@ fn snapshots_have_their_golden_bytes_and_are_read_back() {
 }
 
 #[test]
+fn states_and_reasons_have_their_golden_bytes_and_are_read_back() {
+    let mut lines = Vec::new();
+    for state in samples::worker_states() {
+        let bytes = postcard::to_allocvec(&state).expect("encodes");
+        assert_eq!(postcard::from_bytes(&bytes).as_ref(), Ok(&state));
+        lines.push((format!("WorkerState.{}", state.name()), hex(&bytes)));
+    }
+    for wait in samples::later_reasons() {
+        let bytes = postcard::to_allocvec(&wait).expect("encodes");
+        assert_eq!(postcard::from_bytes(&bytes).as_ref(), Ok(&wait));
+        lines.push((format!("Wait.{}", wait.name()), hex(&bytes)));
+    }
+    compare("states.txt", &lines);
+}
+
+#[test]
 fn every_kind_of_message_has_a_golden_line() {
     every_kind::<FromWorker>(&samples::from_worker());
     every_kind::<ToWorker>(&samples::to_worker());

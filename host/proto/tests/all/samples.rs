@@ -3,17 +3,18 @@
 use bytes::Bytes;
 use wasmgrid_proto::{
     Attempt, AttemptItem, ByteCount, CommittedRun, Digest, Divergence, Divergences, DropReason,
-    Dropped, Epoch, Explanation, Fuel, Grant, InputBlock, JobCounts, JobId, JobItem, JobSpec,
-    JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis, ModuleKind, Outcome,
-    OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter, RunningTask, SnapshotItem,
-    TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TrapKind,
-    Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock, JobCounts, JobId, JobItem,
+    JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis, ModuleKind,
+    Outcome, OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter, RunningTask,
+    SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
+    TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
+    WorkerStatus,
     wire::{
         ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
-        FromClient, FromJoiner, FromWorker, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
-        Leaving, Module, NeedModule, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
-        Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unwatch,
-        Update, WatchEnded, WatchRequest, WorkerResults,
+        FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
+        Leaving, Module, NeedModule, Part, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
+        Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable,
+        Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -35,6 +36,13 @@ pub fn from_worker() -> Vec<FromWorker> {
             reason: "revoked".into(),
         }),
         FromWorker::Leaving(Leaving { reason: "SIGTERM".into() }),
+        FromWorker::Health(Health {
+            unable: Some(Unable {
+                part: Part::Compiler,
+                reason: "no memory".into(),
+                again: Millis(30_000),
+            }),
+        }),
     ]
 }
 
@@ -271,6 +279,7 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         SnapshotItem::Producers { job, producers: vec![(0x1234_5678_9abc_def0, 3, 10)] },
         SnapshotItem::Notes { job, index: 12, lost: true, dropped: 2, notes: vec![note] },
         SnapshotItem::Divergences { job, divergences: vec![divergence()] },
+        SnapshotItem::Terms { job, terms: vec![(12, Epoch(7)), (300, Epoch(9))] },
     ]
 }
 
@@ -278,7 +287,27 @@ const fn dropped() -> Dropped {
     Dropped { before: 7, why: DropReason::JobBytes, at: Micros(3_000) }
 }
 
-        SnapshotItem::Terms { job, terms: vec![(12, Epoch(7)), (300, Epoch(9))] },
+/// Every state of a worker.
+pub fn worker_states() -> Vec<WorkerState> {
+    let failing = Failing { until: Some(Micros(5_000)), reason: "lost".into() };
+    vec![
+        WorkerState::Ready,
+        WorkerState::Draining,
+        WorkerState::Gone,
+        WorkerState::Cordoned,
+        WorkerState::Failing(failing),
+    ]
+}
+
+/// Reasons to wait that an [`explanation`] does not have.
+pub fn later_reasons() -> Vec<Wait> {
+    vec![
+        Wait::Unable { workers: 3, unable: 2, name: "worker-1".into(), reason: "no memory".into() },
+        Wait::Failing { workers: 2, until: Micros(5_000) },
+        Wait::Elsewhere { workers: 4 },
+    ]
+}
+
 /// Bytes for a message's payload.
 pub fn payload(length: u64) -> Bytes {
     (0..length).map(|k| k as u8).collect()

@@ -8,7 +8,7 @@ use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
     Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX, Reason, Wait,
-    WorkerId, WorkerStatus,
+    WorkerId, WorkerState, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
@@ -503,7 +503,11 @@ fn job_bytes(status: &JobStatus) -> usize {
 /// About how many bytes a worker takes in an answer.
 fn worker_bytes(worker: &WorkerStatus) -> usize {
     let names = worker.name.len() + worker.address.len();
-    128 + names + capacity_bytes(&worker.capacity) + worker.running.len() * 48
+    let reason = match &worker.state {
+        WorkerState::Failing(failing) => failing.reason.len(),
+        _ => 0,
+    };
+    128 + names + reason + capacity_bytes(&worker.capacity) + worker.running.len() * 48
 }
 
 /// As many of the first as fit one answer.

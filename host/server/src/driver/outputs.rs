@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{JobLogs, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
-    JobId, LeaseId, Outcome, Record, ResultBlock, ResultMeta, Usage,
+    Failing, JobId, LeaseId, Outcome, Record, ResultBlock, ResultMeta, Usage,
     wire::{Cancel, Drain, Revoke, ToWorker},
 };
 
@@ -62,6 +62,7 @@ impl Driver {
                 Output::Drain { worker } => {
                     self.tell_worker(worker, ToWorker::Drain(Drain { leave: false }));
                 }
+                Output::Failing { name, failing, .. } => log_failing(&name, failing.as_ref()),
                 Output::Disconnect { worker, reason } => {
                     if let Some(link) = self.state.by_worker.get(&worker).copied() {
                         self.close(link, &reason);
@@ -273,4 +274,17 @@ fn filter(block: &ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, B
     }
     let ResultBlock { job, lease, worker, attempt, .. } = *block;
     (ResultBlock { job, lease, worker, attempt, results }, super::workers::join(pieces))
+}
+
+/// What the core sees of a worker's health is for who reads the scheduler's log.
+fn log_failing(name: &str, failing: Option<&Failing>) {
+    match failing {
+        Some(Failing { until: Some(until), reason }) => {
+            tracing::warn!(worker = name, %until, reason, "a worker is failing and rests");
+        }
+        Some(Failing { until: None, reason }) => {
+            tracing::warn!(worker = name, reason, "a worker cannot run tasks");
+        }
+        None => tracing::info!(worker = name, "a worker runs tasks again"),
+    }
 }

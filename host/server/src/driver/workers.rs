@@ -11,7 +11,7 @@ use wasmgrid_proto::{
     frame::Envelope,
     wire::{
         Assign, Committed, FromWorker, Join, Joined, LeaseGrant, Module, PROTOCOL_MINOR, Role,
-        ToWorker, WorkerResults,
+        ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -126,6 +126,13 @@ impl Driver {
                 let (job, lease, tasks) = (returned.job, returned.lease, returned.tasks);
                 let reason = shortened(returned.reason, REASON_BYTES);
                 self.grid.handle(now, Input::Returned { worker, job, lease, tasks, reason });
+            }
+            (FromWorker::Health(health), worker) => {
+                let unable = health.unable.map(|unable| Unable {
+                    reason: shortened(unable.reason, REASON_BYTES),
+                    ..unable
+                });
+                self.grid.handle(now, Input::Health { worker, unable });
             }
             (FromWorker::Leaving(message), id) => {
                 tracing::info!(
