@@ -16,8 +16,6 @@ command -v node >/dev/null || missing "node" "install Node.js 20 or newer with n
 
 cd "$here"
 # No collector (`stub`): each task has a fresh instance, which is gone before memory is short.
-# Two pages to begin with, for all it allocates: the adapter that makes a component of a command puts
-# its own memory behind them, which AssemblyScript's allocator would take for free memory.
 node_modules/.bin/asc collatz.ts --config node_modules/@assemblyscript/wasi-shim/asconfig.json \
-    --optimize --runtime stub --initialMemory 2 --noAssert --outFile "$output"
+    --optimize --runtime stub --noAssert --outFile "$output"
 echo "$output"

@@ -127,7 +127,7 @@ pub enum ModuleKind {
     Task,
     /// A component that exports `wasi:cli/run`: stdin to stdout.
     Command,
-    /// A core WASI preview 1 command: adapted to [`ModuleKind::Command`] before it is compiled.
+    /// A core module that is a WASI preview 1 command, run as the core module that it is.
     Preview1,
 }
 

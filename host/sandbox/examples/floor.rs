@@ -22,7 +22,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_sandbox::{
     EngineSettings, Isolation, ModuleSource, Sandbox, SandboxConfig, Slot, SlotBatch, SlotEvent,
-    adapt, compiler_main, engine, runner_main,
+    compiler_main, engine, runner_main,
 };
 use wasmtime::{
     Engine, Store,
@@ -171,8 +171,7 @@ fn bare_processes(plan: &Plan) -> Result<f64, Failed> {
 /// Tasks a second of one thread that does nothing but instantiate and call, and the CPU time of
 /// each in microseconds; 0 where the system does not tell.
 fn bare(plan: &Plan) -> Result<(f64, f64), Failed> {
-    let module = plan.bytes()?;
-    let bytes = adapt::adapt(&module)?;
+    let bytes = plan.bytes()?;
     let engine = Engine::new(&engine::config(&plan.engine())?)?;
     let component = Component::new(&engine, &bytes)?;
     // The task calls none of its imports, so that none costs anything.

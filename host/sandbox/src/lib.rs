@@ -8,7 +8,6 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-pub mod adapt;
 pub mod admit;
 mod allocator;
 mod caps;

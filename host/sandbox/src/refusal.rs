@@ -104,9 +104,9 @@ pub enum Refusal {
         /// The operator's maximum.
         allowed: String,
     },
-    /// The module could not be made a component.
-    #[error("could not be adapted to a component: {reason}")]
-    Adapt {
+    /// The module says that it is a component, and none could be made of it.
+    #[error("could not be made the component that it says it is: {reason}")]
+    Encode {
         /// What the tool said.
         reason: String,
     },

@@ -48,24 +48,11 @@ pub enum Verdict {
 }
 
 /// What ends otherwise than its tests say, and why it stays so.
-const EXPLAINED: &[(&str, &str)] = &[
-    ("args_get-multiple-arguments", ALLOCATOR),
-    ("environ_get-multiple-variables", ALLOCATOR),
-    (
-        "fd_write-to-invalid-fd",
-        "the published preview 1 adapter answers a write of nothing before it looks at the \
-         descriptor",
-    ),
-    (
-        "p2_stream_pollable_traps",
-        "a stream may go before its pollables, which need nothing of it; hosts may trap then, and \
+const EXPLAINED: &[(&str, &str)] = &[(
+    "p2_stream_pollable_traps",
+    "a stream may go before its pollables, which need nothing of it; hosts may trap then, and \
          need not",
-    ),
-];
-
-/// The programs call the adapter before they allocate.
-const ALLOCATOR: &str = "AssemblyScript's allocator takes the memory of the preview 1 adapter, \
-                         which lies behind the module's own, for free memory";
+)];
 
 impl Report {
     /// Runs everything under `folders`.

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use wasmgrid_proto::TrapKind;
-
 use super::{Attack, Expect, make::command};
 use crate::guest;
 
@@ -37,8 +35,7 @@ pub(super) fn attacks() -> Vec<Attack> {
                     "",
                 )
             },
-            // What adapts commands to components does not have it.
-            Expect::Trap(TrapKind::Unreachable, &["sock_accept", "main"]),
+            Expect::output(errno(BADF)),
         ),
         Attack::new("a burglar by the standard library", burglar, Expect::output(BURGLAR)),
     ]

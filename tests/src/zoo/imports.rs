@@ -64,6 +64,15 @@ fn of_core_modules() -> Vec<Attack> {
             ],
         ),
         refused(
+            "WASI for a module that shows no memory",
+            || {
+                wat(r#"(module
+                    (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+                    (memory 1) (func (export "_start")))"#)
+            },
+            &["not a task", "wasi_snapshot_preview1", "exports no memory called `memory`"],
+        ),
+        refused(
             "a memory of the host's",
             || wat(r#"(module (import "env" "memory" (memory 1)) (func (export "_start")))"#),
             &["imports env.memory at offset 0x"],

@@ -3,7 +3,7 @@
 use wasmgrid_proto::Limit;
 
 use super::{
-    Attack, Expect, Used,
+    Attack, Expect,
     make::{command, command_with, for_ever, task, wat},
 };
 
@@ -19,8 +19,7 @@ pub(super) fn attacks() -> Vec<Attack> {
 
 fn at_the_start() -> Vec<Attack> {
     let memory = |used| Expect::exactly(Limit::Memory, used, MEMORY);
-    // The table of what adapts a command to a component is counted too.
-    let table = || Expect::Limit { limit: Limit::TableElements, used: Used::More, allowed: TABLE };
+    let table = |used| Expect::exactly(Limit::TableElements, used, TABLE);
     vec![
         Attack::new(
             "an initial memory of 4 GiB",
@@ -34,12 +33,16 @@ fn at_the_start() -> Vec<Attack> {
         ),
         Attack::new("two memories of 40 MiB each", two_memories, memory(80 << 20)),
         Attack::new("data spread over 4 GiB", sparse_data, memory(4 << 30)),
-        Attack::new("a table of 10 million", || command("", "(table 10000000 funcref)"), table()),
-        Attack::new("a table of 10,001", || command("", "(table 10001 funcref)"), table()),
+        Attack::new(
+            "a table of 10 million",
+            || command("", "(table 10000000 funcref)"),
+            table(10_000_000),
+        ),
+        Attack::new("a table of 10,001", || command("", "(table 10001 funcref)"), table(10_001)),
         Attack::new(
             "two tables of 6,000 each",
             || command("", "(table 6000 funcref) (table 6000 funcref)"),
-            table(),
+            table(12_000),
         ),
     ]
 }

@@ -222,7 +222,7 @@ fn by_pointers_to_wasi() -> Vec<Attack> {
         Attack::new(
             "a length of -1 given to WASI",
             || command("(drop (call $write (i32.const 1) (i32.const 0) (i32.const -1)))", ""),
-            Expect::Trap(TrapKind::ComponentRule, &["main"]),
+            Expect::Trap(TrapKind::MemoryOutOfBounds, &["main"]),
         ),
     ]
 }

@@ -1,10 +1,8 @@
 //! Core modules: WASI preview 1 commands, and modules that say which component they would be.
 
-use std::sync::OnceLock;
-
 use wasmgrid_proto::ModuleKind;
 use wasmparser::{
-    ExternalKind, FuncType, Parser, Payload, TypeRef, Validator,
+    FuncType, TypeRef,
     types::{EntityType, TypesRef},
 };
 
@@ -14,10 +12,11 @@ use super::{
     scan::{CoreImport, Scan},
     short, some_of,
 };
-use crate::{Refusal, adapt};
+use crate::{
+    Refusal,
+    host::preview1::{self, MEMORY},
+};
 
-/// The module name of WASI preview 1.
-pub(crate) const PREVIEW1: &str = "wasi_snapshot_preview1";
 /// The export that makes a core module a command.
 pub(crate) const START: &str = "_start";
 
@@ -30,11 +29,15 @@ pub(super) fn classify(scan: &Scan<'_>) -> Result<Admitted, Refusal> {
         Some(kind) => kind,
         None => check_start(types, &exports)?,
     };
-    let mut imports = scan
-        .core_imports
-        .iter()
-        .map(|import| check_import(types, import, scan.has_component_type))
-        .collect::<Result<Vec<_>, _>>()?;
+    let check: fn(TypesRef<'_>, &CoreImport<'_>) -> Result<String, Refusal> = match kind {
+        ModuleKind::Preview1 => preview1_import,
+        ModuleKind::Task | ModuleKind::Command => interface_import,
+    };
+    let imports = scan.core_imports.iter().map(|import| check(types, import));
+    let mut imports = imports.collect::<Result<Vec<_>, _>>()?;
+    if kind == ModuleKind::Preview1 && !imports.is_empty() {
+        check_memory(types)?;
+    }
     imports.sort();
     imports.dedup();
     Ok(Admitted { kind, imports, exports })
@@ -89,23 +92,42 @@ const fn entity_kind(entity: EntityType) -> &'static str {
     }
 }
 
-/// The import's full name, where it is provided.
-fn check_import(
-    types: TypesRef<'_>,
-    import: &CoreImport<'_>,
-    has_component_type: bool,
-) -> Result<String, Refusal> {
-    if import.module == PREVIEW1 {
-        return check_preview1(types, import);
+/// Whether preview 1 finds the memory of the module that imports its functions.
+fn check_memory(types: TypesRef<'_>) -> Result<(), Refusal> {
+    let memory = types.core_exports().into_iter().flatten().find(|(name, _)| *name == MEMORY);
+    let found = match memory {
+        Some((_, EntityType::Memory(_))) => return Ok(()),
+        Some((_, other)) => format!("exports a {} called `{MEMORY}`", entity_kind(other)),
+        None => format!("exports no memory called `{MEMORY}`"),
+    };
+    Err(Refusal::NotATask {
+        found: format!(
+            "a core module that calls {} and {found}, in which that would read and write; build \
+             it with a WASI toolchain, or export its memory",
+            preview1::NAME
+        ),
+    })
+}
+
+/// The full name of an import of a module that is to become a component, where it is provided.
+fn interface_import(_: TypesRef<'_>, import: &CoreImport<'_>) -> Result<String, Refusal> {
+    if import.module == preview1::NAME {
+        return Err(refuse(
+            import,
+            "it is WASI preview 1, in a module that says that it becomes a component".into(),
+            "build it for `--target wasm32-wasip2`, or make a component of it with `wasm-tools \
+             component new` and an adapter"
+                .into(),
+        ));
     }
-    if has_component_type && import.module.contains(':') {
-        return match interface::missing(import.module) {
-            None => Ok(import.module.to_owned()),
-            Some((reason, remedy)) => Err(refuse(import, reason, remedy)),
-        };
+    if !import.module.contains(':') {
+        let (reason, remedy) = foreign_import(import.module);
+        return Err(refuse(import, reason.into(), remedy.into()));
     }
-    let (reason, remedy) = foreign_import(import.module);
-    Err(refuse(import, reason.into(), remedy.into()))
+    match interface::missing(import.module) {
+        None => Ok(import.module.to_owned()),
+        Some((reason, remedy)) => Err(refuse(import, reason, remedy)),
+    }
 }
 
 fn refuse(import: &CoreImport<'_>, reason: String, remedy: String) -> Refusal {
@@ -132,7 +154,7 @@ fn foreign_import(module: &str) -> (&'static str, &'static str) {
             "build for WASI: `--target wasm32-wasip2` (Rust), GOOS=wasip1 (Go)",
         ),
         _ if module.contains(':') => (
-            "it is an interface of a component, in a core module without a component's type",
+            "it is an interface of a component, in a core module that exports none",
             "make it a component first: `--target wasm32-wasip2`, or `wasm-tools component new`",
         ),
         _ => (
@@ -142,14 +164,18 @@ fn foreign_import(module: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether preview 1 has this function with this signature.
-fn check_preview1(types: TypesRef<'_>, import: &CoreImport<'_>) -> Result<String, Refusal> {
+/// The full name of an import of a preview 1 command, where preview 1 has this function with this
+/// signature.
+fn preview1_import(types: TypesRef<'_>, import: &CoreImport<'_>) -> Result<String, Refusal> {
+    if import.module != preview1::NAME {
+        let (reason, remedy) = foreign_import(import.module);
+        return Err(refuse(import, reason.into(), remedy.into()));
+    }
     let TypeRef::Func(index) = import.ty else {
         let remedy = "build it again with a current wasi-sdk".into();
         return Err(refuse(import, "preview 1 has functions alone".into(), remedy));
     };
-    let Some((_, expected)) = preview1_functions().iter().find(|(name, _)| name == import.name)
-    else {
+    let Some(expected) = preview1::signature(import.name) else {
         return Err(refuse(
             import,
             "WASI preview 1 has no such function".into(),
@@ -158,10 +184,10 @@ fn check_preview1(types: TypesRef<'_>, import: &CoreImport<'_>) -> Result<String
     };
     let found = types.get(types.core_type_at_in_module(index)).map(|ty| ty.unwrap_func());
     match found {
-        Some(found) if found == expected => Ok(full_name(import)),
+        Some(found) if *found == expected => Ok(full_name(import)),
         Some(found) => Err(refuse(
             import,
-            format!("its signature is {} where preview 1 has {}", show(found), show(expected)),
+            format!("its signature is {} where preview 1 has {}", show(found), show(&expected)),
             "build it again with a current wasi-sdk".into(),
         )),
         None => Err(refuse(import, "it has no signature".into(), "build it again".into())),
@@ -173,32 +199,4 @@ fn show(signature: &FuncType) -> String {
         types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     format!("({}) -> ({})", list(signature.params()), list(signature.results()))
-}
-
-/// The functions of preview 1: those of the adapter that will provide them.
-fn preview1_functions() -> &'static [(String, FuncType)] {
-    static FUNCTIONS: OnceLock<Vec<(String, FuncType)>> = OnceLock::new();
-    // The adapter is part of this binary, and a test reads it: no error can come here.
-    FUNCTIONS.get_or_init(|| functions_of(adapt::COMMAND_ADAPTER).unwrap_or_default())
-}
-
-/// The exported functions of the adapter, without those for its own use.
-fn functions_of(adapter: &[u8]) -> wasmparser::Result<Vec<(String, FuncType)>> {
-    let types = Validator::new().validate_all(adapter)?;
-    let types = types.as_ref();
-    let mut functions = Vec::new();
-    for payload in Parser::new(0).parse_all(adapter) {
-        let Payload::ExportSection(exports) = payload? else { continue };
-        for export in exports {
-            let export = export?;
-            let internal = export.name.contains([':', '#']) || export.name.starts_with("adapter_");
-            if export.kind != ExternalKind::Func || internal || export.name.starts_with("cabi_") {
-                continue;
-            }
-            if let Some(ty) = types.get(types.core_function_at(export.index)) {
-                functions.push((export.name.to_owned(), ty.unwrap_func().clone()));
-            }
-        }
-    }
-    Ok(functions)
 }

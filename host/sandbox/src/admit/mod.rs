@@ -21,7 +21,7 @@ use wasmparser::Encoding;
 
 use crate::{Cap, Caps, Refusal};
 
-pub(crate) use core::{PREVIEW1, START};
+pub(crate) use core::START;
 pub use grants::{Access, access, check_grants};
 pub use interface::{PROVIDED, Provided, Version};
 pub(crate) use scan::validate;

@@ -12,41 +12,61 @@ use rustix::{
     mm::{MapFlags, MprotectFlags, ProtFlags},
     param::page_size,
 };
-use wasmtime::{CustomCodeMemory, Engine, component::Component};
+use wasmgrid_proto::ModuleKind;
+use wasmtime::{CustomCodeMemory, Engine, Module, component::Component};
 
 use super::code::SEALS;
 use crate::SandboxError;
 
-/// A component and the memory it lies in, which must outlive all that is made of it.
+/// A program and the memory it lies in, which must outlive all that is made of it.
 pub(crate) struct Loaded {
     // Dropped in this order.
-    component: Component,
+    program: Program,
     _code: Mapped,
 }
 
+/// What the engine has of a module, by its kind.
+pub(crate) enum Program {
+    Component(Component),
+    /// A preview 1 command.
+    Core(Module),
+}
+
 impl Loaded {
-    pub(crate) const fn component(&self) -> &Component {
-        &self.component
+    pub(crate) const fn program(&self) -> &Program {
+        &self.program
     }
 }
 
-/// The component in `code`, mapped into this process. What is made of it must be dropped before
-/// the value that is returned.
+/// The program of this kind in `code`, mapped into this process. What is made of it must be dropped
+/// before the value that is returned.
 ///
 /// `code` must come from [`Prepared::code`](super::Prepared::code), in this process or handed over
 /// by the agent's: that it is true compiled code is not checked, and cannot be.
 ///
 /// # Errors
 /// Where the code was compiled for another engine, or cannot be mapped.
-pub(crate) fn load(engine: &Engine, code: BorrowedFd<'_>) -> Result<Loaded, SandboxError> {
+pub(crate) fn load(
+    engine: &Engine,
+    kind: ModuleKind,
+    code: BorrowedFd<'_>,
+) -> Result<Loaded, SandboxError> {
     let code = Mapped::new(code).map_err(SandboxError::Memory)?;
     let bytes = NonNull::slice_from_raw_parts(code.at, code.length);
     // SAFETY: the bytes were written by our compiler or authenticated by the cache's key, both
     // under this engine's fingerprint; they are sealed, so that nobody changes them; and they stay
-    // mapped for as long as the component, which lies before them in `Loaded`.
-    let component = unsafe { Component::deserialize_raw(engine, bytes) }
-        .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
-    Ok(Loaded { component, _code: code })
+    // mapped for as long as the program, which lies before them in `Loaded`. Code of the other
+    // sort is an error.
+    let program = unsafe {
+        match kind {
+            ModuleKind::Preview1 => Module::deserialize_raw(engine, bytes).map(Program::Core),
+            ModuleKind::Task | ModuleKind::Command => {
+                Component::deserialize_raw(engine, bytes).map(Program::Component)
+            }
+        }
+    }
+    .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
+    Ok(Loaded { program, _code: code })
 }
 
 /// A sealed file in memory.

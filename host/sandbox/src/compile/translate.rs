@@ -1,12 +1,14 @@
-//! From a module's bytes to compiled code: admitted, adapted, compiled. Runs where a module may
-//! take the process with it: in a compiler, or in process where that was asked for.
+//! From a module's bytes to compiled code: admitted, made a component where it says that it is one,
+//! compiled. Runs where a module may take the process with it: in a compiler, or in process where
+//! that was asked for.
 
 use std::borrow::Cow;
 
 use wasmgrid_proto::ModuleKind;
 use wasmtime::Engine;
 
-use crate::{Caps, Refusal, adapt, admit};
+use super::encode;
+use crate::{Caps, Refusal, admit};
 
 /// Compiled code, and what kind of task it is the code of.
 pub(crate) struct Translated {
@@ -14,31 +16,41 @@ pub(crate) struct Translated {
     pub(crate) code: Vec<u8>,
 }
 
-/// Compiles `module` for engines of `engine`'s settings.
+/// Compiles `module` for engines of `engine`'s settings: a preview 1 command as the core module
+/// that it is, everything else as a component.
 ///
 /// The compiler trusts nobody: whoever submitted the module has admitted it before, yet it is
-/// admitted again. The component that is made of it is looked at as well, since it is another file;
-/// one that was a component already is not read twice.
+/// admitted again.
 pub(crate) fn translate(
     engine: &Engine,
     caps: &Caps,
     module: &[u8],
 ) -> Result<Translated, Refusal> {
     let kind = admit::kind(module, caps)?;
-    let component = adapt::adapt(module).map_err(|refusal| invalid_or(module, refusal))?;
-    if let Cow::Owned(component) = &component {
-        let expected = if kind == ModuleKind::Preview1 { ModuleKind::Command } else { kind };
-        // The caps held for what it was made of.
-        let found = admit::kind(component, &Caps::most())?;
-        if found != expected {
-            let reason = format!("it became a {found} where a {expected} was promised");
-            return Err(Refusal::Adapt { reason });
+    let compiled = match kind {
+        ModuleKind::Preview1 => engine.precompile_module(module),
+        ModuleKind::Task | ModuleKind::Command => {
+            engine.precompile_component(&component(module, kind)?)
         }
-    }
-    let code = engine
-        .precompile_component(&component)
+    };
+    let code = compiled
         .map_err(|error| invalid_or(module, Refusal::Compile { reason: format!("{error:#}") }))?;
     Ok(Translated { kind, code })
+}
+
+/// The module as a component of the kind that it was admitted as. What is made of a core module is
+/// looked at as well, since it is another file; one that was a component already is not read twice.
+fn component(module: &[u8], kind: ModuleKind) -> Result<Cow<'_, [u8]>, Refusal> {
+    let component = encode::component(module).map_err(|refusal| invalid_or(module, refusal))?;
+    if let Cow::Owned(component) = &component {
+        // The caps held for what it was made of.
+        let found = admit::kind(component, &Caps::most())?;
+        if found != kind {
+            let reason = format!("it became a {found} where a {kind} was promised");
+            return Err(Refusal::Encode { reason });
+        }
+    }
+    Ok(component)
 }
 
 /// Why a module that was admitted does not compile. The engine is the first to validate its

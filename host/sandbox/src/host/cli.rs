@@ -47,14 +47,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// Ends the task: a command's success is an exit, a task's is its return.
-fn leave(state: &State, code: i32) -> HostResult {
+pub(super) fn leave(state: &State, code: i32) -> HostResult {
     if code == 0 && state.spec.kind == ModuleKind::Task {
         return Err(Stop::Misuse("a task left with exit code 0 instead of its output").into());
     }
     Err(Stop::Exit(code).into())
 }
 
-fn variables(state: &State) -> Vec<(String, String)> {
+pub(super) fn variables(state: &State) -> Vec<(String, String)> {
     let granted = state.spec.grants.iter();
     let variables = granted.filter_map(|grant| match grant {
         Grant::Env { name, value } => Some((name.clone(), value.clone())),
@@ -63,7 +63,7 @@ fn variables(state: &State) -> Vec<(String, String)> {
     variables.collect()
 }
 
-fn arguments(state: &State) -> Vec<String> {
+pub(super) fn arguments(state: &State) -> Vec<String> {
     std::iter::once(PROGRAM_NAME.to_owned()).chain(state.spec.args.iter().cloned()).collect()
 }
 

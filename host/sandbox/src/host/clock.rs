@@ -58,22 +58,33 @@ impl Clock {
     }
 
     /// A reading of the monotonic clock.
-    fn read_ns(&mut self) -> Result<u64, Stop> {
+    pub(super) fn read_ns(&mut self) -> Result<u64, Stop> {
         let now_ns = self.peek_ns();
         self.advance(now_ns.saturating_add(TICK_NS))?;
         Ok(now_ns)
     }
 
     /// A reading of the wall clock.
-    fn read_wall(&mut self) -> Result<Datetime, Stop> {
+    pub(super) fn read_wall(&mut self) -> Result<Datetime, Stop> {
         if matches!(self, Self::Real) {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            return Ok(Datetime { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() });
+            return Ok(Datetime::now());
         }
         Ok(Datetime::of_virtual(self.read_ns()?))
     }
 
-    fn resolution_ns(&self) -> u64 {
+    /// What the monotonic clock shows once the wall clock shows `wall_ns`, in nanoseconds since the
+    /// Unix epoch.
+    pub(super) fn when_wall_shows(&self, wall_ns: u64) -> u64 {
+        match self {
+            Self::Virtual { .. } => wall_ns.saturating_sub(VIRTUAL_EPOCH_SECONDS * NS_PER_SECOND),
+            Self::Real => {
+                let left_ns = wall_ns.saturating_sub(Datetime::now().ns());
+                self.peek_ns().saturating_add(left_ns)
+            }
+        }
+    }
+
+    pub(super) fn resolution_ns(&self) -> u64 {
         match self {
             Self::Virtual { .. } => TICK_NS,
             Self::Real => 1_000,
@@ -101,12 +112,22 @@ pub(super) fn now_ns(state: &State) -> u64 {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
 #[component(record)]
-struct Datetime {
+pub(super) struct Datetime {
     seconds: u64,
     nanoseconds: u32,
 }
 
 impl Datetime {
+    fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { seconds: since.as_secs(), nanoseconds: since.subsec_nanos() }
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub(super) fn ns(self) -> u64 {
+        self.seconds.saturating_mul(NS_PER_SECOND).saturating_add(self.nanoseconds.into())
+    }
+
     fn of_virtual(monotonic_ns: u64) -> Self {
         Self {
             seconds: VIRTUAL_EPOCH_SECONDS.saturating_add(monotonic_ns / NS_PER_SECOND),
@@ -176,5 +197,16 @@ mod tests {
         assert_eq!(clock.advance(10_999_999), Ok(()));
         let end = Stop::Limit { limit: Limit::Deadline, used: 11, allowed: 10 };
         assert_eq!(clock.advance(11_000_000), Err(end));
+    }
+
+    #[test]
+    fn the_monotonic_clock_knows_when_the_wall_clock_shows_a_time() {
+        let clock = Clock::new(false, Millis(10));
+        assert_eq!(clock.when_wall_shows(VIRTUAL_EPOCH_SECONDS * NS_PER_SECOND + 7), 7);
+        assert_eq!(clock.when_wall_shows(0), 0, "long ago");
+        let real = Clock::new(true, Millis(10));
+        let in_a_day = Datetime::now().ns() + 24 * 60 * 60 * NS_PER_SECOND;
+        let apart_ns = real.when_wall_shows(in_a_day) - real.peek_ns();
+        assert!(apart_ns.div_ceil(NS_PER_SECOND).abs_diff(24 * 60 * 60) < 60 * 60, "{apart_ns}");
     }
 }

@@ -6,13 +6,9 @@
 //! included. Nothing is ever written. Only regular files and directories are opened, so that no
 //! read can wait for somebody.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use rustix::{
-    fs::{OFlags, Stat},
-    io::Errno,
-};
-use wasmgrid_proto::Grant;
+use rustix::{fs::Stat, io::Errno};
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::{
     filesystem::Descriptor,
@@ -33,8 +29,8 @@ use wasmtime_wasi::{
 };
 
 use super::{
-    CALL_FUEL, Caller, State, Stop, charge,
-    open::{Open, code, hash, status},
+    CALL_FUEL, Caller, State, charge,
+    open::{self, Open, code, hash, status},
     push,
     table::Entry,
     wasi,
@@ -58,17 +54,13 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     sync::filesystem::types::add_to_linker::<State, Access>(linker, |state| Files(state))
 }
 
-/// The granted directories, opened. One that cannot be had is the worker's failure: it was there
-/// when the job was let in.
+/// The granted directories, opened.
 fn directories(store: &mut Caller<'_>) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
     let spec = Arc::clone(&store.data().spec);
     let mut directories = Vec::new();
-    for grant in &spec.grants {
-        let Grant::Dir { host, guest } = grant else { continue };
-        let open = Open::directory(Path::new(host)).map_err(|error| {
-            Stop::Host(format!("the granted directory {host} cannot be opened: {error}"))
-        })?;
-        directories.push((push(store, Entry::Open(Arc::new(open)))?, guest.clone()));
+    for granted in open::granted(&spec.grants) {
+        let (open, guest) = granted?;
+        directories.push((push(store, Entry::Open(Arc::new(open)))?, guest.to_owned()));
     }
     Ok(directories)
 }
@@ -223,7 +215,7 @@ impl types::HostDescriptor for Files<'_> {
 
     fn stat(&mut self, fd: Resource<Descriptor>) -> FsResult<DescriptorStat> {
         let open = self.open(&fd, 0)?;
-        Ok(status(&rustix::fs::fstat(&open.fd).map_err(failed)?))
+        Ok(status(&open.stat().map_err(failed)?))
     }
 
     fn stat_at(
@@ -268,19 +260,7 @@ impl types::HostDescriptor for Files<'_> {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let open = self.open(&fd, path.len())?;
-        let directory = open_flags.contains(OpenFlags::DIRECTORY);
-        let makes = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE;
-        if open_flags.intersects(makes)
-            || flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY)
-        {
-            // What the kernel says of a directory that is opened for writing, wherever it is.
-            let is_directory = directory && !open_flags.intersects(makes);
-            let why = if is_directory { ErrorCode::IsDirectory } else { ErrorCode::ReadOnly };
-            return Err(why.into());
-        }
-        let extra = if directory { OFlags::DIRECTORY } else { OFlags::empty() };
-        let follow = path_flags.contains(PathFlags::SYMLINK_FOLLOW);
-        let found = open.at(&path, follow, extra).map_err(failed)?;
+        let found = open.open_at(&path, path_flags, open_flags, flags)?;
         self.push(Entry::Open(Arc::new(found)))
     }
 
@@ -317,7 +297,7 @@ impl types::HostDescriptor for Files<'_> {
     ) -> wasmtime::Result<bool> {
         self.owe(0)?;
         let stat = |rep| match self.0.table.entry(rep) {
-            Ok(Entry::Open(open)) => rustix::fs::fstat(&open.fd).ok(),
+            Ok(Entry::Open(open)) => open.stat().ok(),
             _ => None,
         };
         let same = |(a, b): (Stat, Stat)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
@@ -326,7 +306,7 @@ impl types::HostDescriptor for Files<'_> {
 
     fn metadata_hash(&mut self, fd: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
         let open = self.open(&fd, 0)?;
-        Ok(hash(&rustix::fs::fstat(&open.fd).map_err(failed)?))
+        Ok(hash(&open.stat().map_err(failed)?))
     }
 
     fn metadata_hash_at(

@@ -5,6 +5,9 @@
 //! the deadline or a cancellation. So tasks run without fibers, and a blocked call needs no timer
 //! of its own. No host function copies more than it has looked at the length of: lists and
 //! strings come as views into the guest's memory.
+//!
+//! What a component is given ([`link`]) and what a preview 1 program is given ([`preview1`]) are two
+//! faces of one thing: the rules on files, clocks, randomness, streams and limits stand here once.
 
 mod cli;
 mod clock;
@@ -12,6 +15,7 @@ mod denied;
 mod files;
 mod log;
 pub(crate) mod open;
+pub(crate) mod preview1;
 mod random;
 mod streams;
 mod table;
@@ -29,7 +33,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{ResourceTable, WasiCtx};
 
-use self::{clock::Clock, random::Random};
+use self::{clock::Clock, preview1::Preview1, random::Random};
 pub(crate) use self::{log::Log, table::Table};
 use crate::run::{Control, Meter, spent};
 
@@ -97,6 +101,7 @@ pub(crate) struct State {
     clock: Clock,
     random: Option<Box<Random>>,
     table: Table,
+    preview1: Preview1,
     denied: Option<Box<(WasiCtx, ResourceTable)>>,
     /// Fuel of calls that could not reach the store; taken with the next that can.
     pub(crate) owed_fuel: u64,
@@ -121,6 +126,7 @@ impl State {
             clock: Clock::new(spec.grants.contains(&Grant::Clock), limits.deadline),
             random: None,
             table: Table::default(),
+            preview1: Preview1::default(),
             denied: None,
             owed_fuel: 0,
             spec,
@@ -162,7 +168,7 @@ impl State {
     }
 }
 
-/// Everything a task can import.
+/// Everything a component can import. A core module is given [`preview1`] instead.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     task::link(linker)?;
     streams::link(linker)?;
@@ -178,8 +184,12 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// # Errors
 /// `limit(fuel)`, where there is less.
 fn charge(store: &mut Caller<'_>, bytes: usize) -> HostResult {
+    take_fuel(store, CALL_FUEL.saturating_add(bytes as u64))
+}
+
+fn take_fuel(store: &mut Caller<'_>, cost: u64) -> HostResult {
     let owed = std::mem::take(&mut store.data_mut().owed_fuel);
-    let cost = owed.saturating_add(CALL_FUEL).saturating_add(bytes as u64);
+    let cost = owed.saturating_add(cost);
     let left = store.get_fuel()?;
     store.set_fuel(left.saturating_sub(cost))?;
     store.data().control.fuel(spent(&*store));

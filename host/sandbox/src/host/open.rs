@@ -1,6 +1,6 @@
 //! Files and directories that are open, and how paths beneath them are resolved: by the kernel
 //! alone (`openat2`), never out of the directory that is asked. What a task sees of it is in
-//! [`files`](super::files).
+//! [`files`](super::files) and, for preview 1, in [`preview1`](super::preview1).
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -12,11 +12,17 @@ use rustix::{
     fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat},
     io::Errno,
 };
+use wasmgrid_proto::Grant;
 use wasmtime_wasi::p2::bindings::{
     clocks::wall_clock::Datetime,
     filesystem::types::ErrorCode,
-    sync::filesystem::types::{DescriptorStat, DescriptorType, DirectoryEntry, MetadataHashValue},
+    sync::filesystem::types::{
+        DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, MetadataHashValue,
+        OpenFlags, PathFlags,
+    },
 };
+
+use super::Stop;
 
 /// What a read gives at most: the buffer is the host's own until the guest has taken it.
 const READ_MAX: u64 = 1 << 20;
@@ -62,9 +68,21 @@ pub(crate) struct Open {
     pub(super) kind: DescriptorType,
 }
 
+/// The directories among `grants`, opened, each with the name that the task has for it. One that
+/// cannot be had is the worker's failure: it was there when the job was let in.
+pub(super) fn granted(grants: &[Grant]) -> impl Iterator<Item = Result<(Open, &str), Stop>> {
+    grants.iter().filter_map(|grant| {
+        let Grant::Dir { host, guest } = grant else { return None };
+        let open = Open::directory(Path::new(host)).map_err(|error| {
+            Stop::Host(format!("the granted directory {host} cannot be opened: {error}"))
+        });
+        Some(open.map(|open| (open, guest.as_str())))
+    })
+}
+
 impl Open {
     /// In a jail there are no paths: it is opened beneath a directory that is open already.
-    pub(super) fn directory(path: &Path) -> Result<Self, Errno> {
+    fn directory(path: &Path) -> Result<Self, Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = match ALLOWED.get() {
             None => rustix::fs::open(path, flags, Mode::empty())?,
@@ -82,8 +100,30 @@ impl Open {
         Ok(Self { fd, kind: DescriptorType::Directory })
     }
 
-    /// What stands at `path` beneath this directory.
-    pub(super) fn at(&self, path: &str, follow: bool, extra: OFlags) -> Result<Self, Errno> {
+    /// What stands at `path` beneath this directory, as `open-at` of WASI has it: opened to be read,
+    /// and refused to whoever would make, empty or change something.
+    pub(super) fn open_at(
+        &self,
+        path: &str,
+        path_flags: PathFlags,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> Result<Self, ErrorCode> {
+        let directory = open_flags.contains(OpenFlags::DIRECTORY);
+        let makes = OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::TRUNCATE;
+        if open_flags.intersects(makes)
+            || flags.intersects(DescriptorFlags::WRITE | DescriptorFlags::MUTATE_DIRECTORY)
+        {
+            // What the kernel says of a directory that is opened for writing, wherever it is.
+            let is_directory = directory && !open_flags.intersects(makes);
+            return Err(if is_directory { ErrorCode::IsDirectory } else { ErrorCode::ReadOnly });
+        }
+        let extra = if directory { OFlags::DIRECTORY } else { OFlags::empty() };
+        let follow = path_flags.contains(PathFlags::SYMLINK_FOLLOW);
+        self.at(path, follow, extra).map_err(code)
+    }
+
+    fn at(&self, path: &str, follow: bool, extra: OFlags) -> Result<Self, Errno> {
         let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         flags |= extra;
         if !follow {
@@ -108,7 +148,11 @@ impl Open {
 
     pub(super) fn link_at(&self, path: &str) -> Result<String, Errno> {
         let fd = self.resolve(path, OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW)?;
-        let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
+        let target = match rustix::fs::readlinkat(&fd, "", Vec::new()) {
+            // It is there, and no link, which the kernel says so of what is open.
+            Err(Errno::NOENT) => return Err(Errno::INVAL),
+            target => target?,
+        };
         // A path out of the directory is nothing a task could follow, and tells of the host.
         if target.as_bytes().starts_with(b"/") {
             return Err(Errno::PERM);
@@ -134,14 +178,24 @@ impl Open {
 
     /// At most `length` bytes from `offset` on; none at the end.
     pub(super) fn read(&self, length: u64, offset: u64) -> Result<Vec<u8>, Errno> {
+        let length = usize::try_from(length.min(READ_MAX)).map_err(|_| Errno::INVAL)?;
+        let mut buffer = vec![0; length];
+        let read = self.read_into(&mut buffer, offset)?;
+        buffer.truncate(read);
+        Ok(buffer)
+    }
+
+    /// Fills `buffer` from `offset` on, and says how far; 0 at the end.
+    pub(super) fn read_into(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         if self.kind == DescriptorType::Directory {
             return Err(Errno::ISDIR);
         }
-        let length = usize::try_from(length.min(READ_MAX)).map_err(|_| Errno::INVAL)?;
-        let mut buffer = vec![0; length];
-        let read = rustix::io::pread(&self.fd, &mut buffer, offset)?;
-        buffer.truncate(read);
-        Ok(buffer)
+        rustix::io::pread(&self.fd, buffer, offset)
+    }
+
+    /// The status of what is open.
+    pub(super) fn stat(&self) -> Result<Stat, Errno> {
+        rustix::fs::fstat(&self.fd)
     }
 
     /// The directory's entries, the last first. Sorted, since their order differs between hosts.

@@ -122,10 +122,21 @@ fn link_source(
     })
 }
 
-fn random_bytes(store: &mut Caller<'_>, length: u64, pick: Pick) -> HostResult<Vec<u8>> {
+/// Fails where one call asks for too much.
+pub(super) fn check_request(length: u64) -> Result<(), Stop> {
     if length > REQUEST_MAX {
-        return Err(Stop::resources(length, REQUEST_MAX).into());
+        return Err(Stop::resources(length, REQUEST_MAX));
     }
+    Ok(())
+}
+
+/// Fills `buffer` with the task's next secure bytes.
+pub(super) fn fill(state: &mut State, buffer: &mut [u8]) -> Result<(), Stop> {
+    state.random().secure.fill(buffer)
+}
+
+fn random_bytes(store: &mut Caller<'_>, length: u64, pick: Pick) -> HostResult<Vec<u8>> {
+    check_request(length)?;
     let length = usize::try_from(length)?;
     charge(store, length)?;
     let mut buffer = vec![0; length];

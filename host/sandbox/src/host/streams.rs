@@ -25,7 +25,7 @@ const READ_MAX: u64 = 1 << 20;
 const BLOCKING_WRITE_MAX: usize = 4_096;
 
 /// The most pollables of one poll: more than a task can hold, since one may stand there twice.
-const POLL_MAX: usize = 1_024;
+pub(super) const POLL_MAX: usize = 1_024;
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]

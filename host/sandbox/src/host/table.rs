@@ -35,16 +35,24 @@ pub(crate) enum Entry {
     Failed(Errno),
 }
 
-/// See the module.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    entries: Vec<Option<Entry>>,
+/// See the module. A preview 1 program has descriptors where others have resources.
+#[derive(Debug)]
+pub(crate) struct Table<E = Entry> {
+    entries: Vec<Option<E>>,
 }
 
-impl Table {
+impl<E> Default for Table<E> {
+    fn default() -> Self {
+        Self { entries: Vec::new() }
+    }
+}
+
+impl<E> Table<E> {
+    /// Puts it into the lowest place that is free.
+    ///
     /// # Errors
     /// `limit(resource)` where the table is full.
-    pub(super) fn push(&mut self, entry: Entry) -> Result<u32, Stop> {
+    pub(super) fn push(&mut self, entry: E) -> Result<u32, Stop> {
         let free = self.entries.iter().position(Option::is_none);
         let place = free.unwrap_or(self.entries.len());
         if place >= RESOURCES_MAX {
@@ -57,24 +65,30 @@ impl Table {
         u32::try_from(place).map_err(|_| Stop::Misuse("too many resources"))
     }
 
+    pub(super) fn get(&self, place: u32) -> Option<&E> {
+        self.entries.get(place as usize)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut E> {
+        self.entries.get_mut(place as usize)?.as_mut()
+    }
+
+    pub(super) fn remove(&mut self, place: u32) -> Option<E> {
+        self.entries.get_mut(place as usize)?.take()
+    }
+}
+
+impl Table {
     /// # Errors
     /// Where there is none: the engine checks handles, so that this is a fault of ours.
     pub(super) fn entry(&self, rep: u32) -> Result<&Entry, Stop> {
-        let entry = self.entries.get(rep as usize).and_then(Option::as_ref);
-        entry.ok_or_else(|| missing(rep))
+        self.get(rep).ok_or_else(|| missing(rep))
     }
 
     /// # Errors
     /// As [`entry`](Self::entry).
     pub(super) fn entry_mut(&mut self, rep: u32) -> Result<&mut Entry, Stop> {
-        let entry = self.entries.get_mut(rep as usize).and_then(Option::as_mut);
-        entry.ok_or_else(|| missing(rep))
-    }
-
-    pub(super) fn remove(&mut self, rep: u32) {
-        if let Some(slot) = self.entries.get_mut(rep as usize) {
-            *slot = None;
-        }
+        self.get_mut(rep).ok_or_else(|| missing(rep))
     }
 }
 

@@ -7,30 +7,22 @@
 pub(crate) mod board;
 mod control;
 mod meter;
+mod module;
 mod outcome;
 
 use std::{os::fd::BorrowedFd, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{Digest, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
-use wasmtime::{
-    AsContext, Engine, Store, UpdateDeadline,
-    component::{
-        Component, ComponentExportIndex, ComponentType, Instance, InstancePre, Lift, Linker,
-    },
-};
+use wasmtime::{AsContext, Engine, Store, UpdateDeadline};
 
-use crate::{
-    EngineSettings, SandboxError,
-    compile::{self, Loaded},
-    engine,
-    host::{self, State, Stop},
-};
-
+use self::module::Linkers;
 pub(crate) use self::{
     control::{CANCEL_GRACE_US, Control, TICK, now_us},
     meter::Meter,
+    module::Module,
 };
+use crate::{EngineSettings, SandboxError, compile, engine, host::State};
 
 /// Fuel to instantiate a module with, apart from the task's own: about 0.4 s of a plain loop.
 const STARTUP_FUEL: u64 = 1_000_000_000;
@@ -43,9 +35,6 @@ const HOSTCALL_FUEL_MIN: usize = 4 << 20;
 /// which says better what is too much: a handle has four bytes in the guest and 16 here.
 const HOSTCALL_SPREAD: usize = 8;
 
-/// An output of so many bytes is not copied.
-const TAKEN_BYTES: usize = 64 << 10;
-
 /// Handles of all the components in a task.
 const COMPONENT_HANDLES_MAX: usize = 1_024;
 
@@ -55,25 +44,9 @@ const MODULES_MAX: usize = 64;
 /// One engine, and the modules that are ready to run in it. Belongs to one thread.
 pub(crate) struct Machine {
     engine: Engine,
-    linker: Linker<State>,
+    linkers: Linkers,
     /// Those used last stand last.
     modules: Vec<(Digest, Arc<Module>)>,
-}
-
-/// A module that is ready to run.
-pub(crate) struct Module {
-    // Dropped in this order.
-    instance: InstancePre<State>,
-    entry: Entry,
-    _loaded: Loaded,
-}
-
-/// What is called.
-enum Entry {
-    /// `run` of `wasmgrid:task/guest`.
-    Task(ComponentExportIndex),
-    /// `run` of `wasi:cli/run`.
-    Command(ComponentExportIndex),
 }
 
 /// One task to be run.
@@ -83,24 +56,14 @@ pub(crate) struct Task<'a> {
     pub(crate) input: Bytes,
 }
 
-#[derive(ComponentType, Lift)]
-#[component(variant)]
-enum Failure {
-    #[component(name = "rejected")]
-    Rejected(String),
-    #[component(name = "retry")]
-    Retry(String),
-}
-
 impl Machine {
     /// # Errors
     /// Where the engine cannot be made on this machine.
     pub(crate) fn new(settings: &EngineSettings) -> Result<Self, SandboxError> {
         let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
         let engine = Engine::new(&engine::config(settings)?).map_err(failed)?;
-        let mut linker = Linker::new(&engine);
-        host::link(&mut linker).map_err(failed)?;
-        Ok(Self { engine, linker, modules: Vec::new() })
+        let linkers = Linkers::new(&engine).map_err(failed)?;
+        Ok(Self { engine, linkers, modules: Vec::new() })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -124,29 +87,14 @@ impl Machine {
             self.modules.push(kept);
             return Ok(module);
         }
-        let loaded = compile::load(&self.engine, code)
+        let loaded = compile::load(&self.engine, kind, code)
             .map_err(|error| Outcome::Lost(outcome::bounded(error.to_string())))?;
-        let module = Arc::new(self.link(loaded, kind)?);
+        let module = Arc::new(Module::new(&self.engine, &self.linkers, loaded, kind)?);
         if self.modules.len() >= MODULES_MAX {
             self.modules.remove(0);
         }
         self.modules.push((digest, Arc::clone(&module)));
         Ok(module)
-    }
-
-    fn link(&self, loaded: Loaded, kind: ModuleKind) -> Result<Module, Outcome> {
-        let component = loaded.component();
-        // Now, where it is made once also for all processes that are forked from this one.
-        component.initialize_copy_on_write_image().map_err(|error| {
-            Outcome::Lost(outcome::bounded(format!("its memory could not be had: {error:#}")))
-        })?;
-        let entry = Entry::find(&self.engine, component, kind)
-            .ok_or_else(|| Outcome::Refused(format!("the module is no {kind}")))?;
-        let instance = self
-            .linker
-            .instantiate_pre(component)
-            .map_err(|error| Outcome::Refused(outcome::bounded(format!("{error:#}"))))?;
-        Ok(Module { instance, entry, _loaded: loaded })
     }
 
     /// Runs the task, and appends its output, records and log to `payload`. The caller has told
@@ -172,9 +120,10 @@ impl Machine {
     ) -> (ResultMeta, impl Sized + use<>) {
         let limits = &task.spec.limits;
         let index = task.index;
-        let (stdin, argument) = match module.entry {
-            Entry::Task(_) => (Bytes::new(), task.input),
-            Entry::Command(_) => (task.input, Bytes::new()),
+        let (stdin, argument) = if module.reads_stdin() {
+            (task.input, Bytes::new())
+        } else {
+            (Bytes::new(), task.input)
         };
         let state = State::new(index, Arc::clone(task.spec), stdin, Arc::clone(control));
         let mut store = self.store(state);
@@ -222,96 +171,6 @@ pub(crate) fn spent(store: impl AsContext<Data = State>) -> u64 {
     }
     let left = store.get_fuel().unwrap_or_default().saturating_sub(state.owed_fuel);
     state.limits().fuel.0.saturating_sub(left)
-}
-
-impl Entry {
-    fn find(engine: &Engine, component: &Component, kind: ModuleKind) -> Option<Self> {
-        let prefix = match kind {
-            ModuleKind::Task => "wasmgrid:task/guest@0.1.",
-            ModuleKind::Command | ModuleKind::Preview1 => "wasi:cli/run@0.2.",
-        };
-        let component_type = component.component_type();
-        let (interface, _) =
-            component_type.exports(engine).find(|(name, _)| name.starts_with(prefix))?;
-        let interface = component.get_export_index(None, interface)?;
-        let run = component.get_export_index(Some(&interface), "run")?;
-        Some(match kind {
-            ModuleKind::Task => Self::Task(run),
-            ModuleKind::Command | ModuleKind::Preview1 => Self::Command(run),
-        })
-    }
-}
-
-impl Module {
-    /// Instantiates and calls. A task's output is in `payload`, a command's in the state.
-    fn call(
-        &self,
-        store: &mut Store<State>,
-        argument: &[u8],
-        payload: &mut BytesMut,
-    ) -> wasmtime::Result<Outcome> {
-        store.set_fuel(STARTUP_FUEL)?;
-        let instance = match self.instance.instantiate(&mut *store) {
-            Ok(instance) => instance,
-            Err(error) => return startup_failed(error),
-        };
-        store.data_mut().meter.started();
-        let fuel = store.data().limits().fuel.0;
-        store.set_fuel(fuel)?;
-        match &self.entry {
-            Entry::Task(run) => call_task(store, instance, run, argument, payload),
-            Entry::Command(run) => call_command(store, instance, run),
-        }
-    }
-}
-
-/// What is neither the host's stop nor the guest's trap says that the module does not fit here.
-fn startup_failed(error: wasmtime::Error) -> wasmtime::Result<Outcome> {
-    if error.is::<Stop>() || error.is::<wasmtime::Trap>() {
-        return Err(error);
-    }
-    Ok(Outcome::Refused(outcome::bounded(format!("it cannot be started: {error:#}"))))
-}
-
-fn call_task(
-    store: &mut Store<State>,
-    instance: Instance,
-    run: &ComponentExportIndex,
-    argument: &[u8],
-    payload: &mut BytesMut,
-) -> wasmtime::Result<Outcome> {
-    // Owned, although that copies: the call ends with the guest's post-return, which frees what it
-    // returned, so that a view of it would show memory that is free already.
-    let run = instance.get_typed_func::<(&[u8],), (Result<Vec<u8>, Failure>,)>(&mut *store, run)?;
-    let (result,) = run.call(&mut *store, (argument,))?;
-    Ok(match result {
-        Ok(output) => {
-            store.data().check_output(output.len())?;
-            append(payload, output);
-            Outcome::Ok
-        }
-        Err(Failure::Rejected(message)) => Outcome::Rejected(outcome::bounded(message)),
-        Err(Failure::Retry(message)) => Outcome::Retry(outcome::bounded(message)),
-    })
-}
-
-/// Appends a task's output; a large one that comes first is taken as it is.
-fn append(payload: &mut BytesMut, output: Vec<u8>) {
-    if payload.is_empty() && output.len() >= TAKEN_BYTES {
-        *payload = Bytes::from(output).into();
-    } else {
-        payload.extend_from_slice(&output);
-    }
-}
-
-fn call_command(
-    store: &mut Store<State>,
-    instance: Instance,
-    run: &ComponentExportIndex,
-) -> wasmtime::Result<Outcome> {
-    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, run)?;
-    let (result,) = run.call(&mut *store, ())?;
-    Ok(if result.is_ok() { Outcome::Ok } else { Outcome::Exit(1) })
 }
 
 /// Appends what is left to append, and describes it. After a cancellation nothing but the log is

@@ -3,10 +3,13 @@
 use wasmgrid_proto::{Digest, Grant, ModuleInfo, ModuleKind};
 use wasmgrid_sandbox::{
     Caps, Refusal,
-    admit::{self, check_grants},
+    admit::{self, Access, access, check_grants},
 };
 
-use crate::modules::{OFF, command, echo_component, echo_module, wat};
+use crate::{
+    modules::{OFF, command, echo_component, echo_module, wat},
+    texts::embed_sdk_world,
+};
 
 fn admit(bytes: &[u8]) -> Result<ModuleInfo, Refusal> {
     admit::admit(bytes, &Caps::default())
@@ -59,14 +62,73 @@ fn a_core_module_with_a_components_type_is_what_its_world_says() {
 }
 
 #[test]
-fn a_component_made_of_a_command_is_a_command() {
-    let module = command();
-    let component = wasmgrid_sandbox::adapt::adapt(&module).unwrap();
-    let info = admit(&component).unwrap();
-    assert_eq!(info.kind, ModuleKind::Command);
-    assert!(info.exports.iter().any(|name| name.starts_with("wasi:cli/run@0.2.")));
-    assert!(info.imports.is_sorted());
-    assert!(info.imports.iter().all(|name| name.starts_with("wasi:")), "{:?}", info.imports);
+fn a_core_module_with_a_components_type_has_its_interfaces_alone() {
+    let mut module = wat(r#"(module
+        (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+        (memory (export "memory") 1)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+        (func (export "wasmgrid:task/guest@0.1.0#run") (param i32 i32) (result i32) unreachable))"#);
+    embed_sdk_world(&mut module);
+    refused(
+        &module,
+        &[
+            "imports wasi_snapshot_preview1.sched_yield at offset 0x",
+            "it becomes a component",
+            "--target wasm32-wasip2",
+        ],
+    );
+}
+
+#[test]
+fn a_command_that_calls_preview_1_shows_its_memory() {
+    let importing = |memory: &str| {
+        format!(
+            r#"(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
+                {memory} (func (export "_start")))"#
+        )
+    };
+    assert!(admit(&wat(&importing(r#"(memory (export "memory") 1)"#))).is_ok());
+    for (memory, found) in [
+        ("(memory 1)", "exports no memory called `memory`"),
+        (r#"(memory (export "ram") 1)"#, "exports no memory called `memory`"),
+        (r#"(func (export "memory"))"#, "exports a function called `memory`"),
+    ] {
+        refused_text(&importing(memory), &["not a task", found, "export its memory"]);
+    }
+    // One that calls nothing needs none.
+    assert!(admit(&wat(r#"(module (func (export "_start")))"#)).is_ok());
+}
+
+/// A command that imports functions of preview 1.
+fn with_functions(functions: &[(&str, &str)]) -> ModuleInfo {
+    let imports: String = functions
+        .iter()
+        .map(|(name, ty)| {
+            format!(
+                r#"(import "wasi_snapshot_preview1" "{name}" (func (param {ty}) (result i32)))"#
+            )
+        })
+        .collect();
+    let text =
+        format!(r#"(module {imports} (memory (export "memory") 1) (func (export "_start")))"#);
+    admit(&wat(&text)).unwrap()
+}
+
+#[test]
+fn a_grant_is_taken_by_whoever_can_use_it() {
+    let dir = || Grant::Dir { host: "/srv".into(), guest: "/srv".into() };
+    let sleeps = with_functions(&[("poll_oneoff", "i32 i32 i32 i32")]);
+    let lists = with_functions(&[("fd_readdir", "i32 i32 i32 i64 i32")]);
+    let yields = with_functions(&[("sched_yield", "")]);
+    assert_eq!(check_grants(&sleeps, &[Grant::Clock]), Ok(()));
+    assert_eq!(check_grants(&lists, &[dir()]), Ok(()));
+    for grant in [Grant::Clock, Grant::Random, dir()] {
+        assert!(check_grants(&yields, &[grant]).is_err());
+    }
+    assert!(check_grants(&sleeps, &[Grant::Random]).is_err());
+    let poll = "wasi_snapshot_preview1.poll_oneoff";
+    assert_eq!(access(poll, &[]), Access::Simulated { grant: "clock" });
+    assert_eq!(access(poll, &[Grant::Clock]), Access::Granted(vec![Grant::Clock]));
 }
 
 #[test]

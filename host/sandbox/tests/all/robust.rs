@@ -1,16 +1,40 @@
 //! Admission of files that nobody meant: it ends with an answer, and takes little memory.
 
-use wasmgrid_sandbox::{Caps, adapt, admit};
+use wasmgrid_sandbox::{Caps, admit};
 
 use crate::{
     meter::peak_of,
-    modules::{command, echo_component, echo_module},
+    modules::{command, echo_component, echo_module, wat},
 };
 
-/// Files of each kind; the second has a real module of 100 KB in it.
+/// Files of each kind; the second has a module of 100 KB in it.
 fn modules() -> Vec<Vec<u8>> {
-    let adapted = adapt::adapt(&command()).expect("a component").into_owned();
-    vec![echo_module(), adapted, echo_component()]
+    vec![echo_module(), large_component(), echo_component()]
+}
+
+/// A command component with a few thousand functions, tables and data in it.
+fn large_component() -> Vec<u8> {
+    let functions: String = (0..4_000)
+        .map(|n| {
+            format!(
+                "(func $f{n} (param i32 i64) (result i32) (local f64) (block (result i32)
+                    (i32.add (local.get 0) (i32.const {n}))))"
+            )
+        })
+        .collect();
+    let all: String = (0..4_000).map(|n| format!("$f{n} ")).collect();
+    wat(&format!(
+        r#"(component
+            (core module $m {functions}
+                (table 4000 funcref) (elem (i32.const 0) {all})
+                (memory 1) (data (i32.const 0) "{}")
+                (func (export "f") (result i32) (i32.const 0)))
+            (core instance $c (instantiate $m))
+            (func $f (result (result)) (canon lift (core func $c "f")))
+            (instance $i (export "run" (func $f)))
+            (export "wasi:cli/run@0.2.0" (instance $i)))"#,
+        "x".repeat(10_000)
+    ))
 }
 
 /// What admission may hold at once for a file: its types and names take more than their bytes,

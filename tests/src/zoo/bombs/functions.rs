@@ -142,7 +142,7 @@ fn functions(
     module.finish()
 }
 
-/// What adapts a command needs a memory of it.
+/// A memory, as every toolchain gives one to a command.
 fn one_page() -> MemorySection {
     let mut memories = MemorySection::new();
     let (memory64, shared, page_size_log2) = (false, false, None);

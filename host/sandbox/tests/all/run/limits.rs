@@ -169,7 +169,7 @@ async fn a_poll_of_very_many_ends_at_the_resource_limit_and_takes_no_memory() {
     let before = peak_bytes(&bench);
     let batch = bench.batch(&module, &spec, &[b""]).await;
     bench.slot.input.run(batch).await.unwrap();
-    assert_eq!(limited(&bench.results(1).await[0]), (Limit::Resources, 65, 64));
+    assert_eq!(limited(&bench.results(1).await[0]), (Limit::Resources, 40_000_000, 1_024));
     let more = peak_bytes(&bench) - before;
     assert!(more < 8 << 20, "{more} bytes");
     bench.sandbox.shutdown().await;

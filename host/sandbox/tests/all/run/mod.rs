@@ -5,6 +5,7 @@ mod determinism;
 mod life;
 mod limits;
 mod outcomes;
+mod preview1;
 mod purity;
 mod slots;
 

@@ -1,0 +1,77 @@
+//! Reading a directory. Its entries are numbered in the order of their names, behind `.` and `..`;
+//! the last that a buffer has room for may be cut off, which tells the program to ask again.
+
+use super::{
+    descriptors::{Descriptors, Listing},
+    errno::{Answer, Errno},
+    guest::{Guest, Span, slice_mut},
+    record::{FileType, directory_entry, inode},
+};
+use crate::host::{CALL_FUEL, open::Open};
+
+pub(super) fn read(guest: &mut Guest<'_>, fd: u32, buffer: Span, cookie: u64, out: u32) -> Answer {
+    let (memory, state) = guest.parts();
+    let buffer = slice_mut(memory, buffer)?;
+    let descriptors = state.descriptors()?;
+    let mut cost = list(descriptors, fd, cookie)?;
+    let directory = &descriptors.directory(fd)?.open;
+    let entries = descriptors.listing.iter().flat_map(|listing| &listing.entries);
+    let own = inode(&directory.stat()?);
+    let found = entries.map(|entry| (entry.name.as_str(), None, entry.type_.into()));
+    // The directory above it is none of the program's business.
+    let heads = [".", ".."].map(|name| (name, Some(own), FileType::DIRECTORY));
+    let skipped = usize::try_from(cookie).map_err(|_| Errno::OVERFLOW)?;
+    let mut filling = Filling { buffer, used: 0 };
+    for (next, (name, known, kind)) in (1_u64..).zip(heads.into_iter().chain(found)).skip(skipped) {
+        if filling.is_full() {
+            break;
+        }
+        let inode = known.unwrap_or_else(|| inode_of(directory, name));
+        filling.put(directory_entry(next, inode, name, kind).bytes());
+        filling.put(name.as_bytes());
+        cost = cost.saturating_add(CALL_FUEL);
+    }
+    let used = filling.used;
+    guest.charge(cost.saturating_add(used as u64))?;
+    guest.write_u32(out, u32::try_from(used).unwrap_or(u32::MAX))
+}
+
+/// Reads the directory, where that has not been done or it is read from its start; gives what that
+/// costs.
+fn list(descriptors: &mut Descriptors, fd: u32, cookie: u64) -> Answer<u64> {
+    let is_listed = descriptors.listing.as_ref().is_some_and(|listing| listing.fd == fd);
+    if is_listed && cookie > 0 {
+        return Ok(0);
+    }
+    let mut entries = descriptors.directory(fd)?.open.list()?;
+    entries.reverse();
+    let cost = entries.iter().map(|entry| entry.name.len() as u64).sum();
+    descriptors.listing = Some(Listing { fd, entries });
+    Ok(cost)
+}
+
+/// 0 for what is gone by now.
+fn inode_of(directory: &Open, name: &str) -> u64 {
+    directory.stat_at(name, false).map_or(0, |stat| inode(&stat))
+}
+
+/// A buffer that is filled from its start, as far as it goes.
+struct Filling<'a> {
+    buffer: &'a mut [u8],
+    used: usize,
+}
+
+impl Filling<'_> {
+    fn is_full(&self) -> bool {
+        self.used == self.buffer.len()
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let room = self.buffer.get_mut(self.used..).unwrap_or_default();
+        let moved = bytes.len().min(room.len());
+        for (place, byte) in room.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        self.used += moved;
+    }
+}
