@@ -90,6 +90,30 @@ fn a_task_has_the_variables_it_was_granted_and_no_others() {
     assert!(ran.text().contains("no /data"), "{ran}");
 }
 
+/// A command that sleeps for a millisecond and imports nothing else.
+const SLEEPER: &str = r#"(module
+    (import "wasi_snapshot_preview1" "poll_oneoff"
+        (func $poll (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (i32.store (i32.const 16) (i32.const 1))
+        (i64.store (i32.const 24) (i64.const 1000000))
+        (if (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128))
+            (then unreachable))))"#;
+
+#[test]
+fn a_program_that_only_sleeps_is_granted_the_clock() {
+    let home = Home::new();
+    home.write("sleeper.wasm", wat::parse_str(SLEEPER).expect("the test's text"));
+    let ran = home.run(["run", "sleeper.wasm", "--allow", "clock", "--output", "json"]);
+    let result: serde_json::Value = serde_json::from_str(ran.ok().trim()).expect("JSON");
+    assert!(result["usage"]["wall_us"].as_u64() >= Some(1_000), "the sleep was real: {ran}");
+    let inspected = home.run(["inspect", "sleeper.wasm"]);
+    assert!(inspected.ok().contains("--allow clock"), "{inspected}");
+    home.run(["run", "sleeper.wasm", "--allow", "random"])
+        .fails_with(3, &["grants random", "cannot use"]);
+}
+
 #[test]
 fn a_grant_that_there_is_not_is_refused_by_its_name() {
     let home = Home::new();

@@ -36,8 +36,13 @@ const fn uses(grant: &Grant) -> &'static [&'static str] {
         Grant::Clock => CLOCKS,
         Grant::Random => RANDOM,
         Grant::Env { .. } => VARIABLES,
-        // Descriptors are of what has no path, too: every program may import functions on them.
-        Grant::Dir { .. } => &["wasi:filesystem/", "wasi_snapshot_preview1.path_"],
+        // Descriptors are of what has no path, too: every program may import other functions on
+        // them.
+        Grant::Dir { .. } => &[
+            "wasi:filesystem/",
+            "wasi_snapshot_preview1.path_",
+            "wasi_snapshot_preview1.fd_readdir",
+        ],
     }
 }
 
@@ -57,11 +62,17 @@ fn check_names(grants: &[Grant]) -> Result<(), Refusal> {
     Ok(())
 }
 
-const CLOCKS: &[&str] = &["wasi:clocks/", "wasi_snapshot_preview1.clock_"];
+/// A preview 1 program sleeps by `poll_oneoff`, which names a clock itself.
+const CLOCKS: &[&str] =
+    &["wasi:clocks/", "wasi_snapshot_preview1.clock_", "wasi_snapshot_preview1.poll_oneoff"];
 const RANDOM: &[&str] = &["wasi:random/", "wasi_snapshot_preview1.random_get"];
 const VARIABLES: &[&str] = &["wasi:cli/environment", "wasi_snapshot_preview1.environ_"];
-const FILES: &[&str] =
-    &["wasi:filesystem/", "wasi_snapshot_preview1.path_", "wasi_snapshot_preview1.fd_prestat_"];
+const FILES: &[&str] = &[
+    "wasi:filesystem/",
+    "wasi_snapshot_preview1.path_",
+    "wasi_snapshot_preview1.fd_readdir",
+    "wasi_snapshot_preview1.fd_prestat_",
+];
 const SOCKETS: &[&str] = &["wasi:sockets/", "wasi_snapshot_preview1.sock_"];
 
 /// What a task is given for one of its imports. An import for which there is nothing at all is
