@@ -61,10 +61,11 @@ chaos: guest-target
 	$(CARGO) build --release --locked --workspace --bins --examples
 	target/release/examples/chaos --minutes $(MINUTES) --seed $(SEED)
 
-# Installs what the examples in other languages are built with, where npm and python3 are there.
+# Installs what examples and programs in other languages are built with, where npm and python3 are there.
 languages:
 	@if command -v npm >/dev/null; then for example in assemblyscript-collatz javascript-orders; do (cd examples/$$example && npm ci --no-audit --no-fund) || exit 1; done; else echo "npm is not installed: no AssemblyScript and no JavaScript" >&2; fi
-	@if command -v python3 >/dev/null; then cd examples/python-statistics && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt; else echo "python3 is not installed: no Python" >&2; fi
+	@if command -v python3 >/dev/null; then for folder in examples/python-statistics tests/programs; do (cd $$folder && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt) || exit 1; done; else echo "python3 is not installed: no Python and no Go" >&2; fi
+	@if command -v rustup >/dev/null; then rustup target add wasm32-wasip1; fi
 
 # Fuzzes admission, frames and the runner's messages, SECONDS (30) each.
 fuzz:

@@ -21,13 +21,14 @@ const COMPILE_TIME: &str = "5m";
 /// Builds an example into `home`; `None`, with a line that says why, where its toolchain is
 /// missing.
 pub(crate) fn build(home: &Home, example: &str) -> Option<String> {
-    let out = home.path().join(format!("{example}.wasm"));
-    let built = Command::new("sh")
-        .arg(repository().join("examples").join(example).join("build.sh"))
-        .arg(&out)
-        .stdin(Stdio::null())
-        .output()
-        .expect("sh(1) is there");
+    let script = repository().join("examples").join(example).join("build.sh");
+    built(Command::new("sh").arg(script), home, example)
+}
+
+/// Runs a build whose last argument is the file that it makes, which is `name` in `home`.
+pub(crate) fn built(build: &mut Command, home: &Home, name: &str) -> Option<String> {
+    let out = home.path().join(format!("{name}.wasm"));
+    let built = build.arg(&out).stdin(Stdio::null()).output().expect("sh(1) is there");
     let said = String::from_utf8_lossy(&built.stderr);
     if built.status.code() == Some(3) {
         eprintln!("skipped: {}", said.trim());

@@ -27,5 +27,6 @@ mod refusals;
 mod sandbox;
 mod storage;
 mod strangers;
+mod toolchains;
 mod wasi_suite;
 mod zoo;
