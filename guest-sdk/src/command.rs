@@ -1,32 +1,38 @@
 //! The task as an ordinary command: a line in, a line out. This is what `cargo run` does, and
 //! what the component's `wasi:cli/run` does; a grid calls `wasmgrid:task/guest` instead.
 
+use std::fmt;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
 use crate::host::Task;
-use crate::{Context, Error};
+use crate::{Context, Error, results};
 
-/// Maps standard input to standard output. Fails if a line does, after all of them.
+/// Maps standard input to standard output. Fails if a line does, after all of them. A reader of the
+/// output that closes it has had enough, which is no failure.
 pub fn main<T: Task>() -> ExitCode {
-    let stdout = io::BufWriter::new(io::stdout().lock());
-    match map_lines::<T>(io::stdin().lock(), stdout, io::stderr()) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: standard input or output: {error}");
+    let mut failed = 0;
+    let done = results::take().and_then(|results| {
+        let results = io::BufWriter::new(results);
+        map_lines::<T>(io::stdin().lock(), results, io::stderr(), &mut failed)
+    });
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tell(&mut io::stderr(), format_args!("error: standard input or output: {error}"));
             ExitCode::FAILURE
         }
+        _ if failed > 0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
     }
 }
 
-/// Runs the task once a line; the n-th line is task n, from 0. Gives the number of failed lines.
+/// Runs the task once a line; the n-th line is task n, from 0. Counts the lines that failed.
 fn map_lines<T: Task>(
     mut input: impl BufRead,
     mut output: impl Write,
     mut messages: impl Write,
-) -> io::Result<u64> {
-    let mut failed = 0;
+    failed: &mut u64,
+) -> io::Result<()> {
     for index in 0.. {
         let mut line = Vec::new();
         if input.read_until(b'\n', &mut line)? == 0 {
@@ -34,13 +40,17 @@ fn map_lines<T: Task>(
         }
         strip_line_end(&mut line);
         if let Err(error) = map_line::<T>(index, &mut line, &mut output, &mut messages)? {
-            failed += 1;
+            *failed += 1;
             let kind = if error.is_retry() { "retry" } else { "rejected" };
-            writeln!(messages, "line {}: {kind}: {error}", index + 1)?;
+            tell(&mut messages, format_args!("line {}: {kind}: {error}", index + 1));
         }
     }
-    output.flush()?;
-    Ok(failed)
+    output.flush()
+}
+
+/// What cannot be told is left out: it is no reason to lose results.
+fn tell(messages: &mut impl Write, line: fmt::Arguments<'_>) {
+    let _ = writeln!(messages, "{line}");
 }
 
 /// Writes the records and the result of one task, or nothing if it failed: a grid commits a
@@ -54,7 +64,7 @@ fn map_line<T: Task>(
     let mut fake = Context::fake().with_index(index);
     let result = T::run(line, fake.context());
     for (level, message) in fake.logged() {
-        writeln!(messages, "line {}: {level}: {message}", index + 1)?;
+        tell(messages, format_args!("line {}: {level}: {message}", index + 1));
     }
     let result = match result {
         Ok(result) => result,
@@ -100,7 +110,8 @@ mod tests {
 
     fn run(input: &str) -> (u64, String, String) {
         let (mut output, mut messages) = (Vec::new(), Vec::new());
-        let failed = map_lines::<Half>(input.as_bytes(), &mut output, &mut messages).unwrap();
+        let mut failed = 0;
+        map_lines::<Half>(input.as_bytes(), &mut output, &mut messages, &mut failed).unwrap();
         (failed, String::from_utf8(output).unwrap(), String::from_utf8(messages).unwrap())
     }
 
@@ -114,6 +125,14 @@ mod tests {
         let (failed, output, messages) = run("2\n3\n4\n");
         assert_eq!((failed, output.as_str()), (1, "task 0\n1\ntask 2\n2\n"));
         assert_eq!(messages, "line 2: warn: odd\nline 2: rejected: cannot halve\n");
+    }
+
+    #[test]
+    fn messages_that_cannot_be_written_are_left_out() {
+        let (mut output, mut failed) = (Vec::new(), 0);
+        let full = &mut [][..];
+        map_lines::<Half>(&b"2\n3\n4\n"[..], &mut output, full, &mut failed).unwrap();
+        assert_eq!((failed, output.as_slice()), (1, &b"task 0\n1\ntask 2\n2\n"[..]));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The task on a grid: the export that the grid calls, and the context that asks it.
 
+use std::io::{self as stdio, Write as _};
+
 use crate::host::{Host, Info, Task};
 use crate::{Context, Level};
 
@@ -29,6 +31,8 @@ pub fn run<T: Task>(mut input: Vec<u8>) -> Result<Vec<u8>, Failure> {
     } else {
         T::run(&mut input, Context::fake().context())
     };
+    // The instance ends with its task, and what stands in a buffer with it.
+    let _ = stdio::stdout().flush();
     result.map_err(|error| {
         let message = error.message().to_owned();
         if error.is_retry() { Failure::Retry(message) } else { Failure::Rejected(message) }

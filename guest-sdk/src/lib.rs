@@ -11,6 +11,7 @@ mod fake;
 #[cfg(target_arch = "wasm32")]
 mod grid;
 mod host;
+mod results;
 mod returned;
 mod type_name;
 
