@@ -1,7 +1,7 @@
 //! The house as ARCHITECTURE.md draws it: who may depend on whom, and which crate alone names
 //! each heavy dependency. Read from `cargo metadata`, so that it is what cargo builds.
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use serde::Deserialize;
 use wasmgrid_tests::repository;
@@ -192,5 +192,26 @@ fn the_pure_crates_have_no_operating_system() {
         let source = library.map(|target| fs::read_to_string(&target.src_path).expect("readable"));
         let is_no_std = source.is_some_and(|source| source.contains("\n#![no_std]\n"));
         assert!(is_no_std || !PURE.contains(&name), "{name} must be no_std");
+    }
+}
+
+/// What keeps a crate from printing.
+const NO_PRINTING: &str =
+    "#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]";
+
+#[test]
+fn no_crate_of_host_prints_but_in_one_place() {
+    let host = repository().join("host");
+    for package in packages().iter().filter(|at| Path::new(&at.manifest_path).starts_with(&host)) {
+        let is_root = |target: &&Target| {
+            let kinds = target.kind.iter().map(String::as_str);
+            target.src_path.contains("/src/") && kinds.into_iter().any(|kind| kind != "test")
+        };
+        let roots: Vec<_> = package.targets.iter().filter(is_root).collect();
+        assert!(!roots.is_empty(), "{} has no source", package.name);
+        for root in roots {
+            let source = fs::read_to_string(&root.src_path).expect("cargo has found it");
+            assert!(source.contains(NO_PRINTING), "{} may print", root.src_path);
+        }
     }
 }

@@ -248,3 +248,22 @@ fn results_stream_while_inputs_still_come() {
     drop(stdin);
     wait_until("the run to end", || child.try_wait().expect("a child of ours").is_some());
 }
+
+#[test]
+fn what_a_task_prints_is_in_its_log_and_not_in_its_result() {
+    let home = Home::new();
+    let chatty = guest("chatty");
+    let all = home.run(["run", &chatty, "--range", "1..=2"]);
+    assert_eq!(all.ok(), "\"record of 1\"\n2\n\"record of 2\"\n4\n");
+    let all = home.run(["run", &chatty, "--range", "1..=2", "--output", "json"]);
+    for result in objects(all.ok()) {
+        let n = result["index"].as_u64().expect("a number") + 1;
+        assert_eq!(result["output"], json!((2 * n).to_string()));
+        assert_eq!(result["log"], json!(format!("out: n is {n}\nerr: n is {n}\nhalf a line")));
+    }
+    // What is dropped of it is no failure, as it would be of an output.
+    let flags = ["--log-limit", "6B", "--output-limit", "20B", "--output", "json"];
+    let cut = home.run(["run", &chatty, "--range", "1..=1"].into_iter().chain(flags));
+    let cut = &objects(cut.ok())[0];
+    assert_eq!((&cut["log"], &cut["log_dropped"]), (&json!("out: n"), &json!(29)));
+}

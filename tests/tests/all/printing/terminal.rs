@@ -1,0 +1,142 @@
+//! A terminal that is closed under a command.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        unix::process::CommandExt as _,
+    },
+    process::Command,
+    ptr,
+};
+
+use wasmgrid_tests::{Daemon, Home, guest};
+
+/// A terminal: what shows it, and what programs see of it.
+struct Terminal {
+    screen: File,
+    line: OwnedFd,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let (mut screen, mut line) = (-1, -1);
+        // SAFETY: it writes two descriptors to where it is told; the rest may be null.
+        let opened = unsafe {
+            libc::openpty(&raw mut screen, &raw mut line, ptr::null_mut(), ptr::null(), ptr::null())
+        };
+        assert_eq!(opened, 0, "{}", io::Error::last_os_error());
+        // SAFETY: both were just opened and are nobody else's.
+        let (screen, line) = unsafe { (OwnedFd::from_raw_fd(screen), OwnedFd::from_raw_fd(line)) };
+        for end in [&screen, &line] {
+            // SAFETY: a system call on a descriptor of ours. No child keeps them by accident.
+            let set = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
+            assert_eq!(set, 0, "{}", io::Error::last_os_error());
+        }
+        Self { screen: screen.into(), line }
+    }
+
+    /// Has the command say on it what it says.
+    fn shows(&self, command: &mut Command) {
+        let line = || File::from(self.line.try_clone().expect("it is open"));
+        command.stdout(line()).stderr(line());
+    }
+
+    /// Has the command be the one that the terminal was opened for, as a shell is.
+    fn belongs_to(&self, command: &mut Command) {
+        self.shows(command);
+        // SAFETY: system calls, between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                if libc::setsid() < 0 || libc::ioctl(2, libc::TIOCSCTTY, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                Ok(())
+            })
+        };
+    }
+
+    /// Reads until this has been shown.
+    fn wait_for(&mut self, text: &str) {
+        let mut shown = Vec::new();
+        let mut part = [0; 4_096];
+        while !String::from_utf8_lossy(&shown).contains(text) {
+            let read = self.screen.read(&mut part);
+            let read = read.unwrap_or_else(|error| {
+                panic!("no {text:?} ({error}) in: {}", String::from_utf8_lossy(&shown))
+            });
+            shown.extend_from_slice(&part[..read]);
+        }
+    }
+}
+
+/// A grid that says on a terminal what it says, started by `prepare`.
+fn up(
+    home: &Home,
+    terminal: &mut Terminal,
+    prepare: impl FnOnce(&Terminal, &mut Command),
+) -> Daemon {
+    let mut command = home.command(["up", "--slots", "1", "--listen", "127.0.0.1:0"]);
+    prepare(terminal, &mut command);
+    let daemon = Daemon::start(command);
+    terminal.wait_for("wgt1.");
+    daemon
+}
+
+/// Somebody joins it as a client, and a job runs.
+fn serves(home: &Home) {
+    let token = home.run(["token", "create", "--role", "client"]);
+    let other = Home::new();
+    other.run(["context", "add", "there", token.ok().trim()]).ok();
+    assert_eq!(other.run(["run", &guest("noop"), "--range", "0..3"]).ok(), "0\n1\n2\n");
+}
+
+#[test]
+fn a_grid_goes_on_without_the_terminal_it_was_started_on() {
+    let (home, mut terminal) = (Home::new(), Terminal::new());
+    let mut grid = up(&home, &mut terminal, Terminal::shows);
+    drop(terminal);
+    serves(&home);
+    assert_eq!(grid.interrupt().code(), Some(0));
+}
+
+#[test]
+fn a_grid_ends_in_order_with_the_terminal_that_it_runs_on() {
+    let (home, mut terminal) = (Home::new(), Terminal::new());
+    let mut grid = up(&home, &mut terminal, Terminal::belongs_to);
+    drop(terminal);
+    assert_eq!(grid.wait().code(), Some(0));
+}
+
+#[test]
+fn a_grid_under_nohup_outlives_the_terminal_that_it_runs_on() {
+    let (home, mut terminal) = (Home::new(), Terminal::new());
+    let mut grid = up(&home, &mut terminal, |terminal, command| {
+        terminal.belongs_to(command);
+        // SAFETY: a system call, between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGHUP, libc::SIG_IGN);
+                Ok(())
+            })
+        };
+    });
+    drop(terminal);
+    serves(&home);
+    assert_eq!(grid.interrupt().code(), Some(0));
+}
+
+#[test]
+fn a_run_whose_progress_bar_has_no_terminal_any_more_prints_all_results() {
+    let (home, mut terminal) = (Home::new(), Terminal::new());
+    home.write("in", "20\n".repeat(100));
+    let args = ["run", &guest("sleeper"), "--allow", "clock", "--lines", "in", "-o", "out"];
+    let mut command = home.command(args);
+    terminal.shows(&mut command);
+    let mut run = Daemon::start(command);
+    terminal.wait_for("/100 tasks");
+    drop(terminal);
+    assert_eq!(run.wait().code(), Some(0));
+    assert_eq!(home.read("out"), "20\n".repeat(100));
+}
