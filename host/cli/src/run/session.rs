@@ -196,7 +196,7 @@ impl<'a> Session<'a> {
                     asked = true;
                     if on_interrupt == OnInterrupt::Cancel {
                         feeding = false;
-                        self.client.cancel(self.job).await?;
+                        self.cancel().await?;
                         continue;
                     }
                     if feeding {
@@ -314,9 +314,17 @@ impl<'a> Session<'a> {
         };
         let ending = collect(&mut results, collector, all, settled).await;
         if matches!(ending, Ok(Ending::OutputClosed)) {
-            self.client.cancel(self.job).await?;
+            self.cancel().await?;
         }
         ending
+    }
+
+    /// Ends the job; one that has ended needs no ending.
+    async fn cancel(&self) -> anyhow::Result<()> {
+        match self.client.cancel(self.job).await {
+            Err(error) if is_conflict(&error) => Ok(()),
+            cancelled => Ok(cancelled?),
+        }
     }
 
     /// Says that no more inputs come; a job that has ended needs no telling.
