@@ -34,13 +34,17 @@ use crate::exit::Exit;
 
 /// Prints a line of data on standard output; gives a `Result` with [`Unwritten`].
 macro_rules! data {
-    ($($text:tt)*) => { $crate::print::data_line(format_args!($($text)*)) };
+    ($($text:tt)*) => {
+        $crate::print::data_line(format_args!($($text)*))
+    };
 }
 pub(crate) use data;
 
 /// Prints a line on standard error, after the program's name.
 macro_rules! message {
-    ($($text:tt)*) => { $crate::print::message_line(format_args!("wasmgrid: {}", format_args!($($text)*))) };
+    ($($text:tt)*) => {
+        $crate::print::message_line(format_args!("wasmgrid: {}", format_args!($($text)*)))
+    };
 }
 pub(crate) use message;
 
