@@ -1,15 +1,22 @@
 //! What must be true: the journal as it is written, what was promised to whom, and the invariants
 //! that hold between them. It knows the scheduler by what it says alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_core::{Grant, GridConfig};
 use wasmgrid_proto::{
     Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange,
-    WorkerId,
+    WorkerId, WorkerState, WorkerStatus,
 };
 
-use crate::message::{Block, Shown, Summary};
+use crate::{
+    judge::fits,
+    message::{Block, Shown, Summary},
+    task::Task,
+};
+
+/// Attempts of a task whose workers are remembered.
+const REMEMBERED: usize = 16;
 
 /// Bits of a lease's number below its epoch.
 const LEASE_COUNT_BITS: u32 = 40;
@@ -48,6 +55,8 @@ pub struct Book {
     newest: LeaseId,
     fresh: BTreeSet<LeaseId>,
     jobs: BTreeMap<JobId, Job>,
+    /// The inputs in the journal, each append with its place there.
+    appends: Vec<(usize, JobId, u64, Vec<u64>)>,
     keys: BTreeMap<(String, String), JobId>,
     workers: BTreeMap<String, WorkerId>,
     /// Acknowledged facts, which outlive every scheduler.
@@ -88,6 +97,8 @@ struct Job {
     log: Vec<u64>,
     done: BTreeMap<u64, OutcomeClass>,
     tries: BTreeMap<u64, Tries>,
+    /// The workers that lost a task's last attempts, or gave them back.
+    lost_by: BTreeMap<u64, VecDeque<WorkerId>>,
     retried: u64,
     /// Every attempt that was given to a worker, by any scheduler.
     given: BTreeMap<(u64, u32), BTreeSet<LeaseId>>,
@@ -127,6 +138,7 @@ impl Book {
             newest: LeaseId(0),
             fresh: BTreeSet::new(),
             jobs: BTreeMap::new(),
+            appends: Vec::new(),
             keys: BTreeMap::new(),
             workers: BTreeMap::new(),
             promises: Promises::default(),
@@ -144,6 +156,7 @@ impl Book {
         })?;
         let before = std::mem::take(&mut self.jobs);
         self.journal.clear();
+        self.appends.retain(|(place, ..)| *place < found.len());
         self.epoch = Epoch(0);
         self.keys.clear();
         self.workers.clear();
@@ -159,6 +172,22 @@ impl Book {
         let (promised, there) = (self.promised, found.len());
         hold(promised <= there, "what was acknowledged is durable", || {
             format!("{promised} records were promised, {there} are there")
+        })
+    }
+
+    /// These are the inputs of the next record, which appends them.
+    pub fn inputs(&mut self, job: JobId, first: u64, inputs: &[u64]) {
+        self.appends.push((self.journal.len(), job, first, inputs.to_vec()));
+    }
+
+    /// The input of a task, which is in the journal of the job that it was appended to.
+    fn input(&self, job: JobId, index: u64) -> Option<Task> {
+        let retry = self.jobs.get(&job).and_then(|job| job.retry.as_ref());
+        let source = retry.map_or(job, |retry| retry.source);
+        let appends = self.appends.iter().rev().filter(|(_, of, ..)| *of == source);
+        appends.filter(|(_, _, first, _)| *first <= index).find_map(|(_, _, first, inputs)| {
+            let at = usize::try_from(index - first).ok()?;
+            inputs.get(at).copied().map(Task)
         })
     }
 
@@ -237,6 +266,7 @@ impl Book {
                     log: Vec::new(),
                     done: BTreeMap::new(),
                     tries: BTreeMap::new(),
+                    lost_by: BTreeMap::new(),
                     retried: 0,
                     given: BTreeMap::new(),
                     current: BTreeMap::new(),
@@ -294,7 +324,14 @@ impl Book {
     ///
     /// # Errors
     /// Where it may not.
-    pub fn granted(&mut self, job: JobId, grants: &[Grant]) -> Result<(), Violation> {
+    pub fn granted(
+        &mut self,
+        job: JobId,
+        worker: WorkerId,
+        grants: &[Grant],
+        workers: &[WorkerStatus],
+    ) -> Result<(), Violation> {
+        self.check_worker(job, worker, grants, workers)?;
         for grant in grants {
             let (lease, newest) = (grant.lease, self.newest);
             let is_new = lease > newest && self.fresh.insert(lease);
@@ -311,6 +348,38 @@ impl Book {
                 job.given.entry((index, grant.attempt)).or_default().insert(lease);
                 job.current.insert(index, lease);
             }
+        }
+        Ok(())
+    }
+
+    /// Whom tasks may be given to, as the workers stand.
+    fn check_worker(
+        &self,
+        job: JobId,
+        worker: WorkerId,
+        grants: &[Grant],
+        workers: &[WorkerStatus],
+    ) -> Result<(), Violation> {
+        let cannot = |status: &&WorkerStatus| match &status.state {
+            WorkerState::Failing(failing) => status.worker == worker && failing.until.is_none(),
+            _ => false,
+        };
+        let unable = workers.iter().find(cannot);
+        hold(unable.is_none(), "a worker that cannot run tasks is given none", || {
+            format!("{grants:?} of job {job} for {unable:?}")
+        })?;
+        let known = self.jobs.get(&job);
+        for index in grants.iter().flat_map(|grant| grant.tasks.first..grant.tasks.end()) {
+            let Some(lost_by) = known.and_then(|job| job.lost_by.get(&index)) else { continue };
+            let is_other = |status: &&WorkerStatus| {
+                status.state == WorkerState::Ready && !lost_by.contains(&status.worker)
+            };
+            let other = workers.iter().find(is_other);
+            let back = lost_by.contains(&worker);
+            let rule = "a lost attempt goes to another worker, if there is one";
+            hold(!back || other.is_none(), rule, || {
+                format!("task {job}/{index} of {lost_by:?} goes to {worker}, not to {other:?}")
+            })?;
         }
         Ok(())
     }
@@ -332,6 +401,12 @@ impl Book {
                 Some(lease) => *lease == block.lease,
                 None => block.lease.0 >> LEASE_COUNT_BITS < self.epoch.0,
             };
+            let input = self.input(*job, index);
+            let shown = block.results.iter().find(|shown| shown.index == index);
+            let is_of_input = input.zip(shown).is_some_and(|(task, shown)| fits(task, *shown));
+            hold(is_of_input, "a result is of the input that is under its index", || {
+                format!("task {job}/{index} of {input:?} takes {shown:?} of lease {}", block.lease)
+            })?;
             hold(was_given && is_newest && attempt == block.attempt, newest, || {
                 format!(
                     "task {job}/{index} at attempt {attempt}, lease {:?}, takes a result of \
@@ -454,6 +529,13 @@ impl Book {
         Ok(())
     }
 
+    /// The key of a job's submit, which names it in the plan.
+    #[must_use]
+    pub fn key_of(&self, job: JobId) -> Option<&str> {
+        let known = self.keys.iter().find(|(_, of)| **of == job);
+        known.map(|((_, key), _)| key.as_str())
+    }
+
     /// Whether a task runs alone because its hosts died.
     #[must_use]
     pub fn is_suspect(&self, job: JobId, index: u64) -> bool {
@@ -553,9 +635,13 @@ impl Job {
             Record::Retried { index, counter, attempt, .. } => {
                 self.failed(*index, *counter, (*attempt, false), config)?;
             }
-            Record::AttemptsFailed { tasks, counter, attempt, last, .. } => {
+            Record::AttemptsFailed { tasks, counter, attempt, last, worker, .. } => {
                 for index in tasks.iter().flat_map(|part| part.first..part.end()) {
                     self.failed(index, *counter, (*attempt, *last), config)?;
+                    let app = *counter == RetryCounter::App;
+                    let lost_by = self.lost_by.entry(index).or_default();
+                    lost_by.push_back(if app { WorkerId(0) } else { *worker });
+                    lost_by.drain(..lost_by.len().saturating_sub(REMEMBERED));
                 }
             }
             Record::JobEnded { state, .. } => {
@@ -585,6 +671,7 @@ impl Job {
     fn end(&mut self, index: u64, class: OutcomeClass) -> Result<(), Violation> {
         let twice = self.done.insert(index, class);
         self.tries.remove(&index);
+        self.lost_by.remove(&index);
         hold(
             twice.is_none() && self.has(index),
             "at most one result of a task is committed",

@@ -1,7 +1,7 @@
 //! A client as `host/client` is one: what was not answered is asked again on the next link, and a
 //! stream of results goes on at its cursor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_proto::{JobId, wire::ErrorCode};
 
@@ -10,10 +10,15 @@ use crate::{
     message::{Answer, Down, Request, Shown, Summary, Up, WatchFrom},
     net::LinkId,
     plan::{ClientPlan, JobPlan, SECOND},
+    random::Random,
+    task::Task,
 };
 
 /// Results of a watch that may be under way or unread.
 const WINDOW: u64 = 24;
+
+/// Where a chunk is that the job did not take.
+const NOWHERE: u64 = u64::MAX;
 
 /// Credit goes back once so many were read.
 const GIVE_BACK: u64 = 6;
@@ -28,6 +33,7 @@ pub struct Client {
     asked: BTreeMap<u64, Asked>,
     next: u64,
     said: Vec<Up>,
+    random: Random,
 }
 
 /// What became of one job of the plan.
@@ -39,14 +45,21 @@ pub struct Run {
     pub job: Option<JobId>,
     /// True where the grid takes no more inputs of it.
     pub refused: bool,
-    /// Chunks whose appending was answered.
-    pub appended: usize,
+    /// Chunks whose appending was answered, each with the index of its first input.
+    pub appended: BTreeMap<usize, u64>,
     /// Whether closing it was answered.
     pub closed: bool,
     /// When it is cancelled, once that is known, and whether that was answered.
     pub cancel: Option<u64>,
     /// Its readers: one from the start, perhaps one from somewhere.
     pub readers: Vec<Reader>,
+    /// What each of its producers does; all but appending beside another is done by the first.
+    producers: [Producer; 2],
+}
+
+/// Who appends to a job, one chunk after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Producer {
     /// When it does something next.
     ready_at: u64,
     /// A question is open, or was answered so that it must be asked later.
@@ -85,9 +98,9 @@ enum What {
 impl Client {
     /// A client that has done nothing.
     #[must_use]
-    pub fn new(plan: &ClientPlan) -> Self {
+    pub fn new(plan: &ClientPlan, random: Random) -> Self {
         let runs = plan.jobs.iter().map(Run::new).collect();
-        Self { link: None, runs, asked: BTreeMap::new(), next: 1, said: Vec::new() }
+        Self { link: None, runs, asked: BTreeMap::new(), next: 1, said: Vec::new(), random }
     }
 
     /// Another process of it, which has its results and its place still, or nothing.
@@ -97,11 +110,12 @@ impl Client {
         self.said.clear();
         for run in &mut self.runs {
             if keeps {
-                run.busy = false;
+                run.producers.iter_mut().for_each(|producer| producer.busy = false);
                 run.readers.iter_mut().for_each(Reader::unlinked);
             } else {
                 // A producer that does not know what it sent last may not go on.
-                let appended = if run.plan.beside { run.appended } else { 0 };
+                let appended = std::mem::take(&mut run.appended);
+                let appended = if run.plan.beside { appended } else { BTreeMap::new() };
                 *run = Run { appended, ..Run::new(&run.plan) };
             }
         }
@@ -116,25 +130,40 @@ impl Client {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.runs.iter().all(|run| {
-            run.appended == run.plan.chunks.len().max(1)
+            run.appended.len() == run.plan.chunks.len().max(1)
                 && run.closed
                 && run.readers.iter().all(Reader::is_done)
         })
     }
 
     /// There is a link: what was not answered is asked again.
-    pub fn linked(&mut self, link: LinkId) {
+    pub fn linked(&mut self, now: u64, link: LinkId) {
         self.link = Some(link);
         for run in &mut self.runs {
             run.readers.iter_mut().for_each(Reader::unlinked);
         }
         for (id, asked) in self.asked.clone() {
-            if matches!(asked.what, What::Watch(_)) {
+            if matches!(asked.what, What::Watch(_)) || self.is_back_later(now, &asked) {
                 self.asked.remove(&id);
             } else {
                 self.say(id, asked.run, asked.what);
             }
         }
+    }
+
+    /// Producers beside each other stand for processes with links of their own, which come back at
+    /// different times: whether one does later, and then asks again.
+    fn is_back_later(&mut self, now: u64, asked: &Asked) -> bool {
+        let Some(run) = self.runs.get_mut(asked.run) else { return false };
+        let appends = run.plan.beside && matches!(asked.what, What::Append(_));
+        let later = appends && self.random.chance(50);
+        if let Some(producer) = run.producers.get_mut(run.plan.producer_of(asked.what))
+            && later
+        {
+            let ready_at = now + self.random.below(2 * SECOND);
+            *producer = Producer { ready_at, busy: false };
+        }
+        later
     }
 
     /// The link has ended.
@@ -167,16 +196,20 @@ impl Client {
         if cancel.is_some() && due.is_none() && !self.has_asked(number, What::Cancel) {
             self.ask(number, What::Cancel);
         }
-        let run = self.runs.get_mut(number)?;
-        if run.busy {
-            return due;
+        let mut due = due;
+        for producer in 0..2 {
+            let run = self.runs.get_mut(number)?;
+            let Some(what) = run.next_step(producer) else { continue };
+            let Some(state) = run.producers.get_mut(producer).filter(|one| !one.busy) else {
+                continue;
+            };
+            if state.ready_at > now {
+                due = Some(state.ready_at.min(due.unwrap_or(u64::MAX)));
+                continue;
+            }
+            state.busy = true;
+            self.ask(number, what);
         }
-        let Some(what) = run.next_step() else { return due };
-        if run.ready_at > now {
-            return Some(run.ready_at.min(due.unwrap_or(u64::MAX)));
-        }
-        run.busy = true;
-        self.ask(number, what);
         due
     }
 
@@ -263,24 +296,29 @@ impl Client {
         let Some(run) = self.runs.get_mut(asked.run) else { return Ok(()) };
         let steps = matches!(asked.what, What::Submit | What::Append(_) | What::Close);
         if steps {
-            run.busy = false;
-            run.ready_at = now + if reply.is_ok() { run.plan.pause_us } else { SECOND };
+            let ready_at = now + if reply.is_ok() { run.plan.pause_us } else { SECOND };
+            let producer = run.plan.producer_of(asked.what);
+            if let Some(producer) = run.producers.get_mut(producer) {
+                *producer = Producer { ready_at, busy: false };
+            }
         }
         match (asked.what, reply) {
             (What::Submit, Ok(Answer::Job(status))) => {
                 run.job = Some(status.job);
-                run.appended = run.appended.max(1);
+                run.appended.insert(0, 0);
                 run.closed |= run.plan.submits_closed();
                 run.cancel = run.cancel.or(run.plan.cancel_us.map(|span| now + span));
             }
             (What::Append(chunk), Ok(answer)) => {
                 let before = run.plan.chunks.iter().take(chunk).map(Vec::len).sum::<usize>() as u64;
-                if let Answer::Appended(first) = answer {
-                    hold(first == before, "each extend counts once", || {
-                        format!("chunk {chunk} of {:?} is at {first}", run.plan.key)
-                    })?;
-                }
-                run.appended = run.appended.max(chunk + 1);
+                let first = match answer {
+                    Answer::Appended(first) => first,
+                    _ => before,
+                };
+                run.appended.insert(chunk, first);
+                hold(run.is_without_overlap(), "each extend counts once", || {
+                    format!("the chunks of {:?} are at {:?}", run.plan.key, run.appended)
+                })?;
             }
             (What::Close, Ok(_)) => run.closed = true,
             (What::Cancel, Ok(_) | Err(ErrorCode::Conflict)) => run.cancel = None,
@@ -290,14 +328,15 @@ impl Client {
             // All of that job ended ok.
             (What::Submit, Err(ErrorCode::Conflict)) if run.plan.retry_of.is_some() => {
                 run.refused = true;
-                run.appended = 1;
+                run.appended.insert(0, 0);
                 run.closed = true;
                 run.readers.clear();
             }
             // It has ended or was given up: the rest of its inputs is not wanted.
             (What::Append(_), Err(ErrorCode::Conflict)) => {
                 run.refused = true;
-                run.appended = run.plan.chunks.len();
+                let all = 0..run.plan.chunks.len();
+                all.for_each(|chunk| _ = run.appended.entry(chunk).or_insert(NOWHERE));
             }
             (What::Watch(_), Ok(_)) | (_, Err(ErrorCode::Unavailable)) => {}
             (what, reply) => {
@@ -315,6 +354,14 @@ impl JobPlan {
     pub fn submits_closed(&self) -> bool {
         self.closed && self.chunks.len() <= 1
     }
+
+    /// Who asks that.
+    const fn producer_of(&self, what: What) -> usize {
+        match what {
+            What::Append(chunk) if self.beside => chunk % 2,
+            _ => 0,
+        }
+    }
 }
 
 impl Run {
@@ -324,23 +371,47 @@ impl Run {
             plan: plan.clone(),
             job: None,
             refused: false,
-            appended: 0,
+            appended: BTreeMap::new(),
             closed: false,
             cancel: None,
             readers: [Some(Reader::new(0)), second].into_iter().flatten().collect(),
-            ready_at: plan.at,
-            busy: false,
+            producers: [Producer { ready_at: plan.at, busy: false }; 2],
         }
     }
 
-    fn next_step(&self) -> Option<What> {
-        if self.job.is_none() {
+    /// What one of the producers does next.
+    fn next_step(&self, producer: usize) -> Option<What> {
+        let next = if self.job.is_none() {
             (!self.refused).then_some(What::Submit)
-        } else if self.appended < self.plan.chunks.len() {
-            Some(What::Append(self.appended))
+        } else if self.appended.len() < self.plan.chunks.len() {
+            let all = (0..self.plan.chunks.len()).map(What::Append);
+            let mut own = all.filter(|what| self.plan.producer_of(*what) == producer);
+            own.find(
+                |what| !matches!(what, What::Append(chunk) if self.appended.contains_key(chunk)),
+            )
         } else {
             (!self.closed).then_some(What::Close)
-        }
+        };
+        next.filter(|what| self.plan.producer_of(*what) == producer)
+    }
+
+    /// The inputs that are in the job, by their indices, as far as that was answered.
+    #[must_use]
+    pub fn tasks(&self) -> BTreeMap<u64, Task> {
+        let there = self.appended.iter().filter(|(_, first)| **first != NOWHERE);
+        let chunks =
+            there.filter_map(|(chunk, first)| Some((*first, self.plan.chunks.get(*chunk)?)));
+        chunks.flat_map(|(first, chunk)| (first..).zip(chunk.iter().copied())).collect()
+    }
+
+    /// Whether no two chunks were said to be at one index.
+    fn is_without_overlap(&self) -> bool {
+        let there = self.appended.iter().filter(|(_, first)| **first != NOWHERE);
+        let chunks =
+            there.filter_map(|(chunk, first)| Some((*first, self.plan.chunks.get(*chunk)?)));
+        let indices = chunks.flat_map(|(first, chunk)| (first..).zip(chunk).map(|(at, _)| at));
+        let indices: Vec<u64> = indices.collect();
+        indices.len() == indices.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// The readers that should be watching and are not.

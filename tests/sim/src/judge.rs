@@ -8,7 +8,7 @@ use crate::{
     client::{Client, Run},
     disk::Disk,
     message::{Shown, Summary},
-    plan::{JobPlan, Plan},
+    plan::Plan,
     task::{Manners, Task},
 };
 
@@ -26,7 +26,7 @@ pub fn stuck<'a>(
             "{}: job {:?}, {} chunks of {}, closed: {}, ends: {:?}",
             run.plan.key,
             run.job,
-            run.appended,
+            run.appended.len(),
             run.plan.chunks.len(),
             run.closed,
             run.readers.iter().map(|reader| reader.end).collect::<Vec<_>>()
@@ -72,7 +72,7 @@ pub fn client(
         let (total, ended) = book.progress(job);
         hold(total == ended, "every task ends", || format!("{ended} of {total} of job {job}"))?;
         let of = run.plan.retry_of.and_then(|of| client.runs.get(of)).unwrap_or(run);
-        check_run(&of.plan, run, end, &log, total)?;
+        check_run(of, run, end, &log, total)?;
     }
     let _ = plan;
     Ok(())
@@ -95,15 +95,15 @@ fn log_of(disk: &Disk, end: Summary) -> Result<Vec<Shown>, Violation> {
 }
 
 fn check_run(
-    plan: &JobPlan,
+    of: &Run,
     run: &Run,
     end: Summary,
     log: &[Shown],
     total: u64,
 ) -> Result<(), Violation> {
-    let tasks: Vec<Task> = plan.chunks.iter().flatten().copied().collect();
+    let (plan, tasks) = (&of.plan, of.tasks());
     for shown in log {
-        let task = usize::try_from(shown.index).ok().and_then(|index| tasks.get(index));
+        let task = tasks.get(&shown.index);
         hold(task.is_some_and(|task| fits(*task, *shown)), "a result is that of its task", || {
             format!("job {}: {shown:?} of {:?}", end.job, task.map(|task| task.manners()))
         })?;
@@ -113,7 +113,7 @@ fn check_run(
         return Ok(());
     }
     let again = run.plan.retry_of.is_some();
-    let count = if again { total } else { tasks.len() as u64 };
+    let count = if again { total } else { plan.chunks.iter().flatten().count() as u64 };
     let all_ok =
         log.len() as u64 == count && log.iter().all(|shown| shown.class == OutcomeClass::Ok);
     let state = if all_ok { JobState::Ok } else { JobState::Failed };
@@ -123,7 +123,7 @@ fn check_run(
 }
 
 /// Whether a task can end so.
-fn fits(task: Task, shown: Shown) -> bool {
+pub fn fits(task: Task, shown: Shown) -> bool {
     let manners = task.manners();
     match shown.class {
         OutcomeClass::Ok => {

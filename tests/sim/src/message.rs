@@ -37,6 +37,11 @@ pub enum Up {
         /// Which.
         tasks: Vec<TaskRange>,
     },
+    /// A worker says whether it can run tasks.
+    Health {
+        /// True where it can.
+        able: bool,
+    },
     /// A worker leaves.
     Leaving,
     /// A client asks.

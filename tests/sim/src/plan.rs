@@ -9,6 +9,9 @@ use crate::{
     task::{Mix, Task},
 };
 
+/// Inputs of a job that comes in a trickle.
+const TRICKLE_MAX: usize = 12;
+
 /// One second of virtual time.
 pub const SECOND: u64 = 1_000_000;
 
@@ -66,8 +69,8 @@ pub struct JobPlan {
     pub at: u64,
     /// Its inputs, as they are submitted and appended.
     pub chunks: Vec<Vec<Task>>,
-    /// Whether what is appended comes from two producers in turn, neither of which says where it
-    /// belongs.
+    /// Whether what is appended comes from two producers at once, neither of which says where it
+    /// belongs: every other chunk is of the same one.
     pub beside: bool,
     /// Which job of the client's this one runs again, as far as that did not end ok; it has no
     /// inputs of its own then.
@@ -101,6 +104,17 @@ pub struct DiskPlan {
     pub sync_us: (u64, u64),
 }
 
+/// How a worker cannot run tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// Each task's runner dies at once.
+    Loses,
+    /// It gives back what it is given.
+    Returns,
+    /// It says so, and gives back what it is given.
+    Says,
+}
+
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -112,6 +126,23 @@ pub enum Fault {
         down_us: u64,
         /// How much of what was not synced is on the disk, in percent.
         kept: u64,
+    },
+    /// The scheduler dies as soon as it has given a worker tasks of inputs that are not synced, which
+    /// are lost; that worker is cut off until the scheduler has died once more.
+    Relapse {
+        /// For how long the scheduler is down, each time.
+        down_us: u64,
+        /// How long after its first death it dies again.
+        again_us: u64,
+    },
+    /// A worker cannot run tasks for a time.
+    Breaks {
+        /// Which.
+        worker: usize,
+        /// How.
+        how: Broken,
+        /// For how long.
+        for_us: u64,
     },
     /// A worker's process dies, and is started again after a time.
     CrashWorker {
@@ -207,9 +238,10 @@ impl Plan {
         let gate_items = if random.chance(15) { 40 } else { 65_536 };
         let way_us = if random.chance(20) { (10_000, 150_000) } else { (50, 3_000) };
         let large = if random.chance(50) { random.between(5, 40) } else { 0 };
-        let faults = draw_faults(&mut random.fork(), workers.len(), clients.len(), calm_at);
+        let mut faults = draw_faults(&mut random.fork(), workers.len(), clients.len(), calm_at);
         let mut extras = random.fork();
         clients.iter_mut().for_each(|client| draw_extras(&mut extras, client));
+        draw_more_faults(&mut random.fork(), &workers, &clients, calm_at, &mut faults);
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
@@ -336,9 +368,12 @@ fn draw_job(random: &mut Random, number: &mut u64, key: String, calm_at: u64) ->
 /// Lets others than the submitter append, and jobs be run again.
 fn draw_extras(random: &mut Random, client: &mut ClientPlan) {
     for number in 0..client.jobs.len() {
-        let (beside, retried) = (random.chance(40), random.chance(35));
+        let (beside, retried) = (random.chance(50), random.chance(35));
         let Some(job) = client.jobs.get_mut(number) else { continue };
         job.beside = beside;
+        if beside && random.chance(60) {
+            trickle(job);
+        }
         if retried {
             let again = JobPlan {
                 retry_of: Some(number),
@@ -351,6 +386,20 @@ fn draw_extras(random: &mut Random, client: &mut ClientPlan) {
             client.jobs.push(again);
         }
     }
+}
+
+/// The inputs come one or two at a time, from several chunks on, so that each is given out at once.
+fn trickle(job: &mut JobPlan) {
+    let tasks: Vec<Task> = job.chunks.iter().flatten().copied().take(TRICKLE_MAX).collect();
+    let size = |chunk: usize| 1 + chunk % 2;
+    let (mut rest, mut chunks) = (tasks.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let (chunk, later) = rest.split_at(size(chunks.len()).min(rest.len()));
+        chunks.push(chunk.to_vec());
+        rest = later;
+    }
+    job.closed &= chunks.len() <= 1;
+    job.chunks = chunks;
 }
 
 fn quiet_job(key: String) -> JobPlan {
@@ -408,6 +457,41 @@ fn draw_faults(
         .collect();
     faults.sort_by_key(|(at, _)| *at);
     faults
+}
+
+/// Workers that cannot run tasks, and schedulers that die again before all is as it was.
+fn draw_more_faults(
+    random: &mut Random,
+    workers: &[WorkerPlan],
+    clients: &[ClientPlan],
+    calm_at: u64,
+    faults: &mut Vec<(u64, Fault)>,
+) {
+    if random.chance(30) {
+        for _ in 0..random.between(1, 3) {
+            let worker = random.below(workers.len() as u64);
+            let worker = usize::try_from(worker).unwrap_or_default();
+            let how = match random.below(3) {
+                0 => Broken::Loses,
+                1 => Broken::Returns,
+                _ => Broken::Says,
+            };
+            let for_us = 2 * span(random);
+            faults.push((random.below(calm_at), Fault::Breaks { worker, how, for_us }));
+        }
+    }
+    // It matters most while several append to one job.
+    let fed = clients.iter().flat_map(|client| &client.jobs);
+    let fed = fed.filter(|job| job.beside && job.chunks.len() > 2);
+    for job in fed.collect::<Vec<_>>() {
+        if random.chance(50) {
+            let down_us = random.between(10, 1_000) * 1_000;
+            let again_us = down_us + random.between(200, 9_000) * 1_000;
+            let at = job.at + if random.chance(50) { random.below(2 * job.pause_us) } else { 0 };
+            faults.push((at.min(calm_at), Fault::Relapse { down_us, again_us }));
+        }
+    }
+    faults.sort_by_key(|(at, _)| *at);
 }
 
 /// Mostly as short as what people do by hand, sometimes longer than every patience.

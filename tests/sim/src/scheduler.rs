@@ -12,7 +12,8 @@ use std::{
 use wasmgrid_core::{CompletedBlock, Completion, Grid, Input, Ledger, RequestId, SegmentToken};
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, JobId, JobSpec, Limits, Micros, Millis, ModuleKind, OutcomeClass,
-    Record, SnapshotItem, TaskSpec, WorkerCapacity, WorkerId, wire::ErrorCode,
+    Record, SnapshotItem, TaskSpec, WorkerCapacity, WorkerId,
+    wire::{ErrorCode, Part, Unable},
 };
 
 use crate::{
@@ -283,6 +284,7 @@ impl Scheduler {
         book.turn();
         if self.listened_at.after(DEAF_AFTER) < self.now {
             self.grid.handle(self.now, Input::Deaf);
+            self.take_outputs(book)?;
         }
         let full = self.gate.items() >= self.plan.gate_items;
         let (mut taken, mut rest) = (Vec::new(), VecDeque::new());
@@ -295,8 +297,10 @@ impl Scheduler {
             }
         }
         self.inbox = rest;
+        // As the workers are now they were when the core gave them tasks.
         for heard in taken {
             self.handle(heard, book)?;
+            self.take_outputs(book)?;
         }
         if self.grid.poll_timeout().is_some_and(|at| at <= self.now) {
             self.grid.handle(self.now, Input::Tick);
@@ -367,6 +371,11 @@ impl Scheduler {
             (Up::Returned { job, lease, tasks }, Some(worker)) => {
                 let reason = "given back".into();
                 self.grid.handle(now, Input::Returned { worker, job, lease, tasks, reason });
+            }
+            (Up::Health { able }, Some(worker)) => {
+                let (part, reason, again) = (Part::Runner, "as planned".into(), Millis(1_000));
+                let unable = (!able).then_some(Unable { part, reason, again });
+                self.grid.handle(now, Input::Health { worker, unable });
             }
             (Up::Leaving, Some(worker)) => {
                 peer.leaving = true;

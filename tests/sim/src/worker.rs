@@ -11,6 +11,7 @@ use wasmgrid_proto::{
 use crate::{
     message::{Block, Down, Lease, Shown, Up},
     net::LinkId,
+    plan::Broken,
     random::Random,
     task::{End, Task},
 };
@@ -20,6 +21,9 @@ const BATCHES_MAX: usize = 3;
 
 /// From this task time on a slot has one batch, in microseconds.
 const LONG_TASK_US: u64 = 10_000;
+
+/// How long a runner lives that dies at once.
+const DEATH_US: u64 = 500;
 
 /// Unacknowledged results at which no new task is begun.
 pub const KEPT_MAX: usize = 64;
@@ -65,6 +69,8 @@ pub struct Worker {
     brought: BTreeSet<JobId>,
     /// When it leaves whatever is left.
     leaves_at: Option<u64>,
+    /// How it cannot run tasks.
+    broken: Option<Broken>,
     acts: Vec<Act>,
 }
 
@@ -115,6 +121,7 @@ impl Worker {
             cancelled: BTreeSet::new(),
             brought: BTreeSet::new(),
             leaves_at: None,
+            broken: None,
             acts: Vec::new(),
         }
     }
@@ -176,6 +183,9 @@ impl Worker {
                 if self.leaves_at.is_some() {
                     self.control.push_back(Up::Leaving);
                 }
+                if self.broken == Some(Broken::Says) {
+                    self.control.push_back(Up::Health { able: false });
+                }
             }
             Down::Assign { job, tenant, leases } => {
                 leases.into_iter().for_each(|lease| self.assign(job, &tenant, lease));
@@ -212,6 +222,29 @@ impl Worker {
     pub fn leave(&mut self, leaves_at: u64) {
         self.leaves_at = Some(leaves_at);
         self.control.push_back(Up::Leaving);
+        self.give_back_all();
+    }
+
+    /// It cannot run tasks from now on, in some way.
+    pub fn breaks(&mut self, how: Broken) {
+        self.mends();
+        self.broken = Some(how);
+        if how == Broken::Says && self.joined {
+            self.control.push_back(Up::Health { able: false });
+        }
+        if how != Broken::Loses {
+            self.give_back_all();
+        }
+    }
+
+    /// It can run tasks again.
+    pub fn mends(&mut self) {
+        if self.broken.take() == Some(Broken::Says) && self.joined {
+            self.control.push_back(Up::Health { able: true });
+        }
+    }
+
+    fn give_back_all(&mut self) {
         for piece in std::mem::take(&mut self.queue) {
             self.give_back(piece.job, piece.lease, &piece.tasks);
         }
@@ -228,7 +261,11 @@ impl Worker {
         slot.run = None;
         let Some(piece) = slot.given.front_mut() else { return };
         let Some((index, task)) = piece.tasks.pop_front() else { return };
-        match task.end(piece.attempt) {
+        let end = match self.broken {
+            Some(Broken::Loses) => End::Result(OutcomeClass::Lost),
+            _ => task.end(piece.attempt),
+        };
+        match end {
             End::HostDies => self.acts.push(Act::Die),
             End::Result(class) => {
                 slot.done.push(Shown { index, class, output: task.output() });
@@ -259,7 +296,8 @@ impl Worker {
     fn assign(&mut self, job: JobId, tenant: &str, lease: Lease) {
         let Lease { lease, attempt, first, inputs } = lease;
         let tasks: VecDeque<_> = (first..).zip(inputs.into_iter().map(Task)).collect();
-        if self.cancelled.contains(&job) || self.leaves_at.is_some() {
+        let returns = matches!(self.broken, Some(Broken::Returns | Broken::Says));
+        if self.cancelled.contains(&job) || self.leaves_at.is_some() || returns {
             return self.give_back(job, lease, &tasks);
         }
         if !self.turns.iter().any(|known| known == tenant) {
@@ -390,7 +428,9 @@ impl Worker {
             if let Some((_, task)) = slot.given.front().and_then(|piece| piece.tasks.front()) {
                 self.runs += 1;
                 slot.run = Some(self.runs);
-                let (slot, run, wall_us) = (number, self.runs, task.wall_us());
+                let dies = self.broken == Some(Broken::Loses);
+                let wall_us = if dies { DEATH_US } else { task.wall_us() };
+                let (slot, run) = (number, self.runs);
                 self.acts.push(Act::Run { slot, run, wall_us });
             }
         }

@@ -15,7 +15,7 @@ use crate::{
     judge,
     message::{Down, Up},
     net::{LinkId, Net, Way},
-    plan::{Fault, Plan, SECOND},
+    plan::{ClientPlan, Fault, Plan, SECOND},
     random::Random,
     run::{Options, Report},
     scheduler::{Effect, Failed, Heard, Scheduler},
@@ -73,6 +73,11 @@ enum Event {
         client: usize,
         life: u64,
     },
+    /// A worker can run tasks again.
+    Mends {
+        worker: usize,
+        life: u64,
+    },
     Fault(Fault),
     DiskHasRoom,
     Calm,
@@ -123,6 +128,8 @@ pub struct World {
     full_until: u64,
     /// After how many more effects the scheduler dies, for how long, and what is kept.
     dies: Option<(u64, u64, u64)>,
+    /// The scheduler dies once it has given tasks, for how long, and when it does so again.
+    relapse: Option<(u64, u64)>,
     drained: Vec<usize>,
     calm: bool,
     /// What happened, for people.
@@ -136,8 +143,11 @@ impl World {
     pub fn new(plan: Plan, options: &Options) -> Self {
         let mut random = Random::new(plan.seed ^ 0x0057_07ed);
         let net = Net::new(&plan, random.fork());
-        let clients = plan.clients.iter().map(|plan| Machine::new(Some(Client::new(plan))));
-        let clients = clients.collect();
+        let client = |(number, client): (u64, &ClientPlan)| {
+            let random = Random::new(plan.seed ^ 0x00c1_1e07 ^ number << 32);
+            Machine::new(Some(Client::new(client, random)))
+        };
+        let clients = (0..).zip(&plan.clients).map(client).collect();
         let workers = plan.workers.iter().map(|_| Machine::new(None)).collect();
         let mut world = Self {
             options: options.clone(),
@@ -160,6 +170,7 @@ impl World {
             slow: (0, 0),
             full_until: 0,
             dies: None,
+            relapse: None,
             drained: Vec::new(),
             calm: false,
             trace: Vec::new(),
@@ -359,6 +370,12 @@ impl World {
                 }
             }
             Event::Wake { client, life } => self.wake(client, life),
+            Event::Mends { worker, life } => {
+                if let Some(process) = self.worker(worker, life) {
+                    process.mends();
+                    self.worker_acts(worker);
+                }
+            }
             Event::Fault(fault) => self.fault(fault)?,
             Event::DiskHasRoom => {
                 if self.now >= self.full_until {
@@ -455,7 +472,11 @@ impl World {
                 }
                 self.dies = Some((after - 1, down_us, kept));
             }
+            let gives = self.relapse.and_then(|_| self.gives_unsynced(&effect));
             self.effect(effect);
+            if let Some(worker) = gives {
+                return self.relapses(worker);
+            }
         }
         let Some(scheduler) = &self.scheduler else { return Ok(()) };
         let idle = scheduler.is_idle();

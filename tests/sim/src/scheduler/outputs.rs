@@ -37,7 +37,7 @@ impl Scheduler {
                     self.store_results(lost.into_iter().map(shown).collect(), &record, book)?;
                 }
                 // The model's results have neither texts nor grants.
-                Output::Explain { .. } | Output::Late { .. } => {}
+                Output::Explain { .. } | Output::Late { .. } | Output::Failing { .. } => {}
                 Output::Reply { request, reply } => {
                     self.gate.hold(Gated::Reply(request, reply), records);
                 }
@@ -76,7 +76,7 @@ impl Scheduler {
         grants: Vec<Grant>,
         book: &mut Book,
     ) -> Result<(), Failed> {
-        book.granted(job, &grants)?;
+        book.granted(job, worker, &grants, &self.grid.workers())?;
         let indices = grants.iter().flat_map(|grant| grant.tasks.first..grant.tasks.end());
         let link = self.by_worker.get(&worker).copied().unwrap_or_default();
         let suspects = indices.filter(|index| book.is_suspect(job, *index));
@@ -269,6 +269,7 @@ impl Scheduler {
         let (head, data) = (bytes::Bytes::new(), encode(&inputs)?);
         let segment = Segment { job: *job, log, first, count, head, data };
         self.gate.persist(Item::Segment(segment));
+        book.inputs(*job, first, &inputs);
         self.inputs.entry(*job).or_default().insert(first, inputs);
         let item = self.record(record, book)?;
         self.gate.persist(item);

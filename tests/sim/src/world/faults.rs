@@ -1,10 +1,13 @@
 //! What goes wrong in a world, and how it stops going wrong.
 
+use wasmgrid_store::LogKind;
+
 use super::{Event, IDLE_US, World};
 use crate::{
+    message::Down,
     net::Way,
-    plan::{Fault, SECOND},
-    scheduler::{Failed, Heard},
+    plan::{Broken, Fault, SECOND},
+    scheduler::{Effect, Failed, Heard},
 };
 
 impl World {
@@ -17,6 +20,8 @@ impl World {
             Fault::CrashScheduler { after, down_us, kept } => {
                 self.dies = Some((after, down_us, kept));
             }
+            Fault::Relapse { down_us, again_us } => self.relapse = Some((down_us, again_us)),
+            Fault::Breaks { worker, how, for_us } => self.breaks(worker, how, for_us),
             Fault::CrashWorker { worker, down_us } => {
                 if self.workers.get(worker).is_some_and(|machine| machine.process.is_some()) {
                     self.crash_worker(worker, down_us);
@@ -78,6 +83,42 @@ impl World {
         Ok(())
     }
 
+    /// The worker that is given tasks of inputs that one of several producers appended, and that
+    /// are not synced, if that is what happens.
+    pub(super) fn gives_unsynced(&self, effect: &Effect) -> Option<usize> {
+        let Effect::Say(link, Down::Assign { job, leases, .. }) = effect else { return None };
+        let key = self.book.key_of(*job)?;
+        let mut jobs = self.plan.clients.iter().flat_map(|client| &client.jobs);
+        let is_fed = jobs.any(|plan| plan.key == key && plan.beside);
+        let is_synced = |position| {
+            let inputs = self.disk.read::<u64>(*job, LogKind::Input, position);
+            inputs.is_ok_and(|inputs| !inputs.is_empty())
+        };
+        let gives = is_fed && is_synced(0) && leases.iter().any(|lease| !is_synced(lease.first));
+        gives.then(|| self.net.node(*link))?
+    }
+
+    /// The scheduler has just given a worker tasks: it dies, and again when it is up, while the
+    /// worker hears nothing of it. What it gave arrives.
+    pub(super) fn relapses(&mut self, worker: usize) -> Result<(), Failed> {
+        let Some((down_us, again_us)) = self.relapse.take() else { return Ok(()) };
+        let arrived = 2 * self.plan.way_us.1;
+        let (up, down, for_us) = (true, true, again_us + down_us / 2);
+        self.after(arrived, Event::Fault(Fault::Partition { node: worker, up, down, for_us }));
+        let again = Fault::CrashScheduler { after: 0, down_us, kept: 100 };
+        self.after(again_us, Event::Fault(again));
+        self.crash_scheduler(down_us.max(arrived), 0)
+    }
+
+    fn breaks(&mut self, number: usize, how: Broken, for_us: u64) {
+        let Some(machine) = self.workers.get_mut(number) else { return };
+        let life = machine.life;
+        let Some(process) = machine.process.as_mut() else { return };
+        process.breaks(how);
+        self.worker_acts(number);
+        self.after(for_us, Event::Mends { worker: number, life });
+    }
+
     fn cut(&mut self, node: usize, notice_us: u64) {
         for link in self.net.of(node) {
             self.net.cut(self.now, link);
@@ -131,6 +172,14 @@ impl World {
         self.slow = (0, 0);
         self.full_until = 0;
         self.dies = None;
+        self.relapse = None;
+        for number in 0..self.workers.len() {
+            if let Some(process) = self.workers.get_mut(number).and_then(|one| one.process.as_mut())
+            {
+                process.mends();
+            }
+            self.worker_acts(number);
+        }
         self.tell_scheduler(Heard::Full(false));
         for worker in std::mem::take(&mut self.drained) {
             self.leave(worker, 5 * SECOND, 10 * SECOND);

@@ -85,11 +85,12 @@ impl World {
     }
 
     fn node_linked(&mut self, node: usize, link: LinkId) {
+        let now = self.now;
         let Some((life, ..)) = self.node(node) else { return };
         if let Some(client) = self.client_of(node) {
             self.tell_scheduler(Heard::Client(link, client));
             if let Some(process) = self.client(client) {
-                process.linked(link);
+                process.linked(now, link);
             }
             self.wake(client, life);
         } else {

@@ -113,3 +113,16 @@ fn a_cursor_that_is_off_by_one_is_caught() {
         ],
     );
 }
+
+#[test]
+fn a_lease_of_an_input_that_was_lost_is_caught() {
+    catch_planted(Planted::LeaseOfLostInput, &["a result is of the input that is under its index"]);
+}
+
+#[test]
+fn a_lost_attempt_that_goes_back_is_caught() {
+    catch_planted(
+        Planted::LostToTheSame,
+        &["a lost attempt goes to another worker, if there is one"],
+    );
+}
