@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 fn complete(run: &Run) -> Option<Duration> {
     let mut grid = Grid::new(GridConfig::default());
     let mut waiting = VecDeque::new();
-    step(&mut grid, Input::Start, &mut waiting);
+    step(&mut grid, Input::Start { date: Micros(0) }, &mut waiting);
     for link in 1..=run.workers {
         step(&mut grid, joined(link), &mut waiting);
     }

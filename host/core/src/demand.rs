@@ -21,9 +21,9 @@ pub(crate) struct Demand {
 pub(crate) struct Rank(i64);
 
 impl Rank {
-    pub(crate) fn new(spec: &JobSpec, submitted_at: Micros, step: Millis) -> Self {
+    pub(crate) fn new(spec: &JobSpec, submitted: Micros, step: Millis) -> Self {
         let step = i64::try_from(step.0.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        let at = i64::try_from(submitted_at.0).unwrap_or(i64::MAX);
+        let at = i64::try_from(submitted.0).unwrap_or(i64::MAX);
         Self(at.saturating_sub(step.saturating_mul(i64::from(spec.priority))))
     }
 }

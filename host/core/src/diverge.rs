@@ -24,7 +24,7 @@ impl Grid {
             return;
         }
         if entry.divergences.len() < KEPT {
-            let divergence = Divergence { index, at: self.now, committed, late };
+            let divergence = Divergence { index, at: self.date(), committed, late };
             self.persist(Record::Diverged { job, divergence: Box::new(divergence) });
         } else {
             *self.diverged.entry(job).or_default() += 1;

@@ -2,15 +2,18 @@
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
-use wasmgrid_proto::{Epoch, JobId, JobState, LeaseId, OutcomeClass, Record, TaskRange, WorkerId};
+use wasmgrid_proto::{
+    Epoch, JobId, JobState, LeaseId, Micros, OutcomeClass, Record, TaskRange, WorkerId,
+};
 
 use crate::{Grid, Output, planted::Planted, queue::Queue, timers::Timer};
 
 impl Grid {
     /// Begins a new epoch, with whatever the journal had.
-    pub(crate) fn start(&mut self) {
+    pub(crate) fn start(&mut self, date: Micros) {
         let epoch = Epoch(self.ledger.epoch.0 + 1);
-        self.persist(Record::EpochStarted { epoch, at: self.now });
+        self.write(Record::EpochStarted { epoch, at: date });
+        self.set_date(date);
         let forgets = self.config.breaks(Planted::LostLeaseCounter);
         self.leases.start(if forgets { Epoch(1) } else { epoch });
         self.awaited = self.ledger.workers.values().copied().collect();
@@ -34,7 +37,7 @@ impl Grid {
     pub(crate) fn activate(&mut self, job: JobId) {
         let Some(entry) = self.ledger.jobs.get(&job) else { return };
         if let Some(deadline) = entry.spec.deadline {
-            self.timers.set(entry.submitted_at.after(deadline), Timer::Deadline(job));
+            self.timers.set(entry.submitted.after(deadline), Timer::Deadline(job));
         }
         let tenant = self.shares.enter(&entry.spec.task.tenant);
         let spec = &entry.spec;
@@ -136,7 +139,7 @@ impl Grid {
     }
 
     fn end_job(&mut self, job: JobId, state: JobState) {
-        self.persist(Record::JobEnded { job, state, at: self.now });
+        self.persist(Record::JobEnded { job, state, at: self.date() });
         self.changed.insert(job);
         self.suspects.remove(&job);
         self.lost.remove(&job);
@@ -148,7 +151,7 @@ impl Grid {
         if let Some(entry) = self.ledger.jobs.get(&job)
             && let Some(deadline) = entry.spec.deadline
         {
-            self.timers.clear(entry.submitted_at.after(deadline), Timer::Deadline(job));
+            self.timers.clear(entry.submitted.after(deadline), Timer::Deadline(job));
         }
         // A job may be forgotten as soon as it has ended.
         let source = self.source(job);

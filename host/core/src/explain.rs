@@ -21,6 +21,7 @@ impl Grid {
         if let Some(queue) = self.queues.get(&job) {
             if queue.recovering {
                 let until = self.timers.at(Timer::Recovery).unwrap_or(self.now);
+                let until = self.ledger.clock.date_of(until);
                 let tasks = status.counts.queued.saturating_sub(queue.paused_len());
                 reasons.push(Reason { tasks, wait: Wait::Recovering { until } });
             } else {
@@ -30,6 +31,7 @@ impl Grid {
             }
             if queue.paused_len() > 0 {
                 let until = self.timers.next_retry(job).unwrap_or(self.now);
+                let until = self.ledger.clock.date_of(until);
                 reasons.push(Reason { tasks: queue.paused_len(), wait: Wait::Paused { until } });
             }
             if !status.closed && status.counts.queued == 0 {

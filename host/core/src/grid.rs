@@ -27,7 +27,8 @@ use crate::{
 /// The scheduler.
 ///
 /// To drive it: [`apply`](Self::apply) the journal's records, then [`handle`](Self::handle)
-/// [`Input::Start`], and commit what that outputs before anything else, since the numbers of
+/// [`Input::Start`] at the time at which the [ledger](Ledger::time) ends, or any where it has
+/// none, and commit what that outputs before anything else, since the numbers of
 /// leases rest on the epoch. From then on, for each thing that happens, `handle` it and drain
 /// [`poll_output`](Self::poll_output); sleep until the next thing or
 /// [`poll_timeout`](Self::poll_timeout), whichever is first.
@@ -35,6 +36,10 @@ use crate::{
 /// All records of one drain belong into one atomic commit. Outputs are done in their order, but
 /// those that are [gated](Output::is_gated) wait until the records before them are durable, and
 /// the others do not.
+///
+/// Times are the grid's own: they only grow, pass as real time does, and go on at a start where
+/// the last term ended, so that what passed between two terms and how a machine's clock was set
+/// counts for nothing. Dates, which people are shown, are told from them.
 ///
 /// The same inputs at the same times give the same outputs, to the byte.
 #[derive(Debug)]
@@ -232,8 +237,10 @@ impl Grid {
     /// How the workers stand that joined in this epoch, by number.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        let status =
-            |(id, worker): (_, &Worker)| worker.status(id, self.distrust.of_worker(id, self.now));
+        let clock = self.ledger.clock;
+        let status = |(id, worker): (_, &Worker)| {
+            worker.status(id, self.distrust.of_worker(id, self.now), clock)
+        };
         self.fleet.iter().map(status).collect()
     }
 
@@ -263,7 +270,7 @@ impl Grid {
 
     fn take_in(&mut self, input: Input) {
         match input {
-            Input::Start => self.start(),
+            Input::Start { date } => self.start(date),
             Input::Submit { request, spec, idempotency_key, inputs, closed, digest } => {
                 self.submit(request, spec, idempotency_key, (inputs, digest), closed);
             }
@@ -317,6 +324,7 @@ impl Grid {
             Timer::Rest(worker) => self.rested(worker),
             Timer::Recovery => self.recover(),
             Timer::Retention(job) => self.retain(job),
+            Timer::Time => self.keep_time(),
         }
     }
 
@@ -327,8 +335,15 @@ impl Grid {
 
     /// As [`persist`](Self::persist), for a record that goes with a segment.
     pub(crate) fn persist_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
+        self.bring_time();
         self.ledger.apply(&record);
         self.output(output(record));
+    }
+
+    /// Writes a record down as it is, whatever time it is.
+    pub(crate) fn write(&mut self, record: Record) {
+        self.ledger.apply(&record);
+        self.output(Output::Persist(record));
     }
 
     pub(crate) fn output(&mut self, output: Output) {

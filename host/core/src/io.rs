@@ -21,7 +21,10 @@ pub struct SegmentToken(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Once, after the replay: a new epoch starts. Nothing else is taken before it.
-    Start,
+    Start {
+        /// Which date it is now, by the machine's clock. It is shown and decides nothing.
+        date: Micros,
+    },
     /// A client wants a job. Answered by [`Reply::Job`].
     Submit {
         /// Whom to answer.

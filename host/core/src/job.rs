@@ -27,10 +27,16 @@ pub(crate) struct Job {
     pub(crate) digest: Option<Digest>,
     /// The term in which it was submitted: no lease of an earlier one is of this job.
     pub(crate) epoch: Epoch,
+    /// Its date, for people.
     pub(crate) submitted_at: Micros,
+    /// The same by the grid's own time, which deadlines and ranks go by.
+    pub(crate) submitted: Micros,
     pub(crate) cancelled_by: Option<String>,
     pub(crate) state: JobState,
+    /// Its date, for people.
     pub(crate) ended_at: Option<Micros>,
+    /// The same by the grid's own time, from which on it is kept for so long.
+    pub(crate) ended: Option<Micros>,
     pub(crate) closed: bool,
     /// Results in its log.
     pub(crate) results: u64,
@@ -68,7 +74,7 @@ impl Job {
         spec: JobSpec,
         key: Option<Arc<str>>,
         epoch: Epoch,
-        submitted_at: Micros,
+        (submitted_at, submitted): (Micros, Micros),
     ) -> Self {
         Self {
             spec,
@@ -76,9 +82,11 @@ impl Job {
             digest: None,
             epoch,
             submitted_at,
+            submitted,
             cancelled_by: None,
             state: JobState::Active,
             ended_at: None,
+            ended: None,
             closed: false,
             results: 0,
             source: None,
@@ -146,7 +154,8 @@ impl Job {
             | Record::JobSubmitted { .. }
             | Record::JobForgotten { .. }
             | Record::WorkerKnown { .. }
-            | Record::WorkerCordoned { .. } => {}
+            | Record::WorkerCordoned { .. }
+            | Record::TimePassed { .. } => {}
         }
     }
 
@@ -318,6 +327,10 @@ impl Job {
             not_ok_overflown: self.not_ok.is_overflown(),
             counts: self.counts,
         }));
+        if (self.submitted_at, self.ended_at) != (self.submitted, self.ended) {
+            let (submitted, ended) = (self.submitted, self.ended);
+            out(SnapshotItem::JobTimes { job, submitted, ended });
+        }
         lists(job, TaskSet::Open, &self.open, out);
         lists(job, TaskSet::Taken, &self.taken, out);
         self.not_ok.snapshot(job, out);
@@ -343,6 +356,7 @@ impl Job {
             cancelled_by: item.cancelled_by,
             state: item.state,
             ended_at: item.ended_at,
+            ended: item.ended_at,
             closed: item.closed,
             results: item.results,
             dropped: item.dropped,
@@ -350,13 +364,16 @@ impl Job {
             next_index: item.next_index,
             not_ok: NotOk::new(item.not_ok_overflown),
             counts: item.counts,
-            ..Self::new(item.spec, None, item.epoch, item.submitted_at)
+            ..Self::new(item.spec, None, item.epoch, (item.submitted_at, item.submitted_at))
         }
     }
 
     /// Takes in another item of the job.
     pub(crate) fn restore(&mut self, item: SnapshotItem) {
         match item {
+            SnapshotItem::JobTimes { submitted, ended, .. } => {
+                (self.submitted, self.ended) = (submitted, ended);
+            }
             SnapshotItem::Tasks { set: TaskSet::Open, tasks, .. } => {
                 tasks.into_iter().for_each(|part| self.open.insert(part));
             }
@@ -384,7 +401,10 @@ impl Job {
             }
             SnapshotItem::Divergences { divergences, .. } => self.divergences.extend(divergences),
             SnapshotItem::Terms { terms, .. } => self.terms = Terms::restore(terms),
-            SnapshotItem::Grid { .. } | SnapshotItem::Worker { .. } | SnapshotItem::Job(_) => {}
+            SnapshotItem::Grid { .. }
+            | SnapshotItem::Time { .. }
+            | SnapshotItem::Worker { .. }
+            | SnapshotItem::Job(_) => {}
         }
     }
 }

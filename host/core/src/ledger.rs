@@ -7,15 +7,17 @@ use alloc::{
     sync::Arc,
 };
 
-use wasmgrid_proto::{Epoch, JobId, Record, SnapshotItem, WorkerId};
+use wasmgrid_proto::{Epoch, JobId, Micros, Record, SnapshotItem, WorkerId};
 
-use crate::{job::Job, table::Table};
+use crate::{clock::Clock, job::Job, table::Table};
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
 /// known. Two ledgers are equal where the same records were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub(crate) epoch: Epoch,
+    /// Up to when a scheduler ran, and which date that was.
+    pub(crate) clock: Clock,
     pub(crate) jobs: Table<JobId, Job>,
     /// The last job's number: not given again when the job is forgotten.
     last_job: JobId,
@@ -36,8 +38,10 @@ impl Ledger {
             Record::EpochStarted { epoch, .. } => self.epoch = self.epoch.max(*epoch),
             Record::JobSubmitted { job, spec, idempotency_key, at } => {
                 let key = idempotency_key.as_deref().map(Arc::from);
-                self.add(*job, Job::new((**spec).clone(), key, self.epoch, *at));
+                let at = (*at, self.clock.time_of(*at));
+                self.add(*job, Job::new((**spec).clone(), key, self.epoch, at));
             }
+            Record::TimePassed { time, date } => self.clock = Clock { time: *time, date: *date },
             Record::JobForgotten { job } => self.forget(*job),
             Record::WorkerKnown { worker, name } => {
                 self.workers.insert(name.to_string(), *worker);
@@ -62,7 +66,15 @@ impl Ledger {
             | Record::InputsDigest { job, .. }
             | Record::InputsDropped { job, .. }
             | Record::ResultsDropped { job, .. } => self.apply_to(*job, record),
-            Record::JobEnded { job, .. } | Record::InputsTaken { job, .. } => {
+            Record::JobEnded { job, at, .. } => {
+                self.apply_to(*job, record);
+                let ended = self.clock.time_of(*at);
+                if let Some(entry) = self.jobs.get_mut(job) {
+                    entry.ended = Some(ended);
+                }
+                self.note_retry(*job);
+            }
+            Record::InputsTaken { job, .. } => {
                 self.apply_to(*job, record);
                 self.note_retry(*job);
             }
@@ -99,6 +111,8 @@ impl Ledger {
     pub fn snapshot(&self, out: &mut dyn FnMut(SnapshotItem)) {
         let Self { epoch, last_job, last_worker, .. } = *self;
         out(SnapshotItem::Grid { epoch, last_job, last_worker });
+        let Clock { time, date } = self.clock;
+        out(SnapshotItem::Time { time, date });
         for (name, worker) in &self.workers {
             let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
             out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
@@ -120,8 +134,10 @@ impl Ledger {
                     self.cordoned.insert(worker);
                 }
             }
+            SnapshotItem::Time { time, date } => self.clock = Clock { time, date },
             SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
-            SnapshotItem::Tasks { job, .. }
+            SnapshotItem::JobTimes { job, .. }
+            | SnapshotItem::Tasks { job, .. }
             | SnapshotItem::Attempts { job, .. }
             | SnapshotItem::Inputs { job, .. }
             | SnapshotItem::Appends { job, .. }
@@ -134,6 +150,13 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// The grid's time up to which a scheduler is known to have run; 0 where none ever did. It goes
+    /// on from there.
+    #[must_use]
+    pub const fn time(&self) -> Micros {
+        self.clock.time
     }
 
     pub(crate) const fn next_job(&self) -> JobId {

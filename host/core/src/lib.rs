@@ -13,6 +13,7 @@ mod again;
 mod appends;
 mod attempts;
 mod classes;
+mod clock;
 mod config;
 mod cordon;
 mod demand;

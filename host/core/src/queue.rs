@@ -75,7 +75,7 @@ impl Queue {
         let mut queue = Self {
             tenant,
             demand,
-            rank: Rank::new(&job.spec, job.submitted_at, config.priority_step),
+            rank: Rank::new(&job.spec, job.submitted, config.priority_step),
             module: task.module,
             recovering: false,
             recovered: 0,

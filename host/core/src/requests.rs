@@ -37,7 +37,7 @@ impl Grid {
             return self.reply(request, Err(too_many(inputs)));
         }
         let job = self.ledger.next_job();
-        let (spec, at) = (Box::new(spec), self.now);
+        let (spec, at) = (Box::new(spec), self.date());
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         self.persist(Record::SubmitDigest { job, digest });
         self.activate(job);
@@ -156,7 +156,7 @@ impl Grid {
             Err(error) => Err(error),
             Ok(JobState::Cancelled) => Ok(()),
             Ok(JobState::Active) => {
-                let record = Record::CancelRequested { job, by: by.clone(), at: self.now };
+                let record = Record::CancelRequested { job, by: by.clone(), at: self.date() };
                 self.persist(record);
                 self.end_early(job, OutcomeClass::Cancelled, JobState::Cancelled, &by);
                 Ok(())
@@ -206,7 +206,7 @@ impl Grid {
             let count = self.find(of)?.next_index();
             tasks = Vec::from([TaskRange { first: 0, count }]);
         }
-        let (spec, at) = (Box::new(spec), self.now);
+        let (spec, at) = (Box::new(spec), self.date());
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         for tasks in tasks.chunks(RUNS_PER_RECORD) {
             self.persist(Record::InputsTaken { job, of: source, tasks: tasks.to_vec() });

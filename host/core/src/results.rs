@@ -242,7 +242,7 @@ impl Grid {
         last: bool,
     ) {
         let Failed { worker, counter, reason } = failed;
-        let (at, reason) = (self.now, String::from(reason));
+        let (at, reason) = (self.date(), String::from(reason));
         self.persist(Record::AttemptsFailed {
             job,
             tasks,

@@ -13,8 +13,8 @@ use crate::{Grid, job::Job, timers::Timer};
 pub struct JobLogs {
     /// Where the job is.
     pub state: JobState,
-    /// When it ended.
-    pub ended_at: Option<Micros>,
+    /// When it ended, by the grid's own time.
+    pub ended: Option<Micros>,
     /// False while inputs may be appended.
     pub closed: bool,
     /// Results in its log, with those that were dropped.
@@ -62,10 +62,8 @@ impl Grid {
 
     /// After a job's end: sees to what is to go, and when to look again.
     pub(crate) fn retain(&mut self, job: JobId) {
-        let Some(ended_at) = self.ledger.jobs.get(&job).and_then(|entry| entry.ended_at) else {
-            return;
-        };
-        let due = |keep: Option<Millis>| keep.map(|keep| ended_at.after(keep));
+        let Some(ended) = self.ledger.jobs.get(&job).and_then(|entry| entry.ended) else { return };
+        let due = |keep: Option<Millis>| keep.map(|keep| ended.after(keep));
         let (results, record) = (due(self.config.keep_results), due(self.config.keep_jobs));
         let retried = self.ledger.is_retried(job);
         if record.is_some_and(|at| at <= self.now) && !retried {
@@ -124,7 +122,7 @@ impl Grid {
         let Some(entry) = self.ledger.jobs.get(&job) else { return };
         let before = before.min(entry.results);
         if before > entry.dropped.map_or(0, |dropped| dropped.before) {
-            let dropped = Dropped { before, why, at: self.now };
+            let dropped = Dropped { before, why, at: self.date() };
             self.persist(Record::ResultsDropped { job, dropped });
             self.changed.insert(job);
         }
@@ -141,7 +139,7 @@ impl Grid {
 fn logs(entry: &Job) -> JobLogs {
     JobLogs {
         state: entry.state,
-        ended_at: entry.ended_at,
+        ended: entry.ended,
         closed: entry.closed,
         results: entry.results,
         dropped: entry.dropped,

@@ -23,6 +23,8 @@ pub(crate) enum Timer {
     Recovery,
     /// Something of a job that has ended is to be dropped.
     Retention(JobId),
+    /// The time is to be noted.
+    Time,
 }
 
 /// The timers, the soonest first.

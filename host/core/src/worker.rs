@@ -11,7 +11,7 @@ use wasmgrid_proto::{
     WorkerStatus,
 };
 
-use crate::{lease::LeaseSet, memory::MemoryBook};
+use crate::{clock::Clock, lease::LeaseSet, memory::MemoryBook};
 
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.
@@ -268,14 +268,23 @@ impl Worker {
         self.begun_all = false;
     }
 
-    /// How it stands, with what was seen of it.
-    pub(crate) fn status(&self, worker: WorkerId, seen: Option<Failing>) -> WorkerStatus {
+    /// How it stands, with what was seen of it; its times become dates.
+    pub(crate) fn status(
+        &self,
+        worker: WorkerId,
+        seen: Option<Failing>,
+        clock: Clock,
+    ) -> WorkerStatus {
         let state = match (self.linked, self.draining, self.cordoned) {
             (false, ..) => WorkerState::Gone,
             (true, true, _) => WorkerState::Draining,
             (true, false, true) => WorkerState::Cordoned,
             (true, false, false) => {
-                let failing = self.unable.clone().or(seen);
+                let dated = |failing: Failing| Failing {
+                    until: failing.until.map(|until| clock.date_of(until)),
+                    ..failing
+                };
+                let failing = self.unable.clone().or(seen).map(dated);
                 failing.map_or(WorkerState::Ready, WorkerState::Failing)
             }
         };
@@ -287,7 +296,7 @@ impl Worker {
             capacity: self.capacity.clone(),
             assigned: self.assigned,
             committed: self.committed,
-            heard_at: self.heard_at,
+            heard_at: clock.date_of(self.heard_at),
             running: self.running.clone(),
         }
     }

@@ -189,6 +189,14 @@ pub enum Record {
         /// The job.
         job: JobId,
     },
+    /// The grid's own time, which passes only while a scheduler runs, has come to here. All other
+    /// records have dates.
+    TimePassed {
+        /// The time.
+        time: Micros,
+        /// Which date that was, by the clock of the scheduler's machine when its term began.
+        date: Micros,
+    },
 }
 
 /// The part of a job's result log that is gone.

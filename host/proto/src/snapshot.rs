@@ -111,6 +111,22 @@ pub enum SnapshotItem {
         /// Of each term after the one of its submit the index that its appends begin at; rising.
         terms: Vec<(u64, Epoch)>,
     },
+    /// The grid's own time, and its date; see [`Record::TimePassed`](crate::Record::TimePassed).
+    Time {
+        /// The time.
+        time: Micros,
+        /// Which date that was.
+        date: Micros,
+    },
+    /// When things happened to a job by the grid's own time, where that is not their dates.
+    JobTimes {
+        /// The job.
+        job: JobId,
+        /// When it was submitted.
+        submitted: Micros,
+        /// When it ended.
+        ended: Option<Micros>,
+    },
 }
 
 /// A job in a snapshot.

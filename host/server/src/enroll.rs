@@ -16,7 +16,7 @@ use wasmgrid_proto::{
 use wasmgrid_store::Entry;
 
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     config::Enrollment,
     driver::{Event, api_error},
     journal::Write,
@@ -38,7 +38,10 @@ const NAMESAKES_MAX: u32 = 10_000;
 struct Token {
     role: Role,
     secret_hash: [u8; 32],
+    /// The date from which on it is not good, for which a clock that was set forward passes too.
     expires: Micros,
+    /// The same by the grid's own time: a clock that was set back makes no token good again.
+    until: Micros,
     uses_left: u32,
 }
 
@@ -51,19 +54,21 @@ pub(crate) struct Enroller {
     /// Weak: the journal ends when the driver has gone, whoever still holds a handle.
     writes: mpsc::WeakSender<Write>,
     events: mpsc::Sender<Event>,
+    clock: Clock,
     /// One at a time: a token's uses and the names that are taken are read, then written.
-    turn: Mutex<Clock>,
+    turn: Mutex<()>,
 }
 
 impl Enroller {
     pub(crate) fn new(
         enrollment: Option<Enrollment>,
         grid: String,
+        clock: Clock,
         readers: Readers,
         writes: mpsc::WeakSender<Write>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { enrollment, grid, readers, writes, events, turn: Mutex::new(Clock::start()) }
+        Self { enrollment, grid, readers, writes, events, clock, turn: Mutex::new(()) }
     }
 
     /// Makes a token, as it is given to `wasmgrid join`.
@@ -84,15 +89,16 @@ impl Enroller {
         if request.uses == 0 || request.ttl.0 == 0 {
             return invalid("a token needs at least one use and a time to live over 0");
         }
-        let mut clock = self.turn.lock().await;
-        let now = clock.now();
+        let _turn = self.turn.lock().await;
+        let now = self.clock.now();
         let mut entries = self.expired(now).await?;
         let (token, secret) = (random()?, random()?);
         let number = u64::from_le_bytes(token);
         let kept = Token {
             role: request.role,
             secret_hash: Digest::of(&secret).0,
-            expires: now.after(request.ttl),
+            expires: clock::date().after(request.ttl),
+            until: now.after(request.ttl),
             uses_left: request.uses,
         };
         entries.push(meta(token_key(number), &kept)?);
@@ -134,8 +140,8 @@ impl Enroller {
         let Some(enrollment) = &self.enrollment else {
             return Err(api_error(ErrorCode::Refused, "this grid takes no machines".into()));
         };
-        let mut clock = self.turn.lock().await;
-        let mut token = self.check(enroll, clock.now()).await?;
+        let _turn = self.turn.lock().await;
+        let mut token = self.check(enroll).await?;
         let (name, key) = self.name(token.role, &enroll.name, &enroll.csr).await?;
         token.uses_left -= 1;
         let csr = Digest::of(&enroll.csr);
@@ -152,7 +158,7 @@ impl Enroller {
     }
 
     /// The token, where it is good.
-    async fn check(&self, enroll: &Enroll, now: Micros) -> Result<Token, ApiError> {
+    async fn check(&self, enroll: &Enroll) -> Result<Token, ApiError> {
         let denied = |why: &str| {
             let why = format!("{why}; make a new one with `wasmgrid token create`");
             Err(api_error(ErrorCode::Forbidden, why))
@@ -165,8 +171,9 @@ impl Enroller {
         if !same(&token.secret_hash, &Digest::of(&enroll.secret).0) {
             return denied("the token is unknown");
         }
-        if token.expires <= now {
-            return denied("the token has expired");
+        let date = clock::date();
+        if token.until <= self.clock.now() || token.expires <= date {
+            return denied(&format!("by the scheduler's clock, {date}, the token has expired"));
         }
         if token.uses_left == 0 {
             return denied("the token was used up");
@@ -216,7 +223,7 @@ impl Enroller {
         let mut entries = Vec::new();
         for (key, bytes) in metas {
             let token: Token = parse(&key, &bytes)?;
-            if token.expires <= now {
+            if token.until <= now {
                 entries.push(Entry::Meta { key, value: None });
             }
         }

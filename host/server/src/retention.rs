@@ -107,7 +107,7 @@ impl Driver {
         self.retention.measuring = false;
         let (mut ended, mut total) = (BTreeSet::new(), 0);
         for size in &measured.sizes {
-            if let Some(JobLogs { ended_at: Some(at), .. }) = self.grid.logs(size.job) {
+            if let Some(JobLogs { ended: Some(at), .. }) = self.grid.logs(size.job) {
                 total += size.bytes;
                 ended.insert((at, size.job));
             }

@@ -22,7 +22,7 @@ use wasmgrid_store::{Commit, Store, StoreError};
 use crate::{
     blocking::Beside,
     cache::Cache,
-    clock::Clock,
+    clock::{self, Clock},
     compact,
     config::{Admission, ServerConfig},
     driver::{Driver, Event, Inboxes, State},
@@ -78,7 +78,7 @@ impl Server {
         admission: Admission,
     ) -> Result<Self, ServerError> {
         let load = |error| ServerError::Load(Arc::new(error));
-        let (grid, mut clock, extent) = begin(store.as_mut(), &config)?;
+        let (grid, clock, extent) = begin(store.as_mut(), &config)?;
 
         let (heard_sender, heard) = mpsc::channel(HEARD_MAX);
         let (done_sender, done) = mpsc::channel(DONE_MAX);
@@ -97,7 +97,7 @@ impl Server {
         let (writes, thread) =
             journal::start(store, extent, grid.epoch(), told, stop.clone(), &config.blocking)
                 .map_err(|_| ServerError::Writer)?;
-        let enroller = enroller(&config, &readers, &writes, &heard_sender);
+        let enroller = enroller(&config, clock, &readers, &writes, &heard_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
             heard: heard_sender,
@@ -279,7 +279,7 @@ fn begin(
         // Who took that term died before its first commit: the term is over all the same.
         grid.apply(&Record::EpochStarted { epoch: taken, at: Micros(0) });
     }
-    let mut clock = Clock::start();
+    let clock = Clock::start(grid.ledger());
     start_term(store, &mut grid, clock.now())?;
     Ok((grid, clock, Extent { snapshot_bytes, tail_bytes }))
 }
@@ -301,7 +301,7 @@ fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
 /// Starts a new term, durably: what follows is numbered by it.
 fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(), ServerError> {
     let failed = |error| ServerError::Commit(Arc::new(error));
-    grid.handle(now, Input::Start);
+    grid.handle(now, Input::Start { date: clock::date() });
     store.fence(grid.epoch()).map_err(|error| ServerError::Load(Arc::new(error)))?;
     let mut entries = Vec::new();
     while let Some(output) = grid.poll_output() {
@@ -314,6 +314,7 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
 
 fn enroller(
     config: &ServerConfig,
+    clock: Clock,
     readers: &Readers,
     writes: &mpsc::Sender<Write>,
     heard: &mpsc::Sender<Event>,
@@ -321,6 +322,7 @@ fn enroller(
     Arc::new(Enroller::new(
         config.enrollment.clone(),
         config.grid_name.clone(),
+        clock,
         readers.clone(),
         writes.downgrade(),
         heard.clone(),

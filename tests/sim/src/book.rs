@@ -13,6 +13,7 @@ use crate::{
     judge::fits,
     message::{Block, Shown, Summary},
     task::Task,
+    times::Times,
 };
 
 /// Attempts of a task whose workers are remembered.
@@ -61,6 +62,8 @@ pub struct Book {
     workers: BTreeMap<String, WorkerId>,
     /// Acknowledged facts, which outlive every scheduler.
     promises: Promises,
+    /// When things happened.
+    pub times: Times,
 }
 
 /// What was acknowledged.
@@ -142,6 +145,7 @@ impl Book {
             keys: BTreeMap::new(),
             workers: BTreeMap::new(),
             promises: Promises::default(),
+            times: Times::default(),
         }
     }
 
@@ -160,9 +164,12 @@ impl Book {
         self.epoch = Epoch(0);
         self.keys.clear();
         self.workers.clear();
+        self.times.replay();
         for record in found {
             self.record(record)?;
         }
+        let jobs = &self.jobs;
+        self.times.replayed(|job| jobs.get(&job).map(|job| job.ended.is_some()));
         for (id, old) in before {
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.given = old.given;
@@ -234,6 +241,7 @@ impl Book {
     /// Where it is not a new one.
     pub fn record(&mut self, record: &Record) -> Result<(), Violation> {
         self.journal.push(record.clone());
+        self.times.record(record, &self.config)?;
         let id = match record {
             Record::EpochStarted { epoch, .. } => {
                 let (new, old) = (*epoch, self.epoch);
@@ -509,6 +517,7 @@ impl Book {
     /// # Errors
     /// Where it says otherwise.
     pub fn check_status(&self, jobs: &[JobStatus]) -> Result<(), Violation> {
+        self.times.check()?;
         let sums = "parts sum to the whole";
         hold(jobs.len() == self.jobs.len(), sums, || format!("{} jobs", jobs.len()))?;
         for status in jobs {

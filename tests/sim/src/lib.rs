@@ -19,6 +19,7 @@ mod random;
 mod run;
 mod scheduler;
 mod task;
+mod times;
 mod worker;
 mod world;
 

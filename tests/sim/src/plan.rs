@@ -202,7 +202,7 @@ pub enum Fault {
         /// For how long.
         for_us: u64,
     },
-    /// The scheduler's clock is set forward, or back.
+    /// The clock of the scheduler's machine is set forward, or back.
     ClockStep {
         /// By so much.
         by_us: i64,
@@ -242,6 +242,7 @@ impl Plan {
         let mut extras = random.fork();
         clients.iter_mut().for_each(|client| draw_extras(&mut extras, client));
         draw_more_faults(&mut random.fork(), &workers, &clients, calm_at, &mut faults);
+        draw_wrong_clock(&mut random.fork(), calm_at, &mut faults);
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
@@ -492,6 +493,19 @@ fn draw_more_faults(
         }
     }
     faults.sort_by_key(|(at, _)| *at);
+}
+
+/// In some worlds the clock of the scheduler's machine is off by days or years at a start.
+fn draw_wrong_clock(random: &mut Random, calm_at: u64, faults: &mut Vec<(u64, Fault)>) {
+    if !random.chance(25) {
+        return;
+    }
+    let by = i64::try_from(random.between(1, 10_000) * 3_600 * SECOND).unwrap_or_default();
+    let by_us = if random.chance(50) { by } else { -by };
+    let at = random.below(calm_at);
+    faults.push((at, Fault::ClockStep { by_us }));
+    let (down_us, kept) = (span(random) / 2, random.below(101));
+    faults.push((at + 1, Fault::CrashScheduler { after: 0, down_us, kept }));
 }
 
 /// Mostly as short as what people do by hand, sometimes longer than every patience.

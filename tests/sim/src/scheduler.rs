@@ -44,6 +44,8 @@ pub enum DriverBug {
     AckBeforeSync,
     /// A watch that goes on begins one result too late.
     CursorOffByOne,
+    /// The grid's time is that of the machine's clock, however that was set before the start.
+    TrustsTheClock,
 }
 
 /// Something that happened to the scheduler.
@@ -86,6 +88,8 @@ pub struct Scheduler {
     /// The thread that writes.
     pub journal: Journal,
     inbox: VecDeque<Heard>,
+    /// When it started, by real time and by the grid's.
+    began: (u64, Micros),
     now: Micros,
     listened_at: Micros,
     full: bool,
@@ -181,7 +185,7 @@ impl Scheduler {
     pub fn start(
         plan: &Arc<Plan>,
         bug: Option<DriverBug>,
-        now: Micros,
+        (real, date): (u64, Micros),
         disk: &mut Disk,
         book: &mut Book,
     ) -> Result<Self, Failed> {
@@ -189,11 +193,14 @@ impl Scheduler {
         let found = disk.replay()?;
         book.restart(&found)?;
         let mut grid = Grid::with_ledger(plan.config.clone(), by_snapshot(&found)?);
+        let ran_until = Some(grid.ledger().time()).filter(|time| *time > Micros(0));
+        let goes_on = bug != Some(DriverBug::TrustsTheClock);
+        let now = ran_until.filter(|_| goes_on).unwrap_or(date);
         let mut shadow = Grid::new(plan.config.clone());
         found.iter().for_each(|record| shadow.apply(record));
         if grid.epoch() < taken {
             // Who took that term died before its first commit: the term is over all the same.
-            let over = Record::EpochStarted { epoch: taken, at: now };
+            let over = Record::EpochStarted { epoch: taken, at: date };
             grid.apply(&over);
             shadow.apply(&over);
         }
@@ -205,6 +212,7 @@ impl Scheduler {
             gate: Gate::default(),
             journal: Journal::default(),
             inbox: VecDeque::new(),
+            began: (real, now),
             now,
             listened_at: now,
             full: false,
@@ -224,12 +232,17 @@ impl Scheduler {
             acknowledge_at: None,
             effects: Vec::new(),
         };
-        scheduler.begin_term(disk, book)?;
+        scheduler.begin_term(date, disk, book)?;
         Ok(scheduler)
     }
 
-    fn begin_term(&mut self, disk: &mut Disk, book: &mut Book) -> Result<(), Failed> {
-        self.grid.handle(self.now, Input::Start);
+    fn begin_term(
+        &mut self,
+        date: Micros,
+        disk: &mut Disk,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        self.grid.handle(self.now, Input::Start { date });
         let mut items = Vec::new();
         while let Some(output) = self.grid.poll_output() {
             if let wasmgrid_core::Output::Persist(record) = output {
@@ -251,10 +264,12 @@ impl Scheduler {
         self.inbox.push_back(heard);
     }
 
-    /// When there is something to do though nothing happens.
+    /// When, by real time, there is something to do though nothing happens.
     #[must_use]
-    pub fn next_turn(&self) -> Option<Micros> {
-        [self.grid.poll_timeout(), self.acknowledge_at].into_iter().flatten().min()
+    pub fn next_turn(&self) -> Option<u64> {
+        let next = [self.grid.poll_timeout(), self.acknowledge_at].into_iter().flatten().min();
+        let (real, then) = self.began;
+        next.map(|at| real.saturating_add(at.0.saturating_sub(then.0)))
     }
 
     /// True where nothing waits to be handled.
@@ -276,11 +291,12 @@ impl Scheduler {
     /// Where an invariant does not hold.
     pub fn turn(
         &mut self,
-        now: Micros,
+        real: u64,
         disk: &mut Disk,
         book: &mut Book,
     ) -> Result<Vec<Effect>, Failed> {
-        self.now = self.now.max(now);
+        let (began, then) = self.began;
+        self.now = Micros(then.0.saturating_add(real.saturating_sub(began)));
         book.turn();
         if self.listened_at.after(DEAF_AFTER) < self.now {
             self.grid.handle(self.now, Input::Deaf);

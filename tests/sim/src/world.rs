@@ -387,8 +387,8 @@ impl World {
         Ok(())
     }
 
-    /// The time by the scheduler's clock.
-    fn clock(&self) -> Micros {
+    /// The date by the clock of the scheduler's machine.
+    fn date(&self) -> Micros {
         Micros(self.now.saturating_add_signed(self.clock_us))
     }
 
@@ -396,8 +396,9 @@ impl World {
         if self.scheduler.is_some() {
             return Ok(());
         }
-        let (bug, clock) = (self.options.bug, self.clock());
-        let started = Scheduler::start(&self.plan, bug, clock, &mut self.disk, &mut self.book)?;
+        let (bug, times) = (self.options.bug, (self.now, self.date()));
+        self.book.times.starts(self.now);
+        let started = Scheduler::start(&self.plan, bug, times, &mut self.disk, &mut self.book)?;
         self.scheduler = Some(started);
         self.ready = false;
         self.sync_later();
@@ -459,11 +460,12 @@ impl World {
 
     fn turn(&mut self) -> Result<(), Failed> {
         self.turn_at = None;
-        let clock = self.clock();
+        let now = self.now;
         let Some(scheduler) = self.scheduler.as_mut().filter(|_| self.ready) else {
             return Ok(());
         };
-        let effects = scheduler.turn(clock, &mut self.disk, &mut self.book)?;
+        self.book.times.passes(now);
+        let effects = scheduler.turn(now, &mut self.disk, &mut self.book)?;
         self.begin_write();
         for effect in effects {
             if let Some((after, down_us, kept)) = self.dies {
@@ -480,7 +482,7 @@ impl World {
         }
         let Some(scheduler) = &self.scheduler else { return Ok(()) };
         let idle = scheduler.is_idle();
-        let next = scheduler.next_turn().map(|at| at.0.saturating_add_signed(-self.clock_us));
+        let next = scheduler.next_turn();
         if idle {
             let at = next.unwrap_or(u64::MAX).max(self.now + 1);
             self.turn_at(at.min(self.now + SLEEP_MAX));

@@ -60,7 +60,7 @@ impl Clockwork {
             last_job: JobId(0),
             joining: None,
         };
-        clockwork.drive(Input::Start);
+        clockwork.drive(Input::Start { date: Micros(0) });
         clockwork
     }
 

@@ -19,5 +19,6 @@ mod retries;
 mod scale;
 mod shares;
 mod terms;
+mod times;
 mod workers;
 mod world;

@@ -72,7 +72,7 @@ fn join(grid: &mut Grid, link: u64) {
 fn ten_million_tasks_ten_thousand_jobs_and_five_thousand_workers_stay_under_200_mb() {
     let before = held_mb();
     let mut grid = Grid::new(GridConfig::default());
-    drive(&mut grid, Input::Start);
+    drive(&mut grid, Input::Start { date: Micros(0) });
     submit(&mut grid, 0, 10_000_000);
     let large = held_mb() - before;
     for number in 1..=10_000 {
@@ -91,7 +91,7 @@ fn a_job_costs_the_same_memory_with_ten_thousand_tasks_as_with_ten_million() {
     let costs = [10_000, 100_000, 1_000_000, 10_000_000].map(|tasks| {
         let before = held();
         let mut grid = Grid::new(GridConfig::default());
-        drive(&mut grid, Input::Start);
+        drive(&mut grid, Input::Start { date: Micros(0) });
         (1..=8).for_each(|link| join(&mut grid, link));
         submit(&mut grid, 0, tasks);
         let cost = held() - before;
@@ -106,7 +106,7 @@ fn a_job_costs_the_same_memory_with_ten_thousand_tasks_as_with_ten_million() {
 fn a_job_of_which_every_second_task_has_ended_stays_within_the_bound() {
     let before = held_mb();
     let mut grid = Grid::new(GridConfig::default());
-    drive(&mut grid, Input::Start);
+    drive(&mut grid, Input::Start { date: Micros(0) });
     submit(&mut grid, 0, 10_000_000);
     let class = OutcomeClass::Ok;
     // As a journal says it that many workers wrote.

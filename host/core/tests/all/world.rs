@@ -67,7 +67,7 @@ impl World {
             replies: BTreeMap::new(),
             counter: 0,
         };
-        world.drive(Input::Start);
+        world.drive(Input::Start { date: Micros(1_000_000) });
         world
     }
 
@@ -388,9 +388,14 @@ impl World {
 
     /// The scheduler dies and another replays the journal; all links are gone.
     pub fn restart(&mut self) {
+        self.restart_on(self.now);
+    }
+
+    /// As [`Self::restart`], on a machine whose clock says this.
+    pub fn restart_on(&mut self, date: Micros) {
         self.grid = self.replayed();
         self.links.clear();
-        self.drive(Input::Start);
+        self.drive(Input::Start { date });
     }
 
     /// All outputs so far that tell of lost tasks.

@@ -238,6 +238,7 @@ pub fn records() -> Vec<Record> {
         Record::InputsDropped { job, tasks: vec![range()] },
         Record::ResultsDropped { job, dropped: dropped() },
         Record::JobForgotten { job },
+        Record::TimePassed { time: Micros(5_000), date: at },
     ]
 }
 
@@ -280,6 +281,8 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         SnapshotItem::Notes { job, index: 12, lost: true, dropped: 2, notes: vec![note] },
         SnapshotItem::Divergences { job, divergences: vec![divergence()] },
         SnapshotItem::Terms { job, terms: vec![(12, Epoch(7)), (300, Epoch(9))] },
+        SnapshotItem::Time { time: Micros(5_000), date: Micros(1_700_000_000_000_000) },
+        SnapshotItem::JobTimes { job, submitted: Micros(1_000), ended: Some(Micros(2_000)) },
     ]
 }
 

@@ -67,6 +67,7 @@ impl World {
         if self.scheduler.take().is_none() {
             return Ok(());
         }
+        self.book.times.dies(self.now);
         self.report.restarts += 1;
         self.life += 1;
         self.ready = false;

@@ -104,6 +104,14 @@ fn an_answer_before_the_sync_is_caught() {
 }
 
 #[test]
+fn a_scheduler_that_trusts_its_machines_clock_is_caught() {
+    catch_driver(
+        DriverBug::TrustsTheClock,
+        &["what is kept for a time is kept for all of it", "a deadline passes after its time"],
+    );
+}
+
+#[test]
 fn a_cursor_that_is_off_by_one_is_caught() {
     catch_driver(
         DriverBug::CursorOffByOne,
