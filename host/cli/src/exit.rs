@@ -115,9 +115,11 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
     }
     cause.downcast_ref::<ClientError>().map(|error| match error {
         ClientError::Api(error) => of_answer(error.code),
-        ClientError::Unreachable(_) | ClientError::Lost | ClientError::Protocol(_) => {
-            Exit::Unreachable
-        }
+        ClientError::Unreachable(_)
+        | ClientError::Misunderstood { .. }
+        | ClientError::Unanswered { .. }
+        | ClientError::Lost
+        | ClientError::Protocol(_) => Exit::Unreachable,
         ClientError::Random(_) | ClientError::Stopped => Exit::Failed,
     })
 }

@@ -1,6 +1,6 @@
 //! Why a grid did not do what it was asked.
 
-use wasmgrid_net::NetError;
+use wasmgrid_net::{LinkError, NetError, Release};
 use wasmgrid_proto::wire::ApiError;
 
 /// Why a request has no good answer, or a stream of results ended early.
@@ -15,6 +15,27 @@ pub enum ClientError {
     /// The link was lost before the answer came, and the request is not safe to repeat.
     #[error("the link was lost before the answer: whether it was done is not known")]
     Lost,
+    /// Link after link ended because the two sides do not understand each other.
+    #[error("gave up on the grid: the link ended {times} times in a row")]
+    Misunderstood {
+        /// How many links.
+        times: u32,
+        /// How the last one ended; it names the releases of both sides.
+        #[source]
+        end: LinkError,
+    },
+    /// Link after link ended soon while this question had no answer: maybe because of it.
+    #[error(
+        "gave up on a question: {times} links in a row ended while it had no answer; the scheduler \
+         runs {theirs}, this side {ours}; the scheduler's log says why links ended",
+        ours = Release::ours()
+    )]
+    Unanswered {
+        /// How many links.
+        times: u32,
+        /// The scheduler's release.
+        theirs: Release,
+    },
     /// The scheduler sent what it must not.
     #[error("the scheduler broke the protocol: {0}; its version may differ from this one's")]
     Protocol(&'static str),

@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(100);
 /// scheduler that has started waits for its workers.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// Pauses that double up to three seconds, each drawn from the upper half of its range, so that
+/// Pauses that double, mostly up to three seconds, each drawn from the upper half of its range, so that
 /// the workers of a grid do not all come back in the same moment.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -28,8 +28,13 @@ impl Backoff {
     /// The pause before the next try.
     #[expect(clippy::should_implement_trait, reason = "it never ends, so it needs no Option")]
     pub fn next(&mut self) -> Duration {
-        let half = self.ceiling / 2;
-        self.ceiling = (self.ceiling * 2).min(LONGEST);
+        self.next_within(LONGEST)
+    }
+
+    /// The pause before the next try, of pauses that double up to `longest`.
+    pub fn next_within(&mut self, longest: Duration) -> Duration {
+        let half = self.ceiling.min(longest) / 2;
+        self.ceiling = (self.ceiling * 2).min(longest);
         half + half.mul_f64(self.fraction())
     }
 

@@ -1,6 +1,6 @@
 //! Why there is no link, and what would help.
 
-use crate::{identity::IdentityError, token::TokenError};
+use crate::{identity::IdentityError, release::Release, token::TokenError};
 
 /// Why a link, a listener or an identity could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +28,9 @@ pub enum NetError {
     },
     /// What answers speaks no version of the protocol that is known here.
     #[error(
-        "the scheduler at {address} speaks another version of the protocol; run the same release \
-         of wasmgrid on both sides"
+        "the scheduler at {address} speaks another version of the protocol than {ours} here; run \
+         the same release on both sides",
+        ours = Release::ours()
     )]
     Version {
         /// Where.
@@ -151,6 +152,9 @@ pub enum CertificateProblem {
     /// Its authority is not the one that the token names.
     #[error("its authority is not the one that the token names; make a new token")]
     WrongToken,
+    /// The handshake ended with another alert of TLS.
+    #[error("the handshake failed with TLS alert {0}")]
+    Alert(u8),
     /// Something else.
     #[error("{0}")]
     Other(String),

@@ -6,6 +6,7 @@ use crate::{
     identity::{Identity, Peer},
     lane::Lane,
     link::{CONTROL_ROOM, Link, LinkState, Receiver, Sender},
+    release::Release,
 };
 
 /// What stands for the address of a peer in the same process.
@@ -19,7 +20,8 @@ const ADDRESS: &str = "in process";
 pub fn in_process<A: Message, B: Message>(a: Identity, b: Identity) -> (Link<A, B>, Link<B, A>) {
     let (to_b, from_a) = Lane::new(CONTROL_ROOM);
     let (to_a, from_b) = Lane::new(CONTROL_ROOM);
-    let state = LinkState::new(vec![to_b.room().clone(), to_a.room().clone()]);
+    let state = LinkState::new(vec![to_b.room().clone(), to_a.room().clone()], false);
+    state.told_release(Release::ours());
     let end_of_a = Link {
         sender: Sender::new(to_b.clone(), to_b, state.clone()),
         receiver: Receiver::new(from_b, state.clone()),

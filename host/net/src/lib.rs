@@ -15,6 +15,7 @@ mod lane;
 mod link;
 mod pki;
 mod quic;
+mod release;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod token;
@@ -26,6 +27,7 @@ pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
 pub use pki::{Authority, Credentials};
 pub use quic::{Accepted, Endpoint, Listener, ListenerConfig, enroll};
+pub use release::Release;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{
     frame::Envelope,

@@ -15,6 +15,7 @@ use wasmgrid_proto::{
 use crate::{
     identity::Peer,
     lane::{Item, Lane, Refused, Room},
+    release::Release,
 };
 
 /// Room for messages that wait in one direction, their payloads included: a thousand small ones.
@@ -78,12 +79,32 @@ pub enum TrySendError<M> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// The peer sent bytes that are no message.
-    #[error("{peer} sent what is no message of this link; its version may differ")]
+    #[error(
+        "{peer} runs {theirs} and sent what is no message to {ours} here; run the same release on \
+         both sides",
+        ours = Release::ours()
+    )]
     Malformed {
         /// Who.
         peer: String,
+        /// Which release it is.
+        theirs: Release,
         /// What is wrong with them.
         source: FrameError,
+    },
+    /// The peer ended the link, because it does not understand what this side sent.
+    #[error(
+        "{peer} runs {theirs} and does not understand what {ours} here sent ({reason}); run the \
+         same release on both sides",
+        ours = Release::ours()
+    )]
+    Misunderstood {
+        /// Who.
+        peer: String,
+        /// Which release it is.
+        theirs: Release,
+        /// Its words.
+        reason: String,
     },
     /// The connection is gone: the peer died, or the network between.
     #[error("the link to {peer} was lost: {reason}")]
@@ -101,6 +122,23 @@ pub enum LinkError {
         /// Its words.
         reason: String,
     },
+}
+
+impl LinkError {
+    /// True where the two sides do not understand each other: another link between them would most
+    /// likely end in the same way.
+    #[must_use]
+    pub const fn is_misunderstanding(&self) -> bool {
+        matches!(self, Self::Malformed { .. } | Self::Misunderstood { .. })
+    }
+
+    /// With the release of the peer, as far as an error names it.
+    pub(crate) fn of(mut self, release: Release) -> Self {
+        if let Self::Malformed { theirs, .. } | Self::Misunderstood { theirs, .. } = &mut self {
+            *theirs = release;
+        }
+        self
+    }
 }
 
 impl<M: Message> Sender<M> {
@@ -158,6 +196,11 @@ impl<M> Sender<M> {
         self.state.close(reason);
     }
 
+    /// Ends the link at once, because what the peer sent makes no sense here, and tells it so.
+    pub fn refuse(&self, reason: &str) {
+        self.state.refuse(reason);
+    }
+
     /// True once the link is over or being closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -189,6 +232,12 @@ impl<M> fmt::Debug for Sender<M> {
 impl<M> Receiver<M> {
     pub(crate) fn new(queue: mpsc::Receiver<Item<M>>, state: Arc<LinkState>) -> Self {
         Self { queue, state }
+    }
+
+    /// Which release the peer is, as far as it has said so.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        self.state.release()
     }
 
     /// The next message; `None` once the link was closed in order and everything sent before that
@@ -228,19 +277,30 @@ impl<M> fmt::Debug for Receiver<M> {
 /// What both halves of a link, and what carries it, know of its end.
 pub(crate) struct LinkState {
     closing: CancellationToken,
+    /// The link ends without what is queued, for this reason.
+    refusing: CancellationToken,
+    refusal: OnceLock<String>,
     reason: OnceLock<String>,
+    /// The peer's.
+    release: OnceLock<Release>,
     failure: OnceLock<LinkError>,
     /// The outgoing lanes' room, closed with the link so that no sender waits for nothing.
     rooms: Vec<Room>,
+    /// True where a driver carries the link to another process.
+    carried: bool,
 }
 
 impl LinkState {
-    pub(crate) fn new(rooms: Vec<Room>) -> Arc<Self> {
+    pub(crate) fn new(rooms: Vec<Room>, carried: bool) -> Arc<Self> {
         Arc::new(Self {
             closing: CancellationToken::new(),
+            refusing: CancellationToken::new(),
+            refusal: OnceLock::new(),
             reason: OnceLock::new(),
+            release: OnceLock::new(),
             failure: OnceLock::new(),
             rooms,
+            carried,
         })
     }
 
@@ -253,6 +313,34 @@ impl LinkState {
     /// The link ended out of order; the receiver says so after what has arrived.
     pub(crate) fn fail(&self, error: LinkError) {
         self.failure.get_or_init(|| error);
+    }
+
+    /// This side does not understand the peer.
+    fn refuse(&self, reason: &str) {
+        self.refusal.get_or_init(|| reason.to_owned());
+        self.refusing.cancel();
+        // Where nothing carries the link, both sides learn it here.
+        if self.carried {
+            return;
+        }
+        let (peer, theirs) = ("the peer".to_owned(), Release::ours());
+        self.fail(LinkError::Misunderstood { peer, theirs, reason: reason.to_owned() });
+        self.close(reason);
+    }
+
+    /// Waits until the peer is to be told that it is not understood, and why.
+    pub(crate) async fn refused(&self) -> String {
+        self.refusing.cancelled().await;
+        self.refusal.get().cloned().unwrap_or_default()
+    }
+
+    /// The peer says which release it is.
+    pub(crate) fn told_release(&self, release: Release) {
+        self.release.get_or_init(|| release);
+    }
+
+    pub(crate) fn release(&self) -> Release {
+        self.release.get().cloned().unwrap_or_default()
     }
 
     /// Waits until the link is to end in order.

@@ -5,6 +5,7 @@
 //! read, and a reader that reads nothing holds up only its own stream, by the stream's window.
 
 mod outbox;
+mod tries;
 mod watches;
 
 use std::{collections::BTreeMap, future::Future};
@@ -16,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wasmgrid_failpoints::{Place, reach};
-use wasmgrid_net::{Backoff, NetError};
+use wasmgrid_net::{LinkError, NetError, Receiver, Release};
 use wasmgrid_proto::{
     frame::Envelope,
     wire::{ApiError, FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient, Unwatch},
@@ -27,6 +28,7 @@ use crate::{
     stream::{Frame, Sink, Wake},
 };
 use outbox::Outbox;
+use tries::{ASKED_MAX, Tries};
 use watches::Watches;
 
 /// Questions without an answer; who asks more waits. Far more than one program has in flight,
@@ -49,11 +51,14 @@ struct Asked {
     watch: Option<u64>,
     /// Who waits; `None` where the actor itself goes on with a watch on a new link.
     answer: Option<oneshot::Sender<Result<Reply, ClientError>>>,
+    /// Links that ended soon while it had no answer.
+    ends: u32,
 }
 
 /// Why a link is not served any more.
 enum End {
-    Lost,
+    /// It is over; how, where that was not in order.
+    Lost(Option<LinkError>),
     Stopped,
 }
 
@@ -64,7 +69,9 @@ pub struct Actor<D> {
     commands: mpsc::Receiver<Command>,
     wake: Wake,
     stop: CancellationToken,
-    backoff: Backoff,
+    tries: Tries,
+    /// The release of the scheduler, as the last link said it.
+    theirs: Release,
     asked: BTreeMap<u64, Asked>,
     watches: Watches,
     next: u64,
@@ -88,7 +95,8 @@ where
             commands,
             wake,
             stop,
-            backoff: Backoff::default(),
+            tries: Tries::default(),
+            theirs: Release::default(),
             asked: BTreeMap::new(),
             watches: Watches::default(),
             next: 1,
@@ -98,12 +106,18 @@ where
     /// Serves this link and those that follow it, until the client stops or cannot go on.
     pub async fn run(mut self, mut link: ClientLink) {
         let error = loop {
-            match self.serve(link).await {
+            let linked_at = Instant::now();
+            let end = match self.serve(link).await {
                 End::Stopped => break ClientError::Stopped,
-                End::Lost => match self.dial_again().await {
-                    Ok(next) => link = next,
-                    Err(error) => break error,
-                },
+                End::Lost(end) => end,
+            };
+            match self.tries.ended(linked_at.elapsed(), end) {
+                Ok(soon) => self.count_end(soon),
+                Err(error) => break error,
+            }
+            match self.dial_again().await {
+                Ok(next) => link = next,
+                Err(error) => break error,
             }
         };
         self.fail(&error);
@@ -113,35 +127,42 @@ where
         let ClientLink { sender, mut receiver, peer } = link;
         let mut outbox = Outbox::new(sender);
         self.ask_again(&mut outbox);
+        let end = self.converse(&mut receiver, &mut outbox).await;
+        self.theirs = receiver.release();
+        if let End::Lost(Some(error)) = &end {
+            tracing::debug!(%error, address = %peer.address, "lost the link");
+        }
+        end
+    }
+
+    async fn converse(&mut self, receiver: &mut Receiver<ToClient>, outbox: &mut Outbox) -> End {
+        let mut takes_more = true;
         loop {
-            let takes_commands = outbox.has_room() && self.asked.len() < REQUESTS_MAX;
+            let takes_commands = takes_more && outbox.has_room() && self.asked.len() < REQUESTS_MAX;
             tokio::select! {
                 () = self.stop.cancelled() => {
                     outbox.close("the client stopped");
                     return End::Stopped;
                 }
                 message = receiver.recv() => match message {
-                    Ok(Some(envelope)) => self.handle(envelope, &mut outbox),
-                    Ok(None) => return End::Lost,
-                    Err(error) => {
-                        tracing::debug!(%error, address = %peer.address, "lost the link");
-                        return End::Lost;
-                    }
+                    Ok(Some(envelope)) => self.handle(envelope, outbox),
+                    Ok(None) => return End::Lost(None),
+                    Err(error) => return End::Lost(Some(error)),
                 },
-                sent = outbox.flush(), if !outbox.is_empty() => if sent.is_err() {
-                    return End::Lost;
-                },
+                sent = outbox.flush(), if takes_more && !outbox.is_empty() => {
+                    // Why nothing more is taken, the receiver tells.
+                    takes_more = sent.is_ok();
+                }
                 command = self.commands.recv(), if takes_commands => match command {
-                    Some(command) => self.ask(command, &mut outbox),
+                    Some(command) => self.ask(command, outbox),
                     None => return End::Stopped,
                 },
-                () = self.wake.notified() => self.readers_moved(&mut outbox),
+                () = self.wake.notified() => self.readers_moved(outbox),
             }
         }
     }
 
     fn handle(&mut self, envelope: Envelope<ToClient>, outbox: &mut Outbox) {
-        self.backoff.reset();
         match envelope.message {
             ToClient::Reply(ReplyFrame { id, reply }) => {
                 reach(Place::ClientBeforeAnswer);
@@ -169,7 +190,8 @@ where
             watch
         });
         let id = self.number();
-        self.send(id, Asked { request, payload, watch, answer: Some(answer) }, outbox);
+        let answer = Some(answer);
+        self.send(id, Asked { request, payload, watch, answer, ends: 0 }, outbox);
     }
 
     /// Sends a question, with what the watch that comes with it needs now.
@@ -207,6 +229,25 @@ where
         }
     }
 
+    /// A link has ended: a question that was open on too many that ended soon is not asked again.
+    fn count_end(&mut self, soon: bool) {
+        let mut hopeless = Vec::new();
+        for (id, asked) in &mut self.asked {
+            asked.ends = if soon { asked.ends + 1 } else { 0 };
+            // It is open for as long as its job takes inputs, however often links end meanwhile.
+            if asked.ends >= ASKED_MAX && !matches!(asked.request, Request::Attend { .. }) {
+                hopeless.push(*id);
+            }
+        }
+        for id in hopeless {
+            let Some(Asked { watch, answer, .. }) = self.asked.remove(&id) else { continue };
+            let error = ClientError::Unanswered { times: ASKED_MAX, theirs: self.theirs.clone() };
+            watch.into_iter().for_each(|watch| self.watches.fail(watch, &error));
+            // Who asked may have stopped waiting.
+            answer.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));
+        }
+    }
+
     /// On a new link: repeats what was not answered, and goes on with every watch.
     fn ask_again(&mut self, outbox: &mut Outbox) {
         self.watches.restart();
@@ -224,7 +265,8 @@ where
         let waiting: Vec<u64> = self.asked.values().filter_map(|asked| asked.watch).collect();
         for (watch, request) in self.watches.resumable(&waiting) {
             let id = self.number();
-            let asked = Asked { request, payload: Bytes::new(), watch: Some(watch), answer: None };
+            let (payload, watch) = (Bytes::new(), Some(watch));
+            let asked = Asked { request, payload, watch, answer: None, ends: 0 };
             self.send(id, asked, outbox);
         }
     }
@@ -239,7 +281,7 @@ where
     async fn dial_again(&mut self) -> Result<ClientLink, ClientError> {
         let give_up = Instant::now() + self.config.patience.duration();
         loop {
-            let pause = self.backoff.next();
+            let pause = self.tries.pause();
             let dial = &mut self.dial;
             let attempt = async {
                 tokio::time::sleep(pause).await;

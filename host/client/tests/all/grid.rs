@@ -40,6 +40,11 @@ impl Grid {
         (client, Self { links })
     }
 
+    /// The next link the client dials; `None` once it dials no more.
+    pub async fn next(&mut self) -> Option<Server> {
+        self.links.recv().await
+    }
+
     /// The next link the client dials.
     pub async fn accept(&mut self) -> Server {
         self.links.recv().await.expect("the client dials")

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wasmgrid_client::{Client, ClientConfig, ClientError};
-use wasmgrid_net::NetError;
+use wasmgrid_net::{NetError, Release};
 use wasmgrid_proto::{
     InputBlock, JobId, JobState, Millis,
     frame::{FRAME_MAX, META_MAX},
@@ -260,4 +260,64 @@ async fn what_no_frame_can_carry_fails_at_once_and_the_link_stays() {
     let both = async { tokio::join!(questions, server) };
     let (workers, _server) = tokio::time::timeout(NEVER, both).await.expect("answers");
     workers.expect("answered");
+}
+
+/// Ends links with the first question until the client dials no more; how many it dialled.
+async fn refuse_all(mut grid: Grid) -> usize {
+    let mut links = 0;
+    while let Some(mut server) = grid.next().await {
+        links += 1;
+        server.request().await;
+        server.0.sender.refuse("message of kind 0x0301 cannot be read");
+    }
+    links
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scheduler_that_does_not_know_a_question_is_dialled_three_times_and_both_releases_named()
+{
+    let (client, grid) = Grid::connect(ClientConfig::default()).await;
+    let asked = async {
+        let error = client.workers().await.expect_err("nobody knows it");
+        // What is asked later is not asked at all.
+        assert!(matches!(client.workers().await, Err(ClientError::Stopped)));
+        error
+    };
+    let (error, links) = tokio::join!(asked, refuse_all(grid));
+    assert!(matches!(error, ClientError::Misunderstood { times: 3, .. }), "{error}");
+    let source = std::error::Error::source(&error).expect("how the last link ended").to_string();
+    let ours = Release::ours().to_string();
+    assert_eq!(source.matches(&ours).count(), 2, "the scheduler's and this one's: {source}");
+    assert!(source.contains("0x0301"), "{source}");
+    assert_eq!(links, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_ends_each_link_is_given_up_and_the_client_goes_on() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut links = 0;
+        loop {
+            let mut server = grid.accept().await;
+            links += 1;
+            match server.request().await {
+                // The scheduler dies of it.
+                (_, Request::Job { .. }) => drop(server),
+                (id, request) => {
+                    assert_eq!(request, Request::WorkerPage { after: None });
+                    server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
+                    return (links, server);
+                }
+            }
+        }
+    };
+    let asked = async {
+        let error = client.job(JobId(1)).await.expect_err("nobody survives it");
+        client.workers().await.expect("the client lives");
+        error
+    };
+    let (error, (links, _server)) = tokio::join!(asked, server);
+    assert!(matches!(error, ClientError::Unanswered { times: 10, .. }), "{error}");
+    assert_eq!(error.to_string().matches(&Release::ours().to_string()).count(), 2, "{error}");
+    assert_eq!(links, 11);
 }

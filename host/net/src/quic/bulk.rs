@@ -7,7 +7,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use wasmgrid_proto::{
-    frame::{self, FRAME_MAX, FrameError},
+    frame::{self, FRAME_MAX},
     wire::Message,
 };
 
@@ -172,7 +172,11 @@ async fn fill(
             packets.iter().take(count).for_each(|packet| buffer.extend_from_slice(packet));
             Ok(())
         }
-        Ok(None) => Err(malformed(FrameError::Malformed("it ends before its length"), peer)),
+        // It was cut off with the link, whose end is still on its way.
+        Ok(None) => {
+            let reason = "a large message ended before its length".into();
+            Err(LinkError::Lost { peer: peer.to_owned(), reason })
+        }
         // Where the connection ended in order, so did the message: it was never whole.
         Err(ReadError::ConnectionLost(error)) => {
             link_end(&error, peer)?;

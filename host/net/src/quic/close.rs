@@ -5,6 +5,7 @@ use quinn::{Connection, ConnectionError, VarInt};
 use crate::{
     error::{CertificateProblem, NetError},
     link::LinkError,
+    release::Release,
 };
 
 /// Why a connection is closed by one of its users. The numbers are part of the protocol.
@@ -13,7 +14,7 @@ use crate::{
 pub(super) enum CloseCode {
     /// In order: everything has been said.
     Done = 0,
-    /// The peer's bytes are no messages.
+    /// The peer's bytes are no messages, or make no sense.
     Malformed = 1,
     /// There is no certificate where one is needed.
     NoCertificate = 2,
@@ -48,7 +49,12 @@ pub(super) fn link_end(error: &ConnectionError, peer: &str) -> Result<(), LinkEr
         ConnectionError::ApplicationClosed(close) if CloseCode::Done.is(close.error_code) => Ok(()),
         ConnectionError::ApplicationClosed(close) => {
             let reason = String::from_utf8_lossy(&close.reason).into_owned();
-            Err(LinkError::Rejected { peer, reason })
+            if CloseCode::Slow.is(close.error_code) || CloseCode::Busy.is(close.error_code) {
+                Err(LinkError::Rejected { peer, reason })
+            } else {
+                // A code that is not known here is another release's.
+                Err(LinkError::Misunderstood { peer, theirs: Release::default(), reason })
+            }
         }
         error => Err(LinkError::Lost { peer, reason: error.to_string() }),
     }
@@ -111,6 +117,6 @@ fn problem(alert: u8) -> CertificateProblem {
         // The second: an authority of the same name with another key.
         ALERT_UNKNOWN_CA | ALERT_DECRYPT_ERROR => CertificateProblem::WrongAuthority,
         ALERT_CERTIFICATE_REQUIRED => CertificateProblem::Missing,
-        other => CertificateProblem::Other(format!("TLS alert {other}")),
+        other => CertificateProblem::Alert(other),
     }
 }

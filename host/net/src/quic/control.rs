@@ -15,6 +15,7 @@ use super::{close::link_end, signal::Signal};
 use crate::{
     lane::{Item, Lane},
     link::{LinkError, LinkState},
+    release::Release,
 };
 
 /// Messages that go into one write: the bytes of all of them stay under the lane's room.
@@ -95,6 +96,7 @@ pub(super) async fn read<M: Message>(
                     let _ = bulk.wait_for(|received| *received >= sent).await;
                     return Ok(());
                 }
+                Next::Release(release) => state.told_release(release),
                 Next::Nothing => {}
             }
         }
@@ -117,6 +119,8 @@ enum Next<M> {
     End {
         bulk: u64,
     },
+    /// Which release the peer is.
+    Release(Release),
     /// A kind that is not known here.
     Nothing,
 }
@@ -128,14 +132,17 @@ fn next_frame<M: Message>(buffer: &mut BytesMut) -> Result<Option<Next<M>>, Fram
         return Ok(None);
     }
     let frame = buffer.split_to(length).freeze();
-    if let Some(Signal::End { bulk }) = Signal::decode(&frame)? {
-        return Ok(Some(Next::End { bulk }));
+    match Signal::decode(&frame)? {
+        Some(Signal::End { bulk }) => return Ok(Some(Next::End { bulk })),
+        Some(Signal::Release(release)) => return Ok(Some(Next::Release(release))),
+        Some(Signal::Open(_)) | None => {}
     }
     Ok(Some(frame::decode(frame)?.map_or(Next::Nothing, Next::Message)))
 }
 
 pub(super) fn malformed(source: FrameError, peer: &str) -> LinkError {
-    LinkError::Malformed { peer: peer.to_owned(), source }
+    // Which release it is, the link's driver knows.
+    LinkError::Malformed { peer: peer.to_owned(), theirs: Release::default(), source }
 }
 
 /// A message of this side that no frame can carry. It cannot be left out in silence.

@@ -22,6 +22,7 @@ use crate::{
     identity::Peer,
     lane::{Item, Lane, MESSAGE_COST},
     link::{CONTROL_ROOM, Link, LinkError, LinkState, Receiver, Sender},
+    release::Release,
 };
 
 /// How long an orderly end may take: what is queued is sent, and the peer has read it. Then the
@@ -47,7 +48,7 @@ pub(super) fn start<Out: Message, In: Message>(
     let (control, control_items) = Lane::new(CONTROL_ROOM);
     let (bulk, bulk_items) = Lane::new(bulk::SEND_ROOM);
     let (arrived, queue) = Lane::new(CONTROL_ROOM);
-    let state = LinkState::new(vec![control.room().clone(), bulk.room().clone()]);
+    let state = LinkState::new(vec![control.room().clone(), bulk.room().clone()], true);
     let peer = wire.peer.clone();
     let driver = Driver { wire, control_items, bulk_items, arrived, state: Arc::clone(&state) };
     tasks.spawn(async move {
@@ -76,7 +77,15 @@ impl<Out: Message, In: Message> Driver<Out, In> {
         // Held until the failure is known: the receiver ends when the last of these is dropped.
         let arrived = self.arrived.clone();
         let peer = self.wire.peer.to_string();
-        match self.carry(&peer).await {
+        let carried = tokio::select! {
+            carried = self.carry(&peer) => carried.map_err(|error| error.of(state.release())),
+            reason = state.refused() => {
+                CloseCode::Malformed.close(&connection, &reason);
+                let reason = format!("it said what makes no sense here: {reason}");
+                Err(LinkError::Lost { peer: peer.clone(), reason })
+            }
+        };
+        match carried {
             Ok(()) => CloseCode::Done.close(&connection, "done"),
             Err(error) => {
                 let reason = chain(&error);
@@ -86,11 +95,13 @@ impl<Out: Message, In: Message> Driver<Out, In> {
                 } else {
                     tracing::warn!(peer, reason, "link ended out of order");
                 }
-                let code = match error {
-                    LinkError::Malformed { .. } => CloseCode::Malformed,
-                    LinkError::Lost { .. } | LinkError::Rejected { .. } => CloseCode::Slow,
-                };
-                code.close(&connection, &reason);
+                match &error {
+                    // Both versions are known to the peer.
+                    LinkError::Malformed { source, .. } => {
+                        CloseCode::Malformed.close(&connection, &source.to_string());
+                    }
+                    _ => CloseCode::Slow.close(&connection, &reason),
+                }
                 state.fail(error);
             }
         }
@@ -155,6 +166,11 @@ async fn write<M: Message>(
     // Small messages go first whenever both could; a refusal means that the stream is gone, which
     // the write tells.
     let _ = stream.set_priority(1);
+    let mut release = BytesMut::new();
+    Signal::Release(Release::ours()).encode(&mut release);
+    if let Err(error) = stream.write_all(&release).await {
+        return write_end(&error, peer);
+    }
     let (spill, spilled) = mpsc::channel(CONTROL_ROOM / MESSAGE_COST);
     let ((), bulk) = tokio::try_join!(
         control::write(&mut control_items, &mut stream, spill, state, peer),

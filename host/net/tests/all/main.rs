@@ -6,6 +6,7 @@ mod enrollment;
 mod grid;
 mod in_process;
 mod links;
+mod misunderstandings;
 mod quiet;
 mod raw;
 mod refusals;
