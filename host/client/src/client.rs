@@ -16,8 +16,8 @@ use tokio_util::{
 };
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
-    ByteCount, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits,
-    Millis, TaskStatus, WorkerStatus,
+    ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus,
+    Limits, Millis, TaskStatus, WorkerStatus,
     wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
 };
 
@@ -307,6 +307,18 @@ impl Client {
                 }
                 _ => return Err(unexpected()),
             }
+        }
+    }
+
+    /// Processes that were refused since the scheduler started, because a worker that is linked has
+    /// their identity; the last for each worker.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn contests(&self) -> Result<Vec<Contest>, ClientError> {
+        match self.ask(Request::Contests).await? {
+            Reply::Contests(contests) => Ok(contests),
+            _ => Err(unexpected()),
         }
     }
 

@@ -5,7 +5,7 @@
 //! time. People are shown dates: each term notes which date its beginning was, by the machine's
 //! clock.
 
-use wasmgrid_proto::{Micros, Millis, Record};
+use wasmgrid_proto::{Failing, Micros, Millis, Record};
 
 use crate::{Grid, timers::Timer};
 
@@ -27,6 +27,12 @@ impl Clock {
     /// The date of a time of the same term.
     pub(crate) const fn date_of(self, time: Micros) -> Micros {
         shift(time, self.time, self.date)
+    }
+
+    /// With the date until which a worker rests.
+    pub(crate) fn dated(self, failing: Failing) -> Failing {
+        let until = failing.until.map(|until| self.date_of(until));
+        Failing { until, ..failing }
     }
 
     /// The time of a date of the same term.

@@ -35,6 +35,10 @@ pub struct GridConfig {
     /// A linked worker that says nothing for this long is disconnected and its tasks run
     /// elsewhere. Default 10 s; must be several heartbeats.
     pub worker_timeout: Millis,
+    /// A linked worker that another process wants the place of has this long to say that it lives.
+    /// Default 3 s: a worker that was started anew, before the end of the one before it was seen,
+    /// waits for so long. Must be many times the way there and back.
+    pub contest_timeout: Millis,
     /// For this long after a link was lost a worker may come back with what it holds, before that
     /// runs elsewhere. Default 5 s.
     pub rejoin_grace: Millis,
@@ -88,6 +92,7 @@ impl Default for GridConfig {
             infra_backoff: Millis(100),
             infra_backoff_max: Millis(30_000),
             worker_timeout: Millis(10_000),
+            contest_timeout: Millis(3_000),
             rejoin_grace: Millis(5_000),
             recovery_grace: Millis(10_000),
             target_queue: Millis(40),

@@ -82,7 +82,8 @@ impl Grid {
     fn failing(&self, tenant: &str, avoided: &[WorkerId]) -> Wait {
         let resting = self.distrust.resting(tenant, self.now);
         let until = resting.filter(|(id, _)| avoided.contains(id)).map(|(_, until)| until).min();
-        Wait::Failing { workers: avoided.len() as u64, until: until.unwrap_or(self.now) }
+        let until = self.ledger.clock.date_of(until.unwrap_or(self.now));
+        Wait::Failing { workers: avoided.len() as u64, until }
     }
 
     fn explain_elsewhere(&self, queue: &Queue, reasons: &mut Vec<Reason>) {

@@ -13,6 +13,7 @@ use wasmgrid_proto::{
 
 use crate::{
     GridConfig, Input, Ledger, Output,
+    contest::Rival,
     distrust::Distrust,
     fleet::Fleet,
     job::Job,
@@ -63,6 +64,8 @@ pub struct Grid {
     /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
     pub(crate) overtaken: Option<(JobId, Micros)>,
     pub(crate) timers: Timers,
+    /// Who wants the places of workers that are linked.
+    pub(crate) rivals: BTreeMap<WorkerId, Rival>,
     /// After a start: known workers that have not come back yet.
     pub(crate) awaited: BTreeSet<WorkerId>,
     /// Late results by job, since the start.
@@ -112,6 +115,7 @@ impl Grid {
             distrust: Distrust::default(),
             overtaken: None,
             timers: Timers::default(),
+            rivals: BTreeMap::new(),
             awaited: BTreeSet::new(),
             discarded: BTreeMap::new(),
             diverged: BTreeMap::new(),
@@ -292,11 +296,13 @@ impl Grid {
             }
             Input::WorkerJoined { link, name, address, started, capacity, held } => {
                 let worker = Worker::new(link, name, address, started, capacity, self.now);
-                self.worker_joined(worker, &held);
+                self.worker_joined(worker, held);
             }
             Input::WorkerLeft { worker, link, graceful } => {
                 self.worker_left(worker, link, graceful);
             }
+            Input::JoinerLeft { link } => self.rival_left(link),
+            Input::Alive { worker, rival } => self.alive(worker, rival),
             Input::WorkerLeaving { worker } => self.worker_leaving(worker),
             Input::Heartbeat { worker, heartbeat } => self.heartbeat(worker, heartbeat),
             Input::Health { worker, unable } => self.worker_health(worker, unable),
@@ -309,7 +315,10 @@ impl Grid {
             Input::Diverged { job, index, committed, late } => {
                 self.diverged(job, index, committed, late);
             }
-            Input::Deaf => self.fleet.hear_all(self.now),
+            Input::Deaf => {
+                self.fleet.hear_all(self.now);
+                self.ask_rivals_anew();
+            }
             Input::Tick => {}
         }
     }
@@ -318,6 +327,7 @@ impl Grid {
         match timer {
             Timer::Deadline(job) => self.expire(job),
             Timer::Retry(job, index) => self.resume(job, index),
+            Timer::Contest(worker) => self.decide_contest(worker),
             Timer::Silence(worker) => self.check_silence(worker),
             Timer::Answer(worker) => self.check_answer(worker),
             Timer::Rejoin(worker) => self.give_up_on(worker),

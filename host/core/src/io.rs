@@ -4,7 +4,7 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, Limits, Micros, OutcomeClass, Record,
+    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, Limits, Micros, Millis, OutcomeClass, Record,
     TaskRange, Witness, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply, Unable},
 };
@@ -111,9 +111,10 @@ pub enum Input {
         /// True to cordon it.
         cordoned: bool,
     },
-    /// A worker said [`Join`](wasmgrid_proto::wire::Join). Answered by [`Output::Joined`].
+    /// A worker said [`Join`](wasmgrid_proto::wire::Join). Answered by [`Output::Joined`], or where
+    /// one of its name is linked by [`Output::Contest`], and later by that or [`Output::Refuse`].
     WorkerJoined {
-        /// The driver's number of the link; a later link has a higher one, and supersedes.
+        /// The driver's number of the link; a later link has a higher one.
         link: u64,
         /// The name in its certificate.
         name: String,
@@ -134,6 +135,18 @@ pub enum Input {
         link: u64,
         /// True where it said that it leaves and gave everything back.
         graceful: bool,
+    },
+    /// A link closed of a worker whose join was not answered yet.
+    JoinerLeft {
+        /// The link.
+        link: u64,
+    },
+    /// A worker answers [`Output::Contest`].
+    Alive {
+        /// The worker.
+        worker: WorkerId,
+        /// What it was asked with.
+        rival: u64,
     },
     /// A worker drains on its own wish.
     WorkerLeaving {
@@ -327,6 +340,25 @@ pub enum Output {
         link: u64,
         /// Its number.
         worker: WorkerId,
+    },
+    /// Ask a worker whether it lives: another process with its identity has joined.
+    Contest {
+        /// The worker.
+        worker: WorkerId,
+        /// The link of the other, which comes back in [`Input::Alive`].
+        rival: u64,
+        /// From where that one is linked, for people.
+        address: String,
+    },
+    /// Refuse a worker that joined, and close its link: another process has its identity, and
+    /// lives.
+    Refuse {
+        /// The link it joined on.
+        link: u64,
+        /// From where the other is linked, for people.
+        address: String,
+        /// For how long.
+        linked_for: Millis,
     },
     /// Give a worker tasks, with the job's spec and their inputs.
     Assign {

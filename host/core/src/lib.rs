@@ -15,6 +15,7 @@ mod attempts;
 mod classes;
 mod clock;
 mod config;
+mod contest;
 mod cordon;
 mod demand;
 mod distrust;

@@ -22,12 +22,19 @@ use crate::{
 };
 
 impl Grid {
-    pub(crate) fn worker_joined(&mut self, mut joined: Worker, held: &[HeldLease]) {
-        let (id, link) = (self.know(&joined.name), joined.link);
-        let before = self.fleet.get(id);
-        if before.is_some_and(|worker| worker.link >= link) {
-            return;
+    pub(crate) fn worker_joined(&mut self, joined: Worker, held: Vec<HeldLease>) {
+        let id = self.know(&joined.name);
+        match self.fleet.get(id) {
+            Some(before) if before.link >= joined.link => {}
+            Some(before) if before.linked => self.contest(id, joined, held),
+            _ => self.admit(id, joined, &held),
         }
+    }
+
+    /// A worker that joined gets the place of its name.
+    pub(crate) fn admit(&mut self, id: WorkerId, mut joined: Worker, held: &[HeldLease]) {
+        let link = joined.link;
+        let before = self.fleet.get(id);
         let lived_on = before.is_some_and(|worker| worker.started == joined.started);
         // Draining outlives a broken link, but not the process: one that comes anew takes tasks,
         // also where the end of the one before it was not seen yet.
@@ -189,6 +196,7 @@ impl Grid {
             self.timers.set(now.after(self.config.rejoin_grace), Timer::Rejoin(id));
         }
         self.refresh_worker(id);
+        self.admit_rival(id);
     }
 
     pub(crate) fn worker_leaving(&mut self, id: WorkerId) {
@@ -233,6 +241,7 @@ impl Grid {
         let reason = format!("the worker was silent for {timeout}");
         self.output(Output::Disconnect { worker: id, reason: reason.clone() });
         self.lose_all(id, &reason);
+        self.admit_rival(id);
     }
 
     /// A worker whose link was lost had its time to come back.

@@ -11,6 +11,8 @@ pub(crate) enum Timer {
     Deadline(JobId),
     /// A task waited long enough after a failure of the infrastructure.
     Retry(JobId, u64),
+    /// A worker that was asked whether it lives had its time to answer.
+    Contest(WorkerId),
     /// A linked worker may have been silent for too long.
     Silence(WorkerId),
     /// A worker that was asked for tasks may have had its time to answer.

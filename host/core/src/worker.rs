@@ -50,6 +50,10 @@ pub(crate) struct Worker {
     /// The driver's number of its newest link.
     pub(crate) link: u64,
     pub(crate) linked: bool,
+    /// Since when it has this link.
+    pub(crate) since: Micros,
+    /// When another process was last refused its place, and from where that came.
+    pub(crate) contested: Option<(Micros, String)>,
     /// Since when it is not linked.
     pub(crate) lost_at: Micros,
     pub(crate) draining: bool,
@@ -107,6 +111,8 @@ impl Worker {
             capacity,
             link,
             linked: true,
+            since: now,
+            contested: None,
             lost_at: now,
             draining: false,
             leaving: false,
@@ -136,6 +142,7 @@ impl Worker {
     pub(crate) fn take_over(&mut self, before: Self) {
         self.watched = before.watched;
         self.unable_count = before.unable_count;
+        self.contested = before.contested;
         self.committed = before.committed;
         self.leases = before.leases;
         self.jobs = before.jobs;
@@ -280,11 +287,7 @@ impl Worker {
             (true, true, _) => WorkerState::Draining,
             (true, false, true) => WorkerState::Cordoned,
             (true, false, false) => {
-                let dated = |failing: Failing| Failing {
-                    until: failing.until.map(|until| clock.date_of(until)),
-                    ..failing
-                };
-                let failing = self.unable.clone().or(seen).map(dated);
+                let failing = self.unable.clone().or(seen).map(|failing| clock.dated(failing));
                 failing.map_or(WorkerState::Ready, WorkerState::Failing)
             }
         };

@@ -180,6 +180,17 @@ pub struct WorkerStatus {
     pub running: Vec<RunningTask>,
 }
 
+/// A process that was refused, because it has the identity of a worker that is linked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contest {
+    /// The worker's name.
+    pub name: String,
+    /// From where the last one came that was refused, for people.
+    pub address: String,
+    /// When.
+    pub at: Micros,
+}
+
 /// A task that runs on a slot, as its worker last told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningTask {

@@ -4,6 +4,7 @@
 
 mod audit;
 mod clients;
+mod contests;
 mod feeders;
 mod late;
 mod logs;

@@ -1,6 +1,8 @@
 //! Why a server does not start, or ends.
 
-use wasmgrid_proto::Seq;
+use std::sync::Arc;
+
+use wasmgrid_proto::{Epoch, Seq};
 use wasmgrid_store::StoreError;
 
 /// Why a server does not start, or ended by itself.
@@ -47,7 +49,26 @@ pub enum ServerError {
              again: everything it acknowledged is there"
     )]
     Commit(#[source] std::sync::Arc<StoreError>),
+    /// Another scheduler was started on the same store.
+    #[error(
+        "another scheduler took over the store (its term is {newest}) and this one stopped; two on \
+         one store stop each other: let one run, and give the other a state folder of its own"
+    )]
+    TakenOver {
+        /// The other's term.
+        newest: Epoch,
+    },
     /// The thread that writes the store could not be started, or is gone.
     #[error("the thread that writes the store is gone; start the scheduler again")]
     Writer,
+}
+
+impl ServerError {
+    /// What it means that a commit failed so.
+    pub(crate) fn of_commit(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced { newest, .. } => Self::TakenOver { newest },
+            error => Self::Commit(Arc::new(error)),
+        }
+    }
 }

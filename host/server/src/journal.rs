@@ -188,7 +188,7 @@ impl Writer {
 
     /// Commits `first` and whatever else has come.
     async fn write_group(&mut self, first: Write) -> Result<(), ServerError> {
-        let failed = |error| ServerError::Commit(Arc::new(error));
+        let failed = ServerError::of_commit;
         let (mut entries, mut keeps, mut last, mut bytes) = (Vec::new(), Vec::new(), None, 0);
         let (mut tidy, mut made) = (false, None);
         let mut next = Some(first);
@@ -279,7 +279,7 @@ impl Writer {
             Ok(None) => self.extent.tail_bytes = 0,
             Ok(Some((snapshot, covered_bytes))) => {
                 let committed = self.commit_snapshot(snapshot, covered_bytes);
-                committed.map_err(|error| ServerError::Commit(Arc::new(error)))?;
+                committed.map_err(ServerError::of_commit)?;
             }
             Err(ServerError::Load(error)) if error.may_pass() => self.cannot_compact(&error),
             Err(error) => return Err(error),

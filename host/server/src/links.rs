@@ -10,7 +10,7 @@ use wasmgrid_proto::{frame::Envelope, wire::Message};
 
 use crate::{
     driver::Event,
-    outbox::{Outbox, Outgoing, outbox},
+    outbox::{Closing, Outbox, Outgoing, outbox},
 };
 
 /// The driver's number of a link; never given twice.
@@ -72,13 +72,18 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     if context.heard.send(announce(outbox, peer)).await.is_err() {
         return sender.close(STOPPING);
     }
-    let reason = tokio::select! {
-        reason = read(receiver, &context, room, heard) => reason,
-        reason = write(&sender, outgoing, &context.done, id) => reason,
-        reason = closing(closed) => reason,
-        () = context.cut.cancelled() => STOPPING.into(),
+    let in_order = |reason| Closing { reason, refuses: false };
+    let Closing { reason, refuses } = tokio::select! {
+        reason = read(receiver, &context, room, heard) => in_order(reason),
+        reason = write(&sender, outgoing, &context.done, id) => in_order(reason),
+        closing = closing(closed) => closing,
+        () = context.cut.cancelled() => in_order(STOPPING.into()),
     };
-    sender.close(&reason);
+    if refuses {
+        sender.refuse(&reason);
+    } else {
+        sender.close(&reason);
+    }
     // Behind all that was heard of the link. The driver is gone only when the server ends.
     let _ = context.heard.send(Event::Unlinked { link: id, reason }).await;
 }
@@ -136,9 +141,9 @@ async fn write<Out: Message>(
     "closed by the scheduler".into()
 }
 
-async fn closing(closed: oneshot::Receiver<String>) -> String {
+async fn closing(closed: oneshot::Receiver<Closing>) -> Closing {
     match closed.await {
-        Ok(reason) => reason,
+        Ok(closing) => closing,
         // The outbox was dropped: the writer ends when all of it is sent.
         Err(_) => std::future::pending().await,
     }

@@ -21,7 +21,15 @@ const OUTBOX_BYTES: usize = 4 << 20;
 pub(crate) struct Outbox<M> {
     queue: mpsc::Sender<Envelope<M>>,
     level: Arc<Level>,
-    close: oneshot::Sender<String>,
+    close: oneshot::Sender<Closing>,
+}
+
+/// Why the driver ends a link.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub reason: String,
+    /// What the peer said makes no sense: it is told so, and another link would be no better.
+    pub refuses: bool,
 }
 
 /// The writer's end.
@@ -43,7 +51,7 @@ struct Level {
 }
 
 /// An outbox, and what ends its link: the reason why, or that the driver dropped it.
-pub(crate) fn outbox<M: Message>() -> (Outbox<M>, Outgoing<M>, oneshot::Receiver<String>) {
+pub(crate) fn outbox<M: Message>() -> (Outbox<M>, Outgoing<M>, oneshot::Receiver<Closing>) {
     let (sender, receiver) = mpsc::channel(OUTBOX_MESSAGES);
     let (close, closed) = oneshot::channel();
     let level = Arc::new(Level::default());
@@ -83,7 +91,12 @@ impl<M> Outbox<M> {
 
     /// Ends the link; what is queued is not sent.
     pub(crate) fn close(self, reason: impl Into<String>) {
-        let _ = self.close.send(reason.into());
+        let _ = self.close.send(Closing { reason: reason.into(), refuses: false });
+    }
+
+    /// Ends the link of a peer that is not understood.
+    pub(crate) fn refuse(self, reason: impl Into<String>) {
+        let _ = self.close.send(Closing { reason: reason.into(), refuses: true });
     }
 
     fn is_roomy(&self) -> bool {

@@ -300,9 +300,9 @@ fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
 
 /// Starts a new term, durably: what follows is numbered by it.
 fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(), ServerError> {
-    let failed = |error| ServerError::Commit(Arc::new(error));
+    let failed = ServerError::of_commit;
     grid.handle(now, Input::Start { date: clock::date() });
-    store.fence(grid.epoch()).map_err(|error| ServerError::Load(Arc::new(error)))?;
+    store.fence(grid.epoch()).map_err(failed)?;
     let mut entries = Vec::new();
     while let Some(output) = grid.poll_output() {
         if let Output::Persist(record) = output {

@@ -23,8 +23,8 @@ use wasmgrid_proto::{
 use wasmgrid_sandbox::{PrepareError, Prepared, Sandbox, SlotEvent};
 
 use crate::{
-    config::WorkerConfig, modules::Modules, outgoing::Outgoing, queue::Queue, slots::Slots,
-    worker::LinkState,
+    config::WorkerConfig, dial::GaveUp, modules::Modules, outgoing::Outgoing, queue::Queue,
+    slots::Slots, worker::LinkState,
 };
 use link::Link;
 
@@ -41,6 +41,8 @@ pub(crate) enum Event {
     Linked { outbox: mpsc::Sender<Envelope<FromWorker>> },
     /// The link has ended, or there was none to be had.
     Unlinked { reason: String },
+    /// There will be no other link.
+    GaveUp { why: GaveUp },
     /// The scheduler said something.
     Heard { envelope: Envelope<ToWorker> },
     /// A slot said something.
@@ -79,6 +81,8 @@ pub(crate) struct Agent {
     /// not known any more, and another job may get its number: it is not remembered.
     brought: BTreeSet<JobId>,
     leaving: Option<Leave>,
+    /// When the log last said that another one has this worker's identity.
+    warned_at: Option<Instant>,
 }
 
 /// How the worker leaves.
@@ -118,6 +122,7 @@ impl Agent {
             cancelled: BTreeSet::new(),
             brought: BTreeSet::new(),
             leaving: None,
+            warned_at: None,
         }
     }
 
@@ -150,6 +155,7 @@ impl Agent {
         match event {
             Event::Linked { outbox } => self.linked(outbox),
             Event::Unlinked { reason } => self.unlinked(reason),
+            Event::GaveUp { why } => self.gave_up(why),
             Event::Heard { envelope } => self.heard(envelope),
             Event::Slot { number, event } => self.slot(number, event),
             Event::Prepared { job, spec, result } => self.prepared(job, &spec, result),

@@ -1,10 +1,12 @@
 //! How a worker reaches its scheduler, again and again; and the task that carries the link.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
-use wasmgrid_net::{Backoff, Endpoint, Link, Receiver, Sender};
+use wasmgrid_net::{
+    Backoff, CertificateProblem, Endpoint, Link, LinkError, NetError, Receiver, Sender,
+};
 use wasmgrid_proto::{
     frame::Envelope,
     wire::{FromWorker, ToWorker},
@@ -15,6 +17,20 @@ use crate::agent::Event;
 /// Messages between the agent and the link's writer. Few: what does not fit stays with the
 /// agent, where results that wait together become one batch.
 const OUTBOX_MESSAGES: usize = 8;
+
+/// A link that lived for so long was a good one: the next is dialled at once. Those that end sooner
+/// are dialled after pauses that grow, so that no scheduler is flooded.
+const GOOD: Duration = Duration::from_secs(2);
+
+/// The longest pause where what must change is a clock, a certificate or who has an address.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
+
+/// So many links in a row that end because the two sides do not understand each other, each within
+/// [`MISUNDERSTOOD_WITHIN`], and no other is dialled.
+const MISUNDERSTOOD_MAX: u32 = 3;
+
+/// See [`MISUNDERSTOOD_MAX`].
+const MISUNDERSTOOD_WITHIN: Duration = Duration::from_secs(60);
 
 /// What the scheduler is told where the agent ends the link.
 const HUNG_UP: &str = "the worker closed the link";
@@ -42,52 +58,155 @@ impl fmt::Debug for Dial {
     }
 }
 
+/// Why a worker dials no more: another try would end in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GaveUp {
+    /// The scheduler refuses it.
+    #[error("the scheduler refuses this worker: {0}")]
+    Refused(String),
+    /// No link can be had with these credentials, or with this release.
+    #[error(transparent)]
+    Unreachable(#[from] NetError),
+    /// The two sides do not understand each other.
+    #[error("the link ended {MISUNDERSTOOD_MAX} times in a row")]
+    Misunderstood(#[source] LinkError),
+}
+
 impl Dial {
-    async fn connect(&self) -> Result<Link<FromWorker, ToWorker>, String> {
+    async fn connect(&self) -> Result<Link<FromWorker, ToWorker>, NetError> {
         match self {
-            Self::Quic { endpoint, addresses } => {
-                endpoint.connect_worker(addresses).await.map_err(|error| error.to_string())
-            }
+            Self::Quic { endpoint, addresses } => endpoint.connect_worker(addresses).await,
             Self::InProcess(connect) => Ok(connect()),
         }
     }
 
-    /// Keeps the agent linked until `stop`.
+    /// Keeps the agent linked until `stop`, or until that makes no sense any more.
     pub(crate) async fn keep_linked(self, events: mpsc::Sender<Event>, stop: CancellationToken) {
-        let mut backoff = Backoff::default();
+        let mut tries = Tries::default();
         while !stop.is_cancelled() {
             let connected = tokio::select! {
                 connected = self.connect() => connected,
                 () = stop.cancelled() => return,
             };
+            let linked_at = Instant::now();
             let end = match connected {
-                Ok(link) => carry(link, &events, &stop, &mut backoff).await,
-                Err(reason) => End::Lost(reason),
+                Ok(link) => carry(link, &events, &stop).await,
+                Err(error) => End::Unreachable(error),
             };
-            let wait = backoff.next();
-            let reason = match end {
-                End::Lost(reason) => {
-                    tracing::warn!(reason, retry_in = ?wait, "no link to the scheduler");
-                    reason
+            let wait = match tries.after(end, linked_at.elapsed()) {
+                Next::Dial(reason, wait) => {
+                    // The agent is gone only when the worker ends.
+                    let _ = events.send(Event::Unlinked { reason }).await;
+                    wait
                 }
-                End::HungUp => HUNG_UP.into(),
-                End::Over => return,
+                Next::GiveUp(why) => {
+                    let _ = events.send(Event::GaveUp { why }).await;
+                    return;
+                }
+                Next::End => return,
             };
-            if events.send(Event::Unlinked { reason }).await.is_err() {
-                return;
-            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {}
             }
         }
     }
 }
 
+/// What follows from the end of a link.
+enum Next {
+    /// Another is dialled after so long; why the last one ended.
+    Dial(String, Duration),
+    GiveUp(GaveUp),
+    /// Nobody needs another link.
+    End,
+}
+
+/// How dialling went so far.
+#[derive(Default)]
+struct Tries {
+    backoff: Backoff,
+    /// Links in a row that ended because the two sides do not understand each other.
+    misunderstood: u32,
+}
+
+impl Tries {
+    /// What to do after a link that lived for so long.
+    fn after(&mut self, end: End, lived: Duration) -> Next {
+        if lived >= GOOD {
+            self.backoff.reset();
+        }
+        if lived >= MISUNDERSTOOD_WITHIN {
+            self.misunderstood = 0;
+        }
+        let (reason, wait) = match end {
+            End::Over => return Next::End,
+            End::HungUp => return Next::Dial(HUNG_UP.into(), self.backoff.next()),
+            End::Refused(reason) => return Next::GiveUp(GaveUp::Refused(reason)),
+            End::Unreachable(error) if is_final(&error) => return Next::GiveUp(error.into()),
+            End::Unreachable(error) if is_stubborn(&error) => {
+                (error.to_string(), self.backoff.next_within(LONG_PAUSE))
+            }
+            End::Unreachable(error) => (error.to_string(), self.backoff.next()),
+            End::Lost(Some(error)) if error.is_misunderstanding() => {
+                self.misunderstood += 1;
+                if self.misunderstood >= MISUNDERSTOOD_MAX {
+                    return Next::GiveUp(GaveUp::Misunderstood(error));
+                }
+                (error.to_string(), self.backoff.next())
+            }
+            End::Lost(error) => {
+                self.misunderstood = 0;
+                let closed = || "the scheduler closed the link".into();
+                (error.map_or_else(closed, |error| error.to_string()), self.backoff.next())
+            }
+        };
+        tracing::warn!(reason, retry_in = ?wait, "no link to the scheduler");
+        Next::Dial(reason, wait)
+    }
+}
+
+/// True where a dial that failed so fails each time until something is changed on this side: the
+/// scheduler of this grid has spoken, or none was asked.
+const fn is_final(error: &NetError) -> bool {
+    match error {
+        NetError::Refused { problem, .. } => !matches!(
+            problem,
+            CertificateProblem::Expired
+                | CertificateProblem::NotYetValid
+                | CertificateProblem::Alert(_)
+        ),
+        NetError::Version { .. }
+        | NetError::WrongRole { .. }
+        | NetError::Denied { .. }
+        | NetError::NoAddress
+        | NetError::Identity(_)
+        | NetError::Token(_)
+        | NetError::File { .. }
+        | NetError::Certificate { .. }
+        | NetError::Credentials { .. } => true,
+        NetError::Unreachable { .. }
+        | NetError::Address { .. }
+        | NetError::Busy { .. }
+        | NetError::Socket { .. }
+        | NetError::BadCertificate { .. } => false,
+    }
+}
+
+/// True where a dial that failed so may succeed once a clock is right, or another answers at the
+/// address; neither takes a second.
+const fn is_stubborn(error: &NetError) -> bool {
+    matches!(error, NetError::Refused { .. } | NetError::BadCertificate { .. })
+}
+
 /// How a link was over.
 enum End {
-    /// Not by this side's wish; why.
-    Lost(String),
+    /// There was none.
+    Unreachable(NetError),
+    /// Not by this side's wish; how, where it was not in order.
+    Lost(Option<LinkError>),
+    /// The scheduler lets this worker not join.
+    Refused(String),
     /// The agent hung up.
     HungUp,
     /// The worker stops, or the agent is gone: nobody needs another link.
@@ -99,7 +218,6 @@ async fn carry(
     link: Link<FromWorker, ToWorker>,
     events: &mpsc::Sender<Event>,
     stop: &CancellationToken,
-    backoff: &mut Backoff,
 ) -> End {
     let Link { sender, receiver, .. } = link;
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
@@ -107,46 +225,126 @@ async fn carry(
         return End::Over;
     }
     let end = tokio::select! {
-        end = read(receiver, events, backoff) => end,
-        end = write(&sender, outgoing) => end,
+        end = read(receiver, events) => end,
+        // Why nothing more is taken, the reader sees.
+        () = write(&sender, outgoing) => End::HungUp,
         () = stop.cancelled() => End::Over,
     };
     sender.close(match &end {
-        End::Lost(reason) => reason,
         End::HungUp => HUNG_UP,
         End::Over => "the worker stops",
+        _ => "the worker's link is over",
     });
     end
 }
 
-async fn read(
-    mut receiver: Receiver<ToWorker>,
-    events: &mpsc::Sender<Event>,
-    backoff: &mut Backoff,
-) -> End {
+async fn read(mut receiver: Receiver<ToWorker>, events: &mpsc::Sender<Event>) -> End {
     loop {
-        match receiver.recv().await {
-            Ok(Some(envelope)) => {
-                // Only a scheduler that speaks is worth dialling at once again.
-                backoff.reset();
-                if events.send(Event::Heard { envelope }).await.is_err() {
-                    return End::Over;
-                }
-            }
-            Ok(None) => return End::Lost("the scheduler closed the link".into()),
-            Err(error) => return End::Lost(error.to_string()),
+        let envelope = match receiver.recv().await {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return End::Lost(None),
+            Err(error) => return End::Lost(Some(error)),
+        };
+        if let ToWorker::Refused(refused) = envelope.message {
+            return End::Refused(refused.reason);
+        }
+        if events.send(Event::Heard { envelope }).await.is_err() {
+            return End::Over;
         }
     }
 }
 
-async fn write(
-    sender: &Sender<FromWorker>,
-    mut outgoing: mpsc::Receiver<Envelope<FromWorker>>,
-) -> End {
+/// Writes until the agent hangs up; never ready where the link ends first.
+async fn write(sender: &Sender<FromWorker>, mut outgoing: mpsc::Receiver<Envelope<FromWorker>>) {
     while let Some(envelope) = outgoing.recv().await {
-        if let Err(error) = sender.send(envelope).await {
-            return End::Lost(error.to_string());
+        if sender.send(envelope).await.is_err() {
+            return std::future::pending().await;
         }
     }
-    End::HungUp
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmgrid_net::Release;
+
+    use super::*;
+
+    fn misunderstood() -> End {
+        let (peer, theirs) = ("scheduler".into(), Release::ours());
+        let reason = "what is that?".into();
+        End::Lost(Some(LinkError::Misunderstood { peer, theirs, reason }))
+    }
+
+    fn unreachable() -> End {
+        let (address, reason) = ("there".into(), "silence".into());
+        End::Unreachable(NetError::Unreachable { address, reason })
+    }
+
+    fn wait(next: Next) -> Duration {
+        match next {
+            Next::Dial(_, wait) => wait,
+            _ => panic!("it gives up"),
+        }
+    }
+
+    #[test]
+    fn two_sides_that_do_not_understand_each_other_try_it_three_times() {
+        let mut tries = Tries::default();
+        for _ in 0..2 {
+            wait(tries.after(misunderstood(), Duration::ZERO));
+        }
+        wait(tries.after(misunderstood(), Duration::from_secs(3_600)));
+        wait(tries.after(End::Lost(None), Duration::ZERO));
+        for _ in 0..2 {
+            wait(tries.after(misunderstood(), Duration::ZERO));
+        }
+        let next = tries.after(misunderstood(), Duration::ZERO);
+        let Next::GiveUp(why @ GaveUp::Misunderstood(_)) = next else { panic!("it goes on") };
+        let source = std::error::Error::source(&why).expect("why").to_string();
+        assert_eq!(source.matches(&Release::ours().to_string()).count(), 2, "both: {source}");
+    }
+
+    #[test]
+    fn links_that_end_at_once_are_dialled_after_pauses_that_grow() {
+        let mut tries = Tries::default();
+        let waits: Vec<_> =
+            (0..10).map(|_| wait(tries.after(End::Lost(None), Duration::ZERO))).collect();
+        assert!(waits[0] <= Duration::from_millis(100), "{waits:?}");
+        assert!(waits[9] >= Duration::from_millis(1_500), "{waits:?}");
+        let after_a_good_one = wait(tries.after(End::Lost(None), GOOD));
+        assert!(after_a_good_one <= Duration::from_millis(100), "{after_a_good_one:?}");
+        assert!((0..100).all(|_| {
+            wait(tries.after(unreachable(), Duration::ZERO)) <= Duration::from_secs(3)
+        }));
+    }
+
+    #[test]
+    fn what_no_try_will_change_ends_the_dialling_and_what_may_pass_does_not() {
+        let address = || String::from("there");
+        let refused = |problem| NetError::Refused { address: address(), problem };
+        let bad = |problem| NetError::BadCertificate { address: address(), problem };
+        let wrong_grid =
+            || CertificateProblem::WrongGrid { found: "home".into(), wanted: "work".into() };
+        for error in [
+            refused(CertificateProblem::WrongAuthority),
+            refused(CertificateProblem::Other("it is for another grid".into())),
+            NetError::Version { address: address() },
+            NetError::WrongRole { found: "client".into(), wanted: "worker".into() },
+        ] {
+            let next = Tries::default().after(End::Unreachable(error.clone()), Duration::ZERO);
+            assert!(matches!(next, Next::GiveUp(GaveUp::Unreachable(_))), "{error}");
+        }
+        for error in [
+            refused(CertificateProblem::Expired),
+            refused(CertificateProblem::NotYetValid),
+            bad(CertificateProblem::Expired),
+            bad(wrong_grid()),
+        ] {
+            let mut tries = Tries::default();
+            let mut waits =
+                (0..20).map(|_| wait(tries.after(End::Unreachable(error.clone()), Duration::ZERO)));
+            let last = waits.next_back().expect("twenty");
+            assert!(last >= LONG_PAUSE / 2 && last <= LONG_PAUSE, "{error}: {last:?}");
+        }
+    }
 }

@@ -19,6 +19,6 @@ mod slots;
 mod worker;
 
 pub use config::WorkerConfig;
-pub use dial::Dial;
+pub use dial::{Dial, GaveUp};
 pub use wasmgrid_sandbox as sandbox;
 pub use worker::{LinkState, Worker};

@@ -11,7 +11,7 @@ use wasmgrid_sandbox::{Sandbox, Slot};
 use crate::{
     agent::{Agent, Event},
     config::WorkerConfig,
-    dial::Dial,
+    dial::{Dial, GaveUp},
     slots::Slots,
 };
 
@@ -30,6 +30,11 @@ pub enum LinkState {
     Joined {
         /// Its number there.
         worker: WorkerId,
+    },
+    /// It dials no more; what it has is of no use. Whoever owns it should stop it.
+    GaveUp {
+        /// Why.
+        why: GaveUp,
     },
     /// It has ended: it was told to leave, or stopped.
     Ended,

@@ -44,6 +44,11 @@ pub enum Up {
     },
     /// A worker leaves.
     Leaving,
+    /// A worker was asked whether it lives, and does.
+    Alive {
+        /// What it was asked with.
+        rival: u64,
+    },
     /// A client asks.
     Request {
         /// Its number of the question.
@@ -65,6 +70,11 @@ pub enum Up {
 pub enum Down {
     /// A worker is in the grid.
     Joined,
+    /// Does the worker live?
+    Contested {
+        /// For the answer.
+        rival: u64,
+    },
     /// Tasks to run.
     Assign {
         /// The job.

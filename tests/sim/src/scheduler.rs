@@ -116,6 +116,8 @@ pub struct Scheduler {
 struct Peer {
     name: String,
     id: Option<WorkerId>,
+    /// It waits until another one of its name has answered.
+    contests: bool,
     open: bool,
     leaving: bool,
     /// Batches that it may forget, which it is told with what it is told next, or a little later.
@@ -236,12 +238,7 @@ impl Scheduler {
         Ok(scheduler)
     }
 
-    fn begin_term(
-        &mut self,
-        date: Micros,
-        disk: &mut Disk,
-        book: &mut Book,
-    ) -> Result<(), Failed> {
+    fn begin_term(&mut self, date: Micros, disk: &mut Disk, book: &mut Book) -> Result<(), Failed> {
         self.grid.handle(self.now, Input::Start { date });
         let mut items = Vec::new();
         while let Some(output) = self.grid.poll_output() {
@@ -339,7 +336,8 @@ impl Scheduler {
         match heard {
             Heard::Worker(link, name) => {
                 let (id, committed, waiting) = (None, Vec::new(), VecDeque::new());
-                let peer = Peer { name, id, open: false, leaving: false, committed, waiting };
+                let (contests, open, leaving) = (false, false, false);
+                let peer = Peer { name, id, contests, open, leaving, committed, waiting };
                 self.workers.insert(link, peer);
             }
             Heard::Client(link, client) => {
@@ -376,7 +374,8 @@ impl Scheduler {
                 self.grid.handle(now, input);
                 // What the worker says next needs the number that the core gives it.
                 self.take_outputs(book)?;
-                if self.workers.get(&link).is_some_and(|peer| peer.id.is_none()) {
+                let is_known = |peer: &Peer| peer.id.is_some() || peer.contests;
+                if self.workers.get(&link).is_some_and(|peer| !is_known(peer)) {
                     self.end_link(link, true);
                 }
             }
@@ -392,6 +391,9 @@ impl Scheduler {
                 let (part, reason, again) = (Part::Runner, "as planned".into(), Millis(1_000));
                 let unable = (!able).then_some(Unable { part, reason, again });
                 self.grid.handle(now, Input::Health { worker, unable });
+            }
+            (Up::Alive { rival }, Some(worker)) => {
+                self.grid.handle(now, Input::Alive { worker, rival });
             }
             (Up::Leaving, Some(worker)) => {
                 peer.leaving = true;
@@ -515,6 +517,8 @@ impl Scheduler {
                 }
                 let left = Input::WorkerLeft { worker, link, graceful: peer.leaving };
                 self.grid.handle(self.now, left);
+            } else {
+                self.grid.handle(self.now, Input::JoinerLeft { link });
             }
         } else if self.clients.remove(&link).is_none() {
             return;

@@ -190,6 +190,7 @@ impl Worker {
             Down::Assign { job, tenant, leases } => {
                 leases.into_iter().for_each(|lease| self.assign(job, &tenant, lease));
             }
+            Down::Contested { rival } => self.acts.push(Act::Say(Up::Alive { rival })),
             Down::Cancel { job } => self.cancel(job),
             Down::Revoke { job, lease, tasks } => self.revoke(job, lease, &tasks),
             Down::Committed { batches } => {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use wasmgrid_net::{Credentials, Endpoint, JoinToken, Role, enroll};
-use wasmgrid_worker::{Dial, LinkState};
+use wasmgrid_worker::{Dial, GaveUp, LinkState, Worker};
 
 use super::scheduler::lock;
 use crate::{
@@ -46,6 +46,8 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
             token.role
         )));
     }
+    // Another worker of this folder would lose its identity to the new one.
+    let taken = settings.state_dir.as_deref().map(lock).transpose()?;
     let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);
     let credentials = enroll(&token, &wanted).await?;
     let identity = credentials.identity();
@@ -55,6 +57,7 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
     save(&folder, &membership, &credentials)
         .with_context(|| format!("failed to keep the worker's identity in {}", folder.display()))?;
     tracing::info!(name = identity.name(), grid = membership.grid, "joined the grid");
+    drop(taken);
     work(&folder, settings, &paths, interrupt).await
 }
 
@@ -99,15 +102,30 @@ async fn work(
         caps: settings.caps.caps(),
     };
     let worker = parts::start_worker(setup, dial)?;
-    let mut status = worker.status();
-    tokio::select! {
-        () = interrupt.asked() => {}
-        _ = status.wait_for(|state| *state == LinkState::Ended) => {}
+    let gave_up = tokio::select! {
+        () = interrupt.asked() => None,
+        gave_up = over(&worker) => gave_up,
+    };
+    if let Some(why) = gave_up {
+        worker.stop().await;
+        endpoint.close().await;
+        return Err(why).context("the worker ends").exit(Exit::Unreachable);
     }
     tracing::info!("leaving: running tasks are finished first; Ctrl-C again stops at once");
     worker.drain_and_stop().await;
     endpoint.close().await;
     Ok(Exit::Ok)
+}
+
+/// Waits until a worker ends by itself; why, where it gave up on its scheduler.
+pub async fn over(worker: &Worker) -> Option<GaveUp> {
+    let is_over = |state: &LinkState| matches!(state, LinkState::GaveUp { .. } | LinkState::Ended);
+    let mut status = worker.status();
+    // Where nobody says how it stands any more it has ended.
+    match status.wait_for(is_over).await.as_deref() {
+        Ok(LinkState::GaveUp { why }) => Some(why.clone()),
+        _ => None,
+    }
 }
 
 fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {

@@ -1,17 +1,19 @@
 //! `wasmgrid up`: a grid on this machine, with a worker and a context, and the command with which
 //! other machines join.
 
+use std::convert::Infallible;
+
 use anyhow::Context as _;
 use wasmgrid_net::Role;
 use wasmgrid_proto::wire::TokenRequest;
 use wasmgrid_worker::Worker;
 
-use super::scheduler::Scheduler;
+use super::{member, scheduler::Scheduler};
 use crate::{
     args::UpArgs,
     config::ServerSettings,
     context::{Contexts, Description},
-    exit::{Exit, WithExit as _},
+    exit::{self, Exit, WithExit as _},
     interrupt::Interrupt,
     parts::{self, WorkerSetup},
     paths::Paths,
@@ -37,7 +39,13 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     let scheduler = Scheduler::start(settings, &paths)?;
     let started = start(&scheduler, &args, &paths).await;
     let (worker, waited) = match started {
-        Ok(worker) => (worker, scheduler.wait(interrupt).await),
+        Ok(worker) => {
+            let waited = tokio::select! {
+                waited = scheduler.wait(interrupt) => waited,
+                never = stands_by(worker.as_ref()) => match never {},
+            };
+            (worker, waited)
+        }
         Err(error) => (None, Err(error)),
     };
     if let Some(worker) = worker {
@@ -45,6 +53,16 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     }
     let stopped = scheduler.server.shutdown().await.context("failed to stop the scheduler");
     waited.and(stopped).map(|()| Exit::Ok)
+}
+
+/// Says where this machine's worker gives up; the grid goes on without it.
+async fn stands_by(worker: Option<&Worker>) -> Infallible {
+    if let Some(worker) = worker
+        && let Some(why) = member::over(worker).await
+    {
+        tracing::error!("{}; the grid goes on without it", exit::chain(&why.into()));
+    }
+    std::future::pending().await
 }
 
 /// Starts the worker, keeps the context, and says how to go on.

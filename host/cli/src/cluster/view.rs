@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{
-    Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, WorkerState,
+    Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, WorkerState,
     WorkerStatus,
 };
 
@@ -78,6 +78,14 @@ pub struct WorkerView {
     committed: u64,
     heard_at_us: u64,
     running: Vec<RunningView>,
+    /// The last machine that was refused because it has this worker's identity.
+    contested: Option<ContestView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ContestView {
+    address: String,
+    at_us: u64,
 }
 
 /// Why a worker gets few tasks or none.
@@ -154,8 +162,9 @@ impl From<&JobCounts> for CountsView {
     }
 }
 
-impl From<&WorkerStatus> for WorkerView {
-    fn from(status: &WorkerStatus) -> Self {
+impl WorkerView {
+    /// A worker, and who else has its identity.
+    pub fn new(status: &WorkerStatus, contest: Option<&Contest>) -> Self {
         Self {
             id: status.worker.0,
             name: status.name.clone(),
@@ -170,6 +179,10 @@ impl From<&WorkerStatus> for WorkerView {
             committed: status.committed,
             heard_at_us: status.heard_at.0,
             running: status.running.iter().map(RunningView::from).collect(),
+            contested: contest.map(|contest| ContestView {
+                address: contest.address.clone(),
+                at_us: contest.at.0,
+            }),
         }
     }
 }

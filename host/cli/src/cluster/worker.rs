@@ -1,12 +1,14 @@
 //! `wasmgrid worker list|show|drain|cordon|uncordon`: what a grid's workers are and do.
 
-use wasmgrid_proto::{Millis, WorkerStatus};
+use wasmgrid_proto::{Contest, Millis, WorkerStatus};
 
 use super::{view, view::WorkerView, with};
 use crate::{
     args::{Format, GridArgs, WorkerNoun},
+    escape,
     exit::{Exit, usage},
-    print, table,
+    print::{self, message},
+    table,
 };
 
 /// Does what was asked of workers.
@@ -15,13 +17,16 @@ use crate::{
 /// Where the cluster cannot be reached or has no such worker.
 pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     match command {
-        WorkerNoun::List { grid, output } => list(&all(&grid).await?, output)?,
+        WorkerNoun::List { grid, output } => {
+            let (workers, contests) = all(&grid).await?;
+            list(&workers, &contests, output)?;
+        }
         WorkerNoun::Show { name, grid, output } => {
-            let workers = all(&grid).await?;
+            let (workers, contests) = all(&grid).await?;
             let worker = workers.iter().find(|worker| worker.name == name).ok_or_else(|| {
                 usage(format!("the grid has no worker {name:?}; see `wasmgrid worker list`"))
             })?;
-            show(worker, output)?;
+            show(worker, contest_of(worker, &contests), output)?;
         }
         WorkerNoun::Drain { name, grid } => {
             with(&grid, async |client| Ok(client.drain(&name).await?)).await?;
@@ -36,13 +41,30 @@ pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn all(grid: &GridArgs) -> anyhow::Result<Vec<WorkerStatus>> {
-    with(grid, async |client| Ok(client.workers().await?)).await
+async fn all(grid: &GridArgs) -> anyhow::Result<(Vec<WorkerStatus>, Vec<Contest>)> {
+    with(grid, async |client| Ok((client.workers().await?, client.contests().await?))).await
 }
 
-fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {
+/// The last machine that was refused because it has the worker's identity.
+fn contest_of<'a>(worker: &WorkerStatus, contests: &'a [Contest]) -> Option<&'a Contest> {
+    contests.iter().find(|contest| contest.name == worker.name)
+}
+
+/// What an operator should know of it, and do.
+fn warning(contest: &Contest) -> String {
+    format!(
+        "another machine with the identity of {} was refused {}, at {}: join it with a token of its \
+         own (`wasmgrid token create` makes one)",
+        contest.name,
+        table::ago(contest.at),
+        contest.address
+    )
+}
+
+fn list(workers: &[WorkerStatus], contests: &[Contest], output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&workers.iter().map(WorkerView::from).collect::<Vec<_>>());
+        let view = |worker| WorkerView::new(worker, contest_of(worker, contests));
+        return table::json(&workers.iter().map(view).collect::<Vec<_>>());
     }
     let row = |worker: &WorkerStatus| {
         [
@@ -57,7 +79,11 @@ fn list(workers: &[WorkerStatus], output: Format) -> anyhow::Result<()> {
         ]
     };
     let heading = ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "LABELS"];
-    Ok(table::rows(heading, workers.iter().map(row))?)
+    table::rows(heading, workers.iter().map(row))?;
+    for contest in contests {
+        message!("{}", escape::text(&warning(contest)));
+    }
+    Ok(())
 }
 
 /// A worker's state; of one that is failing also for how long it gets nothing.
@@ -69,9 +95,9 @@ fn state(worker: &WorkerStatus) -> String {
     }
 }
 
-fn show(worker: &WorkerStatus, output: Format) -> anyhow::Result<()> {
+fn show(worker: &WorkerStatus, contest: Option<&Contest>, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&WorkerView::from(worker));
+        return table::json(&WorkerView::new(worker, contest));
     }
     let (state, failing) = (state(worker), view::failing(&worker.state));
     let why = failing.map(|failing| format!(": {}", failing.reason)).unwrap_or_default();
@@ -87,6 +113,7 @@ fn show(worker: &WorkerStatus, output: Format) -> anyhow::Result<()> {
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),
         ("heard", table::ago(worker.heard_at)),
+        ("warning", contest.map_or_else(String::new, warning)),
     ])?;
     if worker.running.is_empty() {
         return Ok(());

@@ -7,6 +7,7 @@
 )]
 
 mod clockwork;
+mod contests;
 mod cordons;
 mod explained;
 mod failing;

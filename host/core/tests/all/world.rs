@@ -250,18 +250,34 @@ impl World {
         if let Some(worker) = known {
             self.hands.insert(worker, hands.to_vec());
         }
-        let address = "in process".into();
-        self.drive(Input::WorkerJoined {
-            link,
-            name: name.into(),
-            address,
-            started: self.started.get(name).copied().unwrap_or_default(),
-            capacity,
-            held,
-        });
+        let started = self.started.get(name).copied().unwrap_or_default();
+        self.ask_to_join(link, name, started, capacity, held);
+        if self.last.iter().any(|output| matches!(output, Output::Contest { .. })) {
+            // The one that has the place is not there any more, or it would not be this one's.
+            self.pass(self.config.contest_timeout.0);
+        }
         let worker = self.worker_of(name).expect("it has a number now");
         assert_eq!(self.links.get(&worker), Some(&link), "a join is answered");
         worker
+    }
+
+    /// A worker says that it joins; the link it does that on.
+    pub fn rival(&mut self, name: &str) -> u64 {
+        let (link, started) = (self.next(), Micros(self.next()));
+        self.ask_to_join(link, name, started, capacity(1), Vec::new());
+        link
+    }
+
+    fn ask_to_join(
+        &mut self,
+        link: u64,
+        name: &str,
+        started: Micros,
+        capacity: WorkerCapacity,
+        held: Vec<HeldLease>,
+    ) {
+        let (name, address) = (name.into(), format!("machine-{link}"));
+        self.drive(Input::WorkerJoined { link, name, address, started, capacity, held });
     }
 
     fn worker_of(&self, name: &str) -> Option<WorkerId> {

@@ -6,8 +6,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, Millis,
-    ResultBlock, TaskStatus, WorkerId, WorkerStatus,
+    Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits,
+    Millis, ResultBlock, TaskStatus, WorkerId, WorkerStatus,
     wire::{Payload, Role, bounded, messages},
 };
 
@@ -183,6 +183,8 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
+    /// Which workers' identities others have too. Answered by [`Reply::Contests`].
+    Contests,
 }
 
 /// See [`Request::Submit`].
@@ -297,6 +299,8 @@ pub enum Reply {
         /// How many there are behind the last of these.
         more: u64,
     },
+    /// Processes that were refused since the scheduler started, the last for each worker.
+    Contests(#[serde(deserialize_with = "bounded")] Vec<Contest>),
 }
 
 /// See [`ToClient::Results`].

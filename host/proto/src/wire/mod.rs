@@ -23,8 +23,9 @@ pub use client::{
 };
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
 pub use worker::{
-    Assign, Cancel, Committed, Drain, FromWorker, Health, Heartbeat, HeldLease, Join, Joined,
-    LeaseGrant, Leaving, Module, NeedModule, Part, Returned, Revoke, ToWorker, Unable,
+    Alive, Assign, Cancel, Committed, Contested, Drain, FromWorker, Health, Heartbeat, HeldLease,
+    Join, Joined, LeaseGrant, Leaving, Module, NeedModule, Part, Refused, Returned, Revoke, ToWorker,
+    Unable,
     WorkerResults,
 };
 

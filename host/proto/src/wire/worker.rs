@@ -29,6 +29,8 @@ messages! {
         /// It cannot run tasks at all, or can again. What it gives back while it cannot counts
         /// against no task, and it is given nothing.
         0x0107 Health(Health),
+        /// The answer to [`ToWorker::Contested`].
+        0x0108 Alive(Alive),
     }
 }
 
@@ -49,6 +51,11 @@ messages! {
         0x0206 Module(Module),
         /// Finish what you have; nothing new comes.
         0x0207 Drain(Drain),
+        /// Another process joined with this worker's certificate: unless this one answers soon, the
+        /// other takes its place.
+        0x0208 Contested(Contested),
+        /// In place of [`ToWorker::Joined`]: this worker may not join, now or later.
+        0x0209 Refused(Refused),
     }
 }
 
@@ -255,6 +262,32 @@ pub struct Drain {
     pub leave: bool,
 }
 
+/// See [`FromWorker::Alive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alive {
+    /// The number that it was asked with.
+    pub rival: u64,
+}
+
+/// See [`ToWorker::Contested`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contested {
+    /// The scheduler's number of the other, for the answer.
+    pub rival: u64,
+    /// From where that one is linked, for people.
+    pub address: String,
+}
+
+/// See [`ToWorker::Refused`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why, and what would help.
+    pub reason: String,
+}
+
+impl Payload for Alive {}
+impl Payload for Contested {}
+impl Payload for Refused {}
 impl Payload for Join {}
 impl Payload for Heartbeat {}
 impl Payload for NeedModule {}

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Attempt, AttemptItem, ByteCount, CommittedRun, Digest, Divergence, Divergences, DropReason,
+    Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence, Divergences, DropReason,
     Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock, JobCounts, JobId, JobItem,
     JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis, ModuleKind,
     Outcome, OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter, RunningTask,
@@ -10,9 +10,9 @@ use wasmgrid_proto::{
     TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
     WorkerStatus,
     wire::{
-        ApiError, Assign, Cancel, Committed, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
+        Alive, ApiError, Assign, Cancel, Committed, Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
         FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
-        Leaving, Module, NeedModule, Part, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
+        Leaving, Module, NeedModule, Part, Refused, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
         Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable,
         Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
@@ -43,6 +43,7 @@ pub fn from_worker() -> Vec<FromWorker> {
                 again: Millis(30_000),
             }),
         }),
+        FromWorker::Alive(Alive { rival: 300 }),
     ]
 }
 
@@ -64,6 +65,8 @@ pub fn to_worker() -> Vec<ToWorker> {
         ToWorker::Committed(Committed { batches: vec![1, 300] }),
         ToWorker::Module(Module { digest: digest(), size_bytes: 5 }),
         ToWorker::Drain(Drain { leave: true }),
+        ToWorker::Contested(Contested { rival: 300, address: "10.0.0.9:4433".into() }),
+        ToWorker::Refused(Refused { reason: "another has its identity".into() }),
     ]
 }
 
@@ -116,6 +119,7 @@ fn requests() -> Vec<Request> {
         Request::JobPage { before: Some(job), limit: 50 },
         Request::WorkerPage { after: Some(WorkerId(4)) },
         Request::Attend { job },
+        Request::Contests,
     ]
 }
 
@@ -168,6 +172,11 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
         Ok(Reply::Divergences(divergences)),
         Ok(Reply::Explanation(explanation())),
         Ok(Reply::Appended { first: 10 }),
+        Ok(Reply::Contests(vec![Contest {
+            name: "worker-1".into(),
+            address: "10.0.0.9:4433".into(),
+            at: Micros(4_000),
+        }])),
     ]
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
-    Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX, Reason, Wait,
+    Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX, Reason, Wait,
     WorkerId, WorkerState, WorkerStatus,
     frame::Envelope,
     wire::{
@@ -224,6 +224,10 @@ impl Driver {
             Request::Task { job, index } => self.task_request(link, id, job, index),
             Request::Divergences { job } => self.divergences_request(link, id, job),
             Request::Attend { job } => self.attend(link, id, job),
+            Request::Contests => {
+                let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
+                self.answer(link, id, Ok(Reply::Contests(contests)));
+            }
         }
     }
 
@@ -426,6 +430,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::JobPage { .. }
         | Request::Workers
         | Request::WorkerPage { .. }
+        | Request::Contests
         | Request::Drain { .. }
         | Request::Cordon { .. }
         | Request::CreateToken(_) => None,
@@ -508,6 +513,11 @@ fn worker_bytes(worker: &WorkerStatus) -> usize {
         _ => 0,
     };
     128 + names + reason + capacity_bytes(&worker.capacity) + worker.running.len() * 48
+}
+
+/// About how many bytes a contest takes in an answer.
+fn contest_bytes(contest: &Contest) -> usize {
+    32 + contest.name.len() + contest.address.len()
 }
 
 /// As many of the first as fit one answer.

@@ -43,6 +43,10 @@ impl Driver {
                     self.worker_known(LinkId(link), worker);
                     self.gate.hold(Gated::Joined { link: LinkId(link), worker });
                 }
+                Output::Contest { worker, rival, address } => self.contest(worker, rival, address),
+                Output::Refuse { link, address, linked_for } => {
+                    self.refuse(LinkId(link), &address, linked_for);
+                }
                 Output::Acknowledge { worker, batch } => {
                     self.gate.hold(Gated::Acknowledge { worker, batch });
                 }
@@ -155,6 +159,14 @@ impl Driver {
     /// A link has ended.
     pub(super) fn unlinked(&mut self, link: LinkId, reason: &str) {
         self.end_link(link, reason, false);
+    }
+
+    /// Ends the link of a worker that is not understood.
+    pub(super) fn misunderstand(&mut self, link: LinkId, reason: &str) {
+        if let Some(worker) = self.state.workers.remove(&link) {
+            self.worker_unlinked(link, &worker, reason);
+            worker.outbox.refuse(reason);
+        }
     }
 
     fn end_link(&mut self, link: LinkId, reason: &str, close: bool) {

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity, WorkerId,
+    Digest, JobId, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity,
+    WorkerId,
     frame::Envelope,
     wire::{
         Assign, Committed, FromWorker, Join, Joined, LeaseGrant, Module, PROTOCOL_MINOR, Role,
@@ -57,6 +58,10 @@ pub(super) struct Worker {
     /// True once its join is durable: nothing is said to it before.
     pub open: bool,
     joining: bool,
+    /// The worker whose identity it has too, while that is asked whether it lives.
+    pub contests: Option<WorkerId>,
+    /// When the log last said that another one has its identity.
+    pub warned_at: Option<Micros>,
     leaving: bool,
     waiting: VecDeque<Waiting>,
     /// Batches that it may forget, and was not told of.
@@ -93,6 +98,8 @@ impl Driver {
             id: None,
             open: false,
             joining: false,
+            contests: None,
+            warned_at: None,
             leaving: false,
             waiting: VecDeque::new(),
             committed: Vec::new(),
@@ -109,8 +116,10 @@ impl Driver {
                 worker.joining = true;
                 return self.join(link, join);
             }
-            (FromWorker::Join(_), _) => return self.close(link, "joined twice on one link"),
-            (_, None) => return self.close(link, "spoke before it joined"),
+            (FromWorker::Join(_), _) => {
+                return self.misunderstand(link, "joined twice on one link");
+            }
+            (_, None) => return self.misunderstand(link, "spoke before it joined"),
             (message, Some(id)) => (message, id),
         };
         let now = self.state.now;
@@ -120,6 +129,7 @@ impl Driver {
                 self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
             }
             (FromWorker::Results(results), id) => self.results(id, results, &envelope.payload),
+            (FromWorker::Alive(alive), worker) => self.alive(worker, alive.rival),
             (FromWorker::NeedModule(need), _) => self.want_module(link, need.digest),
             (FromWorker::Returned(returned), worker) => {
                 tracing::debug!(%worker, lease = %returned.lease, why = returned.reason, "returned");
@@ -150,10 +160,11 @@ impl Driver {
     fn join(&mut self, link: LinkId, join: Join) {
         let Some(worker) = self.state.workers.get(&link) else { return };
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
-        tracing::info!(name, address, slots = join.capacity.slots, "worker joins");
+        tracing::debug!(name, address, slots = join.capacity.slots, "worker joins");
         let Join { started, capacity, held, .. } = join;
         if capacity_bytes(&capacity) > CAPACITY_BYTES {
-            return self.close(link, "it has too many labels, or too long ones; give it fewer");
+            let reason = "the worker has too many labels, or too long ones; give it fewer";
+            return self.refuse_worker(link, reason.into());
         }
         self.grid.handle(
             self.state.now,
@@ -161,7 +172,8 @@ impl Driver {
         );
         // What the worker says next needs the number that the core gives it.
         self.take_outputs();
-        if self.state.workers.get(&link).is_some_and(|worker| worker.id.is_none()) {
+        let waits = |worker: &Worker| worker.id.is_some() || worker.contests.is_some();
+        if self.state.workers.get(&link).is_some_and(|worker| !waits(worker)) {
             self.close(link, "the worker joined on a later link already");
         }
     }
@@ -235,7 +247,10 @@ impl Driver {
     /// The core knows the worker of this link; an older link of it is closed.
     pub(super) fn worker_known(&mut self, link: LinkId, id: WorkerId) {
         if let Some(worker) = self.state.workers.get_mut(&link) {
+            let (name, address) = (worker.peer.identity.name(), &worker.peer.address);
+            tracing::info!(name, address, "worker joined");
             worker.id = Some(id);
+            worker.contests = None;
             if let Some(old) = self.state.by_worker.insert(id, link)
                 && old != link
             {
@@ -389,7 +404,9 @@ impl Driver {
 
     /// A worker's link has ended.
     pub(super) fn worker_unlinked(&mut self, link: LinkId, worker: &Worker, reason: &str) {
-        let Some(id) = worker.id else { return };
+        let Some(id) = worker.id else {
+            return self.grid.handle(self.state.now, Input::JoinerLeft { link: link.0 });
+        };
         let name = worker.peer.identity.name();
         tracing::info!(name, reason, graceful = worker.leaving, "worker's link ended");
         if self.state.by_worker.get(&id) == Some(&link) {

@@ -116,6 +116,22 @@ async fn a_scheduler_that_died_between_taking_the_store_and_its_first_commit_is_
 }
 
 #[tokio::test]
+async fn of_two_schedulers_on_one_store_the_first_stops_and_says_that_there_are_two() {
+    let store = memory();
+    let again = store.reopen();
+    let first = start(store);
+    let mut client = client_link(&first.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    let second = start(again);
+    client.ask(1, submit(numbers(1), None), &[]).await;
+    let error = first.failed().await;
+    assert!(matches!(error, ServerError::TakenOver { .. }), "{error}");
+    assert!(error.to_string().contains("state folder of its own"), "{error}");
+    client.closed().await;
+    second.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
 async fn a_store_that_fails_ends_the_server_and_answers_nothing() {
     let (server, valve) = start_held();
     let mut client = client_link(&server.handle(), Role::Client, "ann");

@@ -10,6 +10,7 @@
 mod harness;
 
 mod compaction;
+mod contests;
 mod durability;
 mod enrollment;
 mod feeders;

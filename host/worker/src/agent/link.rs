@@ -7,11 +7,17 @@ use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     WorkerId,
     frame::Envelope,
-    wire::{FromWorker, Heartbeat, HeldLease, Join, Joined, NeedModule, PROTOCOL_MINOR, ToWorker},
+    wire::{
+        Alive, Contested, FromWorker, Heartbeat, HeldLease, Join, Joined, NeedModule,
+        PROTOCOL_MINOR, ToWorker,
+    },
 };
 
 use super::{Agent, Leave};
-use crate::{outgoing::merge, queue::Piece, worker::LinkState};
+use crate::{dial::GaveUp, outgoing::merge, queue::Piece, worker::LinkState};
+
+/// Another one of this worker's identity is warned of once in this time, however often it comes.
+const WARN_EVERY: Duration = Duration::from_secs(600);
 
 /// The shortest time between two heartbeats, whatever the scheduler says.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
@@ -74,6 +80,29 @@ impl Agent {
         self.status.send_replace(LinkState::Linking { reason: Some(reason) });
     }
 
+    pub(super) fn gave_up(&mut self, why: GaveUp) {
+        self.link = Link::Down;
+        self.status.send_replace(LinkState::GaveUp { why });
+    }
+
+    /// Another process has this worker's identity, and wants its place.
+    fn contested(&mut self, contested: &Contested) {
+        let now = self.now;
+        if self.warned_at.is_none_or(|at| at + WARN_EVERY <= now) {
+            self.warned_at = Some(now);
+            tracing::warn!(
+                from = contested.address,
+                "another machine has this worker's identity, and is refused: its folder or disk \
+                 was probably copied; join that machine with a token of its own"
+            );
+        }
+        let alive = FromWorker::Alive(Alive { rival: contested.rival });
+        let (Link::Joining { outbox } | Link::Joined { outbox, .. }) = &self.link else { return };
+        if outbox.try_send(alive.clone().into()).is_err() {
+            self.outgoing.say(alive);
+        }
+    }
+
     pub(super) fn heard(&mut self, envelope: Envelope<ToWorker>) {
         match envelope.message {
             ToWorker::Joined(joined) => self.joined(&joined),
@@ -85,6 +114,9 @@ impl Agent {
                 self.outgoing.acknowledged(&committed.batches);
                 reach(Place::WorkerAfterForget);
             }
+            ToWorker::Contested(contested) => self.contested(&contested),
+            // The link's reader has ended it.
+            ToWorker::Refused(_) => {}
             ToWorker::Module(module) => self.module_arrived(module.digest, &envelope.payload),
             ToWorker::Drain(drain) => {
                 tracing::info!(leave = drain.leave, "the scheduler drains this worker");

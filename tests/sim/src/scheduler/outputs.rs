@@ -7,7 +7,9 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::{LogKind, Segment};
 
-use super::{COMMITTED_AFTER, COMMITTED_MAX, Failed, Pending, Promise, Scheduler, Waiting};
+use super::{
+    COMMITTED_AFTER, COMMITTED_MAX, Effect, Failed, Pending, Promise, Scheduler, Waiting,
+};
 use crate::{
     book::Book,
     disk::{Disk, Item, encode},
@@ -44,6 +46,18 @@ impl Scheduler {
                 Output::Joined { link, worker } => {
                     self.worker_known(link, worker);
                     self.gate.hold(Gated::Joined(link), records);
+                }
+                Output::Contest { worker, rival, .. } => {
+                    if let Some(waiting) = self.workers.get_mut(&rival) {
+                        waiting.contests = true;
+                    }
+                    if let Some(link) = self.by_worker.get(&worker).copied() {
+                        self.say(link, Down::Contested { rival });
+                    }
+                }
+                Output::Refuse { link, .. } => {
+                    self.workers.remove(&link);
+                    self.effects.push(Effect::Close(link));
                 }
                 Output::Acknowledge { worker, batch } => {
                     self.gate.hold(Gated::Acknowledge(worker, batch), records);

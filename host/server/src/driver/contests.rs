@@ -1,0 +1,79 @@
+//! Two processes with one worker's certificate: the core decides who stays, both are told, and the
+//! log says it once.
+
+use wasmgrid_core::Input;
+use wasmgrid_proto::{
+    Millis, WorkerId,
+    wire::{Contested, Refused, ToWorker},
+};
+
+use super::{Driver, workers::Worker};
+use crate::links::LinkId;
+
+/// A worker's rivals are warned of once in this time: one that is started again and again would
+/// else fill the log.
+const WARN_EVERY: Millis = Millis(600_000);
+
+impl Driver {
+    /// Asks a worker whether it lives. It is said before all that waits for room on the link.
+    pub(super) fn contest(&mut self, id: WorkerId, rival: u64, address: String) {
+        if let Some(waiting) = self.state.workers.get_mut(&LinkId(rival)) {
+            waiting.contests = Some(id);
+        }
+        let Some(link) = self.state.by_worker.get(&id).copied() else { return };
+        let Some(worker) = self.state.workers.get(&link) else { return };
+        tracing::debug!(worker = worker.peer.identity.name(), address, "asked whether it lives");
+        let message = ToWorker::Contested(Contested { rival, address });
+        if worker.outbox.push(message).is_err() {
+            self.close(link, "it does not read what it is sent");
+        }
+    }
+
+    /// Refuses a worker that joined, and closes its link behind that.
+    pub(super) fn refuse(&mut self, link: LinkId, address: &str, linked_for: Millis) {
+        let Some(refused) = self.state.workers.remove(&link) else { return };
+        let (name, from) = (refused.peer.identity.name(), &refused.peer.address);
+        let linked_for = Millis(linked_for.0 / 1_000 * 1_000);
+        let holder = refused.contests.and_then(|id| self.state.by_worker.get(&id));
+        let holder = holder.copied().and_then(|link| self.state.workers.get_mut(&link));
+        let now = self.state.now;
+        let warned = holder.and_then(|holder| holder.warned_at.replace(now));
+        if warned.is_none_or(|at| at.after(WARN_EVERY) <= now) {
+            tracing::warn!(
+                name,
+                refused = from,
+                stays = address,
+                "two machines have the identity of one worker: the later one is refused; join it \
+                 with a token of its own (`wasmgrid token create` makes one)"
+            );
+        } else {
+            tracing::debug!(name, refused = from, stays = address, "refused the worker again");
+        }
+        let reason = format!(
+            "another process with the identity of worker {name:?} is linked from {address}, since \
+             {linked_for}; an identity is for one machine, and the folder or disk that has it was \
+             probably copied: join this machine with a token of its own (`wasmgrid token create` \
+             on a machine of an operator makes one, `wasmgrid join TOKEN` here takes it), or stop \
+             the other one"
+        );
+        say_refused(&refused, reason);
+    }
+
+    /// Refuses a worker that joins: it is told why, and need not try again.
+    pub(super) fn refuse_worker(&mut self, link: LinkId, reason: String) {
+        let Some(worker) = self.state.workers.remove(&link) else { return };
+        tracing::warn!(name = worker.peer.identity.name(), reason, "refused the worker");
+        say_refused(&worker, reason);
+    }
+
+    /// A worker says that it lives.
+    pub(super) fn alive(&mut self, worker: WorkerId, rival: u64) {
+        self.grid.handle(self.state.now, Input::Alive { worker, rival });
+    }
+}
+
+/// The last word to a worker; its link ends behind it.
+fn say_refused(worker: &Worker, reason: String) {
+    // Where it has no room the link ends all the same.
+    let _ = worker.outbox.push(ToWorker::Refused(Refused { reason }));
+}
