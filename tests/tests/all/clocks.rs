@@ -6,12 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use wasmgrid_tests::{
-    Clock, Daemon, Grid, guest,
+    Clock, Daemon, Finished, Grid, guest,
     known::{KnownJob, committed},
     wait_until,
 };
 
 const HOUR: i64 = 60 * 60;
+const YEAR: i64 = 365 * 24 * HOUR;
 
 /// What the clock of a scheduler may be off beside what it was set to, in microseconds: far over
 /// what a test takes, and far under an hour.
@@ -107,4 +108,37 @@ fn assert_times_go_on(first: &Value, second: &Value) {
         let ahead = time - now_us() - HOUR * 1_000_000;
         assert!(ahead.abs() < SLACK_US, "{ahead} us off: {first} {second}");
     }
+}
+
+/// A command of the operator on a machine whose clock is as wrong as the scheduler's.
+fn run_with(grid: &Grid, clock: &Clock, args: &[&str]) -> Finished {
+    let mut command = grid.home.command(args);
+    clock.give(&mut command);
+    let output = command.output().expect("the binary starts");
+    Finished {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[test]
+fn a_clock_that_is_a_year_off_at_a_start_forgets_no_job_and_ends_none() {
+    let mut grid = Grid::start(1, 1);
+    assert_eq!(grid.run(&["run", &guest("noop"), "--range", "0..3"]).ok(), "0\n1\n2\n");
+    let args = ["submit", &guest("noop"), "--open", "--deadline", "30m"];
+    assert_eq!(grid.run(&args).ok().trim(), "2");
+    // A year later, as it seems; and then, as it seems, a year before that.
+    for clock in [Clock::ahead(YEAR), Clock::ahead(0)] {
+        restart_with(&mut grid, &clock);
+        let results = run_with(&grid, &clock, &["job", "results", "1"]);
+        assert_eq!(results.ok(), "0\n1\n2\n");
+        let shown = run_with(&grid, &clock, &["job", "show", "2", "--output", "json"]);
+        let shown: Value = serde_json::from_str(shown.ok()).expect("JSON");
+        assert_eq!(shown["state"], json!("active"), "its deadline is half an hour: {shown}");
+    }
+    assert_eq!(grid.home.run_with_stdin(["job", "append", "2"], b"7\n").code, Some(0));
+    assert_eq!(grid.run(&["job", "close", "2"]).code, Some(0));
+    grid.wait_for_worker("w1", "ready");
+    assert_eq!(grid.run(&["job", "wait", "2"]).code, Some(0));
 }

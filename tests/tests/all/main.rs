@@ -10,6 +10,7 @@
 mod admission;
 mod bulk;
 mod clocks;
+mod clones;
 mod cluster;
 mod examples;
 mod failpoints;
@@ -26,6 +27,7 @@ mod printing;
 mod promises;
 mod refusals;
 mod results;
+mod releases;
 mod sandbox;
 mod storage;
 mod strangers;
