@@ -7,9 +7,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::{LogKind, Segment};
 
-use super::{
-    COMMITTED_AFTER, COMMITTED_MAX, Effect, Failed, Pending, Promise, Scheduler, Waiting,
-};
+use super::{COMMITTED_AFTER, COMMITTED_MAX, Effect, Failed, Pending, Promise, Scheduler, Waiting};
 use crate::{
     book::Book,
     disk::{Disk, Item, encode},
