@@ -4,8 +4,8 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, Limits, Micros, Millis, OutcomeClass, Record,
-    TaskRange, Witness, WorkerCapacity, WorkerId,
+    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, Limits, Micros, Millis, OutcomeClass,
+    Record, TaskRange, Witness, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply, Unable},
 };
 

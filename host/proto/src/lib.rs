@@ -35,6 +35,7 @@ pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError, Task
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
-    Contest, Failing, JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState, WorkerStatus,
+    Contest, Failing, JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState,
+    WorkerStatus,
 };
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};

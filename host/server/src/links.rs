@@ -72,18 +72,13 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     if context.heard.send(announce(outbox, peer)).await.is_err() {
         return sender.close(STOPPING);
     }
-    let in_order = |reason| Closing { reason, refuses: false };
-    let Closing { reason, refuses } = tokio::select! {
-        reason = read(receiver, &context, room, heard) => in_order(reason),
-        reason = write(&sender, outgoing, &context.done, id) => in_order(reason),
-        closing = closing(closed) => closing,
-        () = context.cut.cancelled() => in_order(STOPPING.into()),
+    let reason = tokio::select! {
+        reason = read(receiver, &context, room, heard) => reason,
+        reason = write(&sender, outgoing, &context.done, id) => reason,
+        reason = closing(closed, &sender) => reason,
+        () = context.cut.cancelled() => STOPPING.into(),
     };
-    if refuses {
-        sender.refuse(&reason);
-    } else {
-        sender.close(&reason);
-    }
+    sender.close(&reason);
     // Behind all that was heard of the link. The driver is gone only when the server ends.
     let _ = context.heard.send(Event::Unlinked { link: id, reason }).await;
 }
@@ -141,9 +136,18 @@ async fn write<Out: Message>(
     "closed by the scheduler".into()
 }
 
-async fn closing(closed: oneshot::Receiver<Closing>) -> Closing {
+async fn closing<Out: Message>(
+    closed: oneshot::Receiver<Closing>,
+    sender: &Sender<Out>,
+) -> String {
     match closed.await {
-        Ok(closing) => closing,
+        Ok(Closing { reason, refuses }) => {
+            if refuses {
+                // Before the receiver goes, with which the link would end in order.
+                sender.refuse(&reason);
+            }
+            reason
+        }
         // The outbox was dropped: the writer ends when all of it is sent.
         Err(_) => std::future::pending().await,
     }

@@ -46,7 +46,7 @@ fn a_snapshot_knows_in_which_terms_inputs_were_appended() {
     let ledger = world.by_snapshot(&world.journal, &[]);
     world.grid = Grid::with_ledger(world.config.clone(), ledger);
     world.links.clear();
-    world.drive(Input::Start);
+    world.drive(Input::Start { date: world.now });
     let late = world.join_holding("late", 1, &hands);
     world.send(late, hands[0], OutcomeClass::Ok, 10);
     assert_eq!(world.job(job).results, 0, "that result is of another input");

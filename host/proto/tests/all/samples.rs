@@ -2,19 +2,19 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence, Divergences, DropReason,
-    Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock, JobCounts, JobId, JobItem,
-    JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis, ModuleKind,
-    Outcome, OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter, RunningTask,
-    SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
-    TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
+    Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence, Divergences,
+    DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock, JobCounts, JobId,
+    JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis,
+    ModuleKind, Outcome, OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter,
+    RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState,
+    TaskStatus, TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
     WorkerStatus,
     wire::{
-        Alive, ApiError, Assign, Cancel, Committed, Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode,
-        FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Join, Joined, LeaseGrant,
-        Leaving, Module, NeedModule, Part, Refused, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
-        Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable,
-        Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
+        Alive, ApiError, Assign, Cancel, Committed, Contested, Credit, Denied, Drain, Enroll,
+        Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease,
+        Join, Joined, LeaseGrant, Leaving, Module, NeedModule, Part, Refused, Reply, ReplyFrame,
+        Request, RequestFrame, ResultsFrame, Returned, Revoke, Role, Submit, ToClient, ToJoiner,
+        ToWorker, TokenRequest, Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 

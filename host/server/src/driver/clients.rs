@@ -7,8 +7,8 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
-    Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX, Reason, Wait,
-    WorkerId, WorkerState, WorkerStatus,
+    Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX,
+    Reason, Wait, WorkerId, WorkerState, WorkerStatus,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,

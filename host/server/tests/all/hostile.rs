@@ -140,8 +140,9 @@ async fn a_worker_with_labels_without_end_is_refused() {
     let server = start_fresh();
     let mut worker = worker_link(&server.handle(), Role::Worker, "w");
     worker.send(joins(vec![(String::new(), String::new()); 60_000])).await;
-    let answer = worker.link.receiver.recv().await;
-    assert!(matches!(answer, Ok(None)), "{answer:?}");
+    let answer = worker.next(|envelope| Some(envelope.message.clone())).await;
+    assert!(matches!(answer, ToWorker::Refused(_)), "{answer:?}");
+    worker.closed().await;
     server.shutdown().await.expect("in order");
 }
 
