@@ -136,10 +136,7 @@ async fn write<Out: Message>(
     "closed by the scheduler".into()
 }
 
-async fn closing<Out: Message>(
-    closed: oneshot::Receiver<Closing>,
-    sender: &Sender<Out>,
-) -> String {
+async fn closing<Out: Message>(closed: oneshot::Receiver<Closing>, sender: &Sender<Out>) -> String {
     match closed.await {
         Ok(Closing { reason, refuses }) => {
             if refuses {
