@@ -31,8 +31,7 @@ pub struct Uploads {
 
 #[derive(Debug)]
 struct Upload {
-    first: u64,
-    block: InputBlock,
+    request: Request,
     payload: Bytes,
     /// Others were before it on the way, which it may have overtaken.
     behind: bool,
@@ -59,19 +58,34 @@ impl Uploads {
     pub async fn push(
         &mut self,
         first: u64,
-        block: InputBlock,
+        inputs: InputBlock,
         payload: Bytes,
     ) -> Result<(), ClientError> {
+        let job = self.job;
+        self.send(Request::Append { job, first, inputs }, payload).await
+    }
+
+    /// Leaves indices behind those before without a task, from index `first` on; as
+    /// [`push`](Self::push).
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub async fn skip(&mut self, first: u64, count: u64) -> Result<(), ClientError> {
+        let job = self.job;
+        self.send(Request::Skip { job, first, count }, Bytes::new()).await
+    }
+
+    async fn send(&mut self, request: Request, payload: Bytes) -> Result<(), ClientError> {
         let is_full = |this: &Self| {
             this.open.len() >= APPENDS_MAX || this.bytes + payload.len() > APPENDS_BYTES
         };
         while !self.is_empty() && is_full(self) {
             self.settle().await?;
         }
-        let answer = Some(append(&self.client, self.job, first, &block, &payload).await?);
+        let answer = Some(self.client.begin(request.clone(), payload.clone(), None).await?);
         self.bytes += payload.len();
         let behind = !self.is_empty();
-        self.open.push_back(Upload { first, block, payload, behind, answer });
+        self.open.push_back(Upload { request, payload, behind, answer });
         Ok(())
     }
 
@@ -94,8 +108,8 @@ impl Uploads {
         let Some(oldest) = self.open.front_mut() else { return Ok(()) };
         let answer = loop {
             let Some(asked) = &mut oldest.answer else {
-                let (first, block, payload) = (oldest.first, &oldest.block, &oldest.payload);
-                oldest.answer = Some(append(&self.client, self.job, first, block, payload).await?);
+                let (request, payload) = (oldest.request.clone(), oldest.payload.clone());
+                oldest.answer = Some(self.client.begin(request, payload, None).await?);
                 continue;
             };
             let answer = asked.await;
@@ -103,7 +117,7 @@ impl Uploads {
                 break answer;
             }
             // Large messages may overtake each other; now those before it are there.
-            tracing::debug!(job = %self.job, first = oldest.first, "an append came too early");
+            tracing::debug!(job = %self.job, "an append came too early");
             (oldest.behind, oldest.answer) = (false, None);
         };
         if let Some(settled) = self.open.pop_front() {
@@ -111,17 +125,6 @@ impl Uploads {
         }
         done(answer?)
     }
-}
-
-async fn append(
-    client: &Client,
-    job: JobId,
-    first: u64,
-    block: &InputBlock,
-    payload: &Bytes,
-) -> Result<Answer, ClientError> {
-    let request = Request::Append { job, first, inputs: block.clone() };
-    client.begin(request, payload.clone(), None).await
 }
 
 /// The inputs do not fit, as something is missing before them.

@@ -281,6 +281,9 @@ impl Grid {
             Input::Append { request, job, first, count, digest } => {
                 self.append(request, job, TaskRange { first, count }, digest);
             }
+            Input::Skip { request, job, first, count, digest } => {
+                self.skip(request, job, TaskRange { first, count }, digest);
+            }
             Input::Extend { request, job, producer, number, count } => {
                 self.extend(request, job, (producer, number), count);
             }

@@ -53,6 +53,19 @@ pub enum Input {
         /// Of the inputs: by it a repeat is known.
         digest: Digest,
     },
+    /// A client leaves indices out: the job has no tasks there. Answered by [`Reply::Done`].
+    Skip {
+        /// Whom to answer.
+        request: RequestId,
+        /// The job.
+        job: JobId,
+        /// The first of them.
+        first: u64,
+        /// How many.
+        count: u64,
+        /// Of `count`, and of no inputs: by it a repeat is known.
+        digest: Digest,
+    },
     /// A client appends inputs behind whatever the job has. Answered by [`Reply::Appended`].
     Extend {
         /// Whom to answer.

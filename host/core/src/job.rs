@@ -44,7 +44,9 @@ pub(crate) struct Job {
     pub(crate) source: Option<JobId>,
     /// The tasks it took from there; all it has, where it has a source.
     pub(crate) taken: RangeSet,
-    /// Which of them are gone.
+    /// Indices at which it has no task, beside those that it did not take from its source.
+    skipped: RangeSet,
+    /// Which of its results are gone.
     pub(crate) dropped: Option<Dropped>,
     /// Which inputs are stored.
     pub(crate) inputs: Inputs,
@@ -91,6 +93,7 @@ impl Job {
             results: 0,
             source: None,
             taken: RangeSet::default(),
+            skipped: RangeSet::default(),
             dropped: None,
             inputs: Inputs::default(),
             appends: Appends::default(),
@@ -149,6 +152,7 @@ impl Job {
             Record::SubmitDigest { digest, .. } => self.digest = Some(*digest),
             Record::InputsDigest { tasks, digest, .. } => self.appends.push(*tasks, *digest),
             Record::InputsDropped { tasks, .. } => self.inputs.drop(tasks),
+            Record::IndicesSkipped { tasks, .. } => self.skip(*tasks),
             Record::ResultsDropped { dropped, .. } => self.dropped = Some(*dropped),
             Record::EpochStarted { .. }
             | Record::JobSubmitted { .. }
@@ -172,7 +176,9 @@ impl Job {
 
     /// True where it has a task of this index.
     pub(crate) fn has_task(&self, index: u64) -> bool {
-        index < self.next_index && (self.source.is_none() || self.taken.contains(index))
+        index < self.next_index
+            && (self.source.is_none() || self.taken.contains(index))
+            && !self.skipped.contains(index)
     }
 
     pub(crate) const fn is_active(&self) -> bool {
@@ -261,6 +267,12 @@ impl Job {
         self.next_index = self.next_index.max(fresh.end());
     }
 
+    fn skip(&mut self, tasks: TaskRange) {
+        let fresh = range(self.next_index, tasks.end());
+        self.skipped.insert(fresh);
+        self.next_index = self.next_index.max(fresh.end());
+    }
+
     fn take_over(&mut self, of: JobId, tasks: &[TaskRange]) {
         self.source = Some(of);
         for tasks in tasks {
@@ -333,6 +345,7 @@ impl Job {
         }
         lists(job, TaskSet::Open, &self.open, out);
         lists(job, TaskSet::Taken, &self.taken, out);
+        lists(job, TaskSet::Skipped, &self.skipped, out);
         self.not_ok.snapshot(job, out);
         for (index, history) in &self.history {
             let History { app, host_losses, infra } = *history;
@@ -379,6 +392,9 @@ impl Job {
             }
             SnapshotItem::Tasks { set: TaskSet::Taken, tasks, .. } => {
                 tasks.into_iter().for_each(|part| self.taken.insert(part));
+            }
+            SnapshotItem::Tasks { set: TaskSet::Skipped, tasks, .. } => {
+                tasks.into_iter().for_each(|part| self.skipped.insert(part));
             }
             SnapshotItem::Tasks { set: TaskSet::NotOk, tasks, .. } => self.not_ok.add(&tasks),
             SnapshotItem::Tasks { set, tasks, .. } => self.inputs.restore_ended(set, &tasks),

@@ -65,6 +65,7 @@ impl Ledger {
             | Record::SubmitDigest { job, .. }
             | Record::InputsDigest { job, .. }
             | Record::InputsDropped { job, .. }
+            | Record::IndicesSkipped { job, .. }
             | Record::ResultsDropped { job, .. } => self.apply_to(*job, record),
             Record::JobEnded { job, at, .. } => {
                 self.apply_to(*job, record);

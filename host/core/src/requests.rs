@@ -99,6 +99,22 @@ impl Grid {
         }
     }
 
+    /// Leaves indices behind what the job has without a task.
+    pub(crate) fn skip(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        tasks: TaskRange,
+        digest: Digest,
+    ) {
+        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
+        if fresh == Ok(true) {
+            self.persist(Record::IndicesSkipped { job, tasks });
+            self.persist(Record::InputsDigest { job, tasks, digest });
+        }
+        self.reply(request, fresh.map(|_| ()));
+    }
+
     /// Appends behind what the job has: once for each number that a producer gives.
     pub(crate) fn extend(
         &mut self,

@@ -197,6 +197,13 @@ pub enum Record {
         /// Which date that was, by the clock of the scheduler's machine when its term began.
         date: Micros,
     },
+    /// A job has no tasks at these indices; those of its next inputs are behind them.
+    IndicesSkipped {
+        /// The job.
+        job: JobId,
+        /// The indices.
+        tasks: TaskRange,
+    },
 }
 
 /// The part of a job's result log that is gone.

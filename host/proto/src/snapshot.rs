@@ -195,4 +195,6 @@ pub enum TaskSet {
     NotOk,
     /// They are all that the job took from another one.
     Taken,
+    /// They are indices without a task.
+    Skipped,
 }

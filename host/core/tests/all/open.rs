@@ -267,3 +267,36 @@ fn a_retry_that_is_forgotten_at_its_end_lets_its_job_go_too() {
     world.run(10);
     assert_eq!((world.grid.job(job), world.grid.job(old)), (None, None));
 }
+
+#[test]
+fn indices_that_are_skipped_have_no_task() {
+    let mut world = World::new();
+    let job = world.submit_as(spec(), None, 0, false);
+    assert_eq!(world.skip(job, 0, 5), Ok(Reply::Done));
+    assert_eq!(world.append(job, 5, 2), Ok(Reply::Done));
+    assert_eq!(world.skip(job, 7, 1 << 30), Ok(Reply::Done));
+    assert_eq!(world.skip(job, 7, 1 << 30), Ok(Reply::Done), "a repeat is done once");
+    let code = |reply: Result<Reply, ApiError>| reply.expect_err("refused").code;
+    assert_eq!(code(world.append(job, 7, 1)), ErrorCode::Conflict);
+    let next = 7 + (1 << 30);
+    assert_eq!(code(world.skip(job, next + 1, 1)), ErrorCode::Invalid, "it comes too early");
+    assert_eq!(world.append(job, next, 1), Ok(Reply::Done));
+    assert_eq!(world.job(job).counts.total, 3);
+    for (index, there) in [(0, false), (4, false), (5, true), (6, true), (7, false), (next, true)] {
+        assert_eq!(world.grid.task(job, index).is_some(), there, "{index}");
+    }
+    world.restart();
+    world.close(job).expect("closed");
+    let worker = world.join("a", 2);
+    let mut ran = Vec::new();
+    while let Some(hand) = world.hands(worker).first().copied() {
+        ran.extend(hand.tasks.first..hand.tasks.end());
+        world.end(worker, hand, OutcomeClass::Failed, 10);
+    }
+    ran.sort_unstable();
+    assert_eq!((ran, world.state(job)), (vec![5, 6, next], JobState::Failed));
+    assert_eq!(world.grid.task(job, 4).map(|task| task.task), None, "also after a restart");
+    let again = retry(&mut world, job, None).expect("made");
+    assert_eq!(world.job(again).counts.total, 3);
+    world.check_replay();
+}

@@ -192,6 +192,12 @@ impl World {
         self.reply(request)
     }
 
+    pub fn skip(&mut self, job: JobId, first: u64, count: u64) -> Result<Reply, ApiError> {
+        let (request, digest) = (self.request(), content(first, count, true));
+        self.drive(Input::Skip { request, job, first, count, digest });
+        self.reply(request)
+    }
+
     pub fn close(&mut self, job: JobId) -> Result<Reply, ApiError> {
         let request = self.request();
         self.drive(Input::Close { request, job });

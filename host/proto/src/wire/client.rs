@@ -185,6 +185,15 @@ pub enum Request {
     },
     /// Which workers' identities others have too. Answered by [`Reply::Contests`].
     Contests,
+    /// Leave indices of an open job out: it has no tasks there. Answered by [`Reply::Done`].
+    Skip {
+        /// The job.
+        job: JobId,
+        /// The first index without a task; as in [`Request::Append`].
+        first: u64,
+        /// How many.
+        count: u64,
+    },
 }
 
 /// See [`Request::Submit`].

@@ -120,6 +120,7 @@ fn requests() -> Vec<Request> {
         Request::WorkerPage { after: Some(WorkerId(4)) },
         Request::Attend { job },
         Request::Contests,
+        Request::Skip { job, first: 20, count: 1 << 33 },
     ]
 }
 
@@ -248,6 +249,7 @@ pub fn records() -> Vec<Record> {
         Record::ResultsDropped { job, dropped: dropped() },
         Record::JobForgotten { job },
         Record::TimePassed { time: Micros(5_000), date: at },
+        Record::IndicesSkipped { job, tasks: range() },
     ]
 }
 

@@ -115,6 +115,7 @@ impl Driver {
             Request::CreateToken(_) => "make tokens",
             Request::Submit(_)
             | Request::Append { .. }
+            | Request::Skip { .. }
             | Request::Extend { .. }
             | Request::Retry { .. }
             | Request::PutModule { .. }
@@ -171,6 +172,7 @@ impl Driver {
             Request::Append { job, first, inputs } => {
                 self.append(link, id, job, first, inputs, payload)
             }
+            Request::Skip { job, first, count } => self.skip(link, id, job, first, count),
             Request::Extend { job, producer, number, inputs } => {
                 self.extend(link, id, job, (producer, number), (inputs, payload));
             }
@@ -306,6 +308,16 @@ impl Driver {
         self.grid.handle(self.state.now, Input::Append { request, job, first, count, digest });
     }
 
+    fn skip(&mut self, link: LinkId, id: u64, job: JobId, first: u64, count: u64) {
+        // Apart from any inputs, whose digest begins with their block.
+        let digest = match digest(&("skip", count), &Bytes::new()) {
+            Ok(digest) => digest,
+            Err(error) => return self.answer(link, id, Err(error)),
+        };
+        let request = self.pending(link, id, None, None);
+        self.grid.handle(self.state.now, Input::Skip { request, job, first, count, digest });
+    }
+
     fn extend(
         &mut self,
         link: LinkId,
@@ -413,6 +425,7 @@ fn tenant(asker: &Identity) -> String {
 const fn job_of(request: &Request) -> Option<JobId> {
     match request {
         Request::Append { job, .. }
+        | Request::Skip { job, .. }
         | Request::Extend { job, .. }
         | Request::Close { job }
         | Request::Cancel { job }
