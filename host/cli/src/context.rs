@@ -20,6 +20,7 @@ pub const VARIABLE: &str = "WASMGRID_CONTEXT";
 pub const LOCAL: &str = "local";
 
 const SELECTED: &str = "config.toml";
+const CONTEXTS: &str = "contexts";
 const DESCRIPTION: &str = "context.toml";
 
 /// Which context is selected, as it stands in a file.
@@ -56,12 +57,22 @@ impl Contexts {
         Self { folder: folder.to_owned() }
     }
 
+    /// The file that says which one is selected.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.join(SELECTED)
+    }
+
+    /// The folder that has all of them.
+    pub fn known(&self) -> PathBuf {
+        self.folder.join(CONTEXTS)
+    }
+
     /// All contexts by name.
     ///
     /// # Errors
     /// Where one cannot be read.
     pub fn all(&self) -> anyhow::Result<Vec<(String, Description)>> {
-        let folder = self.folder.join("contexts");
+        let folder = self.known();
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries,
@@ -82,7 +93,7 @@ impl Contexts {
     /// # Errors
     /// Where the file that says so cannot be read.
     pub fn selected(&self) -> anyhow::Result<Option<String>> {
-        let path = self.folder.join(SELECTED);
+        let path = self.settings();
         match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             text => text
@@ -115,7 +126,7 @@ impl Contexts {
             self.description(name)?;
             Some(name.to_owned())
         };
-        let path = self.folder.join(SELECTED);
+        let path = self.settings();
         let text = toml::to_string(&Selected { context })?;
         fs::create_dir_all(&self.folder)
             .and_then(|()| fs::write(&path, text))
@@ -183,7 +194,7 @@ impl Contexts {
                  or digit first; `{LOCAL}` stands for no context"
             )));
         }
-        Ok(self.folder.join("contexts").join(name))
+        Ok(self.known().join(name))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     exit::{self, Exit},
     module,
     print::message,
+    run::clash::Reads,
     table,
 };
 
@@ -69,6 +70,9 @@ impl<'a> ModuleView<'a> {
 /// # Errors
 /// A usage error where it cannot be read; a refusal where it is no task.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<Exit> {
+    let mut reads = Reads::default();
+    reads.module(&args.file);
+    reads.check_stdout()?;
     let (_, info) = or_say(module::read(&args.file, &args.caps.caps()), args.output)?;
     match args.output {
         Format::Json => table::json(&ModuleView::new(&info, &[]))?,

@@ -112,19 +112,6 @@ fn json_output_tells_all_of_each_result() {
 }
 
 #[test]
-fn failed_inputs_are_left_ready_to_be_run_again() {
-    let home = Home::new();
-    home.write("in", "one\nreject\ntwo\npanic\n");
-    let moods = guest("moods");
-    // They are written as they fail: one slot fails them in order.
-    let finished = home.run(["run", &moods, "--lines", "in", "-o", "out", "--slots", "1"]);
-    finished.fails_with(1, &["out.failed", "this will never work"]);
-    assert_eq!(home.read("out"), "fine: one\nfine: two\n");
-    assert_eq!(home.read("out.failed"), "reject\npanic\n");
-    home.run(["run", &moods, "--lines", "out.failed"]).fails_with(1, &["2"]);
-}
-
-#[test]
 fn each_limit_names_itself_its_use_and_the_flag_that_raises_it() {
     let home = Home::new();
     let moods = guest("moods");

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod again;
 mod bulk;
 mod clocks;
 mod clones;
@@ -15,6 +16,7 @@ mod cluster;
 mod examples;
 mod failpoints;
 mod faults;
+mod files;
 mod generated;
 mod grants;
 mod house;

@@ -130,6 +130,15 @@ mod tests {
     }
 
     #[test]
+    fn kept_inputs_need_no_task_and_are_the_only_inputs() {
+        assert!(parse("wasmgrid run --again a.failed").is_ok());
+        assert!(parse("wasmgrid submit t.wasm --again a.failed --changed --fuel 1G").is_ok());
+        for wrong in ["--again a --range 0..3", "t.wasm - --again a", "t.wasm --changed", ""] {
+            assert!(parse(&format!("wasmgrid run {wrong}")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_range_may_begin_below_zero() {
         assert!(parse("wasmgrid run t.wasm --range -5..=5/2").is_ok());
     }

@@ -1,6 +1,6 @@
 //! The flags of `run`, `submit`, `new` and `inspect`.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
@@ -10,7 +10,20 @@ use crate::run::Range;
 
 /// What `run` prints and leaves behind, for its `--help`.
 const RUN_HELP: &str = r#"Inputs: without an input flag there is one task, whose input is stdin where that is no
-terminal, else empty. `-` in place of a file is stdin; for --files it has one path a line.
+terminal, else empty. `-` in place of a file is stdin; for --files it has one path a line, or each
+with a NUL behind it (`find -print0`).
+
+A pattern of --files is a shell's: `*`, `?`, `[a-z]`, `[!a-z]`, `{a,b}`, and `**` for any folders
+below each other, links to folders too, but none that leads back. A name that begins with a dot fits
+only what does too. A file that is there by the pattern's own name is that file. Results of an
+earlier run that lie in the folder are files like others. A file that cannot be read is a task that
+has failed (`refused`) and never ran: its `cursor` and `worker` are null. Where a folder cannot be
+listed the exit code is 1.
+
+-o FILE is emptied once the job is accepted, and gets results as they come: where a run is cut off,
+those before are there. It keeps its owner, permissions and links. An output that is also an input,
+the module, what it is built from, or wasmgrid's own is refused (exit code 2), also where it is one
+through a link or as `> FILE`.
 
 Output: each emitted record and each result is a line, in input order; an empty one prints nothing.
 The output of one task without input flags is written as it is, and so is everything with --raw.
@@ -25,8 +38,17 @@ limit, refused, cancelled, lost; `error` says more where it is not ok. `determin
 it depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
   {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,…},"failed_inputs":null}
 
-Failed inputs are written to OUTPUT.failed (wasmgrid-JOB.failed without -o), ready to be run again:
-lines for --lines and --range, NDJSON for --json, paths (for `--files -`) for --files.
+Failed inputs are kept in OUTPUT.TIME.failed (wasmgrid-TIME.failed without -o; TIME is when the run
+began, in UTC), which replaces no other file and is named at the end. `wasmgrid run --again FILE`
+runs exactly these again, under their indices, with the task and the flags of that run; a flag that
+is given beside it counts instead. Results go to stdout or to this run's own -o. The file is JSON
+lines, in the order of the indices, for reading and searching; lines may be taken out. The first is
+  {"wasmgrid":"failed inputs","version":1,"folder":"where paths begin","task":"…","module":"digest",…}
+and each other one an input, or a file that is one:
+  {"index":3,"outcome":"exit","from":"in.txt:4","input":"…"}
+  {"index":4,"outcome":"refused","file":"…"}
+Inputs that were not run, as after --max-failures, are there too (`not run`). The input of one task
+without input flags is not kept.
 
 A stream: `tail -f log | wasmgrid run task -` runs each line as it comes and prints its result as soon
 as it and those before it are there (--order done: as soon as it is there). A reader that is slow, or
@@ -90,8 +112,8 @@ pub struct SubmitArgs {
 #[derive(Args, Debug)]
 pub struct JobArgs {
     /// A .wasm file, or a cargo folder, which is built
-    #[arg(index = 1)]
-    pub task: PathBuf,
+    #[arg(index = 1, required_unless_present = "again")]
+    pub task: Option<PathBuf>,
     /// Arguments of a command module
     #[arg(index = 3, last = true)]
     pub args: Vec<String>,
@@ -105,14 +127,15 @@ pub struct JobArgs {
     #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Job")]
     pub deadline: Option<Millis>,
     /// How many more times a task that asks for a retry is run
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Job")]
-    pub retries: u32,
+    /// [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub retries: Option<u32>,
     /// Skip the rest once so many tasks failed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Job")]
     pub max_failures: Option<u64>,
-    /// Seed of the tasks' randomness
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Job")]
-    pub seed: u64,
+    /// Seed of the tasks' randomness [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Job")]
+    pub seed: Option<u64>,
     /// Give the tasks something: clock, random, env:NAME=VALUE, dir:HOST_PATH:GUEST_PATH:ro; may be
     /// repeated. On a cluster a directory is the worker's, whose operator must allow it
     #[arg(long, value_name = "GRANT", help_heading = "Job")]
@@ -121,15 +144,9 @@ pub struct JobArgs {
     #[arg(long = "require", value_name = "KEY=VALUE", help_heading = "Job")]
     pub requires: Vec<Label>,
     /// Among your jobs those of a higher priority run first; each step counts as 10 minutes of
-    /// waiting
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true,
-        help_heading = "Job"
-    )]
-    pub priority: i32,
+    /// waiting [default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Job")]
+    pub priority: Option<i32>,
     /// The job's name, for people [default: the task's file name]
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     pub name: Option<String>,
@@ -137,6 +154,13 @@ pub struct JobArgs {
     /// it would be admitted (exit code 3 if not)
     #[arg(long, help_heading = "Job")]
     pub dry_run: bool,
+    /// Run the inputs that failed in an earlier run, which kept them in this file, exactly as then:
+    /// its task and flags count where none are given
+    #[arg(long, value_name = "FILE", conflicts_with = "InputArgs", help_heading = "Inputs")]
+    pub again: Option<PathBuf>,
+    /// With --again: also where the module has changed since then
+    #[arg(long, requires = "again", help_heading = "Inputs")]
+    pub changed: bool,
 }
 
 /// What each task may use.
@@ -179,9 +203,10 @@ pub struct InputArgs {
     /// One task a line of this file, each one JSON value (NDJSON); empty lines are left out
     #[arg(long, value_name = "FILE", help_heading = "Inputs")]
     pub json: Option<PathBuf>,
-    /// One task a file, in the order of their paths; quote the pattern: 'src/**/*.rs'
+    /// One task a file, in the order of their paths; quote the pattern: 'src/**/*.rs'. `-` reads a
+    /// list of paths from stdin, whose order stays
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
-    pub files: Option<String>,
+    pub files: Option<OsString>,
     /// One task a number: 0..10, 1..=100, 0..1000/10, 10..0/-1
     #[arg(long, value_name = "A..B[/STEP]", allow_hyphen_values = true, help_heading = "Inputs")]
     pub range: Option<Range>,
@@ -203,7 +228,7 @@ impl InputArgs {
 /// What is done with results.
 #[derive(Args, Debug)]
 pub struct OutputArgs {
-    /// Write results to this file instead of stdout
+    /// Write results to this file instead of stdout; not to one that is read
     #[arg(short, value_name = "FILE", help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// `json` prints one object a result; see --help

@@ -14,13 +14,14 @@ use crate::{
     print::{self, data, message},
     run::{
         Reading,
+        clash::Reads,
         collect::Collector,
         exit_of,
         failures::Failures,
-        inputs::{Chunk, Inputs},
+        inputs::{Chunk, Inputs, Piece, Sources, Unread},
         output::{Output, Shape},
         progress::Progress,
-        rest,
+        rest, say_left_out, say_unread,
         session::{self, Ending},
     },
     table,
@@ -207,9 +208,9 @@ async fn results(
         (Format::Text, true) => Shape::Raw,
         (Format::Text, false) => Shape::Lines,
     };
-    let mut output = Output::open(args.out.as_deref(), shape)?;
+    let mut output = Output::open(args.out.as_deref(), shape, &Reads::new()?)?;
     output.begin()?;
-    let failures = Failures::new(status.spec.task.limits, job, args.out.as_deref());
+    let failures = Failures::new(status.spec.task.limits, None);
     // A part of the log has gaps in input order: what stands before them would wait for the end.
     let ordered = args.order.map_or(from == 0, |order| order == Order::Input);
     let progress = Progress::new(talk.quiet || !follow);
@@ -259,27 +260,40 @@ async fn append(
     let job = appended.job;
     let mut producer = client.producer(job)?;
     producer.append(InputBlock::Packed(Vec::new()), Bytes::new()).await?;
-    let done = append_all(&mut producer, Inputs::open(inputs)?, &mut appended).await;
+    let sources = Sources::find(inputs)?;
+    let mut reads = Reads::new()?;
+    sources.add_to(&mut reads);
+    reads.check_stdout()?;
+    let is_complete = say_left_out(&sources);
+    let mut unread = Vec::new();
+    let done = append_all(&mut producer, sources.open()?, &mut appended, &mut unread).await;
+    say_unread(&unread);
     let count = appended.count;
     done.with_context(|| format!("job {job} got {count} inputs, and not the rest"))?;
     if !talk.quiet && appended.output == Format::Text {
         let inputs = if count == 1 { "1 input".into() } else { format!("{count} inputs") };
         message!("appended {inputs} to job {job}");
     }
-    Ok(Exit::Ok)
+    Ok(if is_complete && unread.is_empty() { Exit::Ok } else { Exit::Failed })
 }
 
 async fn append_all(
     producer: &mut Producer,
     inputs: Inputs,
     appended: &mut Appended,
+    unread: &mut Vec<Unread>,
 ) -> anyhow::Result<()> {
     let mut stream = match inputs {
         Inputs::Known(chunk) => return append_chunk(producer, chunk, appended).await,
         Inputs::Stream(stream) => stream,
     };
-    while let Some(chunk) = stream.next().await.transpose()? {
-        append_chunk(producer, chunk, appended).await?;
+    while let Some(piece) = stream.next().await.transpose()? {
+        match piece {
+            Piece::Inputs(chunk) => append_chunk(producer, chunk, appended).await?,
+            Piece::Unread(more) => unread.extend(more),
+            // Behind what others append there is nothing to leave out.
+            Piece::Gap(_) => {}
+        }
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! A cargo folder as a task: builds it for `wasm32-wasip2` and finds what came of it.
 
 use std::{
-    io,
+    ffi::OsString,
+    fs, io,
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -18,11 +20,20 @@ use crate::{
 /// What tasks are built for.
 const TARGET: &str = "wasm32-wasip2";
 
-/// Builds the folder's one binary, and gives the `.wasm` file.
+/// What came of a folder.
+#[derive(Debug)]
+pub struct Built {
+    /// The `.wasm` file.
+    pub module: PathBuf,
+    /// What it is built from, as far as cargo says.
+    pub sources: Vec<PathBuf>,
+}
+
+/// Builds the folder's one binary.
 ///
 /// # Errors
 /// Usage errors: no crate, no toolchain, or a build that fails.
-pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<PathBuf> {
+pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<Built> {
     let manifest = folder.join("Cargo.toml");
     if !manifest.is_file() {
         let folder = folder.display();
@@ -36,7 +47,27 @@ pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<PathBuf> {
         message!("building {}", folder.display());
     }
     let built = cargo_build(folder, talk)?;
-    pick(&built.stdout, folder)
+    let module = pick(&built.stdout, folder)?;
+    let mut sources = sources(&fs::read(module.with_extension("d")).unwrap_or_default());
+    let settings = ["Cargo.toml", "Cargo.lock", ".cargo/config.toml"];
+    sources.extend(settings.map(|name| folder.join(name)));
+    Ok(Built { module, sources })
+}
+
+/// The files that cargo notes beside a binary: `BINARY: FILE FILE …`, blanks in names behind a
+/// backslash.
+fn sources(noted: &[u8]) -> Vec<PathBuf> {
+    let (mut names, mut escaped) = (vec![Vec::new()], false);
+    for byte in noted.iter().skip_while(|byte| **byte != b':').skip(1) {
+        match byte {
+            b' ' | b'\n' if !escaped => names.push(Vec::new()),
+            b'\\' if !escaped => {}
+            byte => names.last_mut().into_iter().for_each(|name| name.push(*byte)),
+        }
+        escaped = *byte == b'\\' && !escaped;
+    }
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    names.map(|name| OsString::from_vec(name).into()).collect()
 }
 
 fn cargo_build(folder: &Path, talk: Talk) -> anyhow::Result<Output> {
@@ -145,6 +176,14 @@ mod tests {
     fn the_one_binary_is_taken() {
         let found = picked(&[LIBRARY, &binary("task"), FINISHED]);
         assert_eq!(found, Ok(PathBuf::from("/t/task.wasm")));
+    }
+
+    #[test]
+    fn what_a_binary_is_built_from_is_known() {
+        let noted = b"/t/a b.wasm: /s/main.rs /s/with\\ blank.rs\n";
+        // Behind the first colon: a name with one in it is no more than a name too many.
+        assert_eq!(sources(noted), [Path::new("/s/main.rs"), Path::new("/s/with blank.rs")]);
+        assert!(sources(b"").is_empty());
     }
 
     #[test]

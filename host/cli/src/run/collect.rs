@@ -1,13 +1,15 @@
 //! What becomes of results as they come: printed in order, failures explained, inputs let go.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use wasmgrid_proto::{JobStatus, Outcome, ResultBlock};
 
 use super::{
-    failures::{Failures, Written},
-    ledger::Ledger,
+    again::Written,
+    failures::Failures,
+    ledger::{Absent, Ledger},
     output::Output,
     progress::Progress,
     reorder::{Reorder, Run, Shown},
@@ -40,6 +42,10 @@ pub struct Report {
     pub unkept: Option<anyhow::Error>,
     /// Failures that were not explained one by one.
     pub unexplained: u64,
+    /// Inputs that cannot be read, whose tasks the grid does not know.
+    pub unread: u64,
+    /// Inputs that were not run and are not kept either.
+    pub left_out: u64,
     /// True where there were results, and every one was a refusal.
     pub all_refused: bool,
     /// True where a result was of a task that failed.
@@ -72,6 +78,7 @@ impl<'a> Collector<'a> {
         block: ResultBlock,
         payload: Bytes,
     ) -> anyhow::Result<()> {
+        self.take_absent()?;
         self.cursor = first_cursor + block.results.len() as u64;
         let (mut explained, mut due) = (Vec::new(), Vec::new());
         for run in Run::all(first_cursor, block, payload)? {
@@ -94,6 +101,42 @@ impl<'a> Collector<'a> {
         self.print(&due, &explained)
     }
 
+    /// Takes the indices at which the job has no task.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn take_absent(&mut self) -> anyhow::Result<()> {
+        let Some(ledger) = self.ledger else { return Ok(()) };
+        let (mut explained, mut due) = (Vec::new(), Vec::new());
+        let absent = ledger.borrow_mut().take_absent();
+        for absent in absent {
+            let (first, unread) = match absent {
+                Absent::Unread(first, unread) => (first, unread),
+                Absent::Gap(tasks) => {
+                    if let Some(reorder) = &mut self.reorder {
+                        reorder.skip(tasks, &mut due)?;
+                    }
+                    continue;
+                }
+            };
+            for (index, unread) in (first..).zip(unread) {
+                let settled = ledger.borrow().settled();
+                explained.extend(self.failures.add_unread(index, &unread, settled));
+                let run = Run::unrun(index, unread.why);
+                match &mut self.reorder {
+                    None => due.push(run),
+                    Some(reorder) => reorder.push(run, &mut due)?,
+                }
+            }
+        }
+        self.print(&due, &explained)
+    }
+
+    /// Resolves once there may be some; without inputs known here, never.
+    pub fn absence(&self) -> Arc<Notify> {
+        self.ledger.map_or_else(Arc::default, |ledger| ledger.borrow().absence())
+    }
+
     /// Where the job's result log goes on behind what came.
     pub const fn cursor(&self) -> u64 {
         self.cursor
@@ -109,6 +152,7 @@ impl<'a> Collector<'a> {
     /// # Errors
     /// As [`take`](Self::take).
     pub fn drain(&mut self) -> anyhow::Result<()> {
+        self.take_absent()?;
         while let Some(reorder) = &mut self.reorder {
             let Some(run) = reorder.pop_past_gaps()? else { break };
             self.print(&[run], &[])?;
@@ -120,8 +164,10 @@ impl<'a> Collector<'a> {
     /// Writes the file of failed inputs; with `not_run` also those of tasks without a result.
     pub fn report(&mut self, not_run: bool) -> Report {
         let ledger = self.ledger.map(RefCell::borrow);
+        let mut left_out = 0;
         if let Some(ledger) = ledger.as_ref().filter(|_| not_run) {
-            self.failures.add_not_run(ledger.unsettled().map(|(_, input)| input));
+            let kept = self.failures.add_not_run(ledger.unsettled());
+            left_out = ledger.unsettled_len() - kept;
         }
         let (failed_inputs, unkept) = match self.failures.finish() {
             Ok(written) => (written, None),
@@ -131,8 +177,10 @@ impl<'a> Collector<'a> {
             failed_inputs,
             unkept,
             unexplained: self.failures.unexplained(),
+            unread: self.failures.unread(),
+            left_out,
             all_refused: self.refused > 0 && self.ran == 0,
-            any_failed: self.failed > 0,
+            any_failed: self.failed > 0 || self.failures.unread() > 0,
         }
     }
 
@@ -162,10 +210,12 @@ impl<'a> Collector<'a> {
     fn note(&mut self, shown: Shown<'_>) -> Option<Option<String>> {
         let outcome = &shown.meta.outcome;
         let failed = *outcome != Outcome::Ok;
-        let input = match self.ledger {
-            None => None,
-            Some(ledger) => ledger.borrow_mut().settle(shown.meta.index, failed)?,
-        };
+        let (mut input, mut settled) = (None, 0);
+        if let Some(ledger) = self.ledger {
+            let mut ledger = ledger.borrow_mut();
+            input = ledger.settle(shown.meta.index, failed)?;
+            settled = ledger.settled();
+        }
         if matches!(outcome, Outcome::Refused(_)) {
             self.refused += 1;
         } else {
@@ -175,7 +225,7 @@ impl<'a> Collector<'a> {
             return Some(None);
         }
         self.failed += 1;
-        Some(self.failures.add(&shown.to_finished(), input.as_ref()))
+        Some(self.failures.add(&shown.to_finished(), input.as_ref(), settled))
     }
 
     fn print(&mut self, due: &[Run], explained: &[String]) -> anyhow::Result<()> {

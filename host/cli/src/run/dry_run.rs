@@ -1,15 +1,15 @@
 //! `run --dry-run` and `submit --dry-run`: what the job would be and whether it would be admitted,
 //! with no grid started or asked.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use serde::Serialize;
 use wasmgrid_proto::{Grant, JobSpec, Limits};
 use wasmgrid_worker::sandbox::{SandboxConfig, check_limits};
 
-use super::{Inputs, Task};
+use super::{Again, Reads, Task, output, say_left_out, sources};
 use crate::{
-    args::{Format, GridArgs, InputArgs, JobArgs, RunArgs, SubmitArgs, Talk},
+    args::{Format, InputArgs, JobArgs, RunArgs, SubmitArgs, Talk},
     cluster::view::{self, LimitsView},
     context::Contexts,
     exit::{Exit, refused},
@@ -41,34 +41,50 @@ struct DryRun<'a> {
 ///
 /// # Errors
 /// Usage errors, and a refusal where the job would be refused.
-pub async fn run(args: &RunArgs, talk: Talk) -> anyhow::Result<Exit> {
-    let context = if args.local { None } else { context(&args.grid)? };
-    show(&args.job, &args.inputs, args.output.format, context, talk).await
+pub async fn run(
+    args: &RunArgs,
+    again: Option<Again>,
+    context: Option<String>,
+    talk: Talk,
+) -> anyhow::Result<Exit> {
+    let asked = Asked { job: &args.job, inputs: &args.inputs, again, context };
+    show(asked, args.output.format, args.output.out.as_deref(), talk).await
 }
 
 /// What `submit` would do.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn submit(args: &SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
-    show(&args.job, &args.inputs, args.output, context(&args.grid)?, talk).await
+pub async fn submit(args: &SubmitArgs, again: Option<Again>, talk: Talk) -> anyhow::Result<Exit> {
+    let context = Contexts::new(&Paths::find()?).choose(&args.grid)?;
+    let asked = Asked { job: &args.job, inputs: &args.inputs, again, context };
+    show(asked, args.output, None, talk).await
 }
 
-fn context(grid: &GridArgs) -> anyhow::Result<Option<String>> {
-    Contexts::new(&Paths::find()?).choose(grid)
+/// The job that is asked about.
+struct Asked<'a> {
+    job: &'a JobArgs,
+    inputs: &'a InputArgs,
+    again: Option<Again>,
+    context: Option<String>,
 }
 
 async fn show(
-    job: &JobArgs,
-    inputs: &InputArgs,
-    output: Format,
-    context: Option<String>,
+    Asked { job, inputs, again, context }: Asked<'_>,
+    format: Format,
+    out: Option<&Path>,
     talk: Talk,
 ) -> anyhow::Result<Exit> {
-    let task = inspect::or_say(judge(job, context.is_none(), talk), output)?;
-    let inputs = Inputs::count(inputs).await?;
+    let task = inspect::or_say(judge(job, context.is_none(), talk), format)?;
+    let sources = inspect::or_say(sources(&task, again, job, inputs), format)?;
+    let mut reads = Reads::new()?;
+    task.add_to(&mut reads);
+    sources.add_to(&mut reads);
+    output::check(out, &reads)?;
+    say_left_out(&sources);
+    let inputs = sources.count().await?;
     let spec = task.spec(job);
-    match output {
+    match format {
         Format::Text => print(&task, &spec, inputs, context.as_deref())?,
         Format::Json => table::json(&DryRun {
             module: ModuleView::new(&task.info, &spec.task.grants),

@@ -1,22 +1,17 @@
-//! Failed tasks: the first few explained on stderr, with what would help, and all their inputs in
-//! a file that can be run again.
+//! Failed tasks: the first few explained on stderr, with what would help, and all their inputs kept
+//! to be run again.
 
-use std::{
-    fmt::Write as _,
-    fs::Permissions,
-    io::{BufWriter, Write as _},
-    path::{Path, PathBuf},
-};
+use std::fmt::Write as _;
 
-use anyhow::Context as _;
-use tempfile::NamedTempFile;
-use wasmgrid_proto::{ByteCount, Fuel, JobId, Limit, Limits, Millis, Outcome};
+use wasmgrid_proto::{ByteCount, Fuel, Limit, Limits, Millis, Outcome};
 
 use super::{
+    again::{Keeper, Written},
+    inputs::Unread,
     ledger::{Input, Place},
     reorder::Finished,
 };
-use crate::{args::JobArgs, escape};
+use crate::escape;
 
 /// Failures that are explained; the others are counted.
 const EXPLAINED: u64 = 3;
@@ -28,75 +23,79 @@ const LOG_LINES: usize = 10;
 const TEXT_SHOWN: usize = 2_000;
 /// The innermost frames of a backtrace that are shown.
 const FRAMES: usize = 8;
-/// Inputs that never ran are written up to this number: a range may have more than a disk holds.
-const NOT_RUN_WRITTEN: usize = 1 << 20;
+/// Inputs that never ran are kept up to this number: a range may have more than a disk holds.
+const NOT_RUN_KEPT: usize = 1 << 20;
 /// By how much a limit is raised in the flag that is proposed.
 const RAISE: u64 = 10;
 /// The same for memory, of which there is less to give.
 const RAISE_MEMORY: u64 = 4;
+/// What stands in place of an outcome for an input that never ran.
+const NOT_RUN: &str = "not run";
 
 /// The failures of one job.
 pub struct Failures {
     limits: Limits,
-    path: PathBuf,
-    file: Option<BufWriter<NamedTempFile>>,
-    /// Where the first input in the file is from: all are from the same sort of place.
-    place: Option<Place>,
+    /// Keeps inputs, where they are known here.
+    keeper: Option<Keeper>,
     seen: u64,
-    written: u64,
+    /// Inputs that cannot be read.
+    unread: u64,
     /// Why inputs are not kept: told at the end, for it is no reason to lose results.
     unkept: Option<anyhow::Error>,
 }
 
-/// The file of failed inputs.
-pub struct Written {
-    /// Its name.
-    pub path: PathBuf,
-    /// How many it has.
-    pub count: u64,
-    /// Where one of them is from.
-    pub place: Place,
-}
-
 impl Failures {
-    /// For a job with these limits, whose results go to `output` (`None`: stdout).
-    pub fn new(limits: Limits, job: JobId, output: Option<&Path>) -> Self {
-        let path = file_name(job, output);
-        Self { limits, path, file: None, place: None, seen: 0, written: 0, unkept: None }
+    /// For a job with these limits, whose failed inputs go there.
+    pub const fn new(limits: Limits, keeper: Option<Keeper>) -> Self {
+        Self { limits, keeper, seen: 0, unread: 0, unkept: None }
     }
 
-    /// Takes a failed task; gives the text that explains it, for the first few.
-    pub fn add(&mut self, finished: &Finished, input: Option<&Input>) -> Option<String> {
+    /// Takes a failed task; gives the text that explains it, for the first few. All tasks before
+    /// `settled` have come.
+    pub fn add(
+        &mut self,
+        finished: &Finished,
+        input: Option<&Input>,
+        settled: u64,
+    ) -> Option<String> {
         if let Some(input) = input {
-            self.try_keep(input);
+            let what = (finished.meta.index, finished.meta.outcome.name());
+            self.try_keep(|keeper| keeper.keep(what, input, settled));
         }
         self.seen += 1;
         (self.seen <= EXPLAINED).then(|| explain(finished, input, &self.limits))
     }
 
-    /// Takes the inputs of tasks that never ran to their end, up to a bound.
-    pub fn add_not_run(&mut self, inputs: impl Iterator<Item = Input>) {
-        for input in inputs.take(NOT_RUN_WRITTEN) {
-            self.try_keep(&input);
-        }
+    /// Takes a task whose input cannot be read, as [`add`](Self::add).
+    pub fn add_unread(&mut self, index: u64, unread: &Unread, settled: u64) -> Option<String> {
+        let outcome = Outcome::Refused(String::new()).name();
+        self.try_keep(|keeper| keeper.keep_file((index, outcome), &unread.path, settled));
+        self.unread += 1;
+        self.seen += 1;
+        let why = || format!("task {index} failed: {}", cut(&unread.why));
+        (self.seen <= EXPLAINED).then(why)
     }
 
-    /// Puts the file in its place, where there is one.
+    /// Takes the inputs of tasks that never ran to their end, up to a bound; says how many it took.
+    pub fn add_not_run(&mut self, inputs: impl Iterator<Item = (u64, Input)>) -> u64 {
+        let mut taken = 0;
+        for (index, input) in inputs.take(NOT_RUN_KEPT) {
+            self.try_keep(|keeper| keeper.keep((index, NOT_RUN), &input, index));
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Leaves the file of failed inputs, where there is one.
     ///
     /// # Errors
     /// Where it cannot be, or could not be written.
     pub fn finish(&mut self) -> anyhow::Result<Option<Written>> {
-        if let Some(error) = self.unkept.take() {
-            return Err(error);
+        match (self.unkept.take(), &mut self.keeper) {
+            (Some(error), _) => Err(error),
+            (None, Some(keeper)) => keeper.finish(),
+            (None, None) => Ok(None),
         }
-        let (Some(file), Some(place)) = (self.file.take(), self.place.take()) else {
-            return Ok(None);
-        };
-        let name = self.path.display().to_string();
-        let file = file.into_inner().map_err(|error| error.into_error());
-        let file = file.with_context(|| format!("failed to write {name}"))?;
-        file.persist(&self.path).with_context(|| format!("failed to write {name}"))?;
-        Ok(Some(Written { path: self.path.clone(), count: self.written, place }))
     }
 
     /// How many failures were not explained.
@@ -104,96 +103,18 @@ impl Failures {
         self.seen.saturating_sub(EXPLAINED)
     }
 
-    fn try_keep(&mut self, input: &Input) {
-        if self.unkept.is_none() {
-            self.unkept = self.keep(input).err();
+    /// Inputs that cannot be read, whose tasks the grid does not know.
+    pub const fn unread(&self) -> u64 {
+        self.unread
+    }
+
+    fn try_keep(&mut self, keep: impl FnOnce(&mut Keeper) -> anyhow::Result<()>) {
+        if let Some(keeper) = &mut self.keeper
+            && self.unkept.is_none()
+        {
+            self.unkept = keep(keeper).err();
         }
     }
-
-    fn keep(&mut self, input: &Input) -> anyhow::Result<()> {
-        let line = match &input.place {
-            Place::Single => return Ok(()),
-            Place::File { path } => path.as_os_str().as_encoded_bytes(),
-            Place::Range | Place::Line { .. } => &input.bytes,
-        };
-        let name = || format!("failed to write {}", self.path.display());
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => none.insert(BufWriter::new(beside(&self.path).with_context(name)?)),
-        };
-        file.write_all(line).and_then(|()| file.write_all(b"\n")).with_context(name)?;
-        self.place.get_or_insert_with(|| input.place.clone());
-        self.written += 1;
-        Ok(())
-    }
-}
-
-fn file_name(job: JobId, output: Option<&Path>) -> PathBuf {
-    // Beside a device or a pipe there is no place for a file.
-    let is_place = |path: &&Path| path.as_os_str() != "-" && (path.is_file() || !path.exists());
-    match output.filter(is_place) {
-        None => PathBuf::from(format!("wasmgrid-{job}.failed")),
-        Some(path) => {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".failed");
-            name.into()
-        }
-    }
-}
-
-/// A file beside `path` that takes its place at the end: the inputs may be read from the one that
-/// is there now.
-fn beside(path: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".wasmgrid-").suffix(".failed");
-    #[cfg(unix)]
-    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
-    builder.tempfile_in(folder.unwrap_or(Path::new(".")))
-}
-
-/// The command that runs failed inputs again: the same task with the same arguments.
-pub struct Again {
-    task: String,
-    args: Vec<String>,
-}
-
-impl Again {
-    /// Of a job.
-    pub fn new(job: &JobArgs) -> Self {
-        Self { task: job.task.display().to_string(), args: job.args.clone() }
-    }
-
-    /// With the inputs in a file of failed ones.
-    pub fn command(&self, place: &Place, path: &Path) -> String {
-        let path = quoted(&path.display().to_string());
-        let (inputs, stdin) = match place {
-            Place::Single => (String::new(), format!(" < {path}")),
-            Place::File { .. } => (" --files -".into(), format!(" < {path}")),
-            Place::Line { json: true, .. } => (format!(" --json {path}"), String::new()),
-            Place::Range | Place::Line { json: false, .. } => {
-                (format!(" --lines {path}"), String::new())
-            }
-        };
-        let mut command = format!("wasmgrid run {}{inputs}", quoted(&self.task));
-        if !self.args.is_empty() {
-            command.push_str(" --");
-        }
-        for arg in &self.args {
-            command.push(' ');
-            command.push_str(&quoted(arg));
-        }
-        command + &stdin
-    }
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", escape::text(word).replace('\'', r"'\''"))
 }
 
 /// Says what happened to a task: cause, input, attempt, log and what would help.
@@ -229,8 +150,8 @@ fn shown_input(input: &Input) -> String {
     match &input.place {
         Place::Range => bytes,
         Place::Single => format!("{} of stdin", ByteCount(input.bytes.len() as u64)),
-        Place::Line { name, .. } => format!("{name}: {bytes}"),
-        Place::File { path } => escape::text(&path.display().to_string()),
+        Place::Line { name } => format!("{}: {bytes}", escape::text(name)),
+        Place::File { path } => escape::line(path.as_os_str().as_encoded_bytes(), TEXT_SHOWN),
     }
 }
 
@@ -325,14 +246,12 @@ const fn raised(allowed: u64, by: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use bytes::Bytes;
 
     use super::{super::reorder::tests::finished, *};
 
     fn line_input() -> Input {
-        let place = Place::Line { name: "in.txt:18".into(), json: false };
+        let place = Place::Line { name: "in.txt:18".into() };
         Input { bytes: Bytes::from_static(b"99999999"), place }
     }
 
@@ -381,64 +300,6 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
     }
 
     #[test]
-    fn only_the_first_failures_are_explained_and_all_inputs_kept() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let output = dir.path().join("out");
-        let mut failures = Failures::new(Limits::default(), JobId(7), Some(&output));
-        let mut explained = 0;
-        for _ in 0..5 {
-            let result = with_log(Outcome::Rejected("no".into()), "");
-            let text = failures.add(&result, Some(&line_input()));
-            explained += u64::from(text.is_some());
-        }
-        assert_eq!((explained, failures.unexplained()), (EXPLAINED, 2));
-        let written = failures.finish().expect("written").expect("some failed");
-        assert_eq!((&written.path, written.count), (&dir.path().join("out.failed"), 5));
-        assert_eq!(fs::read_to_string(written.path).expect("there"), "99999999\n".repeat(5));
-    }
-
-    #[test]
-    fn the_file_of_failed_inputs_may_be_the_one_that_is_read() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let output = dir.path().join("out");
-        fs::write(dir.path().join("out.failed"), "old\n").expect("written");
-        let mut failures = Failures::new(Limits::default(), JobId(1), Some(&output));
-        failures.add_not_run([line_input()].into_iter());
-        let at = dir.path().join("out.failed");
-        assert_eq!(fs::read_to_string(&at).expect("there"), "old\n");
-        failures.finish().expect("written");
-        assert_eq!(fs::read_to_string(&at).expect("there"), "99999999\n");
-    }
-
-    #[test]
-    fn without_an_output_file_the_name_has_the_job() {
-        assert_eq!(file_name(JobId(7), None), Path::new("wasmgrid-7.failed"));
-        assert_eq!(file_name(JobId(7), Some(Path::new("-"))), Path::new("wasmgrid-7.failed"));
-    }
-
-    #[test]
-    fn how_to_run_them_again_fits_their_kind() {
-        let path = Path::new("x.failed");
-        let again = Again { task: "t.wasm".into(), args: Vec::new() };
-        assert_eq!(again.command(&Place::Range, path), "wasmgrid run t.wasm --lines x.failed");
-        let line = line_input().place;
-        assert_eq!(again.command(&line, path), "wasmgrid run t.wasm --lines x.failed");
-        let file = Place::File { path: "a".into() };
-        assert_eq!(again.command(&file, path), "wasmgrid run t.wasm --files - < x.failed");
-        assert_eq!(again.command(&Place::Single, path), "wasmgrid run t.wasm < x.failed");
-    }
-
-    #[test]
-    fn arguments_are_given_again_as_a_shell_reads_them() {
-        let args = vec!["-i".into(), "it's a word".into(), String::new()];
-        let again = Again { task: "my tasks/grep.wasm".into(), args };
-        assert_eq!(
-            again.command(&Place::Range, Path::new("x.failed")),
-            r"wasmgrid run 'my tasks/grep.wasm' --lines x.failed -- -i 'it'\''s a word' ''"
-        );
-    }
-
-    #[test]
     fn the_flag_that_is_proposed_allows_what_was_used() {
         let raised = |limit, used, allowed| raise(limit, used, allowed).expect("a flag");
         assert_eq!(raised(Limit::Memory, 1_900_544, 1), "--memory 8MiB");
@@ -449,23 +310,6 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert!(compile.starts_with("--compile-time 1m40s; "), "{compile}");
         let memory = raised(Limit::CompileMemory, 1 << 30, 1 << 30);
         assert!(memory.starts_with("--compile-memory 4GiB; "), "{memory}");
-    }
-
-    #[test]
-    fn the_output_may_be_where_no_file_can_be_beside_it() {
-        let at = file_name(JobId(7), Some(Path::new("/dev/null")));
-        assert_eq!(at, Path::new("wasmgrid-7.failed"));
-    }
-
-    #[test]
-    fn results_are_printed_also_where_failed_inputs_cannot_be_kept() {
-        let output = Path::new("/nowhere/out");
-        let mut failures = Failures::new(Limits::default(), JobId(7), Some(output));
-        let result = with_log(Outcome::Rejected("no".into()), "");
-        assert!(failures.add(&result, Some(&line_input())).is_some());
-        assert!(failures.add(&result, Some(&line_input())).is_some());
-        let error = failures.finish().err().expect("not written");
-        assert!(error.to_string().contains("/nowhere/out.failed"), "{error}");
     }
 
     #[test]

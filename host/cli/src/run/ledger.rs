@@ -1,12 +1,13 @@
 //! The inputs whose results have not come: what a failed task's input was and where it is from,
 //! and how far reading may run ahead. Bounded by that, not by the job.
 
-use std::{collections::VecDeque, path::PathBuf};
+use std::{collections::VecDeque, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use wasmgrid_proto::InputBlock;
 
-use super::inputs::{Chunk, Origins};
+use super::inputs::{Chunk, Origins, Piece, Unread};
 
 /// Inputs may be sent ahead of their results up to so many bytes: they are kept here until then,
 /// and once more in the grid of one command.
@@ -17,6 +18,9 @@ const AHEAD_INPUTS: u64 = 1 << 18;
 const AHEAD_LARGE: u64 = 64;
 /// Bytes of those.
 const AHEAD_LARGE_BYTES: u64 = 256 << 20;
+/// Runs of indices without a task may be ahead of who takes them: each is a few bytes, or some
+/// thousand names of files.
+const AHEAD_ABSENT: usize = 64;
 
 /// The inputs of a job that are on their way.
 #[derive(Default)]
@@ -31,12 +35,27 @@ pub struct Ledger {
     settled_bytes: u64,
     /// Results that wait for one before them.
     held: u64,
+    /// Indices without a task that nobody has taken yet, rising.
+    absent: Vec<Absent>,
+    /// There are some.
+    absence: Arc<Notify>,
+}
+
+/// Indices at which the job has no task.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// None was wanted.
+    Gap(Range<u64>),
+    /// Inputs that cannot be read, from this index on.
+    Unread(u64, Vec<Unread>),
 }
 
 struct Entry {
     first: u64,
     chunk: Chunk,
     done: Bits,
+    /// Those before this one have a result.
+    low: u64,
     left: u64,
 }
 
@@ -52,16 +71,14 @@ pub struct Input {
 /// Where an input is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A number of a range, which its bytes are.
+    /// From nowhere but itself: a number of a range.
     Range,
     /// The one input of a task without input flags.
     Single,
-    /// A line: `file:number`.
+    /// A line.
     Line {
         /// `file:number`.
         name: String,
-        /// NDJSON or plain lines.
-        json: bool,
     },
     /// A file.
     File {
@@ -72,20 +89,52 @@ pub enum Place {
 
 impl Ledger {
     /// Adds inputs; gives the first one's index.
-    pub fn add(&mut self, chunk: Chunk) -> u64 {
-        let (first, count) = (self.total, chunk.block.count());
+    pub fn add(&mut self, piece: Piece) -> u64 {
+        let (first, count) = (self.total, piece.count());
         self.total += count;
+        let chunk = match piece {
+            Piece::Inputs(chunk) => chunk,
+            Piece::Gap(_) => {
+                self.miss(Absent::Gap(first..self.total));
+                return first;
+            }
+            Piece::Unread(unread) => {
+                self.miss(Absent::Unread(first, unread));
+                return first;
+            }
+        };
         if !matches!(chunk.origins, Origins::Range) {
             self.open += count;
             self.open_bytes += chunk.block.payload_len();
         }
         if count > 0 {
-            self.chunks.push_back(Entry { first, chunk, done: Bits::default(), left: count });
+            self.chunks.push_back(Entry {
+                first,
+                chunk,
+                done: Bits::default(),
+                low: 0,
+                left: count,
+            });
         }
         first
     }
 
-    /// Inputs added so far.
+    fn miss(&mut self, absent: Absent) {
+        self.absent.push(absent);
+        self.absence.notify_one();
+    }
+
+    /// Takes the indices without a task that came since the last time.
+    pub fn take_absent(&mut self) -> Vec<Absent> {
+        std::mem::take(&mut self.absent)
+    }
+
+    /// Resolves once there may be some.
+    pub fn absence(&self) -> Arc<Notify> {
+        self.absence.clone()
+    }
+
+    /// Indices added so far.
     pub const fn total(&self) -> u64 {
         self.total
     }
@@ -94,7 +143,9 @@ impl Ledger {
     /// all others wait for it without end.
     pub const fn has_room(&self) -> bool {
         let bytes = if self.open < AHEAD_LARGE { AHEAD_LARGE_BYTES } else { AHEAD_BYTES };
-        self.open + self.held < AHEAD_INPUTS && self.open_bytes < bytes
+        self.open + self.held < AHEAD_INPUTS
+            && self.open_bytes < bytes
+            && self.absent.len() < AHEAD_ABSENT
     }
 
     /// Notes how many results wait for one before them.
@@ -104,6 +155,11 @@ impl Ledger {
 
     /// The first input without a result, or the next one.
     pub fn settled(&self) -> u64 {
+        self.chunks.front().map_or(self.total, |entry| entry.first + entry.low)
+    }
+
+    /// The first input of those that were added together with it: what is before is let go of.
+    pub fn released(&self) -> u64 {
         self.chunks.front().map_or(self.total, |entry| entry.first)
     }
 
@@ -121,6 +177,9 @@ impl Ledger {
             return None;
         }
         entry.left -= 1;
+        while entry.done.has(entry.low) {
+            entry.low += 1;
+        }
         let input = wanted.then(|| entry.input(offset)).flatten();
         let emptied = (entry.left == 0).then(|| entry.chunk.block.payload_len());
         let ranged = matches!(entry.chunk.origins, Origins::Range);
@@ -134,6 +193,11 @@ impl Ledger {
             self.chunks.pop_front();
         }
         Some(input)
+    }
+
+    /// How many inputs have no result.
+    pub fn unsettled_len(&self) -> u64 {
+        self.chunks.iter().map(|entry| entry.left).sum()
     }
 
     /// Inputs without a result, in order.
@@ -163,10 +227,14 @@ impl Entry {
         let place = match &self.chunk.origins {
             Origins::Range => Place::Range,
             Origins::Single => Place::Single,
-            Origins::Lines { file, json, numbers } => {
-                Place::Line { name: format!("{file}:{}", numbers.get(at)?), json: *json }
+            Origins::Lines { file, numbers } => {
+                Place::Line { name: format!("{file}:{}", numbers.get(at)?) }
             }
             Origins::Files(paths) => Place::File { path: paths.get(at)?.clone() },
+            Origins::Kept(names) => match names.get(at)? {
+                Some(name) => Place::Line { name: name.clone() },
+                None => Place::Range,
+            },
         };
         Some(Input { bytes, place })
     }
@@ -199,21 +267,21 @@ impl Bits {
 mod tests {
     use super::*;
 
-    fn lines(first_number: u64, lines: &[&str]) -> Chunk {
-        Chunk {
+    fn lines(first_number: u64, lines: &[&str]) -> Piece {
+        Piece::Inputs(Chunk {
             block: InputBlock::Packed(lines.iter().map(|line| line.len() as u32).collect()),
             payload: Bytes::from(lines.concat()),
             origins: Origins::Lines {
                 file: "in".into(),
-                json: false,
                 numbers: (first_number..).take(lines.len()).collect(),
             },
-        }
+        })
     }
 
-    fn range(text: &str) -> Chunk {
+    fn range(text: &str) -> Piece {
         let range: super::super::inputs::Range = text.parse().expect("a range");
-        Chunk { block: range.block(), payload: Bytes::new(), origins: Origins::Range }
+        let (block, payload) = (range.block(), Bytes::new());
+        Piece::Inputs(Chunk { block, payload, origins: Origins::Range })
     }
 
     #[test]
@@ -223,7 +291,7 @@ mod tests {
         assert_eq!(ledger.add(lines(9, &["nine"])), 2);
         assert_eq!(ledger.settle(1, false), Some(None));
         let input = ledger.settle(2, true).flatten().expect("there");
-        let place = Place::Line { name: "in:9".into(), json: false };
+        let place = Place::Line { name: "in:9".into() };
         assert_eq!((&input.bytes[..], input.place), (&b"nine"[..], place));
         assert_eq!(ledger.settle(2, true), None);
         assert_eq!(ledger.settle(7, true), None);
@@ -245,7 +313,7 @@ mod tests {
         let mut total = 0;
         while ledger.has_room() {
             let chunk = lines(1, &["x"; 8_192]);
-            total += chunk.block.count();
+            total += chunk.count();
             ledger.add(chunk);
         }
         assert_eq!(total, AHEAD_INPUTS);
@@ -273,5 +341,18 @@ mod tests {
         ledger.add(range("0..1000000000000"));
         assert!(ledger.has_room());
         assert_eq!(ledger.settle(999_999, false), Some(None));
+    }
+
+    #[test]
+    fn indices_without_a_task_are_handed_on_and_wait_for_no_result() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.add(Piece::Gap(5)), 0);
+        assert_eq!(ledger.add(lines(1, &["one"])), 5);
+        let unread = vec![Unread { path: "gone".into(), why: "gone".into() }];
+        assert_eq!(ledger.add(Piece::Unread(unread.clone())), 6);
+        assert_eq!(ledger.take_absent(), [Absent::Gap(0..5), Absent::Unread(6, unread)]);
+        assert_eq!((ledger.settled(), ledger.unsettled_len()), (5, 1));
+        ledger.settle(5, false);
+        assert_eq!((ledger.settled(), ledger.total()), (7, 7));
     }
 }

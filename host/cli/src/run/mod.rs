@@ -1,7 +1,10 @@
 //! `wasmgrid run` and `wasmgrid submit`: from a task and inputs to printed results.
 
+mod again;
 mod build;
+pub mod clash;
 pub mod collect;
+mod data;
 mod dry_run;
 pub mod failures;
 pub mod inputs;
@@ -14,35 +17,44 @@ mod stuck;
 mod summary;
 mod task;
 
-use std::path::PathBuf;
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use wasmgrid_client::Client;
 use wasmgrid_proto::Grant;
 
 use crate::{
-    args::{Format, InputArgs, Label, Order, OutputArgs, RunArgs, SubmitArgs, Talk},
+    args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
+    escape,
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     local::LocalGrid,
     parts::WorkerSetup,
     paths::Paths,
-    print::data,
+    print::{data, message},
     table,
 };
 
+use again::{Again, Header, Here, Keeper, Target};
+use clash::Reads;
 use collect::Collector;
-use failures::{Again, Failures};
-use inputs::Inputs;
+use failures::Failures;
 pub use inputs::Range;
+use inputs::{Inputs, Sources, Unread};
 use output::{Output, Shape};
 use progress::Progress;
 use session::{OnInterrupt, Session, Settled, Use};
 use summary::Summary;
 pub use summary::{Reading, exit_of, rest};
 use task::Task;
+
+/// Inputs that cannot be read and are named one by one; the others are counted.
+const UNREAD_SAID: usize = 3;
 
 /// Where a job runs.
 enum Grid {
@@ -56,20 +68,32 @@ enum Grid {
 ///
 /// # Errors
 /// Whatever keeps the job from its end; failed tasks are no error.
-pub async fn run(args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let again = Again::of(&mut args.job)?;
+    let context = Grid::context(&args)?;
+    if let Some(again) = again.as_ref().filter(|_| context.is_none()) {
+        again.header.fill_here(&mut args.slots, &mut args.isolation, &mut args.sandbox);
+    }
     if args.job.dry_run {
-        return dry_run::run(&args, talk).await;
+        return dry_run::run(&args, again, context, talk).await;
     }
     let task = match Task::load(&args.job, talk) {
         // A Ctrl-C during the build ends the compiler too.
         Err(_) if interrupt.is_asked() => return Ok(Exit::Interrupted),
         loaded => loaded?,
     };
-    let inputs = Inputs::open(&args.inputs)?;
-    let output = Output::open(args.output.out.as_deref(), shape(&args.output, &args.inputs))?;
-    let grid = Grid::open(&args).await?;
+    let sources = sources(&task, again, &args.job, &args.inputs)?;
+    let mut reads = Reads::new()?;
+    task.add_to(&mut reads);
+    sources.add_to(&mut reads);
+    let output = Output::open(args.output.out.as_deref(), shape(&args), &reads)?;
+    drop(reads);
+    let is_complete = say_left_out(&sources);
+    let inputs = sources.open()?;
+    let grid = Grid::open(&args, context).await?;
+    let parts = Parts { task, inputs, is_complete, output };
     let ended = tokio::select! {
-        ended = run_on(&grid, &args, talk, (task, inputs, output), interrupt) => ended,
+        ended = run_on(&grid, &args, talk, parts, interrupt) => ended,
         error = grid.failed() => Err(error),
     };
     let stopped = grid.stop().await;
@@ -77,15 +101,28 @@ pub async fn run(args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Re
     stopped.map(|()| exit)
 }
 
+/// What a job is run from.
+struct Parts {
+    task: Task,
+    inputs: Inputs,
+    /// False where there may be more inputs than could be found.
+    is_complete: bool,
+    output: Output,
+}
+
 async fn run_on(
     grid: &Grid,
     args: &RunArgs,
     talk: Talk,
-    (task, inputs, mut output): (Task, Inputs, Output),
+    Parts { task, inputs, is_complete, mut output }: Parts,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let spec = task.spec(&args.job);
     let (limits, client) = (spec.task.limits, grid.client());
+    let here = Here::new(args.slots, args.isolation, &args.sandbox);
+    let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let header = Header::new(&folder, &args.job, &limits, task.info.digest, here);
+    let keeper = Keeper::new(header, Target::new(output.file()));
     let open = async {
         client.put_module(task.module).await?;
         Session::open(client.clone(), spec, inputs, Use::Watch).await
@@ -96,8 +133,8 @@ async fn run_on(
     };
     let session = session.forgetting(|settled| grid.forget(settled));
     output.begin()?;
-    let quiet = talk.quiet || is_filter(&args.inputs);
-    let failures = Failures::new(limits, session.job, args.output.out.as_deref());
+    let quiet = talk.quiet || is_filter(args);
+    let failures = Failures::new(limits, Some(keeper));
     let ordered = args.output.order != Some(Order::Done);
     let progress = Progress::new(quiet);
     let mut collector = Collector::new(output, ordered, failures, Some(&session.ledger), progress);
@@ -109,16 +146,20 @@ async fn run_on(
     };
     let running = session.run(rest, &mut collector, interrupt, grid.on_interrupt());
     let ran = stuck::beside(running, hint).await;
+    let again = |kept: &Path| again::command(kept, &args.output, &args.grid, args.local);
     let (ending, wrong_input) = ran.inspect_err(|_| {
         collector.detach();
+        summary::tell_kept(&collector.report(false), &again);
         if on_cluster {
             summary::tell_of_lost(session.job);
         }
     })?;
     let summary = Summary {
         job: session.job,
-        again: Again::new(&args.job),
+        again: &again,
         sent: session.ledger.borrow().total(),
+        cut_short: session.is_cut_short(),
+        incomplete: !is_complete,
         interrupted: interrupt.is_asked(),
         // One task used as a filter says nothing where all is well.
         quiet,
@@ -132,22 +173,31 @@ async fn run_on(
 ///
 /// # Errors
 /// Whatever keeps the job from being made and getting all its inputs.
-pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
+pub async fn submit(mut args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
+    let again = Again::of(&mut args.job)?;
     if args.job.dry_run {
-        return dry_run::submit(&args, talk).await;
+        return dry_run::submit(&args, again, talk).await;
     }
     let task = Task::load(&args.job, talk)?;
-    let (inputs, how) = if args.open {
-        (Inputs::named(&args.inputs)?, Use::LeaveOpen)
+    let (sources, how) = if args.open && again.is_none() {
+        (Sources::named(&args.inputs)?, Use::LeaveOpen)
     } else {
-        (Inputs::open(&args.inputs)?, Use::Leave)
+        let how = if args.open { Use::LeaveOpen } else { Use::Leave };
+        (sources(&task, again, &args.job, &args.inputs)?, how)
     };
+    let mut reads = Reads::new()?;
+    task.add_to(&mut reads);
+    sources.add_to(&mut reads);
+    reads.check_stdout()?;
+    let is_complete = say_left_out(&sources);
+    let inputs = sources.open()?;
     let spec = task.spec(&args.job);
+    let mut unread = Vec::new();
     let status = cluster::with(&args.grid, async |client| {
         client.put_module(task.module).await?;
         let (session, rest) = Session::open(client.clone(), spec, inputs, how).await?;
         let job = session.job;
-        session.upload(rest).await.with_context(|| {
+        session.upload(rest, &mut unread).await.with_context(|| {
             format!("job {job} has only the inputs before the one that is wrong")
         })?;
         Ok(client.job(job).await?)
@@ -159,7 +209,44 @@ pub async fn submit(args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
         Format::Json => table::json(&JobView::from(&status)),
     };
     printed.with_context(|| format!("job {job} was submitted")).exit(Exit::Failed)?;
-    Ok(Exit::Ok)
+    say_unread(&unread);
+    Ok(if is_complete && unread.is_empty() { Exit::Ok } else { Exit::Failed })
+}
+
+/// The inputs that the flags name, or those that an earlier run has kept for this task.
+fn sources(
+    task: &Task,
+    again: Option<Again>,
+    job: &JobArgs,
+    inputs: &InputArgs,
+) -> anyhow::Result<Sources> {
+    match again {
+        None => Sources::find(inputs),
+        Some(again) => {
+            again.check_module(&task.info, job.changed)?;
+            Ok(Sources::again(again))
+        }
+    }
+}
+
+/// Says what cannot be found of the inputs; false where something cannot.
+pub fn say_left_out(sources: &Sources) -> bool {
+    let left_out = sources.left_out();
+    if let Some(left_out) = &left_out {
+        message!("{}", escape::text(left_out));
+    }
+    left_out.is_none()
+}
+
+/// Says which inputs are left out since they cannot be read.
+pub fn say_unread(unread: &[Unread]) {
+    for unread in unread.iter().take(UNREAD_SAID) {
+        message!("{}; it is left out", escape::text(&unread.why));
+    }
+    let more = unread.len().saturating_sub(UNREAD_SAID);
+    if more > 0 {
+        message!("{more} more inputs cannot be read and are left out");
+    }
 }
 
 fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
@@ -171,24 +258,31 @@ fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
 }
 
 /// One task without input flags, used as a filter.
-const fn is_filter(inputs: &InputArgs) -> bool {
-    inputs.is_none()
+const fn is_filter(args: &RunArgs) -> bool {
+    args.inputs.is_none() && args.job.again.is_none()
 }
 
-fn shape(output: &OutputArgs, inputs: &InputArgs) -> Shape {
-    match output.format {
+fn shape(args: &RunArgs) -> Shape {
+    match args.output.format {
         Format::Json => Shape::Json,
-        Format::Text if is_filter(inputs) => Shape::Filter,
-        Format::Text if output.raw => Shape::Raw,
+        Format::Text if is_filter(args) => Shape::Filter,
+        Format::Text if args.output.raw => Shape::Raw,
         Format::Text => Shape::Lines,
     }
 }
 
 impl Grid {
-    async fn open(args: &RunArgs) -> anyhow::Result<Self> {
+    /// The cluster that a job goes to; `None` is this machine.
+    fn context(args: &RunArgs) -> anyhow::Result<Option<String>> {
+        if args.local {
+            return Ok(None);
+        }
+        Contexts::new(&Paths::find()?).choose(&args.grid)
+    }
+
+    async fn open(args: &RunArgs, context: Option<String>) -> anyhow::Result<Self> {
         let paths = Paths::find()?;
         let contexts = Contexts::new(&paths);
-        let context = if args.local { None } else { contexts.choose(&args.grid)? };
         if let Some(name) = context {
             if args.slots.is_some() || args.isolation.is_some() {
                 return Err(usage(format!(

@@ -7,11 +7,14 @@ use std::{
 };
 
 use anyhow::Context as _;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use wasmgrid_proto::{Outcome, Parts, Usage};
 
-use super::reorder::Shown;
+use super::{
+    clash::Reads,
+    data::Data,
+    reorder::{NEVER_RAN, Shown},
+};
 use crate::{
     exit::{Exit, WithExit as _},
     print,
@@ -38,6 +41,8 @@ pub struct Output {
     shape: Shape,
     /// The file's name, for errors.
     name: String,
+    /// The file, where it is one that another file can be beside.
+    file: Option<PathBuf>,
     is_terminal: bool,
 }
 
@@ -55,30 +60,37 @@ pub struct Closed;
 
 impl Output {
     /// Opens `path`, or stdout for `None` and `-`. What a file has stays until
-    /// [`begin`](Self::begin).
+    /// [`begin`](Self::begin). Nothing is opened that is among `reads`.
     ///
     /// # Errors
-    /// A usage error where the file cannot be made.
-    pub fn open(path: Option<&Path>, shape: Shape) -> anyhow::Result<Self> {
-        let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
+    /// A usage error where the file cannot be made, or is to be read.
+    pub fn open(path: Option<&Path>, shape: Shape, reads: &Reads) -> anyhow::Result<Self> {
+        check(path, reads)?;
+        let Some(path) = path.filter(|path| !is_stdout(path)) else {
             let is_terminal = print::data_on_terminal();
             let writer = buffered(Box::new(print::Stdout));
             let name = "to standard output".into();
-            return Ok(Self { writer, fresh: None, shape, name, is_terminal });
+            return Ok(Self { writer, fresh: None, shape, name, file: None, is_terminal });
         };
         let name = path.display().to_string();
-        let opened = || {
-            let made = (!path.exists()).then(|| path.to_owned());
-            let file = File::options().write(true).create(true).truncate(false).open(path)?;
-            Ok::<_, io::Error>((buffered(Box::new(file.try_clone()?)), Fresh { file, made }))
-        };
-        let opened = opened().with_context(|| {
+        let fresh = Fresh::open(path).with_context(|| {
             format!(
                 "failed to open {name} for the output; -o names a file in a folder that is there"
             )
         });
-        let (writer, fresh) = opened.exit(Exit::Usage)?;
-        Ok(Self { writer, fresh: Some(fresh), shape, name, is_terminal: false })
+        let fresh = fresh.exit(Exit::Usage)?;
+        // Where it was made now, a name that is read may have come to be this file.
+        reads.check_file(path)?;
+        let file = fresh.file.metadata().is_ok_and(|meta| meta.is_file() && !is_open(path));
+        let file = file.then(|| path.to_owned());
+        let writer = buffered(Box::new(fresh.file.try_clone()?));
+        let fresh = (!is_open(path)).then_some(fresh);
+        Ok(Self { writer, fresh, shape, name, file, is_terminal: false })
+    }
+
+    /// The file that results go to, where it is one that another file can be beside.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Lets go of what a file had: results come.
@@ -129,6 +141,43 @@ impl Output {
     }
 }
 
+/// Fails where results must not go there.
+///
+/// # Errors
+/// A usage error that says why.
+pub fn check(path: Option<&Path>, reads: &Reads) -> anyhow::Result<()> {
+    match path.filter(|path| !is_stdout(path)) {
+        None => reads.check_stdout(),
+        Some(path) => reads.check_file(path),
+    }
+}
+
+/// Whether a path stands for standard output. Opened anew, a file would be written from its start.
+fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]
+        .iter()
+        .any(|name| path.as_os_str() == *name)
+}
+
+/// Whether a path stands for what this process has open: what is there stays.
+fn is_open(path: &Path) -> bool {
+    path.as_os_str() == "/dev/stderr"
+        || path.starts_with("/dev/fd")
+        || path.starts_with("/proc/self/fd")
+}
+
+impl Fresh {
+    fn open(path: &Path) -> io::Result<Self> {
+        let is_new = !path.exists();
+        let mut options = File::options();
+        options.create(true).truncate(false).append(is_open(path));
+        let file = options.write(true).open(path)?;
+        // Through a link it is made where that leads.
+        let made = if is_new { path.canonicalize().ok() } else { None };
+        Ok(Self { file, made })
+    }
+}
+
 impl Drop for Fresh {
     fn drop(&mut self) {
         if let Some(made) = &self.made {
@@ -161,46 +210,32 @@ fn write_plain(out: &mut impl Write, shape: Shape, shown: Shown<'_>) -> io::Resu
 #[derive(Serialize)]
 struct Line<'a> {
     index: u64,
-    cursor: u64,
+    cursor: Option<u64>,
     outcome: &'static str,
     deterministic: bool,
     output: Data<'a>,
     records: Vec<Data<'a>>,
     attempt: u32,
-    worker: u64,
+    worker: Option<u64>,
     usage: Usage,
     error: Option<String>,
     log: Data<'a>,
     log_dropped: u64,
 }
 
-/// Bytes in JSON: a string where they are UTF-8, else base64 and named so.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Data<'a> {
-    Text(&'a str),
-    Binary { base64: String },
-}
-
-impl<'a> From<&'a [u8]> for Data<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        str::from_utf8(bytes)
-            .map_or_else(|_| Self::Binary { base64: STANDARD.encode(bytes) }, Self::Text)
-    }
-}
-
 fn write_json(out: &mut impl Write, shown: Shown<'_>) -> io::Result<()> {
     let meta = shown.meta;
     let Parts { output, records, log } = meta.parts(shown.payload).map_err(io::Error::other)?;
+    let ran = shown.attempt != NEVER_RAN;
     let line = Line {
         index: meta.index,
-        cursor: shown.cursor,
+        cursor: ran.then_some(shown.cursor),
         outcome: meta.outcome.name(),
         deterministic: meta.outcome.is_deterministic(),
         output: Data::from(output),
         records: records.map(Data::from).collect(),
         attempt: shown.attempt,
-        worker: shown.worker.0,
+        worker: ran.then_some(shown.worker.0),
         usage: meta.usage,
         error: error(&meta.outcome),
         log: Data::from(log),
@@ -223,7 +258,7 @@ fn error(outcome: &Outcome) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::reorder::{Finished, tests::finished},
+        super::reorder::{Finished, Run, tests::finished},
         *,
     };
 
@@ -261,7 +296,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let (old, new) = (dir.path().join("old"), dir.path().join("new"));
         fs::write(&old, "precious").expect("written");
-        let open = |path: &Path| Output::open(Some(path), Shape::Lines).expect("opened");
+        let open = |path: &Path| {
+            Output::open(Some(path), Shape::Lines, &Reads::default()).expect("opened")
+        };
         drop((open(&old), open(&new)));
         assert_eq!(fs::read_to_string(&old).expect("there"), "precious");
         assert!(!new.exists(), "a file was left of a job that never was");
@@ -289,9 +326,46 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_base64_in_json() {
-        let data: &[u8] = b"\xff\x00";
-        let json = serde_json::to_string(&Data::from(data)).expect("JSON");
-        assert_eq!(json, r#"{"base64":"/wA="}"#);
+    fn a_task_that_never_ran_has_no_worker_and_no_place_in_the_log() {
+        let mut out = Vec::new();
+        for shown in Run::unrun(3, "gone".into()).results() {
+            write_json(&mut out, shown).expect("written");
+        }
+        let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+        let null = serde_json::Value::Null;
+        assert_eq!((&line["cursor"], &line["worker"]), (&null, &null));
+        assert_eq!((&line["index"], &line["attempt"]), (&3.into(), &0.into()));
+        assert_eq!(
+            (&line["outcome"], &line["error"]),
+            (&"refused".into(), &"refused: gone".into())
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_read_is_not_opened_also_where_it_comes_to_be() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        fs::write(&old, "precious").expect("written");
+        let mut reads = Reads::default();
+        reads.input(&old);
+        reads.input(&new);
+        for path in [&old, &new] {
+            let opened = Output::open(Some(path), Shape::Lines, &reads);
+            assert_eq!(opened.err().map(|error| crate::exit::of(&error)), Some(Exit::Usage));
+        }
+        assert_eq!(fs::read_to_string(&old).expect("there"), "precious");
+        assert!(!new.exists());
+    }
+
+    #[test]
+    fn through_a_link_a_file_is_made_and_the_link_stays() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (link, to) = (dir.path().join("link"), dir.path().join("to"));
+        std::os::unix::fs::symlink("to", &link).expect("made");
+        let open = || Output::open(Some(&link), Shape::Lines, &Reads::default()).expect("opened");
+        drop(open());
+        assert!(link.is_symlink() && !to.exists());
+        open().begin().expect("begun");
+        assert!(link.is_symlink() && to.exists());
     }
 }

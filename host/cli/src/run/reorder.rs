@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use wasmgrid_proto::{ResultBlock, ResultMeta, WorkerId};
+use wasmgrid_proto::{Outcome, ResultBlock, ResultMeta, Usage, WorkerId};
 
 /// Bytes of waiting results that are kept in memory, with what each costs beside its payload.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -18,6 +18,10 @@ const MEMORY_BYTES: usize = 64 << 20;
 /// Results of so many bytes are most of the frame they came in: workers gather smaller ones up to
 /// twice as many.
 const SHARED_BYTES: usize = 512 << 10;
+
+/// The attempt of a task that never ran: others are counted from 1. It has no worker and no place in
+/// the job's result log.
+pub const NEVER_RAN: u32 = 0;
 
 /// A task's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +139,21 @@ impl Run {
         runs
     }
 
+    /// The result of a task that never ran.
+    pub fn unrun(index: u64, why: String) -> Self {
+        let meta = ResultMeta {
+            index,
+            outcome: Outcome::Refused(why),
+            usage: Usage::default(),
+            output_len: 0,
+            record_lens: Vec::new(),
+            log_len: 0,
+            log_dropped: 0,
+        };
+        let (cursor, attempt, worker) = (0, NEVER_RAN, WorkerId(0));
+        Self { cursor, attempt, worker, results: vec![meta], payload: Bytes::new() }
+    }
+
     /// How many results it has.
     fn count(&self) -> u64 {
         self.results.len() as u64
@@ -179,7 +198,11 @@ struct Waiting {
 
 enum Place {
     Memory(Box<Run>),
-    Disk { offset: u64 },
+    Disk {
+        offset: u64,
+    },
+    /// There is no result of these tasks, and none to wait for.
+    Nowhere,
 }
 
 impl Reorder {
@@ -212,8 +235,25 @@ impl Reorder {
         }
         self.next = run.end();
         due.push(run);
+        self.pop_due(due)
+    }
+
+    /// Waits for no result of these tasks; puts those into `due` that waited for them.
+    ///
+    /// # Errors
+    /// Where the temporary file cannot be read.
+    pub fn skip(&mut self, tasks: Range<u64>, due: &mut Vec<Run>) -> anyhow::Result<()> {
+        if tasks.start < self.next {
+            return Ok(());
+        }
+        let waiting = Waiting { count: tasks.end - tasks.start, place: Place::Nowhere };
+        self.waiting.insert(tasks.start, waiting);
+        self.pop_due(due)
+    }
+
+    fn pop_due(&mut self, due: &mut Vec<Run>) -> anyhow::Result<()> {
         while self.waiting.first_key_value().is_some_and(|(first, _)| *first == self.next) {
-            due.extend(self.pop_past_gaps()?);
+            due.extend(self.pop()?);
         }
         Ok(())
     }
@@ -223,17 +263,29 @@ impl Reorder {
     /// # Errors
     /// Where the temporary file cannot be read.
     pub fn pop_past_gaps(&mut self) -> anyhow::Result<Option<Run>> {
+        while !self.waiting.is_empty() {
+            if let Some(run) = self.pop()? {
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes out what waits first.
+    fn pop(&mut self) -> anyhow::Result<Option<Run>> {
         let Some((first, Waiting { count, place })) = self.waiting.pop_first() else {
             return Ok(None);
         };
         self.next = first.saturating_add(count);
-        self.held -= count;
         match place {
+            Place::Nowhere => Ok(None),
             Place::Memory(run) => {
+                self.held -= count;
                 self.memory_bytes -= run.cost();
                 Ok(Some(*run))
             }
             Place::Disk { offset } => {
+                self.held -= count;
                 let spill = self.spill.as_mut().context("a result on disk without its file")?;
                 let read = spill.read(offset).context("failed to read back results that waited")?;
                 Ok(Some(read))
@@ -461,6 +513,20 @@ pub mod tests {
         }
         assert_eq!(indexes(&rest), [2, 5]);
         assert_eq!(reorder.len(), 0);
+    }
+
+    #[test]
+    fn what_has_no_task_is_not_waited_for() {
+        let (mut reorder, mut due) = (Reorder::new(), Vec::new());
+        reorder.skip(0..2, &mut due).expect("skipped");
+        reorder.skip(3..5, &mut due).expect("skipped");
+        for run in runs(&[5]).into_iter().chain(runs(&[2])) {
+            reorder.push(run, &mut due).expect("kept");
+        }
+        assert_eq!(indexes(&due), [2, 5]);
+        reorder.skip(7..9, &mut due).expect("skipped");
+        assert_eq!(reorder.len(), 0);
+        assert!(reorder.pop_past_gaps().expect("read").is_none());
     }
 
     #[test]

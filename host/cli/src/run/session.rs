@@ -7,15 +7,14 @@ use std::{
     pin::pin,
 };
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest, Uploads};
-use wasmgrid_proto::{InputBlock, JobId, JobSpec, JobStatus, wire::ErrorCode};
+use wasmgrid_proto::{JobId, JobSpec, JobStatus, wire::ErrorCode};
 
 use super::{
     collect::Collector,
-    inputs::{Chunk, Inputs, Origins, Stream},
+    inputs::{Chunk, Inputs, Piece, Stream, Unread},
     ledger::Ledger,
     output::Closed,
 };
@@ -32,6 +31,8 @@ pub struct Session<'a> {
     settled: Notify,
     /// Cancelled where no more inputs are to be read.
     enough: CancellationToken,
+    /// The job took no more before all inputs were read.
+    is_cut_short: Cell<bool>,
     how: Use,
     /// Told of what is needed no more.
     settled_before: Box<dyn Fn(Settled) + 'a>,
@@ -106,12 +107,13 @@ impl<'a> Session<'a> {
         let request = SubmitRequest { spec, key: None, inputs, payload, closed, watch };
         let (status, results) = client.submit(request).await?;
         let mut ledger = Ledger::default();
-        ledger.add(first);
+        ledger.add(Piece::Inputs(first));
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());
         let enough = CancellationToken::new();
         let settled_before = Box::new(|_| ());
+        let (job, is_cut_short) = (status.job, Cell::new(false));
         Ok((
-            Self { client, job: status.job, ledger, settled, enough, how, settled_before },
+            Self { client, job, ledger, settled, enough, is_cut_short, how, settled_before },
             Rest { inputs: rest, results },
         ))
     }
@@ -122,20 +124,29 @@ impl<'a> Session<'a> {
     }
 
     /// Appends the inputs that are left, without waiting for results, and closes the job unless it
-    /// is to be left open.
+    /// is to be left open. Those that cannot be read are left out, and put into `unread`.
     ///
     /// # Errors
     /// Where an input is wrong or the grid is lost; the job then has the inputs before it.
-    pub async fn upload(&self, rest: Rest) -> anyhow::Result<()> {
+    pub async fn upload(&self, rest: Rest, unread: &mut Vec<Unread>) -> anyhow::Result<()> {
         let Some(mut inputs) = rest.inputs else { return Ok(()) };
         let mut next = self.ledger.borrow().total();
         let mut uploads = self.client.uploads(self.job);
         let all = async {
             let appended = async {
-                while let Some(chunk) = self.next_input(&mut inputs, &mut uploads).await? {
-                    let count = chunk.block.count();
-                    uploads.push(next, chunk.block, chunk.payload).await?;
+                while let Some(piece) = self.next_input(&mut inputs, &mut uploads).await? {
+                    let (first, count) = (next, piece.count());
                     next += count;
+                    match piece {
+                        Piece::Inputs(chunk) => {
+                            uploads.push(first, chunk.block, chunk.payload).await?;
+                        }
+                        Piece::Gap(_) => uploads.skip(first, count).await?,
+                        Piece::Unread(more) => {
+                            unread.extend(more);
+                            uploads.skip(first, count).await?;
+                        }
+                    }
                 }
                 Ok::<(), Unfed>(())
             };
@@ -156,6 +167,11 @@ impl<'a> Session<'a> {
         };
         self.close().await?;
         appended
+    }
+
+    /// True where the job took no more before all inputs were read.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short.get()
     }
 
     /// Feeds and collects until the end; gives it with the error of an input that was wrong, which
@@ -180,6 +196,7 @@ impl<'a> Session<'a> {
                     let ended = ended?;
                     if feeding && let Ending::Ended(status) = &ended {
                         wrong_input = closed_elsewhere(status);
+                        self.is_cut_short.set(true);
                     }
                     return Ok((ended, wrong_input));
                 }
@@ -239,7 +256,10 @@ impl<'a> Session<'a> {
         let gave_up = status.spec.gives_up_after(status.counts.failed);
         match closed_elsewhere(&status) {
             Some(closed) => Err(closed),
-            None if status.state.is_terminal() || gave_up => Ok(()),
+            None if status.state.is_terminal() || gave_up => {
+                self.is_cut_short.set(true);
+                Ok(())
+            }
             None => Err(error.into()),
         }
     }
@@ -249,7 +269,7 @@ impl<'a> Session<'a> {
         &self,
         inputs: &mut Stream,
         uploads: &mut Uploads,
-    ) -> Result<Option<Chunk>, Unfed> {
+    ) -> Result<Option<Piece>, Unfed> {
         loop {
             tokio::select! {
                 () = self.enough.cancelled() => return Ok(None),
@@ -268,10 +288,17 @@ impl<'a> Session<'a> {
                     settled = uploads.settle(), if !uploads.is_empty() => settled?,
                 }
             }
-            let Some(chunk) = self.next_input(&mut inputs, uploads).await? else { return Ok(()) };
-            let (block, payload) = (chunk.block.clone(), chunk.payload.clone());
-            let first = self.ledger.borrow_mut().add(chunk);
-            uploads.push(first, block, payload).await?;
+            let Some(piece) = self.next_input(&mut inputs, uploads).await? else { return Ok(()) };
+            let count = piece.count();
+            let inputs = match &piece {
+                Piece::Inputs(chunk) => Some((chunk.block.clone(), chunk.payload.clone())),
+                Piece::Gap(_) | Piece::Unread(_) => None,
+            };
+            let first = self.ledger.borrow_mut().add(piece);
+            match inputs {
+                Some((block, payload)) => uploads.push(first, block, payload).await?,
+                None => uploads.skip(first, count).await?,
+            }
         }
     }
 
@@ -307,7 +334,7 @@ impl<'a> Session<'a> {
         let settled = |cursor, bytes| {
             read.set(read.get() + bytes);
             let ledger = self.ledger.borrow();
-            let (input, bytes) = (ledger.settled(), read.get() + ledger.settled_bytes());
+            let (input, bytes) = (ledger.released(), read.get() + ledger.settled_bytes());
             drop(ledger);
             (self.settled_before)(Settled { job: self.job, input, cursor, bytes });
             self.settled.notify_one();
@@ -359,9 +386,17 @@ async fn collect_all(
     positions: Range<u64>,
     settled: impl Fn(u64, u64),
 ) -> anyhow::Result<Ending> {
-    let mut cursor = positions.start;
+    let (mut cursor, absence) = (positions.start, collector.absence());
     while cursor < positions.end {
-        match results.next().await.transpose()? {
+        let event = tokio::select! {
+            event = results.next() => event.transpose()?,
+            () = absence.notified() => {
+                collector.take_absent()?;
+                settled(cursor, 0);
+                continue;
+            }
+        };
+        match event {
             Some(JobEvent::Results { first_cursor, block, payload }) => {
                 cursor = first_cursor + block.results.len() as u64;
                 let bytes = payload.len() as u64;
@@ -387,11 +422,14 @@ async fn begin(inputs: Inputs) -> anyhow::Result<(Chunk, Option<Stream>)> {
         Inputs::Known(chunk) => return Ok((chunk, None)),
         Inputs::Stream(stream) => stream,
     };
-    if let Some(chunk) = stream.next().await.transpose()? {
-        return Ok((chunk, Some(stream)));
+    match stream.next().await.transpose()? {
+        None => Ok((Chunk::empty(), None)),
+        Some(Piece::Inputs(chunk)) => Ok((chunk, Some(stream))),
+        Some(other) => {
+            stream.give_back(other);
+            Ok((Chunk::empty(), Some(stream)))
+        }
     }
-    let block = InputBlock::Packed(Vec::new());
-    Ok((Chunk { block, payload: Bytes::new(), origins: Origins::Range }, None))
 }
 
 /// What is wrong with a job that was closed though it was still fed here.

@@ -1,28 +1,36 @@
 //! The end of a job: what is said about it, and the exit code.
 
+use std::path::Path;
+
 use serde::Serialize;
 use wasmgrid_proto::{JobId, JobState, JobStatus};
 
 use super::{
+    again::Written,
     collect::{Collector, Report},
-    failures::{Again, Written},
+    data::Data,
     progress,
     session::Ending,
 };
 use crate::{
     cluster::view::CountsView,
+    escape,
     exit::{self, Exit},
     print::{self, message},
 };
 
 /// What is known of a job at its end, beside its status.
-pub struct Summary {
+pub struct Summary<'a> {
     /// The job.
     pub job: JobId,
-    /// Runs failed inputs again.
-    pub again: Again,
+    /// The command that runs the inputs of a file again.
+    pub again: &'a dyn Fn(&Path) -> String,
     /// Inputs that were sent.
     pub sent: u64,
+    /// The job took no more before all inputs were read.
+    pub cut_short: bool,
+    /// Files may be missing that nobody could list.
+    pub incomplete: bool,
     /// Ctrl-C was pressed.
     pub interrupted: bool,
     /// Say nothing where all is well.
@@ -39,10 +47,10 @@ struct Line<'a> {
     job: u64,
     state: JobState,
     counts: CountsView,
-    failed_inputs: Option<&'a str>,
+    failed_inputs: Option<Data<'a>>,
 }
 
-impl Summary {
+impl Summary<'_> {
     /// Says how the job ended, and gives the exit code.
     ///
     /// # Errors
@@ -72,12 +80,11 @@ impl Summary {
         let not_run =
             !self.interrupted && matches!(status.state, JobState::Failed | JobState::Expired);
         let report = collector.report(not_run);
-        if let Some(error) = &report.unkept {
-            message!("failed inputs are not kept: {}", exit::chain(error));
-        }
+        let status = &with_unread(status, report.unread);
         if self.json {
-            let path = report.failed_inputs.as_ref().map(|written| written.path.to_string_lossy());
-            let failed_inputs = path.as_deref();
+            tell_unkept(&report);
+            let written = report.failed_inputs.as_ref();
+            let failed_inputs = written.map(|written| Data::from(written.path.as_path()));
             let (job, state) = (self.job.0, status.state);
             let counts = CountsView::from(&status.counts);
             let line = Line { job, state, counts, failed_inputs };
@@ -91,7 +98,11 @@ impl Summary {
         if self.interrupted {
             return Ok(Exit::Interrupted);
         }
-        Ok(if report.all_refused { Exit::Refused } else { exit_of(status.state) })
+        Ok(match exit_of(status.state) {
+            _ if report.all_refused && report.unread == 0 => Exit::Refused,
+            Exit::Ok if self.incomplete => Exit::Failed,
+            exit => exit,
+        })
     }
 
     fn tell(&self, status: &JobStatus, report: &Report, collector: &Collector<'_>) {
@@ -105,10 +116,13 @@ impl Summary {
 
     fn tell_failures(&self, report: &Report) {
         tell_unexplained(report);
-        if let Some(Written { path, count, place }) = &report.failed_inputs {
-            let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
-            let again = self.again.command(place, path);
-            message!("{inputs} kept in {}: {again}", path.display());
+        tell_kept(report, self.again);
+        if report.left_out > 0 {
+            message!("{} more inputs were not run and are not kept", report.left_out);
+        }
+        if self.cut_short && !self.interrupted {
+            let sent = self.sent;
+            message!("the inputs behind the first {sent} were not read: the job had ended");
         }
     }
 }
@@ -208,6 +222,32 @@ fn tell_end(state: JobState) {
 /// Where the reader of the output closed it: what is known of the tasks by then.
 const fn exit_of_closed(report: &Report) -> Exit {
     if report.any_failed { Exit::Failed } else { Exit::Ok }
+}
+
+/// Says where failed inputs are kept, and how they are run again.
+pub fn tell_kept(report: &Report, again: &dyn Fn(&Path) -> String) {
+    tell_unkept(report);
+    if let Some(Written { path, count }) = &report.failed_inputs {
+        let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
+        message!("{inputs} kept in {}: {}", escape::shell(path.as_os_str()), again(path));
+    }
+}
+
+fn tell_unkept(report: &Report) {
+    if let Some(error) = &report.unkept {
+        message!("failed inputs are not kept: {}", exit::chain(error));
+    }
+}
+
+/// The status with tasks that the grid does not know: their inputs cannot be read.
+fn with_unread(status: &JobStatus, unread: u64) -> JobStatus {
+    let mut status = status.clone();
+    status.counts.total += unread;
+    status.counts.failed += unread;
+    if unread > 0 && status.state == JobState::Ok {
+        status.state = JobState::Failed;
+    }
+    status
 }
 
 /// The command that prints a job's results from a place of its log on.

@@ -1,11 +1,14 @@
 //! The task of a job: its module, read and judged here before anything is sent, and its spec.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use wasmgrid_proto::{JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
 
-use super::build;
+use super::{
+    build::{self, Built},
+    clash::Reads,
+};
 use crate::{
     args::{JobArgs, LimitArgs, Talk},
     exit::{refused, usage},
@@ -23,6 +26,10 @@ pub struct Task {
     pub info: ModuleInfo,
     /// The job's name, unless the user gives one.
     name: String,
+    /// The module's file.
+    file: PathBuf,
+    /// What it was built from here.
+    sources: Vec<PathBuf>,
 }
 
 impl Task {
@@ -32,11 +39,15 @@ impl Task {
     /// A usage error where there is no such file, the build fails, or the task takes no arguments
     /// and is given some; a refusal where it is no task or asks for what is not granted.
     pub fn load(args: &JobArgs, talk: Talk) -> anyhow::Result<Self> {
-        let path = &args.task;
-        let built = if path.is_dir() { Some(build::folder(path, talk)?) } else { None };
-        let file = built.as_deref().unwrap_or(path);
+        let Some(path) = &args.task else { return Err(usage("no task is named")) };
+        let (file, sources) = if path.is_dir() {
+            let Built { module, sources } = build::folder(path, talk)?;
+            (module, sources)
+        } else {
+            (path.clone(), Vec::new())
+        };
         let shown = file.display();
-        let (bytes, info) = module::read(file, &args.caps.caps())?;
+        let (bytes, info) = module::read(&file, &args.caps.caps())?;
         module::check_grants(&info, &args.allow)
             .map_err(|why| refused(format!("{shown}: {why}")))?;
         if info.kind == ModuleKind::Task && !args.args.is_empty() {
@@ -47,7 +58,14 @@ impl Task {
                 args.args.join(" ")
             )));
         }
-        Ok(Self { module: bytes.into(), info, name: stem(file) })
+        let name = stem(&file);
+        Ok(Self { module: bytes.into(), info, name, file, sources })
+    }
+
+    /// Adds its files to `reads`.
+    pub fn add_to(&self, reads: &mut Reads) {
+        reads.module(&self.file);
+        self.sources.iter().for_each(|path| reads.source(path));
     }
 
     /// The job with this task and the limits of the flags.
@@ -66,12 +84,12 @@ impl Task {
                 kind: self.info.kind,
                 args: args.args.clone(),
                 limits: args.limits.over(Limits::default()),
-                seed: args.seed,
+                seed: args.seed.unwrap_or_default(),
                 grants,
                 tenant: TENANT.into(),
             },
-            priority: args.priority,
-            retries: args.retries,
+            priority: args.priority.unwrap_or_default(),
+            retries: args.retries.unwrap_or_default(),
             max_failures: args.max_failures,
             deadline: args.deadline,
             requires,

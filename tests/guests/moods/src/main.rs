@@ -19,9 +19,19 @@ fn moods(mood: String, context: &mut Context) -> Result<String, Error> {
             context.emit_bytes(b"second record");
             Ok("after two records".into())
         }
+        "draw" => Ok(draw(context)),
         "escape" => Err(Error::rejected("red \u{1b}[31malert")),
         other => Ok(format!("fine: {other}")),
     }
+}
+
+/// Works for some million instructions, and says what tells this task from every other.
+fn draw(context: &mut Context) -> String {
+    for k in 0..1_000_000_u64 {
+        std::hint::black_box(k);
+    }
+    let mut rng = context.rng();
+    format!("{} {} {}", context.index(), context.seed(), rng.u64(..))
 }
 
 /// Takes memory until it gets no more, and says how much it got.

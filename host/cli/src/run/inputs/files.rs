@@ -1,167 +1,205 @@
-//! `--files`: one task a file. Finds what a pattern means and reads it file by file.
+//! `--files`: one task a file. Finds what a pattern or a list names, and reads it file by file; one
+//! that cannot be read is a task that has failed, and holds up no other.
 
 use std::{
+    ffi::{OsStr, OsString},
     fs,
-    io::{self, BufRead as _, Read as _},
+    io::{self, Read as _},
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
-use globset::GlobBuilder;
-use walkdir::WalkDir;
-
-use super::{Chunk, ChunkBuilder, INPUT_BYTES_MAX, Origins, Sink};
+use super::{
+    CHUNK_INPUTS, ChunkBuilder, INPUT_BYTES_MAX, Origins, Piece, Sink, Unread,
+    glob::{self, Found},
+};
 use crate::exit::usage;
 
-/// The files that `pattern` names, sorted by their paths; `-` reads paths from stdin.
-pub fn find(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+/// The files that `pattern` names, sorted by their paths; `-` reads a list from stdin, whose order
+/// stays.
+pub fn find(pattern: &OsStr) -> anyhow::Result<Found> {
     if pattern == "-" {
         return listed();
     }
     let path = Path::new(pattern);
-    if path.is_file() {
-        return Ok(vec![path.to_owned()]);
-    }
-    if path.is_dir() {
-        return Err(usage(format!("{pattern} is a folder; name its files: '{pattern}/**'")));
-    }
-    let files = walk(pattern)?;
-    if files.is_empty() {
-        return Err(usage(format!("no file fits the pattern {pattern:?}")));
-    }
-    Ok(files)
-}
-
-fn listed() -> anyhow::Result<Vec<PathBuf>> {
-    let lines = io::stdin().lock().lines();
-    let paths = lines.filter(|line| !line.as_ref().is_ok_and(String::is_empty));
-    paths
-        .map(|line| line.map(PathBuf::from))
-        .collect::<io::Result<_>>()
-        .map_err(|error| usage(format!("failed to read paths from stdin: {error}")))
-}
-
-fn walk(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let glob = GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .map_err(|error| usage(format!("{pattern:?} is no pattern: {}", error.kind())))?
-        .compile_matcher();
-    let root = root(pattern);
-    // A pattern without a folder means the files here, whose paths must not begin with "./".
-    let from_here = root.as_os_str().is_empty();
-    let start = if from_here { Path::new(".") } else { &root };
-    let mut files = Vec::new();
-    for entry in WalkDir::new(start) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.depth() == 0 => return Ok(Vec::new()),
-            Err(error) => return Err(usage(format!("failed to look for files: {error}"))),
-        };
-        let path = entry.path();
-        let path = if from_here { path.strip_prefix(".").unwrap_or(path) } else { path };
-        if glob.is_match(path) && path.is_file() {
-            files.push(path.to_owned());
+    let shown = path.display();
+    match path.symlink_metadata() {
+        Ok(_) if path.is_dir() => {
+            return Err(usage(format!("{shown} is a folder; name its files: '{shown}/**'")));
         }
+        Ok(_) => return Ok(Found { files: vec![path.to_owned()], unlisted: Vec::new() }),
+        Err(_) => {}
     }
-    files.sort_unstable();
-    Ok(files)
+    let found = glob::find(pattern)?;
+    if !found.files.is_empty() {
+        return Ok(found);
+    }
+    Err(usage(match found.unlisted.first() {
+        None => format!("no file fits the pattern {pattern:?}"),
+        Some(folder) => format!(
+            "no file fits the pattern {pattern:?}; {} cannot be listed: {}",
+            folder.path.display(),
+            folder.error
+        ),
+    }))
 }
 
-/// The folders of a pattern before its first special character: where to look.
-fn root(pattern: &str) -> PathBuf {
-    let special = |part: &str| part.contains(['*', '?', '[', ']', '{', '}', '\\']);
-    let mut root = PathBuf::new();
-    for part in Path::new(pattern).components() {
-        if part.as_os_str().to_str().is_none_or(special) {
-            break;
-        }
-        root.push(part);
-    }
-    root
+fn listed() -> anyhow::Result<Found> {
+    let mut list = Vec::new();
+    io::stdin()
+        .lock()
+        .read_to_end(&mut list)
+        .map_err(|error| usage(format!("failed to read paths from stdin: {error}")))?;
+    Ok(Found { files: paths(&list), unlisted: Vec::new() })
 }
 
-/// Reads files into `out`, until the last or the first error.
-pub fn read(paths: Vec<PathBuf>, out: &Sink) {
-    let mut paths = paths.into_iter().peekable();
-    while paths.peek().is_some() {
-        let chunk = chunk(&mut paths);
-        let failed = chunk.is_err();
-        if !out.send(chunk) || failed {
+/// The paths of a list: one a line, or each with a NUL behind it, as `find -print0` writes them. No
+/// path has a NUL, so that one tells which it is.
+fn paths(list: &[u8]) -> Vec<PathBuf> {
+    let end = if list.contains(&0) { 0 } else { b'\n' };
+    let names = list.split(|byte| *byte == end).filter(|name| !name.is_empty());
+    names.map(|name| OsString::from_vec(name.to_vec()).into()).collect()
+}
+
+/// Reads files into `out`, as far as they can be read, until the last.
+pub fn read(paths: impl IntoIterator<Item = PathBuf>, out: &Sink) {
+    let mut files = Files::default();
+    for path in paths {
+        if !files.add(path).into_iter().all(|piece| out.send(Ok(piece))) {
             return;
         }
     }
+    files.finish().map(|piece| out.send(Ok(piece)));
 }
 
-fn chunk(paths: &mut impl Iterator<Item = PathBuf>) -> anyhow::Result<Chunk> {
-    let mut chunk = ChunkBuilder::default();
-    let mut names = Vec::new();
-    while !chunk.is_full() {
-        let Some(path) = paths.next() else { break };
+/// Files as they are read: those before each other that can be, and those that cannot.
+#[derive(Default)]
+pub struct Files {
+    chunk: ChunkBuilder,
+    names: Vec<PathBuf>,
+    unread: Vec<Unread>,
+}
+
+impl Files {
+    /// Reads the next one; gives what is complete.
+    pub fn add(&mut self, path: PathBuf) -> Vec<Piece> {
+        let mut complete = Vec::new();
+        match self.read(&path) {
+            Ok(length) => {
+                complete.extend(self.unread());
+                self.chunk.push(length);
+                self.names.push(path);
+                if self.chunk.is_full() {
+                    complete.extend(self.chunk());
+                }
+            }
+            Err(why) => {
+                self.chunk.drop_open();
+                complete.extend(self.chunk());
+                self.unread.push(Unread { path, why });
+                if self.unread.len() >= CHUNK_INPUTS {
+                    complete.extend(self.unread());
+                }
+            }
+        }
+        complete
+    }
+
+    /// What is left.
+    pub fn finish(&mut self) -> Option<Piece> {
+        self.chunk().or_else(|| self.unread())
+    }
+
+    fn chunk(&mut self) -> Option<Piece> {
+        let names = std::mem::take(&mut self.names);
+        let chunk = std::mem::take(&mut self.chunk);
+        (!chunk.is_empty()).then(|| Piece::Inputs(chunk.finish(Origins::Files(names))))
+    }
+
+    fn unread(&mut self) -> Option<Piece> {
+        let unread = std::mem::take(&mut self.unread);
+        (!unread.is_empty()).then_some(Piece::Unread(unread))
+    }
+
+    /// Reads a file behind those before; gives its length.
+    fn read(&mut self, path: &Path) -> Result<u32, String> {
         let limit = INPUT_BYTES_MAX as u64 + 1;
-        let read = fs::File::open(&path).and_then(|file| {
+        let read = fs::File::open(path).and_then(|file| {
             // Without it a large file is moved to a larger place again and again.
             let length = file.metadata().map_or(0, |meta| meta.len().min(limit));
-            chunk.payload.reserve(usize::try_from(length).unwrap_or(0));
-            file.take(limit).read_to_end(&mut chunk.payload)
+            self.chunk.payload.reserve(usize::try_from(length).unwrap_or(0));
+            file.take(limit).read_to_end(&mut self.chunk.payload)
         });
-        let length =
-            read.map_err(|error| usage(format!("failed to read {}: {error}", path.display())))?;
-        chunk.push(length).map_err(|error| usage(format!("{} {error}", path.display())))?;
-        names.push(path);
+        let shown = path.display();
+        let length = read.map_err(|error| format!("failed to read {shown}: {error}"))?;
+        super::length_of(length).map_err(|error| format!("{shown} {error}"))
     }
-    Ok(chunk.finish(Origins::Files(names)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
     use super::*;
 
-    fn tree() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a folder");
-        for path in ["a/1.txt", "a/2.txt", "a/b/3.txt", "a/b/4.rs", "c.txt"] {
-            let path = dir.path().join(path);
-            fs::create_dir_all(path.parent().expect("has one")).expect("made");
-            fs::write(&path, path.display().to_string()).expect("written");
-        }
-        dir
-    }
-
-    fn found(dir: &Path, pattern: &str) -> Vec<String> {
-        let pattern = dir.join(pattern);
-        let files = find(pattern.to_str().expect("UTF-8")).expect("found");
-        let name = |file: PathBuf| {
-            file.strip_prefix(dir).expect("inside").to_str().expect("UTF-8").to_owned()
-        };
-        files.into_iter().map(name).collect()
-    }
-
-    #[test]
-    fn a_star_stays_in_its_folder_and_two_go_deeper() {
-        let dir = tree();
-        assert_eq!(found(dir.path(), "a/*.txt"), ["a/1.txt", "a/2.txt"]);
-        assert_eq!(found(dir.path(), "**/*.txt"), ["a/1.txt", "a/2.txt", "a/b/3.txt", "c.txt"]);
-        assert_eq!(found(dir.path(), "a/b/{3.txt,4.rs}"), ["a/b/3.txt", "a/b/4.rs"]);
-        assert_eq!(found(dir.path(), "a/1.txt"), ["a/1.txt"]);
+    fn read_all(paths: Vec<PathBuf>) -> Vec<Piece> {
+        let mut files = Files::default();
+        let mut pieces: Vec<Piece> = paths.into_iter().flat_map(|path| files.add(path)).collect();
+        pieces.extend(files.finish());
+        pieces
     }
 
     #[test]
     fn a_pattern_that_no_file_fits_is_an_error_that_shows_it() {
-        let dir = tree();
-        for pattern in ["a/*.py", "nowhere/*.txt", "a"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::create_dir(dir.path().join("a")).expect("made");
+        for pattern in ["a/*.py", "nowhere/*.txt", "a", "nothing"] {
             let pattern = dir.path().join(pattern);
-            let error = find(pattern.to_str().expect("UTF-8")).expect_err("fits none");
+            let error = find(pattern.as_os_str()).expect_err("fits none");
+            assert_eq!(crate::exit::of(&error), crate::exit::Exit::Usage);
             assert!(error.to_string().contains(pattern.to_str().expect("UTF-8")), "{error}");
         }
-        assert!(find("a[").is_err());
     }
 
     #[test]
-    fn a_chunk_has_each_file_with_its_bytes() {
-        let dir = tree();
-        let paths = vec![dir.path().join("c.txt"), dir.path().join("a/1.txt")];
-        let chunk = chunk(&mut paths.clone().into_iter()).expect("read");
-        let text: String = paths.iter().map(|path| path.display().to_string()).collect();
-        assert_eq!(&chunk.payload[..], text.as_bytes());
-        assert_eq!(chunk.origins, Origins::Files(paths));
+    fn a_file_that_is_there_is_no_pattern() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in [&b"a[1].txt"[..], b"b*", b"c\xff{"] {
+            let path = dir.path().join(OsStr::from_bytes(name));
+            fs::write(&path, "x").expect("written");
+            assert_eq!(find(path.as_os_str()).expect("found").files, [path]);
+        }
+    }
+
+    #[test]
+    fn a_list_has_a_path_a_line_or_one_before_each_nul() {
+        let names = |list: &[u8]| {
+            let names = paths(list).into_iter().map(|path| path.into_os_string().into_vec());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(b"a\n\nb c\n\xff"), [&b"a"[..], b"b c", b"\xff"]);
+        assert_eq!(names(b"two\nlines\0b\0"), [&b"two\nlines"[..], b"b"]);
+        assert_eq!(names(b"one\n.txt\0"), [&b"one\n.txt"[..]]);
+        assert!(names(b"").is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_stands_between_what_can() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("one"), "1").expect("written");
+        fs::write(path("three"), "333").expect("written");
+        fs::create_dir(path("folder")).expect("made");
+        let pieces =
+            read_all(["one", "three", "gone", "folder", "one"].map(path).into_iter().collect());
+        let [Piece::Inputs(two), Piece::Unread(unread), Piece::Inputs(one)] = &pieces[..] else {
+            panic!("{pieces:?}")
+        };
+        assert_eq!(&two.payload[..], b"1333");
+        assert_eq!(two.origins, Origins::Files(vec![path("one"), path("three")]));
+        assert_eq!(&one.payload[..], b"1");
+        let whys: Vec<_> = unread.iter().map(|unread| &unread.why).collect();
+        assert!(whys[0].contains("gone: No such file"), "{whys:?}");
+        assert!(whys[1].contains("folder: Is a directory"), "{whys:?}");
     }
 }

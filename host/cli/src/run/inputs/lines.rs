@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read};
 
 use serde::de::IgnoredAny;
 
-use super::{CHUNK_BYTES, Chunk, ChunkBuilder, INPUT_BYTES_MAX, Origins, Sink};
+use super::{CHUNK_BYTES, Chunk, ChunkBuilder, INPUT_BYTES_MAX, Origins, Piece, Sink, length_of};
 use crate::exit::usage;
 
 /// Reads a file once to the end, and fails at its first line that is no JSON value.
@@ -20,7 +20,7 @@ pub fn read(file: impl Read, name: &str, json: bool, out: &Sink) {
     let mut lines = Lines::new(file, name, json);
     while let Some(chunk) = lines.chunk().transpose() {
         let failed = chunk.is_err();
-        if !out.send(chunk) || failed {
+        if !out.send(chunk.map(Piece::Inputs)) || failed {
             return;
         }
     }
@@ -74,8 +74,8 @@ impl<R: Read> Lines<R> {
         if chunk.is_empty() {
             return Ok(None);
         }
-        let (file, json) = (self.name.clone(), self.json);
-        Ok(Some(chunk.finish(Origins::Lines { file, json, numbers })))
+        let file = self.name.clone();
+        Ok(Some(chunk.finish(Origins::Lines { file, numbers })))
     }
 
     fn line_is_buffered(&self) -> bool {
@@ -103,9 +103,8 @@ impl<R: Read> Lines<R> {
                 usage(format!("{}:{}:{}: {}", self.name, self.number, wrong.column, wrong.what))
             })?;
         }
-        chunk
-            .push(length)
-            .map_err(|error| usage(format!("{}:{}: the line {error}", self.name, self.number)))?;
+        let too_long = |error| usage(format!("{}:{}: the line {error}", self.name, self.number));
+        chunk.push(length_of(length).map_err(too_long)?);
         Ok(true)
     }
 }
@@ -159,8 +158,8 @@ mod tests {
         }
     }
 
-    fn origins(json: bool, numbers: &[u64]) -> Origins {
-        Origins::Lines { file: "in".into(), json, numbers: numbers.to_vec() }
+    fn origins(numbers: &[u64]) -> Origins {
+        Origins::Lines { file: "in".into(), numbers: numbers.to_vec() }
     }
 
     #[test]
@@ -169,7 +168,7 @@ mod tests {
         assert_eq!((chunks.len(), error), (1, None));
         assert_eq!(chunks[0].block, InputBlock::Packed(vec![3, 0, 5]));
         assert_eq!(&chunks[0].payload[..], b"onethree");
-        assert_eq!(chunks[0].origins, origins(false, &[1, 2, 3]));
+        assert_eq!(chunks[0].origins, origins(&[1, 2, 3]));
     }
 
     #[test]
@@ -184,7 +183,7 @@ mod tests {
         let (chunks, error) = chunks(&b"1\n\n  \n{\"a\":2}\n"[..], true);
         assert_eq!(error, None);
         assert_eq!(chunks[0].block, InputBlock::Packed(vec![1, 7]));
-        assert_eq!(chunks[0].origins, origins(true, &[1, 4]));
+        assert_eq!(chunks[0].origins, origins(&[1, 4]));
     }
 
     #[test]

@@ -1,0 +1,197 @@
+//! The first line of a file of failed inputs: the task and every flag that changes what it computes.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wasmgrid_proto::{ByteCount, Digest, Fuel, Limits, Millis};
+
+use super::{MARK, VERSION};
+use crate::{
+    args::{Isolation, JobArgs, LimitArgs, SandboxArgs},
+    run::data::Data,
+};
+
+/// See the module. Where a flag is given beside `--again`, that one counts.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    wasmgrid: String,
+    version: u32,
+    /// Where relative paths begin.
+    folder: Data<'static>,
+    /// The `.wasm` file or the cargo folder.
+    task: Data<'static>,
+    /// The digest of the module that was run.
+    pub module: String,
+    args: Vec<String>,
+    name: Option<String>,
+    seed: u64,
+    limits: LimitsForm,
+    retries: u32,
+    max_failures: Option<u64>,
+    deadline_ms: Option<u64>,
+    priority: i32,
+    allow: Vec<String>,
+    require: Vec<String>,
+    cap: Vec<String>,
+    /// Of a grid on this machine.
+    here: Here,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsForm {
+    fuel: u64,
+    timeout_ms: u64,
+    memory_bytes: u64,
+    table_elements: u64,
+    output_bytes: u64,
+    record_bytes: u64,
+    log_bytes: u64,
+}
+
+/// How a grid on this machine was started; `null` where no flag said so.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Here {
+    slots: Option<u32>,
+    isolation: Option<Isolation>,
+    require_jail: Option<bool>,
+    compile_time_ms: Option<u64>,
+    compile_memory_bytes: Option<u64>,
+    pagemap_scan: Option<bool>,
+}
+
+impl Header {
+    /// Of a job that runs this module; `folder` is where its paths begin.
+    pub fn new(folder: &Path, job: &JobArgs, limits: &Limits, module: Digest, here: Here) -> Self {
+        let task = job.task.as_deref().unwrap_or(Path::new("."));
+        Self {
+            wasmgrid: MARK.into(),
+            version: VERSION,
+            folder: Data::owned(folder.as_os_str()),
+            task: Data::owned(task.as_os_str()),
+            module: module.to_string(),
+            args: job.args.clone(),
+            name: job.name.clone(),
+            seed: job.seed.unwrap_or_default(),
+            limits: LimitsForm::from(limits),
+            retries: job.retries.unwrap_or_default(),
+            max_failures: job.max_failures,
+            deadline_ms: job.deadline.map(|deadline| deadline.0),
+            priority: job.priority.unwrap_or_default(),
+            allow: job.allow.iter().map(ToString::to_string).collect(),
+            require: job
+                .requires
+                .iter()
+                .map(|label| format!("{}={}", label.key, label.value))
+                .collect(),
+            cap: job.caps.caps.iter().map(ToString::to_string).collect(),
+            here,
+        }
+    }
+
+    /// Where relative paths begin.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn folder(&self) -> Result<PathBuf, String> {
+        self.folder.clone().into_path().map_err(|error| format!("`folder`: {error}"))
+    }
+
+    /// Fills in the flags that are not given; `folder` is where the task's path begins.
+    ///
+    /// # Errors
+    /// What cannot be understood.
+    pub fn fill(&self, folder: &Path, job: &mut JobArgs) -> Result<(), String> {
+        if job.task.is_none() {
+            let task = self.task.clone().into_path().map_err(|error| format!("`task`: {error}"))?;
+            job.task = Some(folder.join(task));
+        }
+        if job.args.is_empty() {
+            job.args.clone_from(&self.args);
+        }
+        job.name = job.name.take().or_else(|| self.name.clone());
+        job.seed = job.seed.or(Some(self.seed));
+        job.limits = self.limits.under(&job.limits);
+        job.retries = job.retries.or(Some(self.retries));
+        job.max_failures = job.max_failures.or(self.max_failures);
+        job.deadline = job.deadline.or(self.deadline_ms.map(Millis));
+        job.priority = job.priority.or(Some(self.priority));
+        fill_list(&mut job.allow, &self.allow, "allow")?;
+        fill_list(&mut job.requires, &self.require, "require")?;
+        fill_list(&mut job.caps.caps, &self.cap, "cap")
+    }
+
+    /// Fills in those of a grid on this machine.
+    pub fn fill_here(
+        &self,
+        slots: &mut Option<u32>,
+        isolation: &mut Option<Isolation>,
+        sandbox: &mut SandboxArgs,
+    ) {
+        let here = &self.here;
+        *slots = slots.or(here.slots);
+        *isolation = isolation.or(here.isolation);
+        sandbox.require_jail = sandbox.require_jail.or(here.require_jail);
+        sandbox.compile_time = sandbox.compile_time.or(here.compile_time_ms.map(Millis));
+        let memory = here.compile_memory_bytes.map(ByteCount);
+        sandbox.compile_memory = sandbox.compile_memory.or(memory);
+        sandbox.pagemap_scan = sandbox.pagemap_scan.or(here.pagemap_scan);
+    }
+}
+
+impl Here {
+    /// Of the flags.
+    pub fn new(slots: Option<u32>, isolation: Option<Isolation>, sandbox: &SandboxArgs) -> Self {
+        Self {
+            slots,
+            isolation,
+            require_jail: sandbox.require_jail,
+            compile_time_ms: sandbox.compile_time.map(|time| time.0),
+            compile_memory_bytes: sandbox.compile_memory.map(|memory| memory.0),
+            pagemap_scan: sandbox.pagemap_scan,
+        }
+    }
+}
+
+impl LimitsForm {
+    /// These, but for those that the flags give.
+    fn under(&self, flags: &LimitArgs) -> LimitArgs {
+        LimitArgs {
+            fuel: flags.fuel.or(Some(Fuel(self.fuel))),
+            memory: flags.memory.or(Some(ByteCount(self.memory_bytes))),
+            timeout: flags.timeout.or(Some(Millis(self.timeout_ms))),
+            output_limit: flags.output_limit.or(Some(ByteCount(self.output_bytes))),
+            record_limit: flags.record_limit.or(Some(ByteCount(self.record_bytes))),
+            table_limit: flags.table_limit.or(Some(self.table_elements)),
+            log_limit: flags.log_limit.or(Some(ByteCount(self.log_bytes))),
+        }
+    }
+}
+
+impl From<&Limits> for LimitsForm {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            fuel: limits.fuel.0,
+            timeout_ms: limits.deadline.0,
+            memory_bytes: limits.memory.0,
+            table_elements: limits.table_elements,
+            output_bytes: limits.output.0,
+            record_bytes: limits.record.0,
+            log_bytes: limits.log.0,
+        }
+    }
+}
+
+fn fill_list<T>(flags: &mut Vec<T>, kept: &[String], name: &str) -> Result<(), String>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    if flags.is_empty() {
+        let wrong = |error: T::Err| format!("`{name}`: {error}");
+        let parse = |text: &String| text.parse::<T>().map_err(wrong);
+        *flags = kept.iter().map(parse).collect::<Result<_, String>>()?;
+    }
+    Ok(())
+}
