@@ -16,7 +16,7 @@ pub enum ClientError {
     #[error("the link was lost before the answer: whether it was done is not known")]
     Lost,
     /// Link after link ended because the two sides do not understand each other.
-    #[error("gave up on the grid: the link ended {times} times in a row")]
+    #[error("gave up on the grid after {times} links")]
     Misunderstood {
         /// How many links.
         times: u32,

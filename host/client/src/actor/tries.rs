@@ -11,8 +11,8 @@ use crate::ClientError;
 /// are dialled after pauses that grow, so that no scheduler is flooded.
 const GOOD: Duration = Duration::from_secs(2);
 
-/// So many links in a row that end because the two sides do not understand each other, each within
-/// [`MISUNDERSTOOD_WITHIN`], and no other is dialled.
+/// So many links that end because the two sides do not understand each other, with none between
+/// that lived for [`MISUNDERSTOOD_WITHIN`], and no other is dialled.
 const MISUNDERSTOOD_MAX: u32 = 3;
 
 /// See [`MISUNDERSTOOD_MAX`].
@@ -45,15 +45,12 @@ impl Tries {
         if lived >= MISUNDERSTOOD_WITHIN {
             self.misunderstood = 0;
         }
-        match end {
-            Some(error) if error.is_misunderstanding() => {
-                self.misunderstood += 1;
-                if self.misunderstood >= MISUNDERSTOOD_MAX {
-                    let times = self.misunderstood;
-                    return Err(ClientError::Misunderstood { times, end: error });
-                }
+        if let Some(error) = end.filter(LinkError::is_misunderstanding) {
+            self.misunderstood += 1;
+            if self.misunderstood >= MISUNDERSTOOD_MAX {
+                let times = self.misunderstood;
+                return Err(ClientError::Misunderstood { times, end: error });
             }
-            _ => self.misunderstood = 0,
         }
         Ok(lived < SOON)
     }

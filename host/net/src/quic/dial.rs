@@ -15,7 +15,7 @@ use wasmgrid_proto::wire::{FromClient, FromWorker, Message, Role, ToClient, ToWo
 
 use super::{
     close::{CloseCode, refusal},
-    driver::{self, CLOSE_TIME, Wire},
+    driver::{self, CLOSE_TIME, REASON_TIME, Wire},
     peer, profile,
     signal::{OPEN_LEN, Signal, Wanted},
     socket::{self, Sockets, System},
@@ -31,9 +31,6 @@ use crate::{
 /// How long one address may take to answer: several round trips over any path, lost packets
 /// included.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-
-/// A stream's end may arrive before the connection's, which has the reason.
-const REASON_TIME: Duration = Duration::from_secs(1);
 
 /// Host names are not looked at; the transport wants one.
 const SERVER_NAME: &str = "wasmgrid";

@@ -29,6 +29,9 @@ use crate::{
 /// connection is cut.
 pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
 
+/// How long the end of a connection may come after the end of its streams.
+pub(super) const REASON_TIME: Duration = Duration::from_secs(1);
+
 /// An open connection with its control stream.
 pub(super) struct Wire {
     pub(super) connection: Connection,
@@ -79,11 +82,13 @@ impl<Out: Message, In: Message> Driver<Out, In> {
         let peer = self.wire.peer.to_string();
         let carried = tokio::select! {
             carried = self.carry(&peer) => carried.map_err(|error| error.of(state.release())),
-            reason = state.refused() => {
-                CloseCode::Malformed.close(&connection, &reason);
-                let reason = format!("it said what makes no sense here: {reason}");
-                Err(LinkError::Lost { peer: peer.clone(), reason })
+            refused = refused(&connection, &state, &peer) => Err(refused),
+        };
+        let carried = match carried {
+            Err(lost @ LinkError::Lost { .. }) => {
+                Err(why(&connection, &peer).await.unwrap_or(lost).of(state.release()))
             }
+            carried => carried,
         };
         match carried {
             Ok(()) => CloseCode::Done.close(&connection, "done"),
@@ -95,13 +100,8 @@ impl<Out: Message, In: Message> Driver<Out, In> {
                 } else {
                     tracing::warn!(peer, reason, "link ended out of order");
                 }
-                match &error {
-                    // Both versions are known to the peer.
-                    LinkError::Malformed { source, .. } => {
-                        CloseCode::Malformed.close(&connection, &source.to_string());
-                    }
-                    _ => CloseCode::Slow.close(&connection, &reason),
-                }
+                // Where the peer was not understood, it was told so already.
+                CloseCode::Slow.close(&connection, &reason);
                 state.fail(error);
             }
         }
@@ -129,7 +129,7 @@ impl<Out: Message, In: Message> Driver<Out, In> {
             peer: peer.to_owned(),
             reason: "its end was not reached in time".into(),
         };
-        tokio::select! {
+        let carried = tokio::select! {
             ended = first(&mut inbound, peer) => {
                 if ended.is_ok() && state.is_closing() {
                     // Both sides close at once: the peer is still to get what this one said.
@@ -151,8 +151,30 @@ impl<Out: Message, In: Message> Driver<Out, In> {
                 }
             }
             () = &mut overdue => Err(late()),
+        };
+        if let Err(LinkError::Malformed { source, .. }) = &carried {
+            // While the streams are there: with their end the peer would take the link for lost.
+            // Which releases the two sides are, both know.
+            CloseCode::Malformed.close(&connection, &source.to_string());
         }
+        carried
     }
+}
+
+/// Why a link was lost, where the peer says so: a stream's end may arrive before the connection's,
+/// which has the reason.
+async fn why(connection: &Connection, peer: &str) -> Option<LinkError> {
+    let end = time::timeout(REASON_TIME, connection.closed()).await.ok()?;
+    link_end(&end, peer).err()
+}
+
+/// Waits until this side does not understand the peer, and tells it so.
+async fn refused(connection: &Connection, state: &LinkState, peer: &str) -> LinkError {
+    let reason = state.refused().await;
+    // As above, while the streams are there.
+    CloseCode::Malformed.close(connection, &reason);
+    let reason = format!("it said what makes no sense here: {reason}");
+    LinkError::Lost { peer: peer.to_owned(), reason }
 }
 
 /// Writes both kinds of messages, then the end; ready once the peer's transport has all of it.

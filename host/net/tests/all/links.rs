@@ -100,9 +100,14 @@ async fn a_peer_that_takes_no_large_messages_still_gets_small_ones() {
     assert!(sent >= 8, "{sent}");
     assert!(matches!(scheduler.sender.try_send(large), Err(TrySendError::Full(_))));
     scheduler.sender.send(ToWorker::Drain(Drain { leave: true })).await.unwrap();
-    let mut frame = [0; 11];
-    receive.read_exact(&mut frame).await.unwrap();
-    assert_eq!(frame[4..6], 0x0207_u16.to_le_bytes(), "not a drain");
+    // The scheduler's release comes first of all.
+    for kind in [0x0002_u16, 0x0207] {
+        let mut length = [0; 4];
+        receive.read_exact(&mut length).await.unwrap();
+        let mut frame = vec![0; u32::from_le_bytes(length) as usize];
+        receive.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], kind.to_le_bytes(), "not of kind {kind:#06x}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
