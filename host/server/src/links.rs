@@ -73,9 +73,11 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         return sender.close(STOPPING);
     }
     let reason = tokio::select! {
+        biased;
+        // First: the outbox goes with it, which the writer would take for an end in order.
+        reason = closing(closed, &sender) => reason,
         reason = read(receiver, &context, room, heard) => reason,
         reason = write(&sender, outgoing, &context.done, id) => reason,
-        reason = closing(closed, &sender) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
     };
     sender.close(&reason);
