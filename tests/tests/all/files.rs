@@ -41,7 +41,7 @@ const NOBODY: u32 = 65_534;
 
 /// Has a command run as a user whom permissions bind, and who may write in `home`.
 fn as_a_user(home: &Home, command: &mut Command) {
-    let is_root = home.path().metadata().expect("there").uid() == 0;
+    let is_root = fs::metadata("/proc/self").expect("a process").uid() == 0;
     if is_root {
         let chown = |path: &Path| {
             std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("given away");
