@@ -334,6 +334,11 @@ impl LinkState {
         self.refusal.get().cloned().unwrap_or_default()
     }
 
+    /// True where the peer is to be told so; known before the link is seen to be closing.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.refusing.is_cancelled()
+    }
+
     /// The peer says which release it is.
     pub(crate) fn told_release(&self, release: Release) {
         self.release.get_or_init(|| release);

@@ -81,8 +81,10 @@ impl<Out: Message, In: Message> Driver<Out, In> {
         let arrived = self.arrived.clone();
         let peer = self.wire.peer.to_string();
         let carried = tokio::select! {
-            carried = self.carry(&peer) => carried.map_err(|error| error.of(state.release())),
+            biased;
+            // First: a link that is refused is mostly let go too, which would end it in order.
             refused = refused(&connection, &state, &peer) => Err(refused),
+            carried = self.carry(&peer) => carried.map_err(|error| error.of(state.release())),
         };
         let carried = match carried {
             Err(lost @ LinkError::Lost { .. }) => {
@@ -198,6 +200,10 @@ async fn write<M: Message>(
         control::write(&mut control_items, &mut stream, spill, state, peer),
         bulk::write(connection, &mut bulk_items, spilled, state, peer),
     )?;
+    if state.is_refusing() {
+        // It ends otherwise, and the peer is not to take that for an end in order.
+        return std::future::pending().await;
+    }
     let mut end = BytesMut::new();
     Signal::End { bulk }.encode(&mut end);
     if let Err(error) = stream.write_all(&end).await {
