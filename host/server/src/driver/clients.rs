@@ -198,10 +198,7 @@ impl Driver {
                 self.answer(link, id, Ok(Reply::Jobs(page.jobs)));
             }
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
-            Request::Workers => {
-                let workers = fitting(self.grid.workers().into_iter(), worker_bytes);
-                self.answer(link, id, Ok(Reply::Workers(workers)));
-            }
+            Request::Workers => self.workers_request(link, id),
             Request::JobPage { before, limit } => {
                 let Some(Page { jobs, more }) = self.job_page(link, before, limit) else { return };
                 self.answer(link, id, Ok(Reply::JobPage { jobs, more }));
@@ -226,10 +223,7 @@ impl Driver {
             Request::Task { job, index } => self.task_request(link, id, job, index),
             Request::Divergences { job } => self.divergences_request(link, id, job),
             Request::Attend { job } => self.attend(link, id, job),
-            Request::Contests => {
-                let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
-                self.answer(link, id, Ok(Reply::Contests(contests)));
-            }
+            Request::Contests => self.contests_request(link, id),
         }
     }
 
@@ -252,6 +246,16 @@ impl Driver {
         let last = jobs.last().map(|status| status.job).or(before);
         let more = self.grid.count_before(last, own.as_deref());
         Some(Page { jobs, more })
+    }
+
+    fn workers_request(&mut self, link: LinkId, id: u64) {
+        let workers = fitting(self.grid.workers().into_iter(), worker_bytes);
+        self.answer(link, id, Ok(Reply::Workers(workers)));
+    }
+
+    fn contests_request(&mut self, link: LinkId, id: u64) {
+        let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
+        self.answer(link, id, Ok(Reply::Contests(contests)));
     }
 
     fn worker_page(&self, after: Option<WorkerId>) -> Reply {
