@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use wasmgrid_proto::{ByteCount, Limits, Millis};
 
-use crate::{Caps, EngineSettings};
+use crate::{Caps, EngineSettings, program};
 
 /// Where tasks run and modules are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub struct SandboxConfig {
     pub cache_dir: Option<PathBuf>,
     /// What the directory may hold; the code used longest ago goes first. Default 4 GiB.
     pub cache_bytes: ByteCount,
-    /// The `wasmgrid` binary, started as `wasmgrid runner` and `wasmgrid compiler`.
-    /// Default: this process's own.
+    /// What is started as `wasmgrid runner` and `wasmgrid compiler`; of the same build as this
+    /// process. Default: the file that this process runs, also once another has its name.
     pub program: PathBuf,
     /// Tasks after which a runner is replaced by a fresh one, which is started ahead: what a guest
     /// has broken or left behind in a runner ends with it. Default 1,000,000: at the fastest about
@@ -70,7 +70,7 @@ impl Default for SandboxConfig {
             isolation: Isolation::Process,
             cache_dir: None,
             cache_bytes: ByteCount(4 << 30),
-            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wasmgrid")),
+            program: program::OWN.into(),
             runner_tasks: 1_000_000,
             runner_age: Millis(60 * 60 * 1_000),
             refusal_age: Millis(10 * 60 * 1_000),

@@ -19,7 +19,7 @@ use wasmtime::{
     PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
 };
 
-use crate::{SandboxError, compile::Publisher};
+use crate::{SandboxError, compile::Publisher, program::BUILD};
 
 /// What may differ between the engines of two workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,16 +207,13 @@ fn pool(settings: &EngineSettings) -> Result<PoolingAllocationConfig, SandboxErr
     Ok(pool)
 }
 
-/// What one module is compiled to, and what its calls cost, beside what the engine's settings say:
-/// raised with each change of either. 1: preview 1 commands are compiled as they are.
-const REVISION: u32 = 1;
-
-/// Names what compiled code depends on: two engines of the same fingerprint run each other's
-/// code. 32 hexadecimal digits.
+/// Names what compiled code, and what it gives, depends on: two engines of the same fingerprint run
+/// each other's code. 32 hexadecimal digits.
 #[must_use]
 pub fn fingerprint(engine: &Engine) -> String {
     let mut hasher = Blake3Hasher(blake3::Hasher::new());
-    REVISION.hash(&mut hasher);
+    // What a module is made into before it is compiled, and the functions that it calls.
+    hasher.write(BUILD.as_bytes());
     // Holds the engine's version to the patch, the processor's features and all settings.
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.0.finalize().as_bytes().iter().take(16).fold(String::new(), |mut text, byte| {

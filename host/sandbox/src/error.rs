@@ -1,10 +1,15 @@
 //! What can go wrong with the sandbox itself, as against a module it refuses.
 
-use std::{io, path::PathBuf};
+use std::{
+    error::Error,
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use wasmgrid_proto::Digest;
+use wasmgrid_proto::{ByteCount, Digest, Outcome};
 
-use crate::{Refusal, jail::Layer};
+use crate::{Refusal, compile, jail::Layer, program};
 
 /// The sandbox could not do its work: the machine's fault, never the module's.
 #[derive(Debug, thiserror::Error)]
@@ -16,16 +21,27 @@ pub enum SandboxError {
         /// What does not fit.
         reason: String,
     },
-    /// The engine could not be made.
-    #[error(
-        "the engine could not be made: {reason}; is the address space of this process limited (ulimit -v)?"
-    )]
+    /// The engine could not be made, or not take compiled code.
+    #[error("the engine could not be made: {reason}")]
     Engine {
         /// What the engine said.
         reason: String,
     },
+    /// The address space of processes is limited, and the engine could not be made within.
+    #[error(
+        "the address space of a process is limited to {limit}, and the engine could not be made within: {reason}"
+    )]
+    AddressSpace {
+        /// How much a process may have.
+        limit: ByteCount,
+        /// What the engine said.
+        reason: String,
+    },
+    /// There is no `/proc` that shows this process its own file.
+    #[error("{} could not be read", program::OWN)]
+    NoProc(#[source] io::Error),
     /// A child process could not be started.
-    #[error("{} {role} could not be started; is it the wasmgrid binary?", program.display())]
+    #[error("{} could not be started", child(program, role))]
     Start {
         /// The program.
         program: PathBuf,
@@ -34,6 +50,26 @@ pub enum SandboxError {
         /// What the system said.
         source: io::Error,
     },
+    /// A child process could not start its threads.
+    #[error("a {role} process could not start its threads: {reason}")]
+    Threads {
+        /// Which kind of child.
+        role: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+    /// A child process is of another build than this one.
+    #[error(
+        "{} is of another build than this process, which is {}",
+        child(program, role),
+        program::BUILD
+    )]
+    Build {
+        /// The program.
+        program: PathBuf,
+        /// Which of its hidden subcommands.
+        role: &'static str,
+    },
     /// A child process broke off the conversation.
     #[error("the {role} process broke off: {reason}")]
     Child {
@@ -41,6 +77,12 @@ pub enum SandboxError {
         role: &'static str,
         /// What was seen.
         reason: String,
+    },
+    /// A task that does nothing did not end ok.
+    #[error("a task that does nothing ended as {outcome}")]
+    Trial {
+        /// How it ended.
+        outcome: Outcome,
     },
     /// The jail was required, and this machine lacks a layer of it.
     #[error(
@@ -68,6 +110,60 @@ pub enum SandboxError {
     #[error("the sandbox has been shut down")]
     Stopped,
 }
+
+/// A child as it is named in an error: by its program where that is not this process's own.
+fn child(program: &Path, role: &str) -> String {
+    if program == Path::new(program::OWN) {
+        format!("a {role} process")
+    } else {
+        format!("{} {role}", program.display())
+    }
+}
+
+/// Why this machine cannot run tasks. Cheap to clone; it reads as the error within and its causes,
+/// on one line.
+#[derive(Clone, Debug)]
+pub struct Inability(Arc<SandboxError>);
+
+impl Inability {
+    /// What went wrong.
+    #[must_use]
+    pub fn error(&self) -> &SandboxError {
+        &self.0
+    }
+
+    /// Whether it is compilers that do not do their work, and not runners.
+    #[must_use]
+    pub fn is_of_compilers(&self) -> bool {
+        match &*self.0 {
+            SandboxError::Start { role, .. }
+            | SandboxError::Threads { role, .. }
+            | SandboxError::Build { role, .. }
+            | SandboxError::Child { role, .. } => *role == compile::ROLE,
+            _ => false,
+        }
+    }
+}
+
+impl From<SandboxError> for Inability {
+    fn from(error: SandboxError) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl fmt::Display for Inability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for Inability {}
 
 /// Why a module could not be made ready to run.
 #[derive(Debug, thiserror::Error)]

@@ -6,15 +6,18 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec};
 
 #[cfg(feature = "simulated")]
 use crate::pool::simulated::Simulation;
 use crate::{
-    PrepareError, Prepared, Refusal, SandboxConfig, SandboxError, Slot,
+    Condition, Inability, Isolation, PrepareError, Prepared, Refusal, SandboxConfig, SandboxError,
+    Slot,
     compile::Compiler,
     jail::warden::Warden,
     pool::{Pool, PoolConfig},
+    program,
 };
 
 /// A worker's sandbox; cheap to clone.
@@ -32,7 +35,7 @@ enum Kind {
 
 #[derive(Debug)]
 struct Inner {
-    compiler: Compiler,
+    compiler: Arc<Compiler>,
     pool: Pool,
     max_limits: Limits,
     allow_dirs: Vec<PathBuf>,
@@ -48,15 +51,19 @@ pub enum ModuleSource {
 }
 
 impl Sandbox {
-    /// Opens the cache of compiled code and starts the slots with their runners. To be called
-    /// inside a tokio runtime.
+    /// Opens the cache of compiled code and starts the slots with their runners. Whether these can
+    /// run tasks is known a little later, see [`Sandbox::proven`]. To be called inside a tokio
+    /// runtime.
     ///
     /// # Errors
     /// Where the engine cannot be made with these settings, or the cache cannot be used; where the
-    /// jail is required and incomplete.
+    /// jail is required and can be seen from here to be incomplete.
     pub fn start(config: SandboxConfig) -> Result<(Self, Vec<Slot>), SandboxError> {
+        if config.isolation != Isolation::InProcess && config.program == Path::new(program::OWN) {
+            std::fs::read_link(program::OWN).map_err(SandboxError::NoProc)?;
+        }
         let warden = Arc::new(Warden::start(&config)?);
-        let compiler = Compiler::new(&config, &warden)?;
+        let compiler = Arc::new(Compiler::new(&config, &warden)?);
         let pool = PoolConfig {
             slots: config.slots,
             isolation: config.isolation,
@@ -67,10 +74,7 @@ impl Sandbox {
             runner_tasks: config.runner_tasks,
             runner_age: config.runner_age,
         };
-        if config.require_jail {
-            pool.probe()?;
-        }
-        let (pool, slots) = Pool::start(pool);
+        let (pool, slots) = Pool::start(pool, &compiler);
         let allow_dirs = config.allow_dirs;
         let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits, allow_dirs });
         Ok((Self { kind: Kind::Real(inner) }, slots))
@@ -85,7 +89,33 @@ impl Sandbox {
         (Self { kind: Kind::Simulated(Arc::new(simulation)) }, slots)
     }
 
-    /// Names the engine and its settings: workers of one fingerprint agree on results and fuel.
+    /// Whether tasks can be run here, now and whenever that changes.
+    #[must_use]
+    pub fn condition(&self) -> watch::Receiver<Condition> {
+        match &self.kind {
+            Kind::Real(inner) => inner.pool.condition(),
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(simulation) => simulation.condition(),
+        }
+    }
+
+    /// Waits until it is known whether this machine can run tasks: until a first runner has run one
+    /// that does nothing. That takes no longer than the first task would wait for the runner.
+    ///
+    /// # Errors
+    /// Why it cannot. The sandbox goes on trying.
+    pub async fn proven(&self) -> Result<(), Inability> {
+        let mut condition = self.condition();
+        let known = condition.wait_for(|condition| !matches!(condition, Condition::Trying)).await;
+        match known.as_deref() {
+            Ok(Condition::Unable { why, .. }) => Err(why.clone()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(SandboxError::Stopped.into()),
+        }
+    }
+
+    /// Names what results depend on beside the task: the build of the sandbox, the engine and its
+    /// settings. Workers of one fingerprint agree on results and fuel.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         match &self.kind {
@@ -122,7 +152,12 @@ impl Sandbox {
         };
         check_limits(&spec.limits, &inner.max_limits)?;
         check_dirs(&spec.grants, &inner.allow_dirs)?;
-        let prepared = inner.compiler.prepare(spec.module, &source).await?;
+        let prepared = inner.compiler.prepare(spec.module, &source).await;
+        if matches!(&prepared, Err(PrepareError::Sandbox(error)) if !matches!(error, SandboxError::Stopped))
+        {
+            inner.pool.doubt_compilers();
+        }
+        let prepared = prepared?;
         if prepared.kind() != spec.kind {
             let (found, asked) = (prepared.kind(), spec.kind);
             let reason = format!("the job says that its module is a {asked}, and it is a {found}");

@@ -10,6 +10,7 @@ use std::{
 use wasmtime::Engine;
 
 use super::{
+    ROLE,
     message::{self, Reply, Request},
     threads,
     translate::{Translated, translate},
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     engine,
     jail::{self, Inmate, Jail, Layer},
+    program,
 };
 
 /// Against a runner of niceness 0 on the same core it gets a tenth of it.
@@ -30,6 +32,9 @@ const NICENESS: i32 = 10;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this process is nobody's command")]
 pub fn compiler_main() -> ExitCode {
+    if let Err(code) = program::begin(ROLE) {
+        return code;
+    }
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

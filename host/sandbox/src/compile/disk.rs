@@ -2,8 +2,8 @@
 //! before it is used, since loading compiled code trusts its bytes: whoever can write to the
 //! directory but not read its key can waste our time and nothing more.
 //!
-//! An entry is `DIRECTORY/FINGERPRINT/DIGEST.cwasm`: magic, kind, MAC, code. The MAC is BLAKE3
-//! keyed with `DIRECTORY/key` over fingerprint, digest, kind and code. A refusal that took long to
+//! An entry is `DIRECTORY/FINGERPRINT/DIGEST.cwasm`: magic, kind, MAC, code. The fingerprint says
+//! what made it, so that what another build or engine has kept lies beside. The MAC is BLAKE3 keyed with `DIRECTORY/key` over fingerprint, digest, kind and code. A refusal that took long to
 //! find is in `DIGEST.refused` beside it, in the same form, see [`refused`](super::refused).
 
 use std::{
@@ -18,7 +18,7 @@ use rustix::rand::GetRandomFlags;
 use wasmgrid_proto::{ByteCount, Digest, ModuleKind};
 
 use super::refused::Refused;
-use crate::{Refusal, SandboxError};
+use crate::{Refusal, SandboxError, jail::CompilerLimits};
 
 const MAGIC: &[u8; 16] = b"wasmgrid code 1\n";
 const MAC_BYTES: usize = 32;
@@ -72,21 +72,30 @@ impl DiskCache {
         Ok(cache)
     }
 
-    /// Why the module was refused, where that was kept and still holds.
-    pub(crate) fn load_refusal(&self, digest: Digest) -> Option<Refusal> {
+    /// Why the module was refused, where that was kept and still holds for a compiler of these
+    /// limits.
+    pub(crate) fn load_refusal(&self, digest: Digest, limits: CompilerLimits) -> Option<Refusal> {
         let path = self.refusal_path(digest);
         let refused = Refused::open(&fs::read(&path).ok()?, &self.key, &self.context(digest));
         let now = SystemTime::now();
-        let refusal = refused.and_then(|refused| refused.at(now));
-        if refusal.is_none() {
+        let Some(refused) = refused.filter(|refused| !refused.is_over(now)) else {
             let _ = fs::remove_file(&path);
-        }
-        refusal
+            return None;
+        };
+        // One that does not hold here stays for workers of lower limits.
+        refused.under(limits)
     }
 
-    /// Keeps a refusal for so long. A failure costs a compilation later, and is a warning.
-    pub(crate) fn keep_refusal(&self, digest: Digest, refusal: &Refusal, span: Duration) {
-        let sealed = Refused::new(refusal, SystemTime::now(), span);
+    /// Keeps a refusal for so long, which a compiler of these limits has found. A failure costs a
+    /// compilation later, and is a warning.
+    pub(crate) fn keep_refusal(
+        &self,
+        digest: Digest,
+        refusal: &Refusal,
+        limits: CompilerLimits,
+        span: Duration,
+    ) {
+        let sealed = Refused::new(refusal, limits, SystemTime::now(), span);
         let written = sealed.seal(&self.key, &self.context(digest)).and_then(|bytes| {
             let mut file = self.unfinished()?;
             file.write_all(&bytes)?;

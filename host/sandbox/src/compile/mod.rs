@@ -21,7 +21,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{sync::Semaphore, task::spawn_blocking};
-use wasmgrid_proto::{Digest, ModuleKind};
+use wasmgrid_proto::{ByteCount, Digest, Millis, ModuleKind};
 use wasmtime::Engine;
 
 use self::{disk::DiskCache, memory::MemoryCache, process::CompilerProcess};
@@ -58,6 +58,9 @@ const COSTLY: Duration = Duration::from_millis(100);
 /// The longest that is worth remembering, and that any clock can count.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 
+/// The hidden subcommand.
+pub(crate) const ROLE: &str = "compiler";
+
 /// Prepares modules; shared by all tasks of a worker.
 #[derive(Debug)]
 pub(crate) struct Compiler {
@@ -66,6 +69,8 @@ pub(crate) struct Compiler {
     disk: Option<Arc<DiskCache>>,
     backend: Backend,
     permits: Semaphore,
+    /// What compiling may take: a refusal that is kept holds for no higher limits.
+    limits: CompilerLimits,
     refusal_age: Duration,
 }
 
@@ -93,11 +98,10 @@ impl Compiler {
             .map(Arc::new);
         let caps = config.caps.clone();
         let (permits, threads) = compilers();
+        let limits = limits(config);
         let backend = match config.isolation {
             Isolation::Process | Isolation::Task => {
                 let program = config.program.clone();
-                let limits =
-                    CompilerLimits { cpu: config.compile_cpu, memory: config.compile_memory };
                 let warden = Arc::clone(warden);
                 Backend::Process(CompilerProcess {
                     program,
@@ -113,7 +117,7 @@ impl Compiler {
         let memory = MemoryCache::default();
         let refusal_age = Duration::from_millis(config.refusal_age.0.min(YEAR_MS));
         let permits = Semaphore::new(permits);
-        Ok(Self { fingerprint, memory, disk, backend, permits, refusal_age })
+        Ok(Self { fingerprint, memory, disk, backend, permits, limits, refusal_age })
     }
 
     /// See [`engine::fingerprint`].
@@ -153,6 +157,37 @@ impl Compiler {
         made.await.cloned()
     }
 
+    /// The code of a module that does nothing, made by a compiler where `anew` or where it is not
+    /// kept; `None` where the operator's limits or caps let nothing be compiled, which jobs are then
+    /// told by name.
+    ///
+    /// # Errors
+    /// Where this machine cannot compile.
+    pub(crate) async fn trial(
+        &self,
+        module: &'static [u8],
+        anew: bool,
+    ) -> Result<Option<Prepared>, SandboxError> {
+        let module = Bytes::from_static(module);
+        let digest = Digest::of(&module);
+        let made = if anew {
+            let _permit = self.permits.acquire().await.map_err(|_| SandboxError::Stopped)?;
+            let compiled = self.backend.compile(&module).await;
+            compiled.map(|(kind, code)| Prepared::new(digest, kind, code))
+        } else {
+            self.prepare(digest, &ModuleSource::Bytes(module)).await
+        };
+        match made {
+            Ok(prepared) => Ok(Some(prepared)),
+            Err(PrepareError::Sandbox(error)) => Err(error),
+            // Not of this module.
+            Err(PrepareError::Refused(Refusal::CompilerDied { reason })) => {
+                Err(SandboxError::Child { role: ROLE, reason })
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn make(&self, digest: Digest, source: &ModuleSource) -> Result<Prepared, PrepareError> {
         match self.load(digest).await? {
             Some(Ok(prepared)) => return Ok(prepared),
@@ -185,9 +220,10 @@ impl Compiler {
         digest: Digest,
     ) -> Result<Option<Result<Prepared, Refusal>>, SandboxError> {
         let Some(disk) = self.disk.clone() else { return Ok(None) };
+        let limits = self.limits;
         blocking(move || {
             let Some((kind, code)) = disk.load(digest) else {
-                return Ok(disk.load_refusal(digest).map(Err));
+                return Ok(disk.load_refusal(digest, limits).map(Err));
             };
             Ok(Some(Ok(Prepared::new(digest, kind, Arc::new(Code::from_bytes(&code)?)))))
         })
@@ -196,9 +232,9 @@ impl Compiler {
 
     async fn keep_refusal(&self, digest: Digest, refusal: Refusal) -> Result<(), SandboxError> {
         let Some(disk) = self.disk.clone() else { return Ok(()) };
-        let span = self.refusal_age;
+        let (limits, span) = (self.limits, self.refusal_age);
         blocking(move || {
-            disk.keep_refusal(digest, &refusal, span);
+            disk.keep_refusal(digest, &refusal, limits, span);
             Ok(())
         })
         .await
@@ -218,6 +254,18 @@ impl Compiler {
             Ok(())
         })
         .await
+    }
+}
+
+/// What compiling may take; a thread of this process is not bounded.
+fn limits(config: &SandboxConfig) -> CompilerLimits {
+    match config.isolation {
+        Isolation::Process | Isolation::Task => {
+            CompilerLimits { cpu: config.compile_cpu, memory: config.compile_memory }
+        }
+        Isolation::InProcess => {
+            CompilerLimits { cpu: Millis(u64::MAX), memory: ByteCount(u64::MAX) }
+        }
     }
 }
 

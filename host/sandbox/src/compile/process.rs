@@ -20,21 +20,20 @@ use tokio::{
 use wasmgrid_proto::{Millis, ModuleKind};
 
 use super::{
+    ROLE,
     code::Code,
     message::{self, Reply, Request},
 };
 use crate::{
     Caps, EngineSettings, PrepareError, Refusal, SandboxError,
     jail::{CompilerLimits, Report, warden::Warden},
+    program,
 };
 
 /// How much more than its time on a core a compiler may take from its start to its reply: with
 /// its niceness it gets a tenth of a core that others want too, and twice that is given. Behind
 /// the limit on time it is for a compiler that waits for something.
 const PATIENCE: u32 = 20;
-
-/// The hidden subcommand.
-const ROLE: &str = "compiler";
 
 /// Read of what a compiler says as it dies.
 const LAST_WORDS_BYTES: u64 = 4 << 10;
@@ -85,9 +84,7 @@ impl CompilerProcess {
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let stream = UnixStream::from_std(ours).map_err(failed)?;
-        let child = Command::new(&self.program)
-            .arg(ROLE)
-            .env_clear()
+        let child = Command::from(program::command(&self.program, ROLE))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(output))
             .stderr(Stdio::piped())
@@ -126,6 +123,9 @@ impl CompilerProcess {
                 return child_error(format!("it neither answered nor ended ({error})"));
             }
         };
+        if program::is_other_build(status) {
+            return SandboxError::Build { program: self.program.clone(), role: ROLE }.into();
+        }
         let words = last_words(&mut child).await;
         match died(status, &words) {
             Death::Time => {

@@ -4,7 +4,7 @@
 //! lost, or as over its deadline where that is why the runner was killed; what had come stays, and
 //! the rest is sent to the next runner, under the same lease.
 
-use std::{future, sync::Arc, time::Duration};
+use std::{future, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     select,
@@ -16,14 +16,14 @@ use wasmgrid_proto::{Outcome, Usage, frame::Envelope};
 
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
+    overdue::{Look, Overdue, look},
     results::{accept, blame, returned, run, unrun},
     session::{Parked, Session},
     shared::Shared,
     spare::Spares,
-    watch::{Look, Overdue, look},
 };
 use crate::{
-    Isolation, SandboxError,
+    Isolation,
     run::{board::Board, now_us},
     runner::message::{Cancel, FromRunner, Revoke, ToRunner},
 };
@@ -65,16 +65,8 @@ impl Driver {
     /// Drives until the slot is stopped.
     pub(super) async fn run(self) {
         let (mut deaths, mut parked) = (0, Parked::default());
-        loop {
-            let over = match self.next_session(&mut parked).await {
-                Some(Ok(session)) => self.session(session, &mut parked, &mut deaths).await,
-                Some(Err(error)) => {
-                    parked.leave_all();
-                    self.died(&error.to_string(), &mut deaths, false).await
-                }
-                None => break,
-            };
-            if matches!(over, Over::Stopped) {
+        while let Some(session) = self.next_session(&mut parked).await {
+            if matches!(self.session(session, &mut parked, &mut deaths).await, Over::Stopped) {
                 break;
             }
         }
@@ -83,17 +75,27 @@ impl Driver {
     }
 
     /// The runner for what comes next; `None` where the slot is stopped.
-    async fn next_session(&self, parked: &mut Parked) -> Option<Result<Session, SandboxError>> {
+    async fn next_session(&self, parked: &mut Parked) -> Option<Session> {
         let tenant = self.shared.lock().unsent().map(|next| next.batch.spec.tenant.clone());
         let found = tenant.and_then(|tenant| parked.take(&tenant));
         parked.trim();
-        if let Some(session) = found {
-            return Some(Ok(session));
+        if found.is_some() {
+            return found;
         }
-        select! {
-            started = self.spares.take() => Some(started.map(Session::new)),
-            never = parked.tidy() => match never {},
-            () = self.stop.cancelled() => None,
+        let mut started = pin!(self.spares.take());
+        let mut run_out = false;
+        loop {
+            select! {
+                started = &mut started => return started.map(Session::new),
+                never = parked.tidy() => match never {},
+                // Where none can be started it may take long.
+                () = self.shared.changed.notified() => self.give_back_unsent().await.ok()?,
+                () = self.spares.run_out(), if !run_out => {
+                    run_out = true;
+                    parked.leave_all();
+                }
+                () = self.stop.cancelled() => return None,
+            }
         }
     }
 
@@ -106,15 +108,30 @@ impl Driver {
         };
         match over {
             Over::Died => {
+                // Also whether it was ready may be in the socket still.
+                let heard = timeout(LAST_WORDS, self.hear_out(&mut session)).await;
+                if matches!(heard, Ok(Err(Closed))) {
+                    parked.leave(session);
+                    return Over::Stopped;
+                }
+                let was_ready = session.runner.is_ready();
                 let reason = session.runner.end().await;
+                if !was_ready {
+                    tracing::debug!(reason, "a runner ended before it was ready");
+                    return self.never_ready();
+                }
                 self.died(&reason, deaths, session.spoke).await
             }
             Over::Killed(overdue) => {
                 session.runner.kill();
                 let heard = timeout(LAST_WORDS, self.hear_out(&mut session)).await;
+                let was_ready = session.runner.is_ready();
                 parked.leave(session);
                 if matches!(heard, Ok(Err(Closed))) {
                     return Over::Stopped;
+                }
+                if !was_ready {
+                    return self.never_ready();
                 }
                 self.killed(overdue, deaths).await
             }
@@ -183,6 +200,7 @@ impl Driver {
     /// Takes what the runner had sent before it was killed.
     async fn hear_out(&self, session: &mut Session) -> Result<(), Closed> {
         while let Ok(Some(envelope)) = session.runner.receive().await {
+            session.spoke = true;
             self.receive(envelope).await?;
         }
         Ok(())
@@ -252,7 +270,7 @@ impl Driver {
         let event = {
             let mut state = self.shared.lock();
             let event = match envelope.message {
-                FromRunner::Ready(_) => None,
+                FromRunner::Ready(_) | FromRunner::Unfit(_) => None,
                 FromRunner::Results(results) => state.sent(results.batch).and_then(|sent| {
                     accept(sent, &results.block)
                         .then_some(SlotEvent::Results(results.block, envelope.payload))
@@ -267,6 +285,17 @@ impl Driver {
             event
         };
         self.give(event).await
+    }
+
+    /// Takes back what a runner was sent that could not begin: neither is to blame, and the next one
+    /// comes once it is known that runners start.
+    fn never_ready(&self) -> Over {
+        let mut state = self.shared.lock();
+        state.unserve();
+        state.unsend();
+        drop(state);
+        self.spares.doubt();
+        Over::Died
     }
 
     /// Sorts out what a dead runner had.
@@ -295,6 +324,7 @@ impl Driver {
             return Over::Stopped;
         }
         if !spoke {
+            self.spares.doubt();
             select! {
                 () = sleep(RESTART_WAIT) => {}
                 () = self.stop.cancelled() => return Over::Stopped,

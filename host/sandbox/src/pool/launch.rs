@@ -4,10 +4,10 @@
 use std::{
     io,
     os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::{net::UnixStream as StdStream, process::ExitStatusExt as _},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
     thread::JoinHandle,
@@ -29,22 +29,27 @@ use super::{PoolConfig, channel::Channel};
 use crate::{
     Isolation, SandboxError,
     jail::{Layer, Report, cgroup::Cgroup, warden::Warden},
+    program,
     run::board::Board,
     runner::{
         self,
-        message::{FromRunner, Hello, ToRunner},
+        message::{FromRunner, ToRunner},
         socket::{KEPT_BYTES, frame_len, frame_rest, send_with, take_frame},
     },
 };
 
 /// The hidden subcommand.
-const ROLE: &str = "runner";
+pub(super) const ROLE: &str = "runner";
 
 /// Read at once, about a flush of results.
 const READ_BYTES: usize = 256 << 10;
 
 /// A payload of so many bytes is not copied on its way to the runner.
 const LARGE_BYTES: usize = 64 << 10;
+
+/// For a runner to make its engine, enter its jail and start its threads: milliseconds, on however
+/// busy a machine.
+const READY_TIME: Duration = Duration::from_secs(30);
 
 /// For a process whose socket is closed to be gone.
 const GOODBYE_TIME: Duration = Duration::from_secs(5);
@@ -58,8 +63,19 @@ pub(super) struct Runner {
     buffer: BytesMut,
     frame: BytesMut,
     body: Body,
+    standing: Standing,
+    program: PathBuf,
     warden: Arc<Warden>,
     pub(super) board: Arc<Board>,
+}
+
+/// What a runner has said of itself.
+enum Standing {
+    Starting,
+    /// It is in its jail and can run tasks.
+    Ready,
+    /// It cannot.
+    Unfit(SandboxError),
 }
 
 enum Body {
@@ -89,6 +105,8 @@ impl Runner {
             buffer: BytesMut::new(),
             frame: BytesMut::new(),
             body,
+            standing: Standing::Starting,
+            program: config.program.clone(),
             warden: Arc::clone(&config.warden),
             board: Arc::new(board),
         };
@@ -144,16 +162,62 @@ impl Runner {
         frame::encode(envelope, &mut self.frame).map_err(io::Error::other)
     }
 
-    /// The next message; `None` once the runner has ended. Cancel safe.
+    /// The next message of tasks; `None` once the runner has ended, or is of no use. Cancel safe.
     pub(super) async fn receive(&mut self) -> io::Result<Option<Envelope<FromRunner>>> {
+        loop {
+            match self.next().await? {
+                Some(Envelope { message: FromRunner::Ready(_), .. }) => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// Waits until it can run tasks.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub(super) async fn ready(&mut self) -> Result<(), SandboxError> {
+        let heard = timeout(READY_TIME, async {
+            while matches!(self.standing, Standing::Starting) {
+                if !matches!(self.next().await, Ok(Some(_))) {
+                    break;
+                }
+            }
+        });
+        match (heard.await, &self.standing) {
+            (Ok(()), Standing::Ready) => Ok(()),
+            (Ok(()), _) => Err(self.unfit().await),
+            (Err(_), _) => {
+                self.kill();
+                let reason = format!("it was not ready within {READY_TIME:?}");
+                Err(SandboxError::Child { role: ROLE, reason })
+            }
+        }
+    }
+
+    /// Whether it has said that it can run tasks.
+    pub(super) const fn is_ready(&self) -> bool {
+        matches!(self.standing, Standing::Ready)
+    }
+
+    /// Why it is of no use, as it says or as it has ended.
+    pub(super) async fn unfit(&mut self) -> SandboxError {
+        if let Standing::Unfit(error) = std::mem::replace(&mut self.standing, Standing::Starting) {
+            return error;
+        }
+        let program = self.program.clone();
+        match self.body.ended().await {
+            Ended::OtherBuild => SandboxError::Build { program, role: ROLE },
+            Ended::So(reason) => SandboxError::Child { role: ROLE, reason },
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<Option<Envelope<FromRunner>>> {
         loop {
             if let Some(length) = frame_len(&self.buffer)? {
                 let frame = take_frame(&mut self.buffer, length);
                 match frame::decode::<FromRunner>(frame).map_err(io::Error::other)? {
-                    Some(Envelope { message: FromRunner::Ready(report), .. }) => {
-                        self.jailed(report)?;
-                    }
-                    Some(envelope) => return Ok(Some(envelope)),
+                    Some(envelope) => return Ok(self.hear(&envelope.message).then_some(envelope)),
                     None => {}
                 }
             } else {
@@ -176,12 +240,29 @@ impl Runner {
         }
     }
 
+    /// Hears what it says of itself; false where that was its last word. What it says later than
+    /// first it is not believed: by then a guest may speak for it.
+    fn hear(&mut self, message: &FromRunner) -> bool {
+        if !matches!(self.standing, Standing::Starting) {
+            return !matches!(message, FromRunner::Unfit(_));
+        }
+        self.standing = match message {
+            FromRunner::Ready(report) => match self.jailed(report.clone()) {
+                Ok(()) => Standing::Ready,
+                Err(error) => Standing::Unfit(error),
+            },
+            FromRunner::Unfit(unfit) => Standing::Unfit(unfit.clone().error(ROLE)),
+            FromRunner::Results(_) | FromRunner::Returned(_) => return false,
+        };
+        self.is_ready()
+    }
+
     /// Hears of the runner's jail. The runner itself has stopped where that is not enough.
-    fn jailed(&self, mut report: Report) -> io::Result<()> {
+    fn jailed(&self, mut report: Report) -> Result<(), SandboxError> {
         if matches!(self.body, Body::Process(_, Some(_))) {
             report.entered.push(Layer::Cgroup);
         }
-        self.warden.hear(&report).map_err(io::Error::other)
+        self.warden.hear(&report)
     }
 
     /// Ends a runner that does not answer; a thread can only be asked to, by closing its socket.
@@ -194,9 +275,27 @@ impl Runner {
 
     /// Waits for its end, and says what it was.
     pub(super) async fn end(self) -> String {
-        drop(self.stream);
-        match self.body {
-            Body::Process(mut child, _group) => match timeout(GOODBYE_TIME, child.wait()).await {
+        let Self { stream, mut body, .. } = self;
+        drop(stream);
+        match body.ended().await {
+            Ended::So(how) => how,
+            Ended::OtherBuild => "runner is of another build".into(),
+        }
+    }
+}
+
+/// How a runner has ended.
+enum Ended {
+    OtherBuild,
+    So(String),
+}
+
+impl Body {
+    /// Waits for the end of one whose socket is closed, on either side.
+    async fn ended(&mut self) -> Ended {
+        Ended::So(match self {
+            Self::Process(child, _) => match timeout(GOODBYE_TIME, child.wait()).await {
+                Ok(Ok(status)) if program::is_other_build(status) => return Ended::OtherBuild,
                 Ok(Ok(status)) => describe(status),
                 Ok(Err(error)) => format!("runner died, how is not known: {error}"),
                 Err(_) => {
@@ -204,35 +303,8 @@ impl Runner {
                     "runner closed its socket and had to be killed".into()
                 }
             },
-            Body::Thread(thread) => join(thread).await,
-        }
-    }
-}
-
-impl PoolConfig {
-    /// Starts a runner, and waits until it is in its jail, for those who must know at once whether
-    /// it can be. Blocks for as long as a runner takes to start.
-    ///
-    /// # Errors
-    /// Where none can be started, and [`SandboxError::Jail`] where its jail is required and
-    /// incomplete.
-    pub(crate) fn probe(&self) -> Result<(), SandboxError> {
-        let failed =
-            |source| SandboxError::Start { program: self.program.clone(), role: ROLE, source };
-        let (ours, theirs) = StdStream::pair().map_err(failed)?;
-        let mut command = std::process::Command::new(&self.program);
-        command.arg(ROLE).env_clear().stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
-        let mut child = command.spawn().map_err(failed)?;
-        drop(command);
-        let group = self.warden.confine(child.id());
-        let report = ask(&ours, self.hello());
-        drop(ours);
-        // It ends with its socket.
-        let _ = child.wait();
-        let _group = group?;
-        let broken =
-            |error: io::Error| SandboxError::Child { role: ROLE, reason: error.to_string() };
-        self.warden.hear(&report.map_err(broken)?)
+            Self::Thread(thread) => join(thread.take()).await,
+        })
     }
 }
 
@@ -251,38 +323,8 @@ fn resolve(grant: &mut Grant) {
     }
 }
 
-/// Greets a runner and reads its first message, blocking.
-fn ask(mut socket: &StdStream, hello: Hello) -> io::Result<Report> {
-    use io::{Read as _, Write as _};
-    socket.set_read_timeout(Some(GOODBYE_TIME))?;
-    let board = Board::create()?;
-    let mut frame = BytesMut::new();
-    frame::encode(&ToRunner::Hello(hello).into(), &mut frame).map_err(io::Error::other)?;
-    let sent = send_with(socket.as_fd(), &frame, board.fd())?;
-    socket.write_all(frame.get(sent..).unwrap_or_default())?;
-    let mut buffer = Vec::new();
-    loop {
-        if let Some(length) = frame_len(&buffer)? {
-            buffer.truncate(length);
-            let told = frame::decode::<FromRunner>(buffer.into()).map_err(io::Error::other)?;
-            return match told {
-                Some(Envelope { message: FromRunner::Ready(report), .. }) => Ok(report),
-                _ => Err(io::Error::other("it does not begin with its jail")),
-            };
-        }
-        let mut part = [0; 4_096];
-        let read = socket.read(&mut part)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        buffer.extend_from_slice(part.get(..read).unwrap_or_default());
-    }
-}
-
 fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
-    let child = Command::new(&config.program)
-        .arg(ROLE)
-        .env_clear()
+    let child = Command::from(program::command(&config.program, ROLE))
         .stdin(Stdio::from(OwnedFd::from(socket)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())

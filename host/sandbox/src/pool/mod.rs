@@ -6,21 +6,23 @@
 //! a batch comes only as results leave.
 
 mod channel;
+mod condition;
 mod driver;
 mod launch;
+mod overdue;
 mod results;
 mod session;
 mod shared;
 #[cfg(feature = "simulated")]
 pub(crate) mod simulated;
 mod spare;
-mod watch;
+mod trial;
 
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use tokio::{
-    sync::{Mutex, mpsc},
+    sync::{Mutex, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -28,8 +30,12 @@ use wasmgrid_proto::{
     InputBlock, JobId, LeaseId, Millis, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId,
 };
 
-use self::{driver::Driver, shared::Shared, spare::Spares};
-use crate::{EngineSettings, Isolation, Prepared, jail::warden::Warden, runner::message::Hello};
+pub use self::condition::Condition;
+use self::{condition::Doubts, driver::Driver, shared::Shared, spare::Spares};
+use crate::{
+    EngineSettings, Isolation, Prepared, compile::Compiler, jail::warden::Warden,
+    runner::message::Hello,
+};
 
 /// Events of a slot that nobody has taken yet; beyond, its runner waits.
 const EVENTS_MAX: usize = 16;
@@ -189,24 +195,39 @@ impl PoolConfig {
 #[derive(Debug)]
 pub(crate) struct Pool {
     drivers: Mutex<JoinSet<()>>,
+    condition: watch::Receiver<Condition>,
+    doubts: Arc<Doubts>,
     stop: CancellationToken,
 }
 
 impl Pool {
     /// Starts the slots and, ahead of their first batch, their runners. To be called inside a
     /// tokio runtime.
-    pub(crate) fn start(config: PoolConfig) -> (Self, Vec<Slot>) {
+    pub(crate) fn start(config: PoolConfig, compiler: &Arc<Compiler>) -> (Self, Vec<Slot>) {
         let config = Arc::new(config);
         let stop = CancellationToken::new();
         let mut drivers = JoinSet::new();
-        let (spares, keeper) = spare::spares(&config, &stop);
+        let (spares, keeper) = spare::spares(&config, compiler, &stop);
+        let (condition, doubts) = (spares.condition().clone(), Arc::clone(spares.doubts()));
         if config.slots > 0 {
             drivers.spawn(keeper.run());
+        } else {
+            keeper.idle();
         }
         let slots = (0..config.slots)
             .map(|_| Slot::start(&config, &stop, spares.clone(), &mut drivers))
             .collect();
-        (Self { drivers: Mutex::new(drivers), stop }, slots)
+        (Self { drivers: Mutex::new(drivers), condition, doubts, stop }, slots)
+    }
+
+    /// Whether tasks can be run, now and whenever that changes.
+    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
+        self.condition.clone()
+    }
+
+    /// A compiler failed that had no reason to.
+    pub(crate) fn doubt_compilers(&self) {
+        self.doubts.raise_of_compilers();
     }
 
     /// Ends all runners, and what they run, and waits for their end.

@@ -12,7 +12,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::{
     select,
-    sync::{Mutex as AsyncMutex, mpsc},
+    sync::{Mutex as AsyncMutex, mpsc, watch},
     task::JoinSet,
     time::sleep,
 };
@@ -22,7 +22,7 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    EVENTS_MAX, Pool, Slot, SlotBatch, SlotEvent, SlotEvents, SlotInput,
+    Condition, EVENTS_MAX, Pool, Slot, SlotBatch, SlotEvent, SlotEvents, SlotInput,
     results::{returned, unrun},
     shared::Shared,
 };
@@ -92,7 +92,10 @@ impl Simulation {
                 Slot { input: SlotInput { shared }, events: SlotEvents { events } }
             })
             .collect();
-        let pool = Pool { drivers: AsyncMutex::new(drivers), stop };
+        // It stays so.
+        let (_, condition) = watch::channel(Condition::Able);
+        let (drivers, doubts) = (AsyncMutex::new(drivers), Arc::default());
+        let pool = Pool { drivers, condition, doubts, stop };
         (Self { model, pool, ready: Mutex::default(), closed: CancellationToken::new() }, slots)
     }
 
@@ -125,6 +128,10 @@ impl Simulation {
         let prepared = Prepared::new(digest, spec.kind, Arc::new(Code::from_bytes(&[])?));
         self.ready().insert(digest, prepared.clone());
         Ok(prepared)
+    }
+
+    pub(crate) fn condition(&self) -> watch::Receiver<Condition> {
+        self.pool.condition()
     }
 
     pub(crate) async fn shutdown(&self) {

@@ -1,13 +1,15 @@
 //! What an agent and its runner say to each other over their socket, in the frames of
-//! [`proto::frame`](wasmgrid_proto::frame). Both are one binary, so there are no versions here.
+//! [`proto::frame`](wasmgrid_proto::frame). Both are of one build, which is looked at before either
+//! says a word ([`program`](crate::program)), so there are no versions here.
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasmgrid_proto::{
-    InputBlock, JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, WorkerId, wire::Message,
+    ByteCount, InputBlock, JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, WorkerId,
+    wire::Message,
 };
 
-use crate::{EngineSettings, jail::Report};
+use crate::{EngineSettings, SandboxError, jail::Report};
 
 /// To the runner.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,12 +27,40 @@ pub(crate) enum ToRunner {
 /// From the runner.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FromRunner {
-    /// The first message, once it is in its jail: it can run tasks.
+    /// The first message, once it is in its jail and has its threads: it can run tasks.
     Ready(Report),
+    /// The first message, and the last: it can run none.
+    Unfit(Unfit),
     /// Results of a batch, in order.
     Results(Results),
     /// Tasks that were revoked before they began.
     Returned(Returned),
+}
+
+/// Why a runner can run no tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Unfit {
+    /// It could not make its engine.
+    Engine {
+        reason: String,
+        /// How much address space it may have, where that is limited.
+        address_space: Option<ByteCount>,
+    },
+    /// It could not start its threads.
+    Threads { reason: String },
+}
+
+impl Unfit {
+    /// What a process of this `role` failed at.
+    pub(crate) fn error(self, role: &'static str) -> SandboxError {
+        match self {
+            Self::Engine { reason, address_space: Some(limit) } => {
+                SandboxError::AddressSpace { limit, reason }
+            }
+            Self::Engine { reason, address_space: None } => SandboxError::Engine { reason },
+            Self::Threads { reason } => SandboxError::Threads { role, reason },
+        }
+    }
 }
 
 /// See [`ToRunner::Hello`].
@@ -95,6 +125,7 @@ const REVOKE: u16 = 4;
 const RESULTS: u16 = 1;
 const RETURNED: u16 = 2;
 const READY: u16 = 3;
+const UNFIT: u16 = 4;
 
 impl Message for ToRunner {
     fn kind(&self) -> u16 {
@@ -137,6 +168,7 @@ impl Message for FromRunner {
     fn kind(&self) -> u16 {
         match self {
             Self::Ready(_) => READY,
+            Self::Unfit(_) => UNFIT,
             Self::Results(_) => RESULTS,
             Self::Returned(_) => RETURNED,
         }
@@ -145,13 +177,14 @@ impl Message for FromRunner {
     fn payload_len(&self) -> u64 {
         match self {
             Self::Results(results) => results.block.payload_len(),
-            Self::Ready(_) | Self::Returned(_) => 0,
+            Self::Ready(_) | Self::Unfit(_) | Self::Returned(_) => 0,
         }
     }
 
     fn encode_meta(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
         match self {
             Self::Ready(report) => encode(report, out),
+            Self::Unfit(unfit) => encode(unfit, out),
             Self::Results(results) => encode(results, out),
             Self::Returned(returned) => encode(returned, out),
         }
@@ -160,6 +193,7 @@ impl Message for FromRunner {
     fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
         Ok(Some(match kind {
             READY => Self::Ready(decode(meta)?),
+            UNFIT => Self::Unfit(decode(meta)?),
             RESULTS => Self::Results(decode(meta)?),
             RETURNED => Self::Returned(decode(meta)?),
             _ => return Ok(None),

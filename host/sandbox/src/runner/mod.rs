@@ -17,22 +17,25 @@ use std::{
     net::Shutdown,
     os::{fd::AsFd as _, unix::net::UnixStream},
     process::ExitCode,
-    sync::Arc,
-    thread::{self, Thread},
+    sync::{Arc, mpsc},
+    thread::{self, Scope, Thread},
 };
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_proto::{InputBlock, Outcome, ResultMeta, Usage, frame};
+use rustix::process::{Resource, getrlimit};
+use wasmgrid_proto::{ByteCount, InputBlock, Outcome, ResultMeta, Usage, frame};
 
 use self::{
-    message::{FromRunner, Hello, ToRunner},
+    message::{FromRunner, Hello, ToRunner, Unfit},
     outbox::Outbox,
     queue::{Batch, Queue, Step},
     socket::Receiver,
 };
 use crate::{
+    SandboxError,
     host::open::open_allowed,
-    jail::{self, Inmate, Jail},
+    jail::{self, Inmate, Jail, Report},
+    program,
     run::{Control, Machine, Module, Task, board::Board, now_us},
 };
 
@@ -47,6 +50,9 @@ const SCRATCH_BYTES: usize = 1 << 20;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this process is nobody's command")]
 pub fn runner_main() -> ExitCode {
+    if let Err(code) = program::begin("runner") {
+        return code;
+    }
     match serve_in_jail() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -89,12 +95,18 @@ pub(crate) fn serve(
         return Err(io::Error::other("the agent does not begin with a hello"));
     };
     let board = Board::map(receiver.descriptor()?)?;
-    let mut machine = Machine::new(&hello.engine).map_err(io::Error::other)?;
+    let mut machine = match Machine::new(&hello.engine) {
+        Ok(machine) => machine,
+        Err(error) => return say(&socket, FromRunner::Unfit(unfit(&error))),
+    };
     let jailed = jail.is_some();
-    if let Some(jail) = jail {
-        enter(jail, &hello, &socket)?;
+    let report = jail.map(|jail| enter(jail, &hello)).unwrap_or_default();
+    if hello.require_jail && !report.missing.is_empty() {
+        say(&socket, FromRunner::Ready(report))?;
+        return Err(io::Error::other("the jail is required and not complete"));
     }
     if hello.forks {
+        say(&socket, FromRunner::Ready(report))?;
         return forking::serve(receiver, socket, board, machine);
     }
     let engine = machine.engine().clone();
@@ -106,18 +118,34 @@ pub(crate) fn serve(
     // Borrowed by the threads below, each of which ends before this function does.
     let (runner, engine) = (&runner, &engine);
     thread::scope(|scope| {
-        let flusher = scope.spawn(|| runner.flush_late()).thread().clone();
-        let late = flusher.clone();
-        scope.spawn(move || runner.tick(engine, &late));
-        scope.spawn(move || {
-            if let Err(error) = runner.read(&mut receiver, &flusher) {
+        // The first word is that it is ready, or why it cannot be.
+        let (begin, begun) = mpsc::channel();
+        let read = move |flusher: &Thread| {
+            if begun.recv().is_ok()
+                && let Err(error) = runner.read(&mut receiver, flusher)
+            {
                 tracing::warn!(%error, "the agent cannot be heard any more");
             }
             closed();
-            runner.stop(&flusher);
-        });
-        let ready = if jailed { jail::threads_started() } else { Ok(()) };
-        let ran = ready.and_then(|()| runner.run(&mut machine));
+            runner.stop(flusher);
+        };
+        let mut threads = Vec::new();
+        let started = runner
+            .start(scope, engine, read, &mut threads)
+            .and_then(|()| if jailed { jail::threads_started() } else { Ok(()) });
+        let ran = match started {
+            Ok(()) => say(&socket, FromRunner::Ready(report)).and_then(|()| {
+                // It waits for that, or has ended with the agent.
+                let _ = begin.send(());
+                runner.run(&mut machine)
+            }),
+            Err(error) => {
+                let unfit = Unfit::Threads { reason: error.to_string() };
+                let said = say(&socket, FromRunner::Unfit(unfit));
+                threads.iter().for_each(|thread| runner.stop(thread));
+                said
+            }
+        };
         // Where writing failed the reader would wait for ever.
         let _ = socket.shutdown(Shutdown::Both);
         ran
@@ -125,18 +153,27 @@ pub(crate) fn serve(
 }
 
 /// Nothing of a guest has been read yet, and there is one thread.
-fn enter(jail: Jail, hello: &Hello, mut socket: &UnixStream) -> io::Result<()> {
+fn enter(jail: Jail, hello: &Hello) -> Report {
     let allowed = open_allowed(&hello.allow_dirs);
     let (pagemap, forks) = (hello.engine.pagemap_scan, hello.forks);
-    let report = jail.enter(Inmate::Runner { pagemap, forks, allowed });
-    let incomplete = !report.missing.is_empty();
+    jail.enter(Inmate::Runner { pagemap, forks, allowed })
+}
+
+/// Says the first word.
+fn say(mut socket: &UnixStream, message: FromRunner) -> io::Result<()> {
     let mut frame = BytesMut::new();
-    frame::encode(&FromRunner::Ready(report).into(), &mut frame).map_err(io::Error::other)?;
-    socket.write_all(&frame)?;
-    if hello.require_jail && incomplete {
-        return Err(io::Error::other("the jail is required and not complete"));
-    }
-    Ok(())
+    frame::encode(&message.into(), &mut frame).map_err(io::Error::other)?;
+    socket.write_all(&frame)
+}
+
+/// Why there is no engine, as far as it can be seen from here.
+fn unfit(error: &SandboxError) -> Unfit {
+    let reason = match error {
+        SandboxError::Engine { reason } => reason.clone(),
+        other => other.to_string(),
+    };
+    let address_space = getrlimit(Resource::As).current.map(ByteCount);
+    Unfit::Engine { reason, address_space }
 }
 
 /// What the threads of a runner share.
@@ -147,6 +184,26 @@ struct Runner {
 }
 
 impl Runner {
+    /// Starts the threads beside the calling one, which `read` the agent, move the epoch on and send
+    /// what is late; `threads` gets those that were started.
+    fn start<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        engine: &'scope wasmtime::Engine,
+        read: impl FnOnce(&Thread) + Send + 'scope,
+        threads: &mut Vec<Thread>,
+    ) -> io::Result<()> {
+        let flusher = thread::Builder::new().spawn_scoped(scope, || self.flush_late())?;
+        let flusher = flusher.thread().clone();
+        threads.push(flusher.clone());
+        let late = flusher.clone();
+        let ticker =
+            thread::Builder::new().spawn_scoped(scope, move || self.tick(engine, &late))?;
+        threads.push(ticker.thread().clone());
+        thread::Builder::new().spawn_scoped(scope, move || read(&flusher))?;
+        Ok(())
+    }
+
     /// Hears the agent until it closes.
     fn read(&self, receiver: &mut Receiver, flusher: &Thread) -> io::Result<()> {
         while let Some(envelope) = receiver.next()? {

@@ -238,6 +238,30 @@ async fn a_refusal_that_took_long_is_remembered_on_disk_until_its_time_is_over()
 }
 
 #[tokio::test]
+async fn a_refusal_on_disk_holds_for_no_higher_limits_than_it_was_made_under() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache");
+    let config = SandboxConfig {
+        program: bomb(directory.path()),
+        ..config(Isolation::Process, Some(&cache))
+    };
+    let module = command();
+    let asked_under = async |compile_cpu: u64, compile_memory: u64| {
+        let (compile_cpu, compile_memory) = (Millis(compile_cpu), ByteCount(compile_memory));
+        let sandbox = start(&SandboxConfig { compile_cpu, compile_memory, ..config.clone() });
+        refusal(&sandbox, &module).await;
+        times_asked(directory.path())
+    };
+    assert_eq!(asked_under(2_000, 1 << 30).await, 1);
+    assert_eq!(asked_under(2_000, 1 << 30).await, 1, "the same");
+    assert_eq!(asked_under(1_000, 1 << 29).await, 1, "lower ones");
+    assert_eq!(asked_under(100_000, 1 << 30).await, 2, "more time: it is compiled again");
+    assert_eq!(asked_under(2_000, 1 << 30).await, 2, "and that is what holds from then on");
+    assert_eq!(asked_under(100_000, 1 << 30).await, 2);
+    assert_eq!(asked_under(100_000, 2 << 30).await, 3, "more memory");
+}
+
+#[tokio::test]
 async fn those_who_wait_for_one_module_hear_one_refusal() {
     let directory = tempfile::tempdir().unwrap();
     let config =

@@ -173,9 +173,10 @@ fn jailed(program: &Path, role: &str) -> u32 {
                 continue;
             };
             let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            // Behind it stands the build that it is to be of.
             let wanted = format!("{}\0{role}\0", program.display());
             let sealed = status(process).is_some_and(|status| status["Seccomp"] == "2");
-            if command == wanted.as_bytes() && sealed {
+            if command.starts_with(wanted.as_bytes()) && sealed {
                 return process;
             }
         }
@@ -440,13 +441,15 @@ async fn a_jail_that_is_required_and_incomplete_is_refused_by_its_layer() {
     // A runner that does not begin as root cannot become nobody.
     let directory = tempfile::tempdir().unwrap();
     let program = if is_root() { unprivileged(directory.path()) } else { CHILDREN.into() };
-    let error = Sandbox::start(SandboxConfig { program, ..required.clone() }).unwrap_err();
-    let text = error.to_string();
-    assert!(matches!(error, SandboxError::Jail { .. }), "{text}");
+    let (sandbox, _slots) = Sandbox::start(SandboxConfig { program, ..required.clone() }).unwrap();
+    let why = sandbox.proven().await.unwrap_err();
+    let text = why.to_string();
+    assert!(matches!(why.error(), SandboxError::Jail { .. }), "{text}");
     if is_root() {
         assert!(text.contains("layer user") && text.contains("as root"), "{text}");
         let (sandbox, _slots) =
             Sandbox::start(SandboxConfig { program: CHILDREN.into(), ..required }).unwrap();
+        sandbox.proven().await.unwrap();
         prepare(&sandbox, &command()).await.unwrap();
         sandbox.shutdown().await;
     }

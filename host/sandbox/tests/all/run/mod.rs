@@ -31,24 +31,24 @@ const ISOLATIONS: [Isolation; 3] = [Isolation::Process, Isolation::Task, Isolati
 
 /// How one task ended, with its bytes.
 #[derive(Clone, Debug, PartialEq)]
-struct Ended {
+pub(crate) struct Ended {
     index: u64,
     outcome: Outcome,
     usage: Usage,
-    output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     records: Vec<Vec<u8>>,
     log: String,
     log_dropped: u64,
 }
 
 /// A sandbox of one slot.
-struct Bench {
-    sandbox: Sandbox,
-    slot: Slot,
+pub(crate) struct Bench {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) slot: Slot,
 }
 
 impl Bench {
-    fn new(isolation: Isolation) -> Self {
+    pub(crate) fn new(isolation: Isolation) -> Self {
         Self::with_program(isolation, env!("CARGO_BIN_EXE_sandbox-children").into())
     }
 
@@ -56,13 +56,18 @@ impl Bench {
         Self::with(SandboxConfig { isolation, program, slots: 1, ..SandboxConfig::default() })
     }
 
-    fn with(config: SandboxConfig) -> Self {
+    pub(crate) fn with(config: SandboxConfig) -> Self {
         let (sandbox, mut slots) = Sandbox::start(config).unwrap();
         Self { sandbox, slot: slots.remove(0) }
     }
 
     /// A batch of job and lease 1, with one task an input.
-    async fn batch(&self, module: &[u8], spec: &TaskSpec, inputs: &[&[u8]]) -> SlotBatch {
+    pub(crate) async fn batch(
+        &self,
+        module: &[u8],
+        spec: &TaskSpec,
+        inputs: &[&[u8]],
+    ) -> SlotBatch {
         let source = ModuleSource::Bytes(Bytes::copy_from_slice(module));
         SlotBatch {
             prepared: self.sandbox.prepare(spec, source).await.unwrap(),
@@ -77,12 +82,12 @@ impl Bench {
         }
     }
 
-    async fn next(&mut self) -> SlotEvent {
+    pub(crate) async fn next(&mut self) -> SlotEvent {
         timeout(PATIENCE, self.slot.events.next()).await.expect("an event").expect("a live slot")
     }
 
     /// Gathers events until `count` tasks have come back as results.
-    async fn results(&mut self, count: usize) -> Vec<Ended> {
+    pub(crate) async fn results(&mut self, count: usize) -> Vec<Ended> {
         let mut ended = Vec::new();
         while ended.len() < count {
             if let SlotEvent::Results(block, payload) = self.next().await {
@@ -121,7 +126,7 @@ fn read(meta: &ResultMeta, bytes: &Bytes) -> Ended {
     }
 }
 
-fn spec(module: &[u8], kind: ModuleKind) -> TaskSpec {
+pub(crate) fn spec(module: &[u8], kind: ModuleKind) -> TaskSpec {
     TaskSpec {
         module: Digest::of(module),
         kind,
@@ -190,7 +195,7 @@ fn task(body: &str, more: &str) -> Vec<u8> {
 }
 
 /// Returns its input; where that is empty it runs until it is stopped.
-fn echo_or_spin() -> Vec<u8> {
+pub(crate) fn echo_or_spin() -> Vec<u8> {
     task(
         r#"(if (i32.eqz (local.get $len)) (then (loop $again (br $again))))
            (call $ok (local.get $in) (local.get $len))"#,
