@@ -1,6 +1,7 @@
 //! The agent: the one task that owns what the worker knows. It takes events, changes its state,
 //! then gives slots work and says what there is to say. It never waits for a slot or the link.
 
+pub(crate) mod able;
 mod link;
 mod work;
 
@@ -18,9 +19,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_proto::{
     JobId, Micros, TaskSpec, WorkerId,
     frame::Envelope,
-    wire::{FromWorker, Leaving, ToWorker},
+    wire::{FromWorker, Leaving, ToWorker, Unable},
 };
-use wasmgrid_sandbox::{PrepareError, Prepared, Sandbox, SlotEvent};
+use wasmgrid_sandbox::{Condition, PrepareError, Prepared, Sandbox, SlotEvent};
 
 use crate::{
     config::WorkerConfig, dial::GaveUp, modules::Modules, outgoing::Outgoing, queue::Queue,
@@ -49,6 +50,8 @@ pub(crate) enum Event {
     Slot { number: usize, event: SlotEvent },
     /// A job's module was prepared, or not.
     Prepared { job: JobId, spec: Arc<TaskSpec>, result: Result<Prepared, PrepareError> },
+    /// Whether tasks can be run here is not as it was.
+    Condition(Condition),
     /// Leave the grid in order.
     Leave,
 }
@@ -83,6 +86,10 @@ pub(crate) struct Agent {
     leaving: Option<Leave>,
     /// When the log last said that another one has this worker's identity.
     warned_at: Option<Instant>,
+    /// Why this machine cannot run tasks, where it cannot.
+    unable: Option<Unable>,
+    /// It could before.
+    was_able: bool,
 }
 
 /// How the worker leaves.
@@ -123,6 +130,8 @@ impl Agent {
             brought: BTreeSet::new(),
             leaving: None,
             warned_at: None,
+            unable: None,
+            was_able: false,
         }
     }
 
@@ -159,6 +168,7 @@ impl Agent {
             Event::Heard { envelope } => self.heard(envelope),
             Event::Slot { number, event } => self.slot(number, event),
             Event::Prepared { job, spec, result } => self.prepared(job, &spec, result),
+            Event::Condition(condition) => self.condition(condition),
             Event::Leave => {
                 self.leaving =
                     Some(Leave { until: self.now + self.config.leave_timeout.duration() });

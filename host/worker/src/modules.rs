@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use wasmgrid_proto::{Digest, JobId, Outcome, TaskRange, TaskSpec};
+use wasmgrid_proto::{Digest, JobId, TaskRange, TaskSpec};
 use wasmgrid_sandbox::Prepared;
 
 use crate::queue::Piece;
@@ -50,8 +50,6 @@ enum State {
         waiting: Vec<Piece>,
     },
     Ready(Prepared),
-    /// Why none of its tasks can run.
-    Refused(Outcome),
 }
 
 /// What is to be done with a lease.
@@ -63,8 +61,6 @@ pub(crate) enum Next {
     Prepare(Arc<TaskSpec>),
     /// Nothing: the module is under way, and the lease waits.
     Wait,
-    /// Its tasks end so.
-    End(Piece, Outcome),
 }
 
 impl Modules {
@@ -82,7 +78,6 @@ impl Modules {
         known.used = used;
         match &mut known.state {
             State::Ready(_) => Next::Queue(piece),
-            State::Refused(outcome) => Next::End(piece, outcome.clone()),
             State::Wanted { waiting } | State::Preparing { waiting, .. } => {
                 waiting.push(piece);
                 Next::Wait
@@ -121,17 +116,11 @@ impl Modules {
         waiting
     }
 
-    /// The job's module cannot be run; gives the leases that waited. It is remembered where
-    /// another try would end the same way.
-    pub(crate) fn failed(&mut self, job: JobId, outcome: &Outcome) -> Vec<Piece> {
-        let Some(known) = self.jobs.get_mut(&job) else { return Vec::new() };
-        let waiting = known.state.take_waiting();
-        if matches!(outcome, Outcome::Lost(_)) {
-            self.jobs.remove(&job);
-        } else {
-            known.state = State::Refused(outcome.clone());
-        }
-        waiting
+    /// The job's module cannot be run; gives the leases that waited. The next one asks anew: for how
+    /// long a refusal holds is for the sandbox to say, which remembers what it depends on.
+    pub(crate) fn failed(&mut self, job: JobId) -> Vec<Piece> {
+        let known = self.jobs.remove(&job);
+        known.map(|mut known| known.state.take_waiting()).unwrap_or_default()
     }
 
     /// The jobs that waited while another was preparing the same module, and may try now.
@@ -191,7 +180,7 @@ impl Modules {
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Piece> {
         self.jobs.values().flat_map(|job| match &job.state {
             State::Wanted { waiting } | State::Preparing { waiting, .. } => waiting.as_slice(),
-            State::Ready(_) | State::Refused(_) => &[],
+            State::Ready(_) => &[],
         })
     }
 
@@ -248,9 +237,10 @@ impl Modules {
     /// that it is queued.
     pub(crate) fn trim(&mut self, needed: impl Fn(JobId) -> bool) {
         while self.jobs.len() > JOBS_MAX {
-            let idle = self.jobs.iter().filter(|(job, known)| {
-                matches!(known.state, State::Ready(_) | State::Refused(_)) && !needed(**job)
-            });
+            let idle = self
+                .jobs
+                .iter()
+                .filter(|(job, known)| matches!(known.state, State::Ready(_)) && !needed(**job));
             let Some(oldest) = idle.min_by_key(|(_, known)| known.used).map(|(job, _)| *job) else {
                 return;
             };
@@ -263,7 +253,7 @@ impl State {
     fn take_waiting(&mut self) -> Vec<Piece> {
         match self {
             Self::Wanted { waiting } | Self::Preparing { waiting, .. } => std::mem::take(waiting),
-            Self::Ready(_) | Self::Refused(_) => Vec::new(),
+            Self::Ready(_) => Vec::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use wasmgrid_proto::WorkerId;
 use wasmgrid_sandbox::{Sandbox, Slot};
 
 use crate::{
-    agent::{Agent, Event},
+    agent::{Agent, Event, able},
     config::WorkerConfig,
     dial::{Dial, GaveUp},
     slots::Slots,
@@ -58,6 +58,7 @@ impl Worker {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let slots = Slots::start(slots, &events, &tasks);
+        tasks.spawn(able::watch(sandbox.condition(), events.clone(), stop.clone()));
         tasks.spawn(dial.keep_linked(events.clone(), stop.clone()));
         let agent = Agent::new(
             config,

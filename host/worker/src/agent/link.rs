@@ -13,7 +13,7 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Agent, Leave};
+use super::{Agent, Leave, able::NOT_BEGUN};
 use crate::{dial::GaveUp, outgoing::merge, queue::Piece, worker::LinkState};
 
 /// Another one of this worker's identity is warned of once in this time, however often it comes.
@@ -143,6 +143,10 @@ impl Agent {
         }
         if self.leaving.is_some() {
             self.say_leaving();
+        }
+        if self.unable.is_some() {
+            self.say_health();
+            self.give_back_all(NOT_BEGUN);
         }
     }
 

@@ -11,7 +11,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_sandbox::{ModuleSource, PrepareError, Prepared, SlotEvent};
 
-use super::{Agent, Event};
+use super::{Agent, Event, able::NOT_BEGUN};
 use crate::{modules::Next, queue::Piece};
 
 /// Cancelled jobs that are remembered; the oldest are forgotten. An assignment is overtaken by
@@ -53,6 +53,8 @@ impl Agent {
                 self.give_back(&[piece], "the job was cancelled");
             } else if self.leaving.is_some() {
                 self.give_back(&[piece], "the worker leaves");
+            } else if self.unable.is_some() {
+                self.give_back(&[piece], NOT_BEGUN);
             } else {
                 self.accept(piece);
             }
@@ -63,7 +65,6 @@ impl Agent {
         let job = piece.job;
         match self.modules.assigned(piece) {
             Next::Queue(piece) => self.queue.push(piece),
-            Next::End(piece, outcome) => self.end(&piece, &outcome),
             Next::Wait => {}
             Next::Prepare(spec) => {
                 let queue = &self.queue;
@@ -140,7 +141,7 @@ impl Agent {
     /// Gives back what waits for a module that this worker cannot make ready, for reasons that
     /// are not the module's: another may, or this one later.
     fn put_off(&mut self, job: JobId, why: &str) {
-        let waiting = self.modules.failed(job, &Outcome::Lost(why.into()));
+        let waiting = self.modules.failed(job);
         self.give_back(&waiting, why);
     }
 
@@ -151,7 +152,7 @@ impl Agent {
     }
 
     fn fail_job(&mut self, job: JobId, outcome: &Outcome) {
-        for piece in self.modules.failed(job, outcome) {
+        for piece in self.modules.failed(job) {
             self.end(&piece, outcome);
         }
     }

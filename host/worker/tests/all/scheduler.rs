@@ -50,7 +50,8 @@ impl Scheduler {
         Self::with_sandbox(slots, ByteCount(256 << 20), sandbox, handles).await
     }
 
-    async fn with_sandbox(
+    /// A worker with this sandbox.
+    pub async fn with_sandbox(
         slots: u32,
         kept_results: ByteCount,
         sandbox: Sandbox,
@@ -194,7 +195,7 @@ impl Gathered {
                 self.returned.sort_unstable();
             }
             FromWorker::NeedModule(_) => self.modules_asked += 1,
-            FromWorker::Leaving(_) => {}
+            FromWorker::Leaving(_) | FromWorker::Health(_) => {}
             other => panic!("{other:?}"),
         }
     }
