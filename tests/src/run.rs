@@ -107,11 +107,20 @@ impl Home {
 
     /// The binary with these arguments, not yet started.
     pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
+        self.command_of(binary(), args)
+    }
+
+    /// Another program, or the binary by another name, as [`command`](Self::command) has it.
+    pub fn command_of<I: IntoIterator<Item: AsRef<OsStr>>>(
+        &self,
+        program: &Path,
+        args: I,
+    ) -> Command {
         let mut command = match &self.namespace {
-            None => Command::new(binary()),
+            None => Command::new(program),
             Some(name) => {
                 let mut command = Command::new("nsenter");
-                command.arg(format!("--net=/run/netns/{name}")).arg(binary());
+                command.arg(format!("--net=/run/netns/{name}")).arg(program);
                 command
             }
         };
@@ -140,7 +149,11 @@ impl Home {
         args: I,
         stdin: &[u8],
     ) -> Finished {
-        let mut command = self.command(args);
+        Self::finish(self.command(args), stdin)
+    }
+
+    /// Runs a command to its end with these bytes on standard input.
+    pub fn finish(mut command: Command, stdin: &[u8]) -> Finished {
         if !stdin.is_empty() {
             command.stdin(Stdio::piped());
         }

@@ -5,7 +5,6 @@ use std::{error::Error, fmt, process::ExitCode};
 use wasmgrid_client::ClientError;
 use wasmgrid_net::NetError;
 use wasmgrid_proto::wire::ErrorCode;
-use wasmgrid_worker::sandbox::SandboxError;
 
 /// How the process ends. The numbers are a public interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub enum Exit {
     /// The command line, an input, a file or a job named on it makes no sense, or not now.
     Usage = 2,
     /// Refused before anything ran: no task, an import without its grant, a role that may not, a
-    /// jail that is required and incomplete.
+    /// machine that cannot run tasks or lacks the jail that is required.
     Refused = 3,
     /// The grid cannot be reached, or does not accept who asks.
     Unreachable = 4,
@@ -40,8 +39,8 @@ Exit codes:
   1    some task failed, or the output could not be written, or something else went wrong
   2    usage: a flag, an input, a file or a job that is not there, or a job that has ended or was
        closed where that does not allow what was asked
-  3    refused before running: no task, an import without its grant, a role that may not, a jail
-       that is required and incomplete
+  3    refused before running: no task, an import without its grant, a role that may not, a
+       machine that cannot run tasks or lacks the jail that is required
   4    the grid cannot be reached, or does not accept this identity
   5    the job's deadline passed
   6    the job was cancelled
@@ -109,9 +108,6 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(error) = cause.downcast_ref::<NetError>() {
         let is_token = matches!(error, NetError::Token(_));
         return Some(if is_token { Exit::Usage } else { Exit::Unreachable });
-    }
-    if let Some(SandboxError::Jail { .. }) = cause.downcast_ref::<SandboxError>() {
-        return Some(Exit::Refused);
     }
     cause.downcast_ref::<ClientError>().map(|error| match error {
         ClientError::Api(error) => of_answer(error.code),

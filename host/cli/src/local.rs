@@ -12,9 +12,13 @@ use wasmgrid_client::Client;
 use wasmgrid_proto::ByteCount;
 use wasmgrid_server::{Blocking, Server, ServerConfig};
 use wasmgrid_store::{LogKind, MemoryStore};
-use wasmgrid_worker::Worker;
+use wasmgrid_worker::{Worker, sandbox::Sandbox};
 
-use crate::{module, parts, run::session::Settled};
+use crate::{
+    module,
+    parts::{self, Machine},
+    run::session::Settled,
+};
 
 /// The grid's name; it is never seen.
 const GRID: &str = "local";
@@ -46,6 +50,7 @@ struct Note {
 pub struct LocalGrid {
     server: Server,
     worker: Worker,
+    sandbox: Sandbox,
     client: Client,
     store: MemoryStore,
     /// What is to be let go of, the oldest first.
@@ -56,21 +61,25 @@ impl LocalGrid {
     /// Starts all parts. Must be called inside a runtime.
     ///
     /// # Errors
-    /// Where the worker's sandbox cannot be made.
+    /// Refuses a machine that can be seen to be unable to run tasks.
     pub async fn start(setup: parts::WorkerSetup) -> anyhow::Result<Self> {
+        let caps = setup.caps.clone();
+        // Its first runner starts beside all that follows.
+        let machine = Machine::start(setup)?;
         let store = MemoryStore::without_journal();
         let config = ServerConfig {
             segment_cache: SEGMENT_CACHE,
             blocking: Blocking::Memory,
             ..ServerConfig::new(GRID)
         };
-        let admission = module::admission(setup.caps.clone());
+        let admission = module::admission(caps);
         let server = Server::start(config, Box::new(store.reopen()), admission)
             .context("failed to start the scheduler")?;
         let dial = parts::worker_dial(server.handle(), GRID, GRID)?;
-        let worker = parts::start_worker(setup, dial)?;
+        let sandbox = machine.sandbox().clone();
+        let worker = machine.work(dial);
         let client = parts::client(server.handle(), GRID).await?;
-        Ok(Self { server, worker, client, store, read: RefCell::default() })
+        Ok(Self { server, worker, sandbox, client, store, read: RefCell::default() })
     }
 
     /// Lets go of inputs and results that were read by the one reader there is here: they would
@@ -97,6 +106,14 @@ impl LocalGrid {
     /// Asks this grid.
     pub const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Waits until it is known whether this machine can run tasks.
+    ///
+    /// # Errors
+    /// Refuses one that cannot.
+    pub async fn proven(&self) -> anyhow::Result<()> {
+        parts::proven(&self.sandbox).await
     }
 
     /// Resolves where the scheduler fails, with the reason.

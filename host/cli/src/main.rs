@@ -20,6 +20,7 @@ mod paths;
 mod print;
 mod run;
 mod table;
+mod unable;
 
 use std::{env, ffi::OsStr, num::NonZero, process::ExitCode, thread, time::Duration};
 
@@ -36,6 +37,9 @@ use print::message;
 /// For how long the end waits for threads that sit in a read of stdin or a file: they have nothing
 /// left to do.
 const LAST_READS: Duration = Duration::from_millis(100);
+
+/// Threads beside the runtime's that read and write files; more are used where they can be had.
+const READING_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     sandbox::give_memory_back();
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
 
 fn start(cli: Cli) -> anyhow::Result<Exit> {
     log::start(&cli.command, cli.talk)?;
+    unable::check_threads(runtime_threads() + READING_THREADS, cli.command.runs_tasks())?;
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(runtime_threads())
         .enable_all()

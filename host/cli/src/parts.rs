@@ -3,7 +3,6 @@
 
 use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
 
-use anyhow::Context as _;
 use rustix::system;
 use wasmgrid_client::{Client, ClientLink};
 use wasmgrid_net::{Identity, Link, NetError, Role, in_process};
@@ -14,12 +13,13 @@ use wasmgrid_proto::{
 use wasmgrid_server::ServerHandle;
 use wasmgrid_worker::{
     Dial, Worker, WorkerConfig,
-    sandbox::{self, Caps, EngineSettings, Sandbox, SandboxConfig},
+    sandbox::{self, Caps, EngineSettings, Sandbox, SandboxConfig, SandboxError, Slot},
 };
 
 use crate::{
     args::{Isolation, Label, Maximum, SandboxArgs},
     exit::usage,
+    unable::unable,
 };
 
 /// What a worker of this machine offers, and where it keeps what it compiled.
@@ -44,20 +44,76 @@ pub struct WorkerSetup {
     pub caps: Caps,
 }
 
-/// Starts a worker that dials so. Must be called inside a runtime.
+/// A worker's sandbox on this machine, which has no scheduler yet.
+pub struct Machine {
+    sandbox: Sandbox,
+    slots: Vec<Slot>,
+    capacity: WorkerCapacity,
+}
+
+impl Machine {
+    /// Starts the sandbox. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Refuses a machine that can be seen to be unable to run tasks.
+    pub fn start(setup: WorkerSetup) -> anyhow::Result<Self> {
+        let (memory, labels) = (setup.memory, setup.labels.clone());
+        let config = sandbox_config(setup)?;
+        let count = config.slots;
+        let (sandbox, slots) = Sandbox::start(config).map_err(|error| unable(&error.into()))?;
+        let mut labels: Vec<_> = labels.into_iter().map(|label| (label.key, label.value)).collect();
+        labels.sort_unstable();
+        let capacity = WorkerCapacity {
+            slots: count,
+            memory: memory.unwrap_or_else(machine_memory),
+            labels,
+            engine: sandbox.fingerprint().to_owned(),
+        };
+        Ok(Self { sandbox, slots, capacity })
+    }
+
+    /// The same, once a first task has shown that it can run them: before anybody is told of it, or
+    /// a token is used.
+    ///
+    /// # Errors
+    /// Refuses a machine that cannot run tasks.
+    pub async fn start_proven(setup: WorkerSetup) -> anyhow::Result<Self> {
+        let machine = Self::start(setup)?;
+        proven(&machine.sandbox).await?;
+        Ok(machine)
+    }
+
+    /// Its sandbox.
+    pub const fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Becomes a worker that dials so.
+    pub fn work(self, dial: Dial) -> Worker {
+        let Self { sandbox, slots, capacity } = self;
+        Worker::start(WorkerConfig::new(capacity), sandbox, slots, dial)
+    }
+}
+
+/// Waits until it is known whether tasks can be run.
 ///
 /// # Errors
-/// Where its sandbox cannot be made.
-pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
+/// Refuses a machine that cannot.
+pub async fn proven(sandbox: &Sandbox) -> anyhow::Result<()> {
+    sandbox.proven().await.map_err(|why| unable(&why))
+}
+
+fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<SandboxConfig> {
     let cache = setup.cache_dir;
-    fs::create_dir_all(&cache).with_context(|| format!("failed to make {}", cache.display()))?;
+    fs::create_dir_all(&cache)
+        .map_err(|source| unable(&SandboxError::Cache { path: cache.clone(), source }.into()))?;
     let slots = setup.slots.unwrap_or_else(cores);
     let defaults = SandboxConfig::default();
     let mut max_limits = defaults.max_limits;
     for maximum in setup.max {
         maximum.apply(&mut max_limits);
     }
-    let config = SandboxConfig {
+    Ok(SandboxConfig {
         slots,
         max_limits,
         isolation: match setup.isolation {
@@ -76,18 +132,7 @@ pub fn start_worker(setup: WorkerSetup, dial: Dial) -> anyhow::Result<Worker> {
             ..defaults.engine
         },
         ..defaults
-    };
-    let (sandbox, running) = Sandbox::start(config).context("failed to start the sandbox")?;
-    let mut labels: Vec<_> =
-        setup.labels.into_iter().map(|label| (label.key, label.value)).collect();
-    labels.sort_unstable();
-    let capacity = WorkerCapacity {
-        slots,
-        memory: setup.memory.unwrap_or_else(machine_memory),
-        labels,
-        engine: sandbox.fingerprint().to_owned(),
-    };
-    Ok(Worker::start(WorkerConfig::new(capacity), sandbox, running, dial))
+    })
 }
 
 /// Whether runners may ask the kernel what a task wrote; `swap` is how much of it the machine has.

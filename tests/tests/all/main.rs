@@ -23,6 +23,7 @@ mod house;
 mod languages;
 mod liars;
 mod local;
+mod machine;
 mod open;
 mod partitions;
 mod printing;

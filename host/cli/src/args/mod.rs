@@ -73,6 +73,17 @@ pub enum Command {
     Context(ContextCommand),
 }
 
+impl Command {
+    /// Whether it runs tasks on this machine, or may.
+    pub const fn runs_tasks(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Up(_) | Self::Join(_) => true,
+            Self::Worker(worker) => worker.noun.is_none(),
+            _ => false,
+        }
+    }
+}
+
 /// What modules may look like.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CapArgs {

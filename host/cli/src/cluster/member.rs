@@ -17,7 +17,7 @@ use crate::{
     config,
     exit::{Exit, WithExit as _, refused, usage},
     interrupt::Interrupt,
-    parts::{self, WorkerSetup},
+    parts::{self, Machine, WorkerSetup},
     paths::Paths,
 };
 
@@ -48,6 +48,7 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
     }
     // Another worker of this folder would lose its identity to the new one.
     let taken = settings.state_dir.as_deref().map(lock).transpose()?;
+    let machine = Machine::start_proven(setup(&settings, &paths)).await?;
     let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);
     let credentials = enroll(&token, &wanted).await?;
     let identity = credentials.identity();
@@ -58,7 +59,7 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
         .with_context(|| format!("failed to keep the worker's identity in {}", folder.display()))?;
     tracing::info!(name = identity.name(), grid = membership.grid, "joined the grid");
     drop(taken);
-    work(&folder, settings, &paths, interrupt).await
+    work(&folder, machine, interrupt).await
 }
 
 /// `wasmgrid worker`: comes back as the worker that joined before, and works until Ctrl-C.
@@ -77,31 +78,18 @@ pub async fn serve(
         (None, Some(name)) => paths.workers().join(name),
         (None, None) => only_one(&paths.workers())?,
     };
-    work(&folder, settings, &paths, interrupt).await
+    // One that has not joined needs no proof to be told so.
+    load(&folder)?;
+    let machine = Machine::start_proven(setup(&settings, &paths)).await?;
+    work(&folder, machine, interrupt).await
 }
 
-async fn work(
-    folder: &Path,
-    settings: WorkerArgs,
-    paths: &Paths,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Exit> {
+async fn work(folder: &Path, machine: Machine, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     let (membership, credentials) = load(folder)?;
     let _lock = lock(folder)?;
     let endpoint = Endpoint::new(&credentials);
     let dial = Dial::Quic { endpoint: endpoint.clone(), addresses: membership.addresses };
-    let setup = WorkerSetup {
-        slots: settings.slots,
-        memory: settings.memory,
-        labels: settings.labels,
-        isolation: settings.isolation.unwrap_or_default(),
-        allow_dirs: settings.allow_dirs,
-        max: settings.max,
-        sandbox: settings.sandbox,
-        cache_dir: settings.cache_dir.unwrap_or_else(|| paths.modules()),
-        caps: settings.caps.caps(),
-    };
-    let worker = parts::start_worker(setup, dial)?;
+    let worker = machine.work(dial);
     let gave_up = tokio::select! {
         () = interrupt.asked() => None,
         gave_up = over(&worker) => gave_up,
@@ -125,6 +113,21 @@ pub async fn over(worker: &Worker) -> Option<GaveUp> {
     match status.wait_for(is_over).await.as_deref() {
         Ok(LinkState::GaveUp { why }) => Some(why.clone()),
         _ => None,
+    }
+}
+
+/// What the worker's sandbox is to be.
+fn setup(settings: &WorkerArgs, paths: &Paths) -> WorkerSetup {
+    WorkerSetup {
+        slots: settings.slots,
+        memory: settings.memory,
+        labels: settings.labels.clone(),
+        isolation: settings.isolation.unwrap_or_default(),
+        allow_dirs: settings.allow_dirs.clone(),
+        max: settings.max.clone(),
+        sandbox: settings.sandbox.clone(),
+        cache_dir: settings.cache_dir.clone().unwrap_or_else(|| paths.modules()),
+        caps: settings.caps.caps(),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     context::{Contexts, Description},
     exit::{self, Exit, WithExit as _},
     interrupt::Interrupt,
-    parts::{self, WorkerSetup},
+    parts::{self, Machine, WorkerSetup},
     paths::Paths,
     print,
 };
@@ -36,8 +36,9 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         caps: args.caps.caps.clone(),
         keep: args.keep.clone(),
     };
+    let machine = if args.no_worker { None } else { Some(start_machine(&args, &paths).await?) };
     let scheduler = Scheduler::start(settings, &paths)?;
-    let started = start(&scheduler, &args, &paths).await;
+    let started = start(&scheduler, machine, &args, &paths).await;
     let (worker, waited) = match started {
         Ok(worker) => {
             let waited = tokio::select! {
@@ -68,11 +69,18 @@ async fn stands_by(worker: Option<&Worker>) -> Infallible {
 /// Starts the worker, keeps the context, and says how to go on.
 async fn start(
     scheduler: &Scheduler,
+    machine: Option<Machine>,
     args: &UpArgs,
     paths: &Paths,
 ) -> anyhow::Result<Option<Worker>> {
-    let worker = if args.no_worker { None } else { Some(start_worker(scheduler, args, paths)?) };
     let grid = &scheduler.grid;
+    let worker = match machine {
+        Some(machine) => {
+            let name = parts::machine_name();
+            Some(machine.work(parts::worker_dial(scheduler.server.handle(), grid, &name)?))
+        }
+        None => None,
+    };
     let contexts = Contexts::new(paths);
     let description = Description { grid: grid.clone(), addresses: scheduler.addresses.clone() };
     contexts.save(grid, &description, &scheduler.operator()?)?;
@@ -93,7 +101,8 @@ async fn start(
     Ok(worker)
 }
 
-fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::Result<Worker> {
+/// Before there is a grid: one that was made with no worker would have to be cleared away.
+async fn start_machine(args: &UpArgs, paths: &Paths) -> anyhow::Result<Machine> {
     let setup = WorkerSetup {
         slots: args.slots,
         memory: None,
@@ -105,6 +114,5 @@ fn start_worker(scheduler: &Scheduler, args: &UpArgs, paths: &Paths) -> anyhow::
         cache_dir: paths.modules(),
         caps: args.caps.caps(),
     };
-    let (grid, name) = (&scheduler.grid, parts::machine_name());
-    parts::start_worker(setup, parts::worker_dial(scheduler.server.handle(), grid, &name)?)
+    Machine::start_proven(setup).await
 }

@@ -127,8 +127,10 @@ async fn run_on(
         client.put_module(task.module).await?;
         Session::open(client.clone(), spec, inputs, Use::Watch).await
     };
-    let (session, rest) = tokio::select! {
-        opened = open => opened?,
+    // Nothing of an output is touched where no task can run.
+    let able_and_open = async { tokio::try_join!(open, grid.proven()) };
+    let ((session, rest), ()) = tokio::select! {
+        opened = able_and_open => opened?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
     let session = session.forgetting(|settled| grid.forget(settled));
@@ -317,6 +319,14 @@ impl Grid {
         match self {
             Self::Local(grid) => grid.client(),
             Self::Cluster(cluster) => &cluster.client,
+        }
+    }
+
+    /// Waits until it is known whether tasks can be run on this machine, where they are to.
+    async fn proven(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Local(grid) => grid.proven().await,
+            Self::Cluster(_) => Ok(()),
         }
     }
 
