@@ -125,19 +125,6 @@ async fn what_has_not_begun_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_no_runner_loses_what_it_was_given() {
-    let module = echo_or_spin();
-    let mut bench = Bench::new(Isolation::InProcess);
-    let batch = bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"a"]).await;
-    bench.sandbox.shutdown().await;
-    bench = Bench::with_program(Isolation::Process, "/bin/false".into());
-    bench.slot.input.run(batch).await.unwrap();
-    let ended = bench.results(1).await.remove(0);
-    assert_eq!(ended.outcome, Outcome::Lost("runner ended with exit code 1".into()));
-    bench.sandbox.shutdown().await;
-}
-
-#[tokio::test]
 async fn a_slot_of_a_sandbox_that_was_shut_down_is_closed() {
     let module = echo_or_spin();
     let mut bench = Bench::new(Isolation::InProcess);
