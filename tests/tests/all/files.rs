@@ -9,7 +9,6 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _, symlink},
         process::CommandExt as _,
     },
-    path::Path,
     process::{Command, Stdio},
 };
 
@@ -36,19 +35,21 @@ fn finished(command: &mut Command) -> Finished {
     }
 }
 
-/// Nobody, where the tests run as somebody who may read everything.
-const NOBODY: u32 = 65_534;
-
-/// Has a command run as a user whom permissions bind, and who may write in `home`.
-fn as_a_user(home: &Home, command: &mut Command) {
-    let is_root = fs::metadata("/proc/self").expect("a process").uid() == 0;
-    if is_root {
-        let chown = |path: &Path| {
-            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("given away");
-        };
-        chown(home.path());
-        command.uid(NOBODY).gid(NOBODY);
-    }
+/// Has a command run as one whom permissions bind: root may read everything by two capabilities,
+/// which the command can then not have.
+fn bound_by_permissions(command: &mut Command) {
+    const DAC_OVERRIDE: libc::c_ulong = 1;
+    const DAC_READ_SEARCH: libc::c_ulong = 2;
+    let give_up = || {
+        for capability in [DAC_OVERRIDE, DAC_READ_SEARCH] {
+            // SAFETY: a call by values alone, that may be made after a fork. Who is not root may not
+            // make it, and needs not.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        }
+        Ok(())
+    };
+    // SAFETY: it makes these system calls and nothing else.
+    unsafe { command.pre_exec(give_up) };
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn a_file_without_permission_and_one_too_large_fail_alone() {
     large.set_len((64 << 20) + 1).expect("a hole");
     let noop = guest("noop");
     let mut command = home.command(["run", &noop, "--files", "d/*", "--isolation", "in-process"]);
-    as_a_user(&home, &mut command);
+    bound_by_permissions(&mut command);
     finished(&mut command).fails_with(
         1,
         &[
@@ -237,7 +238,7 @@ fn a_folder_that_cannot_be_listed_is_left_out_and_said() {
     let run = |pattern: &str| {
         let args = ["run", &noop, "--files", pattern, "--isolation", "in-process"];
         let mut command = home.command(args);
-        as_a_user(&home, &mut command);
+        bound_by_permissions(&mut command);
         finished(&mut command)
     };
     // It is not needed.

@@ -222,7 +222,7 @@ fn slow_to_compile() -> Vec<u8> {
         format!("(func (param i32) (local {}) {set} {turns} {used})", "i32 ".repeat(locals));
     let text = format!(
         r#"(module (memory (export "memory") 1) {} (func (export "_start")))"#,
-        function.repeat(8)
+        function.repeat(40)
     );
     wat::parse_str(text).expect("WebAssembly")
 }
