@@ -210,7 +210,7 @@ fn a_file_without_permission_and_one_too_large_fail_alone() {
     home.write("d/b", "2");
     home.write("d/c", "3");
     let secret = home.path().join("d/b");
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("set");
     let large = fs::File::create(home.path().join("d/large")).expect("made");
     large.set_len((64 << 20) + 1).expect("a hole");
     let noop = guest("noop");
@@ -233,7 +233,7 @@ fn a_folder_that_cannot_be_listed_is_left_out_and_said() {
     home.write("d/closed/b.txt", "2");
     home.write("d/open/c.txt", "3");
     let closed = home.path().join("d/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("set");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("set");
     let noop = guest("noop");
     let run = |pattern: &str| {
         let args = ["run", &noop, "--files", pattern, "--isolation", "in-process"];

@@ -216,9 +216,9 @@ impl Runner {
         loop {
             if let Some(length) = frame_len(&self.buffer)? {
                 let frame = take_frame(&mut self.buffer, length);
-                match frame::decode::<FromRunner>(frame).map_err(io::Error::other)? {
-                    Some(envelope) => return Ok(self.hear(&envelope.message).then_some(envelope)),
-                    None => {}
+                let envelope = frame::decode::<FromRunner>(frame).map_err(io::Error::other)?;
+                if let Some(envelope) = envelope {
+                    return Ok(self.hear(&envelope.message).then_some(envelope));
                 }
             } else {
                 let rest = frame_rest(&self.buffer)?;
