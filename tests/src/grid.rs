@@ -139,6 +139,9 @@ impl Grid {
         let mut command = worker.home.command(["worker", "--slots", &slots.to_string()]);
         change(&mut command);
         worker.process = Daemon::start(command);
+        // Until then the grid may still list the process before it as ready.
+        let joined = |line: &str| line.contains("joined the grid").then_some(());
+        worker.process.hear("the worker to join again", joined);
         let name = worker.name.clone();
         self.wait_for_worker(&name, "ready");
     }

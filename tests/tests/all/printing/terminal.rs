@@ -1,14 +1,14 @@
 //! A terminal that is closed under a command.
 
 use std::{
+    ffi::CStr,
     fs::File,
     io::{self, Read as _},
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-        unix::process::CommandExt as _,
+        unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
     },
     process::Command,
-    ptr,
 };
 
 use wasmgrid_tests::{Daemon, Home, guest};
@@ -21,20 +21,26 @@ struct Terminal {
 
 impl Terminal {
     fn new() -> Self {
-        let (mut screen, mut line) = (-1, -1);
-        // SAFETY: it writes two descriptors to where it is told; the rest may be null.
-        let opened = unsafe {
-            libc::openpty(&raw mut screen, &raw mut line, ptr::null_mut(), ptr::null(), ptr::null())
+        // No child of another test, which may be forked at any time, keeps it open.
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        // SAFETY: a system call by values alone.
+        let screen = unsafe { libc::posix_openpt(flags) };
+        assert!(screen >= 0, "{}", io::Error::last_os_error());
+        // SAFETY: it was just opened and is nobody else's.
+        let screen = unsafe { OwnedFd::from_raw_fd(screen) };
+        let mut name = [0; 64];
+        // SAFETY: calls on a descriptor of ours; the last writes as much as `name` has room for.
+        let named = unsafe {
+            libc::grantpt(screen.as_raw_fd()) == 0
+                && libc::unlockpt(screen.as_raw_fd()) == 0
+                && libc::ptsname_r(screen.as_raw_fd(), name.as_mut_ptr(), name.len()) == 0
         };
-        assert_eq!(opened, 0, "{}", io::Error::last_os_error());
-        // SAFETY: both were just opened and are nobody else's.
-        let (screen, line) = unsafe { (OwnedFd::from_raw_fd(screen), OwnedFd::from_raw_fd(line)) };
-        for end in [&screen, &line] {
-            // SAFETY: a system call on a descriptor of ours. No child keeps them by accident.
-            let set = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) };
-            assert_eq!(set, 0, "{}", io::Error::last_os_error());
-        }
-        Self { screen: screen.into(), line }
+        assert!(named, "{}", io::Error::last_os_error());
+        // SAFETY: it ends in a zero byte, as the call succeeded.
+        let name = unsafe { CStr::from_ptr(name.as_ptr()) }.to_str().expect("a plain path");
+        let mut options = File::options();
+        let line = options.read(true).write(true).custom_flags(libc::O_NOCTTY).open(name);
+        Self { screen: screen.into(), line: line.expect("a terminal").into() }
     }
 
     /// Has the command say on it what it says.
