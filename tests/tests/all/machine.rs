@@ -162,6 +162,9 @@ fn a_user_who_may_start_no_process_is_told_so_at_once() {
             fs::create_dir_all(&path).expect("made");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).expect("ours");
         }
+        for path in [own, noop] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
+        }
         let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         home.command_of(Path::new("setpriv"), user.into_iter().chain(rest))
     } else {
