@@ -14,6 +14,7 @@ mod clocks;
 mod clones;
 mod cluster;
 mod examples;
+mod failing;
 mod failpoints;
 mod faults;
 mod files;
