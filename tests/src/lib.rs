@@ -27,7 +27,7 @@ pub use grid::{Grid, Worker, free_address};
 pub use guests::{example, guest, repository};
 pub use process::{children_as, is_alive, memory_bytes, signal, ticks_of_ended_children};
 pub use relay::Relay;
-pub use run::{Finished, Home, binary};
+pub use run::{Finished, Home, binary, let_others_read};
 
 use std::{
     thread,

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -51,6 +52,15 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|metadata| metadata.modified()).ok()
 }
 
+/// Lets tasks at a file or folder, whatever the umask: as root runs them, they are another user's.
+///
+/// # Panics
+/// Where it is not the test's own.
+pub fn let_others_read(path: &Path) {
+    let mode = if path.is_dir() { 0o755 } else { 0o644 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the test's own");
+}
+
 /// A user's home on one machine: contexts, state and caches, gone with the value.
 pub struct Home {
     dir: tempfile::TempDir,
@@ -91,11 +101,14 @@ impl Home {
         self.dir.path()
     }
 
-    /// Puts a file there.
+    /// Puts a file there, which others may read.
     pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().expect("inside the home")).expect("a folder");
         fs::write(&path, contents).expect("a file");
+        for above in path.ancestors().take_while(|above| *above != self.path()) {
+            let_others_read(above);
+        }
         path
     }
 

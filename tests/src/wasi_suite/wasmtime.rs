@@ -4,7 +4,10 @@
 
 use std::{fs, path::Path};
 
+use walkdir::WalkDir;
+
 use super::manifest::{A_NETWORK, A_WRITABLE_DIRECTORY, Ending, Manifest};
+use crate::let_others_read;
 
 /// Every run of a program of this name; `None` where it is none of Wasmtime's. Files that it
 /// should find are made under `scratch`.
@@ -181,14 +184,14 @@ impl Manifest {
         fs::create_dir_all(host).expect("a folder");
         for (name, text) in files {
             let path = host.join(name);
-            fs::create_dir_all(
-                if name.ends_with('/') { Some(&*path) } else { path.parent() }
-                    .expect("below the folder"),
-            )
-            .expect("a folder");
+            let folder = if name.ends_with('/') { Some(&*path) } else { path.parent() };
+            fs::create_dir_all(folder.expect("below the folder")).expect("a folder");
             if !name.ends_with('/') {
-                fs::write(path, text).expect("a file");
+                fs::write(&path, text).expect("a file");
             }
+        }
+        for made in WalkDir::new(host) {
+            let_others_read(made.expect("just made").path());
         }
         self.dirs.push((host.to_owned(), guest.to_owned()));
     }

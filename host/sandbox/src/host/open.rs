@@ -74,7 +74,12 @@ pub(super) fn granted(grants: &[Grant]) -> impl Iterator<Item = Result<(Open, &s
     grants.iter().filter_map(|grant| {
         let Grant::Dir { host, guest } = grant else { return None };
         let open = Open::directory(Path::new(host)).map_err(|error| {
-            Stop::Host(format!("the granted directory {host} cannot be opened: {error}"))
+            let who = if error == Errno::ACCESS {
+                " (tasks of a worker that is root's open it as the user nobody)"
+            } else {
+                ""
+            };
+            Stop::Host(format!("the granted directory {host} cannot be opened: {error}{who}"))
         });
         Some(open.map(|open| (open, guest.as_str())))
     })

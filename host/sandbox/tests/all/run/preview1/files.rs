@@ -1,6 +1,10 @@
 //! Descriptors and granted directories.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+};
 
 use tempfile::TempDir;
 use wasmgrid_proto::{Grant, Limit, ModuleKind, Outcome, TaskSpec};
@@ -11,7 +15,8 @@ use super::{
     ROFS, SPIPE, asking, assert_answers, run_in, words,
 };
 
-/// A folder to be granted, with a few things in it.
+/// A folder to be granted, with a few things in it. Another user may read it, whatever the umask: as
+/// root runs a task, it is nobody's.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -19,6 +24,15 @@ fn folder() -> TempDir {
     fs::write(at("data/text"), "0123456789").unwrap();
     fs::write(at("data/in/deep"), "deep").unwrap();
     fs::write(at("secret"), "secret").unwrap();
+    for (name, mode) in [
+        ("data", 0o755),
+        ("data/in", 0o755),
+        ("data/text", 0o644),
+        ("data/in/deep", 0o644),
+        ("secret", 0o644),
+    ] {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
     symlink("text", at("data/link")).unwrap();
     symlink("../secret", at("data/out")).unwrap();
     folder
