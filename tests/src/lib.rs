@@ -25,7 +25,7 @@ pub use clock::Clock;
 pub use daemon::Daemon;
 pub use grid::{Grid, Worker, free_address};
 pub use guests::{example, guest, repository};
-pub use process::{children_as, is_alive, memory_bytes, signal, ticks_of_ended_children};
+pub use process::{children_as, is_alive, kill, memory_bytes, signal, ticks_of_ended_children};
 pub use relay::Relay;
 pub use run::{Finished, Home, binary, let_others_read};
 

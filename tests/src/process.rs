@@ -2,13 +2,25 @@
 
 use std::{fs, path::Path};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
 
 /// Sends a signal, by its number.
 pub fn signal(pid: u32, signal: i32) {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
     let signal = Signal::from_named_raw(signal).expect("a signal");
     kill_process(process, signal).unwrap_or_else(|error| panic!("cannot signal {pid}: {error}"));
+}
+
+/// Kills a process, which may have ended by itself.
+pub fn kill(pid: u32) {
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    match kill_process(process, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(error) => panic!("cannot kill {pid}: {error}"),
+    }
 }
 
 /// The children of a process that were started with this word, `runner` or `compiler`, and whatever

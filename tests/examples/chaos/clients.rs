@@ -14,7 +14,7 @@ use std::{
 
 use fastrand::Rng;
 use serde_json::Value;
-use wasmgrid_tests::{Daemon, Home, guest, wait_for};
+use wasmgrid_tests::{Daemon, Home, guest, kill, wait_for};
 
 use crate::known::{Job, Known};
 
@@ -174,9 +174,7 @@ impl Tally {
     pub fn kill_one(&self) {
         let running = self.running.lock().expect("no holder panics");
         if let Some(pid) = running.first() {
-            // It may have ended by itself.
-            let kill = ["-9".to_owned(), pid.to_string()];
-            drop(std::process::Command::new("kill").args(kill).status());
+            kill(*pid);
         }
     }
 

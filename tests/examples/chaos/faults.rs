@@ -9,7 +9,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use wasmgrid_tests::{Grid, children_as};
+use wasmgrid_tests::{Grid, children_as, kill};
 
 use crate::{
     clients::Tally,
@@ -114,9 +114,7 @@ impl Faults {
                 self.hurt(worker);
                 let runners = children_as(grid.workers[worker].process.pid(), "runner");
                 if let Some(runner) = runners.first() {
-                    // It may just have been replaced.
-                    let kill = ["-9".to_owned(), runner.to_string()];
-                    drop(std::process::Command::new("kill").args(kill).status());
+                    kill(*runner);
                 }
                 self.begin_once_settled(grid, worker);
             }

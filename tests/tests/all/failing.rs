@@ -1,10 +1,10 @@
 //! Workers whose runners do not start any more: they eat no job, say so, and are tried again.
 
-use std::{io, process::Command};
+use std::io;
 
 use serde_json::Value;
 
-use wasmgrid_tests::{Grid, Home, Worker, children_as, guest, wait_until};
+use wasmgrid_tests::{Grid, Home, Worker, children_as, guest, kill, wait_until};
 
 /// An address space in which an agent lives and no runner can make its engine, in bytes.
 const TOO_LITTLE: u64 = 4_000_000_000;
@@ -23,8 +23,7 @@ fn break_runners(worker: &Worker) {
     let pid = worker.process.pid();
     bound_memory(pid, TOO_LITTLE);
     for runner in children_as(pid, "runner") {
-        // It may have ended already.
-        let _ = Command::new("kill").args(["-9", &runner.to_string()]).status();
+        kill(runner);
     }
 }
 

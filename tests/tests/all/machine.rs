@@ -10,7 +10,7 @@ use std::{
 };
 
 use wasmgrid_tests::{
-    Daemon, Finished, Grid, Home, binary, children_as, guest, is_alive, wait_until,
+    Daemon, Finished, Grid, Home, binary, children_as, guest, is_alive, kill, wait_until,
 };
 
 /// What refuses a machine that cannot run tasks begins so.
@@ -41,9 +41,7 @@ fn kill_children(parent: u32) {
     let children: Vec<u32> =
         ["runner", "compiler"].iter().flat_map(|word| children_as(parent, word)).collect();
     assert!(!children.is_empty(), "process {parent} has no runners");
-    let numbers = children.iter().map(u32::to_string);
-    let status = Command::new("kill").arg("-9").args(numbers).status().expect("kill(1) is there");
-    assert!(status.success());
+    children.iter().for_each(|child| kill(*child));
     wait_until("the runners to be gone", || children.iter().all(|child| !is_alive(*child)));
 }
 
