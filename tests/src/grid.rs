@@ -135,15 +135,39 @@ impl Grid {
 
     /// Starts a worker that has ended again, on the state it has, with a change to the command.
     pub fn restart_worker(&mut self, number: usize, slots: u32, change: impl FnOnce(&mut Command)) {
-        let worker = self.workers.get_mut(number).expect("there are so many workers");
-        let mut command = worker.home.command(["worker", "--slots", &slots.to_string()]);
-        change(&mut command);
-        worker.process = Daemon::start(command);
+        let worker = self.start_worker(number, slots, change);
         // Until then the grid may still list the process before it as ready.
         let joined = |line: &str| line.contains("joined the grid").then_some(());
         worker.process.hear("the worker to join again", joined);
         let name = worker.name.clone();
         self.wait_for_worker(&name, "ready");
+    }
+
+    /// The same of a worker whose log the change leads elsewhere: the grid has to see first that
+    /// the process before has ended.
+    pub fn restart_unheard_worker(
+        &mut self,
+        number: usize,
+        slots: u32,
+        change: impl FnOnce(&mut Command),
+    ) {
+        let name = self.workers[number].name.clone();
+        self.wait_for_worker(&name, "gone");
+        self.start_worker(number, slots, change);
+        self.wait_for_worker(&name, "ready");
+    }
+
+    fn start_worker(
+        &mut self,
+        number: usize,
+        slots: u32,
+        change: impl FnOnce(&mut Command),
+    ) -> &mut Worker {
+        let worker = self.workers.get_mut(number).expect("there are so many workers");
+        let mut command = worker.home.command(["worker", "--slots", &slots.to_string()]);
+        change(&mut command);
+        worker.process = Daemon::start(command);
+        worker
     }
 
     /// A command of the operator, run to its end.

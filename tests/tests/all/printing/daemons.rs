@@ -17,7 +17,7 @@ fn is_as_good_as_any(log: impl Fn(&mut Command)) {
     grid.scheduler.interrupt();
     grid.restart_scheduler_with(&log);
     grid.workers[0].process.interrupt();
-    grid.restart_worker(0, 1, &log);
+    grid.restart_unheard_worker(0, 1, &log);
     // Somebody new joins, and jobs run on both.
     grid.add_worker(1);
     let expected: String = (0..200).map(|n| format!("{n}\n")).collect();
