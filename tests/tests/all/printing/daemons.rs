@@ -16,6 +16,7 @@ fn is_as_good_as_any(log: impl Fn(&mut Command)) {
     let mut grid = Grid::start(1, 1);
     grid.scheduler.interrupt();
     grid.restart_scheduler_with(&log);
+    grid.wait_for_worker("w1", "ready");
     grid.workers[0].process.interrupt();
     grid.restart_unheard_worker(0, 1, &log);
     // Somebody new joins, and jobs run on both.
