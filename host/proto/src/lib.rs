@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod attempt;
+pub mod budget;
 mod explain;
 pub mod frame;
 mod ids;
@@ -22,6 +23,7 @@ mod segment;
 mod snapshot;
 mod spec;
 mod status;
+pub mod text;
 mod units;
 pub mod wire;
 

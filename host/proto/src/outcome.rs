@@ -118,6 +118,35 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The text in it: what a guest, an engine or a host says.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Rejected(text)
+            | Self::Retry(text)
+            | Self::Refused(text)
+            | Self::Cancelled(text)
+            | Self::Lost(text)
+            | Self::Trap { backtrace: text, .. } => Some(text),
+            Self::Ok | Self::Exit(_) | Self::Limit { .. } => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn text_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Rejected(text)
+            | Self::Retry(text)
+            | Self::Refused(text)
+            | Self::Cancelled(text)
+            | Self::Lost(text)
+            | Self::Trap { backtrace: text, .. } => Some(text),
+            Self::Ok | Self::Exit(_) | Self::Limit { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     /// One line that names the cause; a backtrace is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -111,6 +111,18 @@ pub struct WorkerCapacity {
     pub engine: String,
 }
 
+impl WorkerCapacity {
+    /// Bytes of its texts at most: lists of workers must fit a frame.
+    pub const TEXTS_MAX: usize = 8 << 10;
+
+    /// How many bytes its texts take, with what stands around them.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        let labels = self.labels.iter().map(|(name, value)| name.len() + value.len() + 8);
+        self.engine.len() + labels.sum::<usize>()
+    }
+}
+
 /// Where a worker is in its life. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerState {

@@ -1,6 +1,6 @@
 //! Between a client and the scheduler.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits,
     Millis, ResultBlock, TaskStatus, WorkerId, WorkerStatus,
-    wire::{Payload, Role, bounded, messages},
+    frame::FrameError,
+    wire::{Payload, Role, Unsendable, bounded, messages},
 };
 
 messages! {
@@ -35,6 +36,30 @@ messages! {
         0x0403 Update(Update),
         /// A watch ends early: nothing more comes of it.
         0x0404 WatchEnded(WatchEnded),
+    }
+}
+
+/// A request is measured before it is sent, where there is somebody to be told.
+impl Unsendable for FromClient {}
+
+impl Unsendable for ToClient {
+    fn instead(&self, why: &FrameError) -> Option<Self> {
+        let error = |what: &str| ApiError {
+            code: ErrorCode::Gone,
+            message: format!("{what} cannot be sent: {why}"),
+        };
+        match self {
+            Self::Reply(frame) => {
+                let reply = Err(error("the answer"));
+                Some(Self::Reply(ReplyFrame { id: frame.id, reply }))
+            }
+            Self::Results(frame) => {
+                let (watch, cursor) = (frame.watch, frame.first_cursor);
+                let error = error(&format!("the results from {cursor} on"));
+                Some(Self::WatchEnded(WatchEnded { watch, cursor, error }))
+            }
+            Self::Update(_) | Self::WatchEnded(_) => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Payload, messages};
+use crate::wire::{Payload, Unsendable, messages};
 
 messages! {
     /// What a joining machine says.
@@ -24,6 +24,10 @@ messages! {
         0x0602 Denied(Denied),
     }
 }
+
+/// What they say has bounds of its own, far below a frame's.
+impl Unsendable for FromJoiner {}
+impl Unsendable for ToJoiner {}
 
 /// See [`FromJoiner::Enroll`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,8 @@ use serde::{
     de::{Error as _, SeqAccess, Visitor},
 };
 
+use crate::frame::FrameError;
+
 pub use client::{
     ApiError, Credit, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame,
     ResultsFrame, Submit, ToClient, TokenRequest, Unwatch, Update, WatchEnded, WatchRequest,
@@ -53,6 +55,12 @@ pub trait Message: Sized + Send + fmt::Debug + 'static {
     /// # Errors
     /// As the decoder says; also where bytes are left over.
     fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error>;
+
+    /// What is said in place of this message where no frame can carry it, without a payload: what it
+    /// was about ends in a way that the reader knows. `None` where nothing is.
+    fn instead(&self, _why: &FrameError) -> Option<Self> {
+        None
+    }
 }
 
 /// Declares an enum of messages: each variant holds one struct and has its kind number.
@@ -85,6 +93,10 @@ macro_rules! messages {
                     _ => Ok(None),
                 }
             }
+
+            fn instead(&self, why: &$crate::frame::FrameError) -> Option<Self> {
+                $crate::wire::Unsendable::instead(self, why)
+            }
         }
     };
 }
@@ -94,6 +106,14 @@ pub(crate) use messages;
 pub(crate) trait Payload {
     fn payload_len(&self) -> u64 {
         0
+    }
+}
+
+/// What becomes of messages that no frame can carry; see [`Message::instead`]. Whoever makes one keeps
+/// to the bounds of what it is made of, so that this is the last resort.
+pub(crate) trait Unsendable: Sized {
+    fn instead(&self, _why: &FrameError) -> Option<Self> {
+        None
     }
 }
 

@@ -1,14 +1,15 @@
 //! Between a worker and the scheduler.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Epoch, InputBlock, JobId, LeaseId, Micros, Millis, ResultBlock, RunningTask, TaskRange,
-    TaskSpec, WorkerCapacity, WorkerId,
-    wire::{Payload, bounded, messages},
+    Digest, Epoch, InputBlock, JobId, LeaseId, Micros, Millis, Outcome, ResultBlock, RunningTask,
+    TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    frame::FrameError,
+    wire::{Payload, Unsendable, bounded, messages},
 };
 
 messages! {
@@ -59,6 +60,35 @@ messages! {
     }
 }
 
+impl Unsendable for FromWorker {
+    fn instead(&self, why: &FrameError) -> Option<Self> {
+        match self {
+            // What is not named counts as lost, and runs again.
+            Self::Join(join) => Some(Self::Join(Join { held: Vec::new(), ..join.clone() })),
+            Self::Heartbeat(beat) => {
+                Some(Self::Heartbeat(Heartbeat { queued: beat.queued, running: Vec::new() }))
+            }
+            Self::Results(results) => Some(Self::Results(results.undelivered(why))),
+            Self::Returned(returned) => {
+                Some(Self::Returned(Returned { reason: String::new(), ..returned.clone() }))
+            }
+            Self::NeedModule(_) | Self::Leaving(_) | Self::Health(_) | Self::Alive(_) => None,
+        }
+    }
+}
+
+impl Unsendable for ToWorker {
+    fn instead(&self, _why: &FrameError) -> Option<Self> {
+        match self {
+            // Whoever waits for it is told that there is none.
+            Self::Module(module) => {
+                Some(Self::Module(Module { digest: module.digest, size_bytes: 0 }))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// See [`FromWorker::Join`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
@@ -106,6 +136,19 @@ pub struct WorkerResults {
     /// The results; their payloads stand one behind the other.
     #[serde(deserialize_with = "bounded")]
     pub blocks: Vec<ResultBlock>,
+}
+
+impl WorkerResults {
+    /// The same tasks, each of which ends without its result, for this reason.
+    fn undelivered(&self, why: &FrameError) -> Self {
+        let mut undelivered = self.clone();
+        for meta in undelivered.blocks.iter_mut().flat_map(|block| &mut block.results) {
+            meta.outcome = Outcome::Refused(format!("its result cannot be sent: {why}"));
+            meta.record_lens = Vec::new();
+            (meta.output_len, meta.log_len) = (0, 0);
+        }
+        undelivered
+    }
 }
 
 /// See [`FromWorker::NeedModule`].

@@ -1,0 +1,52 @@
+//! The bound of texts that come from outside (from guests, peers, operating systems and tools), and
+//! how one that is longer is cut.
+
+use alloc::string::String;
+
+/// Bytes of one text in an outcome: the attempts of a lost task are the longest there is, with up to
+/// 16 lines of 200 characters each. What is longer tells nobody more, and is copied into each task
+/// that it is about.
+pub const TEXT_MAX: usize = 16 << 10;
+
+/// Bytes of one text about a worker or an attempt: it is kept as long as the job, and shown in lists.
+pub const REASON_MAX: usize = 1 << 10;
+
+/// What stands at the end of a text that was cut.
+pub const CUT_MARK: &str = "… (cut)";
+
+/// Cuts `text` to `max` bytes at most, between two characters; a text that was cut ends with
+/// [`CUT_MARK`]. Cutting it again changes nothing. `max` is larger than the mark.
+pub fn shorten(text: &mut String, max: usize) {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max.saturating_sub(CUT_MARK.len())));
+        text.push_str(CUT_MARK);
+    }
+}
+
+/// See [`shorten`].
+#[must_use]
+pub fn shortened(mut text: String, max: usize) -> String {
+    shorten(&mut text, max);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_so() {
+        for max in 16..40 {
+            let cut = shortened("ü".repeat(40), max);
+            assert!(cut.len() <= max && cut.len() + 2 > max, "{max}: {}", cut.len());
+            assert!(cut.ends_with(CUT_MARK), "{cut}");
+            assert_eq!(shortened(cut.clone(), max), cut, "once is enough");
+        }
+    }
+
+    #[test]
+    fn a_text_within_its_bound_stays_as_it_is() {
+        assert_eq!(shortened("x".repeat(20), 20), "x".repeat(20));
+        assert_eq!(shortened(String::new(), 20), "");
+    }
+}
