@@ -19,6 +19,7 @@ mod release;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod token;
+mod unsendable;
 
 pub use backoff::Backoff;
 pub use error::{CertificateProblem, NetError};

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
-    frame::{Envelope, FRAME_MAX, FrameError},
+    frame::{Envelope, FrameError},
     wire::Message,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     identity::Peer,
     lane::{Item, Lane, Refused, Room},
     release::Release,
+    unsendable::sendable,
 };
 
 /// Room for messages that wait in one direction, their payloads included: a thousand small ones.
@@ -143,23 +144,22 @@ impl LinkError {
 
 impl<M: Message> Sender<M> {
     /// Queues a message; waits while the peer is slower than this side. Dropping the future before
-    /// it is ready sends nothing.
+    /// it is ready sends nothing. In place of a message that no frame can carry its
+    /// [`instead`](Message::instead) is sent, or nothing.
     ///
     /// # Errors
-    /// [`LinkClosed`], where the link is over. A message that no frame can carry ends it.
+    /// [`LinkClosed`], where the link is over.
     pub async fn send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), LinkClosed> {
-        let envelope = envelope.into();
-        self.check(&envelope)?;
+        let Some(envelope) = sendable(envelope.into()) else { return Ok(()) };
         if self.lane(&envelope).push(envelope).await { Ok(()) } else { Err(self.state.closed()) }
     }
 
-    /// Queues a message if there is room for it.
+    /// Queues a message if there is room for it; otherwise as [`send`](Self::send).
     ///
     /// # Errors
     /// [`TrySendError`] gives the message back where there is none.
     pub fn try_send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), TrySendError<M>> {
-        let envelope = envelope.into();
-        self.check(&envelope).map_err(TrySendError::Closed)?;
+        let Some(envelope) = sendable(envelope.into()) else { return Ok(()) };
         self.lane(&envelope).try_push(envelope).map_err(|refused| match refused {
             Refused::Full(envelope) => TrySendError::Full(envelope),
             Refused::Closed => TrySendError::Closed(self.state.closed()),
@@ -168,20 +168,6 @@ impl<M: Message> Sender<M> {
 
     fn lane(&self, envelope: &Envelope<M>) -> &Lane<M> {
         if envelope.payload.len() > BULK_PAYLOAD { &self.bulk } else { &self.control }
-    }
-
-    /// What the peer would have to refuse is refused here, by every kind of link alike.
-    fn check(&self, envelope: &Envelope<M>) -> Result<(), LinkClosed> {
-        let (declared, present) = (envelope.message.payload_len(), envelope.payload.len());
-        if declared != present as u64 || present > FRAME_MAX {
-            self.close(&format!(
-                "this side made a message of kind {:#06x} that declares {declared} bytes of \
-                 payload and has {present}, {FRAME_MAX} allowed",
-                envelope.message.kind()
-            ));
-            return Err(self.state.closed());
-        }
-        Ok(())
     }
 }
 

@@ -13,12 +13,13 @@ use wasmgrid_proto::{
 
 use super::{
     close::link_end,
-    control::{malformed, unsendable, write_end},
+    control::{malformed, write_end},
     profile::BULK_STREAMS,
 };
 use crate::{
     lane::{Item, Lane, MESSAGE_COST, Room},
     link::{LinkError, LinkState},
+    unsendable,
 };
 
 /// Payloads that wait or are on their way to the peer: the largest there can be, and some more.
@@ -61,9 +62,12 @@ pub(super) async fn write<M: Message>(
             }
             Some(done) = streams.join_next() => { joined(done, peer)?; None }
         };
-        if let Some(item) = item {
-            sent += 1;
-            streams.spawn(send(connection.clone(), item, peer.to_owned()));
+        if let Some(mut item) = item {
+            let mut head = BytesMut::new();
+            if unsendable::encode(&mut item.envelope, &mut head, frame::encode_head) {
+                sent += 1;
+                streams.spawn(send(connection.clone(), head.freeze(), item, peer.to_owned()));
+            }
         }
     }
     Ok(sent)
@@ -82,16 +86,15 @@ async fn take<M>(items: &mut mpsc::Receiver<Item<M>>, state: &LinkState) -> Opti
 
 async fn send<M: Message>(
     connection: Connection,
+    head: Bytes,
     item: Item<M>,
     peer: String,
 ) -> Result<(), LinkError> {
-    let mut head = BytesMut::new();
-    frame::encode_head(&item.envelope, &mut head).map_err(|error| unsendable(error, &peer))?;
     let mut stream = match connection.open_uni().await {
         Ok(stream) => stream,
         Err(error) => return link_end(&error, &peer),
     };
-    let mut chunks = [head.freeze(), item.envelope.payload];
+    let mut chunks = [head, item.envelope.payload];
     let written = stream.write_all_chunks(&mut chunks).await;
     written.or_else(|error| write_end(&error, &peer))
     // The stream finishes when it is dropped.

@@ -16,6 +16,7 @@ use crate::{
     lane::{Item, Lane},
     link::{LinkError, LinkState},
     release::Release,
+    unsendable,
 };
 
 /// Messages that go into one write: the bytes of all of them stay under the lane's room.
@@ -36,9 +37,11 @@ pub(super) async fn write<M: Message>(
     let (mut batch, mut rooms) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
     let mut buffer = BytesMut::new();
     while take(items, &mut batch, state).await > 0 {
-        for item in batch.drain(..) {
+        for mut item in batch.drain(..) {
             let start = buffer.len();
-            frame::encode(&item.envelope, &mut buffer).map_err(|e| unsendable(e, peer))?;
+            if !unsendable::encode(&mut item.envelope, &mut buffer, frame::encode) {
+                continue;
+            }
             if buffer.len() - start > CONTROL_FRAME_MAX {
                 buffer.truncate(start);
                 // There is a place for each message that the lane has room for.
@@ -143,12 +146,6 @@ fn next_frame<M: Message>(buffer: &mut BytesMut) -> Result<Option<Next<M>>, Fram
 pub(super) fn malformed(source: FrameError, peer: &str) -> LinkError {
     // Which release it is, the link's driver knows.
     LinkError::Malformed { peer: peer.to_owned(), theirs: Release::default(), source }
-}
-
-/// A message of this side that no frame can carry. It cannot be left out in silence.
-pub(super) fn unsendable(error: FrameError, peer: &str) -> LinkError {
-    let reason = format!("this side made a message that cannot be sent: {error}");
-    LinkError::Lost { peer: peer.to_owned(), reason }
 }
 
 pub(super) fn write_end(error: &WriteError, peer: &str) -> Result<(), LinkError> {

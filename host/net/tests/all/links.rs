@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use wasmgrid_net::{Envelope, LinkError, ListenerConfig, NetError, Role, TrySendError};
 use wasmgrid_proto::{
-    Digest, JobId, LeaseId, TaskRange,
+    Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, WorkerId,
     wire::{
-        Drain, FromClient, FromWorker, Heartbeat, Module, Request, RequestFrame, Returned, ToWorker,
+        Drain, FromClient, FromWorker, Heartbeat, Module, Reply, ReplyFrame, Request, RequestFrame,
+        ResultsFrame, Returned, ToClient, ToWorker, WorkerResults,
     },
 };
 
@@ -187,4 +188,65 @@ async fn a_certificate_has_so_many_links_and_no_more() {
     drop((scheduler, worker));
     endpoint.close().await;
     grid.still_accepts().await;
+}
+
+/// Results of `count` tasks with a text of `text` bytes each, and `output` bytes of all.
+fn results(count: usize, text: usize, output: usize) -> Envelope<FromWorker> {
+    let meta = |at: usize| ResultMeta {
+        index: at as u64,
+        outcome: Outcome::Rejected("x".repeat(text)),
+        usage: Usage::default(),
+        output_len: if at == 0 { output as u32 } else { 0 },
+        record_lens: Vec::new(),
+        log_len: 0,
+        log_dropped: 0,
+    };
+    let (job, lease, worker) = (JobId(1), LeaseId(1), WorkerId(1));
+    let results = (0..count).map(meta).collect();
+    let block = ResultBlock { job, lease, worker, attempt: 1, results };
+    let message = FromWorker::Results(WorkerResults { batch: 7, blocks: vec![block] });
+    Envelope { message, payload: vec![0; output].into() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_whose_results_no_frame_can_carry_end_in_a_typed_outcome_and_the_link_lives() {
+    let grid = Grid::new();
+    let (mut scheduler, worker) = grid.worker().await;
+    // On the control stream, and on one of its own.
+    for output in [0, 200 << 10] {
+        worker.sender.send(results(1_000, 2_000, output)).await.unwrap();
+        let envelope = scheduler.receiver.recv().await.unwrap().unwrap();
+        let FromWorker::Results(results) = envelope.message else { panic!("{envelope:?}") };
+        let metas = &results.blocks[0].results;
+        assert_eq!((results.batch, metas.len(), envelope.payload.len()), (7, 1_000, 0));
+        for meta in metas {
+            let why = meta.outcome.to_string();
+            assert!(why.contains("cannot be sent: meta of"), "{why}");
+        }
+    }
+    worker.sender.send(heartbeat(1)).await.unwrap();
+    assert_eq!(scheduler.receiver.recv().await, Ok(Some(heartbeat(1).into())));
+    worker.sender.close("done");
+    assert_eq!(scheduler.receiver.recv().await, Ok(None), "it ends in order");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_told_of_an_answer_and_of_results_that_no_frame_can_carry() {
+    let grid = Grid::new();
+    let (scheduler, mut client) = grid.client().await;
+    let reply = Ok(Reply::Token("x".repeat(2 << 20)));
+    scheduler.sender.send(ToClient::Reply(ReplyFrame { id: 5, reply })).await.unwrap();
+    let FromWorker::Results(WorkerResults { blocks, .. }) = results(1_000, 2_000, 0).message else {
+        unreachable!()
+    };
+    let frame = ResultsFrame { watch: 3, first_cursor: 40, blocks };
+    scheduler.sender.send(ToClient::Results(frame)).await.unwrap();
+    let told = client.receiver.recv().await.unwrap().unwrap().message;
+    let ToClient::Reply(ReplyFrame { id: 5, reply: Err(error) }) = &told else {
+        panic!("{told:?}")
+    };
+    assert!(error.message.contains("cannot be sent"), "{error}");
+    let told = client.receiver.recv().await.unwrap().unwrap().message;
+    let ToClient::WatchEnded(ended) = &told else { panic!("{told:?}") };
+    assert_eq!((ended.watch, ended.cursor), (3, 40));
 }
