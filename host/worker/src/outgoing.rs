@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
-    JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange,
+    JobId, LeaseId, ResultBlock, ResultMeta, TaskRange,
+    budget::{BLOCK_META, RESULT_FIXED, RESULT_PAYLOAD_MAX, RESULTS_META_MAX},
     frame::Envelope,
-    wire::{FromWorker, HeldLease, LIST_MAX, WorkerResults},
+    wire::{FromWorker, HeldLease, Returned, WorkerResults},
 };
 
 use crate::ranges;
@@ -17,8 +18,11 @@ use crate::ranges;
 /// what is behind it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Results at which a batch takes no more blocks: their meta stays far below a frame's cap.
+/// Results at which a batch takes no more blocks: what has that many is worth a message.
 const BATCH_RESULTS: usize = 4_096;
+
+/// Ranges of tasks in one message that gives them back: at 20 bytes each a third of a frame's meta.
+const RETURNED_MAX: usize = 16_384;
 
 /// Results of so many bytes wait for no others: those of two batches of tiny tasks.
 const GATHER_BYTES: usize = 128 << 10;
@@ -38,13 +42,30 @@ pub(crate) struct Outgoing {
     /// Messages were dropped, so that the scheduler must be told anew by joining.
     dropped: bool,
     /// Results that are in no batch, and about how many bytes they take.
-    loose: VecDeque<(ResultBlock, Bytes)>,
+    loose: VecDeque<Loose>,
     loose_bytes: usize,
     batches: BTreeMap<u64, Batch>,
     /// The first batch that was not sent on this link.
     unsent: u64,
     next_batch: u64,
     bytes: usize,
+}
+
+/// Results of one lease that fit a message.
+#[derive(Debug)]
+struct Loose {
+    block: ResultBlock,
+    payload: Bytes,
+    size: Size,
+}
+
+/// What results take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    /// In memory, about.
+    bytes: usize,
+    /// On the wire at most, their payload apart.
+    meta: usize,
 }
 
 #[derive(Debug)]
@@ -74,21 +95,39 @@ impl Outgoing {
         self.control.push_back(message);
     }
 
+    /// Says that tasks will not be run here, in as many messages as that takes.
+    pub(crate) fn say_returned(&mut self, mut returned: Returned) {
+        while returned.tasks.len() > RETURNED_MAX {
+            let rest = returned.tasks.split_off(RETURNED_MAX);
+            self.say(FromWorker::Returned(returned.clone()));
+            returned.tasks = rest;
+        }
+        self.say(FromWorker::Returned(returned));
+    }
+
     /// Keeps results until they are acknowledged. Those of one lease that follow each other
-    /// become one block.
-    pub(crate) fn add(&mut self, block: ResultBlock, payload: Bytes) {
-        let size = size(&block, &payload);
-        self.bytes += size;
-        self.loose_bytes += size;
-        if payload.is_empty()
-            && let Some((last, bytes)) = self.loose.back_mut()
-            && bytes.is_empty()
-            && (last.lease, last.attempt) == (block.lease, block.attempt)
-            && last.results.len() + block.results.len() <= BATCH_RESULTS
-        {
-            last.results.extend(block.results);
+    /// become one block, as far as they fit one message. A result that fits none is cut, or ends in
+    /// another way ([`ResultBlock::fit`]): it would be sent again and again in vain.
+    pub(crate) fn add(&mut self, mut block: ResultBlock, payload: Bytes) {
+        let payload = block.fit(payload);
+        let size = Size::of(&block, &payload);
+        if size.meta <= RESULTS_META_MAX && payload.len() <= RESULT_PAYLOAD_MAX {
+            return self.add_piece(Loose { block, payload, size });
+        }
+        for (block, payload) in block.pieces(payload) {
+            let size = Size::of(&block, &payload);
+            self.add_piece(Loose { block, payload, size });
+        }
+    }
+
+    fn add_piece(&mut self, piece: Loose) {
+        self.bytes += piece.size.bytes;
+        self.loose_bytes += piece.size.bytes;
+        if let Some(last) = self.loose.back_mut().filter(|last| last.takes(&piece)) {
+            last.size = last.size.plus(piece.size);
+            last.block.results.extend(piece.block.results);
         } else {
-            self.loose.push_back((block, payload));
+            self.loose.push_back(piece);
         }
     }
 
@@ -159,7 +198,7 @@ impl Outgoing {
 
     /// The leases that have unacknowledged results, with those.
     pub(crate) fn held(&self) -> Vec<HeldLease> {
-        let loose = self.loose.iter().map(|(block, _)| block);
+        let loose = self.loose.iter().map(|loose| &loose.block);
         let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(loose);
         let held = |block: &ResultBlock| {
             let mut tasks = Vec::<TaskRange>::new();
@@ -172,18 +211,25 @@ impl Outgoing {
 
     /// Makes the next batch of what is loose.
     fn seal(&mut self) {
-        let (mut blocks, mut pieces, mut bytes, mut results) = (Vec::new(), Vec::new(), 0, 0);
-        while let Some((block, payload)) = self.loose.front() {
-            let (size, count) = (size(block, payload), block.results.len());
-            let over = bytes + size > BATCH_BYTES || results + count > BATCH_RESULTS;
-            if !blocks.is_empty() && (over || blocks.len() >= LIST_MAX) {
+        let (mut blocks, mut pieces) = (Vec::new(), Vec::new());
+        let (mut size, mut payload, mut results) = (Size::default(), 0, 0);
+        while let Some(next) = self.loose.front() {
+            let with_next = size.plus(next.size);
+            payload += next.payload.len();
+            results += next.block.results.len();
+            let over = with_next.bytes > BATCH_BYTES
+                || with_next.meta > RESULTS_META_MAX
+                || payload > RESULT_PAYLOAD_MAX
+                || results > BATCH_RESULTS;
+            if over && !blocks.is_empty() {
                 break;
             }
-            (bytes, results) = (bytes + size, results + count);
-            let Some((block, payload)) = self.loose.pop_front() else { break };
+            size = with_next;
+            let Some(Loose { block, payload, .. }) = self.loose.pop_front() else { break };
             blocks.push(block);
             pieces.push(payload);
         }
+        let bytes = size.bytes;
         self.loose_bytes = self.loose_bytes.saturating_sub(bytes);
         if !blocks.is_empty() {
             self.batches.insert(self.next_batch, Batch { blocks, payload: join(pieces), bytes });
@@ -192,21 +238,31 @@ impl Outgoing {
     }
 }
 
-/// About how much a block takes, in bytes.
-fn size(block: &ResultBlock, payload: &Bytes) -> usize {
-    let texts = |meta: &ResultMeta| match &meta.outcome {
-        Outcome::Rejected(text)
-        | Outcome::Retry(text)
-        | Outcome::Refused(text)
-        | Outcome::Cancelled(text)
-        | Outcome::Lost(text) => text.len(),
-        Outcome::Trap { backtrace, .. } => backtrace.len(),
-        Outcome::Ok | Outcome::Exit(_) | Outcome::Limit { .. } => 0,
-    };
-    let meta = |meta: &ResultMeta| {
-        size_of::<ResultMeta>() + texts(meta) + meta.record_lens.len() * size_of::<u32>()
-    };
-    payload.len() + block.results.iter().map(meta).sum::<usize>()
+impl Loose {
+    /// Whether these are more results of the same block.
+    fn takes(&self, next: &Self) -> bool {
+        let (ours, theirs) = (&self.block, &next.block);
+        self.payload.is_empty()
+            && next.payload.is_empty()
+            && (ours.lease, ours.attempt) == (theirs.lease, theirs.attempt)
+            && ours.results.len() + theirs.results.len() <= BATCH_RESULTS
+            && self.size.plus(next.size).meta <= RESULTS_META_MAX
+    }
+}
+
+impl Size {
+    fn of(block: &ResultBlock, payload: &Bytes) -> Self {
+        let count = block.results.len();
+        let varying: usize = block.results.iter().map(ResultMeta::varying_bytes).sum();
+        Self {
+            bytes: payload.len() + count * size_of::<ResultMeta>() + varying,
+            meta: BLOCK_META + count * RESULT_FIXED + varying,
+        }
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, meta: self.meta + other.meta }
+    }
 }
 
 /// The pieces one behind the other; a single one is not copied.
@@ -249,7 +305,7 @@ pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::{Digest, Usage, WorkerId, wire::NeedModule};
+    use wasmgrid_proto::{Digest, Outcome, Usage, WorkerId, frame::encode_one, wire::NeedModule};
 
     use super::*;
 
@@ -389,5 +445,72 @@ mod tests {
         }
         assert_eq!(results(&mut outgoing), Some((0, vec![0])));
         assert_eq!(results(&mut outgoing), Some((1, vec![1])));
+    }
+
+    /// All messages there are, and what they say of which tasks.
+    fn all(outgoing: &mut Outgoing) -> Vec<(u64, &'static str, u32)> {
+        let mut said = Vec::new();
+        while let Some(envelope) = outgoing.next(false) {
+            encode_one(&envelope).expect("it fits a frame");
+            let FromWorker::Results(results) = envelope.message else { continue };
+            let metas = results.blocks.iter().flat_map(|block| &block.results);
+            said.extend(metas.map(|meta| (meta.index, meta.outcome.name(), meta.output_len)));
+        }
+        said
+    }
+
+    #[test]
+    fn whatever_results_are_each_message_fits_a_frame_and_each_task_has_one() {
+        for (count, text) in [(1, 2 << 20), (40, 300_000), (600, 4_000), (4_000, 700), (9_000, 0)] {
+            for records in [0, 3, 70_000] {
+                if records > 3 && count > 40 {
+                    continue;
+                }
+                let mut outgoing = Outgoing::default();
+                let (mut many, _) = block(1, 0, count, 0);
+                for meta in &mut many.results {
+                    meta.outcome = Outcome::Refused("n".repeat(text));
+                    meta.record_lens = vec![0; records];
+                }
+                outgoing.add(many, Bytes::new());
+                // And one at a time, which become blocks of one lease.
+                for index in count..count + 300 {
+                    let (mut one, _) = block(2, index, 1, 0);
+                    one.results[0].outcome = Outcome::Lost("m".repeat(text.min(5_000)));
+                    outgoing.add(one, Bytes::new());
+                }
+                let said = all(&mut outgoing);
+                let indices = said.iter().map(|(index, ..)| *index);
+                assert!(indices.eq(0..count + 300), "{count} of {text}");
+                let expected = if records > 65_536 { "limit" } else { "refused" };
+                assert_eq!(said[0].1, expected, "{count} of {text} with {records}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_result_that_no_message_can_carry_ends_as_the_limit_it_is_over() {
+        let mut outgoing = Outgoing::default();
+        let (large, payload) = block(1, 7, 1, u32::try_from(RESULT_PAYLOAD_MAX + 1).unwrap());
+        outgoing.add(large, payload);
+        let (small, payload) = block(1, 8, 1, 5);
+        outgoing.add(small, payload);
+        assert_eq!(all(&mut outgoing), [(7, "limit", 0), (8, "ok", 5)]);
+    }
+
+    #[test]
+    fn tasks_that_are_given_back_are_told_of_in_as_many_messages_as_that_takes() {
+        let mut outgoing = Outgoing::default();
+        let range = |at: u64| TaskRange { first: u64::MAX - 2 * at, count: u64::MAX };
+        let tasks: Vec<_> = (0..40_000).map(range).collect();
+        let (job, lease, reason) = (JobId(1), LeaseId(1), String::new());
+        outgoing.say_returned(Returned { job, lease, tasks: tasks.clone(), reason });
+        let mut told = Vec::new();
+        while let Some(envelope) = outgoing.next(false) {
+            encode_one(&envelope).expect("it fits a frame");
+            let FromWorker::Returned(returned) = envelope.message else { panic!("{envelope:?}") };
+            told.extend(returned.tasks);
+        }
+        assert!(told == tasks);
     }
 }

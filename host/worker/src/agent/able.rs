@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
     Millis,
+    text::{REASON_MAX, shortened},
     wire::{FromWorker, Health, Part, Unable},
 };
 use wasmgrid_sandbox::Condition;
@@ -42,9 +43,9 @@ impl Agent {
             Condition::Unable { why, again } => {
                 let part = if why.is_of_compilers() { Part::Compiler } else { Part::Runner };
                 let again = Millis(u64::try_from(again.as_millis()).unwrap_or(u64::MAX));
-                let unable = Unable { part, reason: why.to_string(), again };
-                let before = self.unable.replace(unable);
-                let is_new = before.is_none_or(|before| before.reason != why.to_string());
+                let reason = shortened(why.to_string(), REASON_MAX);
+                let before = self.unable.replace(Unable { part, reason: reason.clone(), again });
+                let is_new = before.is_none_or(|before| before.reason != reason);
                 // Whoever starts a worker hears of the first try by itself.
                 if self.was_able && is_new {
                     tracing::warn!(

@@ -22,6 +22,9 @@ const WARN_EVERY: Duration = Duration::from_secs(600);
 /// The shortest time between two heartbeats, whatever the scheduler says.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
+/// Running tasks in one heartbeat: at 51 bytes each less than half of a frame's meta.
+const RUNNING_MAX: usize = 8_192;
+
 /// Between two messages of results of slots that are busy: what follows from one costs the worker,
 /// its scheduler and the client more than tens of tiny tasks.
 const GATHER: Duration = Duration::from_millis(20);
@@ -179,7 +182,9 @@ impl Agent {
             }
             _ => return,
         }
-        let heartbeat = Heartbeat { queued: self.waiting_tasks(), running: self.slots.running() };
+        let mut running = self.slots.running();
+        running.truncate(RUNNING_MAX);
+        let heartbeat = Heartbeat { queued: self.waiting_tasks(), running };
         self.outgoing.say(FromWorker::Heartbeat(heartbeat));
     }
 

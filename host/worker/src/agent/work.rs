@@ -7,6 +7,7 @@ use bytes::Bytes;
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
+    text::{REASON_MAX, shortened},
     wire::{Assign, FromWorker, NeedModule, Returned},
 };
 use wasmgrid_sandbox::{ModuleSource, PrepareError, Prepared, SlotEvent};
@@ -273,8 +274,8 @@ impl Agent {
     }
 
     fn say_returned(&mut self, job: JobId, lease: LeaseId, tasks: Vec<TaskRange>, why: &str) {
-        let reason = why.to_owned();
-        self.outgoing.say(FromWorker::Returned(Returned { job, lease, tasks, reason }));
+        let reason = shortened(why.to_owned(), REASON_MAX);
+        self.outgoing.say_returned(Returned { job, lease, tasks, reason });
     }
 
     /// Ends all tasks of a piece the same way, none of which has run.

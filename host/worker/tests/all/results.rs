@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wasmgrid_proto::{ByteCount, Outcome, wire::FromWorker};
+use wasmgrid_proto::{ByteCount, Grant, Outcome, TaskSpec, frame::encode_one, wire::FromWorker};
 
 use crate::scheduler::{Scheduler, quick, spec};
 
@@ -63,5 +63,26 @@ async fn a_worker_that_may_keep_no_more_starts_nothing_and_loses_nothing() {
     }
     assert!(batch_of.into_keys().eq(0..20));
     assert!(links > 2, "it starts no more than it may keep: {links}");
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_are_all_refused_for_what_their_job_says_end_on_one_link() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let (host, guest) = (format!("/{}", "a".repeat(4_000)), "/g".into());
+    let refused = TaskSpec { grants: vec![Grant::Dir { host, guest }], ..spec(&quick()) };
+    scheduler.assign(1, 1, &refused, 0, 2_000).await;
+    let mut ended = 0;
+    while ended < 2_000 {
+        let envelope = scheduler.hear().await;
+        encode_one(&envelope).expect("a message that can be sent");
+        let FromWorker::Results(results) = envelope.message else { panic!("{envelope:?}") };
+        for meta in results.blocks.iter().flat_map(|block| &block.results) {
+            let Outcome::Refused(why) = &meta.outcome else { panic!("{meta:?}") };
+            assert!(why.contains("dir:/aaa") && why.contains("(cut)"), "{why}");
+            ended += 1;
+        }
+        scheduler.commit(&[results.batch]).await;
+    }
     worker.stop().await;
 }
