@@ -2,9 +2,18 @@
 //! module or the job alone; it would be the same on every worker of these settings.
 
 use serde::{Deserialize, Serialize};
-use wasmgrid_proto::{ByteCount, Limit, Millis, Outcome};
+use wasmgrid_proto::{
+    ByteCount, Limit, Millis, Outcome,
+    text::{REASON_MAX, shorten, shortened},
+};
 
 use crate::Cap;
+
+/// Bytes of what the tasks of a refused module or job are told: each of them has its own copy.
+const SHOWN_MAX: usize = 2 << 10;
+
+/// Bytes of a grant or a path that a refusal quotes.
+pub(crate) const QUOTED_MAX: usize = 256;
 
 /// What every file that is not a task is told.
 const KINDS: &str = "a task is a component that exports wasmgrid:task/guest (made with the wasmgrid \
@@ -155,8 +164,30 @@ impl Refusal {
             Self::CompileMemory { used, allowed } => {
                 Outcome::Limit { limit: Limit::CompileMemory, used: used.0, allowed: allowed.0 }
             }
-            _ => Outcome::Refused(self.to_string()),
+            _ => Outcome::Refused(shortened(self.to_string(), SHOWN_MAX)),
         }
+    }
+
+    /// The same, with each text within its bound: tools and guests' names may be as long as modules.
+    pub(crate) fn bounded(mut self) -> Self {
+        let texts: &mut [&mut String] = match &mut self {
+            Self::NotWasm { found } | Self::UnknownVersion { found } | Self::NotATask { found } => {
+                &mut [found]
+            }
+            Self::Invalid { reason, .. }
+            | Self::Mismatch { reason }
+            | Self::Encode { reason }
+            | Self::Compile { reason }
+            | Self::CompilerDied { reason } => &mut [reason],
+            Self::Feature { feature, remedy, .. } => &mut [feature, remedy],
+            Self::Cap { what, found, cap, remedy, .. } => &mut [what, found, cap, remedy],
+            Self::Import { import, reason, remedy, .. } => &mut [import, reason, remedy],
+            Self::Grant { grant, reason, remedy } => &mut [grant, reason, remedy],
+            Self::Maximum { limit, asked, allowed } => &mut [limit, asked, allowed],
+            Self::CompileTime { .. } | Self::CompileMemory { .. } => &mut [],
+        };
+        texts.iter_mut().for_each(|text| shorten(text, REASON_MAX));
+        self
     }
 
     /// The module is over a cap: `found` where `allowed` is the most.
@@ -177,5 +208,23 @@ impl Refusal {
             cap: cap.show(allowed),
             remedy,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_refusal_quotes_is_bounded() {
+        let long = || "é".repeat(100_000);
+        let refusal = Refusal::Grant { grant: long(), reason: long(), remedy: long() };
+        let Outcome::Refused(text) = refusal.outcome() else { panic!("it is no limit") };
+        assert!(text.len() <= SHOWN_MAX && text.ends_with("(cut)"), "{text}");
+        let bounded = refusal.bounded();
+        let bytes = postcard::to_allocvec(&bounded).expect("encoded").len();
+        assert!(bytes < 4 * REASON_MAX, "{bytes}");
+        let short = Refusal::Compile { reason: "it is odd".into() };
+        assert_eq!(short.clone().bounded(), short);
     }
 }

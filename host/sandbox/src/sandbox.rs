@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec};
+use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec, text::shortened};
 
 #[cfg(feature = "simulated")]
 use crate::pool::simulated::Simulation;
@@ -18,6 +18,7 @@ use crate::{
     jail::warden::Warden,
     pool::{Pool, PoolConfig},
     program,
+    refusal::QUOTED_MAX,
 };
 
 /// A worker's sandbox; cheap to clone.
@@ -212,14 +213,18 @@ fn check_dirs(grants: &[Grant], allowed: &[PathBuf]) -> Result<(), Refusal> {
     for grant in grants {
         let Grant::Dir { host, .. } = grant else { continue };
         let refused = |reason: String, remedy: String| {
-            Err(Refusal::Grant { grant: grant.to_string(), reason, remedy })
+            let grant = shortened(grant.to_string(), QUOTED_MAX);
+            Err(Refusal::Grant { grant, reason, remedy }.bounded())
         };
+        let quoted = || shortened(host.clone(), QUOTED_MAX);
         let real = match Path::new(host).canonicalize() {
             Ok(real) if real.is_dir() => real,
-            Ok(_) => return refused(format!("{host} is no directory"), "name its folder".into()),
+            Ok(_) => {
+                return refused(format!("{} is no directory", quoted()), "name its folder".into());
+            }
             Err(error) => {
                 let remedy = "the path is looked for on the worker, not on your machine".into();
-                return refused(format!("{host}: {error}"), remedy);
+                return refused(format!("{}: {error}", quoted()), remedy);
             }
         };
         let covers = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| real.starts_with(dir));

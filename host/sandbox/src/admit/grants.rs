@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use wasmgrid_proto::{Grant, ModuleInfo};
+use wasmgrid_proto::{Grant, ModuleInfo, text::shortened};
 
-use crate::Refusal;
+use crate::{Refusal, refusal::QUOTED_MAX};
 
 /// Checks that the module can use every grant: one it has no import for is a mistake, and would
 /// make the job impure for nothing. (The reverse needs no check: clocks and randomness without a
@@ -18,6 +18,7 @@ pub fn check_grants(module: &ModuleInfo, grants: &[Grant]) -> Result<(), Refusal
         let uses = uses(grant);
         if !module.imports.iter().any(|import| uses.iter().any(|prefix| import.starts_with(prefix)))
         {
+            let grant = shortened(grant.to_string(), QUOTED_MAX);
             return Err(Refusal::Mismatch {
                 reason: format!(
                     "it grants {grant}, which the module cannot use: it imports nothing of {}; \
@@ -56,6 +57,7 @@ fn check_names(grants: &[Grant]) -> Result<(), Refusal> {
             Grant::Dir { guest, .. } => format!("a directory at {guest}"),
         };
         if !names.insert(name.clone()) {
+            let name = shortened(name, QUOTED_MAX);
             return Err(Refusal::Mismatch { reason: format!("it grants {name} twice") });
         }
     }

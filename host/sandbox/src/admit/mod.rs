@@ -65,13 +65,16 @@ struct Admitted {
 }
 
 fn classify(bytes: &[u8], caps: &Caps) -> Result<Admitted, Refusal> {
-    check_size(bytes.len() as u64, caps)?;
-    header::check(bytes)?;
-    let scan = scan::scan(bytes, caps)?;
-    match scan.encoding {
-        Encoding::Component => component::classify(&scan),
-        Encoding::Module => core::classify(&scan),
-    }
+    let admitted = || {
+        check_size(bytes.len() as u64, caps)?;
+        header::check(bytes)?;
+        let scan = scan::scan(bytes, caps)?;
+        match scan.encoding {
+            Encoding::Component => component::classify(&scan),
+            Encoding::Module => core::classify(&scan),
+        }
+    };
+    admitted().map_err(Refusal::bounded)
 }
 
 /// `names` for a message: a few, and how many more there are.

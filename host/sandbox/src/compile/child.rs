@@ -73,7 +73,8 @@ fn serve() -> io::Result<()> {
             code_file.write_all(&code)?;
             Ok(kind)
         }
-        Err(refusal) => Err(refusal),
+        // The reply has a bound of its own.
+        Err(refusal) => Err(refusal.bounded()),
     };
     message::write(&mut agent, &reply)
 }

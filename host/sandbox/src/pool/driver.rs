@@ -4,7 +4,7 @@
 //! lost, or as over its deadline where that is why the runner was killed; what had come stays, and
 //! the rest is sent to the next runner, under the same lease.
 
-use std::{future, pin::pin, sync::Arc, time::Duration};
+use std::{future, io, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     select,
@@ -12,7 +12,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use wasmgrid_proto::{Outcome, Usage, frame::Envelope};
+use wasmgrid_proto::{
+    Outcome, TaskRange, Usage,
+    frame::{Envelope, FrameError},
+};
 
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
@@ -214,13 +217,36 @@ impl Driver {
     /// Sends the runner all that is new, in order.
     async fn send(&self, session: &mut Session) -> Result<(), Over> {
         while let Some((envelope, batch)) = self.next_run(session)? {
-            let sent = session.runner.send_with(envelope, batch.prepared.code()).await;
-            sent.map_err(|_| Over::Died)?;
+            match session.runner.send_with(envelope, batch.prepared.code()).await {
+                Ok(()) => {}
+                Err(error) if is_unsendable(&error) => {
+                    let number = session.next_number - 1;
+                    self.refuse(number, &error).await.map_err(|Closed| Over::Stopped)?;
+                }
+                Err(_) => return Err(Over::Died),
+            }
         }
         for order in self.next_orders() {
             session.runner.send(order.into()).await.map_err(|_| Over::Died)?;
         }
         Ok(())
+    }
+
+    /// Ends what is left of a batch that no frame can carry to a runner: no other could be sent it
+    /// either, and this one is as good as it was.
+    async fn refuse(&self, number: u64, why: &io::Error) -> Result<(), Closed> {
+        let outcome = Outcome::Refused(format!("it cannot be sent to a runner: {why}"));
+        let events: Vec<_> = {
+            let mut state = self.shared.lock();
+            let left = state.sent(number).map(|sent| (std::mem::take(&mut sent.left), &sent.batch));
+            let events = left.map(|(left, batch)| {
+                let ended = |range: &TaskRange| unrun(batch, *range, &outcome, Usage::default());
+                left.iter().map(ended).collect()
+            });
+            state.settle();
+            events.unwrap_or_default()
+        };
+        self.give(events).await
     }
 
     /// The next batch that no runner has; none while this runner shall get no more, and still has
@@ -365,6 +391,11 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Whether a message was not written since no frame can carry it.
+fn is_unsendable(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<FrameError>())
 }
 
 /// Nobody takes the slot's events any more.

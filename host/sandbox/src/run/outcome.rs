@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wasmgrid_proto::{Limit, Outcome, TrapKind};
+use wasmgrid_proto::{Limit, Outcome, TrapKind, text::shortened};
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::host::Stop;
@@ -33,7 +33,7 @@ fn of_stop(stop: &Stop, error: &wasmtime::Error) -> Outcome {
         // Who did it is known to the runner, which fills it in.
         Stop::Cancelled => Outcome::Cancelled(String::new()),
         Stop::Misuse(_) => Outcome::Trap { kind: TrapKind::HostCall, backtrace: backtrace(error) },
-        Stop::Host(reason) => Outcome::Lost(reason.clone()),
+        Stop::Host(reason) => Outcome::Lost(bounded(reason.clone())),
     }
 }
 
@@ -72,11 +72,6 @@ fn backtrace(error: &wasmtime::Error) -> String {
 }
 
 /// `text`, cut where it is too long.
-pub(super) fn bounded(mut text: String) -> String {
-    if text.len() > TEXT_MAX {
-        let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
+pub(super) fn bounded(text: String) -> String {
+    shortened(text, TEXT_MAX)
 }

@@ -23,7 +23,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use rustix::process::{Resource, getrlimit};
-use wasmgrid_proto::{ByteCount, InputBlock, Outcome, ResultMeta, Usage, frame};
+use wasmgrid_proto::{
+    ByteCount, InputBlock, Outcome, ResultMeta, Usage, frame,
+    text::{REASON_MAX, shortened},
+};
 
 use self::{
     message::{FromRunner, Hello, ToRunner, Unfit},
@@ -173,7 +176,7 @@ fn unfit(error: &SandboxError) -> Unfit {
         other => other.to_string(),
     };
     let address_space = getrlimit(Resource::As).current.map(ByteCount);
-    Unfit::Engine { reason, address_space }
+    Unfit::Engine { reason: shortened(reason, REASON_MAX), address_space }
 }
 
 /// What the threads of a runner share.

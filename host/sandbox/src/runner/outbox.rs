@@ -12,7 +12,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
     ResultBlock, ResultMeta,
-    frame::{self, Envelope},
+    budget::{BLOCK_META, RESULT_FIXED, RESULT_META_MAX, RESULT_PAYLOAD_MAX},
+    frame::{self, Envelope, FRAME_MAX, HEADER_LEN, META_MAX},
 };
 
 use super::{
@@ -21,8 +22,19 @@ use super::{
 };
 use crate::run::now_us;
 
-/// As soon as so much has gathered, it leaves.
+/// As soon as so much has gathered, it leaves. So one message has less than this and one result, which
+/// fits a frame whatever it is.
 const FLUSH_BYTES: usize = 256 << 10;
+
+/// The longest meta of one message.
+const META_BYTES_MAX: usize =
+    FLUSH_BYTES / META_BYTES * RESULT_FIXED + RESULT_META_MAX + BLOCK_META;
+
+const _: () = assert!(META_BYTES_MAX < META_MAX, "one more result has room in a meta");
+const _: () = assert!(
+    FLUSH_BYTES + RESULT_PAYLOAD_MAX + META_BYTES_MAX + HEADER_LEN < FRAME_MAX,
+    "and in a frame"
+);
 
 /// Results wait for others so long at most.
 const FLUSH_US: u64 = 10_000;
@@ -71,16 +83,19 @@ impl Outbox {
     pub(super) fn push(
         &self,
         run: &Run,
-        result: ResultMeta,
+        mut result: ResultMeta,
         payload: &mut BytesMut,
         now_us: u64,
     ) -> io::Result<()> {
+        if !result.fit() {
+            payload.clear();
+        }
         let mut pending = lock(&self.pending);
         if pending.batch != run.batch {
             pending.flush(now_us)?;
             pending.batch = run.batch;
         }
-        pending.bytes += payload.len() + META_BYTES + text_bytes(&result);
+        pending.bytes += payload.len() + META_BYTES + result.varying_bytes();
         if pending.payload.is_empty() && payload.len() >= LARGE_BYTES {
             mem::swap(&mut pending.payload, payload);
         } else {
@@ -158,21 +173,6 @@ impl Pending {
         }
         Ok(())
     }
-}
-
-/// Bytes of a result that are neither payload nor of a fixed size.
-fn text_bytes(result: &ResultMeta) -> usize {
-    use wasmgrid_proto::Outcome;
-    let text = match &result.outcome {
-        Outcome::Rejected(text)
-        | Outcome::Retry(text)
-        | Outcome::Refused(text)
-        | Outcome::Cancelled(text)
-        | Outcome::Lost(text)
-        | Outcome::Trap { backtrace: text, .. } => text.len(),
-        Outcome::Ok | Outcome::Exit(_) | Outcome::Limit { .. } => 0,
-    };
-    text + result.record_lens.len() * 5
 }
 
 /// What waits is valid after a panic: each change of it is one step.

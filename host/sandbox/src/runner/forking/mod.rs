@@ -347,7 +347,8 @@ impl Forker {
     }
 
     /// One result, as one of the current batch.
-    fn result(&self, result: ResultMeta, payload: Bytes) -> io::Result<Envelope<FromRunner>> {
+    fn result(&self, mut result: ResultMeta, payload: Bytes) -> io::Result<Envelope<FromRunner>> {
+        let payload = if result.fit() { payload } else { Bytes::new() };
         let current = self.current.as_ref();
         let run = &current.ok_or_else(|| io::Error::other("a result of no batch"))?.run;
         let block = ResultBlock {

@@ -135,3 +135,26 @@ async fn a_slot_of_a_sandbox_that_was_shut_down_is_closed() {
     assert_eq!(bench.slot.input.run(batch).await, Err(SlotError::Closed));
     while bench.slot.events.next().await.is_some() {}
 }
+
+#[tokio::test]
+async fn tasks_that_no_message_can_carry_to_a_runner_are_refused_and_the_slot_goes_on() {
+    let module = echo_or_spin();
+    for isolation in ISOLATIONS {
+        let mut bench = Bench::new(isolation);
+        let mut large = spec(&module, ModuleKind::Task);
+        large.args = vec!["x".repeat(2 << 20)];
+        let batch = bench.batch(&module, &large, &[b"a", b"b"]).await;
+        bench.slot.input.run(batch).await.unwrap();
+        for ended in bench.results(2).await {
+            let Outcome::Refused(why) = &ended.outcome else { panic!("{ended:?}") };
+            assert!(why.contains("cannot be sent to a runner"), "{why}");
+        }
+        let small = SlotBatch {
+            lease: LeaseId(2),
+            ..bench.batch(&module, &spec(&module, ModuleKind::Task), &[b"c"]).await
+        };
+        bench.slot.input.run(small).await.unwrap();
+        assert_eq!(bench.results(1).await[0].output, b"c", "{isolation:?}");
+        bench.sandbox.shutdown().await;
+    }
+}
