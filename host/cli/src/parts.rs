@@ -69,6 +69,13 @@ impl Machine {
             labels,
             engine: sandbox.fingerprint().to_owned(),
         };
+        let (found, allowed) = (capacity.text_bytes(), WorkerCapacity::TEXTS_MAX);
+        if found > allowed {
+            return Err(usage(format!(
+                "the worker's labels take {found} bytes, {allowed} allowed; give it fewer or \
+                 shorter ones"
+            )));
+        }
         Ok(Self { sandbox, slots, capacity })
     }
 

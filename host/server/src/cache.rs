@@ -9,12 +9,16 @@ use std::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    InputBlock, JobId, Outcome, ResultBlock, ResultMeta, SegmentError, TaskRange,
+    InputBlock, JobId, ResultBlock, ResultMeta, SegmentError, TaskRange,
+    budget::{BLOCK_META, RESULT_FIXED, RESULT_PAYLOAD_MAX, RESULTS_META_MAX, fitting},
 };
 use wasmgrid_store::{LogKind, Segment};
 
 /// What a segment takes beside its payload, in bytes: so many small segments are bounded too.
 const SEGMENT_OVERHEAD: usize = 256;
+
+/// About how long a result is on the wire, its text, records and payload apart.
+const RESULT_BYTES: usize = 48;
 
 /// A payload of so many bytes is not copied: what else is in the message that it came in is little,
 /// or kept as well.
@@ -42,6 +46,8 @@ pub(crate) struct Results {
     pub payload: Bytes,
     /// About how long `block` is on the wire, in bytes.
     pub meta_bytes: usize,
+    /// All of them fit one message.
+    fits: bool,
 }
 
 /// A segment as it is used.
@@ -115,10 +121,16 @@ impl Inputs {
 }
 
 impl Results {
-    /// The results whose first has cursor `first`.
-    pub(crate) fn new(first: u64, block: ResultBlock, payload: Bytes) -> Self {
-        let meta_bytes = block.results.iter().map(meta_bytes).sum();
-        Self { first, block, payload, meta_bytes }
+    /// The results whose first has cursor `first`. Each of them is made to fit a message, also those
+    /// of stores that were written before there was a bound.
+    pub(crate) fn new(first: u64, mut block: ResultBlock, payload: Bytes) -> Self {
+        let payload = block.fit(payload);
+        let count = block.results.len();
+        let varying: usize = block.results.iter().map(ResultMeta::varying_bytes).sum();
+        let meta_bytes = count * RESULT_BYTES + varying;
+        let fits = BLOCK_META + count * RESULT_FIXED + varying <= RESULTS_META_MAX
+            && payload.len() <= RESULT_PAYLOAD_MAX;
+        Self { first, block, payload, meta_bytes, fits }
     }
 
     /// The cursor behind the last.
@@ -126,15 +138,18 @@ impl Results {
         self.first + self.block.results.len() as u64
     }
 
-    /// The results from `cursor` on and before `end`, with their bytes.
+    /// The results from `cursor` on and before `end`, as many of them as fit one message and at
+    /// least one, with their bytes.
     pub(crate) fn cut(&self, cursor: u64, end: u64) -> (ResultBlock, Bytes) {
         let skip = usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let take = usize::try_from(end.saturating_sub(cursor)).unwrap_or(usize::MAX);
-        if skip == 0 && take >= self.block.results.len() {
+        if self.fits && skip == 0 && take >= self.block.results.len() {
             return (self.block.clone(), self.payload.clone());
         }
         let before: u64 = self.block.results.iter().take(skip).map(ResultMeta::payload_len).sum();
-        let results: Vec<_> = self.block.results.iter().skip(skip).take(take).cloned().collect();
+        let results = self.block.results.get(skip..).unwrap_or_default();
+        let results = results.get(..take).unwrap_or(results);
+        let results = results.get(..fitting(results, RESULTS_META_MAX)).unwrap_or(results).to_vec();
         let length: u64 = results.iter().map(ResultMeta::payload_len).sum();
         let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(self.payload.len());
         let payload = self.payload.slice(at(before)..at(before + length));
@@ -145,20 +160,6 @@ impl Results {
     fn cost(&self) -> usize {
         self.payload.len() + self.meta_bytes * 2 + SEGMENT_OVERHEAD
     }
-}
-
-/// About how long a result is on the wire without its payload.
-fn meta_bytes(meta: &ResultMeta) -> usize {
-    let text = match &meta.outcome {
-        Outcome::Rejected(text)
-        | Outcome::Retry(text)
-        | Outcome::Refused(text)
-        | Outcome::Cancelled(text)
-        | Outcome::Lost(text) => text.len(),
-        Outcome::Trap { backtrace, .. } => backtrace.len(),
-        Outcome::Ok | Outcome::Exit(_) | Outcome::Limit { .. } => 0,
-    };
-    48 + text + meta.record_lens.len() * 5
 }
 
 /// A block of either log and its payload, as the store keeps them: postcard, then raw bytes. A

@@ -394,12 +394,3 @@ fn is_results(event: &Event) -> bool {
 pub(crate) fn api_error(code: ErrorCode, message: String) -> ApiError {
     ApiError { code, message }
 }
-
-/// Cuts a text that is longer than `bytes`.
-fn shortened(mut text: String, bytes: usize) -> String {
-    if text.len() > bytes {
-        text.truncate(text.floor_char_boundary(bytes));
-        text.push('…');
-    }
-    text
-}

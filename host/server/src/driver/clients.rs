@@ -10,13 +10,14 @@ use wasmgrid_proto::{
     Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX,
     Reason, Wait, WorkerId, WorkerState, WorkerStatus,
     frame::Envelope,
+    text::shortened,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
         ToClient, TokenRequest, WatchRequest,
     },
 };
 
-use super::{Driver, Event, api_error, shortened, watches::Watch, workers::capacity_bytes};
+use super::{Driver, Event, api_error, watches::Watch};
 use crate::{
     links::{HeardRoom, LinkId},
     outbox::Outbox,
@@ -29,8 +30,11 @@ const REQUESTS_MAX: usize = 1_024;
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
 
-/// Bytes of one list in an answer: a frame's meta has 1 MiB, and what is counted is about.
+/// Bytes of one list in an answer: a frame's meta has 1 MiB.
 const LIST_BYTES: usize = 640 << 10;
+
+/// Running tasks of one worker in an answer: a third of a list's bytes.
+const RUNNING_MAX: usize = 4_096;
 
 /// Bytes of the texts in a job's spec: it travels with every assignment and every answer about
 /// the job, and stays in memory.
@@ -249,7 +253,7 @@ impl Driver {
     }
 
     fn workers_request(&mut self, link: LinkId, id: u64) {
-        let workers = fitting(self.grid.workers().into_iter(), worker_bytes);
+        let workers = fitting(self.grid.workers().into_iter().map(shown), worker_bytes);
         self.answer(link, id, Ok(Reply::Workers(workers)));
     }
 
@@ -262,7 +266,7 @@ impl Driver {
         let mut left = self.grid.workers();
         left.retain(|worker| after.is_none_or(|after| worker.worker > after));
         let all = left.len() as u64;
-        let workers = fitting(left.into_iter(), worker_bytes);
+        let workers = fitting(left.into_iter().map(shown), worker_bytes);
         let more = all - workers.len() as u64;
         Reply::WorkerPage { workers, more }
     }
@@ -517,22 +521,30 @@ fn spec_bytes(spec: &JobSpec) -> usize {
     spec.name.len() + spec.task.tenant.len() + lists
 }
 
-/// About how many bytes a job takes in an answer.
+/// How many bytes a job takes in an answer, at most.
 fn job_bytes(status: &JobStatus) -> usize {
-    256 + spec_bytes(&status.spec)
+    384 + spec_bytes(&status.spec)
 }
 
-/// About how many bytes a worker takes in an answer.
+/// How many bytes a worker takes in an answer, at most.
 fn worker_bytes(worker: &WorkerStatus) -> usize {
     let names = worker.name.len() + worker.address.len();
     let reason = match &worker.state {
         WorkerState::Failing(failing) => failing.reason.len(),
         _ => 0,
     };
-    128 + names + reason + capacity_bytes(&worker.capacity) + worker.running.len() * 48
+    let labels = worker.capacity.labels.len() * 8 + worker.capacity.text_bytes();
+    160 + names + reason + labels + worker.running.len() * 56
 }
 
-/// About how many bytes a contest takes in an answer.
+/// A worker as it is told of: one that claims to run more than a list shows is not to hide those
+/// behind it.
+fn shown(mut worker: WorkerStatus) -> WorkerStatus {
+    worker.running.truncate(RUNNING_MAX);
+    worker
+}
+
+/// How many bytes a contest takes in an answer, at most.
 fn contest_bytes(contest: &Contest) -> usize {
     32 + contest.name.len() + contest.address.len()
 }

@@ -22,7 +22,7 @@ const UPDATE_EVERY: Millis = Millis(200);
 const WATCHES_MAX: usize = 1_024;
 
 /// Bytes of one frame of results, unless a single segment has more: small segments travel
-/// together, large ones alone.
+/// together, large ones alone, in as many frames as they take.
 const FRAME_BYTES: usize = 128 << 10;
 
 /// One watch.
@@ -244,7 +244,7 @@ impl Driver {
                 break;
             }
             let (block, payload) = results.cut(cursor, visible);
-            cursor = results.end().min(visible);
+            cursor += block.results.len() as u64;
             bytes += size;
             blocks.push(block);
             pieces.push(payload);

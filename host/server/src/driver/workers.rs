@@ -9,14 +9,15 @@ use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Digest, JobId, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity,
     WorkerId,
-    frame::Envelope,
+    frame::{Envelope, META_MAX},
+    text::{REASON_MAX, shortened},
     wire::{
-        Assign, Committed, FromWorker, Join, Joined, LeaseGrant, Module, PROTOCOL_MINOR, Role,
-        ToWorker, Unable, WorkerResults,
+        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, PROTOCOL_MINOR,
+        Role, ToWorker, Unable, WorkerResults,
     },
 };
 
-use super::{Driver, Waiter, shortened};
+use super::{Driver, Waiter};
 use crate::{
     cache::{Cached, Place},
     error::ServerError,
@@ -33,6 +34,9 @@ const WAITING_MAX: usize = 16_384;
 const COMMITTED_AFTER: Millis = Millis(10);
 const COMMITTED_MAX: usize = 64;
 
+/// Acknowledgements in one message: 40 KiB of its meta.
+const COMMITTED_SAID: usize = 4_096;
+
 /// Input bytes of one assignment, unless a single input is larger: small enough that the first
 /// tasks start while the rest is on its way.
 const ASSIGN_BYTES: usize = 1 << 20;
@@ -40,14 +44,16 @@ const ASSIGN_BYTES: usize = 1 << 20;
 /// Pieces of leases in one assignment.
 const ASSIGN_LEASES: usize = 256;
 
+/// Bytes of what an assignment says of its leases and their inputs, at most: half of a meta, beside
+/// which a spec has room.
+const ASSIGN_META: usize = META_MAX / 2;
+
+/// What of that each lease takes at most, and each input's length.
+const LEASE_META: usize = 64;
+const INPUT_META: usize = 5;
+
 /// Modules that one worker may ask for ahead of their answers: it runs tasks of a few jobs.
 const MODULES_WANTED: usize = 256;
-
-/// Bytes of what a worker says of itself when it joins: answers about workers must fit a frame.
-const CAPACITY_BYTES: usize = 8 << 10;
-
-/// Bytes that are kept of why an attempt did not do: the journal has them for good.
-const REASON_BYTES: usize = 1 << 10;
 
 /// A linked worker.
 pub(super) struct Worker {
@@ -132,24 +138,21 @@ impl Driver {
             (FromWorker::Alive(alive), worker) => self.alive(worker, alive.rival),
             (FromWorker::NeedModule(need), _) => self.want_module(link, need.digest),
             (FromWorker::Returned(returned), worker) => {
-                tracing::debug!(%worker, lease = %returned.lease, why = returned.reason, "returned");
                 let (job, lease, tasks) = (returned.job, returned.lease, returned.tasks);
-                let reason = shortened(returned.reason, REASON_BYTES);
+                let reason = shortened(returned.reason, REASON_MAX);
+                tracing::debug!(%worker, %lease, why = reason, "returned");
                 self.grid.handle(now, Input::Returned { worker, job, lease, tasks, reason });
             }
             (FromWorker::Health(health), worker) => {
                 let unable = health.unable.map(|unable| Unable {
-                    reason: shortened(unable.reason, REASON_BYTES),
+                    reason: shortened(unable.reason, REASON_MAX),
                     ..unable
                 });
                 self.grid.handle(now, Input::Health { worker, unable });
             }
             (FromWorker::Leaving(message), id) => {
-                tracing::info!(
-                    worker = worker.peer.identity.name(),
-                    why = message.reason,
-                    "leaving"
-                );
+                let why = shortened(message.reason, REASON_MAX);
+                tracing::info!(worker = worker.peer.identity.name(), why, "leaving");
                 worker.leaving = true;
                 self.state.touched.insert(link);
                 self.grid.handle(now, Input::WorkerLeaving { worker: id });
@@ -162,7 +165,7 @@ impl Driver {
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
         tracing::debug!(name, address, slots = join.capacity.slots, "worker joins");
         let Join { started, capacity, held, .. } = join;
-        if capacity_bytes(&capacity) > CAPACITY_BYTES {
+        if capacity.text_bytes() > WorkerCapacity::TEXTS_MAX {
             let reason = "the worker has too many labels, or too long ones; give it fewer";
             return self.refuse_worker(link, reason.into());
         }
@@ -213,6 +216,8 @@ impl Driver {
             // The frame was checked: its payload is as long as its blocks say.
             let length = usize::try_from(block.payload_len()).unwrap_or(usize::MAX);
             let bytes = rest.split_to(length.min(rest.len()));
+            // What is taken here can be sent to whoever reads it.
+            let bytes = block.fit(bytes);
             block.worker = worker;
             blocks.push(completed(&block));
             held.push((block, bytes));
@@ -319,9 +324,13 @@ impl Driver {
         if let Some(worker) = self.state.workers.get_mut(&link)
             && !worker.committed.is_empty()
         {
-            let batches = std::mem::take(&mut worker.committed);
-            let message = ToWorker::Committed(Committed { batches });
-            worker.waiting.push_back(Waiting::Message(message));
+            let mut batches = std::mem::take(&mut worker.committed);
+            while !batches.is_empty() {
+                let rest = batches.split_off(batches.len().min(COMMITTED_SAID));
+                let message = ToWorker::Committed(Committed { batches });
+                worker.waiting.push_back(Waiting::Message(message));
+                batches = rest;
+            }
         }
         loop {
             let Some(worker) = self.state.workers.get_mut(&link) else { return };
@@ -362,9 +371,10 @@ impl Driver {
             grants.clear();
             return Assembled::Nothing;
         };
-        let (mut leases, mut pieces, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut leases, mut pieces, mut bytes, mut meta) = (Vec::new(), Vec::new(), 0, 0);
         while let Some(grant) = grants.front_mut() {
-            if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES {
+            let room = inputs_room(meta);
+            if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES || room == 0 {
                 break;
             }
             let source = self.grid.source(job);
@@ -379,11 +389,13 @@ impl Driver {
                 }
                 break;
             };
-            let Ok((block, payload)) = inputs.cut(grant.tasks, ASSIGN_BYTES - bytes) else {
+            let tasks = TaskRange { count: grant.tasks.count.min(room), ..grant.tasks };
+            let Ok((block, payload)) = inputs.cut(tasks, ASSIGN_BYTES - bytes) else {
                 return Assembled::Broken(missing(place));
             };
-            bytes += payload.len();
             let (first, count) = (grant.tasks.first, block.count());
+            bytes += payload.len();
+            meta += LEASE_META + usize::try_from(count).unwrap_or(LIST_MAX) * INPUT_META;
             let (lease, attempt) = (grant.lease, grant.attempt);
             leases.push(LeaseGrant { lease, attempt, first, inputs: block });
             pieces.push(payload);
@@ -417,12 +429,18 @@ impl Driver {
     }
 }
 
+/// Inputs that one more lease of an assignment may have, which says so much already.
+fn inputs_room(meta: usize) -> u64 {
+    let room = ASSIGN_META.saturating_sub(meta + LEASE_META) / INPUT_META;
+    room.min(LIST_MAX) as u64
+}
+
 /// A result block as the core counts it.
 fn completed(block: &ResultBlock) -> CompletedBlock {
     let completion = |index, outcome: &Outcome| {
         let class = outcome.class();
         let says_why = matches!(class, OutcomeClass::Retry | OutcomeClass::Lost);
-        let reason = says_why.then(|| shortened(outcome.to_string(), REASON_BYTES));
+        let reason = says_why.then(|| shortened(outcome.to_string(), REASON_MAX));
         Completion { index, class, reason }
     };
     CompletedBlock {
@@ -432,12 +450,6 @@ fn completed(block: &ResultBlock) -> CompletedBlock {
         wall_us: block.results.iter().map(|meta| meta.usage.wall_us).fold(0, u64::saturating_add),
         results: block.results.iter().map(|meta| completion(meta.index, &meta.outcome)).collect(),
     }
-}
-
-/// About how many bytes a worker's capacity has.
-pub(super) fn capacity_bytes(capacity: &WorkerCapacity) -> usize {
-    let labels = capacity.labels.iter().map(|(name, value)| name.len() + value.len() + 8);
-    capacity.engine.len() + labels.sum::<usize>()
 }
 
 /// The pieces one behind the other; a single one is not copied.

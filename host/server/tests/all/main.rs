@@ -19,4 +19,5 @@ mod jobs;
 mod late;
 mod retention;
 mod roles;
+mod sizes;
 mod watches;
