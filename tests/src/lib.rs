@@ -14,6 +14,7 @@ mod daemon;
 mod grid;
 mod guests;
 pub mod known;
+pub mod liar;
 pub mod network;
 mod process;
 mod relay;

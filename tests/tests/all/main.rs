@@ -33,6 +33,7 @@ mod refusals;
 mod releases;
 mod results;
 mod sandbox;
+mod sizes;
 mod storage;
 mod strangers;
 mod toolchains;
