@@ -1,28 +1,83 @@
-//! Text from guests, made safe to show on a terminal.
+//! Text that comes from outside (from guests, jobs, workers, files' names and other programs), as it
+//! is shown on a terminal: it must not move the cursor, set a title, hide what stands before it, or
+//! look like a line of ours.
 
-use std::{ffi::OsStr, fmt::Write as _, os::unix::ffi::OsStrExt as _};
+use std::{borrow::Cow, ffi::OsStr, fmt, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
-/// `text` with control characters written out, but for line ends and tabs: a task's log must not
-/// move the cursor, set a title or hide what stands before it.
-pub fn text(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if (c.is_control() && c != '\n' && c != '\t') || is_bidi_control(c) {
-            // Writing to a string cannot fail.
-            let _ = write!(safe, "{}", c.escape_unicode());
-        } else {
-            safe.push(c);
+/// What stands before each further line of a text.
+const INDENT: &str = "  ";
+
+/// A text from outside. It is shown on one line or as an indented block, and in no other way. All that
+/// is printed is taken for one (see [`print`](crate::print)), but for JSON and the tasks' outputs,
+/// which are exact.
+#[derive(Clone, Debug)]
+pub struct Outside<'a>(Cow<'a, str>);
+
+/// Lines that are shown as they stand here, each of which is one line whatever is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines(Vec<String>);
+
+impl<'a> Outside<'a> {
+    /// This text.
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// These bytes, as far as they are a text.
+    pub fn of_bytes(bytes: &'a [u8]) -> Self {
+        Self(String::from_utf8_lossy(bytes))
+    }
+
+    /// On one line.
+    pub fn line(&self) -> String {
+        escaped(&self.0, false)
+    }
+
+    /// On one line, cut after `max` of its characters.
+    pub fn short_line(&self, max: usize) -> String {
+        match self.0.char_indices().nth(max) {
+            None => self.line(),
+            Some((end, _)) => escaped(self.0.get(..end).unwrap_or_default(), false) + "…",
         }
     }
-    safe
+
+    /// Its lines, those behind the first further to the right.
+    pub fn block(&self) -> Lines {
+        let mut lines = self.0.lines();
+        let mut block = Lines(vec![escaped(lines.next().unwrap_or_default(), true)]);
+        block.0.extend(lines.map(|line| INDENT.to_owned() + &escaped(line, true)));
+        block
+    }
 }
 
-/// The same on one line, cut after `max` characters.
-pub fn line(bytes: &[u8], max: usize) -> String {
-    let shown = String::from_utf8_lossy(bytes);
-    let mut safe: String = shown.chars().take(max).flat_map(char::escape_debug).collect();
-    if shown.chars().nth(max).is_some() {
-        safe.push('…');
+impl Lines {
+    /// Adds a line.
+    pub fn push(&mut self, line: impl fmt::Display) {
+        self.0.push(escaped(&line.to_string(), true));
+    }
+}
+
+impl fmt::Display for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, line) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { "\n" })?;
+            f.write_str(line)?;
+        }
+        Ok(())
+    }
+}
+
+/// `text` on one line, its tabs as they are where that does no harm.
+fn escaped(text: &str, tabs: bool) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' if tabs => safe.push(c),
+            '\t' | '\n' | '\r' => safe.extend(c.escape_default()),
+            // Writing to a string cannot fail.
+            c if misleads(c) => drop(write!(safe, "{}", c.escape_unicode())),
+            c => safe.push(c),
+        }
     }
     safe
 }
@@ -32,7 +87,7 @@ pub fn line(bytes: &[u8], max: usize) -> String {
 pub fn shell(word: &OsStr) -> String {
     let bytes = word.as_bytes();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(byte);
-    let shows = |text: &&str| !text.chars().any(|c| c.is_control() || is_bidi_control(c));
+    let shows = |text: &&str| !text.chars().any(misleads);
     match str::from_utf8(bytes).ok().filter(shows) {
         Some(text) if !text.is_empty() && bytes.iter().all(plain) => text.to_owned(),
         Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
@@ -51,9 +106,21 @@ pub fn shell(word: &OsStr) -> String {
     }
 }
 
-/// Characters that reorder the text around them.
-const fn is_bidi_control(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Characters that a terminal does something else with than to show them, or that are not seen:
+/// controls (DEL and those above 0x7f too), those that end a line or reorder the text around them, and
+/// invisible ones that only mark text.
+pub fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{200b}'
+                | '\u{200e}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 #[cfg(test)]
@@ -62,14 +129,33 @@ mod tests {
 
     #[test]
     fn what_would_move_the_cursor_is_written_out() {
-        assert_eq!(text("a\u{1b}[2Jb\r\n\tc"), "a\\u{1b}[2Jb\\u{d}\n\tc");
-        assert_eq!(text("\u{202e}abc ü"), "\\u{202e}abc ü");
+        let line = |text| Outside::new(text).line();
+        assert_eq!(line("a\u{1b}[2Jb\r\n\tc"), "a\\u{1b}[2Jb\\r\\n\\tc");
+        assert_eq!(line("\u{202e}abc ü \u{7f}\u{9b}2J"), "\\u{202e}abc ü \\u{7f}\\u{9b}2J");
+        assert_eq!(line("\u{2028}\u{85}\u{b}"), "\\u{2028}\\u{85}\\u{b}");
+        assert_eq!(Outside::of_bytes(b"\xff\x07").line(), "\u{fffd}\\u{7}");
+    }
+
+    #[test]
+    fn no_line_of_a_block_begins_where_ours_do() {
+        let block = Outside::new("one\r\nwasmgrid: 1 task: 1 ok\n\u{1b}[A\tx\rwasmgrid: y").block();
+        let expected = "one\n  wasmgrid: 1 task: 1 ok\n  \\u{1b}[A\tx\\rwasmgrid: y";
+        assert_eq!(block.to_string(), expected);
+        assert_eq!(Outside::new("").block().to_string(), "");
     }
 
     #[test]
     fn a_line_is_cut_and_says_so() {
-        assert_eq!(line(b"one\ntwo", 5), "one\\nt…");
-        assert_eq!(line(b"\xff", 5), "\u{fffd}");
+        assert_eq!(Outside::of_bytes(b"one\ntwo").short_line(5), "one\\nt…");
+        assert_eq!(Outside::new("three").short_line(5), "three");
+    }
+
+    #[test]
+    fn a_line_among_lines_is_one_line() {
+        let mut lines = Lines::default();
+        lines.push("a\nb");
+        lines.push(7);
+        assert_eq!(lines.to_string(), "a\\nb\n7");
     }
 
     #[test]

@@ -8,11 +8,12 @@ use wasmgrid_worker::sandbox::admit::access;
 use crate::{
     args::{Format, InspectArgs},
     cluster::view::kind,
+    escape::Outside,
     exit::{self, Exit},
     module,
     print::message,
     run::clash::Reads,
-    table,
+    table::{self, Value},
 };
 
 /// A module that is admitted, as `--output json` has it: a public interface.
@@ -100,19 +101,21 @@ pub fn or_say<T>(judged: anyhow::Result<T>, output: Format) -> anyhow::Result<T>
 }
 
 /// What a module is, for people. No name is longer than `imports`.
-pub fn fields(info: &ModuleInfo, grants: &[Grant]) -> [(&'static str, String); 5] {
-    let width = info.imports.iter().map(|name| name.chars().count()).max().unwrap_or_default();
-    let import = |name: &String| format!("{name:width$}  {}", access(name, grants));
-    let imports: Vec<_> = info.imports.iter().map(import).collect();
+pub fn fields(info: &ModuleInfo, grants: &[Grant]) -> [(&'static str, Value); 5] {
+    let shown: Vec<_> = info.imports.iter().map(|name| Outside::new(name).line()).collect();
+    let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let import =
+        |(name, shown): (&String, &String)| format!("{shown:width$}  {}", access(name, grants));
+    let imports = info.imports.iter().zip(&shown).map(import).collect();
     [
-        ("kind", info.kind.to_string()),
-        ("size", ByteCount(info.size_bytes).to_string()),
-        ("digest", info.digest.to_string()),
-        ("exports", list(&info.exports)),
-        ("imports", list(&imports)),
+        ("kind", info.kind.to_string().into()),
+        ("size", ByteCount(info.size_bytes).to_string().into()),
+        ("digest", info.digest.to_string().into()),
+        ("exports", list(info.exports.clone())),
+        ("imports", list(imports)),
     ]
 }
 
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "none".into() } else { names.join("\n         ") }
+fn list(names: Vec<String>) -> Value {
+    if names.is_empty() { Value::Line("none".into()) } else { Value::Lines(names) }
 }

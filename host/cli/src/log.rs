@@ -1,11 +1,17 @@
 //! What the parts log, on stderr.
 
-use std::env;
+use std::{env, fmt};
 
-use tracing_subscriber::EnvFilter;
+use tracing::field::Field;
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt as _,
+    fmt::format::{Writer, debug_fn},
+};
 
 use crate::{
     args::{Command, Talk},
+    escape::Outside,
     exit::usage,
     print,
 };
@@ -30,6 +36,7 @@ pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(debug_fn(field).delimited(" "))
         .with_writer(|| print::Log)
         .with_ansi(print::messages_in_colour())
         // What cannot be written is no reason to write.
@@ -37,6 +44,15 @@ pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
         .with_target(talk.verbose > 0)
         .init();
     Ok(())
+}
+
+/// Writes a field on one line: what parts log may have text from peers and guests in it.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = Outside::new(format!("{value:?}")).line();
+    match field.name() {
+        "message" => writer.write_str(&value),
+        name => write!(writer, "{name}={value}"),
+    }
 }
 
 const fn level(serves: bool, talk: Talk) -> &'static str {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     args::NewArgs,
+    escape::Lines,
     exit::{Exit, WithExit as _, usage},
     print,
 };
@@ -74,11 +75,12 @@ pub fn new(args: &NewArgs) -> anyhow::Result<Exit> {
         let _ = fs::remove_dir_all(&args.path);
         return Err(error);
     }
-    print::text(&format!(
-        "made the task {name} in {folder}; next:\n  cd {folder}\n  cargo test\n  wasmgrid run . --range \
-         1..=100\n"
-    ))
-    .exit(Exit::Failed)?;
+    let mut said = Lines::default();
+    said.push(format_args!("made the task {name} in {folder}; next:"));
+    said.push(format_args!("  cd {folder}"));
+    said.push("  cargo test");
+    said.push("  wasmgrid run . --range 1..=100");
+    print::lines(&said).exit(Exit::Failed)?;
     Ok(Exit::Ok)
 }
 

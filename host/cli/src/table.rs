@@ -7,8 +7,8 @@ use serde::Serialize;
 use wasmgrid_proto::{Micros, Millis};
 
 use crate::{
-    escape,
-    print::{self, Unwritten, data},
+    escape::{Lines, Outside},
+    print::{self, Unwritten},
 };
 
 /// Prints a value as one JSON document.
@@ -16,7 +16,7 @@ use crate::{
 /// # Errors
 /// Where stdout cannot be written.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(data!("{}", serde_json::to_string_pretty(value)?)?)
+    Ok(print::exactly(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
 }
 
 /// Prints rows under a heading.
@@ -31,19 +31,45 @@ pub fn rows<const N: usize>(
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(heading);
     for row in rows {
-        table.add_row(row.map(|cell| escape::text(&cell)));
+        table.add_row(row.map(|cell| Outside::new(cell).line()));
     }
-    data!("{}", table.trim_fmt())
+    let mut lines = Lines::default();
+    table.trim_fmt().lines().for_each(|line| lines.push(line));
+    print::lines(&lines)
+}
+
+/// A value: a text on one line, or several such below each other.
+pub enum Value {
+    /// One line.
+    Line(String),
+    /// One line each.
+    Lines(Vec<String>),
+}
+
+impl From<String> for Value {
+    fn from(line: String) -> Self {
+        Self::Line(line)
+    }
 }
 
 /// Prints names with their values below each other.
 ///
 /// # Errors
 /// Where stdout cannot be written.
-pub fn fields<const N: usize>(fields: [(&str, String); N]) -> Result<(), Unwritten> {
+pub fn fields<const N: usize, V: Into<Value>>(fields: [(&str, V); N]) -> Result<(), Unwritten> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-    let line = |(name, value): (&str, String)| format!("{name:width$}  {}\n", escape::text(&value));
-    print::text(&fields.map(line).concat())
+    let mut lines = Lines::default();
+    for (name, value) in fields {
+        let values = match value.into() {
+            Value::Line(line) => vec![line],
+            Value::Lines(lines) => lines,
+        };
+        for (at, value) in values.into_iter().enumerate() {
+            let name = if at == 0 { name } else { "" };
+            lines.push(format_args!("{name:width$}  {}", Outside::new(value).line()));
+        }
+    }
+    print::lines(&lines)
 }
 
 /// How long ago something was, to the second.

@@ -26,6 +26,7 @@ mod liars;
 mod local;
 mod machine;
 mod open;
+mod outside;
 mod partitions;
 mod printing;
 mod promises;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use wasmgrid_proto::{Explanation, JobState, Reason};
 
 use super::view::CountsView;
-use crate::{args::Format, escape, print::data, table};
+use crate::{args::Format, print::data, table};
 
 /// An explanation, as `--output json` has it: a public interface.
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
     for reason in reasons {
         let who =
             if reason.tasks > 0 { format!("{} tasks: ", reason.tasks) } else { String::new() };
-        data!("- {who}{}", escape::text(&reason.text))?;
+        data!("- {who}{}", reason.text)?;
         if !reason.help.is_empty() {
             data!("  {}", reason.help)?;
         }

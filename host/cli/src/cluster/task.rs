@@ -9,7 +9,6 @@ use wasmgrid_proto::{
 use super::view::JobView;
 use crate::{
     args::Format,
-    escape,
     print::{Unwritten, data},
     table,
 };
@@ -103,7 +102,7 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
             ("took", Millis(usage.wall_us.div_ceil(1_000)).to_string()),
             ("output", ByteCount(result.output_bytes).to_string()),
         ])?;
-        data!("{}", escape::text(&result.outcome.to_string()))?;
+        data!("{}", result.outcome)?;
     } else if task.state == TaskState::Ended {
         data!("it ended without a result: with its job, or the result is not kept any more")?;
     }
@@ -112,10 +111,10 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
     }
     // The outcome of a lost task has them already.
     for attempt in task.attempts.iter().filter(|_| task.result.is_none()) {
-        data!("{}", escape::text(&attempt.to_string()))?;
+        data!("{attempt}")?;
     }
     if !task.log.is_empty() {
-        data!("it had logged:\n{}", escape::text(&String::from_utf8_lossy(&task.log)))?;
+        data!("it had logged:\n{}", String::from_utf8_lossy(&task.log))?;
     }
     Ok(())
 }

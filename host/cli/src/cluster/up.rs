@@ -13,6 +13,7 @@ use crate::{
     args::UpArgs,
     config::ServerSettings,
     context::{Contexts, Description},
+    escape::Lines,
     exit::{self, Exit, WithExit as _},
     interrupt::Interrupt,
     parts::{self, Machine, WorkerSetup},
@@ -90,14 +91,18 @@ async fn start(
     let token = client.create_token(request).await?;
     client.shutdown().await;
     let (addresses, ttl, uses) = (scheduler.addresses.join(", "), args.token_ttl, args.token_uses);
+    let mut said = Lines::default();
+    said.push(format_args!("grid {grid} is up at {addresses}"));
+    said.push("`wasmgrid run` now goes to it; `wasmgrid context use local` goes back");
+    said.push(format_args!("to add a machine, within {ttl} and up to {uses} times:"));
+    said.push("");
+    said.push(format_args!("  wasmgrid join {token}"));
+    said.push("");
+    said.push("Ctrl-C stops the grid; its jobs and results are kept");
     // At once: a reader that takes the first line alone has not closed the output before the rest.
-    print::text(&format!(
-        "grid {grid} is up at {addresses}\n`wasmgrid run` now goes to it; `wasmgrid context use \
-         local` goes back\nto add a machine, within {ttl} and up to {uses} times:\n\n  wasmgrid join \
-         {token}\n\nCtrl-C stops the grid; its jobs and results are kept\n"
-    ))
-    .context("nobody can know the token with which machines join")
-    .exit(Exit::Failed)?;
+    print::lines(&said)
+        .context("nobody can know the token with which machines join")
+        .exit(Exit::Failed)?;
     Ok(worker)
 }
 

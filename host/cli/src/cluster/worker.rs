@@ -5,9 +5,8 @@ use wasmgrid_proto::{Contest, Millis, WorkerStatus};
 use super::{view, view::WorkerView, with};
 use crate::{
     args::{Format, GridArgs, WorkerNoun},
-    escape,
     exit::{Exit, usage},
-    print::{self, message},
+    print::{data, message},
     table,
 };
 
@@ -81,7 +80,7 @@ fn list(workers: &[WorkerStatus], contests: &[Contest], output: Format) -> anyho
     let heading = ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "LABELS"];
     table::rows(heading, workers.iter().map(row))?;
     for contest in contests {
-        message!("{}", escape::text(&warning(contest)));
+        message!("{}", warning(contest));
     }
     Ok(())
 }
@@ -118,7 +117,7 @@ fn show(worker: &WorkerStatus, contest: Option<&Contest>, output: Format) -> any
     if worker.running.is_empty() {
         return Ok(());
     }
-    print::text("\n")?;
+    data!("")?;
     let rows = worker.running.iter().map(|running| {
         let progress = running.progress.map(|(done, total)| format!("{done}/{total}"));
         let elapsed = Millis(running.elapsed_ms).to_string();

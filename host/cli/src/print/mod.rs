@@ -1,4 +1,5 @@
-//! The one place through which this program prints. It knows two rules. Data, on standard output,
+//! The one place through which this program prints. All that it is given may have text from outside in
+//! it, and is shown as such ([`Outside`]), but for JSON and what tasks put out. It knows two rules more. Data, on standard output,
 //! is what was asked for: where it cannot be written the command ends with an error ([`data!`]).
 //! Messages, on standard error, are about that: where they cannot be written they are dropped, and
 //! nothing else changes ([`message!`]).
@@ -30,7 +31,10 @@ pub use frame::Frames;
 pub use stderr::{Log, finish};
 pub use stdout::Stdout;
 
-use crate::exit::Exit;
+use crate::{
+    escape::{self, Lines, Outside},
+    exit::Exit,
+};
 
 /// Prints a line of data on standard output; gives a `Result` with [`Unwritten`].
 macro_rules! data {
@@ -73,24 +77,43 @@ pub fn unless_enough(printed: anyhow::Result<()>) -> anyhow::Result<()> {
     printed.or_else(|error| if is_enough(&error) { Ok(()) } else { Err(error) })
 }
 
-/// Prints a line of data, whole or not at all as far as the system does so. See [`data!`].
+/// Prints a line of data, whole or not at all as far as the system does so; a text of several lines as
+/// an indented block. See [`data!`].
 ///
 /// # Errors
 /// Where it cannot be written.
 pub fn data_line(line: fmt::Arguments<'_>) -> Result<(), Unwritten> {
-    text(&format!("{line}\n"))
+    lines(&Outside::new(line.to_string()).block())
 }
 
-/// Prints data as it is.
+/// Prints lines of data at once.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn lines(lines: &Lines) -> Result<(), Unwritten> {
+    exactly(&format!("{lines}\n"))
+}
+
+/// Prints data as it is: a document of JSON.
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn text(text: &str) -> Result<(), Unwritten> {
+pub fn exactly(text: &str) -> Result<(), Unwritten> {
     Stdout.write_all(text.as_bytes()).map_err(Unwritten)
 }
 
-/// Prints a line on standard error as it is. See [`message!`].
+/// Prints a line on standard error; a text of several lines as an indented block. See [`message!`].
 pub fn message_line(line: fmt::Arguments<'_>) {
+    message_exactly(&Outside::new(line.to_string()).block().to_string());
+}
+
+/// Prints lines on standard error, the first after the program's name.
+pub fn message_lines(lines: &Lines) {
+    message_exactly(&format!("wasmgrid: {lines}"));
+}
+
+/// Prints a line on standard error as it is: a document of JSON.
+pub fn message_exactly(line: &str) {
     stderr::say(format!("{line}\n").into_bytes());
 }
 
@@ -121,12 +144,19 @@ fn colour_is_wanted() -> bool {
 pub fn parsed(said: &clap::Error) -> anyhow::Result<Exit> {
     let shown = said.render();
     if said.use_stderr() {
-        let shown = if messages_in_colour() { shown.ansi().to_string() } else { shown.to_string() };
-        message_line(format_args!("{}", shown.trim_end()));
+        let quotes_outside =
+            env::args_os().any(|word| word.to_string_lossy().chars().any(escape::misleads));
+        if quotes_outside {
+            message_line(format_args!("{shown}"));
+        } else {
+            let coloured = messages_in_colour();
+            let shown = if coloured { shown.ansi().to_string() } else { shown.to_string() };
+            message_exactly(shown.trim_end());
+        }
         return Ok(Exit::Usage);
     }
     let coloured = data_on_terminal() && colour_is_wanted();
-    text(&if coloured { shown.ansi().to_string() } else { shown.to_string() })?;
+    exactly(&if coloured { shown.ansi().to_string() } else { shown.to_string() })?;
     Ok(Exit::Ok)
 }
 

@@ -14,7 +14,7 @@ use super::{
     progress::Progress,
     reorder::{Reorder, Run, Shown},
 };
-use crate::print::message;
+use crate::{escape::Lines, print};
 
 /// Takes a job's results.
 pub struct Collector<'a> {
@@ -196,7 +196,7 @@ impl<'a> Collector<'a> {
 
     /// Counts results, lets their inputs go, and explains failures. Gives the places of results that
     /// are of no task of this job, or came before.
-    fn note_all(&mut self, run: &Run, explained: &mut Vec<String>) -> Vec<usize> {
+    fn note_all(&mut self, run: &Run, explained: &mut Vec<Lines>) -> Vec<usize> {
         let mut unknown = Vec::new();
         for (place, shown) in run.results().enumerate() {
             match self.note(shown) {
@@ -207,7 +207,7 @@ impl<'a> Collector<'a> {
         unknown
     }
 
-    fn note(&mut self, shown: Shown<'_>) -> Option<Option<String>> {
+    fn note(&mut self, shown: Shown<'_>) -> Option<Option<Lines>> {
         let outcome = &shown.meta.outcome;
         let failed = *outcome != Outcome::Ok;
         let (mut input, mut settled) = (None, 0);
@@ -228,7 +228,7 @@ impl<'a> Collector<'a> {
         Some(self.failures.add(&shown.to_finished(), input.as_ref(), settled))
     }
 
-    fn print(&mut self, due: &[Run], explained: &[String]) -> anyhow::Result<()> {
+    fn print(&mut self, due: &[Run], explained: &[Lines]) -> anyhow::Result<()> {
         if due.is_empty() && explained.is_empty() {
             return Ok(());
         }
@@ -236,7 +236,7 @@ impl<'a> Collector<'a> {
         let output = &mut self.output;
         let mut print = || {
             for text in explained {
-                message!("{text}");
+                print::message_lines(text);
             }
             for shown in due.iter().flat_map(Run::results) {
                 output.write(shown)?;

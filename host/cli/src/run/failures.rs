@@ -11,7 +11,7 @@ use super::{
     ledger::{Input, Place},
     reorder::Finished,
 };
-use crate::escape;
+use crate::escape::{Lines, Outside};
 
 /// Failures that are explained; the others are counted.
 const EXPLAINED: u64 = 3;
@@ -57,7 +57,7 @@ impl Failures {
         finished: &Finished,
         input: Option<&Input>,
         settled: u64,
-    ) -> Option<String> {
+    ) -> Option<Lines> {
         if let Some(input) = input {
             let what = (finished.meta.index, finished.meta.outcome.name());
             self.try_keep(|keeper| keeper.keep(what, input, settled));
@@ -67,12 +67,12 @@ impl Failures {
     }
 
     /// Takes a task whose input cannot be read, as [`add`](Self::add).
-    pub fn add_unread(&mut self, index: u64, unread: &Unread, settled: u64) -> Option<String> {
+    pub fn add_unread(&mut self, index: u64, unread: &Unread, settled: u64) -> Option<Lines> {
         let outcome = Outcome::Refused(String::new()).name();
         self.try_keep(|keeper| keeper.keep_file((index, outcome), &unread.path, settled));
         self.unread += 1;
         self.seen += 1;
-        let why = || format!("task {index} failed: {}", cut(&unread.why));
+        let why = || headed(index, &unread.why);
         (self.seen <= EXPLAINED).then(why)
     }
 
@@ -118,40 +118,48 @@ impl Failures {
 }
 
 /// Says what happened to a task: cause, input, attempt, log and what would help.
-fn explain(finished: &Finished, input: Option<&Input>, limits: &Limits) -> String {
+fn explain(finished: &Finished, input: Option<&Input>, limits: &Limits) -> Lines {
     let meta = &finished.meta;
-    let mut text = format!("task {} failed: {}", meta.index, cause(&meta.outcome));
+    let mut lines = headed(meta.index, &meta.outcome.to_string());
     if let Some(input) = input {
-        field(&mut text, "input", &shown_input(input));
+        field(&mut lines, "input", &shown_input(input));
     }
     let wall = Millis(meta.usage.wall_us.div_ceil(1_000));
     let attempt =
         format!("{} on worker {}, after {wall} of wall time", finished.attempt, finished.worker);
-    field(&mut text, "attempt", &attempt);
+    field(&mut lines, "attempt", &attempt);
     if let Outcome::Trap { backtrace, .. } = &meta.outcome {
         let frames: Vec<&str> = backtrace.lines().take(FRAMES).collect();
-        field(&mut text, "at", &cut(&frames.join("\n")));
+        field(&mut lines, "at", &cut(&frames.join("\n")));
     }
     if let Ok((_, _, log)) = meta.split(&finished.payload) {
-        field(&mut text, "log", &log_tail(&String::from_utf8_lossy(&log), meta.log_dropped));
+        field(&mut lines, "log", &log_tail(&String::from_utf8_lossy(&log), meta.log_dropped));
     }
     if let Some(help) = remedy(finished, limits) {
-        field(&mut text, "help", &help);
+        field(&mut lines, "help", &help);
     }
-    text
+    lines
 }
 
-fn cause(outcome: &Outcome) -> String {
-    cut(&outcome.to_string())
+/// Which task failed, and why; the further lines of that below it.
+fn headed(index: u64, cause: &str) -> Lines {
+    let cause = cut(cause);
+    let (first, rest) = cause.split_once('\n').unwrap_or((&cause, ""));
+    let mut lines = Lines::default();
+    lines.push(format_args!("task {index} failed: {}", first.trim_end_matches('\r')));
+    field(&mut lines, "", rest);
+    lines
 }
 
 fn shown_input(input: &Input) -> String {
-    let bytes = escape::line(&input.bytes, INPUT_SHOWN);
+    let bytes = Outside::of_bytes(&input.bytes).short_line(INPUT_SHOWN);
     match &input.place {
         Place::Range => bytes,
         Place::Single => format!("{} of stdin", ByteCount(input.bytes.len() as u64)),
-        Place::Line { name } => format!("{}: {bytes}", escape::text(name)),
-        Place::File { path } => escape::line(path.as_os_str().as_encoded_bytes(), TEXT_SHOWN),
+        Place::Line { name } => format!("{}: {bytes}", Outside::new(name).line()),
+        Place::File { path } => {
+            Outside::of_bytes(path.as_os_str().as_encoded_bytes()).short_line(TEXT_SHOWN)
+        }
     }
 }
 
@@ -171,22 +179,19 @@ fn log_tail(log: &str, dropped: u64) -> String {
     tail
 }
 
-/// A guest's text, safe to show and not too long.
+/// A guest's text, not too long.
 fn cut(text: &str) -> String {
-    let mut shown = escape::text(text);
-    if let Some((end, _)) = shown.char_indices().nth(TEXT_SHOWN) {
-        shown.truncate(end);
-        shown.push('…');
+    match text.char_indices().nth(TEXT_SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
     }
-    shown
 }
 
 /// Appends a named part, its further lines below its first; nothing where it is empty.
-fn field(text: &mut String, name: &str, value: &str) {
+fn field(lines: &mut Lines, name: &str, value: &str) {
     for (at, line) in value.lines().enumerate() {
         let name = if at == 0 { name } else { "" };
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n  {name:<8} {line}");
+        lines.push(format_args!("  {name:<8} {line}"));
     }
 }
 
@@ -268,7 +273,7 @@ mod tests {
         let outcome =
             Outcome::Limit { limit: Limit::Fuel, used: 2_000_000_000, allowed: 2_000_000_000 };
         let result = with_log(outcome, "starting\n\u{1b}[31mworking\n");
-        let text = explain(&result, Some(&line_input()), &Limits::default());
+        let text = explain(&result, Some(&line_input()), &Limits::default()).to_string();
         let expected = "\
 task 17 failed: limit(fuel): used 2G of 2G allowed
   input    in.txt:18: 99999999
@@ -285,7 +290,7 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         let kind = wasmgrid_proto::TrapKind::Unreachable;
         let mut result = with_log(Outcome::Trap { kind, backtrace }, "");
         result.meta.usage.memory_bytes = 60 << 20;
-        let text = explain(&result, None, &Limits::default());
+        let text = explain(&result, None, &Limits::default()).to_string();
         assert!(text.contains("7: frame") && !text.contains("8: frame"), "{text}");
         assert!(text.ends_with("--memory 256MiB"), "{text}");
         assert!(!text.contains("log"), "{text}");
@@ -310,6 +315,19 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert!(compile.starts_with("--compile-time 1m40s; "), "{compile}");
         let memory = raised(Limit::CompileMemory, 1 << 30, 1 << 30);
         assert!(memory.starts_with("--compile-memory 4GiB; "), "{memory}");
+    }
+
+    #[test]
+    fn a_cause_of_several_lines_makes_none_that_looks_like_ours() {
+        let cause = "no\r\nwasmgrid: 1 task: 1 ok\n\u{1b}[2K\rwasmgrid: all is well".to_owned();
+        let lines = explain(&finished(17, Outcome::Rejected(cause), ""), None, &Limits::default());
+        let text = lines.to_string();
+        let expected = "\
+task 17 failed: rejected: no
+           wasmgrid: 1 task: 1 ok
+           \\u{1b}[2K\\rwasmgrid: all is well
+";
+        assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]

@@ -30,7 +30,6 @@ use crate::{
     args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
-    escape,
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     local::LocalGrid,
@@ -235,7 +234,7 @@ fn sources(
 pub fn say_left_out(sources: &Sources) -> bool {
     let left_out = sources.left_out();
     if let Some(left_out) = &left_out {
-        message!("{}", escape::text(left_out));
+        message!("{left_out}");
     }
     left_out.is_none()
 }
@@ -243,7 +242,7 @@ pub fn say_left_out(sources: &Sources) -> bool {
 /// Says which inputs are left out since they cannot be read.
 pub fn say_unread(unread: &[Unread]) {
     for unread in unread.iter().take(UNREAD_SAID) {
-        message!("{}; it is left out", escape::text(&unread.why));
+        message!("{}; it is left out", unread.why);
     }
     let more = unread.len().saturating_sub(UNREAD_SAID);
     if more > 0 {

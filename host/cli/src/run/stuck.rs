@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin, time::Duration};
 use wasmgrid_client::Client;
 use wasmgrid_proto::JobId;
 
-use crate::{escape, print::message, table};
+use crate::{print::message, table};
 
 /// How long nothing may run before that is worth a word: longer than workers take to come back
 /// and modules to be compiled.
@@ -32,8 +32,7 @@ pub async fn hint(client: &Client, job: JobId, on_cluster: bool) {
     if counts.running > 0 || counts.queued == 0 || explanation.state.is_terminal() {
         return;
     }
-    let text = reason.wait.text(table::now());
-    message!("nothing of job {job} runs yet: {}", escape::text(&text));
+    message!("nothing of job {job} runs yet: {}", reason.wait.text(table::now()));
     if on_cluster {
         message!("`wasmgrid job explain {job}` says why it waits and what would help");
     } else if !reason.wait.remedy().is_empty() {

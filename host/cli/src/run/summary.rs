@@ -88,7 +88,7 @@ impl Summary<'_> {
             let (job, state) = (self.job.0, status.state);
             let counts = CountsView::from(&status.counts);
             let line = Line { job, state, counts, failed_inputs };
-            print::message_line(format_args!("{}", serde_json::to_string(&line)?));
+            print::message_exactly(&serde_json::to_string(&line)?);
         } else {
             self.tell(status, &report, collector);
         }
@@ -155,7 +155,7 @@ impl Reading {
         if self.json && !self.quiet {
             let counts = CountsView::from(counts);
             let line = Line { job: job.0, state, counts, failed_inputs: None };
-            print::message_line(format_args!("{}", serde_json::to_string(&line)?));
+            print::message_exactly(&serde_json::to_string(&line)?);
         } else {
             tell_unexplained(&report);
             tell_end(state);

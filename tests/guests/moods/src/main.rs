@@ -21,6 +21,10 @@ fn moods(mood: String, context: &mut Context) -> Result<String, Error> {
         }
         "draw" => Ok(draw(context)),
         "escape" => Err(Error::rejected("red \u{1b}[31malert")),
+        said if said.starts_with("say ") => {
+            eprintln!("{said}");
+            Err(Error::rejected(said))
+        }
         other => Ok(format!("fine: {other}")),
     }
 }
