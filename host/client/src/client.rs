@@ -17,7 +17,7 @@ use tokio_util::{
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
     ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus,
-    Limits, Millis, TaskStatus, WorkerStatus,
+    Limits, Millis, TaskStatus, VouchedLabels, WorkerStatus,
     wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
 };
 
@@ -359,6 +359,44 @@ impl Client {
         match self.ask(Request::CreateToken(token)).await? {
             Reply::Token(token) => Ok(token),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// Makes a token for workers whose certificates get these labels. From then on the grid counts
+    /// only labels of certificates for these keys. For operators.
+    ///
+    /// # Errors
+    /// As [`Self::create_token`]; [`ClientError::Api`], where the labels cannot stand in a
+    /// certificate.
+    pub async fn create_labelled_token(
+        &self,
+        token: TokenRequest,
+        labels: Vec<(String, String)>,
+    ) -> Result<String, ClientError> {
+        match self.ask(Request::CreateLabelledToken { token, labels }).await? {
+            Reply::Token(token) => Ok(token),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The keys of which only labels of certificates count, and the workers that have some.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn vouched(&self) -> Result<(Vec<String>, Vec<VouchedLabels>), ClientError> {
+        let mut vouched = Vec::<VouchedLabels>::new();
+        loop {
+            let after = vouched.last().map(|one| one.worker);
+            match self.ask(Request::VouchedPage { after }).await? {
+                Reply::VouchedPage { keys, workers, more } => {
+                    let ends = workers.is_empty() || more == 0;
+                    vouched.extend(workers);
+                    if ends {
+                        return Ok((keys, vouched));
+                    }
+                }
+                _ => return Err(unexpected()),
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use std::{
 };
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grid, GridConfig, Input, Output, RequestId, SegmentToken,
+    CompletedBlock, Completion, Grid, GridConfig, Input, LeaseKey, Output, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
     ByteCount, Digest, JobId, JobSpec, JobState, LeaseId, Limits, Micros, ModuleKind, OutcomeClass,
@@ -93,7 +93,11 @@ fn main() -> ExitCode {
 fn complete(run: &Run) -> Option<Duration> {
     let mut grid = Grid::new(GridConfig::default());
     let mut waiting = VecDeque::new();
-    step(&mut grid, Input::Start { date: Micros(0) }, &mut waiting);
+    step(
+        &mut grid,
+        Input::Start { date: Micros(0), key: LeaseKey([7; 32]), vouched: Vec::new() },
+        &mut waiting,
+    );
     for link in 1..=run.workers {
         step(&mut grid, joined(link), &mut waiting);
     }
@@ -183,7 +187,9 @@ fn joined(link: u64) -> Input {
             labels: Vec::new(),
             engine: String::from("none"),
         },
+        vouched: Vec::new(),
         held: Vec::new(),
+        proofs: Vec::new(),
     }
 }
 

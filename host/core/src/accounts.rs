@@ -5,7 +5,7 @@ use alloc::{vec, vec::Vec};
 
 use wasmgrid_proto::{JobId, LeaseId, TaskRange, WorkerId};
 
-use crate::{Grant, Grid, lease::Lease, ranges::RangeSet, worker::Worker};
+use crate::{Grant, Grid, lease::Lease, proof::Given, ranges::RangeSet, worker::Worker};
 
 impl Grid {
     /// Gives a worker a run of tasks.
@@ -25,7 +25,9 @@ impl Grid {
         }
         self.book(lease, Lease { job, worker, attempt, charged_ns, tasks: set, asked });
         self.note_trial(worker, job, lease);
-        Grant { lease, attempt, tasks }
+        let tenant = self.queues.get(&job).map_or("", |queue| &*queue.tenant);
+        let proof = self.key.prove(lease, tasks, Given { worker, job, tenant, attempt });
+        Grant { lease, attempt, tasks, proof }
     }
 
     /// Charges a job's tenant for tasks that it is given; returns for how much each.

@@ -8,7 +8,7 @@ use alloc::{
 
 use wasmgrid_proto::WorkerId;
 
-use crate::demand::Demand;
+use crate::{demand::Demand, labels::Labels};
 
 /// Classes that are kept while no job uses them, so that a stream of jobs with the same labels
 /// does not look through all workers for each.
@@ -16,9 +16,6 @@ const UNUSED_MAX: usize = 64;
 
 /// The class of jobs that require no labels: all workers are in it.
 pub(crate) const ANY: u32 = 0;
-
-/// Labels as workers have them and jobs require them: sorted.
-type Labels = Vec<(String, String)>;
 
 /// How a worker that takes tasks stands among others: with free slots first, then by load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,24 +4,24 @@
 
 use alloc::{string::String, vec::Vec};
 
-use wasmgrid_proto::{Contest, Micros, WorkerId, wire::HeldLease};
+use wasmgrid_proto::{Contest, Micros, WorkerId};
 
-use crate::{Grid, Output, timers::Timer, worker::Worker};
+use crate::{Grid, Output, claims::Claims, timers::Timer, worker::Worker};
 
 /// Who wants the place of a worker that is linked.
 #[derive(Debug)]
 pub(crate) struct Rival {
     joined: Worker,
-    held: Vec<HeldLease>,
+    claims: Claims,
     /// When the worker was asked.
     asked_at: Micros,
 }
 
 impl Grid {
     /// A worker joins that is linked already: that link is asked whether it lives.
-    pub(crate) fn contest(&mut self, id: WorkerId, joined: Worker, held: Vec<HeldLease>) {
+    pub(crate) fn contest(&mut self, id: WorkerId, joined: Worker, claims: Claims) {
         let (rival, address, asked_at) = (joined.link, joined.address.clone(), self.now);
-        if let Some(before) = self.rivals.insert(id, Rival { joined, held, asked_at }) {
+        if let Some(before) = self.rivals.insert(id, Rival { joined, claims, asked_at }) {
             // Of several the newest may be the one that was started last.
             self.refuse(id, &before);
         }
@@ -57,9 +57,9 @@ impl Grid {
 
     /// Nobody has the worker's place any more: who waits for it gets it.
     pub(crate) fn admit_rival(&mut self, id: WorkerId) {
-        if let Some(Rival { mut joined, held, .. }) = self.rivals.remove(&id) {
+        if let Some(Rival { mut joined, claims, .. }) = self.rivals.remove(&id) {
             (joined.since, joined.heard_at) = (self.now, self.now);
-            self.admit(id, joined, &held);
+            self.admit(id, joined, &claims);
         }
     }
 

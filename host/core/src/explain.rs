@@ -141,7 +141,7 @@ impl Grid {
     fn label_counts(&self, class: u32) -> Vec<LabelCount> {
         let count = |(key, value): &(String, String)| {
             let has = |worker: &&Worker| {
-                let labels = &worker.capacity.labels;
+                let labels = &worker.labels;
                 worker.linked && labels.iter().any(|(k, v)| k == key && v == value)
             };
             let workers = self.fleet.iter().map(|(_, worker)| worker).filter(has).count() as u64;

@@ -8,6 +8,7 @@ use crate::{
     affinity::Homes,
     classes::{ANY, Classes, Entry, Standing},
     demand::Demand,
+    labels::{counting, has_key},
     table::Table,
     worker::{FULL, Worker},
 };
@@ -29,6 +30,8 @@ pub(crate) struct Fleet {
     /// first.
     stale: Vec<(WorkerId, Option<Entry>)>,
     homes: Homes,
+    /// The keys of which only labels of certificates count.
+    vouched: BTreeSet<String>,
     /// Those with tasks that can be asked back, by how many.
     rich: BTreeSet<(u64, WorkerId)>,
     /// Tasks asked back and not yet answered for.
@@ -84,9 +87,46 @@ impl Fleet {
             place.asked = before.place.asked;
             joined.take_over(before.worker);
         }
-        let classes = self.classes.of(&joined.capacity.labels);
-        self.members
-            .insert(id, Member { worker: joined, classes, place, indexed: None, indexed_rich: 0 });
+        self.enter(id, joined, place);
+    }
+
+    /// Puts a worker in its place, which is in no index yet.
+    fn enter(&mut self, id: WorkerId, mut worker: Worker, place: Place) {
+        worker.labels = counting(&worker.capacity.labels, &worker.vouched, &self.vouched);
+        let classes = self.classes.of(&worker.labels);
+        self.members.insert(id, Member { worker, classes, place, indexed: None, indexed_rich: 0 });
+    }
+
+    /// From now on only labels of certificates count for these keys. The workers for which that
+    /// changes something; [`refresh`](Self::refresh) them afterwards.
+    pub(crate) fn vouch(&mut self, keys: Vec<String>) -> Vec<WorkerId> {
+        let new = |key: String| self.vouched.insert(key.clone()).then_some(key);
+        let new: Vec<String> = keys.into_iter().filter_map(new).collect();
+        let says = |worker: &Worker| new.iter().any(|key| has_key(&worker.capacity.labels, key));
+        let changed = self.members.iter().filter(|(_, member)| says(&member.worker));
+        let changed: Vec<WorkerId> = changed.map(|(id, _)| id).collect();
+        for id in &changed {
+            if let Some(before) = self.members.remove(id) {
+                self.withdraw(*id, &before);
+                let place = Place { asked: before.place.asked, ..Place::default() };
+                self.enter(*id, before.worker, place);
+            }
+        }
+        changed
+    }
+
+    /// The keys of which only labels of certificates count.
+    pub(crate) fn vouched_keys(&self) -> impl Iterator<Item = &str> {
+        self.vouched.iter().map(String::as_str)
+    }
+
+    /// True where a worker has the labels and the memory for such a task, whether it takes tasks
+    /// or not.
+    pub(crate) fn suits(&self, id: WorkerId, demand: Demand) -> bool {
+        self.members.get(&id).is_some_and(|member| {
+            let has_memory = member.worker.capacity.memory.0 >= demand.memory;
+            has_memory && member.classes.contains(&demand.class)
+        })
     }
 
     /// A job requires these labels, and so much memory for each task; returns what that is.
@@ -95,7 +135,7 @@ impl Fleet {
         let demand = Demand { class, memory };
         if is_new {
             for (_, member) in self.members.iter_mut() {
-                let has = &member.worker.capacity.labels;
+                let has = &member.worker.labels;
                 if labels.iter().all(|label| has.contains(label)) {
                     member.classes.push(class);
                     self.classes.count(&[class], None, member.place.entry);

@@ -12,7 +12,8 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    GridConfig, Input, Ledger, Output,
+    GridConfig, Input, LeaseKey, Ledger, Output,
+    claims::Claims,
     contest::Rival,
     distrust::Distrust,
     fleet::Fleet,
@@ -47,6 +48,8 @@ use crate::{
 pub struct Grid {
     pub(crate) config: GridConfig,
     pub(crate) now: Micros,
+    /// What leases are proved with.
+    pub(crate) key: LeaseKey,
     pub(crate) ledger: Ledger,
     /// One for each active job, from the start on.
     pub(crate) queues: Table<JobId, Queue>,
@@ -104,6 +107,7 @@ impl Grid {
         Self {
             config,
             now: Micros(0),
+            key: LeaseKey([0; 32]),
             ledger: Ledger::default(),
             queues: Table::default(),
             leases: Leases::default(),
@@ -274,7 +278,11 @@ impl Grid {
 
     fn take_in(&mut self, input: Input) {
         match input {
-            Input::Start { date } => self.start(date),
+            Input::Start { date, key, vouched } => {
+                self.key = key;
+                self.fleet.vouch(vouched);
+                self.start(date);
+            }
             Input::Submit { request, spec, idempotency_key, inputs, closed, digest } => {
                 self.submit(request, spec, idempotency_key, (inputs, digest), closed);
             }
@@ -297,10 +305,21 @@ impl Grid {
             Input::CordonWorker { request, name, cordoned } => {
                 self.cordon_worker(request, &name, cordoned);
             }
-            Input::WorkerJoined { link, name, address, started, capacity, held } => {
-                let worker = Worker::new(link, name, address, started, capacity, self.now);
-                self.worker_joined(worker, held);
+            Input::WorkerJoined {
+                link,
+                name,
+                address,
+                started,
+                capacity,
+                vouched,
+                held,
+                proofs,
+            } => {
+                let offer = (capacity, vouched);
+                let worker = Worker::new(link, name, address, started, offer, self.now);
+                self.worker_joined(worker, Claims::new(held, proofs));
             }
+            Input::KeysVouched { keys } => self.keys_vouched(keys),
             Input::WorkerLeft { worker, link, graceful } => {
                 self.worker_left(worker, link, graceful);
             }

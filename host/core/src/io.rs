@@ -4,10 +4,12 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, Limits, Micros, Millis, OutcomeClass,
-    Record, TaskRange, Witness, WorkerCapacity, WorkerId,
+    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits, Micros, Millis,
+    OutcomeClass, Record, TaskRange, Witness, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply, Unable},
 };
+
+use crate::LeaseKey;
 
 /// The driver's number of a pending client request; comes back in [`Output::Reply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +26,10 @@ pub enum Input {
     Start {
         /// Which date it is now, by the machine's clock. It is shown and decides nothing.
         date: Micros,
+        /// What leases are proved with; the same in all terms.
+        key: LeaseKey,
+        /// The keys of labels that the grid's tokens have vouched for.
+        vouched: Vec<String>,
     },
     /// A client wants a job. Answered by [`Reply::Job`].
     Submit {
@@ -135,10 +141,19 @@ pub enum Input {
         address: String,
         /// When its process started, by its own clock.
         started: Micros,
-        /// What it offers.
+        /// What it offers. Its labels are what it says itself.
         capacity: WorkerCapacity,
+        /// The labels that its certificate has, sorted; none of a key that it has a label of itself.
+        vouched: Vec<(String, String)>,
         /// What it still holds.
         held: Vec<HeldLease>,
+        /// What it was given with that.
+        proofs: Vec<LeaseProof>,
+    },
+    /// A token vouches for labels of these keys: from now on no worker's own labels of them count.
+    KeysVouched {
+        /// The keys.
+        keys: Vec<String>,
     },
     /// A worker's link closed. Ignored where another link of the worker came after it.
     WorkerLeft {
@@ -269,6 +284,8 @@ pub struct Grant {
     pub attempt: u32,
     /// The tasks.
     pub tasks: TaskRange,
+    /// What proves to a later term that it was given.
+    pub proof: LeaseProof,
 }
 
 /// A task that ends as lost without a result of a worker.

@@ -1,38 +1,23 @@
-//! Workers coming, going and falling silent, and what becomes of what they hold.
+//! Workers coming, going and falling silent, and what becomes of what they hold then.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    format,
-    string::String,
-    vec::Vec,
-};
+use alloc::{format, vec::Vec};
 
-use wasmgrid_proto::{
-    JobId, LeaseId, Record, TaskRange, WorkerId,
-    wire::{Heartbeat, HeldLease},
-};
+use wasmgrid_proto::{LeaseId, Record, TaskRange, WorkerId, wire::Heartbeat};
 
-use crate::{
-    Grid, Output,
-    lease::{Lease, epoch_of},
-    planted::Planted,
-    ranges::RangeSet,
-    timers::Timer,
-    worker::Worker,
-};
+use crate::{Grid, Output, claims::Claims, timers::Timer, worker::Worker};
 
 impl Grid {
-    pub(crate) fn worker_joined(&mut self, joined: Worker, held: Vec<HeldLease>) {
+    pub(crate) fn worker_joined(&mut self, joined: Worker, claims: Claims) {
         let id = self.know(&joined.name);
         match self.fleet.get(id) {
             Some(before) if before.link >= joined.link => {}
-            Some(before) if before.linked => self.contest(id, joined, held),
-            _ => self.admit(id, joined, &held),
+            Some(before) if before.linked => self.contest(id, joined, claims),
+            _ => self.admit(id, joined, &claims),
         }
     }
 
     /// A worker that joined gets the place of its name.
-    pub(crate) fn admit(&mut self, id: WorkerId, mut joined: Worker, held: &[HeldLease]) {
+    pub(crate) fn admit(&mut self, id: WorkerId, mut joined: Worker, claims: &Claims) {
         let link = joined.link;
         let before = self.fleet.get(id);
         let lived_on = before.is_some_and(|worker| worker.started == joined.started);
@@ -49,7 +34,7 @@ impl Grid {
         if draining {
             self.output(Output::Drain { worker: id });
         }
-        self.reconcile(id, held, lived_on);
+        self.reconcile(id, claims, lived_on);
         self.refresh_worker(id);
         if self.awaited.remove(&id) && self.awaited.is_empty() {
             self.recover();
@@ -74,115 +59,6 @@ impl Grid {
         {
             self.timers.set(self.now.after(self.config.worker_timeout), Timer::Silence(id));
         }
-    }
-
-    /// Compares what a worker holds with what it should hold. Where its process `lived_on`, what it
-    /// lacks never arrived or was given back in words that were lost with the link: nobody's fault.
-    fn reconcile(&mut self, id: WorkerId, held: &[HeldLease], lived_on: bool) {
-        let mut brought: BTreeMap<LeaseId, RangeSet> = BTreeMap::new();
-        for lease in held {
-            let tasks = brought.entry(lease.lease).or_default();
-            lease.tasks.iter().for_each(|part| tasks.insert(*part));
-        }
-        let leases: Vec<LeaseId> = self.leases_of(id);
-        for lease in leases {
-            let has = brought.get(&lease);
-            let Some(entry) = self.leases.get(lease) else { continue };
-            let missing: Vec<TaskRange> = has
-                .map_or_else(|| entry.tasks.clone(), |has| entry.tasks.without(has))
-                .iter()
-                .collect();
-            if lived_on {
-                self.release(lease, &missing);
-            } else {
-                self.lose_part(lease, &missing, "the worker came back without it");
-            }
-        }
-        let mut ended = BTreeSet::new();
-        for lease in held {
-            if self.queues.contains_key(&lease.job) {
-                self.adopt(id, lease);
-            } else if ended.insert(lease.job) {
-                let by = self.ender(lease.job);
-                self.output(Output::Cancel { worker: id, job: lease.job, by });
-            }
-        }
-    }
-
-    /// Why nothing of a job that is not active is wanted.
-    fn ender(&self, job: JobId) -> String {
-        match self.ledger.jobs.get(&job) {
-            Some(entry) => {
-                entry.cancelled_by.clone().unwrap_or_else(|| String::from("the job's end"))
-            }
-            None => String::from("a scheduler that does not know the job"),
-        }
-    }
-
-    /// Believes a worker that it holds a lease of an earlier term, as far as that fits; the rest
-    /// is asked back.
-    fn adopt(&mut self, id: WorkerId, held: &HeldLease) {
-        let known = self.leases.get(held.lease);
-        if known.is_some_and(|lease| lease.worker == id && lease.job == held.job) {
-            return;
-        }
-        let tasks = if known.is_some() { RangeSet::default() } else { self.adoptable(held) };
-        let held_tasks: RangeSet = held.tasks.iter().copied().collect();
-        let refused: Vec<TaskRange> = held_tasks.without(&tasks).iter().collect();
-        if !refused.is_empty() {
-            let (job, lease) = (held.job, held.lease);
-            self.output(Output::Revoke { worker: id, job, lease, tasks: refused });
-        }
-        if tasks.is_empty() {
-            return;
-        }
-        let suspect = self.has_suspect(held.job, &tasks);
-        let (job, asked) = (held.job, RangeSet::default());
-        let charged_ns = self.charge(job, tasks.len());
-        let lease = Lease { job, worker: id, attempt: held.attempt, charged_ns, tasks, asked };
-        self.book(held.lease, lease);
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.alone |= suspect;
-        }
-        self.changed.insert(held.job);
-        self.refresh_job(held.job);
-    }
-
-    /// Takes from the queue what a worker has already, under the attempt that is the next.
-    fn adoptable(&mut self, held: &HeldLease) -> RangeSet {
-        let mut adopted = RangeSet::default();
-        let term = epoch_of(held.lease);
-        let Some(entry) = self.ledger.jobs.get(&held.job) else { return adopted };
-        let Some(queue) = self.queues.get_mut(&held.job) else { return adopted };
-        if term >= self.ledger.epoch {
-            return adopted;
-        }
-        // What was not durable when it was leased may be another job, or other inputs, now.
-        let upto = if self.config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch {
-            queue.recovered
-        } else {
-            entry.leased_upto(term)
-        };
-        let believes_all = self.config.breaks(Planted::StaleAdoption);
-        for part in &held.tasks {
-            let count = part.end().min(upto).saturating_sub(part.first);
-            let durable = TaskRange { first: part.first, count };
-            let first_hand = RangeSet::from_iter([durable]).without(&queue.given);
-            let parts = first_hand.iter().flat_map(|part| entry.by_history(part));
-            for (part, history) in parts.collect::<Vec<_>>() {
-                if history.attempt() == held.attempt || believes_all {
-                    let taken = queue.adopt(part, entry, history, &self.config);
-                    taken.iter().for_each(|part| adopted.insert(part));
-                }
-            }
-        }
-        adopted
-    }
-
-    fn has_suspect(&self, job: JobId, tasks: &RangeSet) -> bool {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return false };
-        let histories = tasks.iter().flat_map(|part| entry.by_history(part));
-        histories.into_iter().any(|(_, history)| history.is_suspect(&self.config))
     }
 
     pub(crate) fn worker_left(&mut self, id: WorkerId, link: u64, graceful: bool) {
@@ -261,7 +137,7 @@ impl Grid {
         self.refresh_worker(id);
     }
 
-    fn lose_part(&mut self, lease: LeaseId, tasks: &[TaskRange], reason: &str) {
+    pub(crate) fn lose_part(&mut self, lease: LeaseId, tasks: &[TaskRange], reason: &str) {
         let Some(entry) = self.leases.get(lease) else { return };
         let (job, worker) = (entry.job, entry.worker);
         let taken = self.take_back(lease, tasks);
@@ -279,7 +155,7 @@ impl Grid {
     }
 
     /// Queues tasks of a lease again, as they were before it.
-    fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
+    pub(crate) fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
         let Some(job) = self.leases.get(lease).map(|lease| lease.job) else { return };
         let taken = self.take_back(lease, tasks);
         self.requeue(job, &taken);

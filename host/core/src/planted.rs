@@ -29,6 +29,8 @@ pub enum Planted {
     LeaseOfLostInput,
     /// What a worker lost is given to it again, whoever else is there.
     LostToTheSame,
+    /// A worker that joins is believed what it says it holds, without a proof.
+    UnprovedLease,
 }
 
 impl GridConfig {

@@ -11,7 +11,7 @@ use wasmgrid_proto::{
     WorkerStatus,
 };
 
-use crate::{clock::Clock, lease::LeaseSet, memory::MemoryBook};
+use crate::{clock::Clock, labels::Labels, lease::LeaseSet, memory::MemoryBook};
 
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.
@@ -47,6 +47,10 @@ pub(crate) struct Worker {
     /// When its process started, by its own clock.
     pub(crate) started: Micros,
     pub(crate) capacity: WorkerCapacity,
+    /// The labels of its certificate.
+    pub(crate) vouched: Labels,
+    /// Those that count: these, and its own of other keys.
+    pub(crate) labels: Labels,
     /// The driver's number of its newest link.
     pub(crate) link: u64,
     pub(crate) linked: bool,
@@ -100,7 +104,7 @@ impl Worker {
         name: String,
         address: String,
         started: Micros,
-        mut capacity: WorkerCapacity,
+        (mut capacity, vouched): (WorkerCapacity, Labels),
         now: Micros,
     ) -> Self {
         capacity.slots = capacity.slots.min(SLOTS_MAX);
@@ -109,6 +113,8 @@ impl Worker {
             address,
             started,
             capacity,
+            vouched,
+            labels: Labels::new(),
             link,
             linked: true,
             since: now,
@@ -275,6 +281,14 @@ impl Worker {
         self.begun_all = false;
     }
 
+    /// What it offers, with all of its labels, also its own that do not count.
+    fn all_labels(&self) -> WorkerCapacity {
+        let mut labels = self.capacity.labels.clone();
+        labels.extend(self.vouched.iter().cloned());
+        labels.sort_unstable();
+        WorkerCapacity { labels, ..self.capacity.clone() }
+    }
+
     /// How it stands, with what was seen of it; its times become dates.
     pub(crate) fn status(
         &self,
@@ -296,7 +310,7 @@ impl Worker {
             name: self.name.clone(),
             address: self.address.clone(),
             state,
-            capacity: self.capacity.clone(),
+            capacity: self.all_labels(),
             assigned: self.assigned,
             committed: self.committed,
             heard_at: clock.date_of(self.heard_at),

@@ -8,6 +8,8 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
+use crate::pki::labels;
+
 /// The longest name of a grid or of a member: what a DNS label allows.
 const NAME_MAX: usize = 63;
 
@@ -24,6 +26,8 @@ pub struct Identity {
 pub struct Peer {
     /// Who it is, by its certificate.
     pub identity: Identity,
+    /// The labels that its certificate has, sorted: an operator vouched for them.
+    pub labels: Vec<(String, String)>,
     /// Where it is: `IP:PORT`, or `in process`.
     pub address: String,
 }
@@ -131,6 +135,22 @@ impl FromStr for Identity {
             (Some(grid), Some(role), Some(name), None) => Self::new(grid, role.parse()?, name),
             _ => Err(form()),
         }
+    }
+}
+
+impl Peer {
+    /// Who has this certificate, which the grid's authority has signed.
+    ///
+    /// # Errors
+    /// [`IdentityError`], where it is no member's.
+    pub(crate) fn of_certificate(der: &[u8], address: String) -> Result<Self, IdentityError> {
+        let (identity, labels) = (Identity::from_certificate(der)?, labels::of_certificate(der)?);
+        Ok(Self { identity, labels, address })
+    }
+
+    /// Somebody who shows no certificate.
+    pub(crate) fn without_certificate(identity: Identity, address: String) -> Self {
+        Self { identity, labels: Vec::new(), address }
     }
 }
 

@@ -25,12 +25,12 @@ pub fn in_process<A: Message, B: Message>(a: Identity, b: Identity) -> (Link<A, 
     let end_of_a = Link {
         sender: Sender::new(to_b.clone(), to_b, state.clone()),
         receiver: Receiver::new(from_b, state.clone()),
-        peer: Peer { identity: b, address: ADDRESS.into() },
+        peer: Peer::without_certificate(b, ADDRESS.into()),
     };
     let end_of_b = Link {
         sender: Sender::new(to_a.clone(), to_a, state.clone()),
         receiver: Receiver::new(from_a, state),
-        peer: Peer { identity: a, address: ADDRESS.into() },
+        peer: Peer::without_certificate(a, ADDRESS.into()),
     };
     (end_of_a, end_of_b)
 }

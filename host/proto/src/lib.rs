@@ -16,6 +16,7 @@ pub mod budget;
 mod explain;
 pub mod frame;
 mod ids;
+mod lease;
 mod limits;
 mod outcome;
 mod record;
@@ -30,6 +31,7 @@ pub mod wire;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
 pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait};
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
+pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
@@ -37,7 +39,7 @@ pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError, Task
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
-    Contest, Failing, JobCounts, JobState, JobStatus, RunningTask, WorkerCapacity, WorkerState,
-    WorkerStatus,
+    Contest, Failing, JobCounts, JobState, JobStatus, RunningTask, VouchedLabels, WorkerCapacity,
+    WorkerState, WorkerStatus,
 };
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};

@@ -123,6 +123,16 @@ impl WorkerCapacity {
     }
 }
 
+/// The labels of a worker that its certificate has: an operator vouches for them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VouchedLabels {
+    /// The worker.
+    pub worker: WorkerId,
+    /// `key=value` labels, sorted.
+    #[serde(deserialize_with = "bounded")]
+    pub labels: Vec<(String, String)>,
+}
+
 /// Where a worker is in its life. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerState {

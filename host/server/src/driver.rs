@@ -107,6 +107,8 @@ pub(crate) enum Event {
     Answer { link: LinkId, id: u64, reply: Result<Reply, ApiError> },
     /// Which names do workers have?
     WorkerNames(oneshot::Sender<BTreeSet<String>>),
+    /// A token vouches for labels of these keys; whoever makes it waits until that counts.
+    KeysVouched(Vec<String>, oneshot::Sender<()>),
 }
 
 /// Where the driver's events come from.
@@ -311,6 +313,11 @@ impl Driver {
                 let names = self.grid.workers().into_iter().map(|worker| worker.name).collect();
                 // The asker may have gone.
                 let _ = asker.send(names);
+            }
+            Event::KeysVouched(keys, asker) => {
+                self.grid.handle(self.state.now, Input::KeysVouched { keys });
+                // As above.
+                let _ = asker.send(());
             }
         }
     }

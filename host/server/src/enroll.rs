@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use wasmgrid_net::{Identity, JoinToken, Link};
+use wasmgrid_net::{Identity, JoinToken, Link, check_labels};
 use wasmgrid_proto::{
     Digest, Micros,
     wire::{
         ApiError, Denied, Enroll, Enrolled, ErrorCode, FromJoiner, Role, ToJoiner, TokenRequest,
     },
 };
-use wasmgrid_store::Entry;
+use wasmgrid_store::{Entry, Reader, StoreError};
 
 use crate::{
     clock::{self, Clock},
@@ -26,9 +26,13 @@ use crate::{
 
 const TOKEN_PREFIX: &str = "token/";
 const NAME_PREFIX: &str = "name/";
+const VOUCHED_PREFIX: &str = "vouched/";
 
 /// Tokens that are good at a time: each is read when one is made.
 const TOKENS_MAX: usize = 1_000;
+
+/// Keys of labels that tokens vouch for: all are in one answer, and each is for good.
+const KEYS_MAX: usize = 256;
 
 /// Machines of one wanted name, told apart by a number behind it.
 const NAMESAKES_MAX: u32 = 10_000;
@@ -43,6 +47,8 @@ struct Token {
     /// The same by the grid's own time: a clock that was set back makes no token good again.
     until: Micros,
     uses_left: u32,
+    /// Of the certificates that it gives.
+    labels: Vec<(String, String)>,
 }
 
 /// Makes tokens and takes them.
@@ -76,22 +82,22 @@ impl Enroller {
     /// # Errors
     /// [`ApiError`], where there is no enrollment here, the request makes no sense, or the store
     /// does not take it.
-    pub(crate) async fn create(&self, request: TokenRequest) -> Result<String, ApiError> {
-        let invalid = |why: &str| Err(api_error(ErrorCode::Invalid, why.into()));
+    pub(crate) async fn create(
+        &self,
+        request: TokenRequest,
+        labels: Vec<(String, String)>,
+    ) -> Result<String, ApiError> {
         let Some(enrollment) = &self.enrollment else {
-            return invalid("this grid has no authority that could sign; machines cannot join it");
+            return Err(invalid(
+                "this grid has no authority that could sign; machines cannot join it",
+            ));
         };
-        if request.role == Role::Scheduler {
-            return invalid(
-                "a token cannot make a scheduler; copy the scheduler's own credentials",
-            );
-        }
-        if request.uses == 0 || request.ttl.0 == 0 {
-            return invalid("a token needs at least one use and a time to live over 0");
-        }
+        check(request, &labels)?;
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         let mut entries = self.expired(now).await?;
+        let keys: Vec<String> = labels.iter().map(|(key, _)| key.clone()).collect();
+        self.check_keys(&keys).await?;
         let (token, secret) = (random()?, random()?);
         let number = u64::from_le_bytes(token);
         let kept = Token {
@@ -100,9 +106,15 @@ impl Enroller {
             expires: clock::date().after(request.ttl),
             until: now.after(request.ttl),
             uses_left: request.uses,
+            labels,
         };
         entries.push(meta(token_key(number), &kept)?);
+        // Before anybody can have the token, and for as long as the store.
+        entries.extend(keys.iter().map(|key| vouched_entry(key)));
         self.write(entries).await?;
+        if !keys.is_empty() {
+            self.vouch(keys).await?;
+        }
         let join = JoinToken {
             grid: self.grid.clone(),
             addresses: enrollment.addresses.clone(),
@@ -152,7 +164,7 @@ impl Enroller {
         };
         let (authority, role) = (&enrollment.authority, token.role);
         let certificate = authority
-            .sign(&enroll.csr, role, &name, enrollment.validity)
+            .sign(&enroll.csr, role, &name, &token.labels, enrollment.validity)
             .map_err(|error| refused(&error))?;
         Ok(Enrolled { role, name, certificate })
     }
@@ -210,6 +222,28 @@ impl Enroller {
         Err(api_error(ErrorCode::Conflict, why))
     }
 
+    /// Refuses keys with which tokens would have vouched for too many.
+    async fn check_keys(&self, keys: &[String]) -> Result<(), ApiError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let known = self.readers.metas(VOUCHED_PREFIX).await.map_err(|e| unreadable(&e))?;
+        let is_known = |key: &String| known.iter().any(|(k, _)| *k == vouched_key(key));
+        let new = keys.iter().filter(|key| !is_known(key)).count();
+        if known.len() + new > KEYS_MAX {
+            let why = format!("tokens vouched for labels of {KEYS_MAX} keys already; use those");
+            return Err(api_error(ErrorCode::Conflict, why));
+        }
+        Ok(())
+    }
+
+    /// The core counts only vouched labels for these keys; returns when it does.
+    async fn vouch(&self, keys: Vec<String>) -> Result<(), ApiError> {
+        let (asker, done) = oneshot::channel();
+        let _ = self.events.send(Event::KeysVouched(keys, asker)).await;
+        done.await.map_err(|_| stopping())
+    }
+
     async fn workers(&self) -> Result<BTreeSet<String>, ApiError> {
         let (asker, names) = oneshot::channel();
         let _ = self.events.send(Event::WorkerNames(asker)).await;
@@ -242,6 +276,43 @@ impl Enroller {
         let Some(writes) = self.writes.upgrade() else { return Err(stopping()) };
         write(&writes, entries).await
     }
+}
+
+/// Refuses a request for a token that makes no sense.
+fn check(request: TokenRequest, labels: &[(String, String)]) -> Result<(), ApiError> {
+    if request.role == Role::Scheduler {
+        let why = "a token cannot make a scheduler; copy the scheduler's own credentials";
+        return Err(invalid(why));
+    }
+    if request.uses == 0 || request.ttl.0 == 0 {
+        return Err(invalid("a token needs at least one use and a time to live over 0"));
+    }
+    if !labels.is_empty() && request.role != Role::Worker {
+        return Err(invalid("only a worker has labels; make a token of the role worker with them"));
+    }
+    check_labels(labels).map_err(|error| invalid(&error.to_string()))
+}
+
+fn invalid(why: &str) -> ApiError {
+    api_error(ErrorCode::Invalid, why.into())
+}
+
+/// What says that a token has vouched for labels of this key.
+fn vouched_entry(key: &str) -> Entry {
+    Entry::Meta { key: vouched_key(key), value: Some(Bytes::new()) }
+}
+
+fn vouched_key(key: &str) -> String {
+    format!("{VOUCHED_PREFIX}{key}")
+}
+
+/// The keys of labels that tokens have vouched for.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub(crate) fn vouched_keys(reader: &mut dyn Reader) -> Result<Vec<String>, StoreError> {
+    let metas = reader.metas(VOUCHED_PREFIX)?.into_iter();
+    Ok(metas.filter_map(|(key, _)| Some(key.strip_prefix(VOUCHED_PREFIX)?.to_owned())).collect())
 }
 
 fn token_key(number: u64) -> String {

@@ -36,6 +36,12 @@ pub enum ServerError {
         #[source]
         reason: postcard::Error,
     },
+    /// The grid's own secret cannot be read or made.
+    #[error("the grid's secret cannot be had: {reason}")]
+    Secret {
+        /// Why.
+        reason: String,
+    },
     /// Something durable is not there.
     #[error("{what} is gone from the store; restore the store from a copy")]
     Missing {

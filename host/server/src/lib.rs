@@ -25,6 +25,7 @@ mod modules;
 mod outbox;
 mod readers;
 mod retention;
+mod secret;
 mod server;
 
 pub use blocking::Blocking;

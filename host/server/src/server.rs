@@ -26,7 +26,7 @@ use crate::{
     compact,
     config::{Admission, ServerConfig},
     driver::{Driver, Event, Inboxes, State},
-    enroll::Enroller,
+    enroll::{self, Enroller},
     error::ServerError,
     gate::Gate,
     journal::{self, Extent, Item, Told, Write},
@@ -34,6 +34,7 @@ use crate::{
     modules::{MODULE_PREFIX, Modules},
     readers::Readers,
     retention::Retention,
+    secret,
 };
 
 /// Events of links that wait for the driver: with batches of hundreds of tasks each, this is far
@@ -301,9 +302,12 @@ fn take_over(store: &mut dyn Store) -> Result<Epoch, ServerError> {
 /// Starts a new term, durably: what follows is numbered by it.
 fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(), ServerError> {
     let failed = ServerError::of_commit;
-    grid.handle(now, Input::Start { date: clock::date() });
+    let load = |error| ServerError::Load(Arc::new(error));
+    let mut reader = store.reader().map_err(load)?;
+    let vouched = enroll::vouched_keys(reader.as_mut()).map_err(load)?;
+    let (key, mut entries) = secret::lease_key(reader.as_mut())?;
+    grid.handle(now, Input::Start { date: clock::date(), key, vouched });
     store.fence(grid.epoch()).map_err(failed)?;
-    let mut entries = Vec::new();
     while let Some(output) = grid.poll_output() {
         if let Output::Persist(record) = output {
             journal::add_entries(&Item::Record(record), &mut entries).map_err(failed)?;

@@ -24,8 +24,8 @@ use wasmgrid_proto::{
 use wasmgrid_sandbox::{Condition, PrepareError, Prepared, Sandbox, SlotEvent};
 
 use crate::{
-    config::WorkerConfig, dial::GaveUp, modules::Modules, outgoing::Outgoing, queue::Queue,
-    slots::Slots, worker::LinkState,
+    config::WorkerConfig, dial::GaveUp, modules::Modules, outgoing::Outgoing, proofs::Proofs,
+    queue::Queue, slots::Slots, worker::LinkState,
 };
 use link::Link;
 
@@ -72,6 +72,7 @@ pub(crate) struct Agent {
     queue: Queue,
     slots: Slots,
     outgoing: Outgoing,
+    proofs: Proofs,
     /// When results were sent last.
     sent_results: Instant,
     /// Results wait for no others.
@@ -123,6 +124,7 @@ impl Agent {
             queue: Queue::default(),
             slots,
             outgoing: Outgoing::new(started.0),
+            proofs: Proofs::default(),
             sent_results: now,
             hurries: false,
             shared_at: None,

@@ -13,6 +13,7 @@ mod config;
 mod dial;
 mod modules;
 mod outgoing;
+mod proofs;
 mod queue;
 mod ranges;
 mod slots;

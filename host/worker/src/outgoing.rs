@@ -27,9 +27,10 @@ const RETURNED_MAX: usize = 16_384;
 /// Results of so many bytes wait for no others: those of two batches of tiny tasks.
 const GATHER_BYTES: usize = 128 << 10;
 
-/// Leases and ranges of tasks that a joining worker names at most: they fit one frame. What is not
-/// named is taken to be lost, and runs again; what it gave is discarded then.
-const HELD_MAX: usize = 32_768;
+/// Leases and ranges of tasks that a joining worker names at most: with what proves the leases they
+/// fit one frame. What is not named is taken to be lost, and runs again; what it gave is discarded
+/// then.
+const HELD_MAX: usize = 24_576;
 
 /// Messages other than results that wait while there is no link or it is slow; all are dropped
 /// beyond. Joining again tells the scheduler all that they would have told.
@@ -305,7 +306,11 @@ pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::{Digest, Outcome, Usage, WorkerId, frame::encode_one, wire::NeedModule};
+    use wasmgrid_proto::{
+        Digest, LeaseProof, Outcome, Usage, WorkerId,
+        frame::encode_one,
+        wire::{JoinProved, NeedModule},
+    };
 
     use super::*;
 
@@ -393,8 +398,12 @@ mod tests {
             engine: String::new(),
         };
         let started = wasmgrid_proto::Micros(1);
+        let most = TaskRange { first: u64::MAX, count: u64::MAX };
+        let tag = wasmgrid_proto::LeaseTag([0xff; 16]);
+        let proof = |held: &HeldLease| LeaseProof { lease: held.lease, tasks: most, tag };
+        let proofs = held.iter().map(proof).collect();
         let join = wasmgrid_proto::wire::Join { minor: 0, started, capacity, held };
-        let envelope = Envelope::from(FromWorker::Join(join));
+        let envelope = Envelope::from(FromWorker::JoinProved(JoinProved { join, proofs }));
         assert!(wasmgrid_proto::frame::encode_one(&envelope).is_ok());
     }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use wasmgrid_proto::{
-    JobId, JobState, LeaseId, Micros, OutcomeClass, TaskRange,
+    JobId, JobState, LeaseId, LeaseProof, Micros, OutcomeClass, TaskRange,
     wire::{ErrorCode, Heartbeat, HeldLease},
 };
 
@@ -18,6 +18,8 @@ pub enum Up {
         slots: u32,
         /// What it holds.
         held: Vec<HeldLease>,
+        /// What it was given with that.
+        proofs: Vec<LeaseProof>,
     },
     /// A worker lives.
     Heartbeat(Heartbeat),
@@ -230,6 +232,8 @@ pub struct Lease {
     pub first: u64,
     /// The inputs.
     pub inputs: Vec<u64>,
+    /// What proves that it was given; it travels apart in a grid, which nothing here shows.
+    pub proof: LeaseProof,
 }
 
 /// Results of one lease.

@@ -49,6 +49,15 @@ pub struct WorkerPlan {
     pub slots: u32,
     /// When it first starts.
     pub starts_at: u64,
+    /// How it is not the worker that it should be.
+    pub falsehood: Option<Falsehood>,
+}
+
+/// How a worker is not to be trusted, from its start to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Falsehood {
+    /// When it joins it also says that it holds what it was never given, and sends results of it.
+    Claims,
 }
 
 /// One program that submits jobs.
@@ -230,7 +239,7 @@ impl Plan {
         let mut random = Random::new(seed);
         let calm_at = random.between(10, 40) * SECOND;
         let config = draw_config(&mut random.fork(), base);
-        let workers = draw_workers(&mut random.fork(), calm_at);
+        let mut workers = draw_workers(&mut random.fork(), calm_at);
         let mut clients = draw_clients(&mut random.fork(), calm_at);
         let slow = random.chance(20);
         let sync_us = if slow { (5_000, 80_000) } else { (50, 5_000) };
@@ -243,6 +252,7 @@ impl Plan {
         clients.iter_mut().for_each(|client| draw_extras(&mut extras, client));
         draw_more_faults(&mut random.fork(), &workers, &clients, calm_at, &mut faults);
         draw_wrong_clock(&mut random.fork(), calm_at, &mut faults);
+        draw_falsehood(&mut random.fork(), &mut workers);
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
@@ -310,6 +320,7 @@ fn draw_workers(random: &mut Random, calm_at: u64) -> Vec<WorkerPlan> {
         name: format!("worker-{number}"),
         slots: u32::try_from(random.between(1, 4)).unwrap_or(1),
         starts_at: if random.chance(25) { random.below(calm_at) } else { random.below(SECOND) },
+        falsehood: None,
     };
     (0..count).map(worker).collect()
 }
@@ -493,6 +504,16 @@ fn draw_more_faults(
         }
     }
     faults.sort_by_key(|(at, _)| *at);
+}
+
+/// In some worlds one of the workers is not to be trusted.
+fn draw_falsehood(random: &mut Random, workers: &mut [WorkerPlan]) {
+    let which = usize::try_from(random.below(workers.len() as u64)).unwrap_or_default();
+    if random.chance(25)
+        && let Some(worker) = workers.get_mut(which)
+    {
+        worker.falsehood = Some(Falsehood::Claims);
+    }
 }
 
 /// In some worlds the clock of the scheduler's machine is off by days or years at a start.

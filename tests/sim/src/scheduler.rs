@@ -9,7 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use wasmgrid_core::{CompletedBlock, Completion, Grid, Input, Ledger, RequestId, SegmentToken};
+use wasmgrid_core::{
+    CompletedBlock, Completion, Grid, Input, LeaseKey, Ledger, RequestId, SegmentToken,
+};
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, JobId, JobSpec, Limits, Micros, Millis, ModuleKind, OutcomeClass,
     Record, SnapshotItem, TaskSpec, WorkerCapacity, WorkerId,
@@ -29,6 +31,9 @@ use watches::{Visible, Watch};
 
 /// Events taken in one turn.
 const TURN_EVENTS: usize = 256;
+
+/// The grid's secret, which no worker has.
+const KEY: LeaseKey = LeaseKey([0x5e; 32]);
 
 /// After so long without listening, silence means nothing.
 const DEAF_AFTER: Millis = Millis(2_000);
@@ -239,7 +244,7 @@ impl Scheduler {
     }
 
     fn begin_term(&mut self, date: Micros, disk: &mut Disk, book: &mut Book) -> Result<(), Failed> {
-        self.grid.handle(self.now, Input::Start { date });
+        self.grid.handle(self.now, Input::Start { date, key: KEY, vouched: Vec::new() });
         let mut items = Vec::new();
         while let Some(output) = self.grid.poll_output() {
             if let wasmgrid_core::Output::Persist(record) = output {
@@ -367,11 +372,21 @@ impl Scheduler {
         let Some(peer) = self.workers.get_mut(&link) else { return Ok(()) };
         let (now, id) = (self.now, peer.id);
         match (message, id) {
-            (Up::Join { started, slots, held }, None) => {
+            (Up::Join { started, slots, held, proofs }, None) => {
                 let (name, address) = (peer.name.clone(), String::from("simulated"));
                 let capacity = capacity(slots);
-                let input = Input::WorkerJoined { link, name, address, started, capacity, held };
-                self.grid.handle(now, input);
+                let vouched = Vec::new();
+                let joined = Input::WorkerJoined {
+                    link,
+                    name,
+                    address,
+                    started,
+                    capacity,
+                    vouched,
+                    held,
+                    proofs,
+                };
+                self.grid.handle(now, joined);
                 // What the worker says next needs the number that the core gives it.
                 self.take_outputs(book)?;
                 let is_known = |peer: &Peer| peer.id.is_some() || peer.contests;

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_proto::{
-    JobId, LeaseId, Micros, OutcomeClass, RunningTask, TaskId, TaskRange,
+    JobId, LeaseId, LeaseProof, Micros, OutcomeClass, RunningTask, TaskId, TaskRange,
     wire::{Heartbeat, HeldLease},
 };
 
 use crate::{
     message::{Block, Down, Lease, Shown, Up},
     net::LinkId,
-    plan::Broken,
+    plan::{Broken, Falsehood},
     random::Random,
     task::{End, Task},
 };
@@ -24,6 +24,12 @@ const LONG_TASK_US: u64 = 10_000;
 
 /// How long a runner lives that dies at once.
 const DEATH_US: u64 = 500;
+
+/// The newest leases from which a worker invents others.
+const INVENTED_FROM: usize = 3;
+
+/// So far behind a lease there is none that anybody was given.
+const NEVER_GIVEN: u64 = 1_000_000;
 
 /// Unacknowledged results at which no new task is begun.
 pub const KEPT_MAX: usize = 64;
@@ -55,6 +61,9 @@ pub struct Worker {
     pub link: Option<LinkId>,
     joined: bool,
     random: Random,
+    falsehood: Option<Falsehood>,
+    /// What it was given with each lease of this process, with the lease's job and attempt.
+    proofs: BTreeMap<LeaseId, (JobId, u32, LeaseProof)>,
     queue: VecDeque<Piece>,
     /// The tenants of these, and of those before; whose turn is next is first.
     turns: VecDeque<String>,
@@ -103,8 +112,10 @@ impl Piece {
 impl Worker {
     /// A process that has just started.
     #[must_use]
-    pub fn new(slots: u32, started: Micros, random: Random) -> Self {
+    pub fn new(slots: u32, falsehood: Option<Falsehood>, started: Micros, random: Random) -> Self {
         Self {
+            falsehood,
+            proofs: BTreeMap::new(),
             started,
             link: None,
             joined: false,
@@ -162,10 +173,44 @@ impl Worker {
         self.unsent = self.batches.keys().next().copied().unwrap_or(self.next_batch);
         self.control.clear();
         self.cancelled.clear();
-        let held = self.held();
+        let mut held = self.held();
+        let proof = |lease: &HeldLease| Some(self.proofs.get(&lease.lease)?.2);
+        let mut proofs: Vec<LeaseProof> = held.iter().filter_map(proof).collect();
+        if self.falsehood == Some(Falsehood::Claims) {
+            self.invent(&mut held, &mut proofs);
+        }
         self.brought = held.iter().map(|lease| lease.job).collect();
         let slots = u32::try_from(self.slots.len()).unwrap_or_default();
-        self.acts.push(Act::Say(Up::Join { started: self.started, slots, held }));
+        self.acts.push(Act::Say(Up::Join { started: self.started, slots, held, proofs }));
+    }
+
+    /// Says that it holds more than it was given: more of its own leases, and leases that nobody was
+    /// given, with what would prove its own; and has results of that.
+    fn invent(&mut self, held: &mut Vec<HeldLease>, proofs: &mut Vec<LeaseProof>) {
+        let own: Vec<_> = self.proofs.values().rev().take(INVENTED_FROM).copied().collect();
+        for (job, attempt, proof) in own {
+            let beside = if self.random.chance(50) { 0 } else { NEVER_GIVEN };
+            let tasks = TaskRange {
+                first: (proof.tasks.first + self.random.below(4)).saturating_sub(2),
+                count: self.random.between(1, 4),
+            };
+            let lease = LeaseId(proof.lease.0 + beside);
+            match held.iter_mut().find(|known| known.lease == lease) {
+                Some(known) => known.tasks.push(tasks),
+                None => held.push(HeldLease { job, lease, attempt, tasks: vec![tasks] }),
+            }
+            proofs.push(LeaseProof { lease, ..proof });
+            let forged = |index| Shown { index, class: OutcomeClass::Ok, output: u64::MAX };
+            // What it was given it may end as it likes.
+            let own =
+                |index: &u64| beside == 0 && (proof.tasks.first..proof.tasks.end()).contains(index);
+            let indices = (tasks.first..tasks.end()).filter(|index| !own(index));
+            let results: Vec<_> = indices.map(forged).collect();
+            if results.is_empty() {
+                continue;
+            }
+            self.loose.push(Block { job, lease, attempt, wall_us: 1, results });
+        }
     }
 
     /// The link has ended.
@@ -295,7 +340,8 @@ impl Worker {
     }
 
     fn assign(&mut self, job: JobId, tenant: &str, lease: Lease) {
-        let Lease { lease, attempt, first, inputs } = lease;
+        let Lease { lease, attempt, first, inputs, proof } = lease;
+        self.proofs.insert(lease, (job, attempt, proof));
         let tasks: VecDeque<_> = (first..).zip(inputs.into_iter().map(Task)).collect();
         let returns = matches!(self.broken, Some(Broken::Returns | Broken::Says));
         if self.cancelled.contains(&job) || self.leaves_at.is_some() || returns {

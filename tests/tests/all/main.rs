@@ -16,6 +16,7 @@ mod cluster;
 mod examples;
 mod failing;
 mod failpoints;
+mod false_worker;
 mod faults;
 mod files;
 mod generated;

@@ -212,7 +212,8 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "BYTES", env = "WASMGRID_MEMORY")]
     pub memory: Option<ByteCount>,
     /// KEY=VALUE that jobs may require (`--require`) and that is shown with the worker; may be
-    /// repeated (in a file: `labels = ["zone=a"]`)
+    /// repeated (in a file: `labels = ["zone=a"]`). It does not count where tokens vouch for labels
+    /// of KEY (`wasmgrid token create --label`)
     #[arg(
         long = "label",
         value_name = "KEY=VALUE",
@@ -349,6 +350,11 @@ pub struct TokenArgs {
     /// How often it may be used
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub uses: u32,
+    /// KEY=VALUE that you vouch for, of the workers that join with it; may be repeated. From then on
+    /// jobs that require a label of KEY (`--require`) go to no worker that only says itself that it
+    /// has it
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<Label>,
     /// Where.
     #[command(flatten)]
     pub grid: GridArgs,

@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{
-    Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, WorkerState,
-    WorkerStatus,
+    Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask,
+    VouchedLabels, WorkerId, WorkerState, WorkerStatus,
 };
 
 /// A job.
@@ -73,6 +73,11 @@ pub struct WorkerView {
     slots: u32,
     memory_bytes: u64,
     labels: Vec<String>,
+    /// Those of `labels` that its certificate has: an operator vouched for them.
+    vouched: Vec<String>,
+    /// Those of `labels` that it says itself and that do not count, since tokens vouch for labels
+    /// of their keys.
+    not_counted: Vec<String>,
     engine: String,
     assigned: u64,
     committed: u64,
@@ -164,7 +169,12 @@ impl From<&JobCounts> for CountsView {
 
 impl WorkerView {
     /// A worker, and who else has its identity.
-    pub fn new(status: &WorkerStatus, contest: Option<&Contest>) -> Self {
+    pub fn new(status: &WorkerStatus, contest: Option<&Contest>, vouched: &Vouched) -> Self {
+        let standing = |wanted| {
+            let labels = status.capacity.labels.iter();
+            let of = |label: &&(String, String)| vouched.standing(status.worker, label) == wanted;
+            labels.filter(of).map(|(key, value)| format!("{key}={value}")).collect()
+        };
         Self {
             id: status.worker.0,
             name: status.name.clone(),
@@ -173,7 +183,9 @@ impl WorkerView {
             failing: failing(&status.state).map(FailingView::from),
             slots: status.capacity.slots,
             memory_bytes: status.capacity.memory.0,
-            labels: labels(status),
+            labels: written(&status.capacity.labels),
+            vouched: standing(Standing::Vouched),
+            not_counted: standing(Standing::NotCounted),
             engine: status.capacity.engine.clone(),
             assigned: status.assigned,
             committed: status.committed,
@@ -208,9 +220,51 @@ pub const fn failing(state: &WorkerState) -> Option<&Failing> {
     }
 }
 
-/// A worker's labels as they are written.
-pub fn labels(status: &WorkerStatus) -> Vec<String> {
-    written(&status.capacity.labels)
+/// Which labels of a grid's workers are vouched for.
+#[derive(Debug, Default)]
+pub struct Vouched {
+    /// The keys of which only labels of certificates count.
+    pub keys: Vec<String>,
+    /// What certificates have, by worker.
+    pub workers: Vec<VouchedLabels>,
+}
+
+/// What a label of a worker is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its certificate has it.
+    Vouched,
+    /// It says so itself, and that counts.
+    Own,
+    /// It says so itself, and that does not count.
+    NotCounted,
+}
+
+impl Vouched {
+    /// What a label of a worker is worth.
+    pub fn standing(&self, worker: WorkerId, label: &(String, String)) -> Standing {
+        let mut of_worker = self.workers.iter().filter(|one| one.worker == worker);
+        if of_worker.any(|one| one.labels.contains(label)) {
+            Standing::Vouched
+        } else if self.keys.contains(&label.0) {
+            Standing::NotCounted
+        } else {
+            Standing::Own
+        }
+    }
+
+    /// A worker's labels as people read them, with what they are worth.
+    pub fn labels(&self, status: &WorkerStatus) -> String {
+        let label = |label: &(String, String)| {
+            let (key, value) = label;
+            match self.standing(status.worker, label) {
+                Standing::Vouched => format!("{key}={value} (vouched)"),
+                Standing::Own => format!("{key}={value}"),
+                Standing::NotCounted => format!("{key}={value} (does not count)"),
+            }
+        };
+        status.capacity.labels.iter().map(label).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// Labels as they are written.

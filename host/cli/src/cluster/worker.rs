@@ -2,7 +2,11 @@
 
 use wasmgrid_proto::{Contest, Millis, WorkerStatus};
 
-use super::{view, view::WorkerView, with};
+use super::{
+    view,
+    view::{Vouched, WorkerView},
+    with,
+};
 use crate::{
     args::{Format, GridArgs, WorkerNoun},
     exit::{Exit, usage},
@@ -17,15 +21,15 @@ use crate::{
 pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     match command {
         WorkerNoun::List { grid, output } => {
-            let (workers, contests) = all(&grid).await?;
-            list(&workers, &contests, output)?;
+            list(&all(&grid).await?, output)?;
         }
         WorkerNoun::Show { name, grid, output } => {
-            let (workers, contests) = all(&grid).await?;
-            let worker = workers.iter().find(|worker| worker.name == name).ok_or_else(|| {
-                usage(format!("the grid has no worker {name:?}; see `wasmgrid worker list`"))
-            })?;
-            show(worker, contest_of(worker, &contests), output)?;
+            let all = all(&grid).await?;
+            let worker =
+                all.workers.iter().find(|worker| worker.name == name).ok_or_else(|| {
+                    usage(format!("the grid has no worker {name:?}; see `wasmgrid worker list`"))
+                })?;
+            show(worker, &all, output)?;
         }
         WorkerNoun::Drain { name, grid } => {
             with(&grid, async |client| Ok(client.drain(&name).await?)).await?;
@@ -40,13 +44,31 @@ pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn all(grid: &GridArgs) -> anyhow::Result<(Vec<WorkerStatus>, Vec<Contest>)> {
-    with(grid, async |client| Ok((client.workers().await?, client.contests().await?))).await
+/// What the grid tells of its workers.
+struct All {
+    workers: Vec<WorkerStatus>,
+    contests: Vec<Contest>,
+    vouched: Vouched,
 }
 
-/// The last machine that was refused because it has the worker's identity.
-fn contest_of<'a>(worker: &WorkerStatus, contests: &'a [Contest]) -> Option<&'a Contest> {
-    contests.iter().find(|contest| contest.name == worker.name)
+async fn all(grid: &GridArgs) -> anyhow::Result<All> {
+    with(grid, async |client| {
+        let (workers, contests) = (client.workers().await?, client.contests().await?);
+        let (keys, vouched) = client.vouched().await?;
+        Ok(All { workers, contests, vouched: Vouched { keys, workers: vouched } })
+    })
+    .await
+}
+
+impl All {
+    /// The last machine that was refused because it has the worker's identity.
+    fn contest_of(&self, worker: &WorkerStatus) -> Option<&Contest> {
+        self.contests.iter().find(|contest| contest.name == worker.name)
+    }
+
+    fn view(&self, worker: &WorkerStatus) -> WorkerView {
+        WorkerView::new(worker, self.contest_of(worker), &self.vouched)
+    }
 }
 
 /// What an operator should know of it, and do.
@@ -60,10 +82,10 @@ fn warning(contest: &Contest) -> String {
     )
 }
 
-fn list(workers: &[WorkerStatus], contests: &[Contest], output: Format) -> anyhow::Result<()> {
+fn list(all: &All, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        let view = |worker| WorkerView::new(worker, contest_of(worker, contests));
-        return table::json(&workers.iter().map(view).collect::<Vec<_>>());
+        let views = all.workers.iter().map(|worker| all.view(worker));
+        return table::json(&views.collect::<Vec<_>>());
     }
     let row = |worker: &WorkerStatus| {
         [
@@ -74,12 +96,12 @@ fn list(workers: &[WorkerStatus], contests: &[Contest], output: Format) -> anyho
             worker.committed.to_string(),
             worker.address.clone(),
             table::ago(worker.heard_at),
-            view::labels(worker).join(" "),
+            all.vouched.labels(worker),
         ]
     };
     let heading = ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "LABELS"];
-    table::rows(heading, workers.iter().map(row))?;
-    for contest in contests {
+    table::rows(heading, all.workers.iter().map(row))?;
+    for contest in &all.contests {
         message!("{}", warning(contest));
     }
     Ok(())
@@ -94,10 +116,11 @@ fn state(worker: &WorkerStatus) -> String {
     }
 }
 
-fn show(worker: &WorkerStatus, contest: Option<&Contest>, output: Format) -> anyhow::Result<()> {
+fn show(worker: &WorkerStatus, all: &All, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&WorkerView::new(worker, contest));
+        return table::json(&all.view(worker));
     }
+    let contest = all.contest_of(worker);
     let (state, failing) = (state(worker), view::failing(&worker.state));
     let why = failing.map(|failing| format!(": {}", failing.reason)).unwrap_or_default();
     table::fields([
@@ -107,7 +130,7 @@ fn show(worker: &WorkerStatus, contest: Option<&Contest>, output: Format) -> any
         ("address", worker.address.clone()),
         ("slots", worker.capacity.slots.to_string()),
         ("memory", worker.capacity.memory.to_string()),
-        ("labels", view::labels(worker).join(" ")),
+        ("labels", all.vouched.labels(worker)),
         ("engine", worker.capacity.engine.clone()),
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),

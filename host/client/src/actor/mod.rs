@@ -326,7 +326,7 @@ where
 /// first index or their producer's number; modules are named by their content; a token would be
 /// made twice.
 const fn is_repeatable(request: &Request) -> bool {
-    !matches!(request, Request::CreateToken(_))
+    !matches!(request, Request::CreateToken(_) | Request::CreateLabelledToken { .. })
 }
 
 /// Whether a dial that failed so may succeed later, with nothing changed on this side.

@@ -11,7 +11,7 @@ use wasmgrid_proto::{
     wire::Reply,
 };
 
-use crate::world::content;
+use crate::world::{content, start};
 
 #[derive(Clone, Copy, Debug)]
 struct Task {
@@ -60,7 +60,7 @@ impl Clockwork {
             last_job: JobId(0),
             joining: None,
         };
-        clockwork.drive(Input::Start { date: Micros(0) });
+        clockwork.drive(start(Micros(0)));
         clockwork
     }
 
@@ -83,7 +83,9 @@ impl Clockwork {
             address: "nowhere".into(),
             started: Micros(link),
             capacity,
+            vouched: Vec::new(),
             held: Vec::new(),
+            proofs: Vec::new(),
         });
         *self.machines.keys().last().expect("it joined")
     }

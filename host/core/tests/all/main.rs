@@ -6,12 +6,14 @@
     reason = "a helper of a test may fail as the test itself may"
 )]
 
+mod claims;
 mod clockwork;
 mod contests;
 mod cordons;
 mod explained;
 mod failing;
 mod jobs;
+mod labels;
 mod open;
 mod placement;
 mod requirements;

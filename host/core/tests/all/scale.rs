@@ -8,7 +8,7 @@ use std::{
 use wasmgrid_core::{Grid, GridConfig, Input, RequestId};
 use wasmgrid_proto::{CommittedRun, JobId, JobState, Micros, OutcomeClass, Record, TaskRange};
 
-use crate::world::{capacity, content, spec_of};
+use crate::world::{capacity, content, spec_of, start};
 
 /// Counts what the thread that asks has allocated and not freed: each test has its own thread.
 struct Counting;
@@ -64,15 +64,18 @@ fn submit(grid: &mut Grid, number: u64, inputs: u64) {
 fn join(grid: &mut Grid, link: u64) {
     let capacity = capacity(8);
     let (name, address) = (format!("worker-{link}"), "127.0.0.1:7433".into());
-    let (started, held) = (Micros(link), Vec::new());
-    drive(grid, Input::WorkerJoined { link, name, address, started, capacity, held });
+    let (started, vouched, held, proofs) = (Micros(link), Vec::new(), Vec::new(), Vec::new());
+    drive(
+        grid,
+        Input::WorkerJoined { link, name, address, started, capacity, vouched, held, proofs },
+    );
 }
 
 #[test]
 fn ten_million_tasks_ten_thousand_jobs_and_five_thousand_workers_stay_under_200_mb() {
     let before = held_mb();
     let mut grid = Grid::new(GridConfig::default());
-    drive(&mut grid, Input::Start { date: Micros(0) });
+    drive(&mut grid, start(Micros(0)));
     submit(&mut grid, 0, 10_000_000);
     let large = held_mb() - before;
     for number in 1..=10_000 {
@@ -91,7 +94,7 @@ fn a_job_costs_the_same_memory_with_ten_thousand_tasks_as_with_ten_million() {
     let costs = [10_000, 100_000, 1_000_000, 10_000_000].map(|tasks| {
         let before = held();
         let mut grid = Grid::new(GridConfig::default());
-        drive(&mut grid, Input::Start { date: Micros(0) });
+        drive(&mut grid, start(Micros(0)));
         (1..=8).for_each(|link| join(&mut grid, link));
         submit(&mut grid, 0, tasks);
         let cost = held() - before;
@@ -106,7 +109,7 @@ fn a_job_costs_the_same_memory_with_ten_thousand_tasks_as_with_ten_million() {
 fn a_job_of_which_every_second_task_has_ended_stays_within_the_bound() {
     let before = held_mb();
     let mut grid = Grid::new(GridConfig::default());
-    drive(&mut grid, Input::Start { date: Micros(0) });
+    drive(&mut grid, start(Micros(0)));
     submit(&mut grid, 0, 10_000_000);
     let class = OutcomeClass::Ok;
     // As a journal says it that many workers wrote.

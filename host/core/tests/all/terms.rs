@@ -1,12 +1,12 @@
 //! Promises about inputs and leases over several terms: what was given out before it was durable
 //! may be another input later.
 
-use wasmgrid_core::{Grid, Input, Output};
+use wasmgrid_core::{Grid, Output};
 use wasmgrid_proto::{JobId, OutcomeClass, TaskState};
 
 use crate::{
     open::extend,
-    world::{Hand, World, spec},
+    world::{Hand, World, spec, start},
 };
 
 /// A job whose first input was given to `late`, which is cut off, and lost with the scheduler; in
@@ -46,7 +46,7 @@ fn a_snapshot_knows_in_which_terms_inputs_were_appended() {
     let ledger = world.by_snapshot(&world.journal, &[]);
     world.grid = Grid::with_ledger(world.config.clone(), ledger);
     world.links.clear();
-    world.drive(Input::Start { date: world.now });
+    world.drive(start(world.now));
     let late = world.join_holding("late", 1, &hands);
     world.send(late, hands[0], OutcomeClass::Ok, 10);
     assert_eq!(world.job(job).results, 0, "that result is of another input");

@@ -74,7 +74,9 @@ fn a_newer_link_supersedes_and_the_end_of_the_older_means_nothing() {
         address: "late".into(),
         started: Micros(0),
         capacity: capacity(2),
+        vouched: Vec::new(),
         held: Vec::new(),
+        proofs: Vec::new(),
     };
     world.drive(late);
     assert_eq!(world.job(job).counts.running, 4, "an older link's join is ignored");

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, Ledger, Output, RequestId,
-    SegmentToken,
+    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, LeaseKey, Ledger, Output,
+    RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, Limits, Micros, ModuleKind,
-    OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    ByteCount, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Limits, Micros,
+    ModuleKind, OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
 
@@ -38,6 +38,8 @@ pub struct World {
     committed: BTreeMap<JobId, BTreeSet<u64>>,
     cancelled: BTreeSet<JobId>,
     leases: BTreeSet<LeaseId>,
+    /// What proves that they were given.
+    pub proofs: BTreeMap<LeaseId, LeaseProof>,
     /// The newest lease before the last step.
     newest: Option<LeaseId>,
     replies: BTreeMap<RequestId, Result<Reply, ApiError>>,
@@ -63,11 +65,12 @@ impl World {
             committed: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             leases: BTreeSet::new(),
+            proofs: BTreeMap::new(),
             newest: None,
             replies: BTreeMap::new(),
             counter: 0,
         };
-        world.drive(Input::Start { date: Micros(1_000_000) });
+        world.drive(start(Micros(1_000_000)));
         world
     }
 
@@ -110,7 +113,8 @@ impl World {
         for grant in grants {
             assert!(self.leases.insert(grant.lease), "{grant:?} is given once");
             assert!(self.newest < Some(grant.lease), "leases only grow");
-            let Grant { lease, attempt, tasks } = *grant;
+            let Grant { lease, attempt, tasks, proof } = *grant;
+            self.proofs.insert(lease, proof);
             self.hands.entry(worker).or_default().push(Hand { job, lease, attempt, tasks });
         }
     }
@@ -241,6 +245,23 @@ impl World {
         self.join_offering(name, capacity(slots), hands)
     }
 
+    /// A worker whose certificate has labels joins as a new process.
+    pub fn join_vouched(
+        &mut self,
+        name: &str,
+        capacity: WorkerCapacity,
+        vouched: &[(&str, &str)],
+    ) -> WorkerId {
+        let (link, started) = (self.next(), Micros(self.next()));
+        self.ask_to_join(link, name, started, capacity, Vec::new(), vouched);
+        self.worker_of(name).expect("it has a number now")
+    }
+
+    /// The same process joins again, offering this, with what it says it has in its hands.
+    pub fn join_again(&mut self, name: &str, capacity: WorkerCapacity, hands: &[Hand]) -> WorkerId {
+        self.join_offering(name, capacity, hands)
+    }
+
     fn join_offering(&mut self, name: &str, capacity: WorkerCapacity, hands: &[Hand]) -> WorkerId {
         let link = self.next();
         let held = hands
@@ -257,7 +278,7 @@ impl World {
             self.hands.insert(worker, hands.to_vec());
         }
         let started = self.started.get(name).copied().unwrap_or_default();
-        self.ask_to_join(link, name, started, capacity, held);
+        self.ask_to_join(link, name, started, capacity, held, &[]);
         if self.last.iter().any(|output| matches!(output, Output::Contest { .. })) {
             // The one that has the place is not there any more, or it would not be this one's.
             self.pass(self.config.contest_timeout.0);
@@ -270,7 +291,7 @@ impl World {
     /// A worker says that it joins; the link it does that on.
     pub fn rival(&mut self, name: &str) -> u64 {
         let (link, started) = (self.next(), Micros(self.next()));
-        self.ask_to_join(link, name, started, capacity(1), Vec::new());
+        self.ask_to_join(link, name, started, capacity(1), Vec::new(), &[]);
         link
     }
 
@@ -281,9 +302,22 @@ impl World {
         started: Micros,
         capacity: WorkerCapacity,
         held: Vec<HeldLease>,
+        vouched: &[(&str, &str)],
     ) {
         let (name, address) = (name.into(), format!("machine-{link}"));
-        self.drive(Input::WorkerJoined { link, name, address, started, capacity, held });
+        let proof = |held: &HeldLease| self.proofs.get(&held.lease).copied();
+        let proofs = held.iter().filter_map(proof).collect();
+        let vouched = pairs(vouched);
+        self.drive(Input::WorkerJoined {
+            link,
+            name,
+            address,
+            started,
+            capacity,
+            vouched,
+            held,
+            proofs,
+        });
     }
 
     fn worker_of(&self, name: &str) -> Option<WorkerId> {
@@ -417,7 +451,7 @@ impl World {
     pub fn restart_on(&mut self, date: Micros) {
         self.grid = self.replayed();
         self.links.clear();
-        self.drive(Input::Start { date });
+        self.drive(start(date));
     }
 
     /// All outputs so far that tell of lost tasks.
@@ -473,6 +507,18 @@ impl Drop for World {
             self.check_replay();
         }
     }
+}
+
+/// A term begins on this date, on a grid whose secret is always the same.
+pub fn start(date: Micros) -> Input {
+    Input::Start { date, key: LeaseKey([7; 32]), vouched: Vec::new() }
+}
+
+pub fn pairs(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut labels: Vec<_> =
+        labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+    labels.sort();
+    labels
 }
 
 pub fn capacity(slots: u32) -> WorkerCapacity {

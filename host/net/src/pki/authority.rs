@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use super::{
     credentials::Credentials,
     files::{self, Access},
+    labels::{self, check_labels},
 };
 use crate::{
     error::NetError,
@@ -132,7 +133,7 @@ impl Authority {
         validity: Duration,
     ) -> Result<Credentials, NetError> {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
-        let certificate = self.certify(&key, role, name, validity)?;
+        let certificate = self.certify(&key, role, (name, &[]), validity)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let credentials = Credentials::new(certificate, key.into(), self.certificate.clone())?;
         Ok(match role {
@@ -144,31 +145,36 @@ impl Authority {
         })
     }
 
-    /// Makes the certificate (DER) for a member that made its own key. Of its signing request
+    /// Makes the certificate (DER) for a member that made its own key, with the labels that are
+    /// vouched for where it is a worker. Of its signing request
     /// (DER) only the key is used, once the request proves that its sender has it.
     ///
     /// # Errors
-    /// [`NetError::Certificate`], where the request is not one for an Ed25519 key;
-    /// [`NetError::Identity`], where the name cannot stand in an identity.
+    /// [`NetError::Certificate`], where the request is not one for an Ed25519 key, or the labels
+    /// cannot stand in a certificate; [`NetError::Identity`], where the name cannot stand in an
+    /// identity.
     pub fn sign(
         &self,
         request: &[u8],
         role: Role,
         name: &str,
+        labels: &[(String, String)],
         validity: Duration,
     ) -> Result<Vec<u8>, NetError> {
         let request = CertificateSigningRequestParams::from_der(&request.into()).map_err(unmade)?;
         if request.public_key.algorithm() != &PKCS_ED25519 {
             return Err(NetError::Certificate { reason: "its key is not an Ed25519 key".into() });
         }
-        Ok(self.certify(&request.public_key, role, name, validity)?.to_vec())
+        check_labels(labels)
+            .map_err(|error| NetError::Certificate { reason: error.to_string() })?;
+        Ok(self.certify(&request.public_key, role, (name, labels), validity)?.to_vec())
     }
 
     fn certify(
         &self,
         key: &impl PublicKeyData,
         role: Role,
-        name: &str,
+        (name, labels): (&str, &[(String, String)]),
         validity: Duration,
     ) -> Result<CertificateDer<'static>, NetError> {
         let identity = Identity::new(&self.grid, role, name)?;
@@ -182,6 +188,9 @@ impl Authority {
             Role::Worker | Role::Client | Role::Operator => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         params.use_authority_key_identifier_extension = true;
+        if !labels.is_empty() {
+            params.custom_extensions.push(labels::extension(labels));
+        }
         Ok(params.signed_by(key, &self.issuer).map_err(unmade)?.der().clone())
     }
 }

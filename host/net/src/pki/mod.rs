@@ -3,6 +3,8 @@
 mod authority;
 mod credentials;
 mod files;
+pub(crate) mod labels;
 
 pub use authority::Authority;
 pub use credentials::Credentials;
+pub use labels::{LabelsError, check_labels};

@@ -21,12 +21,7 @@ use super::{
     socket::{self, Sockets, System},
     tls::{self, SchedulerVerifier, Trust},
 };
-use crate::{
-    error::NetError,
-    identity::{Identity, Peer},
-    link::Link,
-    pki::Credentials,
-};
+use crate::{error::NetError, identity::Peer, link::Link, pki::Credentials};
 
 /// How long one address may take to answer: several round trips over any path, lost packets
 /// included.
@@ -120,7 +115,7 @@ impl Endpoint {
             dialler.dial_any(addresses, wanted, configure).await?;
         let certificates = peer::certificates(&connection);
         let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
-        let peer = Peer { identity: Identity::from_certificate(certificate)?, address };
+        let peer = Peer::of_certificate(certificate, address)?;
         Ok(driver::start(Wire { connection, send, receive, peer, lifetime: None }, links, ()))
     }
 }

@@ -67,8 +67,7 @@ async fn ask_for(
 ) -> Result<Enrolled, NetError> {
     let Dialled { connection, send, receive, address } = dialled;
     let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
-    let peer =
-        Peer { identity: Identity::from_certificate(certificate)?, address: address.clone() };
+    let peer = Peer::of_certificate(certificate, address.clone())?;
     let links = TaskTracker::new();
     let wire = Wire { connection, send, receive, peer, lifetime: None };
     let mut link: Link<FromJoiner, ToJoiner> = driver::start(wire, &links, ());

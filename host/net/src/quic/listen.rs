@@ -278,7 +278,7 @@ impl Door {
         let identity = Identity::new(&self.grid, Role::Client, JOINER_NAME)
             .map_err(|error| refused(CloseCode::Identity, error.to_string()))?;
         let (send, receive) = open(connection, Wanted::Joiner).await?;
-        let peer = Peer { identity, address: from.to_string() };
+        let peer = Peer::without_certificate(identity, from.to_string());
         let (connection, lifetime) = (connection.clone(), Some(JOIN_TIME));
         let wire = Wire { connection, send, receive, peer, lifetime };
         Ok(Accepted::Joiner(driver::start(wire, &self.links, place)))
@@ -294,11 +294,11 @@ impl Door {
             let reason = "it shows no certificate".into();
             return Err(refused(CloseCode::NoCertificate, reason));
         };
-        let identity = Identity::from_certificate(certificate)
+        let peer = Peer::of_certificate(certificate, from.to_string())
             .map_err(|error| refused(CloseCode::Identity, error.to_string()))?;
-        tls::check_grid(&identity, &self.grid)
+        tls::check_grid(&peer.identity, &self.grid)
             .map_err(|problem| refused(CloseCode::Identity, problem.to_string()))?;
-        let wanted = match identity.role() {
+        let wanted = match peer.identity.role() {
             Role::Worker => Wanted::Worker,
             Role::Client | Role::Operator => Wanted::Client,
             Role::Scheduler => {
@@ -310,7 +310,6 @@ impl Door {
         let count = self.counts.enter(fingerprint, self.config.links_per_certificate)?;
         profile::promote(connection);
         let (send, receive) = open(connection, wanted).await?;
-        let peer = Peer { identity, address: from.to_string() };
         let wire = Wire { connection: connection.clone(), send, receive, peer, lifetime: None };
         Ok(match wanted {
             Wanted::Worker => Accepted::Worker(driver::start(wire, &self.links, count)),

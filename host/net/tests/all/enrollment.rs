@@ -22,7 +22,7 @@ async fn serve(grid: &Grid) -> Enroll {
     let answer = if asked.token == 7 && asked.secret == [3; 32] {
         let (role, name) = (Role::Worker, format!("{}-2", asked.name));
         let validity = Authority::MEMBER_VALIDITY;
-        let certificate = grid.authority.sign(&asked.csr, role, &name, validity).unwrap();
+        let certificate = grid.authority.sign(&asked.csr, role, &name, &[], validity).unwrap();
         ToJoiner::Enrolled(Enrolled { role, name, certificate })
     } else {
         ToJoiner::Denied(Denied { reason: "the token is unknown".into() })
@@ -84,13 +84,13 @@ async fn only_the_key_of_a_signing_request_is_used() {
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let request = params.serialize_request(&key).unwrap();
     let validity = Authority::MEMBER_VALIDITY;
-    let der = grid.authority.sign(request.der(), Role::Worker, "w", validity).unwrap();
+    let der = grid.authority.sign(request.der(), Role::Worker, "w", &[], validity).unwrap();
     let identity = wasmgrid_net::Identity::from_certificate(&der).unwrap();
     assert_eq!(identity.to_string(), "spiffe://home/worker/w");
     let mut damaged = request.der().to_vec();
     *damaged.last_mut().unwrap() ^= 1;
-    assert!(grid.authority.sign(&damaged, Role::Worker, "w", validity).is_err());
+    assert!(grid.authority.sign(&damaged, Role::Worker, "w", &[], validity).is_err());
     let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let request = rcgen::CertificateParams::default().serialize_request(&other).unwrap();
-    assert!(grid.authority.sign(request.der(), Role::Worker, "w", validity).is_err());
+    assert!(grid.authority.sign(request.der(), Role::Worker, "w", &[], validity).is_err());
 }

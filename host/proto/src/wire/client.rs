@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits,
-    Millis, ResultBlock, TaskStatus, WorkerId, WorkerStatus,
+    Millis, ResultBlock, TaskStatus, VouchedLabels, WorkerId, WorkerStatus,
     frame::FrameError,
     wire::{Payload, Role, Unsendable, bounded, messages},
 };
@@ -219,6 +219,21 @@ pub enum Request {
         /// How many.
         count: u64,
     },
+    /// Make a token for workers, whose certificates get labels; from then on the grid counts only
+    /// labels of certificates for the labels' keys. Operators only. Answered by [`Reply::Token`].
+    CreateLabelledToken {
+        /// The token; its role is a worker's.
+        token: TokenRequest,
+        /// `key=value` labels, at least one.
+        #[serde(deserialize_with = "bounded")]
+        labels: Vec<(String, String)>,
+    },
+    /// Which labels of workers are vouched for, by worker, as many as fit one answer. Answered by
+    /// [`Reply::VouchedPage`].
+    VouchedPage {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<WorkerId>,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -335,6 +350,17 @@ pub enum Reply {
     },
     /// Processes that were refused since the scheduler started, the last for each worker.
     Contests(#[serde(deserialize_with = "bounded")] Vec<Contest>),
+    /// Labels that certificates have.
+    VouchedPage {
+        /// The keys of which only labels of certificates count.
+        #[serde(deserialize_with = "bounded")]
+        keys: Vec<String>,
+        /// By number, those that have any.
+        #[serde(deserialize_with = "bounded")]
+        workers: Vec<VouchedLabels>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
 }
 
 /// See [`ToClient::Results`].

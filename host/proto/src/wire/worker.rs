@@ -6,8 +6,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Epoch, InputBlock, JobId, LeaseId, Micros, Millis, Outcome, ResultBlock, RunningTask,
-    TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    Digest, Epoch, InputBlock, JobId, LeaseId, LeaseProof, Micros, Millis, Outcome, ResultBlock,
+    RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     frame::FrameError,
     wire::{Payload, Unsendable, bounded, messages},
 };
@@ -15,7 +15,8 @@ use crate::{
 messages! {
     /// What a worker says.
     FromWorker {
-        /// The first message of a link: who is there and what it still holds.
+        /// The first message of a link: who is there and what it still holds. What it has of another
+        /// term is believed only with proofs: see [`FromWorker::JoinProved`].
         0x0101 Join(Join),
         /// It lives, and what runs.
         0x0102 Heartbeat(Heartbeat),
@@ -32,6 +33,8 @@ messages! {
         0x0107 Health(Health),
         /// The answer to [`ToWorker::Contested`].
         0x0108 Alive(Alive),
+        /// In place of [`FromWorker::Join`], of a worker that holds leases: with what proves them.
+        0x0109 JoinProved(JoinProved),
     }
 }
 
@@ -57,6 +60,9 @@ messages! {
         0x0208 Contested(Contested),
         /// In place of [`ToWorker::Joined`]: this worker may not join, now or later.
         0x0209 Refused(Refused),
+        /// What proves to the scheduler's next term that leases were given. Each is sent before
+        /// the first tasks of its lease; where they overtake it, it still comes.
+        0x020A Proofs(Proofs),
     }
 }
 
@@ -116,6 +122,16 @@ pub struct HeldLease {
     /// The tasks whose results are not acknowledged.
     #[serde(deserialize_with = "bounded")]
     pub tasks: Vec<TaskRange>,
+}
+
+/// See [`FromWorker::JoinProved`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinProved {
+    /// Who is there and what it still holds.
+    pub join: Join,
+    /// What it was given with leases that it holds; one each.
+    #[serde(deserialize_with = "bounded")]
+    pub proofs: Vec<LeaseProof>,
 }
 
 /// See [`FromWorker::Heartbeat`].
@@ -305,6 +321,14 @@ pub struct Drain {
     pub leave: bool,
 }
 
+/// See [`ToWorker::Proofs`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proofs {
+    /// One for each lease.
+    #[serde(deserialize_with = "bounded")]
+    pub proofs: Vec<LeaseProof>,
+}
+
 /// See [`FromWorker::Alive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alive {
@@ -332,6 +356,8 @@ impl Payload for Alive {}
 impl Payload for Contested {}
 impl Payload for Refused {}
 impl Payload for Join {}
+impl Payload for JoinProved {}
+impl Payload for Proofs {}
 impl Payload for Heartbeat {}
 impl Payload for NeedModule {}
 impl Payload for Returned {}

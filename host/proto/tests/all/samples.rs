@@ -4,17 +4,18 @@ use bytes::Bytes;
 use wasmgrid_proto::{
     Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence, Divergences,
     DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock, JobCounts, JobId,
-    JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, Limit, Limits, Micros, Millis,
-    ModuleKind, Outcome, OutcomeClass, Reason, Record, ResultBlock, ResultMeta, RetryCounter,
-    RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState,
-    TaskStatus, TenantShare, TrapKind, Usage, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
-    WorkerStatus,
+    JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseProof, LeaseTag, Limit,
+    Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record, ResultBlock,
+    ResultMeta, RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet,
+    TaskSpec, TaskState, TaskStatus, TenantShare, TrapKind, Usage, VouchedLabels, Wait, Witness,
+    WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
         Alive, ApiError, Assign, Cancel, Committed, Contested, Credit, Denied, Drain, Enroll,
         Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease,
-        Join, Joined, LeaseGrant, Leaving, Module, NeedModule, Part, Refused, Reply, ReplyFrame,
-        Request, RequestFrame, ResultsFrame, Returned, Revoke, Role, Submit, ToClient, ToJoiner,
-        ToWorker, TokenRequest, Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
+        Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Part, Proofs, Refused,
+        Reply, ReplyFrame, Request, RequestFrame, ResultsFrame, Returned, Revoke, Role, Submit,
+        ToClient, ToJoiner, ToWorker, TokenRequest, Unable, Unwatch, Update, WatchEnded,
+        WatchRequest, WorkerResults,
     },
 };
 
@@ -44,6 +45,15 @@ pub fn from_worker() -> Vec<FromWorker> {
             }),
         }),
         FromWorker::Alive(Alive { rival: 300 }),
+        FromWorker::JoinProved(JoinProved {
+            join: Join {
+                minor: 1,
+                started: Micros(1_700_000_000_000_000),
+                capacity: capacity(),
+                held: vec![held()],
+            },
+            proofs: vec![proof()],
+        }),
     ]
 }
 
@@ -67,6 +77,7 @@ pub fn to_worker() -> Vec<ToWorker> {
         ToWorker::Drain(Drain { leave: true }),
         ToWorker::Contested(Contested { rival: 300, address: "10.0.0.9:4433".into() }),
         ToWorker::Refused(Refused { reason: "another has its identity".into() }),
+        ToWorker::Proofs(Proofs { proofs: vec![proof()] }),
     ]
 }
 
@@ -121,6 +132,11 @@ fn requests() -> Vec<Request> {
         Request::Attend { job },
         Request::Contests,
         Request::Skip { job, first: 20, count: 1 << 33 },
+        Request::CreateLabelledToken {
+            token: TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 },
+            labels: vec![("zone".into(), "secure".into())],
+        },
+        Request::VouchedPage { after: Some(WorkerId(4)) },
     ]
 }
 
@@ -178,6 +194,14 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
             address: "10.0.0.9:4433".into(),
             at: Micros(4_000),
         }])),
+        Ok(Reply::VouchedPage {
+            keys: vec!["zone".into()],
+            workers: vec![VouchedLabels {
+                worker: WorkerId(4),
+                labels: vec![("zone".into(), "secure".into())],
+            }],
+            more: 3,
+        }),
     ]
 }
 
@@ -366,6 +390,10 @@ fn grant(first: u64, inputs: InputBlock) -> LeaseGrant {
 
 fn held() -> HeldLease {
     HeldLease { job: JobId(2), lease: LeaseId(3), attempt: 1, tasks: vec![range()] }
+}
+
+const fn proof() -> LeaseProof {
+    LeaseProof { lease: LeaseId(3), tasks: range(), tag: LeaseTag([9; 16]) }
 }
 
 const fn range() -> TaskRange {

@@ -8,7 +8,7 @@ use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
     Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX,
-    Reason, Wait, WorkerId, WorkerState, WorkerStatus,
+    Reason, VouchedLabels, Wait, WorkerId, WorkerState, WorkerStatus,
     frame::Envelope,
     text::shortened,
     wire::{
@@ -116,7 +116,7 @@ impl Driver {
         let what = match request {
             Request::Drain { .. } => "drain workers",
             Request::Cordon { .. } => "cordon workers",
-            Request::CreateToken(_) => "make tokens",
+            Request::CreateToken(_) | Request::CreateLabelledToken { .. } => "make tokens",
             Request::Submit(_)
             | Request::Append { .. }
             | Request::Skip { .. }
@@ -207,10 +207,7 @@ impl Driver {
                 let Some(Page { jobs, more }) = self.job_page(link, before, limit) else { return };
                 self.answer(link, id, Ok(Reply::JobPage { jobs, more }));
             }
-            Request::WorkerPage { after } => {
-                let reply = self.worker_page(after);
-                self.answer(link, id, Ok(reply));
-            }
+            Request::WorkerPage { after } => self.worker_page(link, id, after),
             Request::Drain { name } => {
                 let request = self.pending(link, id, None, None);
                 self.grid.handle(now, Input::DrainWorker { request, name });
@@ -223,11 +220,15 @@ impl Driver {
                 let reply = self.explain(job).map(Reply::Explanation).ok_or_else(|| no_job(job));
                 self.answer(link, id, reply);
             }
-            Request::CreateToken(token) => self.create_token(link, id, token),
+            Request::CreateToken(token) => self.create_token(link, id, token, Vec::new()),
+            Request::CreateLabelledToken { token, labels } => {
+                self.create_token(link, id, token, labels);
+            }
             Request::Task { job, index } => self.task_request(link, id, job, index),
             Request::Divergences { job } => self.divergences_request(link, id, job),
             Request::Attend { job } => self.attend(link, id, job),
             Request::Contests => self.contests_request(link, id),
+            Request::VouchedPage { after } => self.vouched_page(link, id, after),
         }
     }
 
@@ -262,13 +263,23 @@ impl Driver {
         self.answer(link, id, Ok(Reply::Contests(contests)));
     }
 
-    fn worker_page(&self, after: Option<WorkerId>) -> Reply {
+    fn worker_page(&mut self, link: LinkId, id: u64, after: Option<WorkerId>) {
         let mut left = self.grid.workers();
         left.retain(|worker| after.is_none_or(|after| worker.worker > after));
         let all = left.len() as u64;
         let workers = fitting(left.into_iter().map(shown), worker_bytes);
         let more = all - workers.len() as u64;
-        Reply::WorkerPage { workers, more }
+        self.answer(link, id, Ok(Reply::WorkerPage { workers, more }));
+    }
+
+    fn vouched_page(&mut self, link: LinkId, id: u64, after: Option<WorkerId>) {
+        let keys = self.grid.vouched_keys().map(String::from).collect();
+        let behind = |one: &VouchedLabels| after.is_none_or(|after| one.worker > after);
+        let left: Vec<VouchedLabels> = self.grid.vouched().filter(behind).collect();
+        let all = left.len() as u64;
+        let workers = fitting(left.into_iter(), vouched_bytes);
+        let more = all - workers.len() as u64;
+        self.answer(link, id, Ok(Reply::VouchedPage { keys, workers, more }));
     }
 
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
@@ -367,10 +378,16 @@ impl Driver {
         self.answer(link, id, reply);
     }
 
-    fn create_token(&mut self, link: LinkId, id: u64, token: TokenRequest) {
+    fn create_token(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        token: TokenRequest,
+        labels: Vec<(String, String)>,
+    ) {
         let (enroller, done) = (self.enroller.clone(), self.done.clone());
         self.tasks.spawn(async move {
-            let reply = enroller.create(token).await.map(Reply::Token);
+            let reply = enroller.create(token, labels).await.map(Reply::Token);
             // The driver is gone only when the server ends.
             let _ = done.send(Event::Answer { link, id, reply }).await;
         });
@@ -452,9 +469,11 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Workers
         | Request::WorkerPage { .. }
         | Request::Contests
+        | Request::VouchedPage { .. }
         | Request::Drain { .. }
         | Request::Cordon { .. }
-        | Request::CreateToken(_) => None,
+        | Request::CreateToken(_)
+        | Request::CreateLabelledToken { .. } => None,
     }
 }
 
@@ -547,6 +566,11 @@ fn shown(mut worker: WorkerStatus) -> WorkerStatus {
 /// How many bytes a contest takes in an answer, at most.
 fn contest_bytes(contest: &Contest) -> usize {
     32 + contest.name.len() + contest.address.len()
+}
+
+/// About how many bytes a worker's vouched labels take in an answer.
+fn vouched_bytes(vouched: &VouchedLabels) -> usize {
+    16 + vouched.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum::<usize>()
 }
 
 /// As many of the first as fit one answer.

@@ -4,16 +4,16 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken};
+use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken, claimed_key};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity,
-    WorkerId,
+    Digest, JobId, LeaseProof, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange,
+    WorkerCapacity, WorkerId,
     frame::{Envelope, META_MAX},
     text::{REASON_MAX, shortened},
     wire::{
-        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, PROTOCOL_MINOR,
-        Role, ToWorker, Unable, WorkerResults,
+        Assign, Committed, FromWorker, Join, JoinProved, Joined, LIST_MAX, LeaseGrant, Module,
+        PROTOCOL_MINOR, Proofs, Role, ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -40,6 +40,9 @@ const COMMITTED_SAID: usize = 4_096;
 /// Input bytes of one assignment, unless a single input is larger: small enough that the first
 /// tasks start while the rest is on its way.
 const ASSIGN_BYTES: usize = 1 << 20;
+
+/// Proofs of leases in one message, which so travels with the link's small ones.
+const PROOFS_MAX: usize = 1_024;
 
 /// Pieces of leases in one assignment.
 const ASSIGN_LEASES: usize = 256;
@@ -120,9 +123,13 @@ impl Driver {
         let message = match (envelope.message, worker.id) {
             (FromWorker::Join(join), None) if !worker.joining => {
                 worker.joining = true;
-                return self.join(link, join);
+                return self.join(link, join, Vec::new());
             }
-            (FromWorker::Join(_), _) => {
+            (FromWorker::JoinProved(JoinProved { join, proofs }), None) if !worker.joining => {
+                worker.joining = true;
+                return self.join(link, join, proofs);
+            }
+            (FromWorker::Join(_) | FromWorker::JoinProved(_), _) => {
                 return self.misunderstand(link, "joined twice on one link");
             }
             (_, None) => return self.misunderstand(link, "spoke before it joined"),
@@ -130,7 +137,7 @@ impl Driver {
         };
         let now = self.state.now;
         match message {
-            (FromWorker::Join(_), _) => {}
+            (FromWorker::Join(_) | FromWorker::JoinProved(_), _) => {}
             (FromWorker::Heartbeat(heartbeat), worker) => {
                 self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
             }
@@ -160,18 +167,36 @@ impl Driver {
         }
     }
 
-    fn join(&mut self, link: LinkId, join: Join) {
+    fn join(&mut self, link: LinkId, join: Join, proofs: Vec<LeaseProof>) {
         let Some(worker) = self.state.workers.get(&link) else { return };
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
         tracing::debug!(name, address, slots = join.capacity.slots, "worker joins");
+        let vouched = worker.peer.labels.clone();
         let Join { started, capacity, held, .. } = join;
         if capacity.text_bytes() > WorkerCapacity::TEXTS_MAX {
             let reason = "the worker has too many labels, or too long ones; give it fewer";
             return self.refuse_worker(link, reason.into());
         }
+        if let Some(key) = claimed_key(&capacity.labels, &vouched) {
+            let reason = format!(
+                "the worker's certificate has a label of the key {key:?}, so that the worker may say \
+                 none of that key itself; start it without `--label {key}=...`"
+            );
+            return self.refuse_worker(link, reason);
+        }
+        let (link_number, now) = (link.0, self.state.now);
         self.grid.handle(
-            self.state.now,
-            Input::WorkerJoined { link: link.0, name, address, started, capacity, held },
+            now,
+            Input::WorkerJoined {
+                link: link_number,
+                name,
+                address,
+                started,
+                capacity,
+                vouched,
+                held,
+                proofs,
+            },
         );
         // What the worker says next needs the number that the core gives it.
         self.take_outputs();
@@ -277,6 +302,10 @@ impl Driver {
 
     pub(super) fn assign(&mut self, id: WorkerId, job: JobId, grants: Vec<Grant>) {
         self.queue(id, |waiting| {
+            for some in grants.chunks(PROOFS_MAX) {
+                let proofs = some.iter().map(|grant| grant.proof).collect();
+                waiting.push_back(Waiting::Message(ToWorker::Proofs(Proofs { proofs })));
+            }
             waiting.push_back(Waiting::Assign { job, grants: grants.into() });
         });
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::{sync::mpsc, time::Instant};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
-    WorkerId,
+    LeaseProof, WorkerId,
     frame::Envelope,
     wire::{
-        Alive, Contested, FromWorker, Heartbeat, HeldLease, Join, Joined, NeedModule,
-        PROTOCOL_MINOR, ToWorker,
+        Alive, Contested, FromWorker, Heartbeat, HeldLease, Join, JoinProved, Joined, NeedModule,
+        PROTOCOL_MINOR, Proofs, ToWorker,
     },
 };
 
@@ -72,9 +72,14 @@ impl Agent {
         let held = self.held();
         self.brought = held.iter().map(|lease| lease.job).collect();
         let (started, capacity) = (self.started, self.config.capacity.clone());
+        let proofs = self.proofs.of(&held);
         let join = Join { minor: PROTOCOL_MINOR, started, capacity, held };
+        let message = match join.held.is_empty() {
+            true => FromWorker::Join(join),
+            false => FromWorker::JoinProved(JoinProved { join, proofs }),
+        };
         // The outbox is new, so there is room; where it is closed already an event will say so.
-        let _ = outbox.try_send(FromWorker::Join(join).into());
+        let _ = outbox.try_send(message.into());
         self.link = Link::Joining { outbox };
     }
 
@@ -110,6 +115,7 @@ impl Agent {
         match envelope.message {
             ToWorker::Joined(joined) => self.joined(&joined),
             ToWorker::Assign(assign) => self.assign(assign, envelope.payload),
+            ToWorker::Proofs(Proofs { proofs }) => self.keep_proofs(proofs),
             ToWorker::Cancel(cancel) => self.cancel(cancel.job, &cancel.by),
             ToWorker::Revoke(revoke) => self.revoke(revoke.job, revoke.lease, &revoke.tasks),
             ToWorker::Committed(committed) => {
@@ -171,6 +177,12 @@ impl Agent {
         }));
         held.extend(self.outgoing.held());
         merge(held)
+    }
+
+    fn keep_proofs(&mut self, proofs: Vec<LeaseProof>) {
+        let mut kept = std::mem::take(&mut self.proofs);
+        kept.keep(proofs, || self.held());
+        self.proofs = kept;
     }
 
     /// Says that the worker lives, where it is time to.

@@ -248,7 +248,7 @@ impl Scheduler {
                 }
                 let count = inputs.len() as u64;
                 let (lease, attempt) = (grant.lease, grant.attempt);
-                leases.push(Lease { lease, attempt, first, inputs });
+                leases.push(Lease { lease, attempt, first, inputs, proof: grant.proof });
                 first += count;
             }
         }

@@ -49,7 +49,8 @@ impl World {
 
     pub(super) fn start_node(&mut self, node: usize) {
         let random = self.random.fork();
-        let slots = self.plan.workers.get(node).map_or(1, |plan| plan.slots);
+        let plan = self.plan.workers.get(node);
+        let (slots, falsehood) = plan.map_or((1, None), |plan| (plan.slots, plan.falsehood));
         let started = Micros(self.now);
         let Some(machine) = self.workers.get_mut(node) else { return };
         if machine.process.is_some() || machine.dead {
@@ -57,7 +58,7 @@ impl World {
         }
         machine.life += 1;
         machine.dials = 0;
-        machine.process = Some(Worker::new(slots, started, random));
+        machine.process = Some(Worker::new(slots, falsehood, started, random));
         let life = machine.life;
         self.after(0, Event::Dial { node, life });
         self.after(HEARTBEAT_US, Event::Heartbeat { worker: node, life });

@@ -134,3 +134,11 @@ fn a_lost_attempt_that_goes_back_is_caught() {
         &["a lost attempt goes to another worker, if there is one"],
     );
 }
+
+#[test]
+fn a_claim_that_is_believed_without_a_proof_is_caught() {
+    catch_planted(
+        Planted::UnprovedLease,
+        &["the committing lease is the newest", "a result is of the input that is under its index"],
+    );
+}

@@ -1,0 +1,170 @@
+//! A worker that is not to be trusted, by the real protocol over QUIC: it says what it likes of
+//! itself and of what it holds. What the grid believes of that.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use wasmgrid_net::{Credentials, Endpoint, JoinToken, Link, enroll};
+use wasmgrid_proto::{
+    ByteCount, JobId, LeaseId, Micros, Outcome, ResultBlock, ResultMeta, TaskRange, Usage,
+    WorkerCapacity, WorkerId,
+    wire::{FromWorker, HeldLease, Join, PROTOCOL_MINOR, ToWorker, WorkerResults},
+};
+use wasmgrid_tests::{Daemon, Grid, Home, guest};
+
+/// How long a message may take; far above what it takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Bits of a lease's number below its term.
+const LEASE_COUNT_BITS: u32 = 40;
+
+struct FalseWorker {
+    runtime: Runtime,
+    credentials: Credentials,
+    addresses: Vec<String>,
+    link: Option<Link<FromWorker, ToWorker>>,
+}
+
+impl FalseWorker {
+    /// A machine that has joined with a token.
+    fn enroll(token: &str, name: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let token: JoinToken = token.parse().expect("a token");
+        let credentials = runtime.block_on(enroll(&token, name)).expect("the token is good");
+        Self { runtime, credentials, addresses: token.addresses, link: None }
+    }
+
+    /// Joins with these labels of its own, and says that it holds this.
+    fn join(&mut self, labels: &[(&str, &str)], held: Vec<HeldLease>) {
+        let label = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let capacity = WorkerCapacity {
+            slots: 2,
+            memory: ByteCount(1 << 30),
+            labels: labels.iter().map(label).collect(),
+            engine: "none".into(),
+        };
+        let join = Join { minor: PROTOCOL_MINOR, started: Micros(1), capacity, held };
+        self.link = Some(self.runtime.block_on(async {
+            let endpoint = Endpoint::new(&self.credentials);
+            let link = endpoint.connect_worker(&self.addresses).await.expect("a scheduler");
+            link.sender.send(FromWorker::Join(join)).await.expect("the link is open");
+            link
+        }));
+        self.hear("that it joined", |message| matches!(message, ToWorker::Joined(_)).then_some(()));
+    }
+
+    fn say(&mut self, message: FromWorker) {
+        let link = self.link.as_ref().expect("it has joined");
+        self.runtime.block_on(link.sender.send(message)).expect("the link is open");
+    }
+
+    fn hear<T>(&mut self, what: &str, find: impl Fn(ToWorker) -> Option<T>) -> T {
+        let link = self.link.as_mut().expect("it has joined");
+        self.runtime.block_on(async {
+            loop {
+                let received = tokio::time::timeout(PATIENCE, link.receiver.recv()).await;
+                let envelope = received.unwrap_or_else(|_| panic!("gave up waiting for {what}"));
+                let envelope = envelope.expect("the link is open").expect("the link is open");
+                if let Some(found) = find(envelope.message) {
+                    return found;
+                }
+            }
+        })
+    }
+
+    /// Sends results of its own making, and waits until the scheduler has dealt with them.
+    fn forge(&mut self, held: &HeldLease) {
+        let result = |index| ResultMeta {
+            index,
+            outcome: Outcome::Rejected("stolen".into()),
+            usage: Usage::default(),
+            output_len: 0,
+            record_lens: Vec::new(),
+            log_len: 0,
+            log_dropped: 0,
+        };
+        let HeldLease { job, lease, attempt, .. } = *held;
+        let indices = held.tasks.iter().flat_map(|tasks| tasks.first..tasks.end());
+        let results = indices.map(result).collect();
+        let block = ResultBlock { job, lease, worker: WorkerId(0), attempt, results };
+        self.say(FromWorker::Results(WorkerResults { batch: 1, blocks: vec![block] }));
+        let committed = |message| matches!(message, ToWorker::Committed(_)).then_some(());
+        self.hear("that its results were dealt with", committed);
+    }
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn a_worker_commits_nothing_under_a_lease_that_it_never_had_after_a_restart() {
+    let mut grid = Grid::start(0, 1);
+    grid.home.write("in", "a\nb\n");
+    let submit = |requires: &[&str]| {
+        let echo = guest("echo");
+        let args = [&["submit", &echo, "--lines", "in"], requires].concat();
+        grid.run(&args).ok().trim().to_owned()
+    };
+    let jobs = [submit(&[]), submit(&["--require", "zone=secure"])];
+    let mut thief = FalseWorker::enroll(grid.token(), "thief");
+    grid.kill_scheduler();
+    grid.restart_scheduler();
+    for job in &jobs {
+        let held = HeldLease {
+            job: JobId(job.parse().expect("a number")),
+            lease: LeaseId((1 << LEASE_COUNT_BITS) + 500),
+            attempt: 1,
+            tasks: vec![TaskRange { first: 0, count: 2 }],
+        };
+        thief.join(&[], vec![held.clone()]);
+        thief.forge(&held);
+        thief.link = None;
+    }
+    for job in &jobs {
+        let shown = grid.job(job);
+        assert_eq!((&shown["state"], &shown["results"]), (&"active".into(), &0.into()), "{shown}");
+    }
+    grid.add_worker(2);
+    let results = grid.run(&["job", "results", &jobs[0], "--follow"]);
+    assert_eq!(results.ok(), "a\nb\n", "they are run as if nothing had been said");
+}
+
+#[test]
+fn a_label_that_tokens_vouch_for_counts_from_certificates_alone() {
+    let mut grid = Grid::start(0, 1);
+    let token = |labels: &[&str]| {
+        let args = [&["token", "create", "--output", "json"], labels].concat();
+        parsed(grid.run(&args).ok())["token"].as_str().expect("a token").to_owned()
+    };
+    let made = token(&["--label", "zone=secure", "--label", "rack=4"]);
+    let mut claimant = FalseWorker::enroll(&token(&[]), "claimant");
+    claimant.join(&[("gpu", "1"), ("zone", "secure")], Vec::new());
+
+    let machine = Home::new();
+    let contrary = ["join", &made, "--name", "secure", "--label", "zone=other", "--slots", "1"];
+    let mut refused = Daemon::start(machine.command(contrary));
+    refused.wait();
+    let said = refused.said();
+    assert!(said.contains("certificate") && said.contains("--label zone="), "{said}");
+    let mut honest = Daemon::start(machine.command(["worker", "--slots", "1"]));
+    grid.wait_for_worker("secure", "ready");
+
+    grid.home.write("in", "right\n");
+    let submit = ["submit", &guest("echo"), "--lines", "in", "--require", "zone=secure"];
+    let job = grid.run(&submit).ok().trim().to_owned();
+    let results = grid.run(&["job", "results", &job, "--follow", "--output", "json"]);
+    let result = parsed(results.ok());
+    let worker = |name: &str| parsed(grid.run(&["worker", "show", name, "--output", "json"]).ok());
+    let (secure, claimed) = (worker("secure"), worker("claimant"));
+    assert_eq!(result["worker"], secure["id"], "{result}");
+    assert_eq!(secure["vouched"], serde_json::json!(["rack=4", "zone=secure"]), "{secure}");
+    assert_eq!(claimed["labels"], serde_json::json!(["gpu=1", "zone=secure"]), "{claimed}");
+    assert_eq!(claimed["vouched"], serde_json::json!([]), "{claimed}");
+    assert_eq!(claimed["not_counted"], serde_json::json!(["zone=secure"]), "{claimed}");
+    let list = grid.run(&["worker", "list"]).ok().to_owned();
+    assert!(list.contains("zone=secure (vouched)") && list.contains("(does not count)"), "{list}");
+    honest.interrupt();
+}
