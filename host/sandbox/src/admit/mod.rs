@@ -4,6 +4,7 @@
 mod body;
 mod component;
 mod core;
+mod declared;
 mod features;
 mod grants;
 mod header;
@@ -12,7 +13,9 @@ mod interface;
 mod plain;
 mod scan;
 mod sections;
+mod sizes;
 mod tally;
+mod work;
 
 use std::borrow::Cow;
 

@@ -8,7 +8,7 @@ use wasmparser::{
     ValidPayload, Validator, types::Types,
 };
 
-use super::{body, features, sections::Sections};
+use super::{body, features, sections::Sections, work::Work};
 use crate::{Caps, Refusal, engine};
 
 /// What a file is made of at its top level.
@@ -41,6 +41,7 @@ pub(super) fn scan<'a>(bytes: &'a [u8], caps: &Caps) -> Result<Scan<'a>, Refusal
     let invalid = |error: Error| features::refusal(&error);
     let mut validator = Validator::new_with_features(engine::FEATURES);
     let mut sections = Sections::new(bytes, caps);
+    let mut work = Work::default();
     let mut frames: Vec<FrameKind> = Vec::new();
     let mut end = None;
     let mut parser = Parser::new(0);
@@ -48,6 +49,9 @@ pub(super) fn scan<'a>(bytes: &'a [u8], caps: &Caps) -> Result<Scan<'a>, Refusal
     for payload in parser.parse_all(bytes) {
         let payload = payload.map_err(invalid)?;
         sections.count(&payload)?;
+        if work.validate(&payload, &mut validator, sections.tally(), bytes)? {
+            continue;
+        }
         match validator.payload(&payload).map_err(invalid)? {
             ValidPayload::Func(_, body) => body::check(&body, sections.tally(), &mut frames)?,
             // The last end is that of the file itself.
