@@ -16,7 +16,6 @@ use wasmgrid_proto::ModuleKind;
 use wasmtime::{CustomCodeMemory, Engine, Module, component::Component};
 
 use super::code::SEALS;
-use crate::SandboxError;
 
 /// A program and the memory it lies in, which must outlive all that is made of it.
 pub(crate) struct Loaded {
@@ -45,13 +44,13 @@ impl Loaded {
 /// by the agent's: that it is true compiled code is not checked, and cannot be.
 ///
 /// # Errors
-/// Where the code was compiled for another engine, or cannot be mapped.
+/// [`Unloadable`].
 pub(crate) fn load(
     engine: &Engine,
     kind: ModuleKind,
     code: BorrowedFd<'_>,
-) -> Result<Loaded, SandboxError> {
-    let code = Mapped::new(code).map_err(SandboxError::Memory)?;
+) -> Result<Loaded, Unloadable> {
+    let code = Mapped::new(code).map_err(|error| Unloadable::Host(error.to_string()))?;
     let bytes = NonNull::slice_from_raw_parts(code.at, code.length);
     // SAFETY: the bytes were written by our compiler or authenticated by the cache's key, both
     // under this engine's fingerprint; they are sealed, so that nobody changes them; and they stay
@@ -65,8 +64,32 @@ pub(crate) fn load(
             }
         }
     }
-    .map_err(|error| SandboxError::Engine { reason: format!("{error:#}") })?;
+    .map_err(|error| Unloadable::of(&error))?;
     Ok(Loaded { program, _code: code })
+}
+
+/// Why there is no program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unloadable {
+    /// The engine has no place for it: it will not have one the next time, nor on another machine
+    /// of these settings.
+    Refused(String),
+    /// The system did not give what it takes.
+    Host(String),
+}
+
+impl Unloadable {
+    /// What the engine says comes of the program alone, since the code is known to be of this
+    /// engine; but for what the system has said to it.
+    pub(crate) fn of(error: &wasmtime::Error) -> Self {
+        let is_of_system = |cause: &(dyn std::error::Error + 'static)| {
+            cause.is::<io::Error>()
+                || cause.is::<rustix::io::Errno>()
+                || cause.is::<wasmtime::error::OutOfMemory>()
+        };
+        let text = format!("{error:#}");
+        if error.chain().any(is_of_system) { Self::Host(text) } else { Self::Refused(text) }
+    }
 }
 
 /// A sealed file in memory.

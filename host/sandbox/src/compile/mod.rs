@@ -33,7 +33,7 @@ use crate::{
 pub use child::compiler_main;
 pub(crate) use code::Code;
 pub use code::Prepared;
-pub(crate) use loaded::{Loaded, Program, Publisher, load};
+pub(crate) use loaded::{Loaded, Program, Publisher, Unloadable, load};
 
 /// Compilers at work at the same time, whatever the number of cores: each may take a gigabyte,
 /// which the runners want too, and jobs rarely bring more than one new module at a time.

@@ -45,8 +45,8 @@ const MODULES_MAX: usize = 64;
 pub(crate) struct Machine {
     engine: Engine,
     linkers: Linkers,
-    /// Those used last stand last.
-    modules: Vec<(Digest, Arc<Module>)>,
+    /// Those used last stand last; of one that cannot run, how its tasks end.
+    modules: Vec<(Digest, Result<Arc<Module>, Outcome>)>,
 }
 
 /// One task to be run.
@@ -83,18 +83,29 @@ impl Machine {
     ) -> Result<Arc<Module>, Outcome> {
         if let Some(place) = self.modules.iter().position(|(kept, _)| *kept == digest) {
             let kept = self.modules.remove(place);
-            let module = Arc::clone(&kept.1);
+            let module = kept.1.clone();
             self.modules.push(kept);
-            return Ok(module);
+            return module;
         }
-        let loaded = compile::load(&self.engine, kind, code)
-            .map_err(|error| Outcome::Lost(outcome::bounded(error.to_string())))?;
-        let module = Arc::new(Module::new(&self.engine, &self.linkers, loaded, kind)?);
+        let mut made = self.make(kind, code);
+        if matches!(made, Err(Outcome::Lost(_))) && !self.modules.is_empty() {
+            // What the system does not give may be what the others keep.
+            self.modules.clear();
+            made = self.make(kind, code);
+        }
+        if matches!(made, Err(Outcome::Lost(_))) {
+            return made;
+        }
         if self.modules.len() >= MODULES_MAX {
-            self.modules.remove(0);
+            drop(self.modules.remove(0));
         }
-        self.modules.push((digest, Arc::clone(&module)));
-        Ok(module)
+        self.modules.push((digest, made.clone()));
+        made
+    }
+
+    fn make(&self, kind: ModuleKind, code: BorrowedFd<'_>) -> Result<Arc<Module>, Outcome> {
+        let loaded = compile::load(&self.engine, kind, code).map_err(outcome::of_unloadable)?;
+        Module::new(&self.engine, &self.linkers, loaded, kind).map(Arc::new)
     }
 
     /// Runs the task, and appends its output, records and log to `payload`. The caller has told

@@ -13,7 +13,7 @@ use wasmtime::{
 use super::{STARTUP_FUEL, outcome};
 use crate::{
     admit::START,
-    compile::{Loaded, Program},
+    compile::{Loaded, Program, Unloadable},
     host::{self, State, Stop},
 };
 
@@ -83,9 +83,7 @@ impl Module {
             Program::Component(component) => component.initialize_copy_on_write_image(),
             Program::Core(module) => module.initialize_copy_on_write_image(),
         }
-        .map_err(|error| {
-            Outcome::Lost(outcome::bounded(format!("its memory could not be had: {error:#}")))
-        })?;
+        .map_err(|error| outcome::of_unloadable(Unloadable::of(&error)))?;
         let entry = Entry::find(engine, linkers, loaded.program(), kind)
             .map_err(|error| Outcome::Refused(outcome::bounded(format!("{error:#}"))))?
             .ok_or_else(|| Outcome::Refused(format!("the module is no {kind}")))?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use wasmgrid_proto::{Limit, Outcome, TrapKind, text::shortened};
 use wasmtime::{Trap, WasmBacktrace};
 
-use crate::host::Stop;
+use crate::{compile::Unloadable, host::Stop};
 
 /// The most of a backtrace or of a task's own message that is kept.
 const TEXT_MAX: usize = 4 << 10;
@@ -20,6 +20,19 @@ pub(super) fn of_error(error: &wasmtime::Error, fuel: u64) -> Outcome {
         Some(trap) => Outcome::Trap { kind: trap_kind(*trap), backtrace: backtrace(error) },
         // The engine's other errors in a run are of arguments and results it could not read.
         None => Outcome::Trap { kind: TrapKind::ComponentRule, backtrace: backtrace(error) },
+    }
+}
+
+/// How all tasks of a module end that cannot be loaded.
+pub(super) fn of_unloadable(why: Unloadable) -> Outcome {
+    match why {
+        Unloadable::Refused(reason) => Outcome::Refused(bounded(format!(
+            "its instances need more room than a task has: {reason}; use fewer or smaller \
+             instances, memories, tables and globals"
+        ))),
+        Unloadable::Host(reason) => {
+            Outcome::Lost(bounded(format!("its memory could not be had: {reason}")))
+        }
     }
 }
 
