@@ -47,6 +47,7 @@ struct ServerFile {
     producer_grace: Option<Millis>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
+    require_jail: Option<bool>,
     #[serde(deserialize_with = "optional")]
     keep_results: Option<Millis>,
     #[serde(deserialize_with = "optional")]
@@ -100,6 +101,8 @@ pub struct ServerSettings {
     pub producer_grace: Option<Millis>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
+    /// Whether modules are looked at only where each layer of the jail is there.
+    pub require_jail: bool,
     /// What stays of jobs, where that is not the default.
     pub keep: KeepArgs,
 }
@@ -119,6 +122,7 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
         producer_grace: args.producer_grace.or(file.producer_grace),
         caps: or_list(&args.caps.caps, file.caps),
+        require_jail: args.require_jail.or(file.require_jail).unwrap_or_default(),
         keep: KeepArgs {
             keep_results: args.keep.keep_results.or(file.keep_results),
             keep_jobs: args.keep.keep_jobs.or(file.keep_jobs),
@@ -285,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncaps = [\"functions=7\"]\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncaps = [\"functions=7\"]\nrequire_jail = true\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -296,11 +300,13 @@ mod tests {
             tenant_weights: Vec::new(),
             producer_grace: None,
             caps: CapArgs::default(),
+            require_jail: None,
             keep: KeepArgs { keep_jobs: Some(Millis(7)), ..KeepArgs::default() },
         };
         let settings = server(&args).expect("fits");
         assert_eq!(settings.producer_grace, Some(Millis(600_000)));
         assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
+        assert!(settings.require_jail);
         let weights = ["ada=3", "bob=2"].map(|text| text.parse().expect("a weight"));
         assert_eq!(settings.tenant_weights, weights);
         assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));

@@ -43,11 +43,12 @@ const READING_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     sandbox::give_memory_back();
-    // These two are other programs in the same file, which a worker starts: with neither runtime
-    // nor logging nor flags of ours.
+    // These are other programs in the same file, which a worker or a scheduler starts: with neither
+    // runtime nor logging nor flags of ours.
     match env::args_os().nth(1).as_deref().and_then(OsStr::to_str) {
         Some("runner") => return sandbox::runner_main(),
         Some("compiler") => return sandbox::compiler_main(),
+        Some("admission") => return sandbox::admission_main(),
         _ => {}
     }
     wasmgrid_failpoints::start();

@@ -3,9 +3,14 @@
 
 use std::{fs, io, path::Path, sync::Arc};
 
+use bytes::Bytes;
 use wasmgrid_proto::{Grant, ModuleInfo};
-use wasmgrid_server::Admission;
-use wasmgrid_worker::sandbox::{Caps, Refusal, admit};
+use wasmgrid_server::{Admission, Admit, Admitting, NotAdmitted};
+use wasmgrid_worker::sandbox::{
+    Caps, Inability, Refusal,
+    admission::{self, AdmissionError},
+    admit,
+};
 
 use crate::exit::{refused, usage};
 
@@ -36,8 +41,31 @@ pub fn check_grants(info: &ModuleInfo, grants: &[Grant]) -> Result<(), String> {
     admit::check_grants(info, grants).map_err(|refusal| refusal.to_string())
 }
 
-/// A server's judgement, under these caps.
+/// A server's judgement, under these caps, for a grid within this command: it is the one who runs
+/// it whose modules are looked at.
 pub fn admission(caps: Caps) -> Admission {
     let admit = move |bytes: &[u8]| admit::admit(bytes, &caps).map_err(|why| why.to_string());
-    Admission { admit: Arc::new(admit), check_grants: Arc::new(check_grants) }
+    Admission { admit: Admit::Here(Arc::new(admit)), check_grants: Arc::new(check_grants) }
+}
+
+/// A server's judgement on modules of others, each looked at in a process of its own.
+pub fn admission_apart(apart: &admission::Admission) -> Admission {
+    let apart = apart.clone();
+    let admit = move |bytes: Bytes| -> Admitting {
+        let apart = apart.clone();
+        Box::pin(async move {
+            apart.admit(&bytes).await.map_err(|why| match why {
+                AdmissionError::Refused(why) => NotAdmitted::Refused(why.to_string()),
+                AdmissionError::Sandbox(why) => {
+                    let why = Inability::from(why);
+                    tracing::error!("a module could not be looked at: {why}");
+                    NotAdmitted::Unavailable(format!(
+                        "the scheduler could not look at the module: {why}; try again, or tell its \
+                         operator"
+                    ))
+                }
+            })
+        })
+    };
+    Admission { admit: Admit::Apart(Arc::new(admit)), check_grants: Arc::new(check_grants) }
 }

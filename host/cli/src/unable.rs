@@ -12,7 +12,12 @@ const MORE_PROCESSES: &str = "raise what its user may have of processes and thre
 
 /// A refusal that says why this machine cannot run tasks, and what would help.
 pub fn unable(why: &Inability) -> anyhow::Error {
-    let text = format!("this machine cannot run tasks: {why}");
+    unable_to("run tasks", why)
+}
+
+/// The same of something else that it cannot do.
+pub fn unable_to(what: &str, why: &Inability) -> anyhow::Error {
+    let text = format!("this machine cannot {what}: {why}");
     refused(match remedy(why.error()) {
         Some(remedy) => format!("{text}; {remedy}"),
         None => text,

@@ -198,8 +198,8 @@ caps! {
     component_items: ComponentItems = "component-items", Count, 100_000, most 1_000_000,
         "the number of aliases and canonical functions", "link its modules into fewer";
     /// Parts of types that are visited while a component is looked at: those of a type written out
-    /// in full, once for each use of it. Default 10,000,000, which take half a second: 60,000 in
-    /// the largest component known; 14 KB of a file made 240,000,000. Most 1,000,000,000.
+    /// in full, once for each use of it. Default 10,000,000, which take half a second: 30,000 in a
+    /// component with all of WASI; 14 KB of a file made 240,000,000. Most 1,000,000,000.
     work: Work = "work", Count, 10_000_000, most 1_000_000_000,
         "the number of parts of types that are visited, those of each use of a type,",
         "use fewer or smaller types";

@@ -1,16 +1,18 @@
 //! Runs tasks nobody needs to trust: admits, compiles and runs WebAssembly under limits. The only
 //! crate that names Wasmtime.
 //!
-//! Three kinds of process: the agent, which calls [`Sandbox`] and never looks into a module
-//! beyond its structure; compilers ([`compiler_main`]), which turn a module into compiled code;
-//! and runners, which run it. A module passes through [`admit`](admit::admit) where it is
-//! submitted and again where it is compiled.
+//! Three kinds of process: the agent, which calls [`Sandbox`] and never looks into a module;
+//! compilers ([`compiler_main`]), which turn a module into compiled code; and runners, which run
+//! it. A module passes through [`admit`](admit::admit) where it is submitted, for a scheduler in a
+//! process of a fourth kind ([`admission`]), and again where it is compiled.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+pub mod admission;
 pub mod admit;
 mod allocator;
 mod caps;
+mod child;
 mod compile;
 mod config;
 pub mod engine;
@@ -26,6 +28,7 @@ mod run;
 mod runner;
 mod sandbox;
 
+pub use admission::admission_main;
 pub use allocator::give_memory_back;
 pub use caps::{Cap, CapError, CapSetting, Caps};
 pub use compile::{Prepared, compiler_main};

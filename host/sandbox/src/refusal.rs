@@ -151,6 +151,28 @@ pub enum Refusal {
         /// How.
         reason: String,
     },
+    /// Looking at the module was ended at its limit on time.
+    #[error(
+        "looking at this module takes more than {allowed} and was ended there; use fewer types, imports and instances"
+    )]
+    AdmissionTime {
+        /// How long it may take.
+        allowed: Millis,
+    },
+    /// Looking at the module was ended at its limit on memory.
+    #[error(
+        "looking at this module needs more than {allowed} of memory and was ended there; use fewer types, imports and instances"
+    )]
+    AdmissionMemory {
+        /// How much it may take.
+        allowed: ByteCount,
+    },
+    /// The process that looked at the module died of it.
+    #[error("the process that looked at this module died of it: {reason}")]
+    AdmissionDied {
+        /// How.
+        reason: String,
+    },
 }
 
 impl Refusal {

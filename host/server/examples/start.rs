@@ -15,7 +15,7 @@ use wasmgrid_proto::{
     CommittedRun, Digest, Epoch, JobId, JobSpec, JobState, Limits, Micros, ModuleKind,
     OutcomeClass, Record, TaskRange, TaskSpec,
 };
-use wasmgrid_server::{Admission, Server, ServerConfig};
+use wasmgrid_server::{Admission, Admit, Server, ServerConfig};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, SqliteStore, Store};
 
 type Failure = Box<dyn std::error::Error>;
@@ -126,7 +126,7 @@ async fn start(path: &Path, stay: bool) -> Result<Duration, Failure> {
 
 fn server(path: &Path) -> Result<Server, Failure> {
     let admission = Admission {
-        admit: Arc::new(|_| Err("nothing is submitted here".into())),
+        admit: Admit::Here(Arc::new(|_| Err("nothing is submitted here".into()))),
         check_grants: Arc::new(|_, _| Ok(())),
     };
     let store = Box::new(SqliteStore::open(path)?);

@@ -1,7 +1,8 @@
 //! What a server is told when it starts.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use wasmgrid_core::GridConfig;
 use wasmgrid_net::Authority;
 use wasmgrid_proto::{ByteCount, Grant, Millis, ModuleInfo};
@@ -78,8 +79,30 @@ impl fmt::Debug for Enrollment {
     }
 }
 
-/// Reads a module and says what it is, or why it may not be run. May take milliseconds.
-pub type Admit = Arc<dyn Fn(&[u8]) -> Result<ModuleInfo, String> + Send + Sync>;
+/// Reads a module and says what it is, or why it may not be run.
+#[derive(Clone)]
+pub enum Admit {
+    /// In this process, which cannot end it: for a grid whose only client is whoever runs it.
+    Here(Arc<AdmitHere>),
+    /// Elsewhere: what was begun ends with the future, so that no module keeps this process.
+    Apart(Arc<dyn Fn(Bytes) -> Admitting + Send + Sync>),
+}
+
+/// See [`Admit::Here`].
+pub type AdmitHere = dyn Fn(&[u8]) -> Result<ModuleInfo, String> + Send + Sync;
+
+/// A module that is being looked at.
+pub type Admitting =
+    Pin<Box<dyn Future<Output = Result<ModuleInfo, NotAdmitted>> + Send + 'static>>;
+
+/// Why a module was not admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// It may not be run, and will not be when it is looked at again.
+    Refused(String),
+    /// It could not be looked at now.
+    Unavailable(String),
+}
 
 /// Says whether these grants cover what the module asks for. Quick: it compares names.
 pub type CheckGrants = Arc<dyn Fn(&ModuleInfo, &[Grant]) -> Result<(), String> + Send + Sync>;

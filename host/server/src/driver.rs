@@ -25,7 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Micros, Millis, ModuleInfo, ResultBlock, TaskStatus, WorkerId,
+    Digest, JobId, Micros, Millis, ResultBlock, TaskStatus, WorkerId,
     frame::Envelope,
     wire::{ApiError, ErrorCode, FromClient, FromWorker, Reply, ToClient, ToWorker},
 };
@@ -38,7 +38,7 @@ use crate::{
     gate::Gate,
     journal::Write,
     links::{HeardRoom, LinkId},
-    modules::Modules,
+    modules::{Looked, Modules},
     outbox::Outbox,
     readers::{Found, Readers},
     retention::{Measured, Retention},
@@ -71,6 +71,9 @@ const DEFERRED_MAX: usize = 4_096;
 /// which a silent worker is given up.
 const DEAF_AFTER: Millis = Millis(2_000);
 
+/// Bytes of an error's text: it may quote what a client or a module says.
+pub(crate) const ERROR_BYTES: usize = 8 << 10;
+
 /// All that can happen to a server.
 pub(crate) enum Event {
     /// A worker's link was given to the server.
@@ -101,8 +104,8 @@ pub(crate) enum Event {
     TaskFound { link: LinkId, id: u64, status: Box<TaskStatus>, found: Option<FoundResult> },
     /// A module was read for a worker.
     ModuleRead { link: LinkId, digest: Digest, found: Result<Option<Bytes>, ServerError> },
-    /// A module is durable.
-    ModuleKept { info: ModuleInfo },
+    /// A module of the tenant's was looked at.
+    ModuleLooked { tenant: String, looked: Looked },
     /// A request that was worked on beside the driver is done.
     Answer { link: LinkId, id: u64, reply: Result<Reply, ApiError> },
     /// Which names do workers have?
@@ -307,7 +310,9 @@ impl Driver {
                 self.task_found((link, id), *status, found);
             }
             Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
-            Event::ModuleKept { info } => self.modules.insert(info, self.state.now),
+            Event::ModuleLooked { tenant, looked } => {
+                self.modules.looked(&tenant, looked, self.state.now);
+            }
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
             Event::WorkerNames(asker) => {
                 let names = self.grid.workers().into_iter().map(|worker| worker.name).collect();

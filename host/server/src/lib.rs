@@ -27,8 +27,11 @@ mod readers;
 mod retention;
 mod secret;
 mod server;
+mod turns;
 
 pub use blocking::Blocking;
-pub use config::{Admission, Admit, CheckGrants, Enrollment, ServerConfig};
+pub use config::{
+    Admission, Admit, AdmitHere, Admitting, CheckGrants, Enrollment, NotAdmitted, ServerConfig,
+};
 pub use error::ServerError;
 pub use server::{Server, ServerHandle};

@@ -1,34 +1,43 @@
-//! The modules jobs may name: admitted once, kept durably, given to workers that ask. It never
-//! looks into one; the admission it was given does.
+//! The modules jobs may name: admitted once, in their tenants' turn, kept durably, given to workers
+//! that ask. It never looks into one; the admission it was given does.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_util::task::TaskTracker;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_proto::{
     Digest, JobSpec, Micros, Millis, ModuleInfo,
+    text::shortened,
     wire::{ApiError, ErrorCode, Reply},
 };
 use wasmgrid_store::{Entry, StoreError};
 
 use crate::{
     blocking::Blocking,
-    config::{Admission, Admit},
-    driver::{Event, api_error},
+    config::{Admission, Admit, NotAdmitted},
+    driver::{ERROR_BYTES, Event, api_error},
     journal::Write,
-    links::{HeardRoom, LinkId},
+    links::LinkId,
     readers::Readers,
+    turns::{Bounds, Full, Turns},
 };
 
 /// The keys under which the store has what admission found.
 pub(crate) const MODULE_PREFIX: &str = "module/";
 
-/// Modules looked at at a time: each takes a core for milliseconds, and its bytes wait in memory.
-const ADMISSIONS: usize = 2;
+/// How modules wait to be looked at. Two at a time: each takes a core for milliseconds, or for
+/// seconds where it is meant to. Of one tenant 64 may wait, and as many bytes as the largest module
+/// has; of all tenants together what a scheduler has memory for.
+const BOUNDS: Bounds =
+    Bounds { at_work: 2, of_one: 1, waiting: 64, waiting_bytes: 64 << 20, all_bytes: 256 << 20 };
+
+/// Refusals that are remembered, so that what costs much to refuse costs it once; each has a text
+/// of up to [`ERROR_BYTES`]. The oldest goes first.
+const REFUSALS_MAX: usize = 1_024;
+
+/// How long one is remembered: what depended on the machine's load is tried again after that.
+const REFUSED_FOR: Millis = Millis(10 * 60 * 1_000);
 
 /// How long a module stays that no job names: a client that has sent it, or was told that it is
 /// here, submits soon.
@@ -38,12 +47,41 @@ const UNUSED_AFTER: Millis = Millis(60 * 60 * 1_000);
 pub(crate) struct Modules {
     known: BTreeMap<Digest, Known>,
     admission: Admission,
-    permits: Arc<Semaphore>,
+    /// Who waits to have a module looked at.
+    turns: Turns<Put>,
+    /// Why modules were refused lately, and until when that holds.
+    refused: BTreeMap<Digest, (Micros, ApiError)>,
     writes: mpsc::Sender<Write>,
     readers: Readers,
     done: mpsc::Sender<Event>,
-    tasks: TaskTracker,
-    blocking: Blocking,
+    beyond: Beyond,
+}
+
+/// Where modules are looked at.
+#[derive(Clone)]
+pub(crate) struct Beyond {
+    pub(crate) tasks: TaskTracker,
+    pub(crate) blocking: Blocking,
+    /// The server stops: what is being looked at is not waited for.
+    pub(crate) stop: CancellationToken,
+}
+
+/// A module that a client has sent.
+struct Put {
+    link: LinkId,
+    id: u64,
+    digest: Digest,
+    bytes: Bytes,
+}
+
+/// What became of a module that was looked at.
+pub(crate) enum Looked {
+    /// It is durable.
+    Kept(ModuleInfo),
+    /// It is refused, and would be again.
+    Refused(Digest, ApiError),
+    /// Nothing that could be remembered of it.
+    Nothing,
 }
 
 /// A module that is here.
@@ -61,26 +99,20 @@ impl Modules {
         writes: mpsc::Sender<Write>,
         readers: Readers,
         done: mpsc::Sender<Event>,
-        tasks: TaskTracker,
-        blocking: Blocking,
+        beyond: Beyond,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(ADMISSIONS));
         let known = known
             .into_iter()
             .map(|(digest, info)| (digest, Known { info, touched_at: now }))
             .collect();
-        Self { known, admission, permits, writes, readers, done, tasks, blocking }
+        let (turns, refused) = (Turns::new(BOUNDS), BTreeMap::new());
+        Self { known, admission, turns, refused, writes, readers, done, beyond }
     }
 
     /// True where the module is here; then it stays for a while.
     pub(crate) fn has(&mut self, digest: Digest, now: Micros) -> bool {
         let known = self.known.get_mut(&digest);
         known.map(|known| known.touched_at = now).is_some()
-    }
-
-    /// The module is durable.
-    pub(crate) fn insert(&mut self, info: ModuleInfo, now: Micros) {
-        self.known.insert(info.digest, Known { info, touched_at: now });
     }
 
     /// Drops modules that are not `named` by a job that is kept, and that nobody asked for lately.
@@ -130,53 +162,139 @@ impl Modules {
             .map_err(|why| api_error(ErrorCode::Refused, why))
     }
 
-    /// Admits a module and keeps it; the answer is an [`Event::Answer`], before it an
-    /// [`Event::ModuleKept`].
+    /// Has a module admitted and kept, when it is its tenant's turn; the answer is an
+    /// [`Event::Answer`], before it comes an [`Event::ModuleLooked`].
+    ///
+    /// # Errors
+    /// Where it is not looked at: it was refused lately, or too much waits already.
     pub(crate) fn put(
-        &self,
-        link: LinkId,
-        id: u64,
+        &mut self,
+        tenant: &str,
+        (link, id): (LinkId, u64),
         digest: Digest,
-        (bytes, room): (Bytes, HeardRoom),
-    ) {
-        let (admit, permits) = (self.admission.admit.clone(), self.permits.clone());
-        let (writes, done) = (self.writes.clone(), self.done.clone());
-        let (tasks, blocking) = (self.tasks.clone(), self.blocking.clone());
-        self.tasks.spawn(async move {
-            let Ok(_permit) = permits.acquire_owned().await else { return };
-            let look = {
-                let bytes = bytes.clone();
-                move || look(&admit, digest, &bytes)
+        bytes: Bytes,
+        now: Micros,
+    ) -> Result<(), ApiError> {
+        if let Some((until, error)) = self.refused.get(&digest)
+            && *until > now
+        {
+            return Err(error.clone());
+        }
+        let size = bytes.len();
+        self.turns.push(tenant, Put { link, id, digest, bytes }, size).map_err(|full| {
+            let whose = match full {
+                Full::Tenant => "of yours",
+                Full::All => "of all tenants",
             };
-            let kept = match blocking.run(&tasks, look).await {
-                Some(Ok(info)) => keep(&writes, &info, bytes).await.map(|()| info),
-                Some(Err(error)) => Err(error),
-                None => Err(api_error(
-                    ErrorCode::Refused,
-                    format!("module {digest:.12} could not be looked at: the check broke off"),
-                )),
-            };
-            let reply = match kept {
-                Ok(info) => {
-                    let _ = done.send(Event::ModuleKept { info }).await;
-                    Ok(Reply::Done)
+            let why = format!(
+                "too many modules {whose} wait to be looked at; send this one again once others \
+                 are answered"
+            );
+            api_error(ErrorCode::Unavailable, why)
+        })?;
+        self.start_next();
+        Ok(())
+    }
+
+    /// A module of the tenant's was looked at.
+    pub(crate) fn looked(&mut self, tenant: &str, looked: Looked, now: Micros) {
+        self.turns.done(tenant);
+        match looked {
+            Looked::Kept(info) => {
+                _ = self.known.insert(info.digest, Known { info, touched_at: now })
+            }
+            Looked::Refused(digest, error) => {
+                if self.refused.len() >= REFUSALS_MAX
+                    && let Some((digest, _)) =
+                        self.refused.iter().min_by_key(|(_, (until, _))| *until)
+                {
+                    let digest = *digest;
+                    self.refused.remove(&digest);
                 }
-                Err(error) => Err(error),
-            };
-            let _ = done.send(Event::Answer { link, id, reply }).await;
-            // The module's bytes were in memory until here.
-            drop(room);
-        });
+                self.refused.insert(digest, (now.after(REFUSED_FOR), error));
+            }
+            Looked::Nothing => {}
+        }
+        self.start_next();
+    }
+
+    /// A client's link has ended: nobody waits for what it has sent.
+    pub(crate) fn unlinked(&mut self, link: LinkId) {
+        self.turns.retain(|put| put.link != link);
+    }
+
+    fn start_next(&mut self) {
+        while let Some((tenant, put)) = self.turns.next() {
+            let (admit, writes) = (self.admission.admit.clone(), self.writes.clone());
+            let (done, beyond) = (self.done.clone(), self.beyond.clone());
+            self.beyond.tasks.spawn(async move {
+                let Put { link, id, digest, bytes } = put;
+                let stop = beyond.stop.clone();
+                let looking = look_and_keep(&admit, &beyond, &writes, (digest, bytes));
+                // Its links end with the server, and nobody is left who could be answered.
+                let Some(found) = stop.run_until_cancelled(looking).await else { return };
+                let (looked, reply) = match found {
+                    Ok(info) => (Looked::Kept(info), Ok(Reply::Done)),
+                    Err(NotKept { error, is_final: true }) => {
+                        (Looked::Refused(digest, error.clone()), Err(error))
+                    }
+                    Err(NotKept { error, .. }) => (Looked::Nothing, Err(error)),
+                };
+                // The driver is gone only when the server ends.
+                let _ = done.send(Event::ModuleLooked { tenant, looked }).await;
+                let _ = done.send(Event::Answer { link, id, reply }).await;
+            });
+        }
     }
 }
 
-fn look(admit: &Admit, digest: Digest, bytes: &[u8]) -> Result<ModuleInfo, ApiError> {
-    let found = Digest::of(bytes);
+/// Why a module is not kept.
+struct NotKept {
+    error: ApiError,
+    /// It is of the module itself, by its content.
+    is_final: bool,
+}
+
+impl From<ApiError> for NotKept {
+    fn from(error: ApiError) -> Self {
+        Self { error, is_final: false }
+    }
+}
+
+async fn look_and_keep(
+    admit: &Admit,
+    beyond: &Beyond,
+    writes: &mpsc::Sender<Write>,
+    (digest, bytes): (Digest, Bytes),
+) -> Result<ModuleInfo, NotKept> {
+    let Beyond { tasks, blocking, .. } = beyond;
+    let broken = || {
+        let why = format!("module {digest:.12} could not be looked at: the check broke off");
+        api_error(ErrorCode::Refused, why)
+    };
+    let hashed = bytes.clone();
+    let found = blocking.run(tasks, move || Digest::of(&hashed)).await.ok_or_else(broken)?;
     if found != digest {
         let why = format!("the module's digest is {found}, not {digest}; send it again");
-        return Err(api_error(ErrorCode::Invalid, why));
+        return Err(api_error(ErrorCode::Invalid, why).into());
     }
-    admit(bytes).map_err(|why| api_error(ErrorCode::Refused, why))
+    let admitted = match admit {
+        Admit::Here(admit) => {
+            let (admit, bytes) = (admit.clone(), bytes.clone());
+            let admitted = blocking.run(tasks, move || admit(&bytes)).await.ok_or_else(broken)?;
+            admitted.map_err(NotAdmitted::Refused)
+        }
+        Admit::Apart(admit) => admit(bytes.clone()).await,
+    };
+    let info = admitted.map_err(|why| match why {
+        NotAdmitted::Refused(why) => {
+            let why = shortened(why, ERROR_BYTES);
+            NotKept { error: api_error(ErrorCode::Refused, why), is_final: true }
+        }
+        NotAdmitted::Unavailable(why) => api_error(ErrorCode::Unavailable, why).into(),
+    })?;
+    keep(writes, &info, bytes).await?;
+    Ok(info)
 }
 
 async fn keep(

@@ -13,7 +13,7 @@ use std::{
 use wasmgrid_net::{Authority, Listener, ListenerConfig, Role};
 use wasmgrid_proto::{Millis, wire::TokenRequest};
 use wasmgrid_sandbox::{Caps, admit};
-use wasmgrid_server::{Admission, Blocking, Enrollment, Server, ServerConfig};
+use wasmgrid_server::{Admission, Admit, Blocking, Enrollment, Server, ServerConfig};
 use wasmgrid_store::MemoryStore;
 use wasmgrid_tests::{Daemon, Home, wait_until};
 
@@ -100,7 +100,9 @@ pub fn serve(folder: &Path, address: &str) -> ExitCode {
 fn admission() -> Admission {
     let caps = Caps::default();
     Admission {
-        admit: Arc::new(move |bytes| admit::admit(bytes, &caps).map_err(|why| why.to_string())),
+        admit: Admit::Here(Arc::new(move |bytes| {
+            admit::admit(bytes, &caps).map_err(|why| why.to_string())
+        })),
         check_grants: Arc::new(|info, grants| {
             admit::check_grants(info, grants).map_err(|why| why.to_string())
         }),

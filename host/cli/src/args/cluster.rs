@@ -113,6 +113,17 @@ pub struct ServerArgs {
     /// What submitted modules may look like (in a file: `caps = ["functions=100000"]`).
     #[command(flatten)]
     pub caps: CapArgs,
+    /// Look at submitted modules only where each layer of the jail around that is there
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        env = "WASMGRID_REQUIRE_JAIL"
+    )]
+    pub require_jail: Option<bool>,
     /// What stays of jobs that have ended.
     #[command(flatten)]
     pub keep: KeepArgs,

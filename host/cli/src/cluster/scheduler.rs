@@ -13,7 +13,10 @@ use anyhow::Context as _;
 use wasmgrid_net::{Authority, Credentials, Listener, ListenerConfig, Role};
 use wasmgrid_server::{Enrollment, Server, ServerConfig};
 use wasmgrid_store::SqliteStore;
-use wasmgrid_worker::sandbox::Caps;
+use wasmgrid_worker::sandbox::{
+    Caps, SandboxError,
+    admission::{Admission, AdmissionConfig},
+};
 
 use crate::{
     config::{self, LISTEN, ServerSettings},
@@ -21,6 +24,7 @@ use crate::{
     interrupt::Interrupt,
     module, parts,
     paths::Paths,
+    unable::unable_to,
 };
 
 /// How long certificates are good for. Those of the scheduler and of this machine's operator are
@@ -44,7 +48,8 @@ impl Scheduler {
     ///
     /// # Errors
     /// Where another process has the folder, the address is taken, or the state is damaged.
-    pub fn start(settings: ServerSettings, paths: &Paths) -> anyhow::Result<Self> {
+    pub async fn start(settings: ServerSettings, paths: &Paths) -> anyhow::Result<Self> {
+        let apart = admission(&settings).await?;
         let folder = settings.state_dir.unwrap_or_else(|| paths.server());
         let lock = lock(&folder)?;
         let authority = Arc::new(authority(&folder, settings.name)?);
@@ -71,8 +76,7 @@ impl Scheduler {
             addresses: addresses.clone(),
             validity: VALIDITY,
         });
-        let admission = module::admission(Caps::with(&settings.caps));
-        let server = Server::start(config, Box::new(store), admission)
+        let server = Server::start(config, Box::new(store), module::admission_apart(&apart))
             .context("failed to start the scheduler")?;
         server.handle().serve(listener);
         tracing::info!(grid, ?addresses, state = %folder.display(), "the scheduler listens");
@@ -108,10 +112,27 @@ impl Scheduler {
 /// As [`Scheduler::start`] and [`Scheduler::wait`].
 pub async fn serve(args: &crate::args::ServerArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     let settings = config::server(args)?;
-    let scheduler = Scheduler::start(settings, &Paths::find()?)?;
+    let scheduler = Scheduler::start(settings, &Paths::find()?).await?;
     let waited = scheduler.wait(interrupt).await;
     let stopped = scheduler.server.shutdown().await.context("failed to stop the scheduler");
     waited.and(stopped).map(|()| Exit::Ok)
+}
+
+/// What looks at modules, once its first process has said which jail it is in.
+///
+/// # Errors
+/// Refuses a machine that cannot look at modules, or not in the jail that is required.
+async fn admission(settings: &ServerSettings) -> anyhow::Result<Admission> {
+    let config = AdmissionConfig {
+        require_jail: settings.require_jail,
+        ..AdmissionConfig::new(Caps::with(&settings.caps))
+    };
+    let proven = async {
+        let admission = Admission::start(config)?;
+        admission.proven().await?;
+        Ok::<_, SandboxError>(admission)
+    };
+    proven.await.map_err(|why| unable_to("look at modules", &why.into()))
 }
 
 /// The grid's authority; made with the grid's name where there is none.

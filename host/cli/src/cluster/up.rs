@@ -35,10 +35,11 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         tenant_weights: args.tenant_weights.clone(),
         producer_grace: args.producer_grace,
         caps: args.caps.caps.clone(),
+        require_jail: args.sandbox.require_jail.unwrap_or_default(),
         keep: args.keep.clone(),
     };
     let machine = if args.no_worker { None } else { Some(start_machine(&args, &paths).await?) };
-    let scheduler = Scheduler::start(settings, &paths)?;
+    let scheduler = Scheduler::start(settings, &paths).await?;
     let started = start(&scheduler, machine, &args, &paths).await;
     let (worker, waited) = match started {
         Ok(worker) => {

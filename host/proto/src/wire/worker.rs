@@ -71,6 +71,9 @@ impl Unsendable for FromWorker {
         match self {
             // What is not named counts as lost, and runs again.
             Self::Join(join) => Some(Self::Join(Join { held: Vec::new(), ..join.clone() })),
+            Self::JoinProved(proved) => {
+                Some(Self::Join(Join { held: Vec::new(), ..proved.join.clone() }))
+            }
             Self::Heartbeat(beat) => {
                 Some(Self::Heartbeat(Heartbeat { queued: beat.queued, running: Vec::new() }))
             }

@@ -11,12 +11,12 @@ use wasmtime::Engine;
 
 use super::{
     ROLE,
-    message::{self, Reply, Request},
+    message::{Reply, Request},
     threads,
     translate::{Translated, translate},
 };
 use crate::{
-    engine,
+    child, engine,
     jail::{self, Inmate, Jail, Layer},
     program,
 };
@@ -51,7 +51,7 @@ fn serve() -> io::Result<()> {
     rustix::process::nice(NICENESS)?;
     let mut agent = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut code_file = File::from(rustix::stdio::stdout().try_clone_to_owned()?);
-    let request: Request = message::read(&mut agent)?;
+    let request: Request = child::read(&mut agent)?;
     let mut config = engine::compiler_config(&request.engine);
     config.parallel_compilation(true);
     let engine = Engine::new(&config).map_err(io::Error::other)?;
@@ -60,7 +60,7 @@ fn serve() -> io::Result<()> {
     let report = jail.enter(Inmate::Compiler { limits: request.limits, stacks });
     let sealed = report.entered.contains(&Layer::Seccomp);
     let incomplete = !report.missing.is_empty();
-    message::write(&mut agent, &report)?;
+    child::write(&mut agent, &report)?;
     if request.require_jail && incomplete {
         return Ok(());
     }
@@ -76,5 +76,5 @@ fn serve() -> io::Result<()> {
         // The reply has a bound of its own.
         Err(refusal) => Err(refusal.bounded()),
     };
-    message::write(&mut agent, &reply)
+    child::write(&mut agent, &reply)
 }

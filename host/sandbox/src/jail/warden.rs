@@ -47,6 +47,11 @@ impl Warden {
         Ok(warden)
     }
 
+    /// That of a scheduler, which has no runners and so no cgroups.
+    pub(crate) fn of_scheduler(required: bool) -> Self {
+        Self::new(required)
+    }
+
     fn new(required: bool) -> Self {
         Self { required, cgroups: None, told: Mutex::default() }
     }

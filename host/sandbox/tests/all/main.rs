@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod able;
+mod admission;
 mod admit;
 mod bytes;
 mod caps;
@@ -17,3 +18,4 @@ mod robust;
 mod run;
 #[path = "../support/texts.rs"]
 mod texts;
+mod work;

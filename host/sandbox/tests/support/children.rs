@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     match arguments.next().as_deref() {
         Some("compiler") => wasmgrid_sandbox::compiler_main(),
         Some("runner") => wasmgrid_sandbox::runner_main(),
+        Some("admission") => wasmgrid_sandbox::admission_main(),
         Some("prisoner") => {
             let left_out: Vec<String> = arguments.collect();
             if try_all(&left_out).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

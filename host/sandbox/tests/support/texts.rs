@@ -117,3 +117,34 @@ pub(crate) fn command(pages: u32, body: &str, more: &str) -> Vec<u8> {
             (func $main (export "_start") {body}))"#
     ))
 }
+
+/// Fields of a component: one within it that imports a function of a variant of 240,000 parts, and
+/// lowers that so many times. Each of its three levels has the one before it 62 times.
+pub fn lowered(times: usize) -> String {
+    let mut text = "(component".to_owned();
+    let mut below = "u8".to_owned();
+    for level in 0..3 {
+        let cases: String = (0..62).map(|case| format!("(case \"c{case}\" {below})")).collect();
+        text += &format!(
+            "(type $t{level} (variant {cases}))
+             (import \"v{level}\" (type $n{level} (eq $t{level})))"
+        );
+        below = format!("$n{level}");
+    }
+    text += &format!("(import \"f\" (func $f (param \"p\" {below})))");
+    text += &"(core func (canon lower (func $f)))".repeat(times);
+    text + ")"
+}
+
+/// Fields of a component: one within it that is instantiated so many times, each time with a
+/// function of a tuple of 2^18 parts.
+pub fn instantiated(times: usize) -> String {
+    let mut types = "(type $t0 (tuple u8 u8))".to_owned();
+    for level in 1..18 {
+        let below = level - 1;
+        types += &format!("(type $t{level} (tuple $t{below} $t{below}))");
+    }
+    let import = "(import \"f\" (func $f (param \"p\" $t17)))";
+    let instances = "(instance (instantiate $c (with \"f\" (func $f))))".repeat(times);
+    format!("(component {types} {import} (component $c {types} {import}) {instances})")
+}

@@ -17,7 +17,7 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Driver, Event, api_error, watches::Watch};
+use super::{Driver, ERROR_BYTES, Event, api_error, watches::Watch};
 use crate::{
     links::{HeardRoom, LinkId},
     outbox::Outbox,
@@ -45,9 +45,6 @@ const KEY_BYTES: usize = 1 << 10;
 
 /// Bytes of one input: it must fit a frame together with the spec and what stands before it.
 const INPUT_BYTES: u32 = 64 << 20;
-
-/// Bytes of an error's text: it may quote what a client or a module says.
-const ERROR_BYTES: usize = 8 << 10;
 
 /// A linked client or operator.
 pub(super) struct Client {
@@ -170,7 +167,9 @@ impl Driver {
                 self.answer(link, id, Ok(Reply::Done));
             }
             Request::PutModule { digest, .. } => {
-                self.modules.put(link, id, digest, (payload, room));
+                // What waits of each tenant is bounded of itself: the room is for what comes next.
+                drop(room);
+                self.put_module(link, id, digest, payload);
             }
             Request::Submit(submit) => self.submit(link, id, submit, payload),
             Request::Append { job, first, inputs } => {
@@ -229,6 +228,14 @@ impl Driver {
             Request::Attend { job } => self.attend(link, id, job),
             Request::Contests => self.contests_request(link, id),
             Request::VouchedPage { after } => self.vouched_page(link, id, after),
+        }
+    }
+
+    fn put_module(&mut self, link: LinkId, id: u64, digest: Digest, bytes: Bytes) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let tenant = tenant(&client.peer.identity);
+        if let Err(error) = self.modules.put(&tenant, (link, id), digest, bytes, self.state.now) {
+            self.answer(link, id, Err(error));
         }
     }
 

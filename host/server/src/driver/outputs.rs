@@ -176,6 +176,7 @@ impl Driver {
                 worker.outbox.close(reason);
             }
         } else if let Some(client) = self.state.clients.remove(&link) {
+            self.modules.unlinked(link);
             self.client_unlinked(link, &client);
             if close {
                 client.outbox.close(reason);

@@ -18,7 +18,7 @@ use wasmgrid_proto::{
         RequestFrame, Role, Submit, ToClient, ToWorker, WatchRequest, WorkerResults,
     },
 };
-use wasmgrid_server::{Admission, Server, ServerConfig, ServerHandle};
+use wasmgrid_server::{Admission, Admit, Server, ServerConfig, ServerHandle};
 use wasmgrid_store::{Commit, EachRecord, Entry, MemoryStore, Reader, Store, StoreError, memory};
 
 /// Only reached where a test fails.
@@ -57,7 +57,7 @@ pub fn admission() -> Admission {
     let check_grants = |_: &ModuleInfo, grants: &[wasmgrid_proto::Grant]| {
         if grants.is_empty() { Ok(()) } else { Err("no grant is given here".to_owned()) }
     };
-    Admission { admit: Arc::new(admit), check_grants: Arc::new(check_grants) }
+    Admission { admit: Admit::Here(Arc::new(admit)), check_grants: Arc::new(check_grants) }
 }
 
 pub fn spec() -> JobSpec {

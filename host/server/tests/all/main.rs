@@ -17,6 +17,7 @@ mod feeders;
 mod hostile;
 mod jobs;
 mod late;
+mod modules;
 mod retention;
 mod roles;
 mod sizes;

@@ -13,7 +13,7 @@ use fastrand::Rng;
 use wasmgrid_proto::{
     Digest, InputBlock, JobSpec, Limits, ModuleInfo, ModuleKind, Outcome, TaskSpec,
 };
-use wasmgrid_server::Admission;
+use wasmgrid_server::{Admission, Admit};
 use wasmgrid_worker::sandbox::simulated::{Model, Run, Task};
 
 use crate::os;
@@ -149,7 +149,7 @@ pub fn admission() -> Admission {
             exports: Vec::new(),
         })
     };
-    Admission { admit: Arc::new(admit), check_grants: Arc::new(|_, _| Ok(())) }
+    Admission { admit: Admit::Here(Arc::new(admit)), check_grants: Arc::new(|_, _| Ok(())) }
 }
 
 /// How a task ends, and what it returns.

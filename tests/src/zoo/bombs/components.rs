@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use wasm_encoder::Encode as _;
 
-use super::{super::make::component, Attack};
+use super::{
+    super::{make::component, texts},
+    Attack,
+};
 
 pub(super) fn attacks() -> Vec<Attack> {
     let refused = Attack::refused;
@@ -39,6 +42,21 @@ pub(super) fn attacks() -> Vec<Attack> {
             "components that are instantiated twice by each other",
             doubled_instances,
             &["the number of core instances of a task is", "at most 64"],
+        ),
+        refused(
+            "a variant of 240,000 parts that is lowered 1,000 times",
+            || component(&texts::lowered(1_000)),
+            &["the number of parts of types that are visited", "at most 10000000"],
+        ),
+        refused(
+            "a tuple type of 2^18 parts in 390 instantiations",
+            || component(&texts::instantiated(390)),
+            &["the number of parts of types that are visited", "at most 10000000"],
+        ),
+        refused(
+            "60 instances of 1,100 globals",
+            instances_of_globals,
+            &["its instances need more room than a task has", "globals"],
         ),
         refused(
             "20,000 types of a component",
@@ -101,4 +119,12 @@ fn doubled_instances() -> Vec<u8> {
 
 fn component_types() -> Vec<u8> {
     component(&"(type (tuple u8 u8))".repeat(20_000))
+}
+
+/// What the engine keeps of them is more than an instance of a component may take.
+fn instances_of_globals() -> Vec<u8> {
+    let globals = "(global i32 (i32.const 7))".repeat(1_100);
+    let mut text = format!("(core module $globals {globals})");
+    text.push_str(&"(core instance (instantiate $globals))".repeat(60));
+    component(&text)
 }

@@ -1,0 +1,170 @@
+//! Modules that are looked at elsewhere: in turn, within bounds, and not for longer than the server
+//! lives.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use wasmgrid_proto::{
+    Digest, ModuleInfo, ModuleKind,
+    wire::{ErrorCode, Reply, Request, Role},
+};
+use wasmgrid_server::{Admission, Admit, Admitting, NotAdmitted, Server, ServerConfig};
+
+use crate::harness::*;
+
+/// Where the answer about a module is given.
+type Answer = oneshot::Sender<Result<(), NotAdmitted>>;
+
+/// A judge whose answers wait until they are given.
+#[derive(Clone)]
+struct Judge {
+    open: Arc<Mutex<BTreeMap<Digest, Answer>>>,
+    /// How many it was asked for, and how many of these are over.
+    counts: watch::Sender<(usize, usize)>,
+}
+
+/// Counts when it goes.
+struct Ended(watch::Sender<(usize, usize)>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.send_modify(|(_, ended)| *ended += 1);
+    }
+}
+
+impl Judge {
+    fn new() -> Self {
+        Self { open: Arc::default(), counts: watch::channel((0, 0)).0 }
+    }
+
+    fn start(&self) -> Server {
+        let this = self.clone();
+        let admit = move |bytes: Bytes| -> Admitting {
+            let (answer, answered) = oneshot::channel();
+            let digest = Digest::of(&bytes);
+            this.open.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, answer);
+            this.counts.send_modify(|(asked, _)| *asked += 1);
+            let ended = Ended(this.counts.clone());
+            Box::pin(async move {
+                let _ended = ended;
+                answered.await.expect("an answer")?;
+                Ok(ModuleInfo {
+                    digest,
+                    size_bytes: bytes.len() as u64,
+                    kind: ModuleKind::Task,
+                    imports: Vec::new(),
+                    exports: Vec::new(),
+                })
+            })
+        };
+        let check_grants = Arc::new(|_: &ModuleInfo, _: &[wasmgrid_proto::Grant]| Ok(()));
+        let admission = Admission { admit: Admit::Apart(Arc::new(admit)), check_grants };
+        Server::start(ServerConfig::new("test"), Box::new(wasmgrid_store::memory()), admission)
+            .expect("starts")
+    }
+
+    /// Waits until so many were asked for.
+    async fn asked(&self, count: usize) {
+        let mut counts = self.counts.subscribe();
+        counts.wait_for(|(asked, _)| *asked >= count).await.expect("a judge");
+    }
+
+    fn answer(&self, module: &[u8], answer: Result<(), NotAdmitted>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = open.remove(&Digest::of(module)).expect("it was asked for");
+        asked.send(answer).expect("somebody waits");
+    }
+}
+
+fn put(module: &[u8]) -> Request {
+    Request::PutModule { digest: Digest::of(module), size_bytes: module.len() as u64 }
+}
+
+#[tokio::test]
+async fn a_tenants_module_is_looked_at_while_many_of_another_wait() {
+    let judge = Judge::new();
+    let server = judge.start();
+    let mut bomber = client_link(&server.handle(), Role::Client, "bomber");
+    for bomb in 0..5 {
+        bomber.ask(bomb, put(&[0xb0, bomb as u8]), &[0xb0, bomb as u8]).await;
+    }
+    judge.asked(1).await;
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.ask(1, put(MODULE), MODULE).await;
+    // None of the bomber's has an answer yet.
+    judge.asked(2).await;
+    judge.answer(MODULE, Ok(()));
+    assert_eq!(ann.answer(1).await, Ok(Reply::Done));
+    for bomb in 0..5 {
+        judge.asked(2 + bomb as usize).await;
+        judge.answer(&[0xb0, bomb as u8], Ok(()));
+        assert_eq!(bomber.answer(bomb).await, Ok(Reply::Done));
+    }
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_module_that_was_refused_is_not_looked_at_again() {
+    let judge = Judge::new();
+    let server = judge.start();
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.ask(1, put(MODULE), MODULE).await;
+    judge.asked(1).await;
+    judge.answer(MODULE, Err(NotAdmitted::Refused("it took too long".into())));
+    let first = ann.answer(1).await.expect_err("refused");
+    assert_eq!((first.code, first.message.as_str()), (ErrorCode::Refused, "it took too long"));
+    assert_eq!(ann.put(MODULE).await, Err(first));
+    assert_eq!(*judge.counts.borrow(), (1, 1));
+
+    // What was not of the module is tried again.
+    ann.ask(2, put(b"another"), b"another").await;
+    judge.asked(2).await;
+    judge.answer(b"another", Err(NotAdmitted::Unavailable("no process".into())));
+    assert_eq!(ann.answer(2).await.expect_err("not now").code, ErrorCode::Unavailable);
+    ann.ask(3, put(b"another"), b"another").await;
+    judge.asked(3).await;
+    judge.answer(b"another", Ok(()));
+    assert_eq!(ann.answer(3).await, Ok(Reply::Done));
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn what_waits_of_one_tenant_is_bounded_and_goes_with_its_link() {
+    let judge = Judge::new();
+    let server = judge.start();
+    let mut bomber = client_link(&server.handle(), Role::Client, "bomber");
+    for bomb in 0..70_u8 {
+        bomber.ask(bomb.into(), put(&[0xb0, bomb]), &[0xb0, bomb]).await;
+    }
+    // One is looked at, 64 wait.
+    for refused in 65..70 {
+        let error = bomber.answer(refused).await.expect_err("too many");
+        assert_eq!(error.code, ErrorCode::Unavailable);
+        assert!(error.message.contains("too many modules of yours"), "{error}");
+    }
+    drop(bomber);
+    judge.asked(1).await;
+    judge.answer(&[0xb0, 0], Ok(()));
+    // Its next would have come first.
+    let mut ann = client_link(&server.handle(), Role::Client, "bomber");
+    ann.ask(1, put(MODULE), MODULE).await;
+    judge.asked(2).await;
+    judge.answer(MODULE, Ok(()));
+    assert_eq!(ann.answer(1).await, Ok(Reply::Done));
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_server_stops_while_a_module_is_looked_at() {
+    let judge = Judge::new();
+    let server = judge.start();
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.ask(1, put(MODULE), MODULE).await;
+    judge.asked(1).await;
+    server.shutdown().await.expect("in order");
+    assert_eq!(*judge.counts.borrow(), (1, 1), "what looked at it was ended");
+}
