@@ -6,21 +6,28 @@ use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 use wasmgrid_proto::frame::Envelope;
 
-/// What a message costs beside its payload. It stands for the message's decoded meta, and bounds
-/// the number of messages: a lane of `bytes` holds at most `bytes / MESSAGE_COST` of them.
+use crate::budget::Held;
+
+/// What a message costs beside its payload at least. It bounds the number of messages: a lane of
+/// `bytes` holds at most `bytes / MESSAGE_COST` of them.
 pub(crate) const MESSAGE_COST: usize = 4 << 10;
 
 /// A message in a lane, with the room it takes; the room is free again when this is dropped.
 pub(crate) struct Item<M> {
     pub(crate) envelope: Envelope<M>,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Held,
 }
 
 /// The writing end.
 pub(crate) struct Lane<M> {
     queue: mpsc::Sender<Item<M>>,
     room: Room,
+    /// Of all links of the identity.
+    shared: Option<Room>,
 }
+
+/// Messages that have come, with the room they have elsewhere.
+pub(crate) type Arrivals<M> = mpsc::Sender<Item<M>>;
 
 /// Why a message did not go into a lane at once.
 pub(crate) enum Refused<M> {
@@ -30,34 +37,45 @@ pub(crate) enum Refused<M> {
 
 impl<M> Clone for Lane<M> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), room: self.room.clone() }
+        let shared = self.shared.clone();
+        Self { queue: self.queue.clone(), room: self.room.clone(), shared }
     }
 }
 
 impl<M> Lane<M> {
     /// A lane with room for `bytes`.
     pub(crate) fn new(bytes: usize) -> (Self, mpsc::Receiver<Item<M>>) {
+        Self::sharing(bytes, None)
+    }
+
+    /// The same, of a link that shares room with others.
+    pub(crate) fn sharing(bytes: usize, shared: Option<Room>) -> (Self, mpsc::Receiver<Item<M>>) {
         let room = Room::new(bytes);
         let (queue, items) = mpsc::channel((bytes / MESSAGE_COST).max(1));
-        (Self { queue, room }, items)
+        (Self { queue, room, shared }, items)
     }
 
     /// Waits for room, then queues the message. False where the lane is closed.
-    pub(crate) async fn push(&self, envelope: Envelope<M>) -> bool {
-        match self.room.reserve(envelope.payload.len() + MESSAGE_COST).await {
-            Ok(room) => self.put(Item { envelope, room }).await,
+    /// Its meta takes so many bytes of memory, or less than [`MESSAGE_COST`].
+    pub(crate) async fn push(&self, envelope: Envelope<M>, meta_bytes: usize) -> bool {
+        let bytes = cost(&envelope, meta_bytes);
+        let shared = match &self.shared {
+            // First: what waits for room of the link is held by then.
+            Some(room) => room.reserve(bytes).await.ok(),
+            None => None,
+        };
+        match self.room.reserve(bytes).await {
+            Ok(own) => {
+                let room = Held::new(own, shared);
+                self.queue.send(Item { envelope, room }).await.is_ok()
+            }
             Err(_) => false,
         }
     }
 
-    /// Queues what has room elsewhere. False where nobody reads any more.
-    pub(crate) async fn put(&self, item: Item<M>) -> bool {
-        self.queue.send(item).await.is_ok()
-    }
-
     /// Queues the message if there is room.
     pub(crate) fn try_push(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
-        let room = match self.room.try_reserve(envelope.payload.len() + MESSAGE_COST) {
+        let room = match self.try_reserve(cost(&envelope, 0)) {
             Ok(room) => room,
             Err(TryAcquireError::Closed) => return Err(Refused::Closed),
             Err(TryAcquireError::NoPermits) => return Err(Refused::Full(envelope)),
@@ -66,9 +84,19 @@ impl<M> Lane<M> {
         self.queue.try_send(Item { envelope, room }).map_err(|_| Refused::Closed)
     }
 
+    fn try_reserve(&self, bytes: usize) -> Result<Held, TryAcquireError> {
+        let own = self.room.try_reserve(bytes)?;
+        let shared = self.shared.as_ref().map(|room| room.try_reserve(bytes)).transpose()?;
+        Ok(Held::new(own, shared))
+    }
+
     pub(crate) fn room(&self) -> &Room {
         &self.room
     }
+}
+
+fn cost<M>(envelope: &Envelope<M>, meta_bytes: usize) -> usize {
+    envelope.payload.len().saturating_add(meta_bytes.max(MESSAGE_COST))
 }
 
 /// A number of bytes that may be held at once.

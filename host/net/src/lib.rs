@@ -8,6 +8,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod backoff;
+mod budget;
 mod error;
 mod identity;
 mod in_process;
@@ -22,6 +23,7 @@ mod token;
 mod unsendable;
 
 pub use backoff::Backoff;
+pub use budget::Held;
 pub use error::{CertificateProblem, NetError};
 pub use identity::{Identity, IdentityError, Peer};
 pub use in_process::in_process;

@@ -13,6 +13,7 @@ use wasmgrid_proto::{
 };
 
 use crate::{
+    budget::Held,
     identity::Peer,
     lane::{Item, Lane, Refused, Room},
     release::Release,
@@ -54,6 +55,8 @@ pub struct Sender<M> {
 /// What comes from the peer.
 pub struct Receiver<M> {
     queue: mpsc::Receiver<Item<M>>,
+    /// What was taken from there and nobody has received.
+    next: Option<Item<M>>,
     state: Arc<LinkState>,
 }
 
@@ -150,8 +153,22 @@ impl<M: Message> Sender<M> {
     /// # Errors
     /// [`LinkClosed`], where the link is over.
     pub async fn send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), LinkClosed> {
+        self.send_weighing(envelope, 0).await
+    }
+
+    /// As [`Self::send`], where the message takes `meta_bytes` of memory beside its payload, about:
+    /// until it is sent so much room is taken up by it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_weighing(
+        &self,
+        envelope: impl Into<Envelope<M>>,
+        meta_bytes: usize,
+    ) -> Result<(), LinkClosed> {
         let Some(envelope) = sendable(envelope.into()) else { return Ok(()) };
-        if self.lane(&envelope).push(envelope).await { Ok(()) } else { Err(self.state.closed()) }
+        let pushed = self.lane(&envelope).push(envelope, meta_bytes).await;
+        if pushed { Ok(()) } else { Err(self.state.closed()) }
     }
 
     /// Queues a message if there is room for it; otherwise as [`send`](Self::send).
@@ -217,7 +234,7 @@ impl<M> fmt::Debug for Sender<M> {
 
 impl<M> Receiver<M> {
     pub(crate) fn new(queue: mpsc::Receiver<Item<M>>, state: Arc<LinkState>) -> Self {
-        Self { queue, state }
+        Self { queue, next: None, state }
     }
 
     /// Which release the peer is, as far as it has said so.
@@ -232,6 +249,28 @@ impl<M> Receiver<M> {
     /// # Errors
     /// [`LinkError`], where the link ended otherwise; what arrived before that comes first.
     pub async fn recv(&mut self) -> Result<Option<Envelope<M>>, LinkError> {
+        Ok(self.recv_held().await?.map(|(envelope, _)| envelope))
+    }
+
+    /// As [`Self::recv`], with the room that the message takes in the budget of its sender: until
+    /// that is dropped, the sender can have so much less under way. None inside one process.
+    ///
+    /// # Errors
+    /// As [`Self::recv`].
+    pub async fn recv_held(&mut self) -> Result<Option<(Envelope<M>, Option<Held>)>, LinkError> {
+        self.arrived().await;
+        if let Some(Item { envelope, room }) = self.next.take() {
+            return Ok(Some((envelope, self.state.carried.then_some(room))));
+        }
+        self.state.close("the peer closed it");
+        self.state.failure.get().cloned().map_or(Ok(None), Err)
+    }
+
+    /// Waits until there is a message, or will be none. Dropping the future loses nothing.
+    pub(crate) async fn arrived(&mut self) {
+        if self.next.is_some() {
+            return;
+        }
         let item = tokio::select! {
             biased;
             item = self.queue.recv() => item,
@@ -240,11 +279,7 @@ impl<M> Receiver<M> {
                 self.queue.recv().await
             }
         };
-        if let Some(item) = item {
-            return Ok(Some(item.envelope));
-        }
-        self.state.close("the peer closed it");
-        self.state.failure.get().cloned().map_or(Ok(None), Err)
+        self.next = item;
     }
 }
 

@@ -139,6 +139,14 @@ pub fn frame_len(bytes: &[u8], cap: usize) -> Result<Option<usize>, FrameError> 
     Ok(Some(length + 4))
 }
 
+/// How long the meta is, as the header of the frame at the start of `bytes` says; 0 where the header
+/// is not all there.
+#[must_use]
+pub fn meta_len(bytes: &[u8]) -> usize {
+    let field = bytes.get(6..HEADER_LEN).and_then(|field| field.try_into().ok());
+    field.map_or(0, |field| u32::from_le_bytes(field) as usize)
+}
+
 /// Reads one whole frame; `None` where its kind is not known here, which is skipped.
 ///
 /// # Errors

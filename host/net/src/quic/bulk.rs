@@ -1,5 +1,7 @@
 //! Large messages, each on a unidirectional stream of its own.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::{Bytes, BytesMut};
 use quinn::{Connection, ReadError, RecvStream};
 use tokio::{
@@ -7,27 +9,20 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 use wasmgrid_proto::{
-    frame::{self, FRAME_MAX},
+    frame::{self, FRAME_MAX, HEADER_LEN},
     wire::Message,
 };
 
-use super::{
-    close::link_end,
-    control::{malformed, write_end},
-    profile::BULK_STREAMS,
-};
+use super::{close::link_end, control::malformed, pace, profile::BULK_STREAMS};
 use crate::{
-    lane::{Item, Lane, MESSAGE_COST, Room},
+    budget::Budget,
+    lane::{Arrivals, Item},
     link::{LinkError, LinkState},
     unsendable,
 };
 
 /// Payloads that wait or are on their way to the peer: the largest there can be, and some more.
 pub(super) const SEND_ROOM: usize = FRAME_MAX + (8 << 20);
-
-/// Payloads that arrive or have not been taken yet: two of the largest, so that one can arrive
-/// while another is worked on. A peer cannot make this side hold more.
-const RECEIVE_ROOM: usize = 2 * FRAME_MAX;
 
 /// Large messages sent at once: enough to fill the path, few enough that each is soon done.
 const SENDS: usize = 8;
@@ -48,7 +43,7 @@ pub(super) async fn write<M: Message>(
     items: &mut mpsc::Receiver<Item<M>>,
     mut spilled: mpsc::Receiver<Item<M>>,
     state: &LinkState,
-    peer: &str,
+    (peer, patience): (&str, Option<Duration>),
 ) -> Result<u64, LinkError> {
     let mut streams = JoinSet::new();
     let (mut more, mut more_spilled, mut sent) = (true, true, 0);
@@ -66,7 +61,8 @@ pub(super) async fn write<M: Message>(
             let mut head = BytesMut::new();
             if unsendable::encode(&mut item.envelope, &mut head, frame::encode_head) {
                 sent += 1;
-                streams.spawn(send(connection.clone(), head.freeze(), item, peer.to_owned()));
+                let head = head.freeze();
+                streams.spawn(send(connection.clone(), head, item, peer.to_owned(), patience));
             }
         }
     }
@@ -89,32 +85,31 @@ async fn send<M: Message>(
     head: Bytes,
     item: Item<M>,
     peer: String,
+    patience: Option<Duration>,
 ) -> Result<(), LinkError> {
     let mut stream = match connection.open_uni().await {
         Ok(stream) => stream,
         Err(error) => return link_end(&error, &peer),
     };
     let mut chunks = [head, item.envelope.payload];
-    let written = stream.write_all_chunks(&mut chunks).await;
-    written.or_else(|error| write_end(&error, &peer))
+    let written = pace::write_all(&mut stream, &mut chunks, patience).await;
+    written.or_else(|unwritten| unwritten.end(&peer))
     // The stream finishes when it is dropped.
 }
 
 /// Takes large messages until the connection ends or one is malformed. Counts those received.
 pub(super) async fn read<M: Message>(
     connection: Connection,
-    arrived: Lane<M>,
+    into: (Arrivals<M>, Arc<Budget>),
     received: watch::Sender<u64>,
     peer: String,
 ) -> Result<(), LinkError> {
-    let room = Room::new(RECEIVE_ROOM);
     let mut streams = JoinSet::new();
     loop {
         tokio::select! {
             stream = connection.accept_uni(), if streams.len() < RECEIVES => match stream {
                 Ok(stream) => {
-                    let (room, arrived, peer) = (room.clone(), arrived.clone(), peer.clone());
-                    streams.spawn(receive(stream, room, arrived, peer));
+                    streams.spawn(receive(stream, into.clone(), peer.clone()));
                 }
                 Err(_) => break,
             },
@@ -134,30 +129,35 @@ pub(super) async fn read<M: Message>(
 
 async fn receive<M: Message>(
     mut stream: RecvStream,
-    room: Room,
-    arrived: Lane<M>,
+    (arrived, budget): (Arrivals<M>, Arc<Budget>),
     peer: String,
 ) -> Result<(), LinkError> {
     let mut buffer = BytesMut::new();
+    let fill = async |stream: &mut RecvStream, buffer: &mut BytesMut, most| {
+        pace::going(budget.patience, fill(stream, buffer, most, &peer)).await.unwrap_or_else(|| {
+            let reason = "it began a large message and sent no more of it".into();
+            Err(LinkError::Lost { peer: peer.clone(), reason })
+        })
+    };
     let length = loop {
-        if let Some(length) =
-            frame::frame_len(&buffer, FRAME_MAX).map_err(|error| malformed(error, &peer))?
-        {
+        let length =
+            frame::frame_len(&buffer, FRAME_MAX).map_err(|error| malformed(error, &peer))?;
+        if let Some(length) = length.filter(|_| buffer.len() >= HEADER_LEN) {
             break length;
         }
         // No more than is needed: the rest goes to a place that is large enough for all of it.
-        fill(&mut stream, &mut buffer, 1, &peer).await?;
+        fill(&mut stream, &mut buffer, 1).await?;
     };
-    // All of it is reserved before more is read: two that each hold half would wait forever.
-    let Ok(room) = room.reserve(length.max(MESSAGE_COST)).await else { return Ok(()) };
+    // The rooms of budgets are never closed.
+    let Some(room) = budget.data(length, frame::meta_len(&buffer)).await else { return Ok(()) };
     buffer.reserve(length.min(FIRST_ALLOCATION).saturating_sub(buffer.len()));
     while buffer.len() < length {
-        fill(&mut stream, &mut buffer, READ_PACKETS, &peer).await?;
+        fill(&mut stream, &mut buffer, READ_PACKETS).await?;
     }
     let frame = buffer.freeze();
     if let Some(envelope) = frame::decode(frame).map_err(|error| malformed(error, &peer))? {
         // False where nobody reads any more.
-        let _ = arrived.put(Item { envelope, room }).await;
+        let _ = arrived.send(Item { envelope, room }).await;
     }
     Ok(())
 }

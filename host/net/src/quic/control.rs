@@ -1,8 +1,8 @@
 //! The control stream: small messages in order, many a write.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use tokio::sync::{mpsc, watch};
 use wasmgrid_failpoints::{Place, reach};
@@ -11,9 +11,10 @@ use wasmgrid_proto::{
     wire::Message,
 };
 
-use super::{close::link_end, signal::Signal};
+use super::{close::link_end, pace, signal::Signal};
 use crate::{
-    lane::{Item, Lane},
+    budget::Budget,
+    lane::{Arrivals, Item},
     link::{LinkError, LinkState},
     release::Release,
     unsendable,
@@ -32,7 +33,7 @@ pub(super) async fn write<M: Message>(
     stream: &mut SendStream,
     spill: mpsc::Sender<Item<M>>,
     state: &LinkState,
-    peer: &str,
+    (peer, patience): (&str, Option<Duration>),
 ) -> Result<(), LinkError> {
     let (mut batch, mut rooms) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
     let mut buffer = BytesMut::new();
@@ -51,11 +52,12 @@ pub(super) async fn write<M: Message>(
             }
         }
         reach(Place::LinkBeforeSend);
-        let written = stream.write_chunk(buffer.split().freeze()).await;
+        let mut written = [buffer.split().freeze()];
+        let written = pace::write_all(stream, &mut written, patience).await;
         reach(Place::LinkAfterSend);
         rooms.clear();
-        if let Err(error) = written {
-            return write_end(&error, peer);
+        if let Err(unwritten) = written {
+            return unwritten.end(peer);
         }
     }
     Ok(())
@@ -80,19 +82,23 @@ async fn take<M>(
 /// Reads messages until the peer ends the link in order, and every large message has arrived too.
 pub(super) async fn read<M: Message>(
     mut stream: RecvStream,
-    arrived: Lane<M>,
+    (arrived, budget): (Arrivals<M>, Arc<Budget>),
     mut bulk: watch::Receiver<u64>,
     state: Arc<LinkState>,
     peer: String,
 ) -> Result<(), LinkError> {
     let mut buffer = BytesMut::new();
     loop {
-        while let Some(next) = next_frame(&mut buffer).map_err(|e| malformed(e, &peer))? {
-            match next {
+        while let Some(frame) = next_frame(&mut buffer).map_err(|e| malformed(e, &peer))? {
+            // Before it is decoded, which takes memory. The rooms of budgets are never closed.
+            let Some(room) = budget.small(frame.len(), frame::meta_len(&frame)).await else {
+                return Ok(());
+            };
+            match read_frame(frame).map_err(|e| malformed(e, &peer))? {
                 Next::Message(envelope) => {
                     // Where nobody reads any more the rest is read and dropped, so that the
                     // peer's end is seen.
-                    let _ = arrived.push(envelope).await;
+                    let _ = arrived.send(Item { envelope, room }).await;
                 }
                 Next::End { bulk: sent } => {
                     // An error means that the connection is gone, which is told elsewhere.
@@ -129,18 +135,21 @@ enum Next<M> {
 }
 
 /// Takes the first frame off the buffer; `None` until it is whole.
-fn next_frame<M: Message>(buffer: &mut BytesMut) -> Result<Option<Next<M>>, FrameError> {
+fn next_frame(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
     let Some(length) = frame::frame_len(buffer, CONTROL_FRAME_MAX)? else { return Ok(None) };
     if buffer.len() < length {
         return Ok(None);
     }
-    let frame = buffer.split_to(length).freeze();
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+fn read_frame<M: Message>(frame: Bytes) -> Result<Next<M>, FrameError> {
     match Signal::decode(&frame)? {
-        Some(Signal::End { bulk }) => return Ok(Some(Next::End { bulk })),
-        Some(Signal::Release(release)) => return Ok(Some(Next::Release(release))),
+        Some(Signal::End { bulk }) => return Ok(Next::End { bulk }),
+        Some(Signal::Release(release)) => return Ok(Next::Release(release)),
         Some(Signal::Open(_)) | None => {}
     }
-    Ok(Some(frame::decode(frame)?.map_or(Next::Nothing, Next::Message)))
+    Ok(frame::decode(frame)?.map_or(Next::Nothing, Next::Message))
 }
 
 pub(super) fn malformed(source: FrameError, peer: &str) -> LinkError {

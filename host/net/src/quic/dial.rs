@@ -8,7 +8,10 @@ use std::{
 };
 
 use bytes::BytesMut;
-use quinn::{Connection, EndpointConfig, RecvStream, SendStream, crypto::rustls::QuicClientConfig};
+use quinn::{
+    Connection, EndpointConfig, RecvStream, SendStream, TokenMemoryCache, TokenStore,
+    crypto::rustls::QuicClientConfig,
+};
 use tokio::time;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker};
@@ -21,14 +24,16 @@ use super::{
     socket::{self, Sockets, System},
     tls::{self, SchedulerVerifier, Trust},
 };
-use crate::{error::NetError, identity::Peer, link::Link, pki::Credentials};
+use crate::{budget::Budget, error::NetError, identity::Peer, link::Link, pki::Credentials};
 
 /// How long one address may take to answer: several round trips over any path, lost packets
 /// included.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
-/// Host names are not looked at; the transport wants one.
-const SERVER_NAME: &str = "wasmgrid";
+/// What schedulers' tokens are kept for: so many addresses, and as many tokens of each as a scheduler
+/// gives at a time.
+const TOKEN_ADDRESSES: u32 = 64;
+const TOKENS_EACH: usize = 2;
 
 /// Reaches schedulers with a member's credentials. Clones share its sockets.
 #[derive(Clone)]
@@ -116,7 +121,9 @@ impl Endpoint {
         let certificates = peer::certificates(&connection);
         let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
         let peer = Peer::of_certificate(certificate, address)?;
-        Ok(driver::start(Wire { connection, send, receive, peer, lifetime: None }, links, ()))
+        let budget = Budget::of_one_link();
+        let wire = Wire { connection, send, receive, peer, budget, lifetime: None };
+        Ok(driver::start(wire, links, ()))
     }
 }
 
@@ -141,6 +148,8 @@ pub(super) struct Dialler {
     sockets: Arc<dyn Sockets>,
     v4: Mutex<Option<quinn::Endpoint>>,
     v6: Mutex<Option<quinn::Endpoint>>,
+    /// By which schedulers know that they have had links from here.
+    tokens: Arc<dyn TokenStore>,
 }
 
 impl Default for Dialler {
@@ -151,7 +160,8 @@ impl Default for Dialler {
 
 impl Dialler {
     fn new(sockets: Arc<dyn Sockets>) -> Self {
-        Self { sockets, v4: Mutex::default(), v6: Mutex::default() }
+        let tokens = Arc::new(TokenMemoryCache::new(TOKEN_ADDRESSES, TOKENS_EACH));
+        Self { sockets, v4: Mutex::default(), v6: Mutex::default(), tokens }
     }
 
     /// Dials one address after the other. Where none takes the link, says what was most telling:
@@ -198,9 +208,11 @@ impl Dialler {
     ) -> Result<Dialled, NetError> {
         let address = socket.to_string();
         let mut config = quinn::ClientConfig::new(Arc::new(config));
-        config.transport_config(profile::member());
+        config.transport_config(profile::member()).token_store(Arc::clone(&self.tokens));
+        // Host names are not looked at; the transport wants one, and keeps tokens under it.
+        let name = socket.ip().to_string();
         let connecting =
-            self.endpoint(socket)?.connect_with(config, socket, SERVER_NAME).map_err(|error| {
+            self.endpoint(socket)?.connect_with(config, socket, &name).map_err(|error| {
                 NetError::Unreachable { address: address.clone(), reason: error.to_string() }
             })?;
         let connection = connecting.await.map_err(|error| match verifier.problem() {

@@ -19,8 +19,9 @@ use super::{
     signal::Signal,
 };
 use crate::{
+    budget::Budget,
     identity::Peer,
-    lane::{Item, Lane, MESSAGE_COST},
+    lane::{Arrivals, Item, Lane, MESSAGE_COST},
     link::{CONTROL_ROOM, Link, LinkError, LinkState, Receiver, Sender},
     release::Release,
 };
@@ -28,6 +29,9 @@ use crate::{
 /// How long an orderly end may take: what is queued is sent, and the peer has read it. Then the
 /// connection is cut.
 pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
+
+/// Messages that have come and nobody has received yet; their bytes are in the peer's budget.
+const ARRIVED_MAX: usize = CONTROL_ROOM / MESSAGE_COST;
 
 /// How long the end of a connection may come after the end of its streams.
 pub(super) const REASON_TIME: Duration = Duration::from_secs(1);
@@ -38,6 +42,8 @@ pub(super) struct Wire {
     pub(super) send: SendStream,
     pub(super) receive: RecvStream,
     pub(super) peer: Peer,
+    /// What the peer may make this side hold.
+    pub(super) budget: Arc<Budget>,
     /// The link is cut after this, however busy it is.
     pub(super) lifetime: Option<Duration>,
 }
@@ -48,9 +54,12 @@ pub(super) fn start<Out: Message, In: Message>(
     tasks: &TaskTracker,
     held: impl Send + 'static,
 ) -> Link<Out, In> {
-    let (control, control_items) = Lane::new(CONTROL_ROOM);
-    let (bulk, bulk_items) = Lane::new(bulk::SEND_ROOM);
-    let (arrived, queue) = Lane::new(CONTROL_ROOM);
+    let shared = wire.budget.leaving.as_ref();
+    let of_small = shared.map(|leaving| leaving.small.clone());
+    let (control, control_items) = Lane::sharing(CONTROL_ROOM, of_small);
+    let of_large = shared.map(|leaving| leaving.data.clone());
+    let (bulk, bulk_items) = Lane::sharing(bulk::SEND_ROOM, of_large);
+    let (arrived, queue) = mpsc::channel(ARRIVED_MAX);
     let state = LinkState::new(vec![control.room().clone(), bulk.room().clone()], true);
     let peer = wire.peer.clone();
     let driver = Driver { wire, control_items, bulk_items, arrived, state: Arc::clone(&state) };
@@ -69,7 +78,7 @@ struct Driver<Out, In> {
     wire: Wire,
     control_items: mpsc::Receiver<Item<Out>>,
     bulk_items: mpsc::Receiver<Item<Out>>,
-    arrived: Lane<In>,
+    arrived: Arrivals<In>,
     state: Arc<LinkState>,
 }
 
@@ -112,20 +121,21 @@ impl<Out: Message, In: Message> Driver<Out, In> {
     }
 
     async fn carry(self, peer: &str) -> Result<(), LinkError> {
-        let Wire { connection, send, receive, lifetime, .. } = self.wire;
+        let Wire { connection, send, receive, lifetime, budget, .. } = self.wire;
         let state = self.state;
         let mut inbound = JoinSet::new();
         let (received, bulk) = watch::channel(0);
         inbound.spawn(control::read(
             receive,
-            self.arrived.clone(),
+            (self.arrived.clone(), Arc::clone(&budget)),
             bulk,
             Arc::clone(&state),
             peer.to_owned(),
         ));
-        inbound.spawn(bulk::read(connection.clone(), self.arrived, received, peer.to_owned()));
+        let into = (self.arrived, Arc::clone(&budget));
+        inbound.spawn(bulk::read(connection.clone(), into, received, peer.to_owned()));
         let items = (self.control_items, self.bulk_items);
-        let mut outbound = pin!(write(&connection, send, items, &state, peer));
+        let mut outbound = pin!(write(&connection, send, items, &state, (peer, budget.patience)));
         let mut overdue = pin!(overdue(&state, lifetime));
         let late = || LinkError::Lost {
             peer: peer.to_owned(),
@@ -185,7 +195,7 @@ async fn write<M: Message>(
     mut stream: SendStream,
     (mut control_items, mut bulk_items): (mpsc::Receiver<Item<M>>, mpsc::Receiver<Item<M>>),
     state: &LinkState,
-    peer: &str,
+    (peer, patience): (&str, Option<Duration>),
 ) -> Result<(), LinkError> {
     // Small messages go first whenever both could; a refusal means that the stream is gone, which
     // the write tells.
@@ -197,8 +207,8 @@ async fn write<M: Message>(
     }
     let (spill, spilled) = mpsc::channel(CONTROL_ROOM / MESSAGE_COST);
     let ((), bulk) = tokio::try_join!(
-        control::write(&mut control_items, &mut stream, spill, state, peer),
-        bulk::write(connection, &mut bulk_items, spilled, state, peer),
+        control::write(&mut control_items, &mut stream, spill, state, (peer, patience)),
+        bulk::write(connection, &mut bulk_items, spilled, state, (peer, patience)),
     )?;
     if state.is_refusing() {
         // It ends otherwise, and the peer is not to take that for an end in order.

@@ -18,6 +18,7 @@ use super::{
     tls::{self, SchedulerVerifier, Trust},
 };
 use crate::{
+    budget::Budget,
     error::NetError,
     identity::{Identity, Peer},
     link::Link,
@@ -69,7 +70,8 @@ async fn ask_for(
     let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
     let peer = Peer::of_certificate(certificate, address.clone())?;
     let links = TaskTracker::new();
-    let wire = Wire { connection, send, receive, peer, lifetime: None };
+    let budget = Budget::of_one_link();
+    let wire = Wire { connection, send, receive, peer, budget, lifetime: None };
     let mut link: Link<FromJoiner, ToJoiner> = driver::start(wire, &links, ());
     let unreachable = |reason: String| NetError::Unreachable { address: address.clone(), reason };
     link.sender

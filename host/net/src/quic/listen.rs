@@ -10,7 +10,7 @@ use std::{
 use bytes::BytesMut;
 use quinn::{Connection, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
 use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Mutex as AsyncMutex, mpsc},
     time,
 };
 use tokio_util::{
@@ -24,12 +24,15 @@ use wasmgrid_proto::wire::{
 use super::{
     close::CloseCode,
     driver::{self, CLOSE_TIME, Wire},
-    peer, profile, restart,
+    peer,
+    places::{Origin, Place, Places},
+    profile, restart,
     signal::{OPEN_LEN, Signal, Wanted},
     socket::{self, Sockets, System},
-    tls,
+    tls, tokens,
 };
 use crate::{
+    budget::{Budget, Budgets},
     error::NetError,
     identity::{Identity, Peer},
     link::Link,
@@ -42,6 +45,14 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long a machine may take to join; those who have no certificate get no more.
 const JOIN_TIME: Duration = Duration::from_secs(30);
 
+/// Of the places for handshakes a quarter is for those whose address is not known: it may be
+/// anybody's. Where these are taken, more must prove their address first, which keeps no state; the
+/// other places are theirs.
+const UNPROVEN: usize = 4;
+
+/// Of those one address has this part at most, before it must be proved.
+const UNPROVEN_OF_ONE: usize = 4;
+
 /// Links that are ready and not taken yet; more wait in their handshakes.
 const READY_MAX: usize = 16;
 
@@ -51,24 +62,39 @@ const JOINER_NAME: &str = "joiner";
 /// How many may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// Handshakes at a time; each costs about 1 ms of CPU and tens of KiB. More are refused at
-    /// once. From a quarter of it on, senders must prove their address first. Default 256.
+    /// Handshakes at a time; each costs about 1 ms of CPU and tens of KiB. Beyond, the oldest of
+    /// the address that has most is given up for a new one. From a quarter of it on, senders must
+    /// prove their address first. Default 256.
     pub pending_handshakes: usize,
     /// Links at a time with one certificate; a stolen one cannot take all there are. Default 64:
     /// a user's commands share a certificate.
     pub links_per_certificate: usize,
-    /// Machines that join at a time. They have no certificate, so they are few. Default 16.
+    /// Machines that join at a time, and have said so. They have no certificate, so they are few;
+    /// beyond, the oldest is given up as above. Default 16.
     pub joiners: usize,
+    /// Bytes of large messages that one identity may have under way to here over all its links, or
+    /// that are not handled yet. A larger message comes alone. Default 144 MiB, two of the largest.
+    pub identity_bytes: usize,
+    /// How long a message may stand still that a peer has begun to send, or does not take. Default
+    /// 30 s, longer than the silence after which a connection is lost anyhow.
+    pub patience: Duration,
 }
 
 impl Default for ListenerConfig {
     fn default() -> Self {
-        Self { pending_handshakes: 256, links_per_certificate: 64, joiners: 16 }
+        Self {
+            pending_handshakes: 256,
+            links_per_certificate: 64,
+            joiners: 16,
+            identity_bytes: Budgets::DEFAULT_BYTES,
+            patience: Budgets::DEFAULT_PATIENCE,
+        }
     }
 }
 
 /// A new link, by what the peer's certificate allows.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time, for a moment")]
 pub enum Accepted {
     /// A worker.
     Worker(Link<ToWorker, FromWorker>),
@@ -131,7 +157,7 @@ impl Listener {
             return Err(NetError::WrongRole { found, wanted });
         }
         let mut server = ServerConfig::with_crypto(Arc::new(tls::server(credentials)?));
-        server.transport_config(profile::stranger());
+        server.transport_config(profile::stranger()).validation_token_config(tokens::config());
         let unusable = |error: std::io::Error| NetError::Socket {
             address: address.to_string(),
             reason: error.to_string(),
@@ -145,7 +171,9 @@ impl Listener {
             grid: credentials.identity().grid().to_owned(),
             config,
             counts: Counts::default(),
-            joiners: Arc::new(Semaphore::new(config.joiners)),
+            workers: Budgets::new(config.identity_bytes, config.patience),
+            clients: Budgets::new(config.identity_bytes, config.patience),
+            joiners: Places::new(config.joiners),
             links: links.clone(),
             sink,
         };
@@ -191,20 +219,21 @@ async fn watch(
     handshakes: TaskTracker,
     stop: CancellationToken,
 ) {
-    let pending = Arc::new(Semaphore::new(door.config.pending_handshakes));
+    let unproven = (door.config.pending_handshakes / UNPROVEN).max(1);
+    let proven = Places::new(door.config.pending_handshakes.saturating_sub(unproven));
+    let (unproven, unproven_of_one) = (Places::new(unproven), unproven.div_ceil(UNPROVEN_OF_ONE));
     while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
         let from = incoming.remote_address();
-        let Ok(place) = Arc::clone(&pending).try_acquire_owned() else {
-            tracing::warn!(%from, "refused: too many handshakes at once");
-            incoming.refuse();
-            continue;
-        };
-        let crowded = pending.available_permits() < door.config.pending_handshakes * 3 / 4;
-        if crowded && !incoming.remote_address_validated() && incoming.may_retry() {
-            // It can be retried, so this does not fail.
+        let origin = Origin::of(from);
+        let place = if incoming.remote_address_validated() {
+            proven.take(origin)
+        } else if let Some(place) = unproven.try_take(origin, unproven_of_one) {
+            place
+        } else {
+            // It is told to prove its address; what is not validated can be, so this does not fail.
             let _ = incoming.retry();
             continue;
-        }
+        };
         let (door, stop) = (Arc::clone(&door), stop.clone());
         handshakes.spawn(async move {
             stop.run_until_cancelled(door.admit(incoming, from, place)).await;
@@ -218,7 +247,9 @@ struct Door {
     grid: String,
     config: ListenerConfig,
     counts: Counts,
-    joiners: Arc<Semaphore>,
+    workers: Budgets,
+    clients: Budgets,
+    joiners: Places,
     links: TaskTracker,
     sink: mpsc::Sender<Accepted>,
 }
@@ -230,7 +261,9 @@ struct Refused {
 }
 
 impl Door {
-    async fn admit(&self, incoming: Incoming, from: SocketAddr, place: OwnedSemaphorePermit) {
+    /// Makes a link of it, or gives it up: also where somebody else is given its place. Until there
+    /// is a link, nobody is known to be more than whoever comes next.
+    async fn admit(&self, incoming: Incoming, from: SocketAddr, place: Place) {
         let handshake = async {
             let connection = match incoming.await {
                 Ok(connection) => connection,
@@ -239,13 +272,24 @@ impl Door {
                     return None;
                 }
             };
-            match self.check(&connection, from).await {
+            let checked = tokio::select! {
+                checked = self.check(&connection, from) => checked,
+                () = place.given_up() => Err(given_up()),
+            };
+            match checked {
                 Ok(accepted) => Some(accepted),
                 Err(Refused { code, reason }) => {
                     tracing::warn!(%from, reason, "refused");
                     code.close(&connection, &reason);
                     None
                 }
+            }
+        };
+        let handshake = async {
+            tokio::select! {
+                biased;
+                handshake = handshake => handshake,
+                () = place.given_up() => None,
             }
         };
         match time::timeout(HANDSHAKE_TIME, handshake).await {
@@ -272,16 +316,23 @@ impl Door {
         connection: &Connection,
         from: SocketAddr,
     ) -> Result<Accepted, Refused> {
-        let place = Arc::clone(&self.joiners)
-            .try_acquire_owned()
-            .map_err(|_| refused(CloseCode::Busy, "too many machines join at once".into()))?;
         let identity = Identity::new(&self.grid, Role::Client, JOINER_NAME)
             .map_err(|error| refused(CloseCode::Identity, error.to_string()))?;
         let (send, receive) = open(connection, Wanted::Joiner).await?;
         let peer = Peer::without_certificate(identity, from.to_string());
-        let (connection, lifetime) = (connection.clone(), Some(JOIN_TIME));
-        let wire = Wire { connection, send, receive, peer, lifetime };
-        Ok(Accepted::Joiner(driver::start(wire, &self.links, place)))
+        let (budget, lifetime) = (Budget::of_one_link(), Some(JOIN_TIME));
+        let wire = Wire { connection: connection.clone(), send, receive, peer, budget, lifetime };
+        let mut link: Link<ToJoiner, FromJoiner> = driver::start(wire, &self.links, ());
+        // Until it has said what it wants it has no place among those who join.
+        link.receiver.arrived().await;
+        let (place, connection) = (self.joiners.take(Origin::of(from)), connection.clone());
+        self.links.spawn(async move {
+            tokio::select! {
+                _ = connection.closed() => {}
+                () = place.given_up() => given_up().code.close(&connection, "others join"),
+            }
+        });
+        Ok(Accepted::Joiner(link))
     }
 
     async fn check_member(
@@ -308,9 +359,12 @@ impl Door {
         };
         let fingerprint = *blake3::hash(certificate).as_bytes();
         let count = self.counts.enter(fingerprint, self.config.links_per_certificate)?;
-        profile::promote(connection);
+        let budgets = if wanted == Wanted::Worker { &self.workers } else { &self.clients };
+        let budget = budgets.of(&peer.identity);
+        profile::promote(connection, count.before);
         let (send, receive) = open(connection, wanted).await?;
-        let wire = Wire { connection: connection.clone(), send, receive, peer, lifetime: None };
+        let connection = connection.clone();
+        let wire = Wire { connection, send, receive, peer, budget, lifetime: None };
         Ok(match wanted {
             Wanted::Worker => Accepted::Worker(driver::start(wire, &self.links, count)),
             Wanted::Client | Wanted::Joiner => {
@@ -348,6 +402,11 @@ async fn open(
     Ok((send, receive))
 }
 
+/// Somebody else was given its place.
+fn given_up() -> Refused {
+    refused(CloseCode::Busy, "too many came at once, and others have waited for less time".into())
+}
+
 fn refused(code: CloseCode, reason: String) -> Refused {
     Refused { code, reason }
 }
@@ -362,6 +421,8 @@ struct Counts {
 struct Count {
     fingerprint: [u8; 32],
     counts: Counts,
+    /// Those that there were when it began.
+    before: usize,
 }
 
 impl Counts {
@@ -372,8 +433,9 @@ impl Counts {
             let reason = format!("its certificate has {allowed} links already");
             return Err(refused(CloseCode::Busy, reason));
         }
+        let before = *count;
         *count += 1;
-        Ok(Count { fingerprint, counts: self.clone() })
+        Ok(Count { fingerprint, counts: self.clone(), before })
     }
 }
 

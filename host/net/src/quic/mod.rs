@@ -8,12 +8,15 @@ mod dial;
 mod driver;
 mod joiner;
 mod listen;
+mod pace;
 mod peer;
+mod places;
 mod profile;
 mod restart;
 mod signal;
 mod socket;
 mod tls;
+mod tokens;
 
 pub use dial::Endpoint;
 pub use joiner::enroll;

@@ -1,7 +1,15 @@
 //! Links as their users see them: real QUIC on the loopback, real certificates.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
 
+mod budgets;
+mod crowd;
+mod crowds;
 mod enrollment;
 mod grid;
 mod in_process;

@@ -32,6 +32,17 @@ pub(crate) async fn connect(
     alpn: &str,
     tickets: Arc<Tickets>,
 ) -> Result<Connection, ConnectionError> {
+    let config = client(credentials, alpn, tickets);
+    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    endpoint.connect_with(config, address, "raw").unwrap().await
+}
+
+/// How such a peer dials.
+pub(crate) fn client(
+    credentials: Option<&Path>,
+    alpn: &str,
+    tickets: Arc<Tickets>,
+) -> quinn::ClientConfig {
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -46,18 +57,27 @@ pub(crate) async fn connect(
     };
     config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
     config.resumption = Resumption::store(tickets);
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()));
-    let endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    endpoint.connect_with(config, address, "raw").unwrap().await
+    quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
 }
+
+/// The first frame of a client's link.
+pub(crate) const OPEN_CLIENT: &[u8] = &[7, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+
+/// The first frame of the link of a machine that wants to join.
+pub(crate) const OPEN_JOINER: &[u8] = &[7, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3];
 
 /// Opens a worker's link by hand.
 pub(crate) async fn open(connection: &Connection) -> (SendStream, RecvStream) {
+    open_as(connection, OPEN_WORKER).await
+}
+
+/// Opens any link by hand.
+pub(crate) async fn open_as(connection: &Connection, first: &[u8]) -> (SendStream, RecvStream) {
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
-    send.write_all(OPEN_WORKER).await.unwrap();
+    send.write_all(first).await.unwrap();
     let mut answer = [0; OPEN_WORKER.len()];
     receive.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, OPEN_WORKER);
+    assert_eq!(answer, first);
     (send, receive)
 }
 
