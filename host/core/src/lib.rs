@@ -12,6 +12,7 @@ mod affinity;
 mod again;
 mod appends;
 mod attempts;
+mod bounds;
 mod claims;
 mod classes;
 mod clock;

@@ -7,7 +7,12 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply},
 };
 
-use crate::{Grid, Output, RequestId, job::Job, planted::Planted};
+use crate::{
+    Grid, Output, RequestId,
+    bounds::{check_key, check_spec},
+    job::Job,
+    planted::Planted,
+};
 
 /// Tasks of one job at most. Far above any real job, and far below where sums of indices and
 /// counts would leave 64 bits.
@@ -28,6 +33,9 @@ impl Grid {
         (inputs, digest): (u64, Digest),
         closed: bool,
     ) {
+        if let Err(error) = check_key(key.as_deref()).and_then(|()| check_spec(&spec)) {
+            return self.reply(request, Err(error));
+        }
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
             let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
@@ -191,7 +199,8 @@ impl Grid {
         limits: Option<Limits>,
         key: Option<String>,
     ) {
-        let reply = match self.find(of).map(|entry| retry_spec(of, entry, limits)) {
+        let spec = check_key(key.as_deref()).and_then(|()| self.find(of));
+        let reply = match spec.map(|entry| retry_spec(of, entry, limits)) {
             Err(error) => Err(error),
             Ok(spec) => match key.as_ref().and_then(|k| self.ledger.by_key(&spec.task.tenant, k)) {
                 Some(job) => self.retried_before(job, of, &spec),

@@ -39,7 +39,7 @@ use crate::{
     journal::Write,
     links::{HeardRoom, LinkId},
     modules::{Looked, Modules},
-    outbox::Outbox,
+    outbox::{Freed, Kin, Outbox},
     readers::{Found, Readers},
     retention::{Measured, Retention},
 };
@@ -85,9 +85,9 @@ pub(crate) enum Event {
     /// A client said something.
     FromClient { link: LinkId, envelope: Envelope<FromClient>, room: HeardRoom },
     /// A link has ended.
-    Unlinked { link: LinkId, reason: String },
-    /// A link's outbox has room again, which the driver had asked for.
-    Room { link: LinkId },
+    Unlinked { link: LinkId, reason: String, kin: Arc<Kin> },
+    /// A link's outbox has room again, which the driver had asked for, or that of its identity's.
+    Room { link: LinkId, freed: Freed },
     /// All batches up to this one are durable.
     Committed { number: u64 },
     /// The disk is full, or no longer.
@@ -297,8 +297,13 @@ impl Driver {
             }
             Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
             Event::FromClient { link, envelope, room } => self.client_says(link, envelope, room),
-            Event::Unlinked { link, reason } => self.unlinked(link, &reason),
-            Event::Room { link } => _ = self.state.touched.insert(link),
+            Event::Unlinked { link, reason, kin } => {
+                self.unlinked(link, &reason);
+                if kin.has_waited() {
+                    self.touch_kin(&kin);
+                }
+            }
+            Event::Room { link, freed } => self.has_room(link, freed),
             Event::Committed { number } => self.gate.committed(number),
             Event::StoreFull(full) => self.store_full(full),
             Event::JournalFailed(error) => self.fail(error),

@@ -1,16 +1,20 @@
 //! The tasks of one link: what comes goes to the driver, what the driver says goes out. A link
 //! waits for the driver, the driver never for a link.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use wasmgrid_net::{Link, Receiver, Sender};
+use wasmgrid_net::{Held, Identity, Link, Receiver, Sender};
 use wasmgrid_proto::{frame::Envelope, wire::Message};
 
 use crate::{
     driver::Event,
-    outbox::{Closing, Outbox, Outgoing, outbox},
+    outbox::{Closing, Kin, Outbox, Outgoing, outbox},
 };
 
 /// The driver's number of a link; never given twice.
@@ -23,8 +27,9 @@ impl fmt::Display for LinkId {
     }
 }
 
-/// Payload bytes of all links of one kind together that the driver has not taken: the largest
-/// message and some. Beyond it links wait, so that a slow disk does not fill the memory.
+/// Payload bytes of all links of one kind inside this process that the driver has not taken: the
+/// largest message and some. Beyond it links wait, so that a slow disk does not fill the memory.
+/// Links from elsewhere have the budgets of their identities for that.
 pub(crate) const HEARD_BYTES: usize = 96 << 20;
 
 /// Which links share [`HEARD_BYTES`]: results that wait for room on the disk must not keep
@@ -35,8 +40,32 @@ pub(crate) enum Room {
     Client,
 }
 
-/// A message's part of [`HEARD_BYTES`], free again when dropped; none for one without payload.
-pub(crate) type HeardRoom = Option<OwnedSemaphorePermit>;
+/// The room that a message takes until the driver is done with it; free again when dropped.
+#[derive(Debug)]
+pub(crate) enum HeardRoom {
+    /// Of its sender's budget.
+    Budget { _held: Held },
+    /// Of [`HEARD_BYTES`]; none for one without payload.
+    Here { _room: Option<OwnedSemaphorePermit> },
+}
+
+/// What the links of each identity share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kinships(Arc<Mutex<BTreeMap<Identity, Weak<Kin>>>>);
+
+impl Kinships {
+    fn of(&self, identity: &Identity) -> Arc<Kin> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kin) = known.get(identity).and_then(Weak::upgrade) {
+            return kin;
+        }
+        // Those whose links have all ended are forgotten here.
+        known.retain(|_, kin| kin.strong_count() > 0);
+        let kin = Arc::new(Kin::default());
+        known.insert(identity.clone(), Arc::downgrade(&kin));
+        kin
+    }
+}
 
 /// Why links end with the server.
 const STOPPING: &str = "the scheduler is stopping";
@@ -50,6 +79,7 @@ pub(crate) struct LinkContext {
     pub worker_room: Arc<Semaphore>,
     /// The same of clients' links.
     pub client_room: Arc<Semaphore>,
+    pub kinships: Kinships,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
     /// No link is served from now on; those that are end when the driver has said its last.
@@ -68,7 +98,8 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
 ) {
     let Link { sender, receiver, peer } = link;
-    let (outbox, outgoing, closed) = outbox();
+    let kin = context.kinships.of(&peer.identity);
+    let (outbox, outgoing, closed) = outbox(kin.clone());
     if context.heard.send(announce(outbox, peer)).await.is_err() {
         return sender.close(STOPPING);
     }
@@ -82,7 +113,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     };
     sender.close(&reason);
     // Behind all that was heard of the link. The driver is gone only when the server ends.
-    let _ = context.heard.send(Event::Unlinked { link: id, reason }).await;
+    let _ = context.heard.send(Event::Unlinked { link: id, reason, kin }).await;
 }
 
 async fn read<In: Message>(
@@ -96,9 +127,12 @@ async fn read<In: Message>(
         Room::Client => &context.client_room,
     };
     loop {
-        match receiver.recv().await {
-            Ok(Some(envelope)) => {
-                let room = reserve(room, envelope.payload.len()).await;
+        match receiver.recv_held().await {
+            Ok(Some((envelope, held))) => {
+                let room = match held {
+                    Some(held) => HeardRoom::Budget { _held: held },
+                    None => reserve(room, envelope.payload.len()).await,
+                };
                 if context.heard.send(heard(envelope, room)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;
@@ -114,10 +148,10 @@ async fn read<In: Message>(
 async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> HeardRoom {
     let permits = u32::try_from(bytes.min(HEARD_BYTES)).unwrap_or(u32::MAX);
     if permits == 0 {
-        return None;
+        return HeardRoom::Here { _room: None };
     }
     // The semaphore is never closed.
-    room.clone().acquire_many_owned(permits).await.ok()
+    HeardRoom::Here { _room: room.clone().acquire_many_owned(permits).await.ok() }
 }
 
 async fn write<Out: Message>(
@@ -126,12 +160,14 @@ async fn write<Out: Message>(
     done: &mpsc::Sender<Event>,
     link: LinkId,
 ) -> String {
-    while let Some(envelope) = outgoing.next().await {
-        let bytes = envelope.payload.len();
-        if let Err(error) = sender.send(envelope).await {
+    while let Some(queued) = outgoing.next().await {
+        let weight = queued.weight();
+        if let Err(error) = sender.send_weighing(queued.envelope, queued.meta_bytes).await {
             return error.to_string();
         }
-        if outgoing.sent(bytes) && done.send(Event::Room { link }).await.is_err() {
+        if let Some(freed) = outgoing.sent(weight)
+            && done.send(Event::Room { link, freed }).await.is_err()
+        {
             break;
         }
     }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
-    Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, REQUIRES_MAX,
-    Reason, VouchedLabels, Wait, WorkerId, WorkerState, WorkerStatus,
+    Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, Reason,
+    VouchedLabels, Wait, WorkerId, WorkerState, WorkerStatus,
     frame::Envelope,
     text::shortened,
     wire::{
@@ -36,15 +36,11 @@ const LIST_BYTES: usize = 640 << 10;
 /// Running tasks of one worker in an answer: a third of a list's bytes.
 const RUNNING_MAX: usize = 4_096;
 
-/// Bytes of the texts in a job's spec: it travels with every assignment and every answer about
-/// the job, and stays in memory.
-const SPEC_BYTES: usize = 64 << 10;
-
-/// Bytes of an idempotency key.
-const KEY_BYTES: usize = 1 << 10;
-
 /// Bytes of one input: it must fit a frame together with the spec and what stands before it.
 const INPUT_BYTES: u32 = 64 << 20;
+
+/// What an answer takes at most that is no long list and has texts.
+const LONG_ANSWER_BYTES: usize = 64 << 10;
 
 /// A linked client or operator.
 pub(super) struct Client {
@@ -97,7 +93,7 @@ impl Driver {
                     let why = format!("over {REQUESTS_MAX} requests are open; wait for answers");
                     Some(api_error(ErrorCode::Unavailable, why))
                 } else {
-                    self.not_allowed(link, &request)
+                    unread(client, &request).or_else(|| self.not_allowed(link, &request))
                 };
                 match refused {
                     Some(error) => self.answer(link, id, Err(error)),
@@ -291,10 +287,7 @@ impl Driver {
 
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
-        let refused = check_texts(&spec, idempotency_key.as_deref())
-            .and_then(|()| check_requires(&spec))
-            .and_then(|()| self.modules.check(&spec))
-            .and_then(|()| check_inputs(&inputs));
+        let refused = self.modules.check(&spec).and_then(|()| check_inputs(&inputs));
         if let Err(error) = refused {
             return self.answer(link, id, Err(error));
         }
@@ -369,9 +362,6 @@ impl Driver {
         limits: Option<Limits>,
         idempotency_key: Option<String>,
     ) {
-        if let Err(error) = check_key(idempotency_key.as_deref()) {
-            return self.answer(link, id, Err(error));
-        }
         let request = self.pending(link, id, None, None);
         self.grid.handle(self.state.now, Input::Retry { request, job, limits, idempotency_key });
     }
@@ -438,10 +428,32 @@ impl Driver {
         client.open = client.open.saturating_sub(1);
         let reply = reply
             .map_err(|error| ApiError { message: shortened(error.message, ERROR_BYTES), ..error });
-        if client.outbox.push(ToClient::Reply(ReplyFrame { id, reply })).is_err() {
+        let bytes = reply_bytes(&reply);
+        let frame = ToClient::Reply(ReplyFrame { id, reply });
+        if client.outbox.push_answer(frame, bytes).is_err() {
             self.close(link, "it does not read its answers");
         }
     }
+}
+
+/// Why a client is not given another long list now: so many bytes of answers wait for it.
+fn unread(client: &Client, request: &Request) -> Option<ApiError> {
+    let is_long = matches!(
+        request,
+        Request::Jobs { .. }
+            | Request::JobPage { .. }
+            | Request::Workers
+            | Request::WorkerPage { .. }
+            | Request::Contests
+            | Request::Task { .. }
+            | Request::Divergences { .. }
+            | Request::Explain { .. }
+    );
+    let (waiting, allowed) = client.outbox.unread().filter(|_| is_long)?;
+    let why = format!(
+        "{waiting} bytes of answers wait on your links, {allowed} allowed; read some first"
+    );
+    Some(api_error(ErrorCode::Unavailable, why))
 }
 
 /// Who an asker is as an owner of jobs. Names are unique within a role alone, and cannot have a
@@ -502,35 +514,6 @@ fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
     inputs.check().map_err(|error| invalid(format!("the inputs: {error}")))
 }
 
-fn check_texts(spec: &JobSpec, key: Option<&str>) -> Result<(), ApiError> {
-    check_key(key)?;
-    check_size("job's name, arguments, grants and labels", spec_bytes(spec), SPEC_BYTES)
-}
-
-fn check_key(key: Option<&str>) -> Result<(), ApiError> {
-    check_size("idempotency key", key.map_or(0, str::len), KEY_BYTES)
-}
-
-fn check_size(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {
-    if found > allowed {
-        let why = format!("the {what} take {found} bytes, {allowed} allowed; use an input instead");
-        return Err(api_error(ErrorCode::Invalid, why));
-    }
-    Ok(())
-}
-
-fn check_requires(spec: &JobSpec) -> Result<(), ApiError> {
-    let found = spec.requires.len();
-    let why = if found > REQUIRES_MAX {
-        format!("the job requires {found} labels, {REQUIRES_MAX} allowed; require fewer")
-    } else if spec.requires.iter().any(|(key, _)| key.is_empty()) {
-        "a label that the job requires has no key; write KEY=VALUE".into()
-    } else {
-        return Ok(());
-    };
-    Err(api_error(ErrorCode::Invalid, why))
-}
-
 /// What a submit or an append is, by content: `what` and the bytes of its inputs.
 fn digest(what: &impl serde::Serialize, payload: &Bytes) -> Result<Digest, ApiError> {
     let meta = postcard::to_allocvec(what)
@@ -547,8 +530,24 @@ fn spec_bytes(spec: &JobSpec) -> usize {
     spec.name.len() + spec.task.tenant.len() + lists
 }
 
+/// About how many bytes an answer takes.
+fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
+    match reply {
+        Ok(Reply::Job(status)) => job_bytes(status),
+        Ok(Reply::Jobs(jobs) | Reply::JobPage { jobs, .. }) => jobs.iter().map(job_bytes).sum(),
+        Ok(Reply::Workers(workers) | Reply::WorkerPage { workers, .. }) => {
+            workers.iter().map(worker_bytes).sum()
+        }
+        Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
+        Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
+        Ok(Reply::Divergences(_) | Reply::Explanation(_)) => LONG_ANSWER_BYTES,
+        Ok(Reply::Token(_) | Reply::Done | Reply::Module { .. } | Reply::Appended { .. }) => 0,
+        Err(error) => error.message.len(),
+    }
+}
+
 /// How many bytes a job takes in an answer, at most.
-fn job_bytes(status: &JobStatus) -> usize {
+pub(super) fn job_bytes(status: &JobStatus) -> usize {
     384 + spec_bytes(&status.spec)
 }
 

@@ -18,6 +18,7 @@ use crate::{
     gate::Gated,
     journal::Item,
     links::LinkId,
+    outbox::{Freed, Kin},
     readers::Found,
 };
 
@@ -98,6 +99,27 @@ impl Driver {
                 Gated::Measure => self.begin_measure(),
             }
         }
+    }
+
+    /// A link has room again, or all of its identity.
+    pub(super) fn has_room(&mut self, link: LinkId, freed: Freed) {
+        self.state.touched.insert(link);
+        if freed == Freed::Link {
+            return;
+        }
+        let client = self.state.clients.get(&link).map(|client| client.outbox.kin());
+        let worker = || self.state.workers.get(&link).map(|worker| worker.outbox.kin());
+        if let Some(kin) = client.or_else(worker).cloned() {
+            self.touch_kin(&kin);
+        }
+    }
+
+    /// Something may be said on all links of one identity.
+    pub(super) fn touch_kin(&mut self, kin: &Arc<Kin>) {
+        let clients = self.state.clients.iter().filter(|(_, client)| client.outbox.is_of(kin));
+        let workers = self.state.workers.iter().filter(|(_, worker)| worker.outbox.is_of(kin));
+        let links = clients.map(|(link, _)| *link).chain(workers.map(|(link, _)| *link));
+        self.state.touched.extend(links);
     }
 
     /// Says to every link that was touched what can be said.

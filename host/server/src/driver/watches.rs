@@ -9,7 +9,11 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
 };
 
-use super::{Driver, Waiter, api_error, clients::Client, workers::join};
+use super::{
+    Driver, Waiter, api_error,
+    clients::{Client, job_bytes},
+    workers::join,
+};
 use crate::{
     cache::{Cached, Place},
     links::LinkId,
@@ -50,6 +54,8 @@ enum Next {
         envelope: Box<Envelope<ToClient>>,
         cursor: u64,
         cost: u64,
+        /// What the results take beside their bytes.
+        meta_bytes: usize,
     },
     Missing(Place),
     /// What it would be sent was dropped.
@@ -177,7 +183,9 @@ impl Driver {
             // The end is told behind the last result; see `pump_watch`. A client without room
             // learns how the job stands with the next change.
             if !status.state.is_terminal() && client.outbox.has_room() {
-                let _ = client.outbox.push(ToClient::Update(Update { watch, status }));
+                let bytes = job_bytes(&status);
+                let update = ToClient::Update(Update { watch, status });
+                let _ = client.outbox.push_weighing(update, bytes);
             }
         }
     }
@@ -207,9 +215,9 @@ impl Driver {
                     }
                     return;
                 }
-                Next::Frame { envelope, cursor, cost } => {
+                Next::Frame { envelope, cursor, cost, meta_bytes } => {
                     let Some(client) = self.state.clients.get_mut(&link) else { return };
-                    let full = client.outbox.push(*envelope).is_err();
+                    let full = client.outbox.push_weighing(*envelope, meta_bytes).is_err();
                     if let Some(state) = client.watches.get_mut(&watch) {
                         state.cursor = cursor;
                         state.credit_bytes = state.credit_bytes.saturating_sub(cost);
@@ -231,6 +239,7 @@ impl Driver {
         }
         let visible = self.visible(job);
         let (mut blocks, mut pieces, mut bytes, mut cursor) = (Vec::new(), Vec::new(), 0, from);
+        let mut meta_bytes = 0;
         while cursor < visible && bytes < FRAME_BYTES && credit_bytes > bytes as u64 {
             let place = Place::result(job, cursor);
             let Some(Cached::Results(results)) = self.cache.find(place) else {
@@ -246,6 +255,7 @@ impl Driver {
             let (block, payload) = results.cut(cursor, visible);
             cursor += block.results.len() as u64;
             bytes += size;
+            meta_bytes += results.meta_bytes;
             blocks.push(block);
             pieces.push(payload);
         }
@@ -255,7 +265,7 @@ impl Driver {
         let frame = ResultsFrame { watch, first_cursor: from, blocks };
         let cost = frame.credit_bytes();
         let envelope = Envelope { message: ToClient::Results(frame), payload: join(pieces) };
-        Next::Frame { envelope: Box::new(envelope), cursor, cost }
+        Next::Frame { envelope: Box::new(envelope), cursor, cost, meta_bytes }
     }
 
     /// Ends a watch whose next result is not there any more.
@@ -278,7 +288,9 @@ impl Driver {
         }
         let Some(status) = self.status(job) else { return };
         let Some(client) = self.state.clients.get(&link) else { return };
-        let full = client.outbox.push(ToClient::Update(Update { watch, status })).is_err();
+        let bytes = job_bytes(&status);
+        let update = ToClient::Update(Update { watch, status });
+        let full = client.outbox.push_weighing(update, bytes).is_err();
         self.unwatch(link, watch);
         if full {
             self.close(link, "it does not read its results");

@@ -1,0 +1,81 @@
+//! What one job may be made of: its texts stay in memory and in the journal as long as it is known,
+//! and travel with every assignment.
+
+use alloc::{format, string::ToString as _};
+
+use wasmgrid_proto::{
+    JobSpec, REQUIRES_MAX,
+    wire::{ApiError, ErrorCode},
+};
+
+/// Bytes of a job's name: a line of a table, and some more.
+const NAME_BYTES: usize = 256;
+
+/// Bytes of an idempotency key: several digests or paths.
+const KEY_BYTES: usize = 256;
+
+/// Bytes of a label's key, and of its value: what other schedulers allow.
+const LABEL_KEY_BYTES: usize = 128;
+const LABEL_VALUE_BYTES: usize = 256;
+
+/// Bytes of one grant: the longest path that Linux takes, and what it is called within.
+const GRANT_BYTES: usize = 8 << 10;
+
+/// Arguments of one job: each takes memory beside its bytes.
+const ARGUMENTS_MAX: usize = 4_096;
+
+/// Grants of one job.
+const GRANTS_MAX: usize = 256;
+
+/// Bytes of all arguments and grants of a job.
+const TEXT_BYTES: usize = 64 << 10;
+
+/// Refuses a spec whose texts are too long, with what was given and what is allowed.
+pub(crate) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
+    bytes("job's name", spec.name.len(), NAME_BYTES)?;
+    count("labels that the job requires", spec.requires.len(), REQUIRES_MAX)?;
+    for (key, value) in &spec.requires {
+        if key.is_empty() {
+            return Err(invalid(
+                "a label that the job requires has no key; write KEY=VALUE".to_string(),
+            ));
+        }
+        bytes("key of a label that the job requires", key.len(), LABEL_KEY_BYTES)?;
+        bytes("value of a label that the job requires", value.len(), LABEL_VALUE_BYTES)?;
+    }
+    let task = &spec.task;
+    count("arguments", task.args.len(), ARGUMENTS_MAX)?;
+    count("grants", task.grants.len(), GRANTS_MAX)?;
+    let mut texts: usize = task.args.iter().map(|argument| argument.len()).sum();
+    for grant in &task.grants {
+        let length = grant.to_string().len();
+        bytes("grant", length, GRANT_BYTES)?;
+        texts += length;
+    }
+    bytes("job's arguments and grants", texts, TEXT_BYTES)
+}
+
+/// The same for an idempotency key.
+pub(crate) fn check_key(key: Option<&str>) -> Result<(), ApiError> {
+    bytes("idempotency key", key.map_or(0, str::len), KEY_BYTES)
+}
+
+fn bytes(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {
+    if found <= allowed {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "the {what} takes {found} bytes, {allowed} allowed; shorten it, or use an input instead"
+    )))
+}
+
+fn count(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {
+    if found <= allowed {
+        return Ok(());
+    }
+    Err(invalid(format!("the job has {found} {what}, {allowed} allowed; use fewer")))
+}
+
+fn invalid(message: alloc::string::String) -> ApiError {
+    ApiError { code: ErrorCode::Invalid, message }
+}
