@@ -10,10 +10,11 @@ use tokio::{
 };
 use wasmgrid_net::{Endpoint, Envelope, JoinToken, Link, LinkError, Message, enroll};
 use wasmgrid_proto::{
-    ByteCount, Micros, WorkerCapacity,
+    ByteCount, Digest, InputBlock, JobId, JobSpec, Limits, Micros, ModuleKind, TaskSpec,
+    WorkerCapacity,
     wire::{
         ApiError, Assign, FromClient, FromWorker, Heartbeat, HeldLease, Join, PROTOCOL_MINOR,
-        Reply, Request, RequestFrame, ToClient, ToWorker,
+        Reply, Request, RequestFrame, Submit, ToClient, ToWorker,
     },
 };
 
@@ -41,6 +42,28 @@ pub struct LyingClient {
     asked: u64,
 }
 
+/// A job of a task of the SDK, that asks for nothing in particular.
+pub fn job_of(module: Digest) -> JobSpec {
+    JobSpec {
+        name: "a liar's".into(),
+        task: TaskSpec {
+            module,
+            kind: ModuleKind::Task,
+            args: Vec::new(),
+            limits: Limits::default(),
+            seed: 1,
+            grants: Vec::new(),
+            tenant: String::new(),
+        },
+        priority: 0,
+        retries: 0,
+        max_failures: None,
+        deadline: None,
+        requires: Vec::new(),
+        attached: false,
+    }
+}
+
 /// The certificate that a token gives, by which links are made.
 fn enrolled(token: &str, name: &str) -> (Runtime, Endpoint, Vec<String>) {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -55,7 +78,8 @@ fn enrolled(token: &str, name: &str) -> (Runtime, Endpoint, Vec<String>) {
 
 impl<Out: Message, In: Message> End<Out, In> {
     fn say(&self, envelope: Envelope<Out>) {
-        let said = self.runtime.block_on(timeout(PATIENCE, self.link.sender.send(envelope)));
+        let sent = async { timeout(PATIENCE, self.link.sender.send(envelope)).await };
+        let said = self.runtime.block_on(sent);
         said.expect("the scheduler reads what it is sent").expect("the link is open");
     }
 
@@ -137,7 +161,7 @@ impl LyingWorker {
 }
 
 impl LyingClient {
-    /// A client, or an operator, with a token's certificate.
+    /// A client with a token's certificate.
     pub fn link(token: &str, name: &str) -> Self {
         let (runtime, endpoint, addresses) = enrolled(token, name);
         let link = runtime.block_on(endpoint.connect_client(&addresses)).expect("a scheduler");
@@ -191,5 +215,25 @@ impl LyingClient {
             ToClient::Reply(frame) if frame.id == id => Some(frame.reply),
             _ => None,
         })
+    }
+
+    /// Has the scheduler keep a module, and submits a job of it with the numbers from 0 to `count`.
+    pub fn submit(
+        &mut self,
+        module: &[u8],
+        count: u64,
+        change: impl FnOnce(&mut JobSpec),
+    ) -> JobId {
+        let (digest, size_bytes) = (Digest::of(module), module.len() as u64);
+        let put = Request::PutModule { digest, size_bytes };
+        self.answer(put, module.to_vec()).expect("it is a task");
+        let mut spec = job_of(digest);
+        change(&mut spec);
+        let inputs = InputBlock::Numbers { start: 0, step: 1, count };
+        let submit = Submit { spec, idempotency_key: None, inputs, closed: true, watch: None };
+        match self.answer(Request::Submit(submit), Vec::new()) {
+            Ok(Reply::Job(status)) => status.job,
+            other => panic!("the job is not taken: {other:?}"),
+        }
     }
 }

@@ -4,8 +4,8 @@
 
 use std::{borrow::Cow, ffi::OsStr, fmt, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
-/// What stands before each further line of a text.
-const INDENT: &str = "  ";
+/// What stands before each further line of a text: no line of ours begins so.
+const INDENT: &str = "  | ";
 
 /// A text from outside. It is shown on one line or as an indented block, and in no other way. All that
 /// is printed is taken for one (see [`print`](crate::print)), but for JSON and the tasks' outputs,
@@ -41,7 +41,7 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// Its lines, those behind the first further to the right.
+    /// Its lines, those behind the first marked and further to the right.
     pub fn block(&self) -> Lines {
         let mut lines = self.0.lines();
         let mut block = Lines(vec![escaped(lines.next().unwrap_or_default(), true)]);
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn no_line_of_a_block_begins_where_ours_do() {
         let block = Outside::new("one\r\nwasmgrid: 1 task: 1 ok\n\u{1b}[A\tx\rwasmgrid: y").block();
-        let expected = "one\n  wasmgrid: 1 task: 1 ok\n  \\u{1b}[A\tx\\rwasmgrid: y";
+        let expected = "one\n  | wasmgrid: 1 task: 1 ok\n  | \\u{1b}[A\tx\\rwasmgrid: y";
         assert_eq!(block.to_string(), expected);
         assert_eq!(Outside::new("").block().to_string(), "");
     }

@@ -200,13 +200,17 @@ impl Refusal {
             | Self::Mismatch { reason }
             | Self::Encode { reason }
             | Self::Compile { reason }
-            | Self::CompilerDied { reason } => &mut [reason],
+            | Self::CompilerDied { reason }
+            | Self::AdmissionDied { reason } => &mut [reason],
             Self::Feature { feature, remedy, .. } => &mut [feature, remedy],
             Self::Cap { what, found, cap, remedy, .. } => &mut [what, found, cap, remedy],
             Self::Import { import, reason, remedy, .. } => &mut [import, reason, remedy],
             Self::Grant { grant, reason, remedy } => &mut [grant, reason, remedy],
             Self::Maximum { limit, asked, allowed } => &mut [limit, asked, allowed],
-            Self::CompileTime { .. } | Self::CompileMemory { .. } => &mut [],
+            Self::CompileTime { .. }
+            | Self::CompileMemory { .. }
+            | Self::AdmissionTime { .. }
+            | Self::AdmissionMemory { .. } => &mut [],
         };
         texts.iter_mut().for_each(|text| shorten(text, REASON_MAX));
         self

@@ -134,7 +134,7 @@ fn a_worker_commits_nothing_under_a_lease_that_it_never_had_after_a_restart() {
 
 #[test]
 fn a_label_that_tokens_vouch_for_counts_from_certificates_alone() {
-    let mut grid = Grid::start(0, 1);
+    let grid = Grid::start(0, 1);
     let token = |labels: &[&str]| {
         let args = [&["token", "create", "--output", "json"], labels].concat();
         parsed(grid.run(&args).ok())["token"].as_str().expect("a token").to_owned()

@@ -21,6 +21,7 @@ mod faults;
 mod files;
 mod generated;
 mod grants;
+mod hostile_clients;
 mod house;
 mod languages;
 mod liars;

@@ -5,10 +5,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use wasmgrid_proto::{
-    JobSpec, Limits, ModuleKind, TaskSpec,
-    wire::{Reply, Request, Submit},
-};
 use wasmgrid_tests::{
     Finished, Grid, Home, guest,
     liar::{LyingClient, LyingWorker},
@@ -96,30 +92,6 @@ fn what_a_task_says_is_shown_escaped_and_its_json_is_exact() {
     assert_harmless(home.run(["run", EVIL]).fails_with(2, &[]));
 }
 
-/// A job of this name and these labels, as a client may send it that has no command line.
-fn submit(module: wasmgrid_proto::Digest, name: &str) -> Request {
-    let spec = JobSpec {
-        name: name.into(),
-        task: TaskSpec {
-            module,
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 1,
-            grants: Vec::new(),
-            tenant: String::new(),
-        },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: vec![(name.into(), name.into())],
-        attached: false,
-    };
-    let inputs = wasmgrid_proto::InputBlock::Numbers { start: 0, step: 1, count: 1 };
-    Request::Submit(Submit { spec, idempotency_key: None, inputs, closed: true, watch: None })
-}
-
 #[test]
 fn names_labels_and_engines_are_shown_escaped_by_every_command_of_a_grid() {
     let grid = Grid::start(1, 2);
@@ -127,14 +99,13 @@ fn names_labels_and_engines_are_shown_escaped_by_every_command_of_a_grid() {
     let failed = grid.run(&["submit", &guest("moods"), "--files", "in"]).ok().trim().to_owned();
     grid.run(&["job", "wait", &failed]).fails_with(1, &[]);
     let noop = std::fs::read(guest("noop")).expect("a guest");
-    let digest = wasmgrid_proto::Digest::of(&noop);
-    let token = grid.run(&["token", "create", "--role", "operator"]);
+    let token = grid.run(&["token", "create", "--role", "client"]);
     let mut client = LyingClient::link(token.ok().trim(), "mallory");
-    let put = Request::PutModule { digest, size_bytes: noop.len() as u64 };
-    client.answer(put, noop).expect("it is a task");
-    let Ok(Reply::Job(job)) = client.answer(submit(digest, EVIL), Vec::new()) else {
-        panic!("it is taken")
-    };
+    // No command line would take such a name.
+    let job = client.submit(&noop, 1, |spec| {
+        spec.name = EVIL.into();
+        spec.requires = vec![(EVIL.into(), EVIL.into())];
+    });
     let mut capacity = LyingWorker::capacity(1);
     capacity.engine = EVIL.into();
     capacity.labels = vec![(EVIL.into(), EVIL.into())];
@@ -144,7 +115,7 @@ fn names_labels_and_engines_are_shown_escaped_by_every_command_of_a_grid() {
     liar.assigned();
     let says = grid.run(&["submit", &guest("moods"), "--range", "0..1", "--require", "a=b"]);
     let waits = says.ok().trim().to_owned();
-    let job = job.job.to_string();
+    let job = job.to_string();
     for args in [
         &["job", "list"][..],
         &["job", "show", &job],

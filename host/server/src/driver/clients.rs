@@ -159,9 +159,6 @@ impl Driver {
                 let present = self.modules.has(digest, now);
                 self.answer(link, id, Ok(Reply::Module { present }));
             }
-            Request::PutModule { digest, .. } if self.modules.has(digest, now) => {
-                self.answer(link, id, Ok(Reply::Done));
-            }
             Request::PutModule { digest, .. } => {
                 // What waits of each tenant is bounded of itself: the room is for what comes next.
                 drop(room);
@@ -228,6 +225,9 @@ impl Driver {
     }
 
     fn put_module(&mut self, link: LinkId, id: u64, digest: Digest, bytes: Bytes) {
+        if self.modules.has(digest, self.state.now) {
+            return self.answer(link, id, Ok(Reply::Done));
+        }
         let Some(client) = self.state.clients.get(&link) else { return };
         let tenant = tenant(&client.peer.identity);
         if let Err(error) = self.modules.put(&tenant, (link, id), digest, bytes, self.state.now) {
@@ -539,6 +539,7 @@ fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
             workers.iter().map(worker_bytes).sum()
         }
         Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
+        Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
         Ok(Reply::Divergences(_) | Reply::Explanation(_)) => LONG_ANSWER_BYTES,
         Ok(Reply::Token(_) | Reply::Done | Reply::Module { .. } | Reply::Appended { .. }) => 0,
