@@ -5,7 +5,9 @@ use alloc::{vec, vec::Vec};
 
 use wasmgrid_proto::{JobId, LeaseId, TaskRange, WorkerId};
 
-use crate::{Grant, Grid, lease::Lease, proof::Given, ranges::RangeSet, worker::Worker};
+use crate::{
+    Grant, Grid, lease::Lease, overdue::Recall, proof::Given, ranges::RangeSet, worker::Worker,
+};
 
 impl Grid {
     /// Gives a worker a run of tasks.
@@ -23,7 +25,21 @@ impl Grid {
         {
             queue.given.insert(tasks);
         }
-        self.book(lease, Lease { job, worker, attempt, charged_ns, tasks: set, asked });
+        let given = self.fleet.get(worker).map_or(self.now, |to| to.time(self.now));
+        self.book(
+            lease,
+            Lease {
+                job,
+                worker,
+                attempt,
+                charged_ns,
+                tasks: set,
+                asked,
+                given,
+                recall: Recall::No,
+            },
+        );
+        self.watch_overdue(worker);
         self.note_trial(worker, job, lease);
         let tenant = self.queues.get(&job).map_or("", |queue| &*queue.tenant);
         let proof = self.key.prove(lease, tasks, Given { worker, job, tenant, attempt });

@@ -12,6 +12,7 @@ use wasmgrid_proto::{JobId, LeaseId, LeaseProof, TaskRange, WorkerId, wire::Held
 use crate::{
     Grid, Output,
     lease::{Lease, epoch_of},
+    overdue::Recall,
     planted::Planted,
     proof::Given,
     ranges::RangeSet,
@@ -99,7 +100,9 @@ impl Grid {
         let suspect = self.has_suspect(held.job, &tasks);
         let (job, asked) = (held.job, RangeSet::default());
         let charged_ns = self.charge(job, tasks.len());
-        let lease = Lease { job, worker: id, attempt: held.attempt, charged_ns, tasks, asked };
+        let (attempt, recall) = (held.attempt, Recall::No);
+        let given = self.fleet.get(id).map_or(self.now, |worker| worker.time(self.now));
+        let lease = Lease { job, worker: id, attempt, charged_ns, tasks, asked, given, recall };
         self.book(held.lease, lease);
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.alone |= suspect;

@@ -65,6 +65,12 @@ pub struct GridConfig {
     /// For so long a worker that was asked for tasks it has not begun may take to answer. After
     /// that it is taken to have begun them. Default 5 s, many times the way there and back.
     pub answer_timeout: Millis,
+    /// So much longer than its tasks' deadline a worker may hold a lease before what has not begun is
+    /// asked back, and so long beside the deadline before what has begun is given up: for what a
+    /// task needs beside its own time, from the worker's start of it to the result here. Default
+    /// 15 s. Less costs honest workers on slow ways what they did; more leaves tasks for longer to
+    /// those that do not end them.
+    pub lease_margin: Millis,
     /// Tasks of one lease at most. Default 512: what a lease costs no longer shows in a task's
     /// cost, and a frame of inputs stays small.
     pub batch_tasks: u64,
@@ -100,6 +106,7 @@ impl Default for GridConfig {
             tenant_weights: BTreeMap::new(),
             priority_step: Millis(600_000),
             answer_timeout: Millis(5_000),
+            lease_margin: Millis(15_000),
             batch_tasks: 512,
             #[cfg(all(feature = "planted-bugs", debug_assertions))]
             planted: None,

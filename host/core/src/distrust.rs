@@ -57,7 +57,7 @@ impl Distrust {
         &mut self,
         (tenant, worker, lease): (&Arc<str>, WorkerId, LeaseId),
         now: Micros,
-        reason: &str,
+        (reason, weight): (&str, u32),
         config: &GridConfig,
     ) -> Option<Micros> {
         if self.by_tenant.len() >= TENANTS_MAX && !self.by_tenant.contains_key(tenant) {
@@ -78,7 +78,7 @@ impl Distrust {
         if told && streak.losses > 0 && streak.trial != Some(lease) {
             return None;
         }
-        streak.losses = streak.losses.saturating_add(1);
+        streak.losses = streak.losses.saturating_add(weight);
         (streak.at, streak.trial, streak.reason) = (now, None, String::from(reason));
         let over = streak.losses.checked_sub(config.failing_after.max(1))?;
         streak.until = Some(now.after(config.rest_after(over)));
@@ -217,9 +217,33 @@ impl Grid {
 
     /// An attempt was lost on a worker, or given back as one that it cannot run.
     pub(crate) fn distrust(&mut self, id: WorkerId, job: JobId, lease: LeaseId, reason: &str) {
+        self.distrust_by(id, job, lease, (reason, 1));
+    }
+
+    /// An attempt was lost in a way that no task can cause.
+    pub(crate) fn distrust_at_once(
+        &mut self,
+        id: WorkerId,
+        job: JobId,
+        lease: LeaseId,
+        reason: &str,
+    ) {
+        self.distrust_by(id, job, lease, (reason, self.config.failing_after.max(1)));
+    }
+
+    fn distrust_by(
+        &mut self,
+        id: WorkerId,
+        job: JobId,
+        lease: LeaseId,
+        (reason, weight): (&str, u32),
+    ) {
         let Some(tenant) = self.queues.get(&job).map(|queue| queue.tenant.clone()) else { return };
         let claim = (&tenant, id, lease);
-        let Some(until) = self.distrust.lost(claim, self.now, reason, &self.config) else { return };
+        let Some(until) = self.distrust.lost(claim, self.now, (reason, weight), &self.config)
+        else {
+            return;
+        };
         self.timers.set(until, Timer::Rest(id));
         self.tell_failing(id);
         self.relieve(id, &tenant);

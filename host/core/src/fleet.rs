@@ -178,7 +178,7 @@ impl Fleet {
     /// All workers count as heard at `now`; that changes nobody's place.
     pub(crate) fn hear_all(&mut self, now: Micros) {
         for (_, member) in self.members.iter_mut() {
-            member.worker.heard_at = now;
+            member.worker.excuse(now);
         }
     }
 

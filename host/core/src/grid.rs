@@ -352,6 +352,7 @@ impl Grid {
             Timer::Contest(worker) => self.decide_contest(worker),
             Timer::Silence(worker) => self.check_silence(worker),
             Timer::Answer(worker) => self.check_answer(worker),
+            Timer::Overdue(worker) => self.check_overdue(worker),
             Timer::Rejoin(worker) => self.give_up_on(worker),
             Timer::Rest(worker) => self.rested(worker),
             Timer::Recovery => self.recover(),

@@ -419,6 +419,17 @@ pub enum Output {
         /// Which tasks of it.
         tasks: Vec<TaskRange>,
     },
+    /// Tell a worker that it has a lease no longer: it held it for longer than its tasks can take.
+    Overrun {
+        /// The worker.
+        worker: WorkerId,
+        /// The job.
+        job: JobId,
+        /// The lease.
+        lease: LeaseId,
+        /// Why, for people.
+        reason: String,
+    },
     /// Tell a worker that nothing new comes.
     Drain {
         /// The worker.

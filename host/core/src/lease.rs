@@ -4,7 +4,11 @@ use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use wasmgrid_proto::{Epoch, JobId, LeaseId, TaskRange, WorkerId};
 
-use crate::{ranges::RangeSet, table::Table};
+use crate::{
+    overdue::{Recall, WorkerTime},
+    ranges::RangeSet,
+    table::Table,
+};
 
 /// Bits of a lease's number that count within one epoch; the epoch stands above them, so that
 /// numbers never repeat and only grow. 2^40 leases are 9 years at 4,000 a second.
@@ -23,6 +27,9 @@ pub(crate) struct Lease {
     /// The tasks that were asked back. They come back in any number of messages, some after a
     /// worker's slots were asked, and others not at all because they had begun.
     pub(crate) asked: RangeSet,
+    /// When it was given, by the worker's time.
+    pub(crate) given: WorkerTime,
+    pub(crate) recall: Recall,
 }
 
 /// All leases of this scheduler.

@@ -34,6 +34,7 @@ mod lease;
 mod ledger;
 mod links;
 mod memory;
+mod overdue;
 mod place;
 mod planted;
 mod proof;

@@ -35,6 +35,7 @@ impl Grid {
             self.output(Output::Drain { worker: id });
         }
         self.reconcile(id, claims, lived_on);
+        self.ask_anew(id);
         self.refresh_worker(id);
         if self.awaited.remove(&id) && self.awaited.is_empty() {
             self.recover();
@@ -97,7 +98,7 @@ impl Grid {
     pub(crate) fn hear(&mut self, id: WorkerId) {
         let now = self.now;
         if let Some(worker) = self.fleet.get_mut(id) {
-            worker.heard_at = now;
+            worker.hear(now);
         }
     }
 

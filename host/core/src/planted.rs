@@ -31,6 +31,8 @@ pub enum Planted {
     LostToTheSame,
     /// A worker that joins is believed what it says it holds, without a proof.
     UnprovedLease,
+    /// A worker may hold a lease for ever.
+    EndlessLease,
 }
 
 impl GridConfig {

@@ -79,8 +79,11 @@ impl Grid {
         if taken == 0 {
             return;
         }
+        let now = self.now;
         if let Some(worker) = self.fleet.get_mut(worker) {
             worker.committed += kept;
+            worker.believed = worker.believed.saturating_add(taken);
+            worker.delivered_at = now;
         }
         // What came too late is not this lease's cost.
         let wall_us = if taken == all { block.wall_us } else { block.wall_us / all.max(1) * taken };
@@ -285,6 +288,7 @@ impl Grid {
         reason: &str,
     ) {
         self.hear(id);
+        self.note_answer(id, lease);
         let held = self.leases.get(lease).filter(|held| (held.job, held.worker) == (job, id));
         let (Some(held), Some(worker)) = (held, self.fleet.get_mut(id)) else { return };
         let answers = worker.asked.remove(&lease).is_some();
@@ -330,6 +334,12 @@ impl Grid {
     pub(crate) fn lose(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
         let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: why };
         self.count_all(job, tasks, failed);
+        self.settle_job(job);
+    }
+
+    /// A worker did not end tasks in their time: it is to blame, and not they.
+    pub(crate) fn give_up(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
+        self.count_all(job, tasks, Failed { worker, counter: RetryCounter::Infra, reason: why });
         self.settle_job(job);
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Timer {
     Silence(WorkerId),
     /// A worker that was asked for tasks may have had its time to answer.
     Answer(WorkerId),
+    /// A worker may hold a lease for longer than its tasks can take.
+    Overdue(WorkerId),
     /// A worker whose link was lost had its time to come back.
     Rejoin(WorkerId),
     /// A worker that only failed is tried again.

@@ -11,11 +11,20 @@ use wasmgrid_proto::{
     WorkerStatus,
 };
 
-use crate::{clock::Clock, labels::Labels, lease::LeaseSet, memory::MemoryBook};
+use crate::{
+    clock::Clock, labels::Labels, lease::LeaseSet, memory::MemoryBook, overdue::WorkerTime,
+};
 
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.
 const SLOTS_MAX: u32 = 4_096;
+
+/// Slots that a worker is believed to have at first, whatever it says: more than most machines have
+/// threads. Each task that it ends makes it one more.
+const SLOTS_FIRST: u64 = 128;
+
+/// A worker that is not heard for longer than this may have been stopped: several heartbeats.
+const STALL_US: u64 = 3_000_000;
 
 /// The load of a worker that has all the work it should; its queues are parts of this.
 pub(crate) const FULL: u64 = 1 << 40;
@@ -70,6 +79,15 @@ pub(crate) struct Worker {
     /// How often it became unable since it last ran a task to its end.
     pub(crate) unable_count: u32,
     pub(crate) heard_at: Micros,
+    /// For how long it was not heard though it should have been, in microseconds: it may have been
+    /// stopped, or cut off.
+    stalled_us: u64,
+    /// When results of it were last taken.
+    pub(crate) delivered_at: Micros,
+    /// A timer for what it holds is set; one is enough.
+    pub(crate) overdue_watched: bool,
+    /// Slots that it is taken to have at most: grows with what it ends.
+    pub(crate) believed: u64,
     /// A timer for its silence is set; one is enough, however often it joins.
     pub(crate) watched: bool,
     pub(crate) running: Vec<RunningTask>,
@@ -126,6 +144,10 @@ impl Worker {
             unable: None,
             unable_count: 0,
             heard_at: now,
+            stalled_us: 0,
+            delivered_at: now,
+            overdue_watched: false,
+            believed: SLOTS_FIRST,
             watched: false,
             running: Vec::new(),
             committed: 0,
@@ -146,6 +168,12 @@ impl Worker {
     /// Keeps the accounts of the worker as it was on its last link. What was asked there is not
     /// answered any more.
     pub(crate) fn take_over(&mut self, before: Self) {
+        let now = core::mem::replace(&mut self.heard_at, before.heard_at);
+        self.stalled_us = before.stalled_us;
+        self.hear(now);
+        self.believed = before.believed;
+        self.delivered_at = before.delivered_at;
+        self.overdue_watched = before.overdue_watched;
         self.watched = before.watched;
         self.unable_count = before.unable_count;
         self.contested = before.contested;
@@ -167,8 +195,31 @@ impl Worker {
         self.running.clear();
     }
 
+    /// Slots that it is taken to have: what it says, as far as that is believed.
     pub(crate) fn slots(&self) -> u64 {
-        u64::from(self.capacity.slots)
+        u64::from(self.capacity.slots).min(self.believed)
+    }
+
+    /// It said something.
+    pub(crate) fn hear(&mut self, now: Micros) {
+        self.stalled_us += self.silence_us(now);
+        self.heard_at = self.heard_at.max(now);
+    }
+
+    /// Whether it said something since it was last heard is not known.
+    pub(crate) fn excuse(&mut self, now: Micros) {
+        self.stalled_us += now.0.saturating_sub(self.heard_at.0);
+        self.heard_at = self.heard_at.max(now);
+    }
+
+    /// How much of the time since it was last heard is more than between two heartbeats.
+    const fn silence_us(&self, now: Micros) -> u64 {
+        now.0.saturating_sub(self.heard_at.0).saturating_sub(STALL_US)
+    }
+
+    /// Its own time: it passes only while it is heard, as that of its tasks does at least.
+    pub(crate) const fn time(&self, now: Micros) -> WorkerTime {
+        Micros(now.0.saturating_sub(self.stalled_us).saturating_sub(self.silence_us(now)))
     }
 
     /// True where it may be given tasks, as far as its state says.

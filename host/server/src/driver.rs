@@ -282,7 +282,8 @@ impl Driver {
         }
         self.pump();
         self.hand_over();
-        if self.takes() {
+        // Results that wait for room are not heard either.
+        if self.takes() && self.state.deferred.is_empty() {
             self.state.listened_at = self.state.now;
         }
     }

@@ -25,7 +25,7 @@ use wasmgrid_sandbox::{Condition, PrepareError, Prepared, Sandbox, SlotEvent};
 
 use crate::{
     config::WorkerConfig, dial::GaveUp, modules::Modules, outgoing::Outgoing, proofs::Proofs,
-    queue::Queue, slots::Slots, worker::LinkState,
+    queue::Queue, recalled::Recalled, slots::Slots, worker::LinkState,
 };
 use link::Link;
 
@@ -81,6 +81,8 @@ pub(crate) struct Agent {
     shared_at: Option<Instant>,
     /// Jobs whose cancel may overtake an assignment of theirs.
     cancelled: BTreeSet<JobId>,
+    /// Tasks whose recall may overtake them.
+    recalled: Recalled,
     /// Jobs that were brought along to this link. A cancel of one of them mostly says that it is
     /// not known any more, and another job may get its number: it is not remembered.
     brought: BTreeSet<JobId>,
@@ -129,6 +131,7 @@ impl Agent {
             hurries: false,
             shared_at: None,
             cancelled: BTreeSet::new(),
+            recalled: Recalled::default(),
             brought: BTreeSet::new(),
             leaving: None,
             warned_at: None,

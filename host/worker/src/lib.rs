@@ -16,6 +16,7 @@ mod outgoing;
 mod proofs;
 mod queue;
 mod ranges;
+mod recalled;
 mod slots;
 mod worker;
 

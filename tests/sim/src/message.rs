@@ -100,6 +100,13 @@ pub enum Down {
         /// Which.
         tasks: Vec<TaskRange>,
     },
+    /// A lease is over, since it was held for longer than its tasks can take.
+    Overrun {
+        /// The job.
+        job: JobId,
+        /// The lease.
+        lease: LeaseId,
+    },
     /// These batches may be forgotten.
     Committed {
         /// The worker's numbers of them.

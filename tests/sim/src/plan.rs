@@ -58,6 +58,8 @@ pub struct WorkerPlan {
 pub enum Falsehood {
     /// When it joins it also says that it holds what it was never given, and sends results of it.
     Claims,
+    /// It takes what it is given, says that it lives, and ends nothing.
+    Hoards,
 }
 
 /// One program that submits jobs.
@@ -506,13 +508,18 @@ fn draw_more_faults(
     faults.sort_by_key(|(at, _)| *at);
 }
 
-/// In some worlds one of the workers is not to be trusted.
+/// In some worlds one of the workers is not to be trusted. The last one, which alone is always there
+/// in the end, does its work.
 fn draw_falsehood(random: &mut Random, workers: &mut [WorkerPlan]) {
-    let which = usize::try_from(random.below(workers.len() as u64)).unwrap_or_default();
-    if random.chance(25)
+    let (others, hoards) = (workers.len() as u64 - 1, random.chance(40));
+    let among = if hoards { others } else { others + 1 };
+    let which = random.below(among.max(1));
+    let which = usize::try_from(which).unwrap_or_default();
+    if random.chance(30)
+        && among > 0
         && let Some(worker) = workers.get_mut(which)
     {
-        worker.falsehood = Some(Falsehood::Claims);
+        worker.falsehood = Some(if hoards { Falsehood::Hoards } else { Falsehood::Claims });
     }
 }
 

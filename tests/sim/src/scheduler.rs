@@ -619,7 +619,7 @@ fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
             module: Digest([7; 32]),
             kind: ModuleKind::Task,
             args: Vec::new(),
-            limits: Limits::default(),
+            limits: limits(),
             seed: 0,
             grants: Vec::new(),
             tenant: client.tenant.clone(),
@@ -631,6 +631,12 @@ fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
         requires: Vec::new(),
         attached: false,
     })
+}
+
+/// No task takes longer, nor returns as much.
+fn limits() -> Limits {
+    let (deadline, output) = (Millis(3_000), ByteCount(1 << 20));
+    Limits { deadline, output, ..Limits::default() }
 }
 
 fn capacity(slots: u32) -> WorkerCapacity {

@@ -76,6 +76,8 @@ pub struct Worker {
     runs: u64,
     cancelled: BTreeSet<JobId>,
     brought: BTreeSet<JobId>,
+    /// What was asked back on this link, which may still be under way.
+    recalled: BTreeMap<LeaseId, Vec<TaskRange>>,
     /// When it leaves whatever is left.
     leaves_at: Option<u64>,
     /// How it cannot run tasks.
@@ -131,6 +133,7 @@ impl Worker {
             runs: 0,
             cancelled: BTreeSet::new(),
             brought: BTreeSet::new(),
+            recalled: BTreeMap::new(),
             leaves_at: None,
             broken: None,
             acts: Vec::new(),
@@ -173,6 +176,7 @@ impl Worker {
         self.unsent = self.batches.keys().next().copied().unwrap_or(self.next_batch);
         self.control.clear();
         self.cancelled.clear();
+        self.recalled.clear();
         let mut held = self.held();
         let proof = |lease: &HeldLease| Some(self.proofs.get(&lease.lease)?.2);
         let mut proofs: Vec<LeaseProof> = held.iter().filter_map(proof).collect();
@@ -238,6 +242,9 @@ impl Worker {
             Down::Contested { rival } => self.acts.push(Act::Say(Up::Alive { rival })),
             Down::Cancel { job } => self.cancel(job),
             Down::Revoke { job, lease, tasks } => self.revoke(job, lease, &tasks),
+            Down::Overrun { job, lease } => {
+                self.revoke(job, lease, &[TaskRange { first: 0, count: u64::MAX }]);
+            }
             Down::Committed { batches } => {
                 for batch in batches {
                     self.batches.remove(&batch);
@@ -347,6 +354,17 @@ impl Worker {
         if self.cancelled.contains(&job) || self.leaves_at.is_some() || returns {
             return self.give_back(job, lease, &tasks);
         }
+        let recalled = self.recalled.get(&lease).map(Vec::as_slice).unwrap_or_default();
+        let is_recalled =
+            |index: u64| recalled.iter().any(|part| (part.first..part.end()).contains(&index));
+        let (back, tasks): (VecDeque<_>, VecDeque<_>) =
+            tasks.into_iter().partition(|(index, _)| is_recalled(*index));
+        if !back.is_empty() {
+            self.give_back(job, lease, &back);
+        }
+        if tasks.is_empty() {
+            return;
+        }
         if !self.turns.iter().any(|known| known == tenant) {
             self.turns.push_front(tenant.to_owned());
         }
@@ -402,6 +420,11 @@ impl Worker {
 
     /// Answers at once with what has no slot; what slots have not begun follows.
     fn revoke(&mut self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
+        if self.falsehood == Some(Falsehood::Hoards) {
+            let tasks = Vec::new();
+            return self.control.push_back(Up::Returned { job, lease, tasks });
+        }
+        self.recalled.entry(lease).or_default().extend_from_slice(tasks);
         let asked = |index: u64| tasks.iter().any(|part| (part.first..part.end()).contains(&index));
         let mut taken = Vec::new();
         for piece in self.queue.iter_mut().filter(|piece| piece.lease == lease) {
@@ -450,6 +473,9 @@ impl Worker {
 
     /// Gives slots work until each has enough, and begins what waits in them.
     fn feed(&mut self) {
+        if self.falsehood == Some(Falsehood::Hoards) {
+            return;
+        }
         while self.kept() < KEPT_MAX {
             let Some(next) = self.next().and_then(|place| self.queue.get(place)) else { break };
             let long = next.is_long();

@@ -15,6 +15,7 @@ mod failing;
 mod jobs;
 mod labels;
 mod open;
+mod overdue;
 mod placement;
 mod requirements;
 mod retention;

@@ -63,6 +63,9 @@ messages! {
         /// What proves to the scheduler's next term that leases were given. Each is sent before
         /// the first tasks of its lease; where they overtake it, it still comes.
         0x020A Proofs(Proofs),
+        /// A lease is over, since it was held for longer than its tasks can take: what is sent of it
+        /// is discarded.
+        0x020B Overrun(Overrun),
     }
 }
 
@@ -332,6 +335,17 @@ pub struct Proofs {
     pub proofs: Vec<LeaseProof>,
 }
 
+/// See [`ToWorker::Overrun`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overrun {
+    /// The job.
+    pub job: JobId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Why, for people.
+    pub reason: String,
+}
+
 /// See [`FromWorker::Alive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alive {
@@ -361,6 +375,7 @@ impl Payload for Refused {}
 impl Payload for Join {}
 impl Payload for JoinProved {}
 impl Payload for Proofs {}
+impl Payload for Overrun {}
 impl Payload for Heartbeat {}
 impl Payload for NeedModule {}
 impl Payload for Returned {}

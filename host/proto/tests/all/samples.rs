@@ -12,9 +12,9 @@ use wasmgrid_proto::{
     wire::{
         Alive, ApiError, Assign, Cancel, Committed, Contested, Credit, Denied, Drain, Enroll,
         Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease,
-        Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Part, Proofs, Refused,
-        Reply, ReplyFrame, Request, RequestFrame, ResultsFrame, Returned, Revoke, Role, Submit,
-        ToClient, ToJoiner, ToWorker, TokenRequest, Unable, Unwatch, Update, WatchEnded,
+        Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part, Proofs,
+        Refused, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame, Returned, Revoke, Role,
+        Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable, Unwatch, Update, WatchEnded,
         WatchRequest, WorkerResults,
     },
 };
@@ -78,6 +78,11 @@ pub fn to_worker() -> Vec<ToWorker> {
         ToWorker::Contested(Contested { rival: 300, address: "10.0.0.9:4433".into() }),
         ToWorker::Refused(Refused { reason: "another has its identity".into() }),
         ToWorker::Proofs(Proofs { proofs: vec![proof()] }),
+        ToWorker::Overrun(Overrun {
+            job: JobId(2),
+            lease: LeaseId(3),
+            reason: "held for too long".into(),
+        }),
     ]
 }
 

@@ -8,7 +8,7 @@ use wasmgrid_core::{JobLogs, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
     Failing, JobId, LeaseId, Outcome, Record, ResultBlock, ResultMeta, Usage,
-    wire::{Cancel, Drain, Revoke, ToWorker},
+    wire::{Cancel, Drain, Overrun, Revoke, ToWorker},
 };
 
 use super::{Driver, Waiter};
@@ -63,6 +63,9 @@ impl Driver {
                 }
                 Output::Revoke { worker, job, lease, tasks } => {
                     self.tell_worker(worker, ToWorker::Revoke(Revoke { job, lease, tasks }));
+                }
+                Output::Overrun { worker, job, lease, reason } => {
+                    self.tell_worker(worker, ToWorker::Overrun(Overrun { job, lease, reason }));
                 }
                 Output::Drain { worker } => {
                     self.tell_worker(worker, ToWorker::Drain(Drain { leave: false }));

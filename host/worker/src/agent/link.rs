@@ -69,6 +69,7 @@ impl Agent {
         self.outgoing.restart();
         // Nothing overtakes what was said on another link.
         self.cancelled.clear();
+        self.recalled.clear();
         let held = self.held();
         self.brought = held.iter().map(|lease| lease.job).collect();
         let (started, capacity) = (self.started, self.config.capacity.clone());
@@ -118,6 +119,7 @@ impl Agent {
             ToWorker::Proofs(Proofs { proofs }) => self.keep_proofs(proofs),
             ToWorker::Cancel(cancel) => self.cancel(cancel.job, &cancel.by),
             ToWorker::Revoke(revoke) => self.revoke(revoke.job, revoke.lease, &revoke.tasks),
+            ToWorker::Overrun(overrun) => self.overrun(&overrun),
             ToWorker::Committed(committed) => {
                 reach(Place::WorkerBeforeForget);
                 self.outgoing.acknowledged(&committed.batches);

@@ -8,7 +8,7 @@ use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
     text::{REASON_MAX, shortened},
-    wire::{Assign, FromWorker, NeedModule, Returned},
+    wire::{Assign, FromWorker, NeedModule, Overrun, Returned},
 };
 use wasmgrid_sandbox::{ModuleSource, PrepareError, Prepared, SlotEvent};
 
@@ -32,6 +32,9 @@ const SHARED_MAX: usize = 4;
 /// For so long the work here is taken to be that of several tenants: one that does one thing after
 /// the other mostly has nothing here.
 const SHARED: Duration = Duration::from_secs(1);
+
+/// Why tasks go back that the scheduler asked for.
+const TAKEN_BACK: &str = "taken back";
 
 /// What tasks are told whose module cannot be had.
 const NO_COPY: &str = "the scheduler has no copy of the module; submit the job again";
@@ -57,7 +60,9 @@ impl Agent {
             } else if self.unable.is_some() {
                 self.give_back(&[piece], NOT_BEGUN);
             } else {
-                self.accept(piece);
+                let (recalled, rest) = self.recalled.part(piece);
+                self.give_back(&recalled, TAKEN_BACK);
+                rest.into_iter().for_each(|piece| self.accept(piece));
             }
         }
     }
@@ -221,7 +226,7 @@ impl Agent {
             SlotEvent::Returned { job, lease, tasks } => {
                 self.slots.returned(number, lease, &tasks);
                 if !tasks.is_empty() {
-                    self.say_returned(job, lease, tasks, "taken back");
+                    self.say_returned(job, lease, tasks, TAKEN_BACK);
                 }
             }
             SlotEvent::Died { reason } => {
@@ -248,12 +253,20 @@ impl Agent {
     /// Every revoke is answered at once with what had no slot yet; what slots give back follows,
     /// which nobody waits for: a slot whose tasks have all begun says nothing.
     pub(super) fn revoke(&mut self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
+        self.recalled.note(lease, tasks);
         let of_lease = |piece: &Piece| (piece.lease == lease).then(|| tasks.to_vec());
         let mut pieces = self.queue.take(of_lease);
         pieces.extend(self.modules.take_waiting(of_lease));
         let taken = pieces.iter().map(Piece::tasks).collect();
-        self.say_returned(job, lease, taken, "taken back");
+        self.say_returned(job, lease, taken, TAKEN_BACK);
         self.slots.revoke(job, lease, tasks);
+    }
+
+    /// The scheduler gave up on a lease: nothing more of it is begun, and what runs ends for nothing.
+    pub(super) fn overrun(&mut self, overrun: &Overrun) {
+        let Overrun { job, lease, reason } = overrun;
+        tracing::warn!(%job, %lease, reason, "the scheduler took tasks away from this worker");
+        self.revoke(*job, *lease, &[TaskRange { first: 0, count: u64::MAX }]);
     }
 
     /// Gives everything back that has not begun.

@@ -2,18 +2,19 @@
 
 use wasmgrid_core::{Grant, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_proto::{
-    JobId, OutcomeClass, Record, WorkerId,
+    JobId, LeaseId, OutcomeClass, Record, WorkerId,
     wire::{ApiError, Reply},
 };
 use wasmgrid_store::{LogKind, Segment};
 
 use super::{COMMITTED_AFTER, COMMITTED_MAX, Effect, Failed, Pending, Promise, Scheduler, Waiting};
 use crate::{
-    book::Book,
+    book::{Book, hold},
     disk::{Disk, Item, encode},
     gate::Gated,
     message::{Answer, Down, Lease, Shown, Summary},
     net::LinkId,
+    plan::Falsehood,
 };
 
 impl Scheduler {
@@ -70,6 +71,10 @@ impl Scheduler {
                 Output::Revoke { worker, job, lease, tasks } => {
                     self.tell(worker, Down::Revoke { job, lease, tasks });
                 }
+                Output::Overrun { worker, job, lease, .. } => {
+                    self.check_overrun(worker, job, lease)?;
+                    self.tell(worker, Down::Overrun { job, lease });
+                }
                 Output::Drain { worker } => self.tell(worker, Down::Drain),
                 Output::Disconnect { worker, .. } => {
                     if let Some(link) = self.by_worker.get(&worker).copied() {
@@ -94,6 +99,17 @@ impl Scheduler {
         let suspects = indices.filter(|index| book.is_suspect(job, *index));
         self.alone.extend(suspects.map(|index| (worker, link, job, index)));
         self.queue(worker, Waiting::Assign(job, grants));
+        Ok(())
+    }
+
+    /// Only a worker that ends nothing loses a lease for its time.
+    fn check_overrun(&self, worker: WorkerId, job: JobId, lease: LeaseId) -> Result<(), Failed> {
+        let workers = self.grid.workers();
+        let name = workers.iter().find(|status| status.worker == worker).map(|status| &status.name);
+        let plan = self.plan.workers.iter().find(|plan| Some(&plan.name) == name);
+        let hoards = plan.is_some_and(|plan| plan.falsehood == Some(Falsehood::Hoards));
+        let rule = "a worker that runs what it is given loses no lease for its time";
+        hold(hoards, rule, || format!("lease {lease} of job {job} at {name:?}"))?;
         Ok(())
     }
 

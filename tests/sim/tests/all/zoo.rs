@@ -142,3 +142,11 @@ fn a_claim_that_is_believed_without_a_proof_is_caught() {
         &["the committing lease is the newest", "a result is of the input that is under its index"],
     );
 }
+
+#[test]
+fn a_lease_without_an_end_is_caught() {
+    catch_planted(
+        Planted::EndlessLease,
+        &["with faults off every task ends and every client gets its end"],
+    );
+}
