@@ -147,6 +147,7 @@ impl Grid {
             self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
             self.shares.leave(&queue.tenant);
             self.fleet.leave_class(queue.demand.class);
+            self.end_preparing(&queue);
         }
         if let Some(entry) = self.ledger.jobs.get(&job)
             && let Some(deadline) = entry.spec.deadline

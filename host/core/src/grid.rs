@@ -19,6 +19,7 @@ use crate::{
     fleet::Fleet,
     job::Job,
     lease::Leases,
+    preparing::Preparing,
     queue::Queue,
     share::Shares,
     table::Table,
@@ -64,6 +65,8 @@ pub struct Grid {
     pub(crate) lost_last: JobId,
     /// Workers on which only losses were seen of late.
     pub(crate) distrust: Distrust,
+    /// Modules that workers make ready.
+    pub(crate) preparing: Preparing,
     /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
     pub(crate) overtaken: Option<(JobId, Micros)>,
     pub(crate) timers: Timers,
@@ -117,6 +120,7 @@ impl Grid {
             lost: BTreeSet::new(),
             lost_last: JobId(0),
             distrust: Distrust::default(),
+            preparing: Preparing::default(),
             overtaken: None,
             timers: Timers::default(),
             rivals: BTreeMap::new(),
@@ -328,6 +332,9 @@ impl Grid {
             Input::WorkerLeaving { worker } => self.worker_leaving(worker),
             Input::Heartbeat { worker, heartbeat } => self.heartbeat(worker, heartbeat),
             Input::Health { worker, unable } => self.worker_health(worker, unable),
+            Input::Preparing { worker, jobs, compiled } => {
+                self.worker_prepares(worker, &jobs, &compiled);
+            }
             Input::Completed { worker, batch, blocks, token } => {
                 self.completed(worker, batch, &blocks, token);
             }

@@ -6,7 +6,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use wasmgrid_proto::{
     Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits, Micros, Millis,
     OutcomeClass, Record, TaskRange, Witness, WorkerCapacity, WorkerId,
-    wire::{ApiError, Heartbeat, HeldLease, Reply, Unable},
+    wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };
 
 use crate::LeaseKey;
@@ -194,6 +194,15 @@ pub enum Input {
         worker: WorkerId,
         /// Why it cannot; `None` where it can.
         unable: Option<Unable>,
+    },
+    /// A worker says of which jobs tasks wait there for their module.
+    Preparing {
+        /// The worker.
+        worker: WorkerId,
+        /// All of these jobs.
+        jobs: Vec<JobId>,
+        /// What it has compiled since it last said so.
+        compiled: Vec<Compiled>,
     },
     /// A worker sends results. Answered by [`Output::Acknowledge`].
     Completed {

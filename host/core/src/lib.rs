@@ -37,6 +37,7 @@ mod memory;
 mod overdue;
 mod place;
 mod planted;
+mod preparing;
 mod proof;
 mod queue;
 mod ranges;

@@ -19,6 +19,8 @@ impl Grid {
     /// A worker that joined gets the place of its name.
     pub(crate) fn admit(&mut self, id: WorkerId, mut joined: Worker, claims: &Claims) {
         let link = joined.link;
+        // It says so anew.
+        self.forget_preparing(id);
         let before = self.fleet.get(id);
         let lived_on = before.is_some_and(|worker| worker.started == joined.started);
         // Draining outlives a broken link, but not the process: one that comes anew takes tasks,
@@ -67,6 +69,8 @@ impl Grid {
         let current = self.fleet.get_mut(id).filter(|worker| worker.linked && worker.link == link);
         let Some(worker) = current else { return };
         worker.unlink(now);
+        self.forget_preparing(id);
+        let Some(worker) = self.fleet.get_mut(id) else { return };
         if graceful {
             self.release_all(id);
         } else if !worker.leases.is_empty() {
@@ -115,6 +119,7 @@ impl Grid {
             return;
         }
         worker.unlink(now);
+        self.forget_preparing(id);
         let reason = format!("the worker was silent for {timeout}");
         self.output(Output::Disconnect { worker: id, reason: reason.clone() });
         self.lose_all(id, &reason);

@@ -35,13 +35,21 @@ impl Grid {
         let alone = self.place_suspects(&mut grants);
         self.place_overtaken(alone, &mut grants);
         self.place_lost(&mut grants);
-        while let Some(job) = self.next_job()
-            && let Some(worker) = self.pick(job, &grants)
-        {
+        let mut passed_over = Vec::new();
+        while let Some(job) = self.next_job() {
+            let Some(worker) = self.pick(job, &grants) else {
+                // Only workers that make its module ready have room: it is the turn of others.
+                if !self.pass_over(job) {
+                    break;
+                }
+                passed_over.push(job);
+                continue;
+            };
             self.note_overtaken(job);
             let count = self.portion(job, worker, None);
             self.place(job, worker, None, count, &mut grants);
         }
+        passed_over.into_iter().for_each(|job| self.refresh_job(job));
         for ((worker, job), grants) in grants {
             self.changed.insert(job);
             self.output(Output::Assign { worker, job, grants });
@@ -52,12 +60,24 @@ impl Grid {
         }
     }
 
+    /// Leaves a job out of the round whose module is being made ready; false where it is not.
+    fn pass_over(&mut self, job: JobId) -> bool {
+        let Some(queue) = self.queues.get_mut(&job).filter(|one| !one.preparing.is_empty()) else {
+            return false;
+        };
+        if core::mem::take(&mut queue.listed) {
+            self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
+        }
+        true
+    }
+
     /// The job whose tasks are given next.
     fn next_job(&self) -> Option<JobId> {
         let has_room = |demand| self.fleet.roomiest(demand).is_some();
         let suits = |demand, tenant: &str| {
-            self.distrust.is_empty() || {
-                let avoided = self.avoided(tenant, demand, &[]);
+            (self.distrust.is_empty() && self.preparing.is_empty()) || {
+                let mut avoided = self.avoided(tenant, demand, &[]);
+                avoided.extend(self.preparing.full_of(tenant));
                 self.fleet.roomiest_but(demand, &avoided).is_some()
             }
         };
@@ -70,7 +90,7 @@ impl Grid {
         let queue = self.queues.get(&job)?;
         let (demand, module) = (queue.demand, queue.module);
         let few = queue.ready_len() <= self.fleet.free_slots(demand.class);
-        let avoided = self.avoided(&queue.tenant, demand, &[]);
+        let avoided = self.kept_from(queue, self.avoided(&queue.tenant, demand, &[]));
         let is_new = |worker| !grants.contains_key(&(worker, job)) && !avoided.contains(&worker);
         let home = if few { self.fleet.home(demand, module, is_new) } else { None };
         home.or_else(|| self.fleet.roomiest_but(demand, &avoided).map(|(_, id)| id))
@@ -153,7 +173,8 @@ impl Grid {
         let due = due.and_then(|(job, _)| Some((job, self.queues.get(&job)?)));
         let due = due.filter(|(_, queue)| alone.is_none() && self.fleet.can_meet(queue.demand));
         let due = due.map(|(job, queue)| {
-            (job, queue.demand, self.avoided(&queue.tenant, queue.demand, &[]))
+            let avoided = self.avoided(&queue.tenant, queue.demand, &[]);
+            (job, queue.demand, self.kept_from(queue, avoided))
         });
         let wanted = due.clone().map(|(_, demand, avoided)| (demand, avoided));
         for worker in self.fleet.reserve(alone.or(wanted)) {
@@ -190,6 +211,7 @@ impl Grid {
         let queue = self.queues.get(&job).filter(|queue| queue.has_lost())?;
         queue.lost().take(LOST_MAX).find_map(|(alike, _)| {
             let avoided = self.avoided(&queue.tenant, queue.demand, &alike.by);
+            let avoided = self.kept_from(queue, avoided);
             let (_, worker) = self.fleet.roomiest_but(queue.demand, &avoided)?;
             Some((alike.clone(), worker))
         })

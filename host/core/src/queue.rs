@@ -1,7 +1,11 @@
 //! The part of an active job that is not durable: which of its open tasks wait, and how large a
 //! share of a worker's credit one of them takes.
 
-use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 
 use wasmgrid_proto::{Digest, TaskRange, WorkerId};
 
@@ -63,6 +67,8 @@ pub(crate) struct Queue {
     suspects: BTreeMap<Vec<WorkerId>, RangeSet>,
     /// Tasks that wait out a pause.
     paused: RangeSet,
+    /// The workers that make its module ready.
+    pub(crate) preparing: BTreeSet<WorkerId>,
     cost_ns: Option<u64>,
     /// Tasks a slot may have, running and queued.
     per_slot: u64,
@@ -88,6 +94,7 @@ impl Queue {
             lost: BTreeMap::new(),
             suspects: BTreeMap::new(),
             paused: RangeSet::default(),
+            preparing: BTreeSet::new(),
             cost_ns: None,
             per_slot: FIRST_PER_SLOT,
         };

@@ -65,7 +65,8 @@ impl Grid {
         let entry = self.ledger.jobs.get(&lease.job).filter(|_| lease.attempt > 1);
         let first = lease.tasks.iter().next().map(|tasks| tasks.first);
         let lost_by = entry.zip(first).map(|(entry, first)| entry.lost_by(first));
-        self.avoided(&queue.tenant, queue.demand, &lost_by.unwrap_or_default())
+        let avoided = self.avoided(&queue.tenant, queue.demand, &lost_by.unwrap_or_default());
+        self.kept_from(queue, avoided)
     }
 
     /// True where a worker has work that is worth asking for.

@@ -1,7 +1,7 @@
 //! One worker: its link, what it offers and what it has.
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
     vec::Vec,
 };
@@ -37,6 +37,8 @@ pub(crate) struct Held {
     unit: u64,
     /// The memory limit of each.
     memory: u64,
+    /// They wait for their module to be made ready, and weigh nothing.
+    waits: bool,
 }
 
 /// What one task of a job is on a worker.
@@ -97,6 +99,10 @@ pub(crate) struct Worker {
     jobs: VecDeque<(JobId, Held)>,
     /// The tasks of `jobs`.
     pub(crate) assigned: u64,
+    /// Those of them that wait for their module.
+    waiting: u64,
+    /// The jobs whose modules it makes ready.
+    pub(crate) preparing: BTreeSet<JobId>,
     /// How much of the work it should have it has, of [`FULL`]: for each job the part that its
     /// tasks are of what that job alone might have there.
     load: u128,
@@ -154,6 +160,8 @@ impl Worker {
             leases: LeaseSet::default(),
             jobs: VecDeque::new(),
             assigned: 0,
+            waiting: 0,
+            preparing: BTreeSet::new(),
             load: 0,
             memory: MemoryBook::default(),
             asked: BTreeMap::new(),
@@ -181,6 +189,8 @@ impl Worker {
         self.leases = before.leases;
         self.jobs = before.jobs;
         self.assigned = before.assigned;
+        self.waiting = before.waiting;
+        self.preparing = before.preparing;
         self.load = before.load;
         self.memory = before.memory;
         self.answer_watched = before.answer_watched;
@@ -229,12 +239,17 @@ impl Worker {
     }
 
     pub(crate) fn free_slots(&self) -> u64 {
-        self.slots().saturating_sub(self.assigned)
+        self.slots().saturating_sub(self.startable())
     }
 
     /// Tasks that cannot have begun, because there are no slots for them.
     pub(crate) fn surplus(&self) -> u64 {
-        self.assigned.saturating_sub(self.slots())
+        self.startable().saturating_sub(self.slots())
+    }
+
+    /// Its tasks that do not wait for their module.
+    const fn startable(&self) -> u64 {
+        self.assigned.saturating_sub(self.waiting)
     }
 
     /// What it has, by job.
@@ -313,10 +328,23 @@ impl Worker {
         .unwrap_or_default()
     }
 
+    /// Its job's module is being made ready, or no longer: its tasks weigh nothing, or this again.
+    pub(crate) fn reweigh(&mut self, job: JobId, weight: Option<Weight>) {
+        let held = self.held(job);
+        if held.tasks > 0 {
+            let as_before = Weight { unit: held.unit, memory: held.memory };
+            self.hold(job, held.tasks, weight.unwrap_or(as_before));
+        }
+    }
+
     /// Sets what it has of a job.
-    fn hold(&mut self, job: JobId, tasks: u64, Weight { unit, memory }: Weight) {
-        let now = Held { tasks, unit, memory };
+    fn hold(&mut self, job: JobId, tasks: u64, weight: Weight) {
+        let waits = !self.preparing.is_empty() && self.preparing.contains(&job);
+        let Weight { unit, memory } = if waits { Weight { unit: 0, memory: 0 } } else { weight };
+        let now = Held { tasks, unit, memory, waits };
         let before = self.replace(job, now);
+        let waiting = |held: Held| if held.waits { held.tasks } else { 0 };
+        self.waiting = (self.waiting + waiting(now)).saturating_sub(waiting(before));
         let part = |held: Held| u128::from(held.tasks) * u128::from(held.unit);
         self.load = (self.load + part(now)).saturating_sub(part(before));
         self.assigned = (self.assigned + tasks).saturating_sub(before.tasks);

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -146,25 +147,42 @@ impl Sandbox {
         spec: &TaskSpec,
         source: ModuleSource,
     ) -> Result<Prepared, PrepareError> {
+        self.prepare_timed(spec, source).await.0
+    }
+
+    /// As [`Sandbox::prepare`]; also says for how long something was compiled for this call, whatever
+    /// came of it.
+    pub async fn prepare_timed(
+        &self,
+        spec: &TaskSpec,
+        source: ModuleSource,
+    ) -> (Result<Prepared, PrepareError>, Duration) {
         let inner = match &self.kind {
             Kind::Real(inner) => inner,
             #[cfg(feature = "simulated")]
-            Kind::Simulated(simulation) => return simulation.prepare(spec, source).await,
+            Kind::Simulated(simulation) => {
+                return (simulation.prepare(spec, source).await, Duration::ZERO);
+            }
         };
-        check_limits(&spec.limits, &inner.max_limits)?;
-        check_dirs(&spec.grants, &inner.allow_dirs)?;
-        let prepared = inner.compiler.prepare(spec.module, &source).await;
+        let checked = check_limits(&spec.limits, &inner.max_limits)
+            .and_then(|()| check_dirs(&spec.grants, &inner.allow_dirs));
+        if let Err(refusal) = checked {
+            return (Err(refusal.into()), Duration::ZERO);
+        }
+        let (prepared, took) = inner.compiler.prepare(&spec.tenant, spec.module, &source).await;
         if matches!(&prepared, Err(PrepareError::Sandbox(error)) if !matches!(error, SandboxError::Stopped))
         {
             inner.pool.doubt_compilers();
         }
-        let prepared = prepared?;
-        if prepared.kind() != spec.kind {
+        let fitting = prepared.and_then(|prepared| {
+            if prepared.kind() == spec.kind {
+                return Ok(prepared);
+            }
             let (found, asked) = (prepared.kind(), spec.kind);
             let reason = format!("the job says that its module is a {asked}, and it is a {found}");
-            return Err(Refusal::Mismatch { reason }.into());
-        }
-        Ok(prepared)
+            Err(Refusal::Mismatch { reason }.into())
+        });
+        (fitting, took)
     }
 
     /// Ends all runners, and what they run, and waits for their end. Modules that are not being

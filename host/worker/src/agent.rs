@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_proto::{
     JobId, Micros, TaskSpec, WorkerId,
     frame::Envelope,
-    wire::{FromWorker, Leaving, ToWorker, Unable},
+    wire::{Compiled, FromWorker, Leaving, ToWorker, Unable},
 };
 use wasmgrid_sandbox::{Condition, PrepareError, Prepared, Sandbox, SlotEvent};
 
@@ -49,7 +49,13 @@ pub(crate) enum Event {
     /// A slot said something.
     Slot { number: usize, event: SlotEvent },
     /// A job's module was prepared, or not.
-    Prepared { job: JobId, spec: Arc<TaskSpec>, result: Result<Prepared, PrepareError> },
+    Prepared {
+        job: JobId,
+        spec: Arc<TaskSpec>,
+        result: Result<Prepared, PrepareError>,
+        /// For how long something was compiled for it.
+        took: Duration,
+    },
     /// Whether tasks can be run here is not as it was.
     Condition(Condition),
     /// Leave the grid in order.
@@ -73,6 +79,10 @@ pub(crate) struct Agent {
     slots: Slots,
     outgoing: Outgoing,
     proofs: Proofs,
+    /// The jobs that the scheduler knows to wait here for their module.
+    told_waiting: Vec<JobId>,
+    /// What was compiled, of which the scheduler was not told.
+    compiled: Vec<Compiled>,
     /// When results were sent last.
     sent_results: Instant,
     /// Results wait for no others.
@@ -127,6 +137,8 @@ impl Agent {
             slots,
             outgoing: Outgoing::new(started.0),
             proofs: Proofs::default(),
+            told_waiting: Vec::new(),
+            compiled: Vec::new(),
             sent_results: now,
             hurries: false,
             shared_at: None,
@@ -150,6 +162,7 @@ impl Agent {
             }
             self.tick();
             self.feed();
+            self.tell_waiting();
             let blocked = self.send();
             if self.has_left() {
                 return self.hang_up(inbox, stop).await;
@@ -172,7 +185,10 @@ impl Agent {
             Event::GaveUp { why } => self.gave_up(why),
             Event::Heard { envelope } => self.heard(envelope),
             Event::Slot { number, event } => self.slot(number, event),
-            Event::Prepared { job, spec, result } => self.prepared(job, &spec, result),
+            Event::Prepared { job, spec, result, took } => {
+                self.compiled(job, took);
+                self.prepared(job, &spec, result);
+            }
             Event::Condition(condition) => self.condition(condition),
             Event::Leave => {
                 self.leaving =

@@ -1,7 +1,11 @@
 //! The modules that were assigned here: each is fetched and prepared once, and leases that need
 //! it wait for that. How long its tasks take is measured here too.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use wasmgrid_proto::{Digest, JobId, TaskRange, TaskSpec};
@@ -27,6 +31,8 @@ pub(crate) struct Modules {
     /// The modules that were asked for, and until when they are waited for.
     asked: BTreeMap<Digest, Instant>,
     uses: u64,
+    /// Which jobs wait for what is not compiled here may not be as it was said.
+    changed: bool,
 }
 
 #[derive(Debug)]
@@ -80,6 +86,7 @@ impl Modules {
             State::Ready(_) => Next::Queue(piece),
             State::Wanted { waiting } | State::Preparing { waiting, .. } => {
                 waiting.push(piece);
+                self.changed = true;
                 Next::Wait
             }
         }
@@ -90,6 +97,7 @@ impl Modules {
     pub(crate) fn wanted(&mut self, job: JobId, now: Instant) -> Option<Digest> {
         let job = self.jobs.get_mut(&job)?;
         let digest = job.spec.module;
+        self.changed = true;
         job.state = State::Wanted { waiting: job.state.take_waiting() };
         let arrived = self.jobs.values().any(|other| {
             other.spec.module == digest
@@ -111,6 +119,7 @@ impl Modules {
     /// The job's module is prepared; gives the leases that waited.
     pub(crate) fn ready(&mut self, job: JobId, prepared: Prepared) -> Vec<Piece> {
         let Some(job) = self.jobs.get_mut(&job) else { return Vec::new() };
+        self.changed = true;
         let waiting = job.state.take_waiting();
         job.state = State::Ready(prepared);
         waiting
@@ -119,6 +128,7 @@ impl Modules {
     /// The job's module cannot be run; gives the leases that waited. The next one asks anew: for how
     /// long a refusal holds is for the sandbox to say, which remembers what it depends on.
     pub(crate) fn failed(&mut self, job: JobId) -> Vec<Piece> {
+        self.changed = true;
         let known = self.jobs.remove(&job);
         known.map(|mut known| known.state.take_waiting()).unwrap_or_default()
     }
@@ -174,6 +184,31 @@ impl Modules {
             }
         }
         taken
+    }
+
+    /// The jobs with tasks that wait for a module which is not compiled here, where that may have
+    /// changed since this was last asked. What is loaded from the cache is ready at once.
+    pub(crate) fn changed(&mut self) -> Option<Vec<JobId>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let is_made = |job: &&Job| {
+            matches!(job.state, State::Wanted { .. } | State::Preparing { from_bytes: true, .. })
+        };
+        let made: BTreeSet<Digest> =
+            self.jobs.values().filter(is_made).map(|job| job.spec.module).collect();
+        let waits = |job: &Job| match &job.state {
+            State::Wanted { waiting } | State::Preparing { waiting, .. } => {
+                !waiting.is_empty() && made.contains(&job.spec.module)
+            }
+            State::Ready(_) => false,
+        };
+        Some(self.jobs.iter().filter(|(_, job)| waits(job)).map(|(job, _)| *job).collect())
+    }
+
+    /// The scheduler of a new link has been told nothing.
+    pub(crate) fn tell_anew(&mut self) {
+        self.changed = true;
     }
 
     /// The leases that wait for their module.

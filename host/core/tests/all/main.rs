@@ -17,6 +17,7 @@ mod labels;
 mod open;
 mod overdue;
 mod placement;
+mod preparing;
 mod requirements;
 mod retention;
 mod retries;

@@ -25,9 +25,9 @@ pub use client::{
 };
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
 pub use worker::{
-    Alive, Assign, Cancel, Committed, Contested, Drain, FromWorker, Health, Heartbeat, HeldLease,
-    Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part, Proofs,
-    Refused, Returned, Revoke, ToWorker, Unable, WorkerResults,
+    Alive, Assign, Cancel, Committed, Compiled, Contested, Drain, FromWorker, Health, Heartbeat,
+    HeldLease, Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part,
+    Preparing, Proofs, Refused, Returned, Revoke, ToWorker, Unable, WorkerResults,
 };
 
 /// The protocol's minor version, exchanged when a link opens. The major one is in the ALPN.

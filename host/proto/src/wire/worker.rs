@@ -35,6 +35,8 @@ messages! {
         0x0108 Alive(Alive),
         /// In place of [`FromWorker::Join`], of a worker that holds leases: with what proves them.
         0x0109 JoinProved(JoinProved),
+        /// The jobs whose tasks wait for their module to be made ready, when that changes.
+        0x010a Preparing(Preparing),
     }
 }
 
@@ -84,7 +86,11 @@ impl Unsendable for FromWorker {
             Self::Returned(returned) => {
                 Some(Self::Returned(Returned { reason: String::new(), ..returned.clone() }))
             }
-            Self::NeedModule(_) | Self::Leaving(_) | Self::Health(_) | Self::Alive(_) => None,
+            Self::NeedModule(_)
+            | Self::Leaving(_)
+            | Self::Health(_)
+            | Self::Alive(_)
+            | Self::Preparing(_) => None,
         }
     }
 }
@@ -353,6 +359,26 @@ pub struct Alive {
     pub rival: u64,
 }
 
+/// See [`FromWorker::Preparing`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparing {
+    /// All of these jobs; none where no task waits for that.
+    #[serde(deserialize_with = "bounded")]
+    pub jobs: Vec<JobId>,
+    /// What was compiled since it was last said.
+    #[serde(deserialize_with = "bounded")]
+    pub compiled: Vec<Compiled>,
+}
+
+/// What the compilation of a job's module took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compiled {
+    /// The job whose tasks it was compiled for first.
+    pub job: JobId,
+    /// Microseconds.
+    pub took_us: u64,
+}
+
 /// See [`ToWorker::Contested`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contested {
@@ -370,6 +396,7 @@ pub struct Refused {
 }
 
 impl Payload for Alive {}
+impl Payload for Preparing {}
 impl Payload for Contested {}
 impl Payload for Refused {}
 impl Payload for Join {}

@@ -10,12 +10,12 @@ use wasmgrid_proto::{
     TaskSpec, TaskState, TaskStatus, TenantShare, TrapKind, Usage, VouchedLabels, Wait, Witness,
     WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
-        Alive, ApiError, Assign, Cancel, Committed, Contested, Credit, Denied, Drain, Enroll,
-        Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease,
-        Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part, Proofs,
-        Refused, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame, Returned, Revoke, Role,
-        Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable, Unwatch, Update, WatchEnded,
-        WatchRequest, WorkerResults,
+        Alive, ApiError, Assign, Cancel, Committed, Compiled, Contested, Credit, Denied, Drain,
+        Enroll, Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat,
+        HeldLease, Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun,
+        Part, Preparing, Proofs, Refused, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
+        Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable,
+        Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -53,6 +53,10 @@ pub fn from_worker() -> Vec<FromWorker> {
                 held: vec![held()],
             },
             proofs: vec![proof()],
+        }),
+        FromWorker::Preparing(Preparing {
+            jobs: vec![JobId(7), JobId(300)],
+            compiled: vec![Compiled { job: JobId(7), took_us: 6_700_000 }],
         }),
     ]
 }

@@ -11,6 +11,7 @@ mod process;
 mod refused;
 mod threads;
 mod translate;
+mod turns;
 
 use std::{
     num::NonZero,
@@ -20,11 +21,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 use wasmgrid_proto::{ByteCount, Digest, Millis, ModuleKind};
 use wasmtime::Engine;
 
-use self::{disk::DiskCache, memory::MemoryCache, process::CompilerProcess};
+use self::{disk::DiskCache, memory::MemoryCache, process::CompilerProcess, turns::Turns};
 use crate::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
     jail::{CompilerLimits, warden::Warden},
@@ -55,6 +56,9 @@ fn compilers() -> (usize, usize) {
 /// for it again. What is found faster costs less than a file.
 const COSTLY: Duration = Duration::from_millis(100);
 
+/// The worker itself, as whoever has something compiled; no tenant is called so.
+const OWN: &str = "";
+
 /// The longest that is worth remembering, and that any clock can count.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 
@@ -68,7 +72,7 @@ pub(crate) struct Compiler {
     memory: MemoryCache,
     disk: Option<Arc<DiskCache>>,
     backend: Backend,
-    permits: Semaphore,
+    turns: Turns,
     /// What compiling may take: a refusal that is kept holds for no higher limits.
     limits: CompilerLimits,
     refusal_age: Duration,
@@ -116,8 +120,8 @@ impl Compiler {
         };
         let memory = MemoryCache::default();
         let refusal_age = Duration::from_millis(config.refusal_age.0.min(YEAR_MS));
-        let permits = Semaphore::new(permits);
-        Ok(Self { fingerprint, memory, disk, backend, permits, limits, refusal_age })
+        let turns = Turns::new(permits);
+        Ok(Self { fingerprint, memory, disk, backend, turns, limits, refusal_age })
     }
 
     /// See [`engine::fingerprint`].
@@ -127,7 +131,7 @@ impl Compiler {
 
     /// Starts no more compilations; those under way come to their end.
     pub(crate) fn close(&self) {
-        self.permits.close();
+        self.turns.close();
     }
 
     /// Whether the module's compiled code is at hand, in memory or on disk.
@@ -135,26 +139,29 @@ impl Compiler {
         self.memory.has(digest) || self.disk.as_ref().is_some_and(|disk| disk.has(digest))
     }
 
-    /// The module's compiled code: from memory, else from disk, else compiled of `source`. Those
-    /// who ask for one module at the same time wait for one compilation.
+    /// The module's compiled code: from memory, else from disk, else compiled of `source` in the
+    /// tenant's turn. Those who ask for one module at the same time wait for one compilation. Also
+    /// says for how long it was compiled for this one.
     pub(crate) async fn prepare(
         &self,
+        tenant: &str,
         digest: Digest,
         source: &ModuleSource,
-    ) -> Result<Prepared, PrepareError> {
+    ) -> (Result<Prepared, PrepareError>, Duration) {
+        let mut took = Duration::ZERO;
         let cell = self.memory.cell(digest);
         let made = cell.get_or_try_init(async || {
             // Whoever waited while it was refused hears that here.
             if let Some(refusal) = self.memory.refusal(digest) {
                 return Err(refusal.into());
             }
-            let made = self.make(digest, source).await;
+            let made = self.make(tenant, digest, source, &mut took).await;
             if let Err(PrepareError::Refused(refusal)) = &made {
                 self.memory.refuse(digest, refusal.clone(), self.refusal_age);
             }
             made
         });
-        made.await.cloned()
+        (made.await.cloned(), took)
     }
 
     /// The code of a module that does nothing, made by a compiler where `anew` or where it is not
@@ -171,11 +178,11 @@ impl Compiler {
         let module = Bytes::from_static(module);
         let digest = Digest::of(&module);
         let made = if anew {
-            let _permit = self.permits.acquire().await.map_err(|_| SandboxError::Stopped)?;
+            let _permit = self.turns.acquire(OWN).await.ok_or(SandboxError::Stopped)?;
             let compiled = self.backend.compile(&module).await;
             compiled.map(|(kind, code)| Prepared::new(digest, kind, code))
         } else {
-            self.prepare(digest, &ModuleSource::Bytes(module)).await
+            self.prepare(OWN, digest, &ModuleSource::Bytes(module)).await.0
         };
         match made {
             Ok(prepared) => Ok(Some(prepared)),
@@ -188,7 +195,13 @@ impl Compiler {
         }
     }
 
-    async fn make(&self, digest: Digest, source: &ModuleSource) -> Result<Prepared, PrepareError> {
+    async fn make(
+        &self,
+        tenant: &str,
+        digest: Digest,
+        source: &ModuleSource,
+        took: &mut Duration,
+    ) -> Result<Prepared, PrepareError> {
         match self.load(digest).await? {
             Some(Ok(prepared)) => return Ok(prepared),
             Some(Err(refusal)) => return Err(refusal.into()),
@@ -201,11 +214,13 @@ impl Compiler {
         if found != digest {
             return Err(PrepareError::WrongModule { expected: digest, found });
         }
-        let _permit = self.permits.acquire().await.map_err(|_| SandboxError::Stopped)?;
+        let permit = self.turns.acquire(tenant).await.ok_or(SandboxError::Stopped)?;
         let began = Instant::now();
         let compiled = self.backend.compile(module).await;
+        *took = began.elapsed();
+        drop(permit);
         if let Err(PrepareError::Refused(refusal)) = &compiled
-            && began.elapsed() >= COSTLY
+            && *took >= COSTLY
         {
             self.keep_refusal(digest, refusal.clone()).await?;
         }

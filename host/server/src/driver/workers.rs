@@ -13,7 +13,7 @@ use wasmgrid_proto::{
     text::{REASON_MAX, shortened},
     wire::{
         Assign, Committed, FromWorker, Join, JoinProved, Joined, LIST_MAX, LeaseGrant, Module,
-        PROTOCOL_MINOR, Proofs, Role, ToWorker, Unable, WorkerResults,
+        PROTOCOL_MINOR, Preparing, Proofs, Role, ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -156,6 +156,9 @@ impl Driver {
                     ..unable
                 });
                 self.grid.handle(now, Input::Health { worker, unable });
+            }
+            (FromWorker::Preparing(Preparing { jobs, compiled }), worker) => {
+                self.grid.handle(now, Input::Preparing { worker, jobs, compiled });
             }
             (FromWorker::Leaving(message), id) => {
                 let why = shortened(message.reason, REASON_MAX);

@@ -149,6 +149,8 @@ impl Agent {
         let every = joined.heartbeat.duration().max(HEARTBEAT_MIN);
         self.link = Link::Joined { outbox, every, next_heartbeat: self.now };
         self.status.send_replace(LinkState::Joined { worker: joined.worker });
+        self.told_waiting.clear();
+        self.modules.tell_anew();
         for digest in self.modules.ask_again(self.now) {
             self.outgoing.say(FromWorker::NeedModule(NeedModule { digest }));
         }

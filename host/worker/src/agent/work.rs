@@ -8,7 +8,7 @@ use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
     Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
     text::{REASON_MAX, shortened},
-    wire::{Assign, FromWorker, NeedModule, Overrun, Returned},
+    wire::{Assign, Compiled, FromWorker, NeedModule, Overrun, Preparing, Returned},
 };
 use wasmgrid_sandbox::{ModuleSource, PrepareError, Prepared, SlotEvent};
 
@@ -35,6 +35,9 @@ const SHARED: Duration = Duration::from_secs(1);
 
 /// Why tasks go back that the scheduler asked for.
 const TAKEN_BACK: &str = "taken back";
+
+/// Compilations that are kept to be told of while there is no link: more than modules are held.
+const COMPILED_MAX: usize = 256;
 
 /// What tasks are told whose module cannot be had.
 const NO_COPY: &str = "the scheduler has no copy of the module; submit the job again";
@@ -83,10 +86,35 @@ impl Agent {
     fn prepare(&self, job: JobId, spec: Arc<TaskSpec>, source: ModuleSource) {
         let (sandbox, events) = (self.sandbox.clone(), self.events.clone());
         self.tasks.spawn(async move {
-            let result = sandbox.prepare(&spec, source).await;
+            let (result, took) = sandbox.prepare_timed(&spec, source).await;
             // The agent is gone only when the worker ends.
-            let _ = events.send(Event::Prepared { job, spec, result }).await;
+            let _ = events.send(Event::Prepared { job, spec, result, took }).await;
         });
+    }
+
+    /// Notes what compiling took, for the scheduler's accounts.
+    pub(super) fn compiled(&mut self, job: JobId, took: Duration) {
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if took_us > 0 && self.compiled.len() < COMPILED_MAX {
+            self.compiled.push(Compiled { job, took_us });
+        }
+    }
+
+    /// Tells the scheduler of which jobs tasks wait here for their module, where that changed: they
+    /// take nothing from others.
+    pub(super) fn tell_waiting(&mut self) {
+        if !self.link.is_joined() {
+            return;
+        }
+        let waiting = self.modules.changed().filter(|jobs| *jobs != self.told_waiting);
+        if waiting.is_none() && self.compiled.is_empty() {
+            return;
+        }
+        if let Some(jobs) = waiting {
+            self.told_waiting = jobs;
+        }
+        let (jobs, compiled) = (self.told_waiting.clone(), std::mem::take(&mut self.compiled));
+        self.outgoing.say(FromWorker::Preparing(Preparing { jobs, compiled }));
     }
 
     pub(super) fn prepared(

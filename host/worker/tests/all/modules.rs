@@ -1,6 +1,6 @@
 //! Promises about modules: each is asked for once, and one that cannot run ends its tasks.
 
-use wasmgrid_proto::{Digest, Outcome, wire::FromWorker};
+use wasmgrid_proto::{Digest, JobId, Outcome, wire::FromWorker};
 
 use crate::scheduler::{Scheduler, quick, spec};
 
@@ -70,5 +70,45 @@ async fn a_module_that_arrives_damaged_is_given_back_and_asked_for_again() {
     assert!(!returned.reason.is_empty());
     scheduler.send_module(&module).await;
     assert_eq!(scheduler.gather(1).await.outcomes[&7], Outcome::Ok);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_says_whose_tasks_wait_for_a_module_and_what_compiling_took() {
+    let (mut scheduler, worker) = Scheduler::with_worker(1).await;
+    let module = quick();
+    let said = async |scheduler: &mut Scheduler| loop {
+        if let FromWorker::Preparing(preparing) = scheduler.hear_any().await.message {
+            return preparing;
+        }
+    };
+    scheduler.assign(1, 1, &spec(&module), 0, 1).await;
+    let waits = said(&mut scheduler).await;
+    assert_eq!((waits.jobs, waits.compiled.len()), (vec![JobId(1)], 0));
+    // Another job of the same module waits for the same.
+    scheduler.assign(2, 2, &spec(&module), 7, 1).await;
+    let mut waits = said(&mut scheduler).await;
+    while waits.jobs.len() < 2 {
+        waits = said(&mut scheduler).await;
+    }
+    scheduler.send_module(&module).await;
+    let mut compiled = Vec::new();
+    while !waits.jobs.is_empty() {
+        waits = said(&mut scheduler).await;
+        compiled.append(&mut waits.compiled);
+    }
+    assert_eq!(compiled.len(), 1, "it is compiled once: {compiled:?}");
+    assert!(compiled[0].took_us > 0);
+    // What is at hand is waited for by nobody.
+    scheduler.assign(3, 3, &spec(&module), 9, 1).await;
+    loop {
+        match scheduler.hear_any().await.message {
+            FromWorker::Preparing(preparing) => panic!("{preparing:?}"),
+            FromWorker::Results(results) if results.blocks.iter().any(|at| at.job == JobId(3)) => {
+                break;
+            }
+            _ => {}
+        }
+    }
     worker.stop().await;
 }

@@ -95,17 +95,17 @@ impl Scheduler {
         self.link.sender.send(envelope).await.unwrap();
     }
 
-    /// What the worker says next, heartbeats aside.
+    /// What the worker says next, beside how it stands.
     pub async fn hear(&mut self) -> Envelope<FromWorker> {
         loop {
             let envelope = self.hear_any().await;
-            if !matches!(envelope.message, FromWorker::Heartbeat(_)) {
+            if !matches!(envelope.message, FromWorker::Heartbeat(_) | FromWorker::Preparing(_)) {
                 return envelope;
             }
         }
     }
 
-    async fn hear_any(&mut self) -> Envelope<FromWorker> {
+    pub async fn hear_any(&mut self) -> Envelope<FromWorker> {
         within(self.link.receiver.recv()).await.unwrap().expect("a link that goes on")
     }
 
@@ -116,7 +116,7 @@ impl Scheduler {
                 FromWorker::Heartbeat(heartbeat) if heartbeat.running.len() == count => {
                     return heartbeat.running.iter().map(|running| running.task.index).collect();
                 }
-                FromWorker::Heartbeat(_) => {}
+                FromWorker::Heartbeat(_) | FromWorker::Preparing(_) => {}
                 other => panic!("{other:?}"),
             }
         }
