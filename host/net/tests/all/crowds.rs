@@ -28,7 +28,7 @@ async fn join(grid: &Grid) -> Result<Credentials, NetError> {
         };
         let FromJoiner::Enroll(asked) = link.receiver.recv().await.unwrap().unwrap().message;
         let (name, validity) = (asked.name, Authority::MEMBER_VALIDITY);
-        let certificate = grid.authority.sign(&asked.csr, role, &name, validity).unwrap();
+        let certificate = grid.authority.sign(&asked.csr, role, &name, &[], validity).unwrap();
         let answer = ToJoiner::Enrolled(Enrolled { role, name, certificate });
         link.sender.send(answer).await.unwrap();
         assert_eq!(link.receiver.recv().await, Ok(None));
