@@ -79,6 +79,17 @@ fn attempts_to_change_a_granted_directory_are_charged_by_what_they_ask() {
 }
 
 #[test]
+fn a_components_listings_take_no_more_of_the_host_than_it_may_have_of_memory() {
+    let home = Home::new();
+    for number in 0..8_000 {
+        home.write(&format!("data/{number:0>200}"), "");
+    }
+    let allow = data_grant(&home);
+    let ran = home.run(["run", &guest("files"), "--allow", &allow, "--memory", "2MiB"]);
+    ran.fails_with(1, &["limit(memory)", "2MiB allowed"]);
+}
+
+#[test]
 fn a_task_has_the_variables_it_was_granted_and_no_others() {
     let home = Home::new();
     let args = ["run", &guest("files"), "--allow", "env:LANG=C", "--allow", "env:WHO=a=b"];

@@ -30,7 +30,7 @@ use wasmtime_wasi::{
 
 use super::{
     CALL_FUEL, Caller, State, charge,
-    open::{self, Open, code, hash, status},
+    open::{self, Open, Unlisted, code, hash, status},
     push,
     table::Entry,
     wasi,
@@ -204,9 +204,14 @@ impl types::HostDescriptor for Files<'_> {
         &mut self,
         fd: Resource<Descriptor>,
     ) -> FsResult<Resource<DirectoryEntryStream>> {
-        let entries = self.open(&fd, 0)?.list().map_err(failed)?;
-        self.charge(entries.iter().map(|entry| entry.name.len()).sum())?;
-        self.push(Entry::Listing(entries))
+        let open = self.open(&fd, 0)?;
+        let held = self.0.table.listed_bytes();
+        let listed = open.list(self.0.listing_room(held)).map_err(|why| match why {
+            Unlisted::Errno(error) => failed(error),
+            Unlisted::Over { bytes } => FsError::trap(self.0.listing_over(held, bytes)),
+        })?;
+        self.charge(listed.entries.iter().map(|entry| entry.name.len()).sum())?;
+        self.push(Entry::Listing(listed))
     }
 
     fn create_directory_at(&mut self, _: Resource<Descriptor>, path: String) -> FsResult<()> {
@@ -333,7 +338,7 @@ impl types::HostDirectoryEntryStream for Files<'_> {
     ) -> FsResult<Option<DirectoryEntry>> {
         self.charge(0)?;
         match self.0.table.entry_mut(stream.rep()).map_err(FsError::trap)? {
-            Entry::Listing(entries) => Ok(entries.pop()),
+            Entry::Listing(listed) => Ok(listed.entries.pop()),
             _ => Err(ErrorCode::BadDescriptor.into()),
         }
     }

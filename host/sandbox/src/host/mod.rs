@@ -148,6 +148,18 @@ impl State {
         Ok(())
     }
 
+    /// What a task may have the host hold of directories' entries, of what it `held` before: as much
+    /// as it may have of memory.
+    fn listing_room(&self, held: u64) -> u64 {
+        self.limits().memory.0.saturating_sub(held)
+    }
+
+    /// The end of a task that would have more held.
+    fn listing_over(&self, held: u64, more: u64) -> Stop {
+        let (used, allowed) = (held.saturating_add(more), self.limits().memory.0);
+        Stop::Limit { limit: Limit::Memory, used, allowed }
+    }
+
     /// Fails where a record of `length` bytes would pass a limit.
     fn check_record(&self, length: usize) -> Result<(), Stop> {
         let (used, allowed) = (length as u64, self.limits().record.0);

@@ -30,6 +30,37 @@ const READ_MAX: u64 = 1 << 20;
 /// Entries of one directory that can be listed: the list is held, so that it can be sorted.
 const LISTING_MAX: usize = 100_000;
 
+/// What an entry of a listing takes beside the bytes of its name, with what the list and the
+/// allocator leave unused.
+const ENTRY_BYTES: u64 = 96;
+
+/// What is left to tell of a directory.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// The last first.
+    pub(super) entries: Vec<DirectoryEntry>,
+    /// What they took of the host's memory when they were read.
+    pub(super) bytes: u64,
+}
+
+/// Why a directory was not read.
+#[derive(Debug)]
+pub(super) enum Unlisted {
+    /// The system says so.
+    Errno(Errno),
+    /// Its entries take more than there is room for.
+    Over {
+        /// As far as they were read.
+        bytes: u64,
+    },
+}
+
+impl From<Errno> for Unlisted {
+    fn from(error: Errno) -> Self {
+        Self::Errno(error)
+    }
+}
+
 /// Times that a path is resolved again where a rename in between made the kernel unsure of it.
 const RESOLVE_TRIES: u32 = 8;
 
@@ -203,25 +234,30 @@ impl Open {
         rustix::fs::fstat(&self.fd)
     }
 
-    /// The directory's entries, the last first. Sorted, since their order differs between hosts.
-    pub(super) fn list(&self) -> Result<Vec<DirectoryEntry>, Errno> {
+    /// The directory's entries. Sorted, since their order differs between hosts: so all of them are
+    /// held, in no more than `room` bytes.
+    pub(super) fn list(&self, room: u64) -> Result<Listed, Unlisted> {
         if self.kind != DescriptorType::Directory {
-            return Err(Errno::NOTDIR);
+            return Err(Errno::NOTDIR.into());
         }
-        let mut entries = Vec::new();
+        let (mut entries, mut bytes) = (Vec::new(), 0_u64);
         for entry in Dir::read_from(&self.fd)? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { return Err(Errno::ILSEQ) };
+            let Ok(name) = entry.file_name().to_str() else { return Err(Errno::ILSEQ.into()) };
             if matches!(name, "." | "..") {
                 continue;
             }
             if entries.len() >= LISTING_MAX {
-                return Err(Errno::OVERFLOW);
+                return Err(Errno::OVERFLOW.into());
+            }
+            bytes = bytes.saturating_add(ENTRY_BYTES).saturating_add(name.len() as u64);
+            if bytes > room {
+                return Err(Unlisted::Over { bytes });
             }
             entries.push(DirectoryEntry { type_: of_type(entry.file_type()), name: name.into() });
         }
         entries.sort_unstable_by(|a, b| b.name.cmp(&a.name));
-        Ok(entries)
+        Ok(Listed { entries, bytes })
     }
 }
 

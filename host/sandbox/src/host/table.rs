@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use wasmtime_wasi::p2::bindings::sync::filesystem::types::DirectoryEntry;
 
-use super::{Stop, open::Open};
+use super::{
+    Stop,
+    open::{Listed, Open},
+};
 
 /// The most a task may hold open at once. Honest programs hold three streams and a few timers.
 const RESOURCES_MAX: usize = 64;
@@ -29,8 +31,8 @@ pub(crate) enum Entry {
     Open(Arc<Open>),
     /// A file as a stream.
     Reading { file: Arc<Open>, offset: u64 },
-    /// What is left to tell of a directory, the last first.
-    Listing(Vec<DirectoryEntry>),
+    /// What is left to tell of a directory.
+    Listing(Listed),
     /// Why a stream failed.
     Failed(Errno),
 }
@@ -79,6 +81,15 @@ impl<E> Table<E> {
 }
 
 impl Table {
+    /// What listings take of the host's memory that are held.
+    pub(super) fn listed_bytes(&self) -> u64 {
+        let bytes = self.entries.iter().flatten().map(|entry| match entry {
+            Entry::Listing(listed) => listed.bytes,
+            _ => 0,
+        });
+        bytes.sum()
+    }
+
     /// # Errors
     /// Where there is none: the engine checks handles, so that this is a fault of ours.
     pub(super) fn entry(&self, rep: u32) -> Result<&Entry, Stop> {

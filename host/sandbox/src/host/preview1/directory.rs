@@ -2,18 +2,21 @@
 //! the last that a buffer has room for may be cut off, which tells the program to ask again.
 
 use super::{
-    descriptors::{Descriptors, Listing},
+    descriptors::Listing,
     errno::{Answer, Errno},
     guest::{Guest, Span, slice_mut},
     record::{FileType, directory_entry, inode},
 };
-use crate::host::{CALL_FUEL, open::Open};
+use crate::host::{
+    CALL_FUEL, State,
+    open::{Open, Unlisted},
+};
 
 pub(super) fn read(guest: &mut Guest<'_>, fd: u32, buffer: Span, cookie: u64, out: u32) -> Answer {
     let (memory, state) = guest.parts();
     let buffer = slice_mut(memory, buffer)?;
+    let mut cost = list(state, fd, cookie)?;
     let descriptors = state.descriptors()?;
-    let mut cost = list(descriptors, fd, cookie)?;
     let directory = &descriptors.directory(fd)?.open;
     let entries = descriptors.listing.iter().flat_map(|listing| &listing.entries);
     let own = inode(&directory.stat()?);
@@ -38,12 +41,20 @@ pub(super) fn read(guest: &mut Guest<'_>, fd: u32, buffer: Span, cookie: u64, ou
 
 /// Reads the directory, where that has not been done or it is read from its start; gives what that
 /// costs.
-fn list(descriptors: &mut Descriptors, fd: u32, cookie: u64) -> Answer<u64> {
+fn list(state: &mut State, fd: u32, cookie: u64) -> Answer<u64> {
+    let room = state.listing_room(0);
+    let descriptors = state.descriptors()?;
     let is_listed = descriptors.listing.as_ref().is_some_and(|listing| listing.fd == fd);
     if is_listed && cookie > 0 {
         return Ok(0);
     }
-    let mut entries = descriptors.directory(fd)?.open.list()?;
+    // What it takes the place of goes first.
+    descriptors.listing = None;
+    let mut entries = match descriptors.directory(fd)?.open.list(room) {
+        Ok(listed) => listed.entries,
+        Err(Unlisted::Errno(error)) => return Err(error.into()),
+        Err(Unlisted::Over { bytes }) => return Err(state.listing_over(0, bytes).into()),
+    };
     entries.reverse();
     let cost = entries.iter().map(|entry| entry.name.len() as u64).sum();
     descriptors.listing = Some(Listing { fd, entries });

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use wasmgrid_proto::{Grant, Limit, ModuleKind, Outcome, TaskSpec};
+use wasmgrid_proto::{ByteCount, Grant, Limit, Limits, ModuleKind, Outcome, TaskSpec};
 use wasmgrid_sandbox::Isolation;
 
 use super::{
@@ -338,5 +338,25 @@ async fn a_program_holds_64_things_open_and_ends_at_one_more() {
         let ended = run_in(Isolation::Process, &module, &spec, b"").await;
         let full = Outcome::Limit { limit: Limit::Resources, used: 65, allowed: 64 };
         assert_eq!(ended.outcome, if fits { Outcome::Ok } else { full }, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_takes_no_more_of_the_host_than_the_task_may_have_of_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for number in 0..2_000 {
+        fs::write(folder.path().join(format!("{number:0>200}")), "").unwrap();
+    }
+    let grants = vec![grant(folder.path(), ".", "/data")];
+    let module = asking(&[], &[("fd_readdir", &[3, 4_096, 4_096, 0, 256])]);
+    for (allowed, fits) in [(1 << 20, true), (256 << 10, false)] {
+        let limits = Limits { memory: ByteCount(allowed), ..Limits::default() };
+        let grants = grants.clone();
+        let spec = TaskSpec { grants, limits, ..spec(&module, ModuleKind::Preview1) };
+        let ended = run_in(Isolation::Process, &module, &spec, b"").await;
+        // As far as it was read: 886 names of 200 bytes, with 96 for each.
+        let over = Outcome::Limit { limit: Limit::Memory, used: 886 * 296, allowed };
+        assert_eq!(ended.outcome, if fits { Outcome::Ok } else { over });
     }
 }
