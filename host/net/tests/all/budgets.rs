@@ -41,7 +41,8 @@ async fn half_sent_messages_on_many_links_take_no_more_than_one_budget() {
     .await;
     // Its budget, what a link may send ahead, halved with each further one, and what the crowd's
     // own side has in its buffers.
-    let (budget, ahead, buffers) = (2 * (CLAIMED as usize), (64 + LINKS) << 20, LINKS * (10 << 20));
+    let ahead = (64 + 3 * LINKS) * (5 << 18);
+    let (budget, buffers) = (2 * (CLAIMED as usize), LINKS * (10 << 20));
     let most = (budget + ahead + buffers) as u64;
     // Another one's messages arrive meanwhile, until nothing more is taken of the crowd's.
     let (mut scheduler, other) = grid.client().await;
@@ -57,6 +58,28 @@ async fn half_sent_messages_on_many_links_take_no_more_than_one_budget() {
     }
     assert!(before <= most, "{} MiB", before >> 20);
     assert_eq!(crowd.connections.iter().filter(|at| at.close_reason().is_some()).count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_wait_for_room_do_not_hold_up_those_that_have_it() {
+    let grid = Grid::new();
+    let folder = grid.folder.path().join("greedy");
+    grid.credentials(Role::Client, "greedy").save(&folder).unwrap();
+    let mut accepted = Vec::new();
+    let crowd = crowd::half_sent(grid.listener.local_addr(), &folder, (1, 64), async || {
+        accepted.push(accept_client(&grid).await);
+    })
+    .await;
+    // There is room for two, which are read as far as they were sent; the others wait with all that
+    // may be sent ahead of them.
+    let mut taken = crowd.taken.clone();
+    let most = u64::from(2 * CLAIMED) - (1 << 20);
+    tokio::select! {
+        taken = taken.wait_for(|taken| *taken >= most) => {
+            _ = taken.unwrap();
+        }
+        ended = crowd.connections[0].closed() => panic!("it stood still: {ended}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
