@@ -10,7 +10,7 @@ use wasmgrid_net::Credentials;
 use crate::{
     args::GridArgs,
     exit::{Exit, WithExit as _, usage},
-    paths::Paths,
+    paths::{Paths, make_folder, write_file},
 };
 
 /// Names the context to use, unless a flag does.
@@ -128,8 +128,8 @@ impl Contexts {
         };
         let path = self.settings();
         let text = toml::to_string(&Selected { context })?;
-        fs::create_dir_all(&self.folder)
-            .and_then(|()| fs::write(&path, text))
+        make_folder(&self.folder)
+            .and_then(|()| write_file(&path, &text))
             .with_context(|| format!("failed to write {}", path.display()))
     }
 
@@ -158,9 +158,9 @@ impl Contexts {
         let folder = self.path(name)?;
         let text = toml::to_string(description)?;
         let write = || -> anyhow::Result<()> {
-            fs::create_dir_all(&folder)?;
+            make_folder(&folder)?;
             credentials.save(&folder)?;
-            Ok(fs::write(folder.join(DESCRIPTION), text)?)
+            Ok(write_file(&folder.join(DESCRIPTION), &text)?)
         };
         write().with_context(|| format!("failed to write {}", folder.display()))
     }

@@ -18,7 +18,7 @@ use crate::{
     exit::{Exit, WithExit as _, refused, usage},
     interrupt::Interrupt,
     parts::{self, Machine, WorkerSetup},
-    paths::Paths,
+    paths::{Paths, make_folder, write_file},
 };
 
 const DESCRIPTION: &str = "worker.toml";
@@ -132,9 +132,9 @@ fn setup(settings: &WorkerArgs, paths: &Paths) -> WorkerSetup {
 }
 
 fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     credentials.save(folder)?;
-    Ok(fs::write(folder.join(DESCRIPTION), toml::to_string(membership)?)?)
+    Ok(write_file(&folder.join(DESCRIPTION), &toml::to_string(membership)?)?)
 }
 
 fn load(folder: &Path) -> anyhow::Result<(Membership, Credentials)> {

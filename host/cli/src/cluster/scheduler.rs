@@ -2,7 +2,7 @@
 //! kept in one folder so that a second start goes on where the first stopped.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +23,7 @@ use crate::{
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     module, parts,
-    paths::Paths,
+    paths::{Paths, make_folder, open_file},
     unable::unable_to,
 };
 
@@ -163,8 +163,8 @@ fn authority(folder: &Path, name: Option<String>) -> anyhow::Result<Authority> {
 /// A usage error where another process has it.
 pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path: PathBuf = folder.join("lock");
-    let file = fs::create_dir_all(folder)
-        .and_then(|()| File::options().create(true).append(true).open(&path))
+    let file = make_folder(folder)
+        .and_then(|()| open_file(&path, File::options().append(true)))
         .with_context(|| format!("failed to use {}", folder.display()))
         .exit(Exit::Usage)?;
     match file.try_lock() {
