@@ -29,6 +29,8 @@ const NOT_RUN_KEPT: usize = 1 << 20;
 const RAISE: u64 = 10;
 /// The same for memory, of which there is less to give.
 const RAISE_MEMORY: u64 = 4;
+/// What one memory of a 32-bit module can have, in bytes.
+const MEMORY_MAX: u64 = 4 << 30;
 /// What stands in place of an outcome for an input that never ran.
 const NOT_RUN: &str = "not run";
 
@@ -198,7 +200,7 @@ fn field(lines: &mut Lines, name: &str, value: &str) {
 /// What would help, where something would.
 fn remedy(finished: &Finished, limits: &Limits) -> Option<String> {
     let usage = &finished.meta.usage;
-    let more_memory = || format!("--memory {}", ByteCount(raised(limits.memory.0, RAISE_MEMORY)));
+    let more_memory = || format!("--memory {}", more_memory(limits.memory.0));
     match &finished.meta.outcome {
         Outcome::Limit { limit, used, allowed } => raise(*limit, *used, *allowed),
         // An allocation that fails ends in a panic, most often.
@@ -227,7 +229,7 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
     Some(match limit {
         Limit::Fuel => format!("--fuel {}", Fuel(more)),
         Limit::Deadline => format!("--timeout {}", Millis(more)),
-        Limit::Memory => format!("--memory {}", ByteCount(raised(least, RAISE_MEMORY))),
+        Limit::Memory => format!("--memory {}", more_memory(least)),
         Limit::TableElements => format!("--table-limit {more}"),
         Limit::Output => format!("--output-limit {}", ByteCount(more)),
         Limit::Record => format!("--record-limit {}", ByteCount(more)),
@@ -238,6 +240,11 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
         }
         Limit::Resources => return None,
     })
+}
+
+/// Several times as much memory, but no more than one memory can have unless that is needed.
+fn more_memory(least: u64) -> ByteCount {
+    ByteCount(raised(least, RAISE_MEMORY).min(MEMORY_MAX).max(least))
 }
 
 /// A flag of `run` on this machine, and of the workers elsewhere.
@@ -308,6 +315,8 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
     fn the_flag_that_is_proposed_allows_what_was_used() {
         let raised = |limit, used, allowed| raise(limit, used, allowed).expect("a flag");
         assert_eq!(raised(Limit::Memory, 1_900_544, 1), "--memory 8MiB");
+        assert_eq!(raised(Limit::Memory, 4 << 30, 64 << 20), "--memory 4GiB");
+        assert_eq!(raised(Limit::Memory, 5 << 30, 64 << 20), "--memory 8GiB");
         assert_eq!(raised(Limit::Output, 11, 0), "--output-limit 160B");
         assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
         assert_eq!(raised(Limit::TableElements, 11, 0), "--table-limit 160");
