@@ -1,14 +1,17 @@
 //! A worker and a client that say over the real wire what a test has them say: whatever is right or
 //! wrong about it is the test's. What no link carries at all they cannot say either.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    collections::VecDeque,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
 };
-use wasmgrid_net::{Endpoint, Envelope, JoinToken, Link, LinkError, Message, enroll};
+use wasmgrid_net::{Endpoint, Envelope, JoinToken, Link, Message, enroll};
 use wasmgrid_proto::{
     ByteCount, Digest, InputBlock, JobId, JobSpec, Limits, Micros, ModuleKind, TaskSpec,
     WorkerCapacity,
@@ -20,8 +23,11 @@ use wasmgrid_proto::{
 
 use crate::PATIENCE;
 
-/// How often a worker that waits says that it lives.
+/// How often a worker says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long a look for a message takes where none comes.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One end of a link, and the certificate that it was made with.
 struct End<Out: Message, In: Message> {
@@ -29,6 +35,8 @@ struct End<Out: Message, In: Message> {
     /// Its links live as long as it.
     endpoint: Endpoint,
     addresses: Vec<String>,
+    /// What came that nobody has asked for yet.
+    stash: VecDeque<Envelope<In>>,
     runtime: Runtime,
 }
 
@@ -83,9 +91,29 @@ impl<Out: Message, In: Message> End<Out, In> {
         said.expect("the scheduler reads what it is sent").expect("the link is open");
     }
 
-    /// What comes within `wait`; `None` where nothing does.
-    fn hear(&mut self, wait: Duration) -> Option<Result<Option<Envelope<In>>, LinkError>> {
-        self.runtime.block_on(async { timeout(wait, self.link.receiver.recv()).await.ok() })
+    /// The first message, come or to come, from which `find` makes something.
+    fn hear<T>(&mut self, what: &str, find: impl Fn(&Envelope<In>) -> Option<T>) -> T {
+        if let Some((at, found)) =
+            self.stash.iter().enumerate().find_map(|(at, come)| Some((at, find(come)?)))
+        {
+            self.stash.remove(at);
+            return found;
+        }
+        crate::wait_for(what, || {
+            let receiver = &mut self.link.receiver;
+            let came = self.runtime.block_on(async { timeout(LOOK, receiver.recv()).await });
+            match came {
+                Err(_) => None,
+                Ok(Ok(Some(envelope))) => {
+                    let found = find(&envelope);
+                    if found.is_none() {
+                        self.stash.push_back(envelope);
+                    }
+                    found
+                }
+                Ok(ended) => panic!("the link ended before {what}: {ended:?}"),
+            }
+        })
     }
 }
 
@@ -94,7 +122,8 @@ impl LyingWorker {
     pub fn join(token: &str, name: &str, capacity: WorkerCapacity) -> Self {
         let (runtime, endpoint, addresses) = enrolled(token, name);
         let link = runtime.block_on(endpoint.connect_worker(&addresses)).expect("a scheduler");
-        let worker = Self(End { link, endpoint, addresses, runtime });
+        let stash = VecDeque::new();
+        let worker = Self(End { link, endpoint, addresses, stash, runtime });
         worker.say_join(capacity, Vec::new());
         worker
     }
@@ -110,6 +139,7 @@ impl LyingWorker {
         let End { endpoint, addresses, runtime, .. } = &self.0;
         let link = runtime.block_on(endpoint.connect_worker(addresses)).expect("a scheduler");
         self.0.link = link;
+        self.0.stash.clear();
         self.say_join(capacity, held);
     }
 
@@ -117,6 +147,13 @@ impl LyingWorker {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock behind 1970");
         let started = Micros(u64::try_from(since.as_micros()).expect("before the year 500,000"));
         self.say(FromWorker::Join(Join { minor: PROTOCOL_MINOR, started, capacity, held }));
+        let sender = self.0.link.sender.clone();
+        // It ends with its link, and with the runtime.
+        self.0.runtime.spawn(async move {
+            while sender.send(FromWorker::Heartbeat(Heartbeat::default())).await.is_ok() {
+                tokio::time::sleep(HEARTBEAT).await;
+            }
+        });
     }
 
     /// Says this.
@@ -124,36 +161,25 @@ impl LyingWorker {
         self.0.say(envelope.into());
     }
 
-    /// The next message from which `find` makes something; says meanwhile that it lives.
+    /// The first message, come or to come, from which `find` makes something.
     ///
     /// # Panics
     /// Where the link ends, or it does not come.
-    pub fn hear<T>(
-        &mut self,
-        what: &str,
-        mut find: impl FnMut(Envelope<ToWorker>) -> Option<T>,
-    ) -> T {
-        crate::wait_for(what, || match self.0.hear(HEARTBEAT) {
-            None => {
-                self.say(FromWorker::Heartbeat(Heartbeat::default()));
-                None
-            }
-            Some(Ok(Some(envelope))) => find(envelope),
-            Some(ended) => panic!("the link ended before {what}: {ended:?}"),
-        })
+    pub fn hear<T>(&mut self, what: &str, find: impl Fn(&Envelope<ToWorker>) -> Option<T>) -> T {
+        self.0.hear(what, find)
     }
 
     /// The next tasks that it is given, with their inputs.
     pub fn assigned(&mut self) -> (Assign, Bytes) {
-        self.hear("tasks", |envelope| match envelope.message {
-            ToWorker::Assign(assign) => Some((assign, envelope.payload)),
+        self.hear("tasks", |envelope| match &envelope.message {
+            ToWorker::Assign(assign) => Some((assign.clone(), envelope.payload.clone())),
             _ => None,
         })
     }
 
     /// Waits until the scheduler has dealt with the results that it sent under this number.
     pub fn acknowledged(&mut self, batch: u64) {
-        self.hear("the results to be acknowledged", |envelope| match envelope.message {
+        self.hear("the results to be acknowledged", |envelope| match &envelope.message {
             ToWorker::Committed(committed) => committed.batches.contains(&batch).then_some(()),
             _ => None,
         });
@@ -165,7 +191,8 @@ impl LyingClient {
     pub fn link(token: &str, name: &str) -> Self {
         let (runtime, endpoint, addresses) = enrolled(token, name);
         let link = runtime.block_on(endpoint.connect_client(&addresses)).expect("a scheduler");
-        Self { end: End { link, endpoint, addresses, runtime }, asked: 0 }
+        let stash = VecDeque::new();
+        Self { end: End { link, endpoint, addresses, stash, runtime }, asked: 0 }
     }
 
     /// Links anew.
@@ -173,6 +200,7 @@ impl LyingClient {
         let End { endpoint, addresses, runtime, .. } = &self.end;
         let link = runtime.block_on(endpoint.connect_client(addresses)).expect("a scheduler");
         self.end.link = link;
+        self.end.stash.clear();
     }
 
     /// Says this.
@@ -188,20 +216,12 @@ impl LyingClient {
         self.asked
     }
 
-    /// The next message from which `find` makes something.
+    /// The first message, come or to come, from which `find` makes something.
     ///
     /// # Panics
     /// Where the link ends, or it does not come.
-    pub fn hear<T>(
-        &mut self,
-        what: &str,
-        mut find: impl FnMut(Envelope<ToClient>) -> Option<T>,
-    ) -> T {
-        crate::wait_for(what, || match self.end.hear(HEARTBEAT) {
-            None => None,
-            Some(Ok(Some(envelope))) => find(envelope),
-            Some(ended) => panic!("the link ended before {what}: {ended:?}"),
-        })
+    pub fn hear<T>(&mut self, what: &str, find: impl Fn(&Envelope<ToClient>) -> Option<T>) -> T {
+        self.end.hear(what, find)
     }
 
     /// Asks this with these bytes, and waits for the answer.
@@ -211,8 +231,8 @@ impl LyingClient {
         payload: impl Into<Bytes>,
     ) -> Result<Reply, ApiError> {
         let id = self.ask(request, payload);
-        self.hear("an answer", |envelope| match envelope.message {
-            ToClient::Reply(frame) if frame.id == id => Some(frame.reply),
+        self.hear("an answer", |envelope| match &envelope.message {
+            ToClient::Reply(frame) if frame.id == id => Some(frame.reply.clone()),
             _ => None,
         })
     }

@@ -173,9 +173,20 @@ pub fn compiler_config(settings: &EngineSettings) -> Config {
     config
 }
 
+/// The engine's own costs are one for each operator and one for each byte or element it moves: fine
+/// where it is a few instructions, but these call into the engine. Measured in loops of them, where
+/// a plain operator took 0.2 ns: 75 ns for a fill of nothing (5 for one byte) and 50 for a growth
+/// by nothing, 35 for a reference to a function, 30 for a table's growth, 10 and 5 for the segments
+/// of tables. A loop of them used up to 50 times less fuel a second than a plain one.
 fn operator_cost() -> OperatorCost {
     let mut cost = OperatorCost::new();
     cost.variable.memory_grow_per_page = GROW_FUEL_PER_PAGE;
+    cost.MemoryFill = 100;
+    cost.MemoryGrow = 150;
+    cost.TableGrow = 100;
+    cost.RefFunc = 100;
+    cost.ElemDrop = 30;
+    cost.TableInit = 15;
     cost
 }
 

@@ -1,16 +1,11 @@
 //! What never ends: each uses up its fuel, or, where that is without end, its time.
 
-use wasmgrid_proto::Limit;
-
 use super::{
-    Attack, Expect,
+    Attack,
     make::{command, for_ever, task},
 };
 
 const SPIN: &str = for_ever!("");
-
-/// Fuel that every module may use before its task begins.
-const STARTUP_FUEL: u64 = 1_000_000_000;
 
 pub(super) fn attacks() -> Vec<Attack> {
     let mut attacks = out_of_fuel();
@@ -73,15 +68,13 @@ const FILL: &str = for_ever!("(memory.fill (i32.const 0) (i32.const 7) (i32.cons
 const GROW_TABLE: &str = for_ever!("(drop (table.grow $t (ref.null func) (i32.const 1)))");
 
 fn before_the_task() -> Vec<Attack> {
-    let attack = |name, module| {
-        Attack::new(name, module, Expect::exactly(Limit::Fuel, STARTUP_FUEL, STARTUP_FUEL))
-    };
+    let out_of_fuel = Attack::out_of_fuel;
     vec![
-        attack("an endless loop in a start function", || {
+        out_of_fuel("an endless loop in a start function", || {
             let start = format!("(func $begin {SPIN}) (start $begin)");
             task("(i32.const 0)", &start)
         }),
-        attack("an endless loop in a command's start function", || {
+        out_of_fuel("an endless loop in a command's start function", || {
             command("", &format!("(func $begin {SPIN}) (start $begin)"))
         }),
     ]

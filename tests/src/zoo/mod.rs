@@ -46,6 +46,9 @@ pub struct Attack {
 pub enum Expect {
     /// Nothing runs: it is refused where it is submitted, with a text that has all of these.
     Refused(&'static [&'static str]),
+    /// Nothing runs: it is admitted and compiled, and refused where it would begin, with a text that
+    /// has all of these.
+    RefusedLate(&'static [&'static str]),
     /// It ends as `limit(…)`.
     Limit {
         /// Which.
@@ -185,7 +188,7 @@ impl Expect {
     #[must_use]
     pub fn judge(&self, outcome: &Outcome) -> Option<String> {
         let fits = match (self, outcome) {
-            (Self::Refused(says), Outcome::Refused(why)) => {
+            (Self::Refused(says) | Self::RefusedLate(says), Outcome::Refused(why)) => {
                 says.iter().all(|text| why.contains(text))
             }
             (Self::Limit { limit, used, allowed }, Outcome::Limit { .. }) => {

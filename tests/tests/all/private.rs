@@ -35,11 +35,11 @@ fn assert_private(folder: &Path) {
 fn what_a_grid_keeps_on_a_machine_is_its_users_alone_whatever_the_umask() {
     let (home, worker) = (Home::new(), Home::new());
     let up = ["up", "--no-worker", "--listen", "127.0.0.1:0", "--state-dir", "state"];
-    let scheduler = start_open(&home, &up);
+    let mut scheduler = start_open(&home, &up);
     let token = scheduler.hear("a join token", |line| {
         line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(str::to_owned)
     });
-    let joined = start_open(&worker, &["join", &token, "--slots", "1"]);
+    let mut joined = start_open(&worker, &["join", &token, "--slots", "1"]);
     joined.hear("the worker to join", |line| line.contains("joined the grid").then_some(()));
     home.run(["run", &guest("noop"), "--range", "0..3"]).ok();
     assert_private(&home.path().join("state"));
@@ -53,7 +53,7 @@ fn a_lock_that_anybody_could_hold_is_its_users_alone_from_the_next_start_on() {
     let lock = home.write("state/lock", "");
     fs::set_permissions(&lock, fs::Permissions::from_mode(0o666)).expect("the test's own");
     let up = ["up", "--no-worker", "--listen", "127.0.0.1:0", "--state-dir", "state"];
-    let scheduler = Daemon::start(home.command(up));
+    let mut scheduler = Daemon::start(home.command(up));
     scheduler.hear("a join token", |line| line.contains("wgt1.").then_some(()));
     let mode = fs::metadata(lock).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -101,7 +101,7 @@ fn a_job_with_a_result_that_fills_its_workers_frame_can_be_read_by_everybody() {
         client.answer(Request::Watch { job: number, watch }, Vec::new()).expect("it is there");
         let mut read = 0;
         while read < tasks {
-            read += client.hear("its results", |envelope| match envelope.message {
+            read += client.hear("its results", |envelope| match &envelope.message {
                 ToClient::Results(frame) => {
                     Some(frame.blocks.iter().map(|block| block.results.len() as u64).sum::<u64>())
                 }

@@ -94,10 +94,11 @@ fn what_compiling_takes_counts_as_its_tenants_use() {
     let compiled = vec![Compiled { job: bomb, took_us: 10_000_000 }];
     world.drive(Input::Preparing { worker, jobs: Vec::new(), compiled });
     let before = held(&world, worker, bomb);
-    // A tenth of a second each: she has 100 of them before it is the bomber's turn again.
-    let mut others = 0;
-    for _ in 0..90 {
-        let Some(hand) = world.hands(worker).into_iter().next() else { break };
+    // A tenth of a second each: ann has 100 of them before it is the bomber's turn again.
+    let (mut ended, mut others) = (0, 0);
+    while ended < 80 {
+        let hand = world.hands(worker)[0];
+        ended += hand.tasks.count;
         others += u64::from(hand.job == bomb) * hand.tasks.count;
         world.end(worker, hand, OutcomeClass::Ok, 100_000 * hand.tasks.count);
     }

@@ -45,10 +45,6 @@ impl Meter {
         self.starting = false;
     }
 
-    pub(crate) fn is_started(&self) -> bool {
-        !self.starting
-    }
-
     /// The most linear memory there was, in bytes.
     pub(crate) fn peak_memory_bytes(&self) -> u64 {
         self.memory.peak

@@ -24,9 +24,6 @@ pub(crate) use self::{
 };
 use crate::{EngineSettings, SandboxError, compile, engine, host::State};
 
-/// Fuel to instantiate a module with, apart from the task's own: about 0.4 s of a plain loop.
-const STARTUP_FUEL: u64 = 1_000_000_000;
-
 /// The most a host call may be shown at once, beyond what the guest's memory limit says: our host
 /// functions look at lists where they are and check lengths before they copy.
 const HOSTCALL_FUEL_MIN: usize = 4 << 20;
@@ -140,11 +137,9 @@ impl Machine {
         let mut store = self.store(state);
         let before = payload.len();
         let ended = module.call(&mut store, &argument, payload);
-        let started = store.data().meter.is_started();
-        let fuel = if started { limits.fuel.0 } else { STARTUP_FUEL };
         let outcome = match ended {
             Ok(outcome) => outcome,
-            Err(error) => outcome::of_error(&error, fuel),
+            Err(error) => outcome::of_error(&error, limits.fuel.0),
         };
         let usage = Usage {
             fuel: spent(&store),
@@ -177,9 +172,6 @@ impl Machine {
 pub(crate) fn spent(store: impl AsContext<Data = State>) -> u64 {
     let store = store.as_context();
     let state = store.data();
-    if !state.meter.is_started() {
-        return 0;
-    }
     let left = store.get_fuel().unwrap_or_default().saturating_sub(state.owed_fuel);
     state.limits().fuel.0.saturating_sub(left)
 }

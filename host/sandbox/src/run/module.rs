@@ -10,7 +10,7 @@ use wasmtime::{
     },
 };
 
-use super::{STARTUP_FUEL, outcome};
+use super::outcome;
 use crate::{
     admit::START,
     compile::{Loaded, Program, Unloadable},
@@ -153,13 +153,14 @@ fn run_of(engine: &Engine, component: &Component, prefix: &str) -> Option<Compon
     component.get_export_index(Some(&interface), "run")
 }
 
-/// Instantiates with fuel of its own, and begins the task with all of its. The outcome says that
+/// Instantiates, with the task's fuel: a start function's work is the task's. The outcome says that
 /// the module does not fit here.
 fn start<I>(
     store: &mut Store<State>,
     instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<I>,
 ) -> wasmtime::Result<Result<I, Outcome>> {
-    store.set_fuel(STARTUP_FUEL)?;
+    let fuel = store.data().limits().fuel.0;
+    store.set_fuel(fuel)?;
     let instance = match instantiate(&mut *store) {
         Ok(instance) => instance,
         // What neither a host function nor the guest has said.
@@ -170,8 +171,6 @@ fn start<I>(
         Err(error) => return Err(error),
     };
     store.data_mut().meter.started();
-    let fuel = store.data().limits().fuel.0;
-    store.set_fuel(fuel)?;
     Ok(Ok(instance))
 }
 

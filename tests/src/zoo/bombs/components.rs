@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use wasm_encoder::Encode as _;
 
 use super::{
-    super::{make::component, texts},
+    super::{Expect, make::component, texts},
     Attack,
 };
 
@@ -53,10 +53,10 @@ pub(super) fn attacks() -> Vec<Attack> {
             || component(&texts::instantiated(390)),
             &["the number of parts of types that are visited", "at most 10000000"],
         ),
-        refused(
+        Attack::new(
             "60 instances of 1,100 globals",
             instances_of_globals,
-            &["its instances need more room than a task has", "globals"],
+            Expect::RefusedLate(&["its instances need more room than a task has", "globals"]),
         ),
         refused(
             "20,000 types of a component",

@@ -38,7 +38,7 @@ fn judge(attack: &Attack, finished: &Finished) -> Option<String> {
         return Some("it turned the terminal's text around".into());
     }
     let fault = match &attack.expect {
-        Expect::Refused(says) => refused(finished, says),
+        Expect::Refused(says) | Expect::RefusedLate(says) => refused(finished, says),
         expect => ended(expect, finished),
     };
     fault.err()
@@ -66,7 +66,7 @@ fn ended(expect: &Expect, finished: &Finished) -> Result<(), String> {
     let error = line["error"].as_str().unwrap_or_default();
     let name = line["outcome"].as_str().unwrap_or_default();
     match expect {
-        Expect::Refused(_) => {}
+        Expect::Refused(_) | Expect::RefusedLate(_) => {}
         Expect::Limit { limit, used, allowed } => {
             check(name == "limit", || "it is no limit".into())?;
             says_limit(
