@@ -18,6 +18,7 @@ mod hostile;
 mod jobs;
 mod late;
 mod modules;
+mod overdue;
 mod retention;
 mod roles;
 mod sizes;
