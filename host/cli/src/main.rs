@@ -102,6 +102,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Submit(args) => until.ends(run::submit(*args, talk)).await,
         Command::Job(command) => cluster::job::job(command, talk, until).await,
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
+        Command::Tenant(command) => until.ends(cluster::tenant::tenant(command)).await,
         Command::Context(command) => until.ends(cluster::context::context(command)).await,
         Command::New(args) => new::new(&args),
         Command::Inspect(args) => inspect::inspect(&args),

@@ -16,8 +16,8 @@ use tokio_util::{
 };
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
-    ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus,
-    Limits, Millis, TaskStatus, VouchedLabels, WorkerStatus,
+    Allowance, ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec,
+    JobStatus, Limits, Millis, Resource, TaskStatus, TenantStatus, VouchedLabels, WorkerStatus,
     wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
 };
 
@@ -337,6 +337,41 @@ impl Client {
     /// [`ClientError::Api`], where there is no such worker or the role does not allow it.
     pub async fn cordon(&self, name: &str, cordoned: bool) -> Result<(), ClientError> {
         done(self.ask(Request::Cordon { name: name.into(), cordoned }).await?)
+    }
+
+    /// Tenants, and what they have and may have; for a client it is its own. All of them, also
+    /// where one answer does not hold them.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn tenants(&self) -> Result<Vec<TenantStatus>, ClientError> {
+        let mut all: Vec<TenantStatus> = Vec::new();
+        loop {
+            let after = all.last().map(|last| last.name.clone());
+            match self.ask(Request::Tenants { after }).await? {
+                Reply::Tenants { tenants, more } => {
+                    let is_last = more == 0 || tenants.is_empty();
+                    all.extend(tenants);
+                    if is_last {
+                        return Ok(all);
+                    }
+                }
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    /// Says how much a tenant may have of something. For operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the role does not allow it.
+    pub async fn set_quota(
+        &self,
+        tenant: &str,
+        resource: Resource,
+        allowed: Allowance,
+    ) -> Result<(), ClientError> {
+        done(self.ask(Request::SetQuota { tenant: tenant.into(), resource, allowed }).await?)
     }
 
     /// Why a job's tasks wait, and what would help.

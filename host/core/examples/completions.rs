@@ -108,6 +108,7 @@ fn complete(run: &Run) -> Option<Duration> {
             spec: spec(job % TENANTS),
             idempotency_key: None,
             inputs: run.tasks / run.jobs,
+            bytes: 0,
             closed: true,
             digest: Digest::of(b"inputs"),
         };
@@ -170,6 +171,8 @@ fn completed(held: &Held, part: TaskRange, batch: u64) -> Input {
         lease: held.lease,
         attempt: held.attempt,
         wall_us: 5 * part.count,
+        fuel: 0,
+        bytes: 0,
         results,
     };
     Input::Completed { worker: held.worker, batch, blocks: vec![block], token: SegmentToken(batch) }

@@ -75,6 +75,7 @@ impl Grid {
         if due <= self.now {
             self.note_time();
         }
+        self.note_fuel();
         let next = self.ledger.clock.time.after(NOTED_EVERY);
         self.timers.set(next, Timer::Time);
     }

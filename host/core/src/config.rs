@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, string::String};
 
-use wasmgrid_proto::Millis;
+use wasmgrid_proto::{Millis, Resource};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -57,6 +57,11 @@ pub struct GridConfig {
     /// weight 3 gets three times the slots' time of one of weight 1. Default 1 for those that are
     /// not named; a weight of 0 counts as 1.
     pub tenant_weights: BTreeMap<String, u32>,
+    /// What a tenant may have of each resource, where no operator says otherwise; as much as there
+    /// is of those that are not in it. Default 50,000 jobs, of which 20,000 that have not ended, and
+    /// 128 MiB of memory for their descriptions: more than a busy user has in a month, and little of
+    /// a machine's memory. How many bytes of the disk, whoever knows the disk says.
+    pub quotas: BTreeMap<Resource, u64>,
     /// How much earlier a job counts as submitted for each step of its priority, among the jobs
     /// of its tenant. Default 10 minutes: one of priority 1 goes before all of priority 0 that
     /// were submitted less than that before it, and no job waits for those submitted later than
@@ -104,6 +109,11 @@ impl Default for GridConfig {
             target_queue: Millis(40),
             credit_tasks: 16_384,
             tenant_weights: BTreeMap::new(),
+            quotas: BTreeMap::from([
+                (Resource::Jobs, 50_000),
+                (Resource::OpenJobs, 20_000),
+                (Resource::RecordBytes, 128 << 20),
+            ]),
             priority_step: Millis(600_000),
             answer_timeout: Millis(5_000),
             lease_margin: Millis(15_000),

@@ -30,6 +30,7 @@ impl Grid {
         if !self.awaited.is_empty() {
             self.timers.set(self.now.after(self.config.recovery_grace), Timer::Recovery);
         }
+        self.bound_all();
         self.retain_all();
     }
 
@@ -40,6 +41,8 @@ impl Grid {
             self.timers.set(entry.submitted.after(deadline), Timer::Deadline(job));
         }
         let tenant = self.shares.enter(&entry.spec.task.tenant);
+        self.bound(&tenant);
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
         let spec = &entry.spec;
         let demand = self.fleet.enter_class(&spec.requires, spec.task.limits.memory.0);
         self.queues.insert(job, Queue::new(tenant, demand, entry, &self.config));

@@ -49,6 +49,9 @@ impl Grid {
             return;
         }
         let mut say = |tasks, wait| reasons.push(Reason { tasks, wait });
+        if let Some(wait) = self.held_by(&queue.tenant) {
+            return say(tasks, wait);
+        }
         if let Some(wait) = self.obstacle(queue.demand) {
             return say(tasks, wait);
         }

@@ -7,8 +7,7 @@ use alloc::{
 };
 
 use wasmgrid_proto::{
-    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskRange, TaskSpec, WorkerId,
-    WorkerStatus,
+    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId, WorkerStatus,
 };
 
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
     preparing::Preparing,
     queue::Queue,
     share::Shares,
+    stored::Stored,
     table::Table,
     timers::{Timer, Timers},
     worker::Worker,
@@ -78,6 +78,10 @@ pub struct Grid {
     pub(crate) discarded: BTreeMap<JobId, u64>,
     /// Divergences that were found since the start and are not in the ledger.
     pub(crate) diverged: BTreeMap<JobId, u64>,
+    /// What tenants have in the store.
+    pub(crate) stored: Stored,
+    /// True where some tenant may not have all slots.
+    pub(crate) bounds_running: bool,
     /// Jobs whose watchers are to be woken.
     pub(crate) changed: Changed,
     outputs: VecDeque<Output>,
@@ -127,6 +131,8 @@ impl Grid {
             awaited: BTreeSet::new(),
             discarded: BTreeMap::new(),
             diverged: BTreeMap::new(),
+            stored: Stored::default(),
+            bounds_running: false,
             changed: Changed::default(),
             outputs: VecDeque::new(),
         }
@@ -287,28 +293,17 @@ impl Grid {
                 self.fleet.vouch(vouched);
                 self.start(date);
             }
-            Input::Submit { request, spec, idempotency_key, inputs, closed, digest } => {
-                self.submit(request, spec, idempotency_key, (inputs, digest), closed);
-            }
-            Input::Append { request, job, first, count, digest } => {
-                self.append(request, job, TaskRange { first, count }, digest);
-            }
-            Input::Skip { request, job, first, count, digest } => {
-                self.skip(request, job, TaskRange { first, count }, digest);
-            }
-            Input::Extend { request, job, producer, number, count } => {
-                self.extend(request, job, (producer, number), count);
-            }
-            Input::Retry { request, job, limits, idempotency_key } => {
-                self.retry_failed(request, job, limits, idempotency_key);
-            }
+            input @ (Input::Submit { .. }
+            | Input::Append { .. }
+            | Input::Skip { .. }
+            | Input::Extend { .. }
+            | Input::Retry { .. }
+            | Input::Close { .. }
+            | Input::Cancel { .. }
+            | Input::DrainWorker { .. }
+            | Input::CordonWorker { .. }
+            | Input::SetQuota { .. }) => self.take_request(input),
             Input::DropResults { job, before, why } => self.drop_results(job, before, why),
-            Input::Close { request, job } => self.close(request, job),
-            Input::Cancel { request, job, by } => self.cancel(request, job, by),
-            Input::DrainWorker { request, name } => self.drain_worker(request, &name),
-            Input::CordonWorker { request, name, cordoned } => {
-                self.cordon_worker(request, &name, cordoned);
-            }
             Input::WorkerJoined {
                 link,
                 name,
@@ -343,6 +338,11 @@ impl Grid {
             }
             Input::Diverged { job, index, committed, late } => {
                 self.diverged(job, index, committed, late);
+            }
+            Input::Stored { job, inputs, results } => self.measured(job, inputs, results),
+            Input::Modules { tenant, bytes } => {
+                self.bound(&tenant);
+                self.stored.modules(&tenant, bytes);
             }
             Input::Deaf => {
                 self.fleet.hear_all(self.now);

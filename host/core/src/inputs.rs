@@ -79,6 +79,11 @@ impl Inputs {
         self.kept.iter().chain(self.spent.iter()).collect()
     }
 
+    /// True where none is stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.kept.is_empty() && self.spent.is_empty()
+    }
+
     /// Whether a task's input is stored.
     pub(crate) fn has(&self, index: u64) -> bool {
         let one = range(index, index.saturating_add(1));

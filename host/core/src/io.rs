@@ -4,8 +4,8 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits, Micros, Millis,
-    OutcomeClass, Record, TaskRange, Witness, WorkerCapacity, WorkerId,
+    Allowance, Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits, Micros,
+    Millis, OutcomeClass, Record, Resource, TaskRange, Witness, WorkerCapacity, WorkerId,
     wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };
 
@@ -41,6 +41,8 @@ pub enum Input {
         idempotency_key: Option<String>,
         /// How many inputs came with it.
         inputs: u64,
+        /// About how many bytes of the store those take.
+        bytes: u64,
         /// True where no more come.
         closed: bool,
         /// Of the spec, the inputs and `closed`: by it a repeat is known.
@@ -56,6 +58,8 @@ pub enum Input {
         first: u64,
         /// How many.
         count: u64,
+        /// About how many bytes of the store they take.
+        bytes: u64,
         /// Of the inputs: by it a repeat is known.
         digest: Digest,
     },
@@ -84,6 +88,8 @@ pub enum Input {
         number: u64,
         /// How many inputs.
         count: u64,
+        /// About how many bytes of the store they take.
+        bytes: u64,
     },
     /// A client wants the tasks of an ended job that did not end ok to be run again, as a new
     /// job. Answered by [`Reply::Job`].
@@ -251,6 +257,34 @@ pub enum Input {
         /// Which bound was passed.
         why: DropReason,
     },
+    /// An operator says how much of something a tenant may have. Answered by [`Reply::Done`].
+    SetQuota {
+        /// Whom to answer.
+        request: RequestId,
+        /// Whose.
+        tenant: String,
+        /// Of what.
+        resource: Resource,
+        /// How much.
+        allowed: Allowance,
+    },
+    /// How many bytes of a job's logs the store has: of each job after [`Self::Start`], and where
+    /// some of its results were dropped.
+    Stored {
+        /// The job.
+        job: JobId,
+        /// Of its inputs, where that is to be set right.
+        inputs: Option<u64>,
+        /// Of its results.
+        results: Option<u64>,
+    },
+    /// How many bytes the modules take that a tenant sent first.
+    Modules {
+        /// Whose.
+        tenant: String,
+        /// All of them.
+        bytes: u64,
+    },
     /// The driver did not take what workers say for a while: how long they were silent is not
     /// known, and counts from now.
     Deaf,
@@ -269,6 +303,10 @@ pub struct CompletedBlock {
     pub attempt: u32,
     /// The sum of the results' `usage.wall_us`: what the tasks cost, for credit and shares.
     pub wall_us: u64,
+    /// The sum of the results' `usage.fuel`.
+    pub fuel: u64,
+    /// About how many bytes of the store the results take.
+    pub bytes: u64,
     /// The results, in the block's order.
     pub results: Vec<Completion>,
 }

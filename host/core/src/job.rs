@@ -159,6 +159,8 @@ impl Job {
             | Record::JobForgotten { .. }
             | Record::WorkerKnown { .. }
             | Record::WorkerCordoned { .. }
+            | Record::QuotaSet { .. }
+            | Record::FuelUsed { .. }
             | Record::TimePassed { .. } => {}
         }
     }
@@ -420,6 +422,8 @@ impl Job {
             SnapshotItem::Grid { .. }
             | SnapshotItem::Time { .. }
             | SnapshotItem::Worker { .. }
+            | SnapshotItem::Quota { .. }
+            | SnapshotItem::FuelUsed { .. }
             | SnapshotItem::Job(_) => {}
         }
     }

@@ -7,9 +7,16 @@ use alloc::{
     sync::Arc,
 };
 
-use wasmgrid_proto::{Epoch, JobId, Micros, Record, SnapshotItem, WorkerId};
+use wasmgrid_proto::{
+    Allowance, Epoch, Fuel, JobId, Micros, Record, Resource, SnapshotItem, WorkerId,
+};
 
-use crate::{clock::Clock, job::Job, table::Table};
+use crate::{
+    clock::Clock,
+    holdings::{Holdings, Part},
+    job::Job,
+    table::Table,
+};
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
 /// known. Two ledgers are equal where the same records were applied.
@@ -29,6 +36,12 @@ pub struct Ledger {
     pub(crate) cordoned: BTreeSet<WorkerId>,
     /// The active jobs that run tasks of another again, by that one, which has their inputs.
     retries: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// What each tenant has of all this.
+    pub(crate) holdings: Holdings,
+    /// What tenants may have, where an operator said so.
+    pub(crate) quotas: BTreeMap<String, BTreeMap<Resource, Allowance>>,
+    /// Of each tenant the last day on which its tasks used fuel, and how much.
+    pub(crate) fuel: BTreeMap<String, (u64, u64)>,
 }
 
 impl Ledger {
@@ -52,6 +65,12 @@ impl Ledger {
             }
             Record::WorkerCordoned { worker, cordoned: false } => {
                 self.cordoned.remove(worker);
+            }
+            Record::QuotaSet { tenant, resource, allowed } => {
+                self.set_quota(tenant, *resource, *allowed);
+            }
+            Record::FuelUsed { tenant, day, fuel } => {
+                self.fuel.insert(tenant.clone(), (*day, fuel.0));
             }
             Record::InputsAppended { job, .. }
             | Record::InputsClosed { job }
@@ -84,7 +103,21 @@ impl Ledger {
 
     fn apply_to(&mut self, job: JobId, record: &Record) {
         if let Some(entry) = self.jobs.get_mut(&job) {
+            let before = Part::of(entry);
             entry.apply(record, self.epoch);
+            self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
+        }
+    }
+
+    fn set_quota(&mut self, tenant: &str, resource: Resource, allowed: Allowance) {
+        let set = self.quotas.entry(tenant.into()).or_default();
+        if allowed == Allowance::Default {
+            set.remove(&resource);
+        } else {
+            set.insert(resource, allowed);
+        }
+        if set.is_empty() {
+            self.quotas.remove(tenant);
         }
     }
 
@@ -118,6 +151,16 @@ impl Ledger {
             let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
             out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
         }
+        for (tenant, set) in &self.quotas {
+            for (resource, allowed) in set {
+                let (resource, allowed) = (*resource, *allowed);
+                out(SnapshotItem::Quota { tenant: tenant.clone(), resource, allowed });
+            }
+        }
+        for (tenant, (day, fuel)) in &self.fuel {
+            let (day, fuel) = (*day, Fuel(*fuel));
+            out(SnapshotItem::FuelUsed { tenant: tenant.clone(), day, fuel });
+        }
         for (job, entry) in self.jobs.iter() {
             entry.snapshot(job, out);
         }
@@ -136,6 +179,12 @@ impl Ledger {
                 }
             }
             SnapshotItem::Time { time, date } => self.clock = Clock { time, date },
+            SnapshotItem::Quota { tenant, resource, allowed } => {
+                self.set_quota(&tenant, resource, allowed);
+            }
+            SnapshotItem::FuelUsed { tenant, day, fuel } => {
+                self.fuel.insert(tenant, (day, fuel.0));
+            }
             SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
             SnapshotItem::JobTimes { job, .. }
             | SnapshotItem::Tasks { job, .. }
@@ -147,7 +196,9 @@ impl Ledger {
             | SnapshotItem::Terms { job, .. }
             | SnapshotItem::Divergences { job, .. } => {
                 if let Some(entry) = self.jobs.get_mut(&job) {
+                    let before = Part::of(entry);
                     entry.restore(item);
+                    self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
                 }
             }
         }
@@ -170,12 +221,14 @@ impl Ledger {
             keys.insert(key.clone(), job);
         }
         self.last_job = self.last_job.max(job);
+        self.holdings.add(&entry);
         self.jobs.insert(job, entry);
         self.note_retry(job);
     }
 
     fn forget(&mut self, job: JobId) {
         let Some(entry) = self.jobs.remove(&job) else { return };
+        self.holdings.remove(&entry);
         let Some(key) = &entry.key else { return };
         let tenant = &entry.spec.task.tenant;
         if let Some(keys) = self.keys.get_mut(tenant)

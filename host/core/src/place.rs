@@ -75,11 +75,12 @@ impl Grid {
     fn next_job(&self) -> Option<JobId> {
         let has_room = |demand| self.fleet.roomiest(demand).is_some();
         let suits = |demand, tenant: &str| {
-            (self.distrust.is_empty() && self.preparing.is_empty()) || {
-                let mut avoided = self.avoided(tenant, demand, &[]);
-                avoided.extend(self.preparing.full_of(tenant));
-                self.fleet.roomiest_but(demand, &avoided).is_some()
-            }
+            !self.holds_back(tenant)
+                && ((self.distrust.is_empty() && self.preparing.is_empty()) || {
+                    let mut avoided = self.avoided(tenant, demand, &[]);
+                    avoided.extend(self.preparing.full_of(tenant));
+                    self.fleet.roomiest_but(demand, &avoided).is_some()
+                })
         };
         self.shares.next(has_room, suits)
     }
@@ -116,7 +117,8 @@ impl Grid {
         let unit = queue.weight(worker.slots(), &self.config).unit;
         let room = FULL.saturating_sub(worker.load()) / unit.max(1);
         let fair = even.min(room.div_ceil(self.shares.waiting().max(1)));
-        fair.min(worker.memory_fitting(queue.demand.memory)).max(1)
+        let most = worker.memory_fitting(queue.demand.memory);
+        fair.min(most).min(self.running_room(&queue.tenant)).max(1)
     }
 
     /// Gives a worker at most `count` of a job's tasks, in leases of bounded size: of those that
@@ -156,7 +158,8 @@ impl Grid {
             return;
         }
         let memory = |job: JobId| self.queues.get(&job).map_or(0, |queue| queue.demand.memory);
-        let first = self.shares.next(|demand| self.fleet.can_meet(demand), |_, _| true);
+        let suits = |_, tenant: &str| !self.holds_back(tenant);
+        let first = self.shares.next(|demand| self.fleet.can_meet(demand), suits);
         if let Some(first) = first.filter(|first| memory(*first) > memory(job))
             && self.overtaken.is_none_or(|(overtaken, _)| overtaken != first)
         {
@@ -171,6 +174,7 @@ impl Grid {
         self.overtaken = self.overtaken.filter(|(job, _)| waits(job));
         let due = self.overtaken.filter(|(_, since)| since.after(OVERTAKEN_MAX) <= self.now);
         let due = due.and_then(|(job, _)| Some((job, self.queues.get(&job)?)));
+        let due = due.filter(|(_, queue)| !self.holds_back(&queue.tenant));
         let due = due.filter(|(_, queue)| alone.is_none() && self.fleet.can_meet(queue.demand));
         let due = due.map(|(job, queue)| {
             let avoided = self.avoided(&queue.tenant, queue.demand, &[]);
@@ -208,7 +212,8 @@ impl Grid {
 
     /// Tasks of a job that workers lost, and another that has room for them.
     fn pick_lost(&self, job: JobId) -> Option<(Lost, WorkerId)> {
-        let queue = self.queues.get(&job).filter(|queue| queue.has_lost())?;
+        let lost = |queue: &&Queue| queue.has_lost() && !self.holds_back(&queue.tenant);
+        let queue = self.queues.get(&job).filter(lost)?;
         queue.lost().take(LOST_MAX).find_map(|(alike, _)| {
             let avoided = self.avoided(&queue.tenant, queue.demand, &alike.by);
             let avoided = self.kept_from(queue, avoided);
@@ -240,7 +245,7 @@ impl Grid {
 
     /// The workers that lost a task of a job that must run alone, and an idle one for it.
     fn pick_alone(&self, job: JobId) -> Option<(Vec<WorkerId>, WorkerId)> {
-        let queue = self.queues.get(&job)?;
+        let queue = self.queues.get(&job).filter(|queue| !self.holds_back(&queue.tenant))?;
         queue.suspects().take(LOST_MAX).find_map(|lost_by| {
             let avoided = self.avoided(&queue.tenant, queue.demand, lost_by);
             Some((lost_by.clone(), self.fleet.idle(queue.demand, &avoided)?))
@@ -249,7 +254,9 @@ impl Grid {
 
     /// What a task of a job needs that must run alone.
     fn wanted_alone(&self, job: JobId) -> Option<Wanted> {
-        let queue = self.queues.get(&job).filter(|queue| self.fleet.can_meet(queue.demand))?;
+        let fits =
+            |queue: &&Queue| self.fleet.can_meet(queue.demand) && !self.holds_back(&queue.tenant);
+        let queue = self.queues.get(&job).filter(fits)?;
         let lost_by = queue.suspects().next()?;
         Some((queue.demand, self.avoided(&queue.tenant, queue.demand, lost_by)))
     }

@@ -33,6 +33,8 @@ pub enum Planted {
     UnprovedLease,
     /// A worker may hold a lease for ever.
     EndlessLease,
+    /// Tasks are given out however many of their tenant are on workers.
+    QuotaIgnored,
 }
 
 impl GridConfig {

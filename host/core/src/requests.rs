@@ -3,13 +3,13 @@
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Record, TaskRange,
+    Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Record, Resource, TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
 use crate::{
-    Grid, Output, RequestId,
-    bounds::{check_key, check_spec},
+    Grid, Input, Output, RequestId,
+    bounds::{check_key, check_spec, job_bytes},
     job::Job,
     planted::Planted,
 };
@@ -25,12 +25,43 @@ const RUNS_PER_RECORD: usize = 4_096;
 const RETRY_OF: &str = " (retry of ";
 
 impl Grid {
+    /// Takes what a client or an operator asks for; nothing else is given to it.
+    pub(crate) fn take_request(&mut self, input: Input) {
+        match input {
+            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest } => {
+                self.submit(request, spec, idempotency_key, (inputs, bytes, digest), closed);
+            }
+            Input::Append { request, job, first, count, bytes, digest } => {
+                self.append(request, job, (TaskRange { first, count }, bytes), digest);
+            }
+            Input::Skip { request, job, first, count, digest } => {
+                self.skip(request, job, TaskRange { first, count }, digest);
+            }
+            Input::Extend { request, job, producer, number, count, bytes } => {
+                self.extend(request, job, (producer, number), (count, bytes));
+            }
+            Input::Retry { request, job, limits, idempotency_key } => {
+                self.retry_failed(request, job, limits, idempotency_key);
+            }
+            Input::Close { request, job } => self.close(request, job),
+            Input::Cancel { request, job, by } => self.cancel(request, job, by),
+            Input::DrainWorker { request, name } => self.drain_worker(request, &name),
+            Input::CordonWorker { request, name, cordoned } => {
+                self.cordon_worker(request, &name, cordoned);
+            }
+            Input::SetQuota { request, tenant, resource, allowed } => {
+                self.set_quota(request, tenant, resource, allowed);
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn submit(
         &mut self,
         request: RequestId,
         spec: JobSpec,
         key: Option<String>,
-        (inputs, digest): (u64, Digest),
+        (inputs, bytes, digest): (u64, u64, Digest),
         closed: bool,
     ) {
         if let Err(error) = check_key(key.as_deref()).and_then(|()| check_spec(&spec)) {
@@ -44,13 +75,16 @@ impl Grid {
         if inputs > TASKS_MAX {
             return self.reply(request, Err(too_many(inputs)));
         }
+        if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes)) {
+            return self.reply(request, Err(error));
+        }
         let job = self.ledger.next_job();
         let (spec, at) = (Box::new(spec), self.date());
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         self.persist(Record::SubmitDigest { job, digest });
         self.activate(job);
         if inputs > 0 {
-            self.append_inputs(request, job, TaskRange { first: 0, count: inputs });
+            self.append_inputs(request, job, (TaskRange { first: 0, count: inputs }, bytes));
         }
         if closed {
             self.persist(Record::InputsClosed { job });
@@ -58,6 +92,30 @@ impl Grid {
         self.settle_job(job);
         let reply = self.job(job).map(Reply::Job).ok_or_else(|| no_job(job));
         self.answer(request, reply);
+    }
+
+    /// Refuses a job that its tenant may not have beside those that it has.
+    fn check_new_job(
+        &self,
+        spec: &JobSpec,
+        key: Option<&str>,
+        (tasks, bytes): (u64, u64),
+    ) -> Result<(), ApiError> {
+        let record = job_bytes(spec, key);
+        let more = [
+            (Resource::Jobs, 1),
+            (Resource::OpenJobs, 1),
+            (Resource::RecordBytes, record),
+            (Resource::WaitingTasks, tasks),
+            (Resource::Bytes, bytes.saturating_add(record)),
+        ];
+        self.check_quota(&spec.task.tenant, &more)
+    }
+
+    /// Refuses inputs that their job's tenant may not have beside what it has.
+    fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
+        let more = [(Resource::WaitingTasks, tasks), (Resource::Bytes, bytes)];
+        self.check_quota(&self.find(job)?.spec.task.tenant, &more)
     }
 
     /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
@@ -91,13 +149,21 @@ impl Grid {
         &mut self,
         request: RequestId,
         job: JobId,
-        tasks: TaskRange,
+        (tasks, bytes): (TaskRange, u64),
         digest: Digest,
     ) {
         let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
+        let fresh = fresh.and_then(|fresh| {
+            // What was done before is no more than it was.
+            if fresh {
+                self.check_inputs(job, tasks.count, bytes).map(|()| true)
+            } else {
+                Ok(false)
+            }
+        });
         match fresh {
             Ok(true) => {
-                self.append_inputs(request, job, tasks);
+                self.append_inputs(request, job, (tasks, bytes));
                 self.persist(Record::InputsDigest { job, tasks, digest });
                 self.refresh_job(job);
                 self.reply(request, Ok(()));
@@ -129,7 +195,7 @@ impl Grid {
         request: RequestId,
         job: JobId,
         (producer, number): (u64, u64),
-        count: u64,
+        (count, bytes): (u64, u64),
     ) {
         let first = self.find(job).and_then(|entry| {
             if let Some(first) = repeated(job, entry, producer, number)?
@@ -140,11 +206,14 @@ impl Grid {
             check_open(job, entry)?;
             let first = entry.next_index();
             let fits = count <= TASKS_MAX && first + count <= TASKS_MAX;
-            if fits { Ok((first, false)) } else { Err(too_many(first.saturating_add(count))) }
+            if !fits {
+                return Err(too_many(first.saturating_add(count)));
+            }
+            self.check_inputs(job, count, bytes).map(|()| (first, false))
         });
         if let Ok((first, false)) = first {
             if count > 0 {
-                self.append_inputs(request, job, TaskRange { first, count });
+                self.append_inputs(request, job, (TaskRange { first, count }, bytes));
             }
             self.persist(Record::ProducerNoted { job, producer, number, first });
             self.refresh_job(job);
@@ -153,13 +222,14 @@ impl Grid {
         self.answer(request, reply);
     }
 
-    fn append_inputs(&mut self, request: RequestId, job: JobId, tasks: TaskRange) {
+    fn append_inputs(&mut self, request: RequestId, job: JobId, (tasks, bytes): (TaskRange, u64)) {
         let record = Record::InputsAppended { job, tasks };
         self.persist_as(record, |record| Output::PersistInputs { request, record });
         if let Some(entry) = self.ledger.jobs.get(&job)
             && let Some(queue) = self.queues.get_mut(&job)
         {
             queue.put(tasks, entry, &self.config);
+            self.stored.append(&entry.spec.task.tenant, job, tasks.first, bytes);
         }
         self.changed.insert(job);
     }
@@ -231,6 +301,8 @@ impl Grid {
             let count = self.find(of)?.next_index();
             tasks = Vec::from([TaskRange { first: 0, count }]);
         }
+        let count = tasks.iter().map(|part| part.count).sum();
+        self.check_new_job(&spec, key.as_deref(), (count, 0))?;
         let (spec, at) = (Box::new(spec), self.date());
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         for tasks in tasks.chunks(RUNS_PER_RECORD) {

@@ -96,6 +96,7 @@ impl Grid {
         if kept > 0 {
             let keep = (kept < all).then(|| without(all, &sorted.others));
             self.persist_results((token, position), block.job, keep, sorted.runs);
+            self.count_stored(block, kept);
         }
         self.settle_lease(block.lease, taken, Queue::took_ns(taken, wall_us));
         for (index, counter, reason) in sorted.again {
@@ -104,6 +105,15 @@ impl Grid {
         }
         self.changed.insert(block.job);
         self.settle_job(block.job);
+    }
+
+    /// Counts what the results that are kept take of the store, and what fuel they took.
+    fn count_stored(&mut self, block: &CompletedBlock, kept: u64) {
+        let Some(entry) = self.ledger.jobs.get(&block.job) else { return };
+        let all = (block.results.len() as u64).max(1);
+        let part = |whole: u64| whole.saturating_mul(kept) / all;
+        let took = (part(block.bytes), part(block.fuel));
+        self.stored.commit(&entry.spec.task.tenant, block.job, took);
     }
 
     /// What a block says of the worker: one that ran a task to its end can do that.

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use wasmgrid_proto::{DropReason, Dropped, JobId, JobState, Micros, Millis, Record};
+use wasmgrid_proto::{DropReason, Dropped, JobId, JobState, Micros, Millis, Record, TaskRange};
 
 use crate::{Grid, job::Job, timers::Timer};
 
@@ -46,7 +46,7 @@ impl Grid {
         let Some(entry) = self.ledger.jobs.get(&job) else { return };
         let tasks = entry.inputs.spent();
         if !tasks.is_empty() {
-            self.persist(Record::InputsDropped { job, tasks });
+            self.drop_segments(job, tasks);
         }
     }
 
@@ -114,7 +114,15 @@ impl Grid {
         let Some(entry) = self.ledger.jobs.get(&job) else { return };
         let tasks = entry.inputs.ended();
         if !tasks.is_empty() && !self.ledger.is_retried(job) {
-            self.persist(Record::InputsDropped { job, tasks });
+            self.drop_segments(job, tasks);
+        }
+    }
+
+    fn drop_segments(&mut self, job: JobId, tasks: Vec<TaskRange>) {
+        self.persist(Record::InputsDropped { job, tasks: tasks.clone() });
+        if let Some(entry) = self.ledger.jobs.get(&job) {
+            let all = entry.inputs.is_empty();
+            self.stored.drop_inputs(&entry.spec.task.tenant, job, &tasks, all);
         }
     }
 
@@ -125,10 +133,17 @@ impl Grid {
             let dropped = Dropped { before, why, at: self.date() };
             self.persist(Record::ResultsDropped { job, dropped });
             self.changed.insert(job);
+            let entry = self.ledger.jobs.get(&job).filter(|entry| before == entry.results);
+            if let Some(entry) = entry {
+                self.stored.drop_results(&entry.spec.task.tenant, job);
+            }
         }
     }
 
     fn forget(&mut self, job: JobId) {
+        if let Some(entry) = self.ledger.jobs.get(&job) {
+            self.stored.forget(&entry.spec.task.tenant, job);
+        }
         self.persist(Record::JobForgotten { job });
         self.discarded.remove(&job);
         self.diverged.remove(&job);

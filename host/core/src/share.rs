@@ -210,6 +210,11 @@ impl Shares {
         before.into_iter().map(|(_, job)| job)
     }
 
+    /// How many tasks of a tenant are on workers.
+    pub(crate) fn leased(&self, tenant: &str) -> u64 {
+        self.tenants.get(tenant).map_or(0, |tenant| tenant.leased)
+    }
+
     /// All tenants with tasks on workers.
     pub(crate) fn served(&self) -> impl Iterator<Item = TenantView<'_>> {
         let served = self.tenants.iter().filter(|(_, tenant)| tenant.leased > 0);

@@ -9,7 +9,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteCount, JobCounts, JobId, JobState, Micros, wire::bounded};
+use crate::{ByteCount, JobCounts, JobId, JobState, Micros, Resource, wire::bounded};
 
 /// Tenants and labels that one reason names; the rest is left out.
 pub const NAMED_MAX: usize = 16;
@@ -137,6 +137,15 @@ pub enum Wait {
         /// Such workers, which are busy.
         workers: u64,
     },
+    /// Their tenant has all that it may have of something.
+    Quota {
+        /// Of what.
+        resource: Resource,
+        /// How much it has.
+        used: u64,
+        /// How much it may have.
+        allowed: u64,
+    },
 }
 
 /// How many linked workers have a label.
@@ -189,6 +198,7 @@ impl Wait {
             Self::Unable { .. } => "unable",
             Self::Failing { .. } => "failing",
             Self::Elsewhere { .. } => "elsewhere",
+            Self::Quota { .. } => "quota",
         }
     }
 
@@ -241,6 +251,10 @@ impl Wait {
             Self::Elsewhere { .. } => {
                 "they go on when such a worker has a free slot; more workers make that sooner".into()
             }
+            Self::Quota { resource, .. } => format!(
+                "{}; an operator can allow more: `wasmgrid tenant set`",
+                resource.remedy()
+            ),
             Self::Recovering { .. } | Self::Paused { .. } | Self::Ready => String::new(),
         }
     }
@@ -301,6 +315,11 @@ impl Wait {
             Self::Elsewhere { workers } => format!(
                 "their last attempts were lost, and the {workers} workers that fit and have not lost \
                  them are busy"
+            ),
+            Self::Quota { resource, used, allowed } => format!(
+                "their tenant has {} of {} {resource} that it may have",
+                resource.amount(*used),
+                resource.amount(*allowed)
             ),
         }
     }

@@ -19,6 +19,7 @@ mod ids;
 mod lease;
 mod limits;
 mod outcome;
+mod quota;
 mod record;
 mod segment;
 mod snapshot;
@@ -34,6 +35,7 @@ pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId
 pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
+pub use quota::{Allowance, Resource, TenantStatus, Use};
 pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
 pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError, TaskRange};
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};

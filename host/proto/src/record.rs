@@ -6,7 +6,8 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Divergence, Epoch, JobId, JobSpec, JobState, Micros, OutcomeClass, TaskRange, WorkerId,
+    Allowance, Digest, Divergence, Epoch, Fuel, JobId, JobSpec, JobState, Micros, OutcomeClass,
+    Resource, TaskRange, WorkerId,
 };
 
 /// One durable fact. Variants are only ever appended: their numbers are on disk.
@@ -203,6 +204,24 @@ pub enum Record {
         job: JobId,
         /// The indices.
         tasks: TaskRange,
+    },
+    /// An operator said how much a tenant may have of something.
+    QuotaSet {
+        /// Whose.
+        tenant: String,
+        /// Of what.
+        resource: Resource,
+        /// How much.
+        allowed: Allowance,
+    },
+    /// A tenant's tasks have used up fuel, in all on this day.
+    FuelUsed {
+        /// Whose.
+        tenant: String,
+        /// How manyth day of the grid's own time it is.
+        day: u64,
+        /// How much since it began.
+        fuel: Fuel,
     },
 }
 

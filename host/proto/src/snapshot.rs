@@ -7,8 +7,8 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Divergence, Dropped, Epoch, JobCounts, JobId, JobSpec, JobState, Micros, RetryCounter,
-    TaskRange, WorkerId,
+    Allowance, Digest, Divergence, Dropped, Epoch, Fuel, JobCounts, JobId, JobSpec, JobState,
+    Micros, Resource, RetryCounter, TaskRange, WorkerId,
 };
 
 /// Elements of one item's list at most: a set of more ranges is several items.
@@ -126,6 +126,24 @@ pub enum SnapshotItem {
         submitted: Micros,
         /// When it ended.
         ended: Option<Micros>,
+    },
+    /// How much a tenant may have of something, where an operator said so.
+    Quota {
+        /// Whose.
+        tenant: String,
+        /// Of what.
+        resource: Resource,
+        /// How much.
+        allowed: Allowance,
+    },
+    /// How much fuel a tenant has used up on the last day on which it did.
+    FuelUsed {
+        /// Whose.
+        tenant: String,
+        /// Which day of the grid's own time.
+        day: u64,
+        /// How much.
+        fuel: Fuel,
     },
 }
 

@@ -9,6 +9,7 @@ mod feeders;
 mod late;
 mod logs;
 mod outputs;
+mod sizes;
 mod walks;
 mod watches;
 mod workers;
@@ -317,7 +318,11 @@ impl Driver {
             }
             Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
             Event::ModuleLooked { tenant, looked } => {
+                let is_kept = matches!(looked, Looked::Kept(_));
                 self.modules.looked(&tenant, looked, self.state.now);
+                if is_kept {
+                    self.count_modules(tenant);
+                }
             }
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
             Event::WorkerNames(asker) => {
@@ -354,6 +359,23 @@ impl Driver {
             permit.send(Write::Tidy);
             self.state.tidy_at = None;
         }
+    }
+
+    /// Tells the core what the modules of all tenants take.
+    pub(crate) fn count_all_modules(&mut self) {
+        for owner in self.modules.owners() {
+            self.count_modules(owner);
+        }
+    }
+
+    /// Tells the core what the modules of a tenant take.
+    pub(crate) fn count_modules(&mut self, tenant: String) {
+        // Nobody knows whose those are that an older version took.
+        if tenant.is_empty() {
+            return;
+        }
+        let bytes = self.modules.bytes_of(&tenant);
+        self.grid.handle(self.state.now, Input::Modules { tenant, bytes });
     }
 
     fn store_full(&mut self, full: bool) {

@@ -26,6 +26,9 @@ use crate::{
 /// The keys under which the store has what admission found.
 pub(crate) const MODULE_PREFIX: &str = "module/";
 
+/// The keys under which the store has who sent a module first; it counts among what that one has.
+pub(crate) const OWNER_PREFIX: &str = "owner/";
+
 /// How modules wait to be looked at. Two at a time: each takes a core for milliseconds, or for
 /// seconds where it is meant to. Of one tenant 64 may wait, and as many bytes as the largest module
 /// has; of all tenants together what a scheduler has memory for.
@@ -87,6 +90,8 @@ pub(crate) enum Looked {
 /// A module that is here.
 struct Known {
     info: ModuleInfo,
+    /// The tenant that sent it first; empty where an older version took it.
+    owner: String,
     /// When somebody last asked for it or named it.
     touched_at: Micros,
 }
@@ -94,7 +99,7 @@ struct Known {
 impl Modules {
     /// With the modules the store has.
     pub(crate) fn new(
-        (known, now): (BTreeMap<Digest, ModuleInfo>, Micros),
+        (known, now): (BTreeMap<Digest, (ModuleInfo, String)>, Micros),
         admission: Admission,
         writes: mpsc::Sender<Write>,
         readers: Readers,
@@ -103,7 +108,7 @@ impl Modules {
     ) -> Self {
         let known = known
             .into_iter()
-            .map(|(digest, info)| (digest, Known { info, touched_at: now }))
+            .map(|(digest, (info, owner))| (digest, Known { info, owner, touched_at: now }))
             .collect();
         let (turns, refused) = (Turns::new(BOUNDS), BTreeMap::new());
         Self { known, admission, turns, refused, writes, readers, done, beyond }
@@ -115,8 +120,21 @@ impl Modules {
         known.map(|known| known.touched_at = now).is_some()
     }
 
+    /// What the modules of a tenant take.
+    pub(crate) fn bytes_of(&self, tenant: &str) -> u64 {
+        let own = self.known.values().filter(|known| known.owner == tenant);
+        own.map(|known| known.info.size_bytes).sum()
+    }
+
+    /// Who has modules here.
+    pub(crate) fn owners(&self) -> BTreeSet<String> {
+        self.known.values().map(|known| known.owner.clone()).collect()
+    }
+
     /// Drops modules that are not `named` by a job that is kept, and that nobody asked for lately.
-    pub(crate) fn sweep(&mut self, named: &BTreeSet<Digest>, now: Micros) {
+    /// Says whose they were.
+    pub(crate) fn sweep(&mut self, named: &BTreeSet<Digest>, now: Micros) -> BTreeSet<String> {
+        let mut owners = BTreeSet::new();
         let unused = |(digest, known): (&Digest, &Known)| {
             let idle = known.touched_at.after(UNUSED_AFTER) <= now;
             (idle && !named.contains(digest)).then_some(*digest)
@@ -124,15 +142,17 @@ impl Modules {
         let unused: Vec<Digest> = self.known.iter().filter_map(unused).collect();
         for digest in unused {
             // In the order of the driver's turns, so that one that is sent again comes behind it.
-            let Ok(permit) = self.writes.try_reserve() else { return };
-            let key = format!("{MODULE_PREFIX}{digest}");
-            let entries = vec![Entry::DropModule { digest }, Entry::Meta { key, value: None }];
+            let Ok(permit) = self.writes.try_reserve() else { break };
+            let [info, owner] = [MODULE_PREFIX, OWNER_PREFIX]
+                .map(|prefix| Entry::Meta { key: format!("{prefix}{digest}"), value: None });
+            let entries = vec![Entry::DropModule { digest }, info, owner];
             // Where the disk is full it is found again at the next start.
             let (done, _) = oneshot::channel();
             permit.send(Write::Keep { entries, done });
-            self.known.remove(&digest);
+            owners.extend(self.known.remove(&digest).map(|known| known.owner));
             tracing::info!(%digest, "no job names the module any more: dropped");
         }
+        owners
     }
 
     /// Reads a module for the worker of `link`.
@@ -201,7 +221,8 @@ impl Modules {
         self.turns.done(tenant);
         match looked {
             Looked::Kept(info) => {
-                _ = self.known.insert(info.digest, Known { info, touched_at: now })
+                let known = Known { owner: tenant.to_owned(), touched_at: now, info };
+                self.known.insert(known.info.digest, known);
             }
             Looked::Refused(digest, error) => {
                 if self.refused.len() >= REFUSALS_MAX
@@ -230,7 +251,7 @@ impl Modules {
             self.beyond.tasks.spawn(async move {
                 let Put { link, id, digest, bytes } = put;
                 let stop = beyond.stop.clone();
-                let looking = look_and_keep(&admit, &beyond, &writes, (digest, bytes));
+                let looking = look_and_keep(&admit, &beyond, &writes, (digest, bytes), &tenant);
                 // Its links end with the server, and nobody is left who could be answered.
                 let Some(found) = stop.run_until_cancelled(looking).await else { return };
                 let (looked, reply) = match found {
@@ -266,6 +287,7 @@ async fn look_and_keep(
     beyond: &Beyond,
     writes: &mpsc::Sender<Write>,
     (digest, bytes): (Digest, Bytes),
+    owner: &str,
 ) -> Result<ModuleInfo, NotKept> {
     let Beyond { tasks, blocking, .. } = beyond;
     let broken = || {
@@ -293,23 +315,27 @@ async fn look_and_keep(
         }
         NotAdmitted::Unavailable(why) => api_error(ErrorCode::Unavailable, why).into(),
     })?;
-    keep(writes, &info, bytes).await?;
+    keep(writes, &info, owner, bytes).await?;
     Ok(info)
 }
 
 async fn keep(
     writes: &mpsc::Sender<Write>,
     info: &ModuleInfo,
+    owner: &str,
     bytes: Bytes,
 ) -> Result<(), ApiError> {
     let value = postcard::to_allocvec(info)
         .map_err(|error| api_error(ErrorCode::Refused, format!("its description: {error}")))?;
     let key = format!("{MODULE_PREFIX}{}", info.digest);
+    let owner_key = format!("{OWNER_PREFIX}{}", info.digest);
+    let owner = Bytes::copy_from_slice(owner.as_bytes());
     write(
         writes,
         vec![
             Entry::Module { digest: info.digest, bytes },
             Entry::Meta { key, value: Some(value.into()) },
+            Entry::Meta { key: owner_key, value: Some(owner) },
         ],
     )
     .await

@@ -93,7 +93,9 @@ impl Driver {
         if self.retention.next_sweep <= now {
             self.retention.next_sweep = now.after(SWEEP_EVERY);
             let named: BTreeSet<_> = self.grid.modules().collect();
-            self.modules.sweep(&named, now);
+            for owner in self.modules.sweep(&named, now) {
+                self.count_modules(owner);
+            }
         }
     }
 
@@ -105,6 +107,7 @@ impl Driver {
     /// Drops what is over the bounds: of jobs that have ended the one that ended first goes first.
     pub(crate) fn measured(&mut self, measured: Measured) {
         self.retention.measuring = false;
+        self.recount(&measured.sizes);
         let (mut ended, mut total) = (BTreeSet::new(), 0);
         for size in &measured.sizes {
             if let Some(JobLogs { ended: Some(at), .. }) = self.grid.logs(size.job) {
@@ -128,6 +131,17 @@ impl Driver {
             let logs = self.grid.logs(job);
             if logs.is_some_and(|logs| !logs.closed && !logs.state.is_terminal()) {
                 self.drop_results(job, before, DropReason::JobBytes);
+            }
+        }
+    }
+
+    /// Where some results of a job were dropped, how many bytes are left the store alone knows.
+    fn recount(&mut self, sizes: &[LogSize]) {
+        for LogSize { job, bytes, .. } in sizes.iter().filter(|size| size.log == LogKind::Result) {
+            let logs = self.grid.logs(*job);
+            if logs.is_some_and(|logs| logs.dropped.is_some()) {
+                let (inputs, results) = (None, Some(*bytes));
+                self.grid.handle(self.state.now, Input::Stored { job: *job, inputs, results });
             }
         }
     }

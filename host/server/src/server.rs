@@ -17,7 +17,7 @@ use wasmgrid_proto::{
     Digest, Epoch, Micros, ModuleInfo, Record,
     wire::{FromClient, FromJoiner, FromWorker, ToClient, ToJoiner, ToWorker},
 };
-use wasmgrid_store::{Commit, Store, StoreError};
+use wasmgrid_store::{Commit, LogKind, LogSize, Store, StoreError};
 
 use crate::{
     blocking::Beside,
@@ -31,7 +31,7 @@ use crate::{
     gate::Gate,
     journal::{self, Extent, Item, Told, Write},
     links::{HEARD_BYTES, Kinships, LinkContext, LinkId, Room, serve},
-    modules::{Beyond, MODULE_PREFIX, Modules},
+    modules::{Beyond, MODULE_PREFIX, Modules, OWNER_PREFIX},
     readers::Readers,
     retention::Retention,
     secret,
@@ -111,7 +111,7 @@ impl Server {
         };
         let (end, ended) = watch::channel(None);
         let clock_now = clock.now();
-        let driver = Driver {
+        let mut driver = Driver {
             heartbeat: config.heartbeat,
             producer_grace: config.producer_grace,
             grid,
@@ -134,6 +134,7 @@ impl Server {
             done: context.done.clone(),
             state: State::new(writes),
         };
+        driver.count_all_modules();
         let running = driver.run(Inboxes { heard, done }, stop.clone());
         let links = Links { tasks: tasks.clone(), stop, cut };
         let main = tokio::spawn(async move {
@@ -282,6 +283,7 @@ fn begin(
     }
     let clock = Clock::start(grid.ledger());
     start_term(store, &mut grid, clock.now())?;
+    count_stored(store, &mut grid, clock.now())?;
     Ok((grid, clock, Extent { snapshot_bytes, tail_bytes }))
 }
 
@@ -333,12 +335,31 @@ fn enroller(
     ))
 }
 
-fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, ModuleInfo>, ServerError> {
+/// Tells the core what the store has of each job.
+fn count_stored(store: &dyn Store, grid: &mut Grid, now: Micros) -> Result<(), ServerError> {
     let load = |error| ServerError::Load(Arc::new(error));
-    let metas = store.reader().map_err(load)?.metas(MODULE_PREFIX).map_err(load)?;
+    for LogSize { job, log, bytes } in store.reader().map_err(load)?.sizes().map_err(load)? {
+        let (inputs, results) = match log {
+            LogKind::Input => (Some(bytes), None),
+            LogKind::Result => (None, Some(bytes)),
+        };
+        grid.handle(now, Input::Stored { job, inputs, results });
+    }
+    Ok(())
+}
+
+fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, (ModuleInfo, String)>, ServerError> {
+    let load = |error| ServerError::Load(Arc::new(error));
+    let mut reader = store.reader().map_err(load)?;
+    let metas = reader.metas(MODULE_PREFIX).map_err(load)?;
+    let owners: BTreeMap<_, _> = reader.metas(OWNER_PREFIX).map_err(load)?.into_iter().collect();
+    let owner = |info: &ModuleInfo| {
+        let owner = owners.get(&format!("{OWNER_PREFIX}{}", info.digest));
+        owner.map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default()
+    };
     let info = |(key, bytes): (String, bytes::Bytes)| {
         postcard::from_bytes::<ModuleInfo>(&bytes)
-            .map(|info| (info.digest, info))
+            .map(|info| (info.digest, (info.clone(), owner(&info))))
             .map_err(|reason| ServerError::Meta { key, reason })
     };
     metas.into_iter().map(info).collect()

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_core::{Grant, GridConfig};
 use wasmgrid_proto::{
-    Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange,
-    WorkerId, WorkerState, WorkerStatus,
+    Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, Resource, RetryCounter,
+    TaskRange, TenantStatus, Use, WorkerId, WorkerState, WorkerStatus,
 };
 
 use crate::{
@@ -534,6 +534,51 @@ impl Book {
                 && status.state == job.ended.unwrap_or(JobState::Active)
                 && status.closed == job.closed;
             hold(same, sums, || format!("{status:?} but {job:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// What tenants have is what their jobs are, and no more than they may have. What a worker that
+    /// comes back has already nobody gave it: tasks on workers are judged where some of these jobs
+    /// were given out.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn check_tenants(
+        &self,
+        jobs: &[JobStatus],
+        tenants: &[TenantStatus],
+        given: &BTreeSet<JobId>,
+    ) -> Result<(), Violation> {
+        for tenant in tenants {
+            let own = jobs.iter().filter(|job| job.spec.task.tenant == tenant.name);
+            let (mut all, mut open, mut waiting, mut running) = (0, 0, 0, 0);
+            let mut was_given = false;
+            for job in own {
+                all += 1;
+                was_given |= given.contains(&job.job);
+                open += u64::from(!job.state.is_terminal());
+                waiting += job.counts.total - job.counts.ended();
+                running += job.counts.running;
+            }
+            for Use { resource, used, allowed, .. } in &tenant.uses {
+                let told = match resource {
+                    Resource::Jobs => all,
+                    Resource::OpenJobs => open,
+                    Resource::WaitingTasks => waiting,
+                    Resource::RunningTasks => running,
+                    _ => continue,
+                };
+                let name = &tenant.name;
+                hold(*used == told, "what a tenant has is what its jobs are", || {
+                    format!("{name} has {used} {resource}, its jobs say {told}")
+                })?;
+                let is_judged = *resource != Resource::RunningTasks || was_given;
+                let is_within = !is_judged || allowed.is_none_or(|most| told <= most);
+                hold(is_within, "no tenant exceeds its quota", || {
+                    format!("{name} has {told} {resource}, {allowed:?} allowed")
+                })?;
+            }
         }
         Ok(())
     }

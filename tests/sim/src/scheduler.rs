@@ -42,6 +42,10 @@ const DEAF_AFTER: Millis = Millis(2_000);
 const COMMITTED_AFTER: Millis = Millis(10);
 const COMMITTED_MAX: usize = 64;
 
+/// What each input and each result takes in the store.
+const INPUT_BYTES: u64 = 100;
+const RESULT_BYTES: u64 = 10;
+
 /// A bug of a driver, planted to be caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DriverBug {
@@ -112,6 +116,10 @@ pub struct Scheduler {
     touched: BTreeSet<LinkId>,
     /// Suspects that were given to a worker in this turn, and on which link.
     alone: Vec<(WorkerId, LinkId, JobId, u64)>,
+    /// Jobs of which tasks were given out in this turn, and whether a worker joined in it, which is
+    /// believed to have what it says.
+    given: BTreeSet<JobId>,
+    joined: bool,
     /// When workers are told of committed batches at the latest.
     acknowledge_at: Option<Micros>,
     effects: Vec<Effect>,
@@ -236,6 +244,8 @@ impl Scheduler {
             results: BTreeMap::new(),
             touched: BTreeSet::new(),
             alone: Vec::new(),
+            given: BTreeSet::new(),
+            joined: false,
             acknowledge_at: None,
             effects: Vec::new(),
         };
@@ -448,16 +458,19 @@ impl Scheduler {
                 let count = inputs.len() as u64;
                 let promise = Promise::Appended { job, end: first + count };
                 let digest = content(&inputs);
+                let bytes = INPUT_BYTES * count;
                 let request = self.pending(link, id, inputs, None, promise);
-                self.grid.handle(now, Input::Append { request, job, first, count, digest });
+                self.grid.handle(now, Input::Append { request, job, first, count, bytes, digest });
             }
             Request::Extend { run, job, chunk } => {
                 let Some((_, inputs)) = chunk_of(&self.plan, client, run, chunk) else { return };
                 let count = inputs.len() as u64;
                 let (producer, number) = producer_of(client, run, chunk);
+                let bytes = INPUT_BYTES * count;
                 let promise = Promise::Extended { job, by: (producer, number), count };
                 let request = self.pending(link, id, inputs, None, promise);
-                self.grid.handle(now, Input::Extend { request, job, producer, number, count });
+                self.grid
+                    .handle(now, Input::Extend { request, job, producer, number, count, bytes });
             }
             Request::Retry { run, of } => {
                 let Some(spec) = spec_of(&self.plan, client, run) else { return };
@@ -506,7 +519,8 @@ impl Scheduler {
         let promise = Promise::Submitted { key, inputs: count, closed };
         let digest = content(&inputs);
         let request = self.pending(link, id, inputs, watch, promise);
-        let input = Input::Submit { request, spec, idempotency_key, inputs: count, closed, digest };
+        let (inputs, bytes) = (count, INPUT_BYTES * count);
+        let input = Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.grid.handle(self.now, input);
     }
 
@@ -549,11 +563,15 @@ impl Scheduler {
 
     /// The invariants that can be seen after every turn.
     fn check(&mut self, book: &Book) -> Result<(), Violation> {
+        let none = BTreeSet::new();
         hold(self.grid.ledger() == self.shadow.ledger(), "replay equals live", || {
             format!("live {:?}, replayed {:?}", self.grid.ledger(), self.shadow.ledger())
         })?;
         let jobs = self.grid.jobs(usize::MAX);
         book.check_status(&jobs)?;
+        let (given, joined) = (std::mem::take(&mut self.given), std::mem::take(&mut self.joined));
+        let tenants = self.grid.tenants();
+        book.check_tenants(&jobs, &tenants, if joined { &none } else { &given })?;
         let workers = self.grid.workers();
         let running: u64 = jobs.iter().map(|job| job.counts.running).sum();
         let assigned: u64 = workers.iter().map(|worker| worker.assigned).sum();
@@ -594,7 +612,8 @@ fn completed_block(block: &Block) -> CompletedBlock {
     };
     let Block { job, lease, attempt, wall_us, .. } = *block;
     let results = block.results.iter().map(completion).collect();
-    CompletedBlock { job, lease, attempt, wall_us, results }
+    let (fuel, bytes) = (0, RESULT_BYTES * block.results.len() as u64);
+    CompletedBlock { job, lease, attempt, wall_us, fuel, bytes, results }
 }
 
 /// The inputs of a chunk, and the first one's index.

@@ -33,6 +33,7 @@ mod partitions;
 mod printing;
 mod private;
 mod promises;
+mod quotas;
 mod refusals;
 mod releases;
 mod results;

@@ -3,6 +3,7 @@
 mod cluster;
 mod maxima;
 mod run;
+mod tenant;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -15,6 +16,7 @@ pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
     RunArgs, SandboxArgs, SubmitArgs,
 };
+pub use tenant::TenantCommand;
 
 use wasmgrid_worker::sandbox::{CapSetting, Caps};
 
@@ -68,6 +70,9 @@ pub enum Command {
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),
+    /// What tenants have of a cluster, and what they may have
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// The clusters this user knows, and which is used
     #[command(subcommand)]
     Context(ContextCommand),

@@ -6,6 +6,7 @@ pub mod job;
 mod member;
 mod scheduler;
 mod task;
+pub mod tenant;
 pub mod token;
 pub mod up;
 pub mod view;

@@ -2,7 +2,7 @@
 //! kept in one folder so that a second start goes on where the first stopped.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use wasmgrid_net::{Authority, Credentials, Listener, ListenerConfig, Role};
+use wasmgrid_proto::Resource;
 use wasmgrid_server::{Enrollment, Server, ServerConfig};
 use wasmgrid_store::SqliteStore;
 use wasmgrid_worker::sandbox::{
@@ -66,6 +67,9 @@ impl Scheduler {
         let mut config = ServerConfig::new(grid.clone());
         let weights = settings.tenant_weights.into_iter();
         config.grid.tenant_weights = weights.map(|one| (one.name, one.weight)).collect();
+        if let Some(bytes) = half_of_the_disk(&folder) {
+            config.grid.quotas.insert(Resource::Bytes, bytes);
+        }
         config.grid.keep_results = settings.keep.keep_results.or(config.grid.keep_results);
         config.grid.keep_jobs = settings.keep.keep_jobs.or(config.grid.keep_jobs);
         config.keep_bytes = settings.keep.keep_bytes;
@@ -133,6 +137,20 @@ async fn admission(settings: &ServerSettings) -> anyhow::Result<Admission> {
         Ok::<_, SandboxError>(admission)
     };
     proven.await.map_err(|why| unable_to("look at modules", &why.into()))
+}
+
+/// What one tenant may have of the disk unless an operator says otherwise: half of what the grid has
+/// of it or could have, so that the others always find room. `None` where the system does not tell.
+fn half_of_the_disk(folder: &Path) -> Option<u64> {
+    let told = rustix::fs::statvfs(folder);
+    let disk = told.inspect_err(|error| {
+        tracing::warn!(%error, "cannot tell how large the disk is: tenants may fill it");
+    });
+    let disk = disk.ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let files = ["grid.sqlite", "grid.sqlite-wal"].map(|name| folder.join(name));
+    let taken = files.iter().filter_map(|path| fs::metadata(path).ok());
+    Some(free.saturating_add(taken.map(|file| file.len()).sum()) / 2)
 }
 
 /// The grid's authority; made with the grid's name where there is none.

@@ -97,7 +97,15 @@ impl Clockwork {
         self.specs.insert(JobId(self.last_job.0 + 1), (spec.clone(), task_us));
         let idempotency_key = None;
         let digest = content(0, inputs, true);
-        self.drive(Input::Submit { request, spec, idempotency_key, inputs, closed: true, digest });
+        self.drive(Input::Submit {
+            request,
+            spec,
+            idempotency_key,
+            inputs,
+            bytes: 0,
+            closed: true,
+            digest,
+        });
         self.last_job
     }
 
@@ -217,7 +225,8 @@ impl Clockwork {
         let (spec, _) = self.specs.get(&job).expect("it was submitted");
         machine.memory -= spec.task.limits.memory.0;
         let results = vec![Completion { index, class: OutcomeClass::Ok, reason: None }];
-        let block = CompletedBlock { job, lease, attempt, wall_us: took, results };
+        let block =
+            CompletedBlock { job, lease, attempt, wall_us: took, fuel: 0, bytes: 0, results };
         let (batch, blocks) = (self.next(), vec![block]);
         self.drive(Input::Completed { worker, batch, blocks, token: SegmentToken(batch) });
     }

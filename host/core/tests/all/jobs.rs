@@ -108,7 +108,15 @@ fn an_idempotency_key_does_not_swallow_other_inputs() {
         let request = world.request();
         let idempotency_key = Some(key.into());
         let (spec, digest) = (spec(), content(0, inputs, closed));
-        world.drive(Input::Submit { request, spec, idempotency_key, inputs, closed, digest });
+        world.drive(Input::Submit {
+            request,
+            spec,
+            idempotency_key,
+            inputs,
+            bytes: 0,
+            closed,
+            digest,
+        });
         world.reply(request).map_err(|error| error.code).map(|_| ())
     };
     world.submit_as(spec(), Some("closed"), 2, true);
@@ -132,7 +140,7 @@ fn an_idempotency_key_of_another_job_is_a_conflict() {
     let changed = JobSpec { retries: 3, ..spec() };
     let idempotency_key = Some("key".into());
     let (spec, inputs, closed, digest) = (changed, 2, true, content(0, 2, true));
-    world.drive(Input::Submit { request, spec, idempotency_key, inputs, closed, digest });
+    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes: 0, closed, digest });
     assert_eq!(world.reply(request).expect_err("another spec").code, ErrorCode::Conflict);
 }
 

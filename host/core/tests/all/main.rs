@@ -18,6 +18,7 @@ mod open;
 mod overdue;
 mod placement;
 mod preparing;
+mod quotas;
 mod requirements;
 mod retention;
 mod retries;

@@ -351,6 +351,8 @@ fn of_a_block_only_the_positions_that_commit_are_kept() {
         lease: hand.lease,
         attempt: 1,
         wall_us: 40,
+        fuel: 0,
+        bytes: 0,
         results: vec![
             result(2, OutcomeClass::Ok),
             result(2, OutcomeClass::Ok),

@@ -58,7 +58,10 @@ fn submit(grid: &mut Grid, number: u64, inputs: u64) {
     let spec = spec_of(&format!("tenant-{}", number % 100));
     let idempotency_key = Some(format!("key-{number}"));
     let digest = content(0, inputs, true);
-    drive(grid, Input::Submit { request, spec, idempotency_key, inputs, closed: true, digest });
+    drive(
+        grid,
+        Input::Submit { request, spec, idempotency_key, inputs, bytes: 0, closed: true, digest },
+    );
 }
 
 fn join(grid: &mut Grid, link: u64) {

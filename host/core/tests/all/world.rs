@@ -44,6 +44,10 @@ pub struct World {
     newest: Option<LeaseId>,
     replies: BTreeMap<RequestId, Result<Reply, ApiError>>,
     counter: u64,
+    /// What each input and each result takes in the store, and how much fuel each task takes.
+    pub input_bytes: u64,
+    pub result_bytes: u64,
+    pub fuel: u64,
 }
 
 impl World {
@@ -69,6 +73,9 @@ impl World {
             newest: None,
             replies: BTreeMap::new(),
             counter: 0,
+            input_bytes: 0,
+            result_bytes: 0,
+            fuel: 0,
         };
         world.drive(start(Micros(1_000_000)));
         world
@@ -173,7 +180,10 @@ impl World {
         let request = self.request();
         let idempotency_key = key.map(String::from);
         let digest = content(0, inputs, closed);
-        self.drive(Input::Submit { request, spec, idempotency_key, inputs, closed, digest });
+        let bytes = inputs * self.input_bytes;
+        let submit =
+            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
+        self.drive(submit);
         match self.reply(request) {
             Ok(Reply::Job(status)) => status.job,
             other => panic!("a submit is answered with its job, not {other:?}"),
@@ -192,7 +202,8 @@ impl World {
         digest: Digest,
     ) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::Append { request, job, first, count, digest });
+        let bytes = count.saturating_mul(self.input_bytes);
+        self.drive(Input::Append { request, job, first, count, bytes, digest });
         self.reply(request)
     }
 
@@ -383,6 +394,8 @@ impl World {
             lease: hand.lease,
             attempt: hand.attempt,
             wall_us: wall_us * hand.tasks.count,
+            fuel: self.fuel * hand.tasks.count,
+            bytes: self.result_bytes * hand.tasks.count,
             results,
         };
         self.send_blocks(worker, vec![block]);

@@ -6,8 +6,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits,
-    Millis, ResultBlock, TaskStatus, VouchedLabels, WorkerId, WorkerStatus,
+    Allowance, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus,
+    Limits, Millis, Resource, ResultBlock, TaskStatus, TenantStatus, VouchedLabels, WorkerId,
+    WorkerStatus,
     frame::FrameError,
     wire::{Payload, Role, Unsendable, bounded, messages},
 };
@@ -234,6 +235,21 @@ pub enum Request {
         /// Only those behind this one; `None` from the first on.
         after: Option<WorkerId>,
     },
+    /// Tenants by name, as many as fit one answer, with what they have and may have; of a client
+    /// itself alone. Answered by [`Reply::Tenants`].
+    Tenants {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<String>,
+    },
+    /// Say how much a tenant may have of something; operators only. Answered by [`Reply::Done`].
+    SetQuota {
+        /// Whose.
+        tenant: String,
+        /// Of what.
+        resource: Resource,
+        /// How much.
+        allowed: Allowance,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -358,6 +374,14 @@ pub enum Reply {
         /// By number, those that have any.
         #[serde(deserialize_with = "bounded")]
         workers: Vec<VouchedLabels>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
+    /// Some tenants.
+    Tenants {
+        /// By name.
+        #[serde(deserialize_with = "bounded")]
+        tenants: Vec<TenantStatus>,
         /// How many there are behind the last of these.
         more: u64,
     },

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence, Divergences,
-    DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock, JobCounts, JobId,
-    JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseProof, LeaseTag, Limit,
-    Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record, ResultBlock,
-    ResultMeta, RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet,
-    TaskSpec, TaskState, TaskStatus, TenantShare, TrapKind, Usage, VouchedLabels, Wait, Witness,
-    WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    Allowance, Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence,
+    Divergences, DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock,
+    JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseProof,
+    LeaseTag, Limit, Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record,
+    Resource, ResultBlock, ResultMeta, RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange,
+    TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TenantStatus, TrapKind,
+    Usage, Use, VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
         Alive, ApiError, Assign, Cancel, Committed, Compiled, Contested, Credit, Denied, Drain,
         Enroll, Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat,
@@ -146,6 +146,12 @@ fn requests() -> Vec<Request> {
             labels: vec![("zone".into(), "secure".into())],
         },
         Request::VouchedPage { after: Some(WorkerId(4)) },
+        Request::Tenants { after: Some("ada".into()) },
+        Request::SetQuota {
+            tenant: "ada".into(),
+            resource: Resource::Bytes,
+            allowed: Allowance::Most(1 << 30),
+        },
     ]
 }
 
@@ -211,7 +217,18 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
             }],
             more: 3,
         }),
+        Ok(Reply::Tenants { tenants: vec![tenant_status()], more: 3 }),
     ]
+}
+
+fn tenant_status() -> TenantStatus {
+    let uses = Resource::ALL.map(|resource| Use {
+        resource,
+        used: 3,
+        allowed: (resource != Resource::WaitingTasks).then_some(1 << 20),
+        own: resource == Resource::Bytes,
+    });
+    TenantStatus { name: "ada".into(), uses: uses.to_vec() }
 }
 
 pub fn from_joiner() -> Vec<FromJoiner> {
@@ -283,6 +300,12 @@ pub fn records() -> Vec<Record> {
         Record::JobForgotten { job },
         Record::TimePassed { time: Micros(5_000), date: at },
         Record::IndicesSkipped { job, tasks: range() },
+        Record::QuotaSet {
+            tenant: "ada".into(),
+            resource: Resource::OpenJobs,
+            allowed: Allowance::Unbounded,
+        },
+        Record::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
     ]
 }
 
@@ -327,6 +350,12 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         SnapshotItem::Terms { job, terms: vec![(12, Epoch(7)), (300, Epoch(9))] },
         SnapshotItem::Time { time: Micros(5_000), date: Micros(1_700_000_000_000_000) },
         SnapshotItem::JobTimes { job, submitted: Micros(1_000), ended: Some(Micros(2_000)) },
+        SnapshotItem::Quota {
+            tenant: "ada".into(),
+            resource: Resource::Jobs,
+            allowed: Allowance::Most(7),
+        },
+        SnapshotItem::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
     ]
 }
 
@@ -352,6 +381,7 @@ pub fn later_reasons() -> Vec<Wait> {
         Wait::Unable { workers: 3, unable: 2, name: "worker-1".into(), reason: "no memory".into() },
         Wait::Failing { workers: 2, until: Micros(5_000) },
         Wait::Elsewhere { workers: 4 },
+        Wait::Quota { resource: Resource::Bytes, used: 5, allowed: 4 },
     ]
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{
-    Contest, Digest, Explanation, InputBlock, JobId, JobSpec, JobStatus, Limits, Reason,
-    VouchedLabels, Wait, WorkerId, WorkerState, WorkerStatus,
+    Digest, Explanation, InputBlock, JobId, JobStatus, Limits, Reason, VouchedLabels, Wait,
+    WorkerId,
     frame::Envelope,
     text::shortened,
     wire::{
@@ -17,7 +17,14 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Driver, ERROR_BYTES, Event, api_error, watches::Watch};
+use super::{
+    Driver, ERROR_BYTES, Event, api_error,
+    sizes::{
+        contest_bytes, fitting, job_bytes, reply_bytes, shown, stored_bytes, tenant_bytes,
+        vouched_bytes, worker_bytes,
+    },
+    watches::Watch,
+};
 use crate::{
     links::{HeardRoom, LinkId},
     outbox::Outbox,
@@ -30,17 +37,8 @@ const REQUESTS_MAX: usize = 1_024;
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
 
-/// Bytes of one list in an answer: a frame's meta has 1 MiB.
-const LIST_BYTES: usize = 640 << 10;
-
-/// Running tasks of one worker in an answer: a third of a list's bytes.
-const RUNNING_MAX: usize = 4_096;
-
 /// Bytes of one input: it must fit a frame together with the spec and what stands before it.
 const INPUT_BYTES: u32 = 64 << 20;
-
-/// What an answer takes at most that is no long list and has texts.
-const LONG_ANSWER_BYTES: usize = 64 << 10;
 
 /// A linked client or operator.
 pub(super) struct Client {
@@ -110,6 +108,7 @@ impl Driver {
             Request::Drain { .. } => "drain workers",
             Request::Cordon { .. } => "cordon workers",
             Request::CreateToken(_) | Request::CreateLabelledToken { .. } => "make tokens",
+            Request::SetQuota { .. } => "say what tenants may have",
             Request::Submit(_)
             | Request::Append { .. }
             | Request::Skip { .. }
@@ -200,14 +199,6 @@ impl Driver {
                 self.answer(link, id, Ok(Reply::JobPage { jobs, more }));
             }
             Request::WorkerPage { after } => self.worker_page(link, id, after),
-            Request::Drain { name } => {
-                let request = self.pending(link, id, None, None);
-                self.grid.handle(now, Input::DrainWorker { request, name });
-            }
-            Request::Cordon { name, cordoned } => {
-                let request = self.pending(link, id, None, None);
-                self.grid.handle(now, Input::CordonWorker { request, name, cordoned });
-            }
             Request::Explain { job } => {
                 let reply = self.explain(job).map(Reply::Explanation).ok_or_else(|| no_job(job));
                 self.answer(link, id, reply);
@@ -221,16 +212,39 @@ impl Driver {
             Request::Attend { job } => self.attend(link, id, job),
             Request::Contests => self.contests_request(link, id),
             Request::VouchedPage { after } => self.vouched_page(link, id, after),
+            Request::Tenants { after } => self.tenants_request(link, id, after.as_deref()),
+            request @ (Request::Drain { .. }
+            | Request::Cordon { .. }
+            | Request::SetQuota { .. }) => self.operate(link, id, request),
         }
     }
 
+    /// What operators alone may ask for.
+    fn operate(&mut self, link: LinkId, id: u64, asked: Request) {
+        let request = self.pending(link, id, None, None);
+        let input = match asked {
+            Request::Drain { name } => Input::DrainWorker { request, name },
+            Request::Cordon { name, cordoned } => Input::CordonWorker { request, name, cordoned },
+            Request::SetQuota { tenant, resource, allowed } => {
+                Input::SetQuota { request, tenant, resource, allowed }
+            }
+            _ => return,
+        };
+        self.grid.handle(self.state.now, input);
+    }
+
+    /// A module counts by the bytes that came, whatever the client says.
     fn put_module(&mut self, link: LinkId, id: u64, digest: Digest, bytes: Bytes) {
-        if self.modules.has(digest, self.state.now) {
+        let now = self.state.now;
+        if self.modules.has(digest, now) {
             return self.answer(link, id, Ok(Reply::Done));
         }
         let Some(client) = self.state.clients.get(&link) else { return };
         let tenant = tenant(&client.peer.identity);
-        if let Err(error) = self.modules.put(&tenant, (link, id), digest, bytes, self.state.now) {
+        let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
+        let waits =
+            has_room.and_then(|()| self.modules.put(&tenant, (link, id), digest, bytes, now));
+        if let Err(error) = waits {
             self.answer(link, id, Err(error));
         }
     }
@@ -264,6 +278,21 @@ impl Driver {
     fn contests_request(&mut self, link: LinkId, id: u64) {
         let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
         self.answer(link, id, Ok(Reply::Contests(contests)));
+    }
+
+    /// Those behind `after`; of a client itself alone.
+    fn tenants_request(&mut self, link: LinkId, id: u64, after: Option<&str>) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let asker = &client.peer.identity;
+        let mut left = match asker.role() {
+            Role::Operator => self.grid.tenants(),
+            _ => vec![self.grid.tenant_status(&tenant(asker))],
+        };
+        left.retain(|status| after.is_none_or(|after| status.name.as_str() > after));
+        let all = left.len() as u64;
+        let tenants = fitting(left.into_iter(), tenant_bytes);
+        let more = all - tenants.len() as u64;
+        self.answer(link, id, Ok(Reply::Tenants { tenants, more }));
     }
 
     fn worker_page(&mut self, link: LinkId, id: u64, after: Option<WorkerId>) {
@@ -300,9 +329,11 @@ impl Driver {
             Ok(digest) => digest,
             Err(error) => return self.answer(link, id, Err(error)),
         };
+        let bytes = stored_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), watch);
+        let inputs = count;
         let submit =
-            Input::Submit { request, spec, idempotency_key, inputs: count, closed, digest };
+            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.grid.handle(self.state.now, submit);
     }
 
@@ -323,8 +354,10 @@ impl Driver {
             Ok(digest) => digest,
             Err(error) => return self.answer(link, id, Err(error)),
         };
+        let bytes = stored_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), None);
-        self.grid.handle(self.state.now, Input::Append { request, job, first, count, digest });
+        let append = Input::Append { request, job, first, count, bytes, digest };
+        self.grid.handle(self.state.now, append);
     }
 
     fn skip(&mut self, link: LinkId, id: u64, job: JobId, first: u64, count: u64) {
@@ -349,8 +382,9 @@ impl Driver {
             return self.answer(link, id, Err(error));
         }
         let count = inputs.count();
+        let bytes = stored_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), None);
-        let extend = Input::Extend { request, job, producer, number, count };
+        let extend = Input::Extend { request, job, producer, number, count, bytes };
         self.grid.handle(self.state.now, extend);
     }
 
@@ -445,6 +479,7 @@ fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::Workers
             | Request::WorkerPage { .. }
             | Request::Contests
+            | Request::Tenants { .. }
             | Request::Task { .. }
             | Request::Divergences { .. }
             | Request::Explain { .. }
@@ -489,6 +524,8 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::WorkerPage { .. }
         | Request::Contests
         | Request::VouchedPage { .. }
+        | Request::Tenants { .. }
+        | Request::SetQuota { .. }
         | Request::Drain { .. }
         | Request::Cordon { .. }
         | Request::CreateToken(_)
@@ -519,73 +556,4 @@ fn digest(what: &impl serde::Serialize, payload: &Bytes) -> Result<Digest, ApiEr
     let meta = postcard::to_allocvec(what)
         .map_err(|error| api_error(ErrorCode::Invalid, format!("the request: {error}")))?;
     Ok(Digest::of_parts(&[&meta, payload]))
-}
-
-/// About how many bytes a spec's texts take.
-fn spec_bytes(spec: &JobSpec) -> usize {
-    let args = spec.task.args.iter().map(|arg| arg.len() + 16);
-    let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 16);
-    let requires = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 32);
-    let lists = grants.sum::<usize>() + args.sum::<usize>() + requires.sum::<usize>();
-    spec.name.len() + spec.task.tenant.len() + lists
-}
-
-/// About how many bytes an answer takes.
-fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
-    match reply {
-        Ok(Reply::Job(status)) => job_bytes(status),
-        Ok(Reply::Jobs(jobs) | Reply::JobPage { jobs, .. }) => jobs.iter().map(job_bytes).sum(),
-        Ok(Reply::Workers(workers) | Reply::WorkerPage { workers, .. }) => {
-            workers.iter().map(worker_bytes).sum()
-        }
-        Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
-        Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
-        Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
-        Ok(Reply::Divergences(_) | Reply::Explanation(_)) => LONG_ANSWER_BYTES,
-        Ok(Reply::Token(_) | Reply::Done | Reply::Module { .. } | Reply::Appended { .. }) => 0,
-        Err(error) => error.message.len(),
-    }
-}
-
-/// How many bytes a job takes in an answer, at most.
-pub(super) fn job_bytes(status: &JobStatus) -> usize {
-    384 + spec_bytes(&status.spec)
-}
-
-/// How many bytes a worker takes in an answer, at most.
-fn worker_bytes(worker: &WorkerStatus) -> usize {
-    let names = worker.name.len() + worker.address.len();
-    let reason = match &worker.state {
-        WorkerState::Failing(failing) => failing.reason.len(),
-        _ => 0,
-    };
-    let labels = worker.capacity.labels.len() * 8 + worker.capacity.text_bytes();
-    160 + names + reason + labels + worker.running.len() * 56
-}
-
-/// A worker as it is told of: one that claims to run more than a list shows is not to hide those
-/// behind it.
-fn shown(mut worker: WorkerStatus) -> WorkerStatus {
-    worker.running.truncate(RUNNING_MAX);
-    worker
-}
-
-/// How many bytes a contest takes in an answer, at most.
-fn contest_bytes(contest: &Contest) -> usize {
-    32 + contest.name.len() + contest.address.len()
-}
-
-/// About how many bytes a worker's vouched labels take in an answer.
-fn vouched_bytes(vouched: &VouchedLabels) -> usize {
-    16 + vouched.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum::<usize>()
-}
-
-/// As many of the first as fit one answer.
-fn fitting<T>(list: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
-    let mut room = LIST_BYTES;
-    list.map_while(|item| {
-        room = room.checked_sub(bytes(&item))?;
-        Some(item)
-    })
-    .collect()
 }

@@ -9,11 +9,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
 };
 
-use super::{
-    Driver, Waiter, api_error,
-    clients::{Client, job_bytes},
-    workers::join,
-};
+use super::{Driver, Waiter, api_error, clients::Client, sizes::job_bytes, workers::join};
 use crate::{
     cache::{Cached, Place},
     links::LinkId,

@@ -58,6 +58,9 @@ const INPUT_META: usize = 5;
 /// Modules that one worker may ask for ahead of their answers: it runs tasks of a few jobs.
 const MODULES_WANTED: usize = 256;
 
+/// About what a result takes in the store beside its bytes.
+const RESULT_BYTES: u64 = 24;
+
 /// A linked worker.
 pub(super) struct Worker {
     pub peer: Peer,
@@ -480,6 +483,8 @@ fn completed(block: &ResultBlock) -> CompletedBlock {
         lease: block.lease,
         attempt: block.attempt,
         wall_us: block.results.iter().map(|meta| meta.usage.wall_us).fold(0, u64::saturating_add),
+        fuel: block.results.iter().map(|meta| meta.usage.fuel).fold(0, u64::saturating_add),
+        bytes: block.payload_len() + RESULT_BYTES * block.results.len() as u64,
         results: block.results.iter().map(|meta| completion(meta.index, &meta.outcome)).collect(),
     }
 }

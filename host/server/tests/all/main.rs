@@ -19,6 +19,7 @@ mod jobs;
 mod late;
 mod modules;
 mod overdue;
+mod quotas;
 mod retention;
 mod roles;
 mod sizes;

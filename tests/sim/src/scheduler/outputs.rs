@@ -43,6 +43,7 @@ impl Scheduler {
                     self.gate.hold(Gated::Reply(request, reply), records);
                 }
                 Output::Joined { link, worker } => {
+                    self.joined = true;
                     self.worker_known(link, worker);
                     self.gate.hold(Gated::Joined(link), records);
                 }
@@ -66,7 +67,10 @@ impl Scheduler {
                     self.gate.hold(Gated::JobChanged(job), records);
                 }
                 Output::Release { token } => _ = self.held.remove(&token),
-                Output::Assign { worker, job, grants } => self.assign(worker, job, grants, book)?,
+                Output::Assign { worker, job, grants } => {
+                    self.given.insert(job);
+                    self.assign(worker, job, grants, book)?;
+                }
                 Output::Cancel { worker, job, .. } => self.tell(worker, Down::Cancel { job }),
                 Output::Revoke { worker, job, lease, tasks } => {
                     self.tell(worker, Down::Revoke { job, lease, tasks });

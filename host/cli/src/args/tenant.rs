@@ -1,0 +1,110 @@
+//! The flags of `wasmgrid tenant`.
+
+use std::str::FromStr;
+
+use clap::Subcommand;
+use wasmgrid_proto::{Allowance, ByteCount, Fuel, Resource};
+
+use super::{Format, run::GridArgs};
+
+/// What can be asked of tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// List tenants, what they have and what they may have; for a client it is its own
+    List {
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Show what one tenant has and may have
+    Show {
+        /// The tenant: a client's name, or operator/NAME
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Say how much a tenant may have; for operators
+    Set {
+        /// The tenant: a client's name, or operator/NAME
+        name: String,
+        /// bytes=20GiB, jobs=1000, open-jobs=100, record-bytes=64MiB, waiting-tasks=1000000,
+        /// running-tasks=16, fuel-a-day=10T; `none` is without a bound, `default` what everybody
+        /// may have
+        #[arg(value_name = "RESOURCE=AMOUNT", required = true)]
+        quotas: Vec<QuotaSetting>,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+}
+
+/// How much of one resource a tenant may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaSetting {
+    /// Of what.
+    pub resource: Resource,
+    /// How much.
+    pub allowed: Allowance,
+}
+
+impl FromStr for QuotaSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, amount) =
+            text.split_once('=').ok_or_else(|| format!("{text:?} is not RESOURCE=AMOUNT"))?;
+        let resource = Resource::ALL.into_iter().find(|resource| resource.name() == name);
+        let resource = resource.ok_or_else(|| {
+            let names = Resource::ALL.map(Resource::name).join(", ");
+            format!("{name:?} is no resource; there are {names}")
+        })?;
+        let allowed = match amount {
+            "default" => Allowance::Default,
+            "none" => Allowance::Unbounded,
+            amount => Allowance::Most(parse(resource, amount)?),
+        };
+        Ok(Self { resource, allowed })
+    }
+}
+
+fn parse(resource: Resource, amount: &str) -> Result<u64, String> {
+    match resource {
+        Resource::Bytes | Resource::RecordBytes => {
+            amount.parse::<ByteCount>().map(|bytes| bytes.0).map_err(|error| error.to_string())
+        }
+        Resource::FuelADay => {
+            amount.parse::<Fuel>().map(|fuel| fuel.0).map_err(|error| error.to_string())
+        }
+        Resource::Jobs | Resource::OpenJobs | Resource::WaitingTasks | Resource::RunningTasks => {
+            amount
+                .parse()
+                .map_err(|_| format!("{amount:?} is no number of {resource}, such as 1000"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_resource_is_set_by_its_name_in_its_own_unit() {
+        let set = |text: &str| text.parse::<QuotaSetting>();
+        let most = |resource, most| Ok(QuotaSetting { resource, allowed: Allowance::Most(most) });
+        assert_eq!(set("bytes=1GiB"), most(Resource::Bytes, 1 << 30));
+        assert_eq!(set("open-jobs=7"), most(Resource::OpenJobs, 7));
+        assert_eq!(set("fuel-a-day=2G"), most(Resource::FuelADay, 2_000_000_000));
+        let (resource, allowed) = (Resource::Jobs, Allowance::Default);
+        assert_eq!(set("jobs=default"), Ok(QuotaSetting { resource, allowed }));
+        for wrong in ["jobs", "jobs=many", "bytes=-1", "slots=3", "jobs=1GiB"] {
+            assert!(set(wrong).is_err(), "{wrong}");
+        }
+    }
+}

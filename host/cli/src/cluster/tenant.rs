@@ -1,0 +1,109 @@
+//! `wasmgrid tenant list|show|set`: what tenants have of a grid, and what they may have.
+
+use serde::Serialize;
+use wasmgrid_proto::{Resource, TenantStatus, Use};
+
+use super::with;
+use crate::{
+    args::{Format, TenantCommand},
+    exit::{Exit, usage},
+    table,
+};
+
+/// A tenant, as `--output json` has it: a public interface.
+#[derive(Serialize)]
+struct TenantView<'a> {
+    name: &'a str,
+    uses: Vec<UseView>,
+}
+
+#[derive(Serialize)]
+struct UseView {
+    resource: &'static str,
+    used: u64,
+    /// `null` where there is no bound.
+    allowed: Option<u64>,
+    /// True where an operator set it for this tenant.
+    own: bool,
+}
+
+/// Does what was asked of tenants.
+///
+/// # Errors
+/// Where the cluster cannot be reached, has no such tenant, or the role does not allow it.
+pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
+    match command {
+        TenantCommand::List { grid, output } => {
+            let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
+            list(&tenants, output)?;
+        }
+        TenantCommand::Show { name, grid, output } => {
+            let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
+            let tenant = tenants.iter().find(|tenant| tenant.name == name).ok_or_else(|| {
+                usage(format!("no tenant {name:?} has anything here; see `wasmgrid tenant list`"))
+            })?;
+            show(tenant, output)?;
+        }
+        TenantCommand::Set { name, quotas, grid } => {
+            with(&grid, async |client| {
+                for quota in &quotas {
+                    client.set_quota(&name, quota.resource, quota.allowed).await?;
+                }
+                Ok(())
+            })
+            .await?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// What a list has a column for; `tenant show` has the others.
+const COLUMNS: [Resource; 5] = [
+    Resource::Bytes,
+    Resource::Jobs,
+    Resource::OpenJobs,
+    Resource::WaitingTasks,
+    Resource::RunningTasks,
+];
+
+fn list(tenants: &[TenantStatus], output: Format) -> anyhow::Result<()> {
+    if output == Format::Json {
+        return table::json(&tenants.iter().map(view).collect::<Vec<_>>());
+    }
+    let row = |tenant: &TenantStatus| {
+        let cell = |resource| {
+            let found = tenant.uses.iter().find(|one| one.resource == resource);
+            found.map(of_allowed).unwrap_or_default()
+        };
+        let [bytes, jobs, open, waiting, running] = COLUMNS.map(cell);
+        [tenant.name.clone(), bytes, jobs, open, waiting, running]
+    };
+    let heading = ["TENANT", "BYTES", "JOBS", "OPEN JOBS", "WAITING TASKS", "RUNNING TASKS"];
+    Ok(table::rows(heading, tenants.iter().map(row))?)
+}
+
+fn show(tenant: &TenantStatus, output: Format) -> anyhow::Result<()> {
+    if output == Format::Json {
+        return table::json(&view(tenant));
+    }
+    let row = |one: &Use| {
+        let Use { resource, used, allowed, own } = *one;
+        let allowed = allowed.map_or_else(|| "no bound".into(), |most| resource.amount(most));
+        let set = if own { "set for it" } else { "default" };
+        [resource.name().into(), resource.amount(used), allowed, set.into()]
+    };
+    Ok(table::rows(["RESOURCE", "USED", "ALLOWED", ""], tenant.uses.iter().map(row))?)
+}
+
+fn of_allowed(one: &Use) -> String {
+    let used = one.resource.amount(one.used);
+    one.allowed.map_or(used.clone(), |most| format!("{used} of {}", one.resource.amount(most)))
+}
+
+fn view(tenant: &TenantStatus) -> TenantView<'_> {
+    let one = |one: &Use| {
+        let Use { resource, used, allowed, own } = *one;
+        UseView { resource: resource.name(), used, allowed, own }
+    };
+    TenantView { name: &tenant.name, uses: tenant.uses.iter().map(one).collect() }
+}

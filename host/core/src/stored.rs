@@ -1,0 +1,204 @@
+//! What each tenant has in the store, and has used up: the store's own sizes are what lasts, from
+//! which the driver says at a start how much there is; from then on it is counted here with each
+//! commit.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+};
+
+use wasmgrid_proto::{JobId, TaskRange};
+
+use crate::table::Table;
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    jobs: Table<JobId, Logs>,
+    tenants: BTreeMap<String, Account>,
+    /// Tenants that are given nothing, since they have used up what they may.
+    held: BTreeSet<String>,
+}
+
+/// The bytes of one job's logs.
+#[derive(Clone, Debug, Default)]
+struct Logs {
+    inputs: u64,
+    results: u64,
+    /// Of its input segments that were appended since the start, by their first.
+    segments: BTreeMap<u64, u64>,
+}
+
+/// What one tenant has, and how much it may have before its tasks are held back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    /// Of its jobs' logs.
+    pub(crate) log_bytes: u64,
+    /// Of the modules that it sent first.
+    pub(crate) module_bytes: u64,
+    /// Fuel that no record has yet.
+    pub(crate) fuel: u64,
+    /// How many bytes its logs may have, and how much fuel it may use up until the next record.
+    pub(crate) most: Most,
+}
+
+/// Bounds of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Most {
+    pub(crate) log_bytes: u64,
+    pub(crate) fuel: u64,
+}
+
+impl Default for Most {
+    /// None: an account is bounded from when its tenant is known.
+    fn default() -> Self {
+        Self { log_bytes: u64::MAX, fuel: u64::MAX }
+    }
+}
+
+impl Stored {
+    pub(crate) fn account(&self, tenant: &str) -> Account {
+        self.tenants.get(tenant).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn tenants(&self) -> impl Iterator<Item = &String> {
+        self.tenants.keys()
+    }
+
+    /// True where the tenant is given nothing for now.
+    pub(crate) fn holds_back(&self, tenant: &str) -> bool {
+        !self.held.is_empty() && self.held.contains(tenant)
+    }
+
+    /// True where the tenant's bounds are known.
+    pub(crate) fn knows(&self, tenant: &str) -> bool {
+        self.tenants.contains_key(tenant)
+    }
+
+    /// Sets how much a tenant may have.
+    pub(crate) fn bound(&mut self, tenant: &str, most: Most) {
+        if !self.knows(tenant) {
+            self.tenants.insert(tenant.into(), Account::default());
+        }
+        self.update(tenant, |account| account.most = most);
+    }
+
+    /// An input segment was appended.
+    pub(crate) fn append(&mut self, tenant: &str, job: JobId, first: u64, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        self.change(job, |logs| {
+            logs.inputs += bytes;
+            *logs.segments.entry(first).or_default() += bytes;
+        });
+        self.update(tenant, |account| account.log_bytes += bytes);
+    }
+
+    /// Results were committed, which took so much fuel.
+    pub(crate) fn commit(&mut self, tenant: &str, job: JobId, (bytes, fuel): (u64, u64)) {
+        self.change(job, |logs| logs.results += bytes);
+        self.update(tenant, |account| {
+            account.log_bytes += bytes;
+            account.fuel = account.fuel.saturating_add(fuel);
+        });
+    }
+
+    /// Input segments were dropped; all there are, where `all`.
+    pub(crate) fn drop_inputs(&mut self, tenant: &str, job: JobId, tasks: &[TaskRange], all: bool) {
+        let Some(logs) = self.jobs.get_mut(&job) else { return };
+        let mut bytes = 0;
+        for part in tasks {
+            while let Some((first, size)) = logs.segments.range(part.first..part.end()).next() {
+                let first = *first;
+                bytes += *size;
+                logs.segments.remove(&first);
+            }
+        }
+        // What was there at the start is known as a whole alone.
+        let bytes = if all { logs.inputs } else { bytes.min(logs.inputs) };
+        logs.inputs -= bytes;
+        self.release(tenant, bytes);
+    }
+
+    /// All results of a job were dropped.
+    pub(crate) fn drop_results(&mut self, tenant: &str, job: JobId) {
+        let bytes = self.jobs.get_mut(&job).map_or(0, |logs| core::mem::take(&mut logs.results));
+        self.release(tenant, bytes);
+    }
+
+    /// A job is forgotten, and all that was stored of it.
+    pub(crate) fn forget(&mut self, tenant: &str, job: JobId) {
+        let bytes = self.jobs.remove(&job).map_or(0, |logs| logs.inputs + logs.results);
+        self.release(tenant, bytes);
+    }
+
+    /// What the store has of a job's logs; of inputs or results that are not told it stays.
+    pub(crate) fn measured(
+        &mut self,
+        tenant: &str,
+        job: JobId,
+        (inputs, results): (Option<u64>, Option<u64>),
+    ) {
+        let (before, after) = self.change(job, |logs| {
+            let before = logs.inputs + logs.results;
+            if let Some(inputs) = inputs {
+                logs.inputs = inputs;
+                logs.segments.clear();
+            }
+            logs.results = results.unwrap_or(logs.results);
+            (before, logs.inputs + logs.results)
+        });
+        self.update(tenant, |account| {
+            account.log_bytes = (account.log_bytes + after).saturating_sub(before);
+        });
+    }
+
+    /// What the modules of a tenant take.
+    pub(crate) fn modules(&mut self, tenant: &str, bytes: u64) {
+        self.update(tenant, |account| account.module_bytes = bytes);
+    }
+
+    /// Takes the fuel of a tenant that no record has.
+    pub(crate) fn take_fuel(&mut self, tenant: &str) -> u64 {
+        self.tenants.get_mut(tenant).map_or(0, |account| core::mem::take(&mut account.fuel))
+    }
+
+    fn release(&mut self, tenant: &str, bytes: u64) {
+        if bytes > 0 {
+            self.update(tenant, |account| {
+                account.log_bytes = account.log_bytes.saturating_sub(bytes);
+            });
+        }
+    }
+
+    fn change<T>(&mut self, job: JobId, change: impl FnOnce(&mut Logs) -> T) -> T {
+        if let Some(logs) = self.jobs.get_mut(&job) {
+            return change(logs);
+        }
+        let mut logs = Logs::default();
+        let changed = change(&mut logs);
+        self.jobs.insert(job, logs);
+        changed
+    }
+
+    /// Changes a tenant's account, and with it whether it is held back.
+    fn update(&mut self, tenant: &str, change: impl FnOnce(&mut Account)) {
+        let Some(account) = self.tenants.get_mut(tenant) else { return };
+        let was_over = account.is_over();
+        change(account);
+        let is_over = account.is_over();
+        if is_over && !was_over {
+            self.held.insert(tenant.into());
+        } else if was_over && !is_over {
+            self.held.remove(tenant);
+        }
+    }
+}
+
+impl Account {
+    const fn is_over(&self) -> bool {
+        self.log_bytes.saturating_add(self.module_bytes) >= self.most.log_bytes
+            || self.fuel >= self.most.fuel
+    }
+}

@@ -1,0 +1,260 @@
+//! Promises about quotas: nobody gets more than it may have, and others have what they may.
+
+use std::collections::BTreeMap;
+
+use wasmgrid_core::{GridConfig, Input};
+use wasmgrid_proto::{
+    Allowance, DropReason, JobId, JobState, Millis, OutcomeClass, Resource, Wait,
+    wire::{ApiError, ErrorCode, Reply},
+};
+
+use crate::world::{World, content, spec_of};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+fn world_with(quotas: &[(Resource, u64)]) -> World {
+    let quotas = BTreeMap::from_iter(quotas.iter().copied());
+    World::with(GridConfig { quotas, ..GridConfig::default() })
+}
+
+/// What a submit of so many inputs is answered.
+fn submit(world: &mut World, tenant: &str, inputs: u64) -> Result<JobId, ApiError> {
+    let (request, spec) = (world.request(), spec_of(tenant));
+    let (digest, bytes) = (content(0, inputs, true), inputs * world.input_bytes);
+    let idempotency_key = None;
+    world.drive(Input::Submit {
+        request,
+        spec,
+        idempotency_key,
+        inputs,
+        bytes,
+        closed: true,
+        digest,
+    });
+    match world.reply(request) {
+        Ok(Reply::Job(status)) => Ok(status.job),
+        Ok(other) => panic!("a submit is answered with {other:?}"),
+        Err(error) => Err(error),
+    }
+}
+
+fn set(world: &mut World, tenant: &str, resource: Resource, allowed: Allowance) {
+    let request = world.request();
+    world.drive(Input::SetQuota { request, tenant: tenant.into(), resource, allowed });
+    assert_eq!(world.reply(request), Ok(Reply::Done));
+}
+
+fn used(world: &World, tenant: &str, resource: Resource) -> u64 {
+    let status = world.grid.tenant_status(tenant);
+    status.uses.iter().find(|one| one.resource == resource).expect("all are told").used
+}
+
+/// Refused, with what is asked for, used and allowed.
+fn assert_over(answer: Result<JobId, ApiError>, resource: Resource, used: u64, allowed: u64) {
+    let error = answer.expect_err("it is more than allowed");
+    assert_eq!(error.code, ErrorCode::Refused);
+    let [used, allowed] = [used, allowed].map(|amount| resource.amount(amount));
+    let told = format!("has {used} of {allowed} {resource} that it may have");
+    assert!(error.message.contains(&told), "{}", error.message);
+}
+
+#[test]
+fn jobs_over_the_quota_are_refused_and_another_tenants_are_taken() {
+    let mut world = world_with(&[(Resource::Jobs, 3)]);
+    for _ in 0..3 {
+        submit(&mut world, "ann", 1).expect("as many as allowed");
+    }
+    assert_over(submit(&mut world, "ann", 1), Resource::Jobs, 3, 3);
+    submit(&mut world, "bob", 1).expect("bob has none");
+    world.check_replay();
+}
+
+#[test]
+fn a_job_that_has_ended_makes_room_for_an_open_one() {
+    let mut world = world_with(&[(Resource::OpenJobs, 2)]);
+    let first = submit(&mut world, "ann", 1).expect("the first");
+    submit(&mut world, "ann", 1).expect("the second");
+    assert_over(submit(&mut world, "ann", 1), Resource::OpenJobs, 2, 2);
+    assert_eq!(world.cancel(first), Ok(Reply::Done));
+    submit(&mut world, "ann", 1).expect("one has ended");
+    assert_eq!(used(&world, "ann", Resource::OpenJobs), 2);
+    assert_eq!(used(&world, "ann", Resource::Jobs), 3);
+    world.check_replay();
+}
+
+#[test]
+fn a_repeated_submit_is_answered_though_there_is_no_room_for_another() {
+    let mut world = world_with(&[(Resource::Jobs, 1)]);
+    let job = world.submit_as(spec_of("ann"), Some("key"), 1, true);
+    assert_eq!(world.submit_as(spec_of("ann"), Some("key"), 1, true), job);
+}
+
+#[test]
+fn tasks_that_wait_are_counted_until_they_end() {
+    let mut world = world_with(&[(Resource::WaitingTasks, 10)]);
+    let job = world.submit_as(spec_of("ann"), None, 6, false);
+    assert_over(submit(&mut world, "ann", 5), Resource::WaitingTasks, 6, 10);
+    let refused = world.append(job, 6, 5).expect_err("over");
+    assert_eq!(refused.code, ErrorCode::Refused);
+    assert_eq!(world.append(job, 6, 4), Ok(Reply::Done));
+    assert_eq!(world.append(job, 6, 4), Ok(Reply::Done), "a repeat of what was done");
+    world.join("w", 2);
+    world.run(10);
+    assert_eq!(used(&world, "ann", Resource::WaitingTasks), 0);
+    assert_eq!(world.append(job, 10, 10), Ok(Reply::Done));
+    world.check_replay();
+}
+
+#[test]
+fn inputs_over_the_bytes_that_are_left_are_refused() {
+    let mut world = world_with(&[(Resource::Bytes, 100_000)]);
+    world.input_bytes = 1_000;
+    let job = world.submit_as(spec_of("ann"), None, 50, false);
+    let records = used(&world, "ann", Resource::RecordBytes);
+    assert_eq!(used(&world, "ann", Resource::Bytes), 50_000 + records);
+    assert_over(submit(&mut world, "ann", 60), Resource::Bytes, 50_000 + records, 100_000);
+    assert_eq!(world.append(job, 50, 60).expect_err("over").code, ErrorCode::Refused);
+    // What its inputs took is free once they are spent.
+    world.join("w", 2);
+    world.run(10);
+    assert_eq!(used(&world, "ann", Resource::Bytes), records);
+    assert_eq!(world.append(job, 50, 60), Ok(Reply::Done));
+}
+
+#[test]
+fn a_tenant_whose_results_fill_its_bytes_waits_and_others_go_on() {
+    let mut world = world_with(&[(Resource::Bytes, 100_000)]);
+    world.result_bytes = 1_000;
+    world.join("w", 1);
+    let ann = submit(&mut world, "ann", 1_000).expect("numbers take no bytes");
+    world.run(1_000_000);
+    let done = world.job(ann).counts.ok;
+    assert!((90..200).contains(&done), "{done}");
+    assert!(used(&world, "ann", Resource::Bytes) >= 100_000);
+    let explained = world.grid.explain(ann).expect("it is known");
+    assert!(
+        matches!(explained.reasons[0].wait, Wait::Quota { resource: Resource::Bytes, .. }),
+        "{explained:?}"
+    );
+    let bob = submit(&mut world, "bob", 50).expect("bob has all of his");
+    world.run(1_000_000);
+    assert_eq!(world.state(bob), JobState::Ok);
+    assert_eq!(world.job(ann).counts.ok, done);
+    // More is allowed, and she goes on.
+    set(&mut world, "ann", Resource::Bytes, Allowance::Unbounded);
+    world.run(1_000_000);
+    assert_eq!(world.state(ann), JobState::Ok);
+    world.check_replay();
+}
+
+#[test]
+fn what_is_dropped_or_forgotten_counts_no_more() {
+    let (keep_results, keep_jobs) = (Some(Millis(10_000)), Some(Millis(60_000)));
+    let mut world = World::with(GridConfig { keep_results, keep_jobs, ..GridConfig::default() });
+    (world.input_bytes, world.result_bytes) = (100, 1_000);
+    world.join("w", 2);
+    let kept = submit(&mut world, "ann", 10).expect("taken");
+    let dropped = submit(&mut world, "ann", 10).expect("taken");
+    for hand in world.hands(*world.links.keys().next().expect("one")) {
+        let worker = *world.links.keys().next().expect("one");
+        world.end(worker, hand, OutcomeClass::Failed, 10);
+    }
+    world.run(10);
+    let records = used(&world, "ann", Resource::RecordBytes);
+    let before = used(&world, "ann", Resource::Bytes) - records;
+    assert!(before >= 20_000, "{before}");
+    world.drive(Input::DropResults { job: dropped, before: u64::MAX, why: DropReason::Bytes });
+    let after = used(&world, "ann", Resource::Bytes) - records;
+    assert!(after <= before - 10_000, "{after}");
+    world.pass(60_001);
+    assert!(world.grid.state(kept).is_none(), "it is forgotten");
+    assert_eq!(used(&world, "ann", Resource::Bytes), 0);
+    assert_eq!(used(&world, "ann", Resource::Jobs), 0);
+    world.check_replay();
+}
+
+#[test]
+fn no_more_tasks_of_a_tenant_are_on_workers_than_it_may_have() {
+    let mut world = world_with(&[(Resource::RunningTasks, 3)]);
+    let workers = [world.join("a", 4), world.join("b", 4)];
+    let ann = submit(&mut world, "ann", 100).expect("taken");
+    let bob = submit(&mut world, "bob", 100).expect("taken");
+    let mut steps = 0;
+    while let Some(worker) = workers.into_iter().find(|worker| world.load(*worker) > 0) {
+        for tenant in ["ann", "bob"] {
+            assert!(used(&world, tenant, Resource::RunningTasks) <= 3);
+        }
+        steps += 1;
+        let hand = world.hands(worker)[0];
+        world.end(worker, hand, OutcomeClass::Ok, 1_000);
+    }
+    assert!(steps >= 60, "{steps}");
+    assert_eq!([world.state(ann), world.state(bob)], [JobState::Ok; 2]);
+}
+
+#[test]
+fn a_tenant_that_used_up_its_fuel_goes_on_the_next_day() {
+    let mut world = world_with(&[(Resource::FuelADay, 1_000)]);
+    world.fuel = 100;
+    world.join("w", 1);
+    let ann = submit(&mut world, "ann", 100).expect("taken");
+    world.run(1_000_000);
+    let done = world.job(ann).counts.ok;
+    assert!((10..60).contains(&done), "{done}");
+    // What was used is known after a restart as well, but for the last minute's.
+    world.pass(61_000);
+    world.restart();
+    world.join("w", 1);
+    world.run(1_000_000);
+    assert_eq!(world.job(ann).counts.ok, done);
+    world.pass(DAY_MS);
+    world.join("w", 1);
+    world.run(1_000_000);
+    assert!(world.job(ann).counts.ok > done);
+    world.check_replay();
+}
+
+#[test]
+fn what_an_operator_sets_lasts_and_can_be_taken_back() {
+    let mut world = world_with(&[(Resource::Jobs, 1)]);
+    set(&mut world, "ann", Resource::Jobs, Allowance::Most(2));
+    world.restart();
+    submit(&mut world, "ann", 1).expect("the first");
+    submit(&mut world, "ann", 1).expect("the second");
+    assert_over(submit(&mut world, "ann", 1), Resource::Jobs, 2, 2);
+    set(&mut world, "ann", Resource::Jobs, Allowance::Default);
+    assert_over(submit(&mut world, "ann", 1), Resource::Jobs, 2, 1);
+    world.check_replay();
+}
+
+#[test]
+fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
+    let mut world = World::new();
+    let long = "x".repeat(60_000);
+    let change: [fn(&mut wasmgrid_proto::JobSpec, &str); 4] = [
+        |spec, long| spec.name = long.into(),
+        |spec, long| spec.requires = vec![("zone".into(), long.into())],
+        |spec, long| spec.requires = vec![(long.into(), "north".into())],
+        |spec, long| spec.task.args = vec![long.into(), long.into()],
+    ];
+    for change in change {
+        let (request, mut spec) = (world.request(), spec_of("ann"));
+        change(&mut spec, &long);
+        let (digest, idempotency_key) = (content(0, 1, true), None);
+        world.drive(Input::Submit {
+            request,
+            spec,
+            idempotency_key,
+            inputs: 1,
+            bytes: 0,
+            closed: true,
+            digest,
+        });
+        let error = world.reply(request).expect_err("too long");
+        assert_eq!(error.code, ErrorCode::Invalid);
+        assert!(error.message.contains("0000 bytes"), "{}", error.message);
+        assert!(error.message.contains(" allowed"), "{}", error.message);
+        assert!(error.message.len() < 1_000, "it quotes them");
+    }
+    assert_eq!(used(&world, "ann", Resource::Jobs), 0);
+}

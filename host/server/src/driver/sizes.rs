@@ -1,0 +1,101 @@
+//! About how much things take: in an answer, in memory, in the store. No more than that decides.
+
+use bytes::Bytes;
+use wasmgrid_proto::{
+    Contest, InputBlock, JobSpec, JobStatus, TenantStatus, VouchedLabels, WorkerState,
+    WorkerStatus,
+    wire::{ApiError, Reply},
+};
+
+/// Bytes of one list in an answer: a frame's meta has 1 MiB, and what is counted is about.
+const LIST_BYTES: usize = 640 << 10;
+
+/// Running tasks of one worker in an answer: a third of a list's bytes.
+const RUNNING_MAX: usize = 4_096;
+
+/// What an answer takes at most that is no long list and has texts.
+const LONG_ANSWER_BYTES: usize = 64 << 10;
+
+/// About how many bytes a spec's texts take.
+fn spec_bytes(spec: &JobSpec) -> usize {
+    let args = spec.task.args.iter().map(|arg| arg.len() + 16);
+    let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 16);
+    let requires = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 32);
+    let lists = grants.sum::<usize>() + args.sum::<usize>() + requires.sum::<usize>();
+    spec.name.len() + spec.task.tenant.len() + lists
+}
+
+/// About how many bytes an answer takes.
+pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
+    match reply {
+        Ok(Reply::Job(status)) => job_bytes(status),
+        Ok(Reply::Jobs(jobs) | Reply::JobPage { jobs, .. }) => jobs.iter().map(job_bytes).sum(),
+        Ok(Reply::Workers(workers) | Reply::WorkerPage { workers, .. }) => {
+            workers.iter().map(worker_bytes).sum()
+        }
+        Ok(Reply::Tenants { tenants, .. }) => tenants.iter().map(tenant_bytes).sum(),
+        Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
+        Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
+        Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
+        Ok(Reply::Divergences(_) | Reply::Explanation(_)) => LONG_ANSWER_BYTES,
+        Ok(Reply::Token(_) | Reply::Done | Reply::Module { .. } | Reply::Appended { .. }) => 0,
+        Err(error) => error.message.len(),
+    }
+}
+
+/// How many bytes a job takes in an answer, at most.
+pub(super) fn job_bytes(status: &JobStatus) -> usize {
+    384 + spec_bytes(&status.spec)
+}
+
+/// How many bytes a worker takes in an answer, at most.
+pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
+    let names = worker.name.len() + worker.address.len();
+    let reason = match &worker.state {
+        WorkerState::Failing(failing) => failing.reason.len(),
+        _ => 0,
+    };
+    let labels = worker.capacity.labels.len() * 8 + worker.capacity.text_bytes();
+    160 + names + reason + labels + worker.running.len() * 56
+}
+
+/// A worker as it is told of: one that claims to run more than a list shows is not to hide those
+/// behind it.
+pub(super) fn shown(mut worker: WorkerStatus) -> WorkerStatus {
+    worker.running.truncate(RUNNING_MAX);
+    worker
+}
+
+/// How many bytes a contest takes in an answer, at most.
+pub(super) fn contest_bytes(contest: &Contest) -> usize {
+    32 + contest.name.len() + contest.address.len()
+}
+
+/// About how many bytes a worker's vouched labels take in an answer.
+pub(super) fn vouched_bytes(vouched: &VouchedLabels) -> usize {
+    16 + vouched.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum::<usize>()
+}
+
+/// About how many bytes a tenant takes in an answer.
+pub(super) fn tenant_bytes(tenant: &TenantStatus) -> usize {
+    64 + tenant.name.len() + tenant.uses.len() * 32
+}
+
+/// About how many bytes inputs take in the store.
+pub(super) fn stored_bytes(inputs: &InputBlock, payload: &Bytes) -> u64 {
+    let lengths = match inputs {
+        InputBlock::Packed(lengths) => lengths.len(),
+        InputBlock::Numbers { .. } => 0,
+    };
+    (payload.len() + lengths) as u64
+}
+
+/// As many of the first as fit one answer.
+pub(super) fn fitting<T>(list: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut room = LIST_BYTES;
+    list.map_while(|item| {
+        room = room.checked_sub(bytes(&item))?;
+        Some(item)
+    })
+    .collect()
+}

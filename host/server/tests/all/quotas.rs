@@ -1,0 +1,120 @@
+//! What one tenant may store, over the links of real clients: the others have room beside it.
+
+use wasmgrid_proto::{
+    Allowance, InputBlock, Resource,
+    wire::{ApiError, ErrorCode, Reply, Request, Role},
+};
+use wasmgrid_server::{Server, ServerConfig};
+use wasmgrid_store::{MemoryStore, memory};
+
+use crate::harness::*;
+
+/// What each tenant may have of the store.
+const BYTES: u64 = 4 << 20;
+
+fn start_bounded(store: MemoryStore) -> Server {
+    let mut config = ServerConfig::new("test");
+    config.grid.quotas.insert(Resource::Bytes, BYTES);
+    Server::start(config, Box::new(store), admission()).expect("starts")
+}
+
+fn module(number: u8) -> Vec<u8> {
+    vec![number; 1 << 20]
+}
+
+async fn put_until_refused(client: &mut Client) -> (u8, ApiError) {
+    for number in 0..u8::MAX {
+        if let Err(error) = client.put(&module(number)).await {
+            return (number, error);
+        }
+    }
+    panic!("modules without end")
+}
+
+async fn used(client: &mut Client, name: &str) -> u64 {
+    let reply = client.request(Request::Tenants { after: None }, &[]).await;
+    let Ok(Reply::Tenants { tenants, more: 0 }) = reply else { panic!("{reply:?}") };
+    let tenant = tenants.into_iter().find(|tenant| tenant.name == name).expect("it is listed");
+    tenant.uses.iter().find(|one| one.resource == Resource::Bytes).expect("told").used
+}
+
+#[tokio::test]
+async fn modules_that_nobody_names_end_at_the_quota_of_who_sent_them() {
+    let store = memory();
+    let server = start_bounded(store.reopen());
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    let (kept, error) = put_until_refused(&mut ann).await;
+    assert_eq!((kept, error.code), (4, ErrorCode::Refused), "{error}");
+    assert!(error.message.contains("4MiB of 4MiB bytes that it may have"), "{error}");
+    let mut bob = client_link(&server.handle(), Role::Client, "bob");
+    bob.put(&module(200)).await.expect("bob has his own");
+    // One that is there already costs nothing.
+    ann.put(&module(200)).await.expect("it is there");
+    server.shutdown().await.expect("in order");
+    // Whose they are outlives the scheduler.
+    let server = start_bounded(store.reopen());
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    assert_eq!(used(&mut ann, "ann").await, 4 << 20);
+    assert_eq!(ann.put(&module(201)).await.expect_err("full").code, ErrorCode::Refused);
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn inputs_that_no_worker_runs_end_at_the_quota_and_are_counted_after_a_restart() {
+    let store = memory();
+    let server = start_bounded(store.reopen());
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let input = vec![7; 1 << 20];
+    let request = || submit(InputBlock::Packed(vec![1 << 20]), None);
+    let mut taken = 0_u64;
+    let error = loop {
+        match ann.request(request(), &input).await {
+            Ok(_) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((taken, error.code), (3, ErrorCode::Refused), "{error}");
+    let before = used(&mut ann, "ann").await;
+    server.shutdown().await.expect("in order");
+    let server = start_bounded(store.reopen());
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    let after = used(&mut ann, "ann").await;
+    assert!(after.abs_diff(before) < 1_000, "{before} before, {after} after");
+    assert_eq!(ann.request(request(), &input).await.expect_err("full").code, ErrorCode::Refused);
+    // Another tenant's work goes on.
+    let mut bob = client_link(&server.handle(), Role::Client, "bob");
+    bob.request(submit(numbers(1), None), &[]).await.expect("bob has room");
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_client_sees_itself_alone_and_an_operator_sets_what_it_may_have() {
+    let server = start_bounded(memory());
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    let mut bob = client_link(&server.handle(), Role::Client, "bob");
+    let mut operator = client_link(&server.handle(), Role::Operator, "olga");
+    for client in [&mut ann, &mut bob] {
+        client.put(MODULE).await.expect("kept");
+        client.request(submit(numbers(1), None), &[]).await.expect("taken");
+    }
+    let list = |reply: Result<Reply, ApiError>| match reply {
+        Ok(Reply::Tenants { tenants, .. }) => {
+            tenants.into_iter().map(|tenant| tenant.name).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
+    let ask = || Request::Tenants { after: None };
+    assert_eq!(list(ann.request(ask(), &[]).await), ["ann"]);
+    assert_eq!(list(operator.request(ask(), &[]).await), ["ann", "bob"]);
+    let set =
+        |allowed| Request::SetQuota { tenant: "ann".into(), resource: Resource::Jobs, allowed };
+    let refused = ann.request(set(Allowance::Unbounded), &[]).await.expect_err("it may not");
+    assert_eq!(refused.code, ErrorCode::Forbidden);
+    assert_eq!(operator.request(set(Allowance::Most(1)), &[]).await, Ok(Reply::Done));
+    let refused = ann.request(submit(numbers(1), None), &[]).await.expect_err("over");
+    assert_eq!(refused.code, ErrorCode::Refused);
+    assert!(refused.message.contains("1 of 1 jobs that it may have"), "{refused}");
+    bob.request(submit(numbers(1), None), &[]).await.expect("bob may have more");
+    server.shutdown().await.expect("in order");
+}

@@ -1,0 +1,34 @@
+//! Quotas as operators and users meet them: at the command line.
+
+use serde_json::{Value, json};
+use wasmgrid_tests::{Grid, guest};
+
+fn uses(grid: &Grid, resource: &str) -> Value {
+    let listed = grid.run(&["tenant", "list", "--output", "json"]);
+    let tenants: Value = serde_json::from_str(listed.ok()).expect("JSON");
+    let uses = tenants[0]["uses"].as_array().expect("a list").clone();
+    uses.into_iter().find(|one| one["resource"] == resource).expect("it is told")
+}
+
+#[test]
+fn a_quota_is_set_shown_kept_and_refuses_with_exit_code_3() {
+    let mut grid = Grid::start(1, 1);
+    grid.run(&["run", &guest("noop"), "--range", "0..3"]).ok();
+    let tenants: Value =
+        serde_json::from_str(grid.run(&["tenant", "list", "--output", "json"]).ok()).expect("JSON");
+    let name = tenants[0]["name"].as_str().expect("a name").to_owned();
+    grid.run(&["tenant", "set", &name, "jobs=1", "running-tasks=none"]).ok();
+    grid.kill_scheduler();
+    grid.restart_scheduler();
+    grid.wait_for_worker("w1", "ready");
+    let jobs = uses(&grid, "jobs");
+    assert_eq!(jobs, json!({ "resource": "jobs", "used": 1, "allowed": 1, "own": true }));
+    let refused = grid.run(&["run", &guest("noop"), "--range", "0..3"]);
+    refused.fails_with(3, &["has 1 of 1 jobs that it may have"]);
+    let shown = grid.run(&["tenant", "show", &name]);
+    assert!(shown.ok().contains("set for it"), "{}", shown.ok());
+    grid.run(&["tenant", "set", &name, "jobs=default"]).ok();
+    grid.run(&["run", &guest("noop"), "--range", "0..3"]).ok();
+    // By default nobody may have the whole disk.
+    assert!(uses(&grid, "bytes")["allowed"].as_u64().is_some_and(|most| most > 0));
+}
