@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, reason = "a helper of a test may fail as the test itself may")]
 
+mod quotas;
 mod seeds;
 mod shares;
 mod zoo;
