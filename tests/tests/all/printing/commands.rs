@@ -56,6 +56,9 @@ fn cases() -> Vec<Case> {
         case("worker uncordon", Data::None, |_| words(&["worker", "uncordon", "w1"])),
         case("token create", Data::Made, |_| words(&["token", "create"])),
         case("token create", Data::Made, |_| words(&["token", "create", "--output", "json"])),
+        case("tenant list", Data::Shown, |_| words(&["tenant", "list"])),
+        case("tenant show", Data::Shown, |at| words(&["tenant", "show", &at.tenant()])),
+        case("tenant set", Data::None, |at| words(&["tenant", "set", &at.tenant(), "jobs=none"])),
         case("job list", Data::Shown, |_| words(&["job", "list", "--limit", "1"])),
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended])),
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended, "--task", "0"])),
@@ -120,6 +123,13 @@ impl Place {
     fn fresh(&self, kind: &str) -> String {
         self.named.set(self.named.get() + 1);
         format!("{kind}-{}", self.named.get())
+    }
+
+    /// A tenant that has something.
+    fn tenant(&self) -> String {
+        let listed = self.grid.run(&["tenant", "list", "--output", "json"]);
+        let tenants: serde_json::Value = serde_json::from_str(listed.ok()).expect("JSON");
+        tenants[0]["name"].as_str().expect("a name").to_owned()
     }
 
     /// An open job.
