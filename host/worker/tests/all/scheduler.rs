@@ -85,7 +85,11 @@ impl Scheduler {
     }
 
     async fn let_in(&mut self) -> Join {
-        let FromWorker::Join(join) = self.hear_any().await.message else { panic!("no join") };
+        let join = match self.hear_any().await.message {
+            FromWorker::Join(join) => join,
+            FromWorker::JoinProved(proved) => proved.join,
+            other => panic!("{other:?} instead of a join"),
+        };
         let (minor, worker, epoch) = (PROTOCOL_MINOR, WorkerId(1), Epoch(1));
         self.say(ToWorker::Joined(Joined { minor, worker, epoch, heartbeat: Millis(10) })).await;
         join

@@ -45,10 +45,11 @@ async fn a_loop_ends_at_its_fuel() {
 }
 
 #[tokio::test]
-async fn a_loop_before_the_task_begins_ends_at_the_startup_fuel() {
+async fn a_loop_before_the_task_begins_ends_at_the_tasks_fuel() {
     let more = "(func $begin (loop $again (br $again))) (start $begin)";
-    let ended = run_task("(i32.const 0)", more, Limits::default()).await;
-    assert_eq!(limited(&ended).0, Limit::Fuel);
+    let limits = Limits { fuel: Fuel(1_000_000), ..Limits::default() };
+    let ended = run_task("(i32.const 0)", more, limits).await;
+    assert_eq!(limited(&ended), (Limit::Fuel, 1_000_000, 1_000_000));
 }
 
 #[tokio::test]
