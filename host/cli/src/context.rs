@@ -10,7 +10,7 @@ use wasmgrid_net::Credentials;
 use crate::{
     args::GridArgs,
     exit::{Exit, WithExit as _, usage},
-    paths::{Paths, make_folder, write_file},
+    paths::Paths,
 };
 
 /// Names the context to use, unless a flag does.
@@ -128,8 +128,8 @@ impl Contexts {
         };
         let path = self.settings();
         let text = toml::to_string(&Selected { context })?;
-        make_folder(&self.folder)
-            .and_then(|()| write_file(&path, &text))
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| fs::write(&path, text))
             .with_context(|| format!("failed to write {}", path.display()))
     }
 
@@ -158,9 +158,9 @@ impl Contexts {
         let folder = self.path(name)?;
         let text = toml::to_string(description)?;
         let write = || -> anyhow::Result<()> {
-            make_folder(&folder)?;
+            fs::create_dir_all(&folder)?;
             credentials.save(&folder)?;
-            Ok(write_file(&folder.join(DESCRIPTION), &text)?)
+            Ok(fs::write(folder.join(DESCRIPTION), text)?)
         };
         write().with_context(|| format!("failed to write {}", folder.display()))
     }

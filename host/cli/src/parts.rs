@@ -1,7 +1,7 @@
 //! The parts of a grid as they run inside this process: a worker's sandbox and slots, and links
 //! between parts that share the process.
 
-use std::{num::NonZero, path::PathBuf, sync::Arc, thread};
+use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use rustix::system;
 use wasmgrid_client::{Client, ClientLink};
@@ -19,7 +19,6 @@ use wasmgrid_worker::{
 use crate::{
     args::{Isolation, Label, Maximum, SandboxArgs},
     exit::usage,
-    paths::make_folder,
     unable::unable,
 };
 
@@ -113,7 +112,7 @@ pub async fn proven(sandbox: &Sandbox) -> anyhow::Result<()> {
 
 fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<SandboxConfig> {
     let cache = setup.cache_dir;
-    make_folder(&cache)
+    fs::create_dir_all(&cache)
         .map_err(|source| unable(&SandboxError::Cache { path: cache.clone(), source }.into()))?;
     let slots = setup.slots.unwrap_or_else(cores);
     let defaults = SandboxConfig::default();

@@ -1,13 +1,6 @@
-//! Where things are kept on this machine: contexts, state and caches. They are this user's alone:
-//! others may neither read what is secret nor hold what is locked.
+//! Where things are kept on this machine: contexts, state and caches.
 
-use std::{
-    env,
-    fs::{DirBuilder, File, OpenOptions, Permissions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-};
+use std::{env, path::PathBuf};
 
 use directories::ProjectDirs;
 
@@ -15,37 +8,6 @@ use crate::exit::usage;
 
 /// One folder that holds everything, instead of the user's own ones.
 pub const HOME: &str = "WASMGRID_HOME";
-
-/// What may be done with a folder, and with a file, of this user's alone.
-const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
-
-/// Makes a folder of this user's alone, and those above it that are missing.
-///
-/// # Errors
-/// Where it cannot be made.
-pub fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
-}
-
-/// Opens a file of this user's alone, which is made where it is missing.
-///
-/// # Errors
-/// Where it cannot be opened, or is another user's.
-pub fn open_file(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let file = options.create(true).mode(FILE_MODE).open(path)?;
-    // One that is there may be anybody's to read.
-    file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-    Ok(file)
-}
-
-/// Writes a file of this user's alone.
-///
-/// # Errors
-/// Where it cannot be written.
-pub fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    open_file(path, OpenOptions::new().write(true).truncate(true))?.write_all(text.as_bytes())
-}
 
 /// The folders of this user.
 #[derive(Clone, Debug, PartialEq, Eq)]

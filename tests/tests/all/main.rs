@@ -31,7 +31,6 @@ mod open;
 mod outside;
 mod partitions;
 mod printing;
-mod private;
 mod promises;
 mod quotas;
 mod refusals;

@@ -18,7 +18,7 @@ use crate::{
     exit::{Exit, WithExit as _, refused, usage},
     interrupt::Interrupt,
     parts::{self, Machine, WorkerSetup},
-    paths::{Paths, make_folder, write_file},
+    paths::Paths,
 };
 
 const DESCRIPTION: &str = "worker.toml";
@@ -132,9 +132,9 @@ fn setup(settings: &WorkerArgs, paths: &Paths) -> WorkerSetup {
 }
 
 fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {
-    make_folder(folder)?;
+    fs::create_dir_all(folder)?;
     credentials.save(folder)?;
-    Ok(write_file(&folder.join(DESCRIPTION), &toml::to_string(membership)?)?)
+    Ok(fs::write(folder.join(DESCRIPTION), toml::to_string(membership)?)?)
 }
 
 fn load(folder: &Path) -> anyhow::Result<(Membership, Credentials)> {

@@ -24,7 +24,7 @@ use crate::{
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     module, parts,
-    paths::{Paths, make_folder, open_file},
+    paths::Paths,
     unable::unable_to,
 };
 
@@ -181,8 +181,8 @@ fn authority(folder: &Path, name: Option<String>) -> anyhow::Result<Authority> {
 /// A usage error where another process has it.
 pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path: PathBuf = folder.join("lock");
-    let file = make_folder(folder)
-        .and_then(|()| open_file(&path, File::options().append(true)))
+    let file = fs::create_dir_all(folder)
+        .and_then(|()| File::options().create(true).append(true).open(&path))
         .with_context(|| format!("failed to use {}", folder.display()))
         .exit(Exit::Usage)?;
     match file.try_lock() {

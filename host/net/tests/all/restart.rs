@@ -29,8 +29,8 @@ fn a_link_to_a_scheduler_that_died_ends_as_soon_as_its_successor_hears_of_it() {
     let addresses = [address.to_string()];
     let worker = alive.block_on(endpoint.connect_worker(&addresses)).unwrap();
     let accepted = alive.block_on(accepting).unwrap();
-    // As kill -9 would: nothing runs any more that could say goodbye.
-    dies.shutdown_background();
+    // As kill -9 would: nothing runs any more that could say goodbye, once its threads have ended.
+    dies.shutdown_timeout(PATIENCE);
     drop(accepted);
     alive.block_on(async {
         let successor = bind_again(|| Listener::bind(address, &scheduler(), config)).await;
