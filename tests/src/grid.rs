@@ -185,6 +185,8 @@ impl Grid {
 fn up(home: &Home, listen: &str, change: impl FnOnce(&mut Command)) -> Daemon {
     let mut command =
         home.command(["up", "--no-worker", "--listen", listen, "--state-dir", "state"]);
+    // One token for all the workers that a test adds.
+    command.args(["--token-uses", "16"]);
     change(&mut command);
     Daemon::start(command)
 }

@@ -31,7 +31,8 @@ pub const LISTEN: SocketAddr =
 const SLOTS: RangeInclusive<u32> = 1..=4096;
 
 /// The variables that other commands read.
-const OTHER_VARIABLES: &[&str] = &[paths::HOME, crate::log::VARIABLE, crate::context::VARIABLE];
+const OTHER_VARIABLES: &[&str] =
+    &[paths::HOME, crate::log::VARIABLE, crate::context::VARIABLE, crate::cluster::TOKEN_VARIABLE];
 
 /// The keys of a server's file.
 #[derive(Debug, Default, Deserialize)]

@@ -11,6 +11,7 @@ use crate::{
     args::GridArgs,
     exit::{Exit, WithExit as _, usage},
     paths::Paths,
+    private,
 };
 
 /// Names the context to use, unless a flag does.
@@ -128,8 +129,8 @@ impl Contexts {
         };
         let path = self.settings();
         let text = toml::to_string(&Selected { context })?;
-        fs::create_dir_all(&self.folder)
-            .and_then(|()| fs::write(&path, text))
+        private::folder(&self.folder)
+            .and_then(|()| private::write(&path, &text))
             .with_context(|| format!("failed to write {}", path.display()))
     }
 
@@ -158,9 +159,9 @@ impl Contexts {
         let folder = self.path(name)?;
         let text = toml::to_string(description)?;
         let write = || -> anyhow::Result<()> {
-            fs::create_dir_all(&folder)?;
+            private::folder(&folder)?;
             credentials.save(&folder)?;
-            Ok(fs::write(folder.join(DESCRIPTION), text)?)
+            Ok(private::write(&folder.join(DESCRIPTION), &text)?)
         };
         write().with_context(|| format!("failed to write {}", folder.display()))
     }

@@ -18,6 +18,7 @@ mod new;
 mod parts;
 mod paths;
 mod print;
+mod private;
 mod run;
 mod table;
 mod unable;

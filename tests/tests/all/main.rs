@@ -40,6 +40,7 @@ mod sandbox;
 mod sizes;
 mod storage;
 mod strangers;
+mod tokens;
 mod toolchains;
 mod wasi_suite;
 mod zoo;

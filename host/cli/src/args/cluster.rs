@@ -64,15 +64,27 @@ pub struct UpArgs {
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub token_ttl: Millis,
     /// How many machines may join with the printed token
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub token_uses: u32,
+}
+
+/// Where a token comes from.
+#[derive(Args, Clone, Debug)]
+pub struct TokenSource {
+    /// The token; others on this machine see it among the processes, for as long as the command
+    /// runs: --token-file or WASMGRID_TOKEN in the environment keep it from them
+    pub token: Option<String>,
+    /// A file that has the token; `-` reads it from standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// `wasmgrid join`.
 #[derive(Args, Debug)]
 pub struct JoinArgs {
-    /// The token that `wasmgrid up` or `wasmgrid token create` printed
-    pub token: String,
+    /// The token that `wasmgrid up` or `wasmgrid token create` printed.
+    #[command(flatten)]
+    pub token: TokenSource,
     /// The worker.
     #[command(flatten)]
     pub worker: WorkerArgs,
@@ -543,7 +555,8 @@ pub enum ContextCommand {
     Add {
         /// The context's name
         name: String,
-        /// The token
-        token: String,
+        /// The token.
+        #[command(flatten)]
+        token: TokenSource,
     },
 }

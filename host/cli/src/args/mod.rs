@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::{
     ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenArgs,
-    TokenCommand, TokenRole, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
+    TokenCommand, TokenRole, TokenSource, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
 };
 pub use maxima::Maximum;
 pub use run::{

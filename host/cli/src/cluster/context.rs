@@ -3,6 +3,7 @@
 use serde::Serialize;
 use wasmgrid_net::{JoinToken, Role, enroll};
 
+use super::token;
 use crate::{
     args::{ContextCommand, Format},
     context::{Contexts, Description, LOCAL},
@@ -31,7 +32,9 @@ pub async fn context(command: ContextCommand) -> anyhow::Result<Exit> {
     match command {
         ContextCommand::List { output } => list(&contexts, output)?,
         ContextCommand::Use { name } => contexts.select(&name)?,
-        ContextCommand::Add { name, token } => add(&contexts, &name, &token).await?,
+        ContextCommand::Add { name, token } => {
+            add(&contexts, &name, || token::given(&token)).await?
+        }
     }
     Ok(Exit::Ok)
 }
@@ -54,10 +57,14 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
     Ok(table::rows(["", "NAME", "GRID", "ADDRESSES"], std::iter::once(here).chain(rows))?)
 }
 
-async fn add(contexts: &Contexts, name: &str, token: &str) -> anyhow::Result<()> {
+async fn add(
+    contexts: &Contexts,
+    name: &str,
+    token: impl FnOnce() -> anyhow::Result<JoinToken>,
+) -> anyhow::Result<()> {
     // Before the token is used: it may be good for one use alone.
     contexts.check_name(name)?;
-    let token: JoinToken = token.parse().exit(Exit::Usage)?;
+    let token = token()?;
     if !matches!(token.role, Role::Client | Role::Operator) {
         return Err(refused(format!(
             "the token is for a {}; a context needs one of `wasmgrid token create --role client`",
@@ -84,7 +91,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let contexts = Contexts::in_folder(folder.path());
         for name in ["local", "bad/name"] {
-            let error = add(&contexts, name, "no token").await.expect_err("refused");
+            let error =
+                add(&contexts, name, || panic!("it is not asked for")).await.expect_err("refused");
             assert!(error.to_string().contains(name), "{error}");
         }
     }

@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use wasmgrid_net::{Credentials, Endpoint, JoinToken, Role, enroll};
+use wasmgrid_net::{Credentials, Endpoint, Role, enroll};
 use wasmgrid_worker::{Dial, GaveUp, LinkState, Worker};
 
-use super::scheduler::lock;
+use super::{scheduler::lock, token};
 use crate::{
     args::{JoinArgs, WorkerArgs},
     config,
@@ -19,6 +19,7 @@ use crate::{
     interrupt::Interrupt,
     parts::{self, Machine, WorkerSetup},
     paths::Paths,
+    private,
 };
 
 const DESCRIPTION: &str = "worker.toml";
@@ -36,7 +37,7 @@ struct Membership {
 /// # Errors
 /// Where the token is not whole, the grid cannot be reached or does not take it.
 pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let token: JoinToken = args.token.parse().exit(Exit::Usage)?;
+    let token = token::given(&args.token)?;
     let settings = config::worker(&args.worker, None)?;
     let paths = Paths::find()?;
     // Before the token is used: it may be good for one use alone.
@@ -132,9 +133,9 @@ fn setup(settings: &WorkerArgs, paths: &Paths) -> WorkerSetup {
 }
 
 fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)?;
+    private::folder(folder)?;
     credentials.save(folder)?;
-    Ok(fs::write(folder.join(DESCRIPTION), toml::to_string(membership)?)?)
+    Ok(private::write(&folder.join(DESCRIPTION), &toml::to_string(membership)?)?)
 }
 
 fn load(folder: &Path) -> anyhow::Result<(Membership, Credentials)> {

@@ -20,6 +20,7 @@ use crate::{args::GridArgs, context::Contexts, exit::usage, paths::Paths};
 
 pub use member::{join, serve as serve_worker};
 pub use scheduler::serve as serve_scheduler;
+pub use token::VARIABLE as TOKEN_VARIABLE;
 
 /// A cluster that was reached.
 pub struct Cluster {

@@ -2,7 +2,7 @@
 //! kept in one folder so that a second start goes on where the first stopped.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
@@ -25,6 +25,7 @@ use crate::{
     interrupt::Interrupt,
     module, parts,
     paths::Paths,
+    private,
     unable::unable_to,
 };
 
@@ -181,8 +182,8 @@ fn authority(folder: &Path, name: Option<String>) -> anyhow::Result<Authority> {
 /// A usage error where another process has it.
 pub fn lock(folder: &Path) -> anyhow::Result<File> {
     let path: PathBuf = folder.join("lock");
-    let file = fs::create_dir_all(folder)
-        .and_then(|()| File::options().create(true).append(true).open(&path))
+    let file = private::folder(folder)
+        .and_then(|()| private::lock_file(&path))
         .with_context(|| format!("failed to use {}", folder.display()))
         .exit(Exit::Usage)?;
     match file.try_lock() {

@@ -91,13 +91,19 @@ async fn start(
     let request = TokenRequest { role: Role::Worker, ttl: args.token_ttl, uses: args.token_uses };
     let token = client.create_token(request).await?;
     client.shutdown().await;
-    let (addresses, ttl, uses) = (scheduler.addresses.join(", "), args.token_ttl, args.token_uses);
+    let (addresses, ttl) = (scheduler.addresses.join(", "), args.token_ttl);
+    let whom = match args.token_uses {
+        1 => "one machine".into(),
+        uses => format!("up to {uses} machines"),
+    };
     let mut said = Lines::default();
     said.push(format_args!("grid {grid} is up at {addresses}"));
     said.push("`wasmgrid run` now goes to it; `wasmgrid context use local` goes back");
-    said.push(format_args!("to add a machine, within {ttl} and up to {uses} times:"));
+    said.push(format_args!("to add {whom} within {ttl}, run this there, and paste the token:"));
     said.push("");
-    said.push(format_args!("  wasmgrid join {token}"));
+    said.push("  wasmgrid join --token-file -");
+    said.push("");
+    said.push(format_args!("  {token}"));
     said.push("");
     said.push("Ctrl-C stops the grid; its jobs and results are kept");
     // At once: a reader that takes the first line alone has not closed the output before the rest.
