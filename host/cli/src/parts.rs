@@ -1,7 +1,7 @@
 //! The parts of a grid as they run inside this process: a worker's sandbox and slots, and links
 //! between parts that share the process.
 
-use std::{fs, num::NonZero, path::PathBuf, sync::Arc, thread};
+use std::{num::NonZero, path::PathBuf, sync::Arc, thread};
 
 use rustix::system;
 use wasmgrid_client::{Client, ClientLink};
@@ -19,6 +19,7 @@ use wasmgrid_worker::{
 use crate::{
     args::{Isolation, Label, Maximum, SandboxArgs},
     exit::usage,
+    private,
     unable::unable,
 };
 
@@ -112,7 +113,7 @@ pub async fn proven(sandbox: &Sandbox) -> anyhow::Result<()> {
 
 fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<SandboxConfig> {
     let cache = setup.cache_dir;
-    fs::create_dir_all(&cache)
+    private::folder(&cache)
         .map_err(|source| unable(&SandboxError::Cache { path: cache.clone(), source }.into()))?;
     let slots = setup.slots.unwrap_or_else(cores);
     let defaults = SandboxConfig::default();

@@ -1,6 +1,6 @@
 //! More output, records or log than anybody wants.
 
-use wasmgrid_proto::Limit;
+use wasmgrid_proto::{Limit, text::CUT_MARK};
 
 use super::{
     Attack, Expect, Used,
@@ -207,12 +207,14 @@ fn of_bytes_in_logs() -> Vec<Attack> {
 /// What is kept of a message of `x`.
 const LONG_MESSAGE: &str = {
     const KEPT: usize = 4 << 10;
-    const BYTES: [u8; KEPT + 3] = {
-        let mut bytes = [b'x'; KEPT + 3];
-        // The ellipsis.
-        bytes[KEPT] = 0xe2;
-        bytes[KEPT + 1] = 0x80;
-        bytes[KEPT + 2] = 0xa6;
+    const MARK: &[u8] = CUT_MARK.as_bytes();
+    const BYTES: [u8; KEPT] = {
+        let mut bytes = [b'x'; KEPT];
+        let mut at = 0;
+        while at < MARK.len() {
+            bytes[KEPT - MARK.len() + at] = MARK[at];
+            at += 1;
+        }
         bytes
     };
     match str::from_utf8(&BYTES) {

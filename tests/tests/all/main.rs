@@ -31,6 +31,7 @@ mod open;
 mod outside;
 mod partitions;
 mod printing;
+mod private;
 mod promises;
 mod quotas;
 mod refusals;

@@ -2,7 +2,7 @@
 //! kept in one folder so that a second start goes on where the first stopped.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,

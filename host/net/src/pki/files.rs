@@ -2,7 +2,7 @@
 //! a file.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::Write as _,
     path::Path,
 };
@@ -39,7 +39,7 @@ pub(super) fn write(path: &Path, text: &str, access: Access) -> Result<(), NetEr
     let failed = |error: std::io::Error| file_error(path, &error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
+    make_folder(folder).map_err(failed)?;
     let unique = getrandom::u64().map_err(|error| file_error(path, &error))?;
     let beside = folder.join(format!(".{unique:016x}.new"));
     let written = create(&beside, access)
@@ -54,6 +54,15 @@ pub(super) fn write(path: &Path, text: &str, access: Access) -> Result<(), NetEr
         let _ = fs::remove_file(&beside);
     }
     written.map_err(failed)
+}
+
+/// For its owner alone: who can open a file in it can also hold it.
+fn make_folder(path: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 fn create(path: &Path, access: Access) -> std::io::Result<File> {
