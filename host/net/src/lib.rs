@@ -27,7 +27,7 @@ pub use budget::Held;
 pub use error::{CertificateProblem, NetError};
 pub use identity::{Identity, IdentityError, Peer};
 pub use in_process::in_process;
-pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
+pub use link::{Link, LinkClosed, LinkError, Receiver, SaidRelease, Sender, TrySendError};
 pub use pki::{Authority, Credentials, LabelsError, check_labels};
 pub use quic::{Accepted, Endpoint, Listener, ListenerConfig, enroll};
 pub use release::Release;

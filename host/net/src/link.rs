@@ -232,6 +232,23 @@ impl<M> fmt::Debug for Sender<M> {
     }
 }
 
+/// The release of a link's peer, as far as it has said so.
+pub struct SaidRelease(Arc<LinkState>);
+
+impl SaidRelease {
+    /// As far as it has been said by now.
+    #[must_use]
+    pub fn now(&self) -> Release {
+        self.0.release()
+    }
+}
+
+impl fmt::Debug for SaidRelease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SaidRelease").field(&self.now()).finish()
+    }
+}
+
 impl<M> Receiver<M> {
     pub(crate) fn new(queue: mpsc::Receiver<Item<M>>, state: Arc<LinkState>) -> Self {
         Self { queue, next: None, state }
@@ -241,6 +258,12 @@ impl<M> Receiver<M> {
     #[must_use]
     pub fn release(&self) -> Release {
         self.state.release()
+    }
+
+    /// The same, for who has no receiver at hand when the peer has said it.
+    #[must_use]
+    pub fn said_release(&self) -> SaidRelease {
+        SaidRelease(Arc::clone(&self.state))
     }
 
     /// The next message; `None` once the link was closed in order and everything sent before that
