@@ -237,6 +237,8 @@ where
 mod tests {
     use super::*;
 
+    use crate::args::LogArgs;
+
     fn file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().expect("made");
         fs::write(file.path(), text).expect("written");
@@ -302,6 +304,7 @@ mod tests {
             producer_grace: None,
             caps: CapArgs::default(),
             require_jail: None,
+            log: LogArgs::default(),
             keep: KeepArgs { keep_jobs: Some(Millis(7)), ..KeepArgs::default() },
         };
         let settings = server(&args).expect("fits");

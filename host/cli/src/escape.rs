@@ -106,6 +106,23 @@ pub fn shell(word: &OsStr) -> String {
     }
 }
 
+/// A document of JSON that means the same and has no character that misleads: outside of texts it
+/// has none, so each can be written out as JSON does.
+pub fn json(document: &str) -> String {
+    let mut safe = String::with_capacity(document.len());
+    for c in document.chars() {
+        if misleads(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
 /// Characters that a terminal does something else with than to show them, or that are not seen:
 /// controls (DEL and those above 0x7f too), those that end a line or reorder the text around them, and
 /// invisible ones that only mark text.
@@ -148,6 +165,14 @@ mod tests {
     fn a_line_is_cut_and_says_so() {
         assert_eq!(Outside::of_bytes(b"one\ntwo").short_line(5), "one\\nt…");
         assert_eq!(Outside::new("three").short_line(5), "three");
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let text = "a\u{1b}[2J\u{9b}\u{7f}\u{202e}\u{e0041}ü\n";
+        let safe = json(&serde_json::to_string(text).expect("JSON"));
+        assert!(!safe.chars().any(misleads), "{safe}");
+        assert_eq!(serde_json::from_str::<String>(&safe).expect("JSON"), text);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    args::{Command, Talk},
+    args::{Command, Format, Talk},
     escape::Outside,
     exit::usage,
     print,
@@ -24,25 +24,31 @@ pub const VARIABLE: &str = "WASMGRID_LOG";
 /// # Errors
 /// A usage error where `WASMGRID_LOG` makes no sense.
 pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
-    let serves = match command {
-        Command::Up(_) | Command::Join(_) | Command::Server(_) => true,
-        Command::Worker(worker) => worker.noun.is_none(),
-        _ => false,
-    };
+    let serves = command.serves();
     let filter = match env::var(VARIABLE) {
         Ok(directives) => EnvFilter::try_new(&directives)
             .map_err(|error| usage(format!("{VARIABLE}={directives:?} makes no sense: {error}")))?,
-        Err(_) => EnvFilter::new(level(serves, talk)),
+        Err(_) => EnvFilter::new(level(serves.is_some(), talk)),
     };
-    tracing_subscriber::fmt()
+    let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .fmt_fields(debug_fn(field).delimited(" "))
-        .with_writer(|| print::Log)
-        .with_ansi(print::messages_in_colour())
         // What cannot be written is no reason to write.
-        .log_internal_errors(false)
-        .with_target(talk.verbose > 0)
-        .init();
+        .log_internal_errors(false);
+    if serves.is_some_and(|log| log.format == Format::Json) {
+        print::messages_in_json();
+        logs.json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_writer(|| print::JsonLog)
+            .init();
+    } else {
+        logs.fmt_fields(debug_fn(field).delimited(" "))
+            .with_writer(|| print::Log)
+            .with_ansi(print::messages_in_colour())
+            .with_target(talk.verbose > 0)
+            .init();
+    }
     Ok(())
 }
 

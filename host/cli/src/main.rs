@@ -5,6 +5,7 @@
 
 mod args;
 mod cluster;
+mod completion;
 mod config;
 mod context;
 mod escape;
@@ -13,8 +14,10 @@ mod inspect;
 mod interrupt;
 mod local;
 mod log;
+mod man;
 mod module;
 mod new;
+mod notify;
 mod parts;
 mod paths;
 mod print;
@@ -22,11 +25,11 @@ mod private;
 mod run;
 mod table;
 mod unable;
+mod version;
 
 use std::{env, ffi::OsStr, num::NonZero, process::ExitCode, thread, time::Duration};
 
 use anyhow::Context as _;
-use clap::Parser as _;
 use tokio::runtime;
 use wasmgrid_worker::sandbox;
 
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
     }
     wasmgrid_failpoints::start();
     print::watch_for_panics();
-    let done = Cli::try_parse().map_or_else(|said| print::parsed(&said), start);
+    let done = args::parse_from(env::args_os()).map_or_else(|said| print::parsed(&said), start);
     let exit = done.unwrap_or_else(|error| {
         if print::is_enough(&error) {
             return Exit::Ok;
@@ -94,7 +97,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Up(args) => cluster::up::up(args, until).await,
         Command::Join(args) => cluster::join(args, until).await,
         Command::Server(args) => cluster::serve_scheduler(&args, until).await,
-        Command::Worker(WorkerCommand { noun: None, config, run }) => {
+        Command::Worker(WorkerCommand { noun: None, config, run, .. }) => {
             cluster::serve_worker(&run, config.as_deref(), until).await
         }
         Command::Worker(WorkerCommand { noun: Some(noun), .. }) => {
@@ -102,10 +105,13 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         }
         Command::Submit(args) => until.ends(run::submit(*args, talk)).await,
         Command::Job(command) => cluster::job::job(command, talk, until).await,
+        Command::Status(args) => until.ends(cluster::status::status(args)).await,
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
         Command::Tenant(command) => until.ends(cluster::tenant::tenant(command)).await,
         Command::Context(command) => until.ends(cluster::context::context(command)).await,
         Command::New(args) => new::new(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Completion(args) => completion::completion(&args),
+        Command::Man(args) => man::man(&args),
     }
 }

@@ -46,3 +46,6 @@ pub mod simulated {
     pub use crate::pool::simulated::{Model, Run, Task};
 }
 pub use sandbox::{ModuleSource, Sandbox, check_limits};
+
+/// The version of Wasmtime that compiles and runs.
+pub const ENGINE_VERSION: &str = wasmtime_environ::VERSION;

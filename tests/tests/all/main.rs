@@ -28,6 +28,7 @@ mod liars;
 mod local;
 mod machine;
 mod open;
+mod operate;
 mod outside;
 mod partitions;
 mod printing;

@@ -8,6 +8,7 @@ use wasmgrid_proto::{ByteCount, JobId, Millis};
 use super::{
     CapArgs, Format,
     maxima::Maximum,
+    operate::LogArgs,
     run::{GridArgs, InputArgs, Isolation, LimitArgs, OutputArgs, SandboxArgs},
 };
 
@@ -60,6 +61,9 @@ pub struct UpArgs {
     /// What stays of jobs that have ended.
     #[command(flatten)]
     pub keep: KeepArgs,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
     /// How long the printed token is good for
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub token_ttl: Millis,
@@ -88,6 +92,9 @@ pub struct JoinArgs {
     /// The worker.
     #[command(flatten)]
     pub worker: WorkerArgs,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// `wasmgrid server`: flags over WASMGRID_* over the file over defaults.
@@ -139,6 +146,9 @@ pub struct ServerArgs {
     /// What stays of jobs that have ended.
     #[command(flatten)]
     pub keep: KeepArgs,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// What a scheduler keeps of jobs, and for how long.
@@ -219,6 +229,9 @@ pub struct WorkerCommand {
     /// The worker to run.
     #[command(flatten)]
     pub run: WorkerArgs,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// A worker of this machine: flags over WASMGRID_* over the file over defaults.

@@ -1,17 +1,24 @@
 //! The command line's shape: what can be asked and how. It parses and decides nothing.
 
 mod cluster;
+mod examples;
+mod help;
 mod maxima;
+mod operate;
 mod run;
 mod tenant;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub use cluster::{
     ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenArgs,
     TokenCommand, TokenRole, TokenSource, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
 };
+pub use help::{examples, join, prose};
 pub use maxima::Maximum;
+pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
 pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
     RunArgs, SandboxArgs, SubmitArgs,
@@ -20,11 +27,16 @@ pub use tenant::TenantCommand;
 
 use wasmgrid_worker::sandbox::{CapSetting, Caps};
 
-use crate::exit;
+use crate::{exit, version};
 
 /// Runs WebAssembly tasks, each in a fresh sandbox, here or on every machine of a grid.
 #[derive(Debug, Parser)]
-#[command(name = "wasmgrid", version, after_help = exit::HELP, propagate_version = true)]
+#[command(
+    name = "wasmgrid",
+    version = version::text(),
+    after_help = exit::HELP,
+    propagate_version = true
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,6 +44,23 @@ pub struct Cli {
     /// What is said on stderr.
     #[command(flatten)]
     pub talk: Talk,
+}
+
+/// The command line with all its help.
+pub fn command() -> clap::Command {
+    help::complete(Cli::command())
+}
+
+/// Reads a command line, its first word the program's name.
+///
+/// # Errors
+/// What there is to say in place of a command: what is wrong, or what was asked for, such as help.
+pub fn parse_from<I>(words: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item: Into<OsString> + Clone>,
+{
+    let matches = command().try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
 /// How much is said on stderr, for every command.
@@ -64,6 +93,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Run the worker of a machine that has joined; or list, show, drain and cordon workers
     Worker(WorkerCommand),
+    /// Say how the grid is, what is wrong and what would help
+    Status(StatusArgs),
     /// Make tokens with which machines and people join
     #[command(subcommand)]
     Token(TokenCommand),
@@ -76,6 +107,10 @@ pub enum Command {
     /// The clusters this user knows, and which is used
     #[command(subcommand)]
     Context(ContextCommand),
+    /// Print what completes these commands in a shell
+    Completion(CompletionArgs),
+    /// Write the manual's pages, one for each command
+    Man(ManArgs),
 }
 
 impl Command {
@@ -85,6 +120,17 @@ impl Command {
             Self::Run(_) | Self::Up(_) | Self::Join(_) => true,
             Self::Worker(worker) => worker.noun.is_none(),
             _ => false,
+        }
+    }
+
+    /// How it logs, if it serves: until it is told to end.
+    pub const fn serves(&self) -> Option<LogArgs> {
+        match self {
+            Self::Up(args) => Some(args.log),
+            Self::Join(args) => Some(args.log),
+            Self::Server(args) => Some(args.log),
+            Self::Worker(worker) if worker.noun.is_none() => Some(worker.log),
+            _ => None,
         }
     }
 }
@@ -128,7 +174,7 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace())
+        parse_from(line.split_whitespace())
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     config,
     exit::{Exit, WithExit as _, refused, usage},
     interrupt::Interrupt,
+    notify,
     parts::{self, Machine, WorkerSetup},
     paths::Paths,
     private,
@@ -94,7 +95,9 @@ async fn work(folder: &Path, machine: Machine, interrupt: &Interrupt) -> anyhow:
     let gave_up = tokio::select! {
         () = interrupt.asked() => None,
         gave_up = over(&worker) => gave_up,
+        never = notify::worker(&membership.grid, worker.status()) => match never {},
     };
+    notify::stopping().await;
     if let Some(why) = gave_up {
         worker.stop().await;
         endpoint.close().await;

@@ -5,6 +5,7 @@ mod explain;
 pub mod job;
 mod member;
 mod scheduler;
+pub mod status;
 mod task;
 pub mod tenant;
 pub mod token;
@@ -12,9 +13,11 @@ pub mod up;
 pub mod view;
 pub mod worker;
 
+use std::sync::{Arc, OnceLock};
+
 use anyhow::Context as _;
 use wasmgrid_client::Client;
-use wasmgrid_net::Endpoint;
+use wasmgrid_net::{Endpoint, Release, SaidRelease};
 
 use crate::{args::GridArgs, context::Contexts, exit::usage, paths::Paths};
 
@@ -27,6 +30,8 @@ pub struct Cluster {
     /// Asks it.
     pub client: Client,
     endpoint: Endpoint,
+    /// What the scheduler said at the first link.
+    release: Arc<OnceLock<SaidRelease>>,
 }
 
 impl Cluster {
@@ -38,12 +43,24 @@ impl Cluster {
         let (description, credentials) = contexts.open(name)?;
         let endpoint = Endpoint::new(&credentials);
         let (dialled, addresses) = (endpoint.clone(), description.addresses);
+        let release = Arc::<OnceLock<SaidRelease>>::default();
+        let said = Arc::clone(&release);
         let client = Client::connect(move || {
             let (endpoint, addresses) = (dialled.clone(), addresses.clone());
-            async move { endpoint.connect_client(&addresses).await }
+            let said = Arc::clone(&said);
+            async move {
+                let link = endpoint.connect_client(&addresses).await?;
+                said.get_or_init(|| link.receiver.said_release());
+                Ok(link)
+            }
         });
         let client = client.await.with_context(|| format!("context {name:?}"))?;
-        Ok(Self { client, endpoint })
+        Ok(Self { client, endpoint, release })
+    }
+
+    /// The scheduler's release, once it has answered something.
+    pub fn release(&self) -> Release {
+        self.release.get().map(SaidRelease::now).unwrap_or_default()
     }
 
     /// Takes leave, so that the scheduler need not wait for a silence to mean it.
@@ -62,14 +79,22 @@ pub async fn with<T>(
     ask: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let contexts = Contexts::new(&Paths::find()?);
-    let name = contexts.choose(args)?.ok_or_else(|| {
-        usage(
-            "this asks a cluster, and no context is selected; `wasmgrid up` makes a cluster and \
-             its context, `wasmgrid context use NAME` selects one",
-        )
-    })?;
+    let name = chosen(&contexts, args)?;
     let cluster = Cluster::open(&contexts, &name).await?;
     let answer = ask(&cluster.client).await;
     cluster.close().await;
     answer
+}
+
+/// The context to ask.
+///
+/// # Errors
+/// A usage error where none is named or selected.
+fn chosen(contexts: &Contexts, args: &GridArgs) -> anyhow::Result<String> {
+    contexts.choose(args)?.ok_or_else(|| {
+        usage(
+            "this asks a cluster, and no context is selected; `wasmgrid up` makes a cluster and \
+             its context, `wasmgrid context use NAME` selects one",
+        )
+    })
 }

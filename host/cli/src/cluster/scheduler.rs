@@ -23,7 +23,7 @@ use crate::{
     config::{self, LISTEN, ServerSettings},
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
-    module, parts,
+    module, notify, parts,
     paths::Paths,
     private,
     unable::unable_to,
@@ -96,18 +96,22 @@ impl Scheduler {
         Ok(self.authority.issue(Role::Operator, &parts::machine_name(), VALIDITY)?)
     }
 
-    /// Waits for Ctrl-C or for the scheduler to fail, and stops it in order.
+    /// Waits for Ctrl-C or for the scheduler to fail; a service manager is told meanwhile.
     ///
     /// # Errors
     /// Where it failed, or the last commit does.
     pub async fn wait(&self, interrupt: &Interrupt) -> anyhow::Result<()> {
-        tokio::select! {
+        let status = format!("grid {} listens at {}", self.grid, self.addresses.join(", "));
+        let waited = tokio::select! {
             () = interrupt.asked() => {
                 tracing::info!("stopping; Ctrl-C again stops at once");
                 Ok(())
             }
             error = self.server.failed() => Err(error).context("the scheduler failed"),
-        }
+            never = notify::scheduler(status) => match never {},
+        };
+        notify::stopping().await;
+        waited
     }
 }
 

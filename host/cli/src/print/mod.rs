@@ -10,6 +10,7 @@
 //! ([`WithExit`](crate::exit::WithExit)).
 
 mod frame;
+mod json;
 mod stderr;
 mod stdout;
 
@@ -28,6 +29,7 @@ use rustix::{
 };
 
 pub use frame::Frames;
+pub use json::{JsonLog, messages_in_json};
 pub use stderr::{Log, finish};
 pub use stdout::Stdout;
 
@@ -47,7 +49,7 @@ pub(crate) use data;
 /// Prints a line on standard error, after the program's name.
 macro_rules! message {
     ($($text:tt)*) => {
-        $crate::print::message_line(format_args!("wasmgrid: {}", format_args!($($text)*)))
+        $crate::print::our_message(format_args!($($text)*))
     };
 }
 pub(crate) use message;
@@ -102,7 +104,15 @@ pub fn exactly(text: &str) -> Result<(), Unwritten> {
     Stdout.write_all(text.as_bytes()).map_err(Unwritten)
 }
 
-/// Prints a line on standard error; a text of several lines as an indented block. See [`message!`].
+/// Prints a line after the program's name, or where all messages are JSON an object. See [`message!`].
+pub fn our_message(line: fmt::Arguments<'_>) {
+    match json::message(line) {
+        Some(object) => stderr::say(object.into_bytes()),
+        None => message_line(format_args!("wasmgrid: {line}")),
+    }
+}
+
+/// Prints a line on standard error; a text of several lines as an indented block.
 pub fn message_line(line: fmt::Arguments<'_>) {
     message_exactly(&Outside::new(line.to_string()).block().to_string());
 }

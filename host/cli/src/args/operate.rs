@@ -1,0 +1,68 @@
+//! The flags of what operators, shells and service managers use.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Format, run::GridArgs};
+
+/// How what serves logs.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct LogArgs {
+    /// In what shape stderr is: lines for people, or `json`, an object a line; not in the file
+    #[arg(
+        long = "log",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        env = "WASMGRID_LOG_FORMAT"
+    )]
+    pub format: Format,
+}
+
+/// What `status` looks at, for its `--help`.
+const STATUS_HELP: &str = r#"A problem is what somebody should do something about: no worker takes tasks, a worker is gone or
+cannot run tasks, another machine has a worker's identity, a job has tasks that nothing there can run,
+the scheduler's disk is full, a tenant has used nine tenths of what it may have of the store. What is
+worth knowing and meant so, such as a cordon, is a note.
+
+Exit codes, for monitoring:
+  0  all is well, or there are notes alone
+  1  there is a problem
+  2  no context is selected, or a flag makes no sense
+  4  the grid cannot be reached, or does not accept this identity
+
+With --output json it is one object, also where the grid cannot be reached:
+  {"context":"lab","grid":"lab","addresses":["10.0.0.1:7433"],
+   "state":"degraded","error":null,"release":"wasmgrid 0.1.0 (protocol 1.3)",
+   "workers":{"ready":2,"gone":1},"jobs":{"active":1,"waiting":9,"running":4},
+   "findings":[{"kind":"worker-gone","severity":"problem","subject":"box1",
+                "text":"…","help":"…"}]}
+`state` is ok, degraded or unreachable. The names of kinds and states stay the same."#;
+
+/// `wasmgrid status`.
+#[derive(Args, Debug)]
+#[command(after_long_help = STATUS_HELP)]
+pub struct StatusArgs {
+    /// Where.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// In what shape
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `wasmgrid completion`.
+#[derive(Args, Debug)]
+pub struct CompletionArgs {
+    /// Of which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `wasmgrid man`.
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// The folder that they go to; it is made where it is not there
+    pub folder: PathBuf,
+}

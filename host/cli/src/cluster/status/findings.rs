@@ -1,0 +1,337 @@
+//! What of a grid is worth knowing, judged from what it tells: problems, which somebody should do
+//! something about, and notes. It asks and prints nothing.
+
+use serde::Serialize;
+use wasmgrid_net::Release;
+use wasmgrid_proto::{
+    Contest, Explanation, JobStatus, Micros, Reason, Resource, TenantStatus, Use, Wait,
+    WorkerState, WorkerStatus,
+};
+
+use crate::table;
+
+/// Of a resource in which a tenant is near its bound, the tenth at which that is told.
+const NEARLY_ALL: u64 = 9;
+
+/// What a grid told.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// All workers.
+    pub workers: Vec<WorkerStatus>,
+    /// Processes that were refused.
+    pub contests: Vec<Contest>,
+    /// What tenants have.
+    pub tenants: Vec<TenantStatus>,
+    /// Jobs that have not ended.
+    pub jobs: Vec<JobStatus>,
+    /// Older jobs that were not looked at.
+    pub unseen: u64,
+    /// Of jobs whose tasks all wait.
+    pub explanations: Vec<Explanation>,
+    /// Such jobs that were not asked about.
+    pub unexplained: usize,
+}
+
+/// How grave a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Somebody should do something.
+    Problem,
+    /// It is meant so, or will pass.
+    Note,
+}
+
+impl Severity {
+    /// As people read it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Problem => "problem",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something worth knowing; as `--output json` has it, a public interface.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// A short name that stays the same.
+    pub kind: &'static str,
+    /// How grave it is.
+    pub severity: Severity,
+    /// The worker, job or tenant that it is about.
+    pub subject: Option<String>,
+    /// What it is.
+    pub text: String,
+    /// What would help; empty where waiting does.
+    pub help: String,
+}
+
+impl Finding {
+    fn problem(kind: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+        let (text, help) = (text.into(), help.into());
+        Self { kind, severity: Severity::Problem, subject: None, text, help }
+    }
+
+    fn note(kind: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::problem(kind, text, help) }
+    }
+
+    fn about(self, subject: impl ToString) -> Self {
+        Self { subject: Some(subject.to_string()), ..self }
+    }
+}
+
+/// All of them, those about the whole grid first.
+pub fn findings(facts: &Facts, now: Micros) -> Vec<Finding> {
+    let mut found = Vec::new();
+    found.extend(no_worker(facts));
+    found.extend(disk(facts));
+    found.extend(facts.workers.iter().filter_map(|worker| of_worker(worker, now)));
+    found.extend(facts.contests.iter().map(contested));
+    found.extend(facts.explanations.iter().filter_map(|job| stuck(job, now)));
+    found.extend(facts.tenants.iter().filter_map(nearly_full));
+    found.extend(engines(&facts.workers));
+    found.extend(not_looked_at(facts));
+    // What is grave stands before what is not; the rest keeps its order.
+    found.sort_by_key(|finding| finding.severity != Severity::Problem);
+    found
+}
+
+/// The grid cannot be reached.
+pub fn unreachable(error: &str) -> Finding {
+    Finding::problem(
+        "unreachable",
+        error,
+        "see whether the scheduler runs there (`wasmgrid up` or `wasmgrid server`) and whether UDP \
+         reaches it; `wasmgrid context list` has the addresses of each context",
+    )
+}
+
+/// The scheduler is of another release.
+pub fn other_release(theirs: &Release) -> Finding {
+    let text = format!("the scheduler runs {theirs}, and this is {}", Release::ours());
+    Finding::note(
+        "other-release",
+        text,
+        "run the same release on all machines, the scheduler first",
+    )
+}
+
+fn no_worker(facts: &Facts) -> Option<Finding> {
+    let takes = |worker: &WorkerStatus| worker.state == WorkerState::Ready;
+    if facts.workers.iter().any(takes) {
+        return None;
+    }
+    let wait = Wait::NoWorker;
+    let text = match facts.workers.len() {
+        0 => "the grid has no worker".into(),
+        count => format!("none of {count} workers takes tasks"),
+    };
+    Some(Finding::problem(wait.name(), text, wait.remedy()))
+}
+
+fn disk(facts: &Facts) -> Option<Finding> {
+    let mut reasons = facts.explanations.iter().flat_map(|job| &job.reasons);
+    let full = reasons.find(|reason| reason.wait == Wait::DiskFull)?;
+    Some(Finding::problem(full.wait.name(), full.wait.text(Micros(0)), full.wait.remedy()))
+}
+
+fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
+    let name = &worker.name;
+    let found = match &worker.state {
+        WorkerState::Ready => return None,
+        WorkerState::Gone => Finding::problem(
+            "worker-gone",
+            format!("worker {name} is gone, heard of {}", table::ago(worker.heard_at)),
+            "see whether that machine and `wasmgrid worker` on it run, and whether they reach the \
+             scheduler",
+        ),
+        WorkerState::Failing(failing) => {
+            let tried = failing.until.map(|until| until.since(now));
+            let tried =
+                tried.map(|rest| format!("; it is tried again in {}", table::seconds(rest)));
+            Finding::problem(
+                "worker-failing",
+                format!("worker {name}: {}{}", failing.reason, tried.unwrap_or_default()),
+                format!("the log of the worker on {name} has more"),
+            )
+        }
+        state @ (WorkerState::Draining | WorkerState::Cordoned) => Finding::note(
+            "worker-not-taking",
+            format!("worker {name} is {state}: it is given nothing new"),
+            format!("`wasmgrid worker uncordon {name}` ends that"),
+        ),
+    };
+    Some(found.about(name))
+}
+
+fn contested(Contest { name, address, at }: &Contest) -> Finding {
+    let text = format!(
+        "another machine with the identity of worker {name} was refused {}, at {address}",
+        table::ago(*at)
+    );
+    let help = "join it with a token of its own (`wasmgrid token create` makes one)";
+    Finding::problem("worker-contested", text, help).about(name)
+}
+
+/// A job of which nothing can run before somebody does something.
+fn stuck(explanation: &Explanation, now: Micros) -> Option<Finding> {
+    let Reason { tasks, wait } =
+        explanation.reasons.iter().find(|reason| is_stuck(&reason.wait))?;
+    let job = explanation.job;
+    let text = format!("{tasks} tasks of job {job} cannot run: {}", wait.text(now));
+    Some(Finding::problem("job-stuck", text, wait.remedy()).about(job))
+}
+
+const fn is_stuck(wait: &Wait) -> bool {
+    matches!(
+        wait,
+        Wait::NoWorker
+            | Wait::Labels { .. }
+            | Wait::Memory { .. }
+            | Wait::NotTaking { .. }
+            | Wait::Unable { .. }
+    )
+}
+
+/// A tenant that soon can keep nothing more.
+fn nearly_full(TenantStatus { name, uses }: &TenantStatus) -> Option<Finding> {
+    let kept = uses.iter().find(|one| one.resource == Resource::Bytes)?;
+    let Use { resource, used, allowed: Some(allowed), .. } = *kept else { return None };
+    if used < allowed / 10 * NEARLY_ALL {
+        return None;
+    }
+    let (used, allowed) = (resource.amount(used), resource.amount(allowed));
+    let text = format!("tenant {name} has {used} of the {allowed} that it may have in the store");
+    let help = format!(
+        "{}; `wasmgrid tenant set {name} bytes=SIZE` allows more, as far as the disk has it",
+        resource.remedy()
+    );
+    Some(Finding::problem("tenant-nearly-full", text, help).about(name))
+}
+
+/// Fuel and outcomes are comparable where engines are the same.
+fn engines(workers: &[WorkerStatus]) -> Option<Finding> {
+    let linked = workers.iter().filter(|worker| worker.state != WorkerState::Gone);
+    let mut engines: Vec<&str> = linked.map(|worker| worker.capacity.engine.as_str()).collect();
+    engines.sort_unstable();
+    engines.dedup();
+    (engines.len() > 1).then(|| {
+        Finding::note(
+            "engines-differ",
+            format!("the workers have {} different engines", engines.len()),
+            "fuel may count differently on them: other releases, flags or processors; `wasmgrid \
+             worker show NAME` has each one's engine",
+        )
+    })
+}
+
+fn not_looked_at(Facts { unseen, unexplained, .. }: &Facts) -> Option<Finding> {
+    (*unseen > 0 || *unexplained > 0).then(|| {
+        Finding::note(
+            "not-looked-at",
+            format!("{unseen} older jobs and why {unexplained} jobs wait were not looked at"),
+            "`wasmgrid job list` and `wasmgrid job explain JOB` tell",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmgrid_proto::{
+        ByteCount, Failing, JobCounts, JobId, JobState, WorkerCapacity, WorkerId,
+    };
+
+    use super::*;
+
+    fn worker(name: &str, state: WorkerState) -> WorkerStatus {
+        let capacity = WorkerCapacity {
+            slots: 1,
+            memory: ByteCount(1),
+            labels: Vec::new(),
+            engine: "engine".into(),
+        };
+        WorkerStatus {
+            worker: WorkerId(1),
+            name: name.into(),
+            address: "10.0.0.1:1".into(),
+            state,
+            capacity,
+            assigned: 0,
+            committed: 0,
+            heard_at: Micros(0),
+            running: Vec::new(),
+        }
+    }
+
+    fn kinds(facts: &Facts) -> Vec<&'static str> {
+        findings(facts, Micros(0)).iter().map(|finding| finding.kind).collect()
+    }
+
+    #[test]
+    fn a_grid_whose_workers_work_has_nothing_to_tell() {
+        let workers = vec![worker("a", WorkerState::Ready), worker("b", WorkerState::Ready)];
+        assert!(kinds(&Facts { workers, ..Facts::default() }).is_empty());
+    }
+
+    #[test]
+    fn a_grid_without_a_worker_that_takes_tasks_is_a_problem() {
+        assert_eq!(kinds(&Facts::default()), ["no-worker"]);
+        let workers = vec![worker("a", WorkerState::Cordoned)];
+        let facts = Facts { workers, ..Facts::default() };
+        assert_eq!(kinds(&facts), ["no-worker", "worker-not-taking"]);
+    }
+
+    #[test]
+    fn what_is_meant_so_is_a_note_behind_what_is_not() {
+        let failing = Failing { until: None, reason: "no /proc".into() };
+        let workers = vec![
+            worker("a", WorkerState::Draining),
+            worker("b", WorkerState::Ready),
+            worker("c", WorkerState::Failing(failing)),
+            worker("d", WorkerState::Gone),
+        ];
+        let found = findings(&Facts { workers, ..Facts::default() }, Micros(0));
+        let seen: Vec<_> = found.iter().map(|one| (one.kind, one.severity)).collect();
+        let expected = [
+            ("worker-failing", Severity::Problem),
+            ("worker-gone", Severity::Problem),
+            ("worker-not-taking", Severity::Note),
+        ];
+        assert_eq!(seen, expected);
+        assert!(found.iter().all(|one| !one.help.is_empty()), "{found:?}");
+    }
+
+    #[test]
+    fn a_job_is_stuck_where_waiting_does_not_help() {
+        let explained = |wait| Explanation {
+            job: JobId(7),
+            state: JobState::Active,
+            counts: JobCounts::default(),
+            reasons: vec![Reason { tasks: 3, wait }],
+        };
+        let workers = vec![worker("a", WorkerState::Ready)];
+        let memory = Wait::Memory { needed: ByteCount(2), largest: ByteCount(1) };
+        let explanations = vec![explained(Wait::Ready), explained(memory)];
+        let facts = Facts { workers, explanations, ..Facts::default() };
+        let found = findings(&facts, Micros(0));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].kind, found[0].subject.as_deref()), ("job-stuck", Some("7")));
+        assert!(found[0].help.contains("--memory"), "{found:?}");
+        let full = Facts { explanations: vec![explained(Wait::DiskFull)], ..facts };
+        assert_eq!(kinds(&full), ["disk-full"]);
+    }
+
+    #[test]
+    fn a_tenant_is_told_of_before_it_can_keep_nothing_more() {
+        let tenant = |used, allowed| {
+            let used = Use { resource: Resource::Bytes, used, allowed, own: false };
+            TenantStatus { name: "ada".into(), uses: vec![used] }
+        };
+        let workers = vec![worker("a", WorkerState::Ready)];
+        let tenants = vec![tenant(89, Some(100)), tenant(1_000, None), tenant(90, Some(100))];
+        let facts = Facts { workers, tenants, ..Facts::default() };
+        assert_eq!(kinds(&facts), ["tenant-nearly-full"]);
+    }
+}
