@@ -12,16 +12,54 @@ FIRST = 0
 JOBS = $(shell nproc)
 MINUTES = 15
 SEED = 1
+PREFIX = /usr/local
+BIN = $(PREFIX)/bin
+MAN = $(PREFIX)/share/man/man1
+BASH = $(PREFIX)/share/bash-completion/completions
+ZSH = $(PREFIX)/share/zsh/site-functions
+FISH = $(PREFIX)/share/fish/vendor_completions.d
+UNITS = $(PREFIX)/lib/systemd/system
 
-.PHONY: help build demo test bench chaos l2 lint fuzz sim languages guest-target
+.PHONY: help build install uninstall demo test bench chaos l2 lint fuzz sim languages book guest-target
 
 # Lists the targets.
 help:
 	@awk '/^# /{text = substr($$0, 3)} /^[a-z0-9-]+:/{sub(":.*", "", $$1); if (text) printf "  make %-14s%s\n", $$1, text; text = ""} /^$$/{text = ""}' $(MAKEFILE_LIST)
 
-# Builds the `wasmgrid` binary for release.
+# Builds the `wasmgrid` binary for release: about ten minutes on two cores the first time.
 build:
+	@test -e $(WASMGRID) || echo "Building wasmgrid, the first time for about ten minutes on two cores; cargo shows how far it is" >&2
 	$(CARGO) build --release --locked --package wasmgrid-cli
+
+# Puts binary, completions, manual and systemd units below PREFIX (/usr/local), behind DESTDIR.
+install: $(WASMGRID)
+	@set -e; made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; umask 022; \
+	  put() { install -d "$(DESTDIR)$$3"; install -m "$$1" "$$2" "$(DESTDIR)$$3/$${4:-$${2##*/}}"; }; \
+	  $(WASMGRID) man "$$made/man"; \
+	  for page in "$$made"/man/*; do put 644 "$$page" "$(MAN)"; done; \
+	  for shell in bash zsh fish; do $(WASMGRID) completion $$shell >"$$made/$$shell"; done; \
+	  put 644 "$$made/bash" "$(BASH)" wasmgrid; \
+	  put 644 "$$made/zsh" "$(ZSH)" _wasmgrid; \
+	  put 644 "$$made/fish" "$(FISH)" wasmgrid.fish; \
+	  for unit in dist/systemd/*.service; do \
+	    sed "s|/usr/local/bin/|$(BIN)/|" "$$unit" >"$$made/$${unit##*/}"; put 644 "$$made/$${unit##*/}" "$(UNITS)"; \
+	  done; \
+	  put 755 $(WASMGRID) "$(BIN)" wasmgrid
+	@echo "wasmgrid is in $(DESTDIR)$(BIN), its manual, completions and systemd units below $(DESTDIR)$(PREFIX)" >&2
+
+# Takes away what `make install` put there; what grids and workers keep stays.
+uninstall:
+	rm -f "$(DESTDIR)$(BIN)/wasmgrid" "$(DESTDIR)$(MAN)"/wasmgrid.1 "$(DESTDIR)$(MAN)"/wasmgrid-*.1
+	rm -f "$(DESTDIR)$(BASH)/wasmgrid" "$(DESTDIR)$(ZSH)/_wasmgrid" "$(DESTDIR)$(FISH)/wasmgrid.fish"
+	rm -f "$(DESTDIR)$(UNITS)"/wasmgrid-server.service "$(DESTDIR)$(UNITS)"/wasmgrid-worker.service
+
+$(WASMGRID):
+	$(MAKE) build
+
+# Makes HTML of the book in docs/book, where mdbook is installed; it reads as it is, too.
+book:
+	@command -v mdbook >/dev/null || { echo "mdbook is not installed (cargo install mdbook): read docs/book/src/SUMMARY.md" >&2; exit 1; }
+	mdbook build docs/book
 
 # Adds the target that tasks are compiled to, where it is missing.
 guest-target:

@@ -2,6 +2,7 @@
 //! logs for programs, and the state of a grid at a glance.
 
 mod backup;
+mod install;
 mod logs;
 mod service;
 mod shell;
