@@ -1,4 +1,5 @@
-//! The compiler's own end: what `wasmgrid compiler` does. One module, one reply, and out.
+//! The compiler's own end: what `wasmgrid compiler` does. A module, a reply, until its agent has no
+//! more.
 
 use std::{
     fs::File,
@@ -11,7 +12,7 @@ use wasmtime::Engine;
 
 use super::{
     ROLE,
-    message::{Reply, Request},
+    message::{ModuleBytes, Reply, Request},
     threads,
     translate::{Translated, translate},
 };
@@ -26,7 +27,7 @@ const NICENESS: i32 = 10;
 
 /// The compiler process: standard input is a socket to the agent, on which the request comes and
 /// the replies go; standard output is the file for the code. Once it has its engine it enters its
-/// jail and takes on its limits, and only then reads the module.
+/// jail and takes on its limits, and only then reads a module.
 ///
 /// Called by the hidden subcommand `wasmgrid compiler`.
 #[must_use]
@@ -66,15 +67,28 @@ fn serve() -> io::Result<()> {
     }
     threads::start(request.threads)?;
     jail::threads_complete(sealed)?;
-    let mut module = Vec::new();
-    (&mut agent).take(request.module_bytes).read_to_end(&mut module)?;
-    let reply: Reply = match translate(&engine, &request.caps, &module) {
-        Ok(Translated { kind, code }) => {
-            code_file.write_all(&code)?;
-            Ok(kind)
-        }
-        // The reply has a bound of its own.
-        Err(refusal) => Err(refusal.bounded()),
+    while let Some(module) = next_module(&mut agent)? {
+        let reply: Reply = match translate(&engine, &request.caps, &module) {
+            Ok(Translated { kind, code }) => {
+                code_file.write_all(&code)?;
+                Ok(kind)
+            }
+            // The reply has a bound of its own.
+            Err(refusal) => Err(refusal.bounded()),
+        };
+        child::write(&mut agent, &reply)?;
+    }
+    Ok(())
+}
+
+/// `None` where the agent has no more.
+fn next_module(agent: &mut UnixStream) -> io::Result<Option<Vec<u8>>> {
+    let bytes: ModuleBytes = match child::read(agent) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
     };
-    child::write(&mut agent, &reply)
+    let mut module = Vec::new();
+    agent.take(bytes).read_to_end(&mut module)?;
+    Ok(Some(module))
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, Write as _},
     os::fd::{AsFd, BorrowedFd},
     sync::Arc,
 };
@@ -79,6 +79,15 @@ impl Code {
             .map_err(|error| SandboxError::Memory(error.into()))?;
         let size_bytes = file.metadata().map_err(SandboxError::Memory)?.len();
         Ok(Self { file, size_bytes })
+    }
+
+    /// Takes the code out of `file`, which is empty and open for more then.
+    pub(crate) fn take_from(file: &mut File) -> Result<Self, SandboxError> {
+        let mut bytes = Vec::new();
+        let taken = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+        taken.and_then(|_| file.set_len(0)).map_err(SandboxError::Memory)?;
+        file.rewind().map_err(SandboxError::Memory)?;
+        Self::from_bytes(&bytes)
     }
 
     /// Sealed code of these bytes.

@@ -1,6 +1,6 @@
-//! What the agent and a compiler say to each other: one request, what the compiler's jail is, one
-//! reply, each a length and a postcard body. The module follows the request; the code goes to a
-//! file of the agent's.
+//! What the agent and a compiler say to each other, each message a length and a postcard body: one
+//! request, what the compiler's jail is, and for each module its size, the module itself and one
+//! reply. The code goes to a file of the agent's.
 
 use serde::{Deserialize, Serialize};
 use wasmgrid_proto::ModuleKind;
@@ -20,9 +20,10 @@ pub(super) struct Request {
     pub(super) threads: u32,
     /// Look at no module unless each layer of the jail is there.
     pub(super) require_jail: bool,
-    /// How many bytes of module follow.
-    pub(super) module_bytes: u64,
 }
 
-/// What it says at last, once all code is in the file. Its jail's report has come before.
+/// How many bytes of module follow.
+pub(super) type ModuleBytes = u64;
+
+/// What it says of a module, once all of its code is in the file.
 pub(super) type Reply = Result<ModuleKind, Refusal>;

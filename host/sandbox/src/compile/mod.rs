@@ -25,7 +25,12 @@ use tokio::task::spawn_blocking;
 use wasmgrid_proto::{ByteCount, Digest, Millis, ModuleKind};
 use wasmtime::Engine;
 
-use self::{disk::DiskCache, memory::MemoryCache, process::CompilerProcess, turns::Turns};
+use self::{
+    disk::DiskCache,
+    memory::MemoryCache,
+    process::{CompilerProcess, Kept},
+    turns::Turns,
+};
 use crate::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
     jail::{CompilerLimits, warden::Warden},
@@ -56,9 +61,6 @@ fn compilers() -> (usize, usize) {
 /// for it again. What is found faster costs less than a file.
 const COSTLY: Duration = Duration::from_millis(100);
 
-/// The worker itself, as whoever has something compiled; no tenant is called so.
-const OWN: &str = "";
-
 /// The longest that is worth remembering, and that any clock can count.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
 
@@ -76,6 +78,23 @@ pub(crate) struct Compiler {
     /// What compiling may take: a refusal that is kept holds for no higher limits.
     limits: CompilerLimits,
     refusal_age: Duration,
+}
+
+/// Who has a module compiled.
+#[derive(Clone, Copy, Debug)]
+enum Asker<'a> {
+    /// The worker, which has no name among tenants.
+    Own,
+    Tenant(&'a str),
+}
+
+impl<'a> Asker<'a> {
+    const fn lane(self) -> &'a str {
+        match self {
+            Self::Own => "",
+            Self::Tenant(tenant) => tenant,
+        }
+    }
 }
 
 /// Where modules are compiled.
@@ -114,6 +133,7 @@ impl Compiler {
                     limits,
                     threads,
                     warden,
+                    kept: Kept::default(),
                 })
             }
             Isolation::InProcess => Backend::InProcess { engine: Box::new(engine), caps },
@@ -132,6 +152,9 @@ impl Compiler {
     /// Starts no more compilations; those under way come to their end.
     pub(crate) fn close(&self) {
         self.turns.close();
+        if let Backend::Process(process) = &self.backend {
+            process.kept.end();
+        }
     }
 
     /// Whether the module's compiled code is at hand, in memory or on disk.
@@ -148,6 +171,15 @@ impl Compiler {
         digest: Digest,
         source: &ModuleSource,
     ) -> (Result<Prepared, PrepareError>, Duration) {
+        self.prepare_for(Asker::Tenant(tenant), digest, source).await
+    }
+
+    async fn prepare_for(
+        &self,
+        asker: Asker<'_>,
+        digest: Digest,
+        source: &ModuleSource,
+    ) -> (Result<Prepared, PrepareError>, Duration) {
         let mut took = Duration::ZERO;
         let cell = self.memory.cell(digest);
         let made = cell.get_or_try_init(async || {
@@ -155,7 +187,7 @@ impl Compiler {
             if let Some(refusal) = self.memory.refusal(digest) {
                 return Err(refusal.into());
             }
-            let made = self.make(tenant, digest, source, &mut took).await;
+            let made = self.make(asker, digest, source, &mut took).await;
             if let Err(PrepareError::Refused(refusal)) = &made {
                 self.memory.refuse(digest, refusal.clone(), self.refusal_age);
             }
@@ -178,11 +210,12 @@ impl Compiler {
         let module = Bytes::from_static(module);
         let digest = Digest::of(&module);
         let made = if anew {
-            let _permit = self.turns.acquire(OWN).await.ok_or(SandboxError::Stopped)?;
-            let compiled = self.backend.compile(&module).await;
+            let turn = self.turns.acquire(Asker::Own.lane()).await;
+            let _permit = turn.ok_or(SandboxError::Stopped)?;
+            let compiled = self.backend.compile(Asker::Own, &module).await;
             compiled.map(|(kind, code)| Prepared::new(digest, kind, code))
         } else {
-            self.prepare(OWN, digest, &ModuleSource::Bytes(module)).await.0
+            self.prepare_for(Asker::Own, digest, &ModuleSource::Bytes(module)).await.0
         };
         match made {
             Ok(prepared) => Ok(Some(prepared)),
@@ -197,7 +230,7 @@ impl Compiler {
 
     async fn make(
         &self,
-        tenant: &str,
+        asker: Asker<'_>,
         digest: Digest,
         source: &ModuleSource,
         took: &mut Duration,
@@ -214,9 +247,10 @@ impl Compiler {
         if found != digest {
             return Err(PrepareError::WrongModule { expected: digest, found });
         }
-        let permit = self.turns.acquire(tenant).await.ok_or(SandboxError::Stopped)?;
+        let turn = self.turns.acquire(asker.lane()).await;
+        let permit = turn.ok_or(SandboxError::Stopped)?;
         let began = Instant::now();
-        let compiled = self.backend.compile(module).await;
+        let compiled = self.backend.compile(asker, module).await;
         *took = began.elapsed();
         drop(permit);
         if let Err(PrepareError::Refused(refusal)) = &compiled
@@ -285,9 +319,16 @@ fn limits(config: &SandboxConfig) -> CompilerLimits {
 }
 
 impl Backend {
-    async fn compile(&self, module: &Bytes) -> Result<(ModuleKind, Arc<Code>), PrepareError> {
+    async fn compile(
+        &self,
+        asker: Asker<'_>,
+        module: &Bytes,
+    ) -> Result<(ModuleKind, Arc<Code>), PrepareError> {
         match self {
-            Self::Process(process) => process.compile(module).await,
+            Self::Process(process) => match asker {
+                Asker::Own => process.compile_own(module).await,
+                Asker::Tenant(_) => process.compile(module).await,
+            },
             Self::InProcess { engine, caps } => {
                 let (engine, caps, module) = (engine.clone(), caps.clone(), module.clone());
                 let translated =

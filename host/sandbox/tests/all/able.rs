@@ -132,6 +132,10 @@ async fn a_machine_that_starts_no_compilers_any_more_is_unable_until_it_does() {
     let broken = directory.path().join("broken");
     let bench = Bench::with(with(breakable(directory.path(), "compiler")));
     bench.sandbox.proven().await.unwrap();
+    // The compiler of the trial is still there for one module.
+    let first = echo_or_spin();
+    let source = ModuleSource::Bytes(Bytes::from(first.clone()));
+    bench.sandbox.prepare(&spec(&first, ModuleKind::Task), source).await.unwrap();
     fs::write(&broken, "").unwrap();
     let module = command();
     let spec = spec(&module, ModuleKind::Preview1);

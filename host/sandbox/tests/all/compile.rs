@@ -114,13 +114,53 @@ async fn code_is_the_same_however_many_threads_make_it() {
     // A process compiles with a thread a core.
     for isolation in [Isolation::Process, Isolation::InProcess, Isolation::Process] {
         let prepared = sandbox(isolation, None).prepare(&spec, bytes(&module)).await.unwrap();
-        let mut code = fs::File::from(prepared.code().try_clone_to_owned().unwrap());
-        let mut bytes = Vec::new();
-        code.seek(SeekFrom::Start(0)).unwrap();
-        code.read_to_end(&mut bytes).unwrap();
-        made.push(bytes);
+        made.push(code(&prepared));
     }
     assert!(!made[0].is_empty() && made[0] == made[1] && made[1] == made[2]);
+}
+
+fn code(prepared: &wasmgrid_sandbox::Prepared) -> Vec<u8> {
+    let mut code = fs::File::from(prepared.code().try_clone_to_owned().unwrap());
+    let mut bytes = Vec::new();
+    code.seek(SeekFrom::Start(0)).unwrap();
+    code.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn the_compiler_of_the_trial_serves_one_module_more_and_changes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let (notes, children) =
+        (directory.path().join("notes"), env!("CARGO_BIN_EXE_sandbox-children"));
+    let lines = format!("echo $1 >> '{}'\nexec '{children}' \"$@\"\n", notes.display());
+    let program = programs::script(directory.path(), "counted", &lines);
+    let compilers = || {
+        let notes = fs::read_to_string(&notes).unwrap();
+        notes.lines().filter(|role| *role == "compiler").count()
+    };
+    let modules = [echo_component(), command(), echo_module()];
+    let kinds = [ModuleKind::Task, ModuleKind::Preview1, ModuleKind::Task];
+    for first in 0..modules.len() {
+        fs::write(&notes, "").unwrap();
+        let config = SandboxConfig {
+            slots: 1,
+            program: program.clone(),
+            ..config(Isolation::Process, None)
+        };
+        let (sandbox, slots) = Sandbox::start(config).unwrap();
+        sandbox.proven().await.unwrap();
+        assert_eq!(compilers(), 1);
+        for (asked, at) in [first, (first + 1) % modules.len()].into_iter().enumerate() {
+            let (module, kind) = (&modules[at], kinds[at]);
+            let prepared = sandbox.prepare(&spec(module, kind), bytes(module)).await.unwrap();
+            assert_eq!(compilers(), 1 + asked, "the second has one of its own");
+            let fresh = self::sandbox(Isolation::Process, None);
+            let other = fresh.prepare(&spec(module, kind), bytes(module)).await.unwrap();
+            assert_eq!(code(&prepared), code(&other));
+        }
+        sandbox.shutdown().await;
+        drop(slots);
+    }
 }
 
 #[tokio::test]
