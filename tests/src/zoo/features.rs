@@ -12,8 +12,8 @@ macro_rules! with {
 pub(super) fn attacks() -> Vec<Attack> {
     let refused = Attack::refused;
     vec![
-        refused("a 64-bit memory", with!("(memory i64 1)"), &["memory64", "offset 0x"]),
-        refused("a 64-bit table", with!("(table i64 1 funcref)"), &["memory64", "offset 0x"]),
+        refused("a 64-bit memory", with!("(memory i64 1)"), &["64-bit memories", "offset 0x"]),
+        refused("a 64-bit table", with!("(table i64 1 funcref)"), &["64-bit tables", "offset 0x"]),
         refused("shared memory", with!("(memory 1 1 shared)"), &["threads", "offset 0x"]),
         refused(
             "atomics",

@@ -8,7 +8,7 @@ use crate::Refusal;
 const REFUSED: &[(WasmFeatures, &str, &str)] = &[
     (
         WasmFeatures::MEMORY64,
-        "64-bit memories or tables (memory64)",
+        "64-bit memories (memory64)",
         "build for a wasm32 target; a task has at most 4 GiB",
     ),
     (
@@ -50,6 +50,12 @@ const REFUSED: &[(WasmFeatures, &str, &str)] = &[
 pub(super) fn refusal(error: &Error) -> Refusal {
     let offset = error.offset() as u64;
     match error.missing_wasm_feature() {
+        // The validator's name of the feature is that of memories, and its words tell them apart.
+        Some(WasmFeatures::MEMORY64) if error.message().contains("tables") => Refusal::Feature {
+            feature: "64-bit tables (memory64)".into(),
+            offset,
+            remedy: "build for a wasm32 target; a table has at most 2^32 elements".into(),
+        },
         Some(missing) => off(missing, offset),
         None if error.message().starts_with(TYPE_SIZE) => type_size(offset),
         None => Refusal::Invalid { offset, reason: error.message().into() },

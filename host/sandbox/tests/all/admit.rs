@@ -312,8 +312,8 @@ fn every_interface_that_is_provided_may_be_imported() {
 #[test]
 fn features_that_are_off_are_refused_by_name() {
     let names = [
-        ["64-bit memories or tables (memory64)", "build for a wasm32 target"],
-        ["64-bit memories or tables (memory64)", "build for a wasm32 target"],
+        ["64-bit memories (memory64)", "build for a wasm32 target"],
+        ["64-bit tables (memory64)", "build for a wasm32 target"],
         ["shared memory or atomics (threads)", "not wasm32-wasip1-threads"],
         ["garbage-collected or host references (GC)", "own memory management"],
         ["garbage-collected or host references (GC)", "own memory management"],
