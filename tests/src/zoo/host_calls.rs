@@ -71,7 +71,7 @@ fn waits() -> Vec<Attack> {
 fn requests() -> Vec<Attack> {
     vec![
         Attack::new(
-            "40 million subscriptions",
+            "16 million subscriptions",
             || {
                 polling(
                     2_500,
@@ -83,6 +83,13 @@ fn requests() -> Vec<Attack> {
             Expect::exactly(Limit::Resources, SUBSCRIPTIONS, 1_024),
         )
         // Each is charged before they are counted.
+        .fuel(1_000_000_000)
+        .memory_bytes(256 << 20),
+        Attack::new(
+            "40 million subscriptions",
+            || polling(2_500, "(call $poll (i32.const 0) (i32.const 40000000) (i32.const 64))"),
+            Expect::exactly(Limit::Resources, (256 << 20) + 1, 256 << 20),
+        )
         .fuel(1_000_000_000)
         .memory_bytes(256 << 20),
         Attack::new(
@@ -115,7 +122,7 @@ fn requests() -> Vec<Attack> {
     ]
 }
 
-const SUBSCRIPTIONS: u64 = 40_000_000;
+const SUBSCRIPTIONS: u64 = 16_000_000;
 
 /// Waits for a timer that is never ready.
 const POLL_FOR_EVER: &str = "

@@ -22,6 +22,12 @@ impl Log {
         self.dropped = self.dropped.saturating_add(dropped.len() as u64);
     }
 
+    /// Counts what cannot be kept whatever it is; nothing that comes after is kept either.
+    pub(super) fn drop_bytes(&mut self, count: usize) {
+        self.allowed = self.kept.len();
+        self.dropped = self.dropped.saturating_add(count as u64);
+    }
+
     /// What was kept.
     pub(crate) fn kept(&self) -> &[u8] {
         &self.kept

@@ -20,6 +20,7 @@ mod random;
 mod streams;
 mod table;
 mod task;
+mod text;
 #[cfg(test)]
 mod wit;
 

@@ -3,9 +3,9 @@
 //! their length is seen; the engine checks the types when a module is made ready, so the tests that
 //! run tasks of the SDK fail where the two differ.
 
-use wasmtime::component::{ComponentType, Lift, Linker, Lower, WasmList, WasmStr};
+use wasmtime::component::{ComponentType, Lift, Linker, Lower, WasmList};
 
-use super::{Caller, HostResult, State, charge, lend, random};
+use super::{Caller, HostResult, LOG_CEILING, State, charge, lend, random, text::Text};
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -56,7 +56,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut logging = linker.instance("wasi:logging/logging@0.1.0-draft")?;
     logging.func_wrap(
         "log",
-        |mut store: Caller<'_>, (level, context, message): (Level, WasmStr, WasmStr)| {
+        |mut store: Caller<'_>, (level, context, message): (Level, Text, Text)| {
             write_log(&mut store, level, &context, &message)
         },
     )
@@ -111,25 +111,32 @@ fn emit(store: &mut Caller<'_>, record: &WasmList<u8>) -> HostResult {
     Ok(())
 }
 
-/// One line: the level, the context where there is one, the message.
-fn write_log(
-    store: &mut Caller<'_>,
-    level: Level,
-    context: &WasmStr,
-    message: &WasmStr,
-) -> HostResult {
-    let bytes = context.to_str(&*store)?.len() + message.to_str(&*store)?.len();
-    charge(store, bytes)?;
+/// One line: the level, the context where there is one, the message. What no log can hold is not
+/// read, and is dropped whole.
+fn write_log(store: &mut Caller<'_>, level: Level, context: &Text, message: &Text) -> HostResult {
+    let length = |store: &Caller<'_>, text: &Text| -> HostResult<usize> {
+        if u64::from(text.units()) > LOG_CEILING {
+            return Ok(usize::try_from(text.units())?);
+        }
+        Ok(text.read(store)?.len())
+    };
+    let lengths = (length(store, context)?, length(store, message)?);
+    charge(store, lengths.0 + lengths.1)?;
     lend(
         store,
         |state| &mut state.log,
         |log, store| {
-            // Both were readable just now.
-            let context = context.to_str(store).unwrap_or_default();
-            let message = message.to_str(store).unwrap_or_default();
-            let colon = if context.is_empty() { "" } else { ": " };
-            for part in [level.name(), " ", &context, colon, &message, "\n"] {
-                log.write(part.as_bytes());
+            let colon = if lengths.0 == 0 { "" } else { ": " };
+            log.write(level.name().as_bytes());
+            log.write(b" ");
+            for (text, length, end) in [(context, lengths.0, colon), (message, lengths.1, "\n")] {
+                if u64::from(text.units()) > LOG_CEILING {
+                    log.drop_bytes(length);
+                } else {
+                    // It was readable just now.
+                    log.write(text.read(store).unwrap_or_default().as_bytes());
+                }
+                log.write(end.as_bytes());
             }
         },
     );

@@ -13,7 +13,7 @@ mod outcome;
 use std::{os::fd::BorrowedFd, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_proto::{Digest, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
+use wasmgrid_proto::{Digest, Limits, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
 use wasmtime::{AsContext, Engine, Store, UpdateDeadline};
 
 use self::module::Linkers;
@@ -24,13 +24,8 @@ pub(crate) use self::{
 };
 use crate::{EngineSettings, SandboxError, compile, engine, host::State};
 
-/// The most a host call may be shown at once, beyond what the guest's memory limit says: our host
-/// functions look at lists where they are and check lengths before they copy.
-const HOSTCALL_FUEL_MIN: usize = 4 << 20;
-
-/// A list is charged by the host's type of its items before a host function can look at its length,
-/// which says better what is too much: a handle has four bytes in the guest and 16 here.
-const HOSTCALL_SPREAD: usize = 8;
+/// What any guest may pass to the host in one call, in bytes.
+const PASSED_MIN: u64 = 4 << 20;
 
 /// Handles of all the components in a task.
 const COMPONENT_HANDLES_MAX: usize = 1_024;
@@ -139,7 +134,7 @@ impl Machine {
         let ended = module.call(&mut store, &argument, payload);
         let outcome = match ended {
             Ok(outcome) => outcome,
-            Err(error) => outcome::of_error(&error, limits.fuel.0),
+            Err(error) => outcome::of_error(&error, limits),
         };
         let usage = Usage {
             fuel: spent(&store),
@@ -151,10 +146,10 @@ impl Machine {
     }
 
     fn store(&self, state: State) -> Store<State> {
-        let memory = usize::try_from(state.limits().memory.0).unwrap_or(usize::MAX);
+        let passed = usize::try_from(passed_max(state.limits())).unwrap_or(usize::MAX);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
-        store.set_hostcall_fuel(memory.max(HOSTCALL_FUEL_MIN).saturating_mul(HOSTCALL_SPREAD));
+        store.set_hostcall_fuel(passed);
         store.set_max_component_handles(COMPONENT_HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
@@ -165,6 +160,12 @@ impl Machine {
         });
         store
     }
+}
+
+/// The most bytes of texts and lists that a guest passes to the host in one call: the engine copies
+/// some of them before a host function sees them. Honest programs pass what is in their memory once.
+fn passed_max(limits: &Limits) -> u64 {
+    limits.memory.0.max(PASSED_MIN)
 }
 
 /// Fuel that the task has used. Compiled code counts in a register and writes that down where it

@@ -164,7 +164,11 @@ fn start<I>(
     let instance = match instantiate(&mut *store) {
         Ok(instance) => instance,
         // What neither a host function nor the guest has said.
-        Err(error) if !error.is::<Stop>() && !error.is::<wasmtime::Trap>() => {
+        Err(error)
+            if !error.is::<Stop>()
+                && !error.is::<wasmtime::Trap>()
+                && !outcome::passed_too_much(&error) =>
+        {
             let reason = outcome::bounded(format!("it cannot be started: {error:#}"));
             return Ok(Err(Outcome::Refused(reason)));
         }

@@ -2,22 +2,39 @@
 
 use std::fmt::Write as _;
 
-use wasmgrid_proto::{Limit, Outcome, TrapKind, text::shortened};
+use wasmgrid_proto::{Limit, Limits, Outcome, TrapKind, text::shortened};
 use wasmtime::{Trap, WasmBacktrace};
 
+use super::passed_max;
 use crate::{compile::Unloadable, host::Stop};
 
 /// The most of a backtrace or of a task's own message that is kept.
 const TEXT_MAX: usize = 4 << 10;
 
-/// The outcome of a run that had `fuel` to spend and ended with `error`.
-pub(super) fn of_error(error: &wasmtime::Error, fuel: u64) -> Outcome {
+/// How the engine begins where a guest passes more in one call than it may; a test holds it.
+const PASSED_TOO_MUCH: &str = "too much data is being copied";
+
+/// Whether a guest passed more to the host in one call than [`passed_max`] allows.
+pub(super) fn passed_too_much(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().starts_with(PASSED_TOO_MUCH)
+}
+
+/// The outcome of a run within `limits` that ended with `error`.
+pub(super) fn of_error(error: &wasmtime::Error, limits: &Limits) -> Outcome {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return of_stop(stop, error);
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Outcome::Limit { limit: Limit::Fuel, used: fuel, allowed: fuel },
+        Some(Trap::OutOfFuel) => {
+            let fuel = limits.fuel.0;
+            Outcome::Limit { limit: Limit::Fuel, used: fuel, allowed: fuel }
+        }
         Some(trap) => Outcome::Trap { kind: trap_kind(*trap), backtrace: backtrace(error) },
+        None if passed_too_much(error) => {
+            // How much it was the engine does not say.
+            let allowed = passed_max(limits);
+            Outcome::Limit { limit: Limit::Resources, used: allowed.saturating_add(1), allowed }
+        }
         // The engine's other errors in a run are of arguments and results it could not read.
         None => Outcome::Trap { kind: TrapKind::ComponentRule, backtrace: backtrace(error) },
     }

@@ -176,6 +176,109 @@ async fn a_poll_of_very_many_ends_at_the_resource_limit_and_takes_no_memory() {
     bench.sandbox.shutdown().await;
 }
 
+/// A growth, a fill, a reference: each calls into the engine, also where it is of nothing.
+#[tokio::test]
+async fn what_calls_into_the_engine_costs_fuel_though_it_does_nothing() {
+    const TIMES: u64 = 1_000;
+    let more = format!(
+        "(global $left (mut i32) (i32.const {TIMES}))
+         (table $some 1 funcref) (elem $none func) (elem declare func $referred) (func $referred)"
+    );
+    let count = "(global.set $left (i32.sub (global.get $left) (i32.const 1)))
+                 (br_if $again (global.get $left))";
+    let fuel_of = async |operator: &str| {
+        let body = format!("(loop $again {operator} {count}) (i32.const 0)");
+        run_task(&body, &more, Limits::default()).await.usage.fuel
+    };
+    let plain = fuel_of("").await;
+    for (operator, least) in [
+        ("(drop (memory.grow (i32.const 0)))", 150),
+        ("(drop (table.grow $some (ref.null func) (i32.const 0)))", 100),
+        ("(drop (ref.func $referred))", 100),
+        ("(memory.fill (i32.const 0) (i32.const 0) (i32.const 0))", 100),
+        ("(table.init $some $none (i32.const 0) (i32.const 0) (i32.const 0))", 15),
+        ("(elem.drop $none)", 30),
+    ] {
+        let fuel = fuel_of(operator).await - plain;
+        assert!(fuel >= least * TIMES, "{operator}: {fuel}");
+    }
+}
+
+/// A program whose strings are `encoding` logs or returns `bytes` of its memory.
+fn in_encoding(encoding: &str, call: &str) -> Vec<u8> {
+    wat::parse_str(format!(
+        r#"(component
+            (import "wasi:logging/logging@0.1.0-draft" (instance $logging
+                (type $level (enum "trace" "debug" "info" "warn" "error" "critical"))
+                (export "level" (type $exported (eq $level)))
+                (export "log" (func (param "level" $exported) (param "context" string)
+                    (param "message" string)))))
+            (core module $memory (memory (export "memory") 640)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+            (core instance $kept (instantiate $memory))
+            (core func $log (canon lower (func $logging "log") (memory (core memory $kept "memory"))
+                (realloc (core func $kept "realloc")) string-encoding={encoding}))
+            (core module $main
+                (import "host" "log" (func $log (param i32 i32 i32 i32 i32)))
+                (import "kept" "memory" (memory 1))
+                (func (export "run") (result i32) {call}))
+            (core instance $run (instantiate $main
+                (with "host" (instance (export "log" (func $log))))
+                (with "kept" (instance $kept))))
+            (func $run_lifted (result (result)) (canon lift (core func $run "run")))
+            (component $shim
+                (import "run" (func $run (result (result))))
+                (export "run" (func $run)))
+            (instance $exported (instantiate $shim (with "run" (func $run_lifted))))
+            (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+    ))
+    .expect("a component")
+}
+
+#[tokio::test]
+async fn a_text_in_another_encoding_is_bounded_before_it_is_copied() {
+    let log = |context: u32, message: u32| {
+        format!(
+            "(call $log (i32.const 2) (i32.const 16) (i32.const {context}) (i32.const 16)
+                (i32.const {message})) (i32.const 0)"
+        )
+    };
+    let wide = |units: u32| units | 1 << 31;
+    let mut bench = Bench::new(Isolation::Process);
+    let mut peak = None;
+    for (encoding, call, ends) in [
+        // What a memory of 40 MiB and a log take.
+        ("utf8", log(0, 3 << 20), Ok(3 << 20)),
+        ("latin1+utf16", log(0, 3 << 20), Ok(3 << 20)),
+        ("utf8", log(0, 39 << 20), Ok(39 << 20)),
+        ("latin1+utf16", log(0, 39 << 20), Ok(39 << 20)),
+        ("latin1+utf16", log(0, wide(19 << 20)), Ok(19 << 20)),
+        ("utf16", log(19 << 20, 5), Ok((19 << 20) + 5)),
+        ("latin1+utf16", log(39 << 20, 39 << 20), Err(64 << 20)),
+        ("utf16", log(19 << 20, 19 << 20), Err(64 << 20)),
+    ] {
+        let module = in_encoding(encoding, &call);
+        let spec = spec(&module, ModuleKind::Command);
+        let batch = bench.batch(&module, &spec, &[b""]).await;
+        bench.slot.input.run(batch).await.unwrap();
+        let ended = bench.results(1).await.remove(0);
+        match ends {
+            Ok(bytes) => {
+                assert_eq!(ended.outcome, Outcome::Ok, "{encoding}");
+                let all = ended.log.len() as u64 + ended.log_dropped;
+                assert!((bytes..bytes + 16).contains(&all), "{encoding}: {all} of {bytes}");
+            }
+            Err(most) => assert_eq!(limited(&ended), (Limit::Resources, most + 1, most)),
+        }
+        if encoding != "utf8" && peak.is_none() {
+            peak = Some(peak_bytes(&bench));
+        }
+    }
+    let more = peak_bytes(&bench) - peak.unwrap();
+    assert!(more < 8 << 20, "{more} bytes");
+    bench.sandbox.shutdown().await;
+}
+
 /// The most memory that the slot's runner has had.
 fn peak_bytes(bench: &Bench) -> u64 {
     let pid = bench.slot.input.runner_pid().expect("a runner");
