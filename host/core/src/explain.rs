@@ -34,6 +34,10 @@ impl Grid {
                 let until = self.ledger.clock.date_of(until);
                 reasons.push(Reason { tasks: queue.paused_len(), wait: Wait::Paused { until } });
             }
+            if !queue.preparing.is_empty() {
+                let workers = queue.preparing.len() as u64;
+                reasons.push(Reason { tasks: 0, wait: Wait::Preparing { workers } });
+            }
             if !status.closed && status.counts.queued == 0 {
                 reasons.push(Reason { tasks: 0, wait: Wait::OpenInputs });
             }

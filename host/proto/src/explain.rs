@@ -146,6 +146,11 @@ pub enum Wait {
         /// How much it may have.
         allowed: u64,
     },
+    /// Those that workers have wait there until the module is compiled.
+    Preparing {
+        /// Workers that compile it, or have it in their queue.
+        workers: u64,
+    },
 }
 
 /// How many linked workers have a label.
@@ -174,7 +179,10 @@ impl Wait {
     /// True where it is worth saying though it counts no task.
     #[must_use]
     pub const fn adds(&self) -> bool {
-        matches!(self, Self::OpenInputs | Self::DiskFull | Self::Busy { .. })
+        matches!(
+            self,
+            Self::OpenInputs | Self::DiskFull | Self::Busy { .. } | Self::Preparing { .. }
+        )
     }
 
     /// A short name that stays the same.
@@ -199,6 +207,7 @@ impl Wait {
             Self::Failing { .. } => "failing",
             Self::Elsewhere { .. } => "elsewhere",
             Self::Quota { .. } => "quota",
+            Self::Preparing { .. } => "preparing",
         }
     }
 
@@ -255,7 +264,10 @@ impl Wait {
                 "{}; an operator can allow more: `wasmgrid tenant set`",
                 resource.remedy()
             ),
-            Self::Recovering { .. } | Self::Paused { .. } | Self::Ready => String::new(),
+            Self::Recovering { .. }
+            | Self::Paused { .. }
+            | Self::Ready
+            | Self::Preparing { .. } => String::new(),
         }
     }
 
@@ -316,6 +328,11 @@ impl Wait {
                 "their last attempts were lost, and the {workers} workers that fit and have not lost \
                  them are busy"
             ),
+            Self::Preparing { workers } => {
+                format!(
+                    "its module is being compiled on {workers} workers, for the first time there"
+                )
+            }
             Self::Quota { resource, used, allowed } => format!(
                 "their tenant has {} of {} {resource} that it may have",
                 resource.amount(*used),

@@ -1,7 +1,7 @@
 //! Promises about modules that workers make ready: whose tasks wait for that, and whose do not.
 
 use wasmgrid_core::Input;
-use wasmgrid_proto::{JobId, JobState, OutcomeClass, WorkerId, wire::Compiled};
+use wasmgrid_proto::{JobId, JobState, OutcomeClass, Wait, WorkerId, wire::Compiled};
 
 use crate::world::{World, spec_of};
 
@@ -38,6 +38,22 @@ fn tasks_that_wait_for_their_module_take_no_credit_of_others() {
     assert_eq!(held(&world, worker, other), 0, "now they take their part again");
     world.run(1_000);
     assert_eq!((world.state(bomb), world.state(other)), (JobState::Ok, JobState::Ok));
+}
+
+#[test]
+fn that_a_module_is_being_compiled_is_explained() {
+    let mut world = World::new();
+    let worker = world.join("w", 1);
+    let job = world.submit(spec_of("ann"), 1);
+    let says = |world: &World| {
+        let explanation = world.grid.explain(job).unwrap();
+        explanation.reasons.iter().any(|reason| reason.wait == Wait::Preparing { workers: 1 })
+    };
+    assert!(!says(&world));
+    prepares(&mut world, worker, &[job]);
+    assert!(says(&world));
+    prepares(&mut world, worker, &[]);
+    assert!(!says(&world));
 }
 
 #[test]
