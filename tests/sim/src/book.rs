@@ -188,7 +188,8 @@ impl Book {
     }
 
     /// The input of a task, which is in the journal of the job that it was appended to.
-    fn input(&self, job: JobId, index: u64) -> Option<Task> {
+    #[must_use]
+    pub fn input(&self, job: JobId, index: u64) -> Option<Task> {
         let retry = self.jobs.get(&job).and_then(|job| job.retry.as_ref());
         let source = retry.map_or(job, |retry| retry.source);
         let appends = self.appends.iter().rev().filter(|(_, of, ..)| *of == source);

@@ -404,6 +404,15 @@ impl Run {
         chunks.flat_map(|(first, chunk)| (first..).zip(chunk.iter().copied())).collect()
     }
 
+    /// The inputs of which it is not known whether they are in the job: it ended before that was
+    /// answered.
+    #[must_use]
+    pub fn unsure(&self) -> BTreeSet<u64> {
+        let unsure = self.appended.iter().filter(|(_, first)| **first == NOWHERE);
+        let chunks = unsure.filter_map(|(chunk, _)| self.plan.chunks.get(*chunk));
+        chunks.flatten().map(|task| task.0).collect()
+    }
+
     /// Whether no two chunks were said to be at one index.
     fn is_without_overlap(&self) -> bool {
         let there = self.appended.iter().filter(|(_, first)| **first != NOWHERE);

@@ -72,7 +72,7 @@ pub fn client(
         let (total, ended) = book.progress(job);
         hold(total == ended, "every task ends", || format!("{ended} of {total} of job {job}"))?;
         let of = run.plan.retry_of.and_then(|of| client.runs.get(of)).unwrap_or(run);
-        check_run(of, run, end, &log, total)?;
+        check_run(of, run, end, &log, book)?;
     }
     let _ = plan;
     Ok(())
@@ -99,13 +99,17 @@ fn check_run(
     run: &Run,
     end: Summary,
     log: &[Shown],
-    total: u64,
+    book: &Book,
 ) -> Result<(), Violation> {
-    let (plan, tasks) = (&of.plan, of.tasks());
+    let (plan, tasks, unsure) = (&of.plan, of.tasks(), of.unsure());
+    let (total, _) = book.progress(end.job);
     for shown in log {
-        let task = tasks.get(&shown.index);
-        hold(task.is_some_and(|task| fits(*task, *shown)), "a result is that of its task", || {
-            format!("job {}: {shown:?} of {:?}", end.job, task.map(|task| task.manners()))
+        let known = tasks.get(&shown.index).copied();
+        // What was appended, and the answer was lost, is there nevertheless.
+        let there = || book.input(end.job, shown.index).filter(|task| unsure.contains(&task.0));
+        let task = known.or_else(there);
+        hold(task.is_some_and(|task| fits(task, *shown)), "a result is that of its task", || {
+            format!("job {}: {shown:?} of {:?}", end.job, task.map(Task::manners))
         })?;
     }
     let whole = plan.cancel_us.is_none() && plan.deadline.is_none() && plan.max_failures.is_none();

@@ -2,7 +2,7 @@
 //! drawn before the world begins, so that a fault can be left out without changing the others.
 
 use wasmgrid_core::GridConfig;
-use wasmgrid_proto::Millis;
+use wasmgrid_proto::{Millis, Resource};
 
 use crate::{
     random::Random,
@@ -240,7 +240,7 @@ impl Plan {
     pub fn draw(seed: u64, base: &GridConfig) -> Self {
         let mut random = Random::new(seed);
         let calm_at = random.between(10, 40) * SECOND;
-        let config = draw_config(&mut random.fork(), base);
+        let mut config = draw_config(&mut random.fork(), base);
         let mut workers = draw_workers(&mut random.fork(), calm_at);
         let mut clients = draw_clients(&mut random.fork(), calm_at);
         let slow = random.chance(20);
@@ -255,6 +255,7 @@ impl Plan {
         draw_more_faults(&mut random.fork(), &workers, &clients, calm_at, &mut faults);
         draw_wrong_clock(&mut random.fork(), calm_at, &mut faults);
         draw_falsehood(&mut random.fork(), &mut workers);
+        draw_quota(&mut random.fork(), &mut config);
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
@@ -313,6 +314,12 @@ fn draw_config(random: &mut Random, base: &GridConfig) -> GridConfig {
         credit_tasks: random.between(4, 64),
         batch_tasks: random.between(1, 16),
         ..base.clone()
+    }
+}
+
+fn draw_quota(random: &mut Random, config: &mut GridConfig) {
+    if random.chance(30) {
+        config.quotas.entry(Resource::RunningTasks).or_insert(random.between(1, 6));
     }
 }
 
