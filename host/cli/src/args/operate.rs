@@ -34,7 +34,7 @@ Exit codes, for monitoring:
 
 With --output json it is one object, also where the grid cannot be reached:
   {"context":"lab","grid":"lab","addresses":["10.0.0.1:7433"],
-   "state":"degraded","error":null,"release":"wasmgrid 0.1.0 (protocol 1.3)",
+   "state":"degraded","error":null,"release":"wasmgrid 0.1.0 (protocol 1.0)",
    "workers":{"ready":2,"gone":1},"jobs":{"active":1,"waiting":9,"running":4},
    "findings":[{"kind":"worker-gone","severity":"problem","subject":"box1",
                 "text":"…","help":"…"}]}
