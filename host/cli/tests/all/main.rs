@@ -1,6 +1,8 @@
 //! The binary by itself, without a task. What it does with tasks and grids is tested in
 //! `tests/`, which runs the binary that cargo builds for this test.
 
+#![expect(clippy::expect_used, reason = "helpers of tests fail as tests do")]
+
 #[path = "../../build.rs"]
 #[expect(dead_code, reason = "cargo runs the rest of it")]
 mod built;
