@@ -10,7 +10,10 @@ use crate::{
     Limits, Millis, Resource, ResultBlock, TaskStatus, TenantStatus, VouchedLabels, WorkerId,
     WorkerStatus,
     frame::FrameError,
-    wire::{Payload, Role, Unsendable, bounded, messages},
+    wire::{
+        AuthorityRequest, AuthorityStatus, Payload, Renew, Renewed, Role, Unsendable, bounded,
+        messages,
+    },
 };
 
 messages! {
@@ -250,6 +253,11 @@ pub enum Request {
         /// How much.
         allowed: Allowance,
     },
+    /// A new certificate for the asker. Answered by [`Reply::Renewed`].
+    Renew(Renew),
+    /// About the grid's authority and the certificates that it gave. Answered by
+    /// [`Reply::Authority`].
+    Authority(AuthorityRequest),
 }
 
 /// See [`Request::Submit`].
@@ -385,6 +393,10 @@ pub enum Reply {
         /// How many there are behind the last of these.
         more: u64,
     },
+    /// A new certificate.
+    Renewed(Renewed),
+    /// The grid's authority, and certificates that were given.
+    Authority(AuthorityStatus),
 }
 
 /// See [`ToClient::Results`].

@@ -40,6 +40,9 @@ pub struct Enroll {
     pub name: String,
     /// A certificate signing request in DER. Only its public key is used.
     pub csr: Vec<u8>,
+    /// The certificate in DER that the machine has for the same key, where it joins again; it may have
+    /// ended. Its name is then kept.
+    pub former: Option<Vec<u8>>,
 }
 
 /// See [`ToJoiner::Enrolled`].
@@ -51,6 +54,8 @@ pub struct Enrolled {
     pub name: String,
     /// Its certificate in DER.
     pub certificate: Vec<u8>,
+    /// The certificate of the authority that signed it, in DER.
+    pub authority: Vec<u8>,
 }
 
 /// See [`ToJoiner::Denied`].

@@ -6,6 +6,7 @@
 
 mod client;
 mod enroll;
+mod renew;
 mod worker;
 
 use alloc::vec::Vec;
@@ -24,6 +25,10 @@ pub use client::{
     ResultsFrame, Submit, ToClient, TokenRequest, Unwatch, Update, WatchEnded, WatchRequest,
 };
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
+pub use renew::{
+    AuthorityRequest, AuthorityStatus, FormerAuthority, MemberCertificate, Renew, RenewSoon,
+    Renewed, SignedBy,
+};
 pub use worker::{
     Alive, Assign, Cancel, Committed, Compiled, Contested, Drain, FromWorker, Health, Heartbeat,
     HeldLease, Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part,

@@ -9,7 +9,7 @@ use crate::{
     Digest, Epoch, InputBlock, JobId, LeaseId, LeaseProof, Micros, Millis, Outcome, ResultBlock,
     RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     frame::FrameError,
-    wire::{Payload, Unsendable, bounded, messages},
+    wire::{Denied, Payload, Renew, RenewSoon, Renewed, Unsendable, bounded, messages},
 };
 
 messages! {
@@ -37,6 +37,8 @@ messages! {
         0x0109 JoinProved(JoinProved),
         /// The jobs whose tasks wait for their module to be made ready, when that changes.
         0x010a Preparing(Preparing),
+        /// It wants a new certificate; answered by [`ToWorker::Renewed`] or [`ToWorker::NotRenewed`].
+        0x0140 Renew(Renew),
     }
 }
 
@@ -68,6 +70,12 @@ messages! {
         /// A lease is over, since it was held for longer than its tasks can take: what is sent of it
         /// is discarded.
         0x020B Overrun(Overrun),
+        /// Its new certificate.
+        0x0240 Renewed(Renewed),
+        /// Why it gets none now.
+        0x0241 NotRenewed(Denied),
+        /// It should renew its certificate soon.
+        0x0242 RenewSoon(RenewSoon),
     }
 }
 
@@ -90,7 +98,8 @@ impl Unsendable for FromWorker {
             | Self::Leaving(_)
             | Self::Health(_)
             | Self::Alive(_)
-            | Self::Preparing(_) => None,
+            | Self::Preparing(_)
+            | Self::Renew(_) => None,
         }
     }
 }

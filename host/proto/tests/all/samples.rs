@@ -10,12 +10,13 @@ use wasmgrid_proto::{
     TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TenantStatus, TrapKind,
     Usage, Use, VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
-        Alive, ApiError, Assign, Cancel, Committed, Compiled, Contested, Credit, Denied, Drain,
-        Enroll, Enrolled, ErrorCode, FromClient, FromJoiner, FromWorker, Health, Heartbeat,
-        HeldLease, Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun,
-        Part, Preparing, Proofs, Refused, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
-        Returned, Revoke, Role, Submit, ToClient, ToJoiner, ToWorker, TokenRequest, Unable,
-        Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
+        Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
+        Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode, FormerAuthority, FromClient,
+        FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Join, JoinProved, Joined, LeaseGrant,
+        Leaving, MemberCertificate, Module, NeedModule, Overrun, Part, Preparing, Proofs, Refused,
+        Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
+        Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker, TokenRequest,
+        Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -58,6 +59,7 @@ pub fn from_worker() -> Vec<FromWorker> {
             jobs: vec![JobId(7), JobId(300)],
             compiled: vec![Compiled { job: JobId(7), took_us: 6_700_000 }],
         }),
+        FromWorker::Renew(Renew { csr: vec![0x30, 0x82] }),
     ]
 }
 
@@ -87,6 +89,9 @@ pub fn to_worker() -> Vec<ToWorker> {
             lease: LeaseId(3),
             reason: "held for too long".into(),
         }),
+        ToWorker::Renewed(renewed()),
+        ToWorker::NotRenewed(Denied { reason: "it was removed".into() }),
+        ToWorker::RenewSoon(RenewSoon {}),
     ]
 }
 
@@ -152,6 +157,12 @@ fn requests() -> Vec<Request> {
             resource: Resource::Bytes,
             allowed: Allowance::Most(1 << 30),
         },
+        Request::Renew(Renew { csr: vec![0x30, 0x82] }),
+        Request::Authority(AuthorityRequest::Certificates {
+            after: Some((Role::Client, "ada".into())),
+        }),
+        Request::Authority(AuthorityRequest::Replace),
+        Request::Authority(AuthorityRequest::Retire { force: true }),
     ]
 }
 
@@ -218,6 +229,8 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
             more: 3,
         }),
         Ok(Reply::Tenants { tenants: vec![tenant_status()], more: 3 }),
+        Ok(Reply::Renewed(renewed())),
+        Ok(Reply::Authority(authority_status())),
     ]
 }
 
@@ -231,12 +244,34 @@ fn tenant_status() -> TenantStatus {
     TenantStatus { name: "ada".into(), uses: uses.to_vec() }
 }
 
+fn renewed() -> Renewed {
+    Renewed { certificate: vec![0x30, 0x81], authority: vec![0x30, 0x83] }
+}
+
+fn authority_status() -> AuthorityStatus {
+    let (issued, ends) = (Micros(1_700_000_000_000_000), Micros(1_731_536_000_000_000));
+    AuthorityStatus {
+        fingerprint: [7; 32],
+        ends: Micros(2_015_360_000_000_000),
+        former: Some(FormerAuthority { fingerprint: [6; 32], ends }),
+        certificates: vec![MemberCertificate {
+            role: Role::Worker,
+            name: "worker-1".into(),
+            issued,
+            ends,
+            signed_by: SignedBy::Former,
+        }],
+        more: 3,
+    }
+}
+
 pub fn from_joiner() -> Vec<FromJoiner> {
     vec![FromJoiner::Enroll(Enroll {
         token: 7,
         secret: [8; 32],
         name: "worker-1".into(),
         csr: vec![0x30, 0x82],
+        former: Some(vec![0x30, 0x80]),
     })]
 }
 
@@ -246,6 +281,7 @@ pub fn to_joiner() -> Vec<ToJoiner> {
             role: Role::Worker,
             name: "worker-1".into(),
             certificate: vec![0x30, 0x81],
+            authority: vec![0x30, 0x83],
         }),
         ToJoiner::Denied(Denied { reason: "the token was used".into() }),
     ]
