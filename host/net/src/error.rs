@@ -37,7 +37,10 @@ pub enum NetError {
         address: String,
     },
     /// The peer's certificate is not good.
-    #[error("the certificate of the peer at {address} is not accepted: {problem}")]
+    #[error(
+        "the certificate of the peer at {address} is not accepted: {problem}{}",
+        theirs(problem)
+    )]
     BadCertificate {
         /// Where.
         address: String,
@@ -45,7 +48,10 @@ pub enum NetError {
         problem: CertificateProblem,
     },
     /// The peer does not take this side's certificate.
-    #[error("the scheduler at {address} does not accept this certificate: {problem}")]
+    #[error(
+        "the scheduler at {address} does not accept this certificate: {problem}{}",
+        ours(problem)
+    )]
     Refused {
         /// Where.
         address: String,
@@ -115,6 +121,34 @@ pub enum NetError {
     },
 }
 
+/// What helps where a member was away for so long that its authority is trusted no more.
+const REPLACED: &str =
+    " If the grid's authority was replaced and retired meanwhile, join again with a new token";
+
+/// What helps where a member's own certificate is not good.
+fn ours(problem: &CertificateProblem) -> &'static str {
+    match problem {
+        CertificateProblem::WrongAuthority => REPLACED,
+        CertificateProblem::Expired => {
+            "; if the clocks of both machines are right, join again with a new token, which keeps \
+             the name: `wasmgrid join` for a worker, `wasmgrid context add` for a context"
+        }
+        _ => "",
+    }
+}
+
+/// What helps where the scheduler's certificate is not good.
+fn theirs(problem: &CertificateProblem) -> &'static str {
+    match problem {
+        CertificateProblem::WrongAuthority => REPLACED,
+        CertificateProblem::Expired => {
+            " by this machine's clock, and a scheduler renews it while it runs: check the clocks of \
+             both machines"
+        }
+        _ => "",
+    }
+}
+
 /// What is wrong with a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateProblem {
@@ -125,7 +159,7 @@ pub enum CertificateProblem {
     #[error("it was not signed by this grid's authority; is this the grid it was made for?")]
     WrongAuthority,
     /// It is too old.
-    #[error("it has expired; join again with a new token, and check the clocks of both machines")]
+    #[error("it has ended")]
     Expired,
     /// It is too young.
     #[error("it is not valid yet; check the clocks of both machines")]
@@ -150,7 +184,10 @@ pub enum CertificateProblem {
     #[error("{0}")]
     Identity(IdentityError),
     /// Its authority is not the one that the token names.
-    #[error("its authority is not the one that the token names; make a new token")]
+    #[error(
+        "its authority is not the one that the token names: the token is another grid's, or of an \
+         authority that was replaced and retired; make a new one with `wasmgrid token create`"
+    )]
     WrongToken,
     /// The handshake ended with another alert of TLS.
     #[error("the handshake failed with TLS alert {0}")]

@@ -8,7 +8,7 @@ use x509_parser::{
     prelude::{FromDer, X509Certificate},
 };
 
-use crate::pki::labels;
+use crate::pki::{Certificate, labels};
 
 /// The longest name of a grid or of a member: what a DNS label allows.
 const NAME_MAX: usize = 63;
@@ -28,6 +28,8 @@ pub struct Peer {
     pub identity: Identity,
     /// The labels that its certificate has, sorted: an operator vouched for them.
     pub labels: Vec<(String, String)>,
+    /// What else its certificate says; `None` of a peer that has shown none.
+    pub certificate: Option<Certificate>,
     /// Where it is: `IP:PORT`, or `in process`.
     pub address: String,
 }
@@ -145,12 +147,13 @@ impl Peer {
     /// [`IdentityError`], where it is no member's.
     pub(crate) fn of_certificate(der: &[u8], address: String) -> Result<Self, IdentityError> {
         let (identity, labels) = (Identity::from_certificate(der)?, labels::of_certificate(der)?);
-        Ok(Self { identity, labels, address })
+        let certificate = Some(Certificate::read(der)?);
+        Ok(Self { identity, labels, certificate, address })
     }
 
     /// Somebody who shows no certificate.
     pub(crate) fn without_certificate(identity: Identity, address: String) -> Self {
-        Self { identity, labels: Vec::new(), address }
+        Self { identity, labels: Vec::new(), certificate: None, address }
     }
 }
 

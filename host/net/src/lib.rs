@@ -28,8 +28,10 @@ pub use error::{CertificateProblem, NetError};
 pub use identity::{Identity, IdentityError, Peer};
 pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, SaidRelease, Sender, TrySendError};
-pub use pki::{Authority, Credentials, LabelsError, check_labels};
-pub use quic::{Accepted, Endpoint, Listener, ListenerConfig, enroll};
+pub use pki::{
+    Authority, Certificate, Credentials, LabelsError, Renewal, Signed, Validity, check_labels,
+};
+pub use quic::{Accepted, Endpoint, Listener, ListenerConfig, Presented, enroll, enroll_again};
 pub use release::Release;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{

@@ -1,50 +1,74 @@
-//! The grid's own certificate authority.
+//! The grid's own certificate authority, and the one before it while both are trusted.
 
-use std::{fmt, path::Path, time::Duration};
-
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData,
-    SanType, SerialNumber,
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
 };
+
+use rcgen::{KeyPair, PKCS_ED25519};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use time::OffsetDateTime;
-use wasmgrid_proto::wire::Role;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use wasmgrid_proto::{
+    Micros,
+    wire::{Renewed, Role},
+};
 
 use super::{
-    credentials::Credentials,
-    files::{self, Access},
-    labels::{self, check_labels},
+    ca::{Ca, Wanted, grid_of, requested, unmade},
+    credentials::{self, Credentials, Former},
+    files,
+    validity::Certificate,
 };
 use crate::{
     error::NetError,
     identity::{Identity, check_name},
 };
 
-const CERTIFICATE: &str = "ca.pem";
-const KEY: &str = "ca-key.pem";
+/// One file, so that each change of it is whole or absent: the key, its certificate, and what an
+/// earlier authority left.
+const FILE: &str = "authority.pem";
 
-/// Certificates begin so much in the past, for clocks that differ, and those that were set wrong
-/// for a while: a grid with one such machine, be it the scheduler's, works as before.
-const SKEW: Duration = Duration::from_secs(24 * 60 * 60);
+/// What of the file is no certificate and no key.
+const LASTING_LABEL: &str = "WASMGRID LASTING SECRET";
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the lasting secrets of a grid's schedulers are derived for.
 const LASTING: &str = "wasmgrid 2026 lasting secret of a grid's schedulers";
 
-/// What the authority's subject begins with; the grid's name follows.
-const SUBJECT: &str = "wasmgrid authority of ";
-
 /// Signs the certificates of a grid's members. Its key stays in its folder.
 pub struct Authority {
     grid: String,
-    certificate: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    /// Where it is kept, once it is.
+    file: OnceLock<PathBuf>,
+    state: RwLock<Arc<State>>,
     /// What the lasting secrets of its schedulers come from, each by its name: they get new keys
-    /// at each start.
+    /// at each start, and outlive an authority that is replaced.
     lasting: [u8; blake3::OUT_LEN],
+}
+
+/// Which authority there is.
+struct State {
+    ca: Arc<Ca>,
+    former: Option<Former>,
+}
+
+/// A certificate that was signed for a member.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// With its authority's.
+    pub renewed: Renewed,
+    /// For how long it is good.
+    pub certificate: Certificate,
+}
+
+impl Signed {
+    /// BLAKE3 of the certificate of the authority that signed it.
+    #[must_use]
+    pub fn authority_hash(&self) -> [u8; 32] {
+        *blake3::hash(&self.renewed.authority).as_bytes()
+    }
 }
 
 impl Authority {
@@ -54,60 +78,77 @@ impl Authority {
     /// How long a member's certificate is good for, unless said otherwise: one year.
     pub const MEMBER_VALIDITY: Duration = Duration::from_secs(365 * DAY.as_secs());
 
-    /// Makes the authority of a new grid and writes `ca.pem` and `ca-key.pem` into `folder`.
+    /// Makes the authority of a new grid and writes `authority.pem` into `folder`.
     ///
     /// # Errors
-    /// [`NetError::File`], where there is one already or a file cannot be written;
+    /// [`NetError::File`], where there is one already or the file cannot be written;
     /// [`NetError::Identity`], where the name cannot stand in identities.
     pub fn create(grid: &str, folder: &Path) -> Result<Self, NetError> {
+        let made = Self::generate(grid)?;
+        made.save(folder)?;
+        Ok(made)
+    }
+
+    /// Makes the authority of a new grid, of which nothing is written yet.
+    ///
+    /// # Errors
+    /// [`NetError::Identity`], where the name cannot stand in identities.
+    pub fn generate(grid: &str) -> Result<Self, NetError> {
         check_name("grid", grid)?;
-        let (key_path, certificate_path) = (folder.join(KEY), folder.join(CERTIFICATE));
-        if key_path.exists() {
+        let ca = Arc::new(Ca::create(grid, Self::VALIDITY)?);
+        let lasting = blake3::derive_key(LASTING, &ca.key().serialize_der());
+        Ok(Self::with(grid.to_owned(), State { ca, former: None }, lasting))
+    }
+
+    /// Writes `authority.pem` into `folder`, where later changes are kept too.
+    ///
+    /// # Errors
+    /// [`NetError::File`], where there is an authority already or the file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<(), NetError> {
+        let file = folder.join(FILE);
+        if file.exists() {
             let reason = "there is an authority already; its certificates would become worthless";
-            return Err(files::file_error(&key_path, &reason));
+            return Err(files::file_error(&file, &reason));
         }
-        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
-        let mut params = params(&key, &format!("{SUBJECT}{grid}"), Self::VALIDITY);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let certificate = params.self_signed(&key).map_err(unmade)?.der().clone();
-        files::write(&key_path, &key.serialize_pem(), Access::Owner)?;
-        let pem = files::pem("CERTIFICATE", &certificate);
-        files::write(&certificate_path, &pem, Access::Everybody)?;
-        Self::new(grid.to_owned(), certificate, key)
+        files::write(&file, &self.text(&self.state()))?;
+        // Where it is kept elsewhere already, that place stays.
+        let _ = self.file.set(file);
+        Ok(())
     }
 
     /// Reads what [`Authority::create`] wrote.
     ///
     /// # Errors
-    /// [`NetError::File`] names the file that is missing or cannot be used.
+    /// [`NetError::File`] says what is missing or cannot be used.
     pub fn load(folder: &Path) -> Result<Self, NetError> {
-        let (key_path, certificate_path) = (folder.join(KEY), folder.join(CERTIFICATE));
-        let certificate = files::certificate(&certificate_path)?;
-        let key = KeyPair::from_pem(&files::read(&key_path)?)
-            .map_err(|error| files::file_error(&key_path, &error))?;
-        let (_, parsed) = X509Certificate::from_der(&certificate)
-            .map_err(|error| files::file_error(&certificate_path, &error))?;
-        if parsed.public_key().subject_public_key.data != key.der_bytes() {
-            let reason = format!("it is not the key of {}", certificate_path.display());
-            return Err(files::file_error(&key_path, &reason));
+        let file = folder.join(FILE);
+        let unusable = |reason: &dyn fmt::Display| files::file_error(&file, reason);
+        let text = files::read(&file)?;
+        let key = files::key(&file, &text)?;
+        let key = KeyPair::try_from(key.secret_der()).map_err(|error| unusable(&error))?;
+        let mut certificates = files::certificates(&file, &text)?.into_iter();
+        let certificate = certificates.next().ok_or_else(|| unusable(&"it has no certificate"))?;
+        let grid = grid_of(&certificate).ok_or_else(|| unusable(&"it is no grid's authority"))?;
+        let ca = Arc::new(Ca::new(certificate, key).map_err(|error| unusable(&error))?);
+        if !credentials::is_key_of(&ca.certificate, ca.key()) {
+            return Err(unusable(&"its key is not the one of its first certificate"));
         }
-        let subject = parsed.subject().iter_common_name().next();
-        let grid = subject
-            .and_then(|name| name.as_str().ok()?.strip_prefix(SUBJECT))
-            .ok_or_else(|| files::file_error(&certificate_path, &"it is no grid's authority"))?
-            .to_owned();
-        Self::new(grid, certificate, key)
+        let former = match (certificates.next(), certificates.next()) {
+            (Some(certificate), Some(bridge)) => Some(Former::new(certificate, bridge)?),
+            _ => None,
+        };
+        let kept = files::block(LASTING_LABEL, &text);
+        let kept = kept.and_then(|bytes| <[u8; blake3::OUT_LEN]>::try_from(bytes).ok());
+        let lasting =
+            kept.unwrap_or_else(|| blake3::derive_key(LASTING, &ca.key().serialize_der()));
+        let loaded = Self::with(grid, State { ca, former }, lasting);
+        let _ = loaded.file.set(file);
+        Ok(loaded)
     }
 
-    fn new(
-        grid: String,
-        certificate: CertificateDer<'static>,
-        key: KeyPair,
-    ) -> Result<Self, NetError> {
-        let lasting = blake3::derive_key(LASTING, &key.serialize_der());
-        let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(unmade)?;
-        Ok(Self { grid, certificate, issuer, lasting })
+    fn with(grid: String, state: State, lasting: [u8; blake3::OUT_LEN]) -> Self {
+        let (file, state) = (OnceLock::new(), RwLock::new(Arc::new(state)));
+        Self { grid, file, state, lasting }
     }
 
     /// The grid's name.
@@ -119,7 +160,66 @@ impl Authority {
     /// BLAKE3 of the authority's certificate in DER, which join tokens carry.
     #[must_use]
     pub fn ca_hash(&self) -> [u8; 32] {
-        *blake3::hash(&self.certificate).as_bytes()
+        *blake3::hash(&self.state().ca.certificate).as_bytes()
+    }
+
+    /// When its certificate ends, and all that it signs with it.
+    #[must_use]
+    pub fn ends(&self) -> Micros {
+        self.state().ca.ends
+    }
+
+    /// BLAKE3 of the certificate of the authority before it, and until when that is trusted; `None`
+    /// where there is none, or it was retired.
+    #[must_use]
+    pub fn former(&self) -> Option<([u8; 32], Micros)> {
+        let state = self.state();
+        let former = state.former.as_ref()?;
+        Some((*blake3::hash(&former.certificate).as_bytes(), former.ends))
+    }
+
+    /// True where the authority before it signed a certificate, or nobody that is trusted: its
+    /// holder should renew it.
+    #[must_use]
+    pub fn is_outdated(&self, certificate: &Certificate) -> bool {
+        !self.state().ca.signed(certificate)
+    }
+
+    /// Makes another authority, with a key of its own, which signs from now on. The one that was
+    /// there is trusted until `until`, when the last certificate that it signed has ended: who has
+    /// one of these trusts the new one by what the old one says of it.
+    ///
+    /// # Errors
+    /// [`NetError::Certificate`], where an earlier one is still trusted; [`NetError::File`], where
+    /// it cannot be written. Nothing has changed then.
+    pub fn replace(&self, until: Micros) -> Result<(), NetError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.former.is_some() {
+            let reason = "an authority that was replaced is still trusted; retire it first";
+            return Err(NetError::Certificate { reason: reason.into() });
+        }
+        let ca = Arc::new(Ca::create(&self.grid, Self::VALIDITY)?);
+        let bridge = state.ca.vouch_for(&ca, &self.grid, until)?;
+        let former = Some(Former::new(state.ca.certificate.clone(), bridge)?);
+        let next = State { ca, former };
+        self.keep(&next)?;
+        *state = Arc::new(next);
+        Ok(())
+    }
+
+    /// Trusts the authority before it no more; says whether there was one.
+    ///
+    /// # Errors
+    /// [`NetError::File`], where that cannot be written. Nothing has changed then.
+    pub fn retire(&self) -> Result<bool, NetError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.former.is_none() {
+            return Ok(false);
+        }
+        let next = State { ca: Arc::clone(&state.ca), former: None };
+        self.keep(&next)?;
+        *state = Arc::new(next);
+        Ok(true)
     }
 
     /// Makes a member's key and certificate here.
@@ -132,22 +232,25 @@ impl Authority {
         name: &str,
         validity: Duration,
     ) -> Result<Credentials, NetError> {
+        let state = self.state();
+        let identity = Identity::new(&self.grid, role, name)?;
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
-        let certificate = self.certify(&key, role, (name, &[]), validity)?;
+        let wanted = Wanted { identity: &identity, labels: &[], life: validity };
+        let certificate = state.ca.certify(&key, &wanted)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let credentials = Credentials::new(certificate, key.into(), self.certificate.clone())?;
+        let made = Credentials::new(certificate, key.into(), state.ca.certificate.clone())?;
         Ok(match role {
             Role::Scheduler => {
-                let of_name = blake3::keyed_hash(&self.lasting, name.as_bytes());
-                credentials.with_lasting_secret(*of_name.as_bytes())
+                let of_name = *blake3::keyed_hash(&self.lasting, name.as_bytes()).as_bytes();
+                made.of_scheduler(of_name, state.former.clone())
             }
-            Role::Worker | Role::Client | Role::Operator => credentials,
+            Role::Worker | Role::Client | Role::Operator => made,
         })
     }
 
-    /// Makes the certificate (DER) for a member that made its own key, with the labels that are
-    /// vouched for where it is a worker. Of its signing request
-    /// (DER) only the key is used, once the request proves that its sender has it.
+    /// Makes the certificate for a member that made its own key, with the labels that are
+    /// vouched for where it is a worker. Of its signing request (DER) only the key is used, once the
+    /// request proves that its sender has it.
     ///
     /// # Errors
     /// [`NetError::Certificate`], where the request is not one for an Ed25519 key, or the labels
@@ -160,38 +263,56 @@ impl Authority {
         name: &str,
         labels: &[(String, String)],
         validity: Duration,
-    ) -> Result<Vec<u8>, NetError> {
-        let request = CertificateSigningRequestParams::from_der(&request.into()).map_err(unmade)?;
-        if request.public_key.algorithm() != &PKCS_ED25519 {
-            return Err(NetError::Certificate { reason: "its key is not an Ed25519 key".into() });
-        }
-        check_labels(labels)
-            .map_err(|error| NetError::Certificate { reason: error.to_string() })?;
-        Ok(self.certify(&request.public_key, role, (name, labels), validity)?.to_vec())
+    ) -> Result<Signed, NetError> {
+        let state = self.state();
+        let identity = Identity::new(&self.grid, role, name)?;
+        let wanted = Wanted { identity: &identity, labels, life: validity };
+        let der = state.ca.certify(&requested(request)?, &wanted)?;
+        let certificate = Certificate::read(&der)?;
+        let authority = state.ca.certificate.to_vec();
+        Ok(Signed { renewed: Renewed { certificate: der.to_vec(), authority }, certificate })
     }
 
-    fn certify(
-        &self,
-        key: &impl PublicKeyData,
-        role: Role,
-        (name, labels): (&str, &[(String, String)]),
-        validity: Duration,
-    ) -> Result<CertificateDer<'static>, NetError> {
-        let identity = Identity::new(&self.grid, role, name)?;
-        let uri = identity.to_string().as_str().try_into().map_err(unmade)?;
-        let mut params = params(key, name, validity);
-        params.subject_alt_names = vec![SanType::URI(uri)];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // Only a scheduler is dialled; only the others dial.
-        params.extended_key_usages = vec![match role {
-            Role::Scheduler => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Worker | Role::Client | Role::Operator => ExtendedKeyUsagePurpose::ClientAuth,
-        }];
-        params.use_authority_key_identifier_extension = true;
-        if !labels.is_empty() {
-            params.custom_extensions.push(labels::extension(labels));
+    /// Who has a certificate (DER) that this authority signed, or the one before it that is still
+    /// trusted, for the key of a signing request (DER). It may have ended.
+    ///
+    /// # Errors
+    /// [`NetError::Certificate`] says why it is nobody's.
+    pub fn recognize(&self, certificate: &[u8], request: &[u8]) -> Result<Identity, NetError> {
+        let state = self.state();
+        let certificate = CertificateDer::from(certificate.to_vec());
+        let key = requested(request)?;
+        if !credentials::is_key_of(&certificate, &key) {
+            let reason = "the request is not made with the key of the certificate".into();
+            return Err(NetError::Certificate { reason });
         }
-        Ok(params.signed_by(key, &self.issuer).map_err(unmade)?.der().clone())
+        let mut trusted = vec![state.ca.certificate.clone()];
+        trusted.extend(state.former.as_ref().map(|former| former.certificate.clone()));
+        credentials::check_signed(&certificate, &trusted)?;
+        Ok(Identity::from_certificate(&certificate)?)
+    }
+
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps what it is to be, where it is kept.
+    fn keep(&self, state: &State) -> Result<(), NetError> {
+        self.file.get().map_or(Ok(()), |file| files::write(file, &self.text(state)))
+    }
+
+    fn text(&self, state: &State) -> String {
+        let mut text = state.ca.key().serialize_pem();
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&files::pem("CERTIFICATE", &state.ca.certificate));
+        if let Some(former) = &state.former {
+            text.push_str(&files::pem("CERTIFICATE", &former.certificate));
+            text.push_str(&files::pem("CERTIFICATE", &former.bridge));
+        }
+        text.push_str(&files::pem(LASTING_LABEL, &self.lasting));
+        text
     }
 }
 
@@ -200,30 +321,4 @@ impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority").field("grid", &self.grid).finish_non_exhaustive()
     }
-}
-
-fn params(key: &impl PublicKeyData, subject: &str, validity: Duration) -> CertificateParams {
-    let now = OffsetDateTime::now_utc();
-    let mut params = CertificateParams::default();
-    params.serial_number = Some(serial(key));
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, subject);
-    params.not_before = now - SKEW;
-    params.not_after = now + validity;
-    params
-}
-
-/// The number of a key's certificate: positive and of one length, so that handshakes are of one
-/// length too.
-fn serial(key: &impl PublicKeyData) -> SerialNumber {
-    let hash = blake3::hash(key.der_bytes());
-    let mut serial: Vec<u8> = hash.as_bytes().iter().copied().take(16).collect();
-    if let Some(first) = serial.first_mut() {
-        *first = *first & 0x7f | 0x40;
-    }
-    SerialNumber::from(serial)
-}
-
-fn unmade(error: rcgen::Error) -> NetError {
-    NetError::Certificate { reason: error.to_string() }
 }

@@ -1,24 +1,60 @@
 //! What a member of a grid has to show: its certificate, the key to it, and whom it trusts.
 
-use std::{fmt, path::Path};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rcgen::{KeyPair, PublicKeyData};
+use rustls::{
+    RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
+    server::WebPkiClientVerifier,
+};
+use wasmgrid_proto::Micros;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::files::{self, Access};
+use super::{
+    files,
+    renewal::Renewal,
+    validity::{Certificate, Validity},
+};
 use crate::{error::NetError, identity::Identity};
 
-const CERTIFICATE: &str = "cert.pem";
-const KEY: &str = "key.pem";
-const CA: &str = "ca.pem";
+/// One file, so that a crash never leaves the key of one certificate beside another: the key, its
+/// certificate, and that of the grid's authority.
+const FILE: &str = "identity.pem";
 
 /// A member's certificate and private key, and the certificate of its grid's authority.
+#[derive(Clone)]
 pub struct Credentials {
     identity: Identity,
     certificate: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
+    about: Certificate,
+    key: Arc<PrivateKeyDer<'static>>,
     ca: CertificateDer<'static>,
+    /// Of a scheduler: who else is trusted.
+    former: Option<Former>,
     /// See [`Credentials::lasting_secret`].
     lasting: [u8; blake3::OUT_LEN],
+}
+
+/// An authority that was replaced and is still trusted.
+#[derive(Clone)]
+pub(super) struct Former {
+    pub(super) certificate: CertificateDer<'static>,
+    /// What it says of its successor.
+    pub(super) bridge: CertificateDer<'static>,
+    /// Until when it is trusted.
+    pub(super) ends: Micros,
+}
+
+impl Former {
+    pub(super) fn new(
+        certificate: CertificateDer<'static>,
+        bridge: CertificateDer<'static>,
+    ) -> Result<Self, NetError> {
+        let ends = Certificate::read(&bridge)?.validity.ends;
+        Ok(Self { certificate, bridge, ends })
+    }
 }
 
 /// What the lasting secret of a member with a key of its own is derived for.
@@ -31,14 +67,20 @@ impl Credentials {
         ca: CertificateDer<'static>,
     ) -> Result<Self, NetError> {
         let identity = Identity::from_certificate(&certificate)?;
+        let about = Certificate::read(&certificate)?;
         let lasting = blake3::derive_key(LASTING, key.secret_der());
-        Ok(Self { identity, certificate, key, ca, lasting })
+        let (key, former) = (Arc::new(key), None);
+        Ok(Self { identity, certificate, about, key, ca, former, lasting })
     }
 
-    /// With another lasting secret: one that comes from the authority, which gives its schedulers
-    /// new keys at each start.
-    pub(crate) fn with_lasting_secret(self, lasting: [u8; blake3::OUT_LEN]) -> Self {
-        Self { lasting, ..self }
+    /// Of a scheduler: with another lasting secret, one that comes from the authority, which gives
+    /// its schedulers new keys at each start; and with the authority before, which is trusted too.
+    pub(super) fn of_scheduler(
+        self,
+        lasting: [u8; blake3::OUT_LEN],
+        former: Option<Former>,
+    ) -> Self {
+        Self { lasting, former, ..self }
     }
 
     /// A secret that is the same for the next process with the same place in the grid.
@@ -46,31 +88,34 @@ impl Credentials {
         &self.lasting
     }
 
-    /// Reads `cert.pem`, `key.pem` and `ca.pem` of a folder.
+    /// Reads `identity.pem` of a folder.
     ///
     /// # Errors
-    /// [`NetError::File`] names the file that is missing or cannot be read;
+    /// [`NetError::File`] says what is missing or cannot be read;
     /// [`NetError::Identity`], where the certificate is not a grid's.
     pub fn load(folder: &Path) -> Result<Self, NetError> {
-        let certificate = files::certificate(&folder.join(CERTIFICATE))?;
-        let ca = files::certificate(&folder.join(CA))?;
-        let path = folder.join(KEY);
-        let key = PrivateKeyDer::from_pem_slice(files::read(&path)?.as_bytes())
-            .map_err(|error| files::file_error(&path, &format!("no key in PEM: {error}")))?;
+        let path = folder.join(FILE);
+        let text = files::read(&path)?;
+        let key = files::key(&path, &text)?;
+        let mut certificates = files::certificates(&path, &text)?.into_iter();
+        let (Some(certificate), Some(ca)) = (certificates.next(), certificates.next()) else {
+            let reason = "it needs two certificates in PEM: the member's and its authority's";
+            return Err(files::file_error(&path, &reason));
+        };
         Self::new(certificate, key, ca)
     }
 
-    /// Writes the three files; the key can be read by its owner alone.
+    /// Writes the file, in place of the one that is there; it can be read by its owner alone.
     ///
     /// # Errors
-    /// [`NetError::File`] names the file that cannot be written.
+    /// [`NetError::File`] says what cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), NetError> {
-        let key = files::pem("PRIVATE KEY", self.key.secret_der());
-        files::write(&folder.join(KEY), &key, Access::Owner)?;
-        let ca = files::pem("CERTIFICATE", &self.ca);
-        files::write(&folder.join(CA), &ca, Access::Everybody)?;
-        let certificate = files::pem("CERTIFICATE", &self.certificate);
-        files::write(&folder.join(CERTIFICATE), &certificate, Access::Everybody)
+        let text = [
+            files::pem("PRIVATE KEY", self.key.secret_der()),
+            files::pem("CERTIFICATE", &self.certificate),
+            files::pem("CERTIFICATE", &self.ca),
+        ];
+        files::write(&folder.join(FILE), &text.concat())
     }
 
     /// Whose they are.
@@ -79,13 +124,53 @@ impl Credentials {
         &self.identity
     }
 
+    /// For how long the certificate is good.
+    #[must_use]
+    pub fn validity(&self) -> Validity {
+        self.about.validity
+    }
+
+    /// What the certificate says of itself.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        &self.about
+    }
+
+    /// For who joins again with the key that it has: what the scheduler is asked, and shown.
+    ///
+    /// # Errors
+    /// [`NetError::Certificate`], where the key cannot be used.
+    pub fn again(&self) -> Result<(Renewal, Vec<u8>), NetError> {
+        let key = KeyPair::try_from(self.key.secret_der())
+            .map_err(|error| NetError::Certificate { reason: error.to_string() })?;
+        Ok((Renewal::with_key(key)?, self.certificate.to_vec()))
+    }
+
+    /// BLAKE3 of the certificate (DER) of the grid's authority: by it two grids of one name differ.
+    #[must_use]
+    pub fn ca_hash(&self) -> [u8; 32] {
+        *blake3::hash(&self.ca).as_bytes()
+    }
+
+    /// The certificate of the authority that signed theirs.
     pub(crate) fn ca(&self) -> &CertificateDer<'static> {
         &self.ca
     }
 
-    /// The certificate and its authority's, which joiners check by its hash.
+    /// All authorities that are trusted.
+    pub(crate) fn trusted(&self) -> Vec<CertificateDer<'static>> {
+        let former = self.former.as_ref().map(|former| former.certificate.clone());
+        std::iter::once(self.ca.clone()).chain(former).collect()
+    }
+
+    /// The certificate and its authority's, which joiners check by its hash; then what tells who
+    /// trusts the authority before that it may trust this one.
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.certificate.clone(), self.ca.clone()]
+        let mut chain = vec![self.certificate.clone(), self.ca.clone()];
+        if let Some(former) = &self.former {
+            chain.extend([former.bridge.clone(), former.certificate.clone()]);
+        }
+        chain
     }
 
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
@@ -93,16 +178,32 @@ impl Credentials {
     }
 }
 
-impl Clone for Credentials {
-    fn clone(&self) -> Self {
-        Self {
-            identity: self.identity.clone(),
-            certificate: self.certificate.clone(),
-            key: self.key.clone_key(),
-            ca: self.ca.clone(),
-            lasting: self.lasting,
-        }
+/// True where a certificate is for this key.
+pub(super) fn is_key_of(certificate: &CertificateDer<'_>, key: &impl PublicKeyData) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    parsed.public_key().subject_public_key.data == key.der_bytes()
+}
+
+/// Refuses a member's certificate that none of these authorities signed. Which date it is, this
+/// machine's clock may not know: it counts as good when it was made.
+pub(super) fn check_signed(
+    certificate: &CertificateDer<'_>,
+    authorities: &[CertificateDer<'static>],
+) -> Result<(), NetError> {
+    let unsigned = |error: &dyn fmt::Display| NetError::Certificate {
+        reason: format!("this grid's authority did not sign it: {error}"),
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(|error| unsigned(&error))?;
     }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| unsigned(&error))?;
+    let Certificate { validity, .. } = Certificate::read(certificate)?;
+    let then = UnixTime::since_unix_epoch(Duration::from_micros(validity.issued.0));
+    verifier.verify_client_cert(certificate, &[], then).map(drop).map_err(|error| unsigned(&error))
 }
 
 impl fmt::Debug for Credentials {

@@ -8,16 +8,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use crate::error::NetError;
-
-/// Who may read a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
-    Everybody,
-    Owner,
-}
 
 /// DER as PEM, 64 characters a line.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
@@ -34,15 +27,15 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
     text
 }
 
-/// Writes a file beside its place, then moves it there.
-pub(super) fn write(path: &Path, text: &str, access: Access) -> Result<(), NetError> {
+/// Writes a file for its owner alone beside its place, then moves it there.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), NetError> {
     let failed = |error: std::io::Error| file_error(path, &error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     make_folder(folder).map_err(failed)?;
     let unique = getrandom::u64().map_err(|error| file_error(path, &error))?;
     let beside = folder.join(format!(".{unique:016x}.new"));
-    let written = create(&beside, access)
+    let written = create(&beside)
         .and_then(|mut file| {
             file.write_all(text.as_bytes())?;
             file.sync_all()
@@ -65,16 +58,11 @@ fn make_folder(path: &Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
-fn create(path: &Path, access: Access) -> std::io::Result<File> {
+fn create(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(if access == Access::Owner { 0o600 } else { 0o644 });
-    }
-    #[cfg(not(unix))]
-    let _ = access;
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
 
@@ -82,9 +70,27 @@ pub(super) fn read(path: &Path) -> Result<String, NetError> {
     fs::read_to_string(path).map_err(|error| file_error(path, &error))
 }
 
-pub(super) fn certificate(path: &Path) -> Result<CertificateDer<'static>, NetError> {
-    CertificateDer::from_pem_slice(read(path)?.as_bytes())
+/// All certificates of a file's text, in their order.
+pub(super) fn certificates(
+    path: &Path,
+    text: &str,
+) -> Result<Vec<CertificateDer<'static>>, NetError> {
+    CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
         .map_err(|error| file_error(path, &format!("no certificate in PEM: {error}")))
+}
+
+/// The private key of a file's text.
+pub(super) fn key(path: &Path, text: &str) -> Result<PrivateKeyDer<'static>, NetError> {
+    PrivateKeyDer::from_pem_slice(text.as_bytes())
+        .map_err(|error| file_error(path, &format!("no key in PEM: {error}")))
+}
+
+/// What [`pem`] wrote under a label that is ours.
+pub(super) fn block(label: &str, text: &str) -> Option<Vec<u8>> {
+    let (_, behind) = text.split_once(&format!("-----BEGIN {label}-----"))?;
+    let (within, _) = behind.split_once(&format!("-----END {label}-----"))?;
+    STANDARD.decode(within.split_whitespace().collect::<String>()).ok()
 }
 
 pub(super) fn file_error(path: &Path, reason: &dyn std::fmt::Display) -> NetError {

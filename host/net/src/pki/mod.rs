@@ -1,10 +1,15 @@
-//! Keys and certificates: how they are made, signed and kept.
+//! Keys and certificates: how they are made, signed, renewed and kept.
 
 mod authority;
+mod ca;
 mod credentials;
 mod files;
 pub(crate) mod labels;
+mod renewal;
+pub(crate) mod validity;
 
-pub use authority::Authority;
+pub use authority::{Authority, Signed};
 pub use credentials::Credentials;
 pub use labels::{LabelsError, check_labels};
+pub use renewal::Renewal;
+pub use validity::{Certificate, Validity};

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +14,10 @@ use quinn::{
 };
 use tokio::time;
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker};
+use wasmgrid_proto::{
+    Micros,
+    wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker},
+};
 
 use super::{
     close::{CloseCode, refusal},
@@ -24,7 +27,13 @@ use super::{
     socket::{self, Sockets, System},
     tls::{self, SchedulerVerifier, Trust},
 };
-use crate::{budget::Budget, error::NetError, identity::Peer, link::Link, pki::Credentials};
+use crate::{
+    budget::Budget,
+    error::NetError,
+    identity::Peer,
+    link::Link,
+    pki::{Credentials, validity::today},
+};
 
 /// How long one address may take to answer: several round trips over any path, lost packets
 /// included.
@@ -42,9 +51,16 @@ pub struct Endpoint {
 }
 
 struct Shared {
-    credentials: Credentials,
+    credentials: Mutex<Shown>,
     dialler: Dialler,
     links: TaskTracker,
+}
+
+/// What an endpoint shows.
+struct Shown {
+    credentials: Credentials,
+    /// The grid has another authority than the one that signed them.
+    is_outdated: bool,
 }
 
 impl Endpoint {
@@ -62,8 +78,56 @@ impl Endpoint {
     }
 
     fn with(dialler: Dialler, credentials: &Credentials) -> Self {
-        let (credentials, links) = (credentials.clone(), TaskTracker::new());
+        let shown = Shown { credentials: credentials.clone(), is_outdated: false };
+        let (credentials, links) = (Mutex::new(shown), TaskTracker::new());
         Self { shared: Arc::new(Shared { credentials, dialler, links }) }
+    }
+
+    /// What it shows.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        self.shown().credentials.clone()
+    }
+
+    /// Whether these could be shown in place of what it shows.
+    ///
+    /// # Errors
+    /// [`NetError::Certificate`], where their certificate is not good by this machine's clock and the
+    /// one that it shows is: one of the two machines has a wrong clock.
+    pub fn check(&self, next: &Credentials) -> Result<(), NetError> {
+        let date = today();
+        let is_worse =
+            self.shown().credentials.validity().is_good(date) && !next.validity().is_good(date);
+        if is_worse {
+            let reason = format!(
+                "by this machine's clock, {date}, the new one is not good; check the clocks of both \
+                 machines"
+            );
+            return Err(NetError::Certificate { reason });
+        }
+        Ok(())
+    }
+
+    /// Shows these from the next dial on; links that are there stay.
+    pub fn renew(&self, credentials: Credentials) {
+        *self.shown() = Shown { credentials, is_outdated: false };
+    }
+
+    /// When its certificate should be renewed: after two thirds of its life, or at once where the
+    /// grid has another authority than the one that signed it.
+    #[must_use]
+    pub fn renew_at(&self) -> Micros {
+        let shown = self.shown();
+        if shown.is_outdated { Micros(0) } else { shown.credentials.validity().renew_at() }
+    }
+
+    /// The grid has another authority than the one that signed its certificate.
+    pub fn outdated(&self) {
+        self.shown().is_outdated = true;
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shared.credentials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A worker's link to the scheduler, at the first of the addresses (`HOST:PORT`) that answers.
@@ -105,7 +169,8 @@ impl Endpoint {
         wanted: Wanted,
         roles: &[Role],
     ) -> Result<Link<Out, In>, NetError> {
-        let Shared { credentials, dialler, links } = &*self.shared;
+        let Shared { dialler, links, .. } = &*self.shared;
+        let credentials = self.credentials();
         let identity = credentials.identity();
         if !roles.contains(&identity.role()) {
             let (found, wanted) = (identity.role().to_string(), wanted.name().to_owned());
@@ -114,13 +179,16 @@ impl Endpoint {
         let configure = || {
             let trust = Trust::Authority(credentials.ca().clone());
             let verifier = SchedulerVerifier::new(identity.grid(), trust);
-            Ok((tls::member(credentials, Arc::clone(&verifier))?, verifier))
+            Ok((tls::member(&credentials, Arc::clone(&verifier))?, verifier))
         };
         let Dialled { connection, send, receive, address } =
             dialler.dial_any(addresses, wanted, configure).await?;
         let certificates = peer::certificates(&connection);
         let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
         let peer = Peer::of_certificate(certificate, address)?;
+        if certificates.get(1).is_some_and(|authority| authority != credentials.ca()) {
+            self.outdated();
+        }
         let budget = Budget::of_one_link();
         let wire = Wire { connection, send, receive, peer, budget, lifetime: None };
         Ok(driver::start(wire, links, ()))
@@ -130,7 +198,7 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("identity", self.shared.credentials.identity())
+            .field("identity", self.credentials().identity())
             .finish_non_exhaustive()
     }
 }

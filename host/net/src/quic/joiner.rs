@@ -3,12 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::CertificateDer;
 use tokio::time;
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::wire::{Enroll, Enrolled, FromJoiner, ToJoiner};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use wasmgrid_proto::wire::{Enroll, Enrolled, FromJoiner, Renewed, ToJoiner};
 
 use super::{
     dial::{Dialled, Dialler},
@@ -22,7 +20,7 @@ use crate::{
     error::NetError,
     identity::{Identity, Peer},
     link::Link,
-    pki::Credentials,
+    pki::{Credentials, Renewal},
     token::JoinToken,
 };
 
@@ -36,29 +34,47 @@ const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// [`NetError::Denied`], where the scheduler refuses; [`NetError::BadCertificate`], where what
 /// answers is not the token's grid; else as for other links.
 pub async fn enroll(token: &JoinToken, wanted_name: &str) -> Result<Credentials, NetError> {
-    let unmade = |error: rcgen::Error| NetError::Certificate { reason: error.to_string() };
-    let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
-    let request = CertificateParams::default().serialize_request(&key).map_err(unmade)?;
+    enroll_with(token, wanted_name, Renewal::new()?, None).await
+}
+
+/// As [`enroll`], for a member that joins again: with its key, also where its certificate has ended,
+/// and so under its name.
+///
+/// # Errors
+/// As [`enroll`].
+pub async fn enroll_again(
+    token: &JoinToken,
+    former: &Credentials,
+) -> Result<Credentials, NetError> {
+    let (key, certificate) = former.again()?;
+    enroll_with(token, former.identity().name(), key, Some(certificate)).await
+}
+
+async fn enroll_with(
+    token: &JoinToken,
+    wanted_name: &str,
+    key: Renewal,
+    former: Option<Vec<u8>>,
+) -> Result<Credentials, NetError> {
     let dialler = Dialler::default();
     let configure = || {
         let verifier = SchedulerVerifier::new(&token.grid, Trust::Hash(token.ca_hash));
         Ok((tls::joiner(Arc::clone(&verifier))?, verifier))
     };
     let dialled = dialler.dial_any(&token.addresses, Wanted::Joiner, configure).await?;
-    let address = dialled.address.clone();
     let certificates = peer::certificates(&dialled.connection);
     let ask = Enroll {
         token: token.token,
         secret: token.secret,
         name: wanted_name.to_owned(),
-        csr: request.der().to_vec(),
+        csr: key.request().csr,
+        former,
     };
     let enrolled = ask_for(ask, dialled, &certificates).await;
     dialler.idle().await;
-    let ca = tls::by_hash(&certificates, &token.ca_hash).ok_or_else(|| NetError::Certificate {
-        reason: "the scheduler did not show its authority".into(),
-    })?;
-    accept(enrolled?, token, &key, ca, &address)
+    let Enrolled { role, name, certificate, authority } = enrolled?;
+    let given = Identity::new(&token.grid, role, &name)?;
+    key.accept(&given, Renewed { certificate, authority })
 }
 
 async fn ask_for(
@@ -90,29 +106,4 @@ async fn ask_for(
         Some(ToJoiner::Denied(denied)) => Err(NetError::Denied { address, reason: denied.reason }),
         None => Err(unreachable("it closed the link without an answer".into())),
     }
-}
-
-/// Believes the certificate only if it is for this key, this grid and what was said beside it.
-fn accept(
-    enrolled: Enrolled,
-    token: &JoinToken,
-    key: &KeyPair,
-    ca: CertificateDer<'static>,
-    address: &str,
-) -> Result<Credentials, NetError> {
-    let wrong = |reason: &str| NetError::Certificate {
-        reason: format!("the scheduler at {address} sent a wrong one: {reason}"),
-    };
-    let certificate = CertificateDer::from(enrolled.certificate);
-    let (_, parsed) =
-        X509Certificate::from_der(&certificate).map_err(|error| wrong(&error.to_string()))?;
-    if parsed.public_key().subject_public_key.data != key.public_key_raw() {
-        return Err(wrong("it is for another key"));
-    }
-    let expected = Identity::new(&token.grid, enrolled.role, &enrolled.name)?;
-    if Identity::from_certificate(&certificate)? != expected {
-        return Err(wrong("it names somebody else"));
-    }
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    Credentials::new(certificate, key.into(), ca)
 }

@@ -1,11 +1,6 @@
 //! The listening side: who connects is checked here, and becomes a link or is refused.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use quinn::{Connection, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
@@ -23,9 +18,11 @@ use wasmgrid_proto::wire::{
 
 use super::{
     close::CloseCode,
+    counts::Counts,
     driver::{self, CLOSE_TIME, Wire},
     peer,
     places::{Origin, Place, Places},
+    presented::Presented,
     profile, restart,
     signal::{OPEN_LEN, Signal, Wanted},
     socket::{self, Sockets, System},
@@ -66,9 +63,9 @@ pub struct ListenerConfig {
     /// the address that has most is given up for a new one. From a quarter of it on, senders must
     /// prove their address first. Default 256.
     pub pending_handshakes: usize,
-    /// Links at a time with one certificate; a stolen one cannot take all there are. Default 64:
-    /// a user's commands share a certificate.
-    pub links_per_certificate: usize,
+    /// Links at a time of one identity, whichever of its certificates they have; a stolen one
+    /// cannot take all there are. Default 64: a user's commands share an identity.
+    pub links_per_identity: usize,
     /// Machines that join at a time, and have said so. They have no certificate, so they are few;
     /// beyond, the oldest is given up as above. Default 16.
     pub joiners: usize,
@@ -84,7 +81,7 @@ impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
             pending_handshakes: 256,
-            links_per_certificate: 64,
+            links_per_identity: 64,
             joiners: 16,
             identity_bytes: Budgets::DEFAULT_BYTES,
             patience: Budgets::DEFAULT_PATIENCE,
@@ -112,6 +109,7 @@ pub struct Listener {
     ready: AsyncMutex<mpsc::Receiver<Accepted>>,
     links: TaskTracker,
     handshakes: TaskTracker,
+    presented: Presented,
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
@@ -163,7 +161,8 @@ impl Listener {
             reason: error.to_string(),
         };
         let config_of_endpoint = restart::endpoint_config(credentials);
-        let endpoint = socket::endpoint(sockets, address, config_of_endpoint, Some(server))?;
+        let endpoint =
+            socket::endpoint(sockets, address, config_of_endpoint, Some(server.clone()))?;
         let address = endpoint.local_addr().map_err(unusable)?;
         let (links, handshakes) = (TaskTracker::new(), TaskTracker::new());
         let (stop, (sink, ready)) = (CancellationToken::new(), mpsc::channel(READY_MAX));
@@ -181,13 +180,21 @@ impl Listener {
         handshakes.spawn(watched);
         let _stop_on_drop = stop.clone().drop_guard();
         let ready = AsyncMutex::new(ready);
-        Ok(Self { endpoint, address, ready, links, handshakes, stop, _stop_on_drop })
+        let identity = credentials.identity().clone();
+        let presented = Presented::new(endpoint.clone(), identity, server);
+        Ok(Self { endpoint, address, ready, links, handshakes, presented, stop, _stop_on_drop })
     }
 
     /// Where it listens, with the port that was chosen.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// By which its credentials are replaced.
+    #[must_use]
+    pub fn presented(&self) -> Presented {
+        self.presented.clone()
     }
 
     /// The next link; `None` once the listener is closed. Who is refused is logged and does not
@@ -357,8 +364,11 @@ impl Door {
                 return Err(refused(CloseCode::Role, reason));
             }
         };
-        let fingerprint = *blake3::hash(certificate).as_bytes();
-        let count = self.counts.enter(fingerprint, self.config.links_per_certificate)?;
+        let allowed = self.config.links_per_identity;
+        let count = self
+            .counts
+            .enter(&peer.identity, allowed)
+            .map_err(|reason| refused(CloseCode::Busy, reason))?;
         let budgets = if wanted == Wanted::Worker { &self.workers } else { &self.clients };
         let budget = budgets.of(&peer.identity);
         profile::promote(connection, count.before);
@@ -409,44 +419,4 @@ fn given_up() -> Refused {
 
 fn refused(code: CloseCode, reason: String) -> Refused {
     Refused { code, reason }
-}
-
-/// How many links each certificate has.
-#[derive(Clone, Debug, Default)]
-struct Counts {
-    links: Arc<Mutex<HashMap<[u8; 32], usize>>>,
-}
-
-/// One link of a certificate.
-struct Count {
-    fingerprint: [u8; 32],
-    counts: Counts,
-    /// Those that there were when it began.
-    before: usize,
-}
-
-impl Counts {
-    fn enter(&self, fingerprint: [u8; 32], allowed: usize) -> Result<Count, Refused> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = links.entry(fingerprint).or_default();
-        if *count >= allowed {
-            let reason = format!("its certificate has {allowed} links already");
-            return Err(refused(CloseCode::Busy, reason));
-        }
-        let before = *count;
-        *count += 1;
-        Ok(Count { fingerprint, counts: self.clone(), before })
-    }
-}
-
-impl Drop for Count {
-    fn drop(&mut self) {
-        let mut links = self.counts.links.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = links.get_mut(&self.fingerprint) {
-            *count -= 1;
-            if *count == 0 {
-                links.remove(&self.fingerprint);
-            }
-        }
-    }
 }

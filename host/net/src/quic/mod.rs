@@ -4,6 +4,7 @@
 mod bulk;
 mod close;
 mod control;
+mod counts;
 mod dial;
 mod driver;
 mod joiner;
@@ -11,6 +12,7 @@ mod listen;
 mod pace;
 mod peer;
 mod places;
+mod presented;
 mod profile;
 mod restart;
 mod signal;
@@ -19,7 +21,8 @@ mod tls;
 mod tokens;
 
 pub use dial::Endpoint;
-pub use joiner::enroll;
+pub use joiner::{enroll, enroll_again};
 pub use listen::{Accepted, Listener, ListenerConfig};
+pub use presented::Presented;
 #[cfg(feature = "simulated")]
 pub(crate) use socket::Sockets;

@@ -36,7 +36,7 @@ pub(super) const ENROLL_ALPN: &[u8] = b"wasmgrid-enroll/1";
 pub(super) fn server(credentials: &Credentials) -> Result<QuicServerConfig, NetError> {
     let provider = provider();
     let verifier = WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots(credentials.ca())?),
+        Arc::new(roots(&credentials.trusted())?),
         Arc::clone(&provider),
     )
     .allow_unauthenticated()
@@ -132,7 +132,7 @@ impl SchedulerVerifier {
         };
         let other = |error: &dyn std::fmt::Display| CertificateProblem::Other(error.to_string());
         let parsed = ParsedCertificate::try_from(certificate).map_err(|e| other(&e))?;
-        let roots = roots(&authority).map_err(|e| other(&e))?;
+        let roots = roots(&[authority]).map_err(|e| other(&e))?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &roots, others, now, algorithms)
             .map_err(|error| problem(&error))?;
@@ -224,9 +224,11 @@ fn problem(error: &Error) -> CertificateProblem {
     }
 }
 
-fn roots(authority: &CertificateDer<'_>) -> Result<RootCertStore, NetError> {
+fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, NetError> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority.clone().into_owned()).map_err(|error| unusable(&error))?;
+    for authority in authorities {
+        roots.add(authority.clone()).map_err(|error| unusable(&error))?;
+    }
     Ok(roots)
 }
 

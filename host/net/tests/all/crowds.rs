@@ -3,7 +3,7 @@
 use wasmgrid_net::{
     Accepted, Authority, Credentials, JoinToken, ListenerConfig, NetError, Role, enroll,
 };
-use wasmgrid_proto::wire::{Enrolled, FromJoiner, ToJoiner};
+use wasmgrid_proto::wire::{Enrolled, FromJoiner, Renewed, ToJoiner};
 
 use crate::{crowd, grid::Grid};
 
@@ -28,8 +28,9 @@ async fn join(grid: &Grid) -> Result<Credentials, NetError> {
         };
         let FromJoiner::Enroll(asked) = link.receiver.recv().await.unwrap().unwrap().message;
         let (name, validity) = (asked.name, Authority::MEMBER_VALIDITY);
-        let certificate = grid.authority.sign(&asked.csr, role, &name, &[], validity).unwrap();
-        let answer = ToJoiner::Enrolled(Enrolled { role, name, certificate });
+        let signed = grid.authority.sign(&asked.csr, role, &name, &[], validity).unwrap();
+        let Renewed { certificate, authority } = signed.renewed;
+        let answer = ToJoiner::Enrolled(Enrolled { role, name, certificate, authority });
         link.sender.send(answer).await.unwrap();
         assert_eq!(link.receiver.recv().await, Ok(None));
     };

@@ -3,11 +3,11 @@
 use wasmgrid_net::{
     Accepted, Authority, CertificateProblem, Endpoint, JoinToken, NetError, Role, enroll,
 };
-use wasmgrid_proto::wire::{Denied, Enroll, Enrolled, FromJoiner, ToJoiner};
+use wasmgrid_proto::wire::{Denied, Enroll, Enrolled, FromJoiner, Renewed, ToJoiner};
 
 use crate::grid::Grid;
 
-fn token(grid: &Grid) -> JoinToken {
+pub(crate) fn token(grid: &Grid) -> JoinToken {
     let (grid_name, ca_hash) = (grid.authority.grid().to_owned(), grid.authority.ca_hash());
     let addresses = grid.addresses();
     let (token, secret, role) = (7, [3; 32], Role::Worker);
@@ -15,15 +15,16 @@ fn token(grid: &Grid) -> JoinToken {
 }
 
 /// Serves one joiner as a scheduler would that knows the token above.
-async fn serve(grid: &Grid) -> Enroll {
+pub(crate) async fn serve(grid: &Grid) -> Enroll {
     let mut link = grid.accept_joiner().await;
     let envelope = link.receiver.recv().await.unwrap().unwrap();
     let FromJoiner::Enroll(asked) = envelope.message;
     let answer = if asked.token == 7 && asked.secret == [3; 32] {
         let (role, name) = (Role::Worker, format!("{}-2", asked.name));
         let validity = Authority::MEMBER_VALIDITY;
-        let certificate = grid.authority.sign(&asked.csr, role, &name, &[], validity).unwrap();
-        ToJoiner::Enrolled(Enrolled { role, name, certificate })
+        let signed = grid.authority.sign(&asked.csr, role, &name, &[], validity).unwrap();
+        let Renewed { certificate, authority } = signed.renewed;
+        ToJoiner::Enrolled(Enrolled { role, name, certificate, authority })
     } else {
         ToJoiner::Denied(Denied { reason: "the token is unknown".into() })
     };
@@ -84,8 +85,8 @@ async fn only_the_key_of_a_signing_request_is_used() {
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let request = params.serialize_request(&key).unwrap();
     let validity = Authority::MEMBER_VALIDITY;
-    let der = grid.authority.sign(request.der(), Role::Worker, "w", &[], validity).unwrap();
-    let identity = wasmgrid_net::Identity::from_certificate(&der).unwrap();
+    let signed = grid.authority.sign(request.der(), Role::Worker, "w", &[], validity).unwrap();
+    let identity = wasmgrid_net::Identity::from_certificate(&signed.renewed.certificate).unwrap();
     assert_eq!(identity.to_string(), "spiffe://home/worker/w");
     let mut damaged = request.der().to_vec();
     *damaged.last_mut().unwrap() ^= 1;

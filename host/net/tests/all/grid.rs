@@ -74,9 +74,10 @@ impl Grid {
 
     /// The folder of credentials that the authority would never sign.
     pub(crate) fn forge(&self, change: impl FnOnce(&mut CertificateParams)) -> PathBuf {
-        let ca = fs::read_to_string(self.folder.path().join("ca.pem")).unwrap();
-        let ca_key = fs::read_to_string(self.folder.path().join("ca-key.pem")).unwrap();
-        let issuer = Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&ca_key).unwrap()).unwrap();
+        let file = fs::read_to_string(self.folder.path().join("authority.pem")).unwrap();
+        let ca_key = KeyPair::from_pem(&file).unwrap();
+        let ca = &file[file.find("-----BEGIN CERTIFICATE").unwrap()..];
+        let issuer = Issuer::from_ca_cert_pem(ca, ca_key).unwrap();
         let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = vec![uri("spiffe://home/worker/forged")];
@@ -86,9 +87,8 @@ impl Grid {
         let folder = self.folder.path().join("forged");
         fs::create_dir_all(&folder).unwrap();
         let certificate = params.signed_by(&key, &issuer).unwrap();
-        fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
-        fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-        fs::write(folder.join("ca.pem"), ca).unwrap();
+        let identity = [key.serialize_pem(), certificate.pem(), ca.to_owned()].concat();
+        fs::write(folder.join("identity.pem"), identity).unwrap();
         folder
     }
 

@@ -177,14 +177,17 @@ async fn a_frame_over_the_cap_ends_its_link_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_has_so_many_links_and_no_more() {
-    let grid = Grid::with(ListenerConfig { links_per_certificate: 1, ..Default::default() });
+async fn a_member_has_so_many_links_and_no_more_also_with_other_certificates() {
+    let grid = Grid::with(ListenerConfig { links_per_identity: 1, ..Default::default() });
     let (endpoint, addresses) = (grid.endpoint(Role::Worker), grid.addresses());
     let (scheduler, worker) =
         tokio::join!(grid.accept_worker(), endpoint.connect_worker(&addresses));
     let worker = worker.unwrap();
-    let second = endpoint.connect_worker(&addresses).await;
-    assert!(matches!(second, Err(NetError::Busy { .. })), "{second:?}");
+    // The second has another certificate of the same member.
+    for endpoint in [&endpoint, &grid.endpoint(Role::Worker)] {
+        let second = endpoint.connect_worker(&addresses).await;
+        assert!(matches!(second, Err(NetError::Busy { .. })), "{second:?}");
+    }
     drop((scheduler, worker));
     endpoint.close().await;
     grid.still_accepts().await;

@@ -18,4 +18,5 @@ mod misunderstandings;
 mod quiet;
 mod raw;
 mod refusals;
+mod renewals;
 mod restart;

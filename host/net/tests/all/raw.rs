@@ -98,9 +98,9 @@ pub(crate) fn listen(folder: &Path, alpn: &str) -> Endpoint {
 }
 
 fn load(folder: &Path) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let certificate = |name| CertificateDer::from_pem_file(folder.join(name)).unwrap();
-    let chain = vec![certificate("cert.pem"), certificate("ca.pem")];
-    (chain, PrivateKeyDer::from_pem_file(folder.join("key.pem")).unwrap())
+    let file = folder.join("identity.pem");
+    let chain = CertificateDer::pem_file_iter(&file).unwrap().map(Result::unwrap).collect();
+    (chain, PrivateKeyDer::from_pem_file(&file).unwrap())
 }
 
 /// Counts the session tickets it is given.

@@ -1,8 +1,9 @@
 //! Who is not let in, and what each side is told.
 
-use std::{net::UdpSocket, time::Duration};
+use std::{fs, net::UdpSocket, time::Duration};
 
 use rcgen::{ExtendedKeyUsagePurpose, date_time_ymd};
+use tempfile::TempDir;
 use wasmgrid_net::{
     Authority, CertificateProblem, Credentials, Endpoint, IdentityError, Listener, ListenerConfig,
     NetError, Role,
@@ -241,7 +242,7 @@ fn keys_stay_with_their_owner_and_come_back_as_they_were() {
     let identity = Credentials::load(&member).unwrap().identity().to_string();
     assert_eq!(identity, "spiffe://home/operator/me");
     #[cfg(unix)]
-    for key in [folder.path().join("ca-key.pem"), member.join("key.pem")] {
+    for key in [folder.path().join("authority.pem"), member.join("identity.pem")] {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -249,7 +250,11 @@ fn keys_stay_with_their_owner_and_come_back_as_they_were() {
     assert!(matches!(refused, NetError::Identity(IdentityError::Name { .. })), "{refused}");
     let other = tempfile::tempdir().unwrap();
     Authority::create("home", other.path()).unwrap();
-    std::fs::copy(other.path().join("ca-key.pem"), folder.path().join("ca-key.pem")).unwrap();
+    let read = |folder: &TempDir| fs::read_to_string(folder.path().join("authority.pem")).unwrap();
+    let (key, certificate) = (read(&other), read(&folder));
+    let begin = |text: &str| text.find("-----BEGIN CERTIFICATE").unwrap();
+    let mixed = [&key[..begin(&key)], &certificate[begin(&certificate)..]].concat();
+    fs::write(folder.path().join("authority.pem"), mixed).unwrap();
     let refused = Authority::load(folder.path()).unwrap_err();
-    assert!(refused.to_string().contains("it is not the key of"), "{refused}");
+    assert!(refused.to_string().contains("its key is not the one of"), "{refused}");
 }
