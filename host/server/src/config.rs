@@ -65,7 +65,7 @@ pub struct Enrollment {
     pub authority: Arc<Authority>,
     /// Where the server is reached; goes into the tokens.
     pub addresses: Vec<String>,
-    /// How long a certificate is good for; a machine joins again with a new token after that.
+    /// How long a certificate is good for; members renew it after two thirds of that.
     pub validity: Duration,
 }
 

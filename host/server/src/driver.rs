@@ -3,6 +3,7 @@
 //! next event.
 
 mod audit;
+mod certificates;
 mod clients;
 mod contests;
 mod feeders;
@@ -28,7 +29,7 @@ use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Digest, JobId, Micros, Millis, ResultBlock, TaskStatus, WorkerId,
     frame::Envelope,
-    wire::{ApiError, ErrorCode, FromClient, FromWorker, Reply, ToClient, ToWorker},
+    wire::{ApiError, ErrorCode, FromClient, FromWorker, Renewed, Reply, ToClient, ToWorker},
 };
 
 use crate::{
@@ -109,6 +110,10 @@ pub(crate) enum Event {
     ModuleLooked { tenant: String, looked: Looked },
     /// A request that was worked on beside the driver is done.
     Answer { link: LinkId, id: u64, reply: Result<Reply, ApiError> },
+    /// The next certificate of a worker is made, or is not.
+    Renewed { link: LinkId, answer: Result<Renewed, ApiError> },
+    /// Workers of these names, or all, should renew their certificates soon.
+    RenewSoon { names: Option<BTreeSet<String>> },
     /// Which names do workers have?
     WorkerNames(oneshot::Sender<BTreeSet<String>>),
     /// A token vouches for labels of these keys; whoever makes it waits until that counts.
@@ -325,6 +330,8 @@ impl Driver {
                 }
             }
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
+            Event::Renewed { link, answer } => self.renewed(link, answer),
+            Event::RenewSoon { names } => self.renew_soon(names.as_ref()),
             Event::WorkerNames(asker) => {
                 let names = self.grid.workers().into_iter().map(|worker| worker.name).collect();
                 // The asker may have gone.

@@ -1,16 +1,20 @@
 //! Tokens by which machines join, and the certificates they get for them. A token's use is
 //! counted durably before the certificate is given, so that no crash gives a use twice.
 
-use std::collections::BTreeSet;
+mod certificates;
+mod keeper;
+
+use std::{collections::BTreeSet, fmt, sync::Mutex as SyncMutex};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
 use wasmgrid_net::{Identity, JoinToken, Link, check_labels};
 use wasmgrid_proto::{
     Digest, Micros,
     wire::{
-        ApiError, Denied, Enroll, Enrolled, ErrorCode, FromJoiner, Role, ToJoiner, TokenRequest,
+        ApiError, Denied, Enroll, Enrolled, ErrorCode, FromJoiner, Renewed, Role, ToJoiner,
+        TokenRequest,
     },
 };
 use wasmgrid_store::{Entry, Reader, StoreError};
@@ -52,7 +56,6 @@ struct Token {
 }
 
 /// Makes tokens and takes them.
-#[derive(Debug)]
 pub(crate) struct Enroller {
     enrollment: Option<Enrollment>,
     grid: String,
@@ -63,6 +66,16 @@ pub(crate) struct Enroller {
     clock: Clock,
     /// One at a time: a token's uses and the names that are taken are read, then written.
     turn: Mutex<()>,
+    /// Held by who signs, and alone by who replaces the authority: what is signed by the next one is
+    /// trusted at the port by then.
+    signing: RwLock<()>,
+    shown: SyncMutex<Vec<keeper::Shown>>,
+}
+
+impl fmt::Debug for Enroller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enroller").field("grid", &self.grid).finish_non_exhaustive()
+    }
 }
 
 impl Enroller {
@@ -74,7 +87,8 @@ impl Enroller {
         writes: mpsc::WeakSender<Write>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { enrollment, grid, readers, writes, events, clock, turn: Mutex::new(()) }
+        let (turn, signing, shown) = (Mutex::new(()), RwLock::new(()), SyncMutex::default());
+        Self { enrollment, grid, readers, writes, events, clock, turn, signing, shown }
     }
 
     /// Makes a token, as it is given to `wasmgrid join`.
@@ -154,19 +168,20 @@ impl Enroller {
         };
         let _turn = self.turn.lock().await;
         let mut token = self.check(enroll).await?;
-        let (name, key) = self.name(token.role, &enroll.name, &enroll.csr).await?;
+        let (name, key) = self.name(token.role, enroll).await?;
         token.uses_left -= 1;
         let csr = Digest::of(&enroll.csr);
-        let entries = vec![meta(token_key(enroll.token), &token)?, meta(key, &csr)?];
+        let _signing = self.signing.read().await;
+        let role = token.role;
+        let signed = certificates::sign(enrollment, &enroll.csr, (role, &name), &token.labels)?;
+        let entries = vec![
+            meta(token_key(enroll.token), &token)?,
+            meta(key, &csr)?,
+            certificates::given(role, &name, &signed)?,
+        ];
         self.write(entries).await?;
-        let refused = |error: &dyn std::fmt::Display| {
-            api_error(ErrorCode::Refused, format!("the request for a certificate: {error}"))
-        };
-        let (authority, role) = (&enrollment.authority, token.role);
-        let certificate = authority
-            .sign(&enroll.csr, role, &name, &token.labels, enrollment.validity)
-            .map_err(|error| refused(&error))?;
-        Ok(Enrolled { role, name, certificate })
+        let Renewed { certificate, authority } = signed.renewed;
+        Ok(Enrolled { role, name, certificate, authority })
     }
 
     /// The token, where it is good.
@@ -193,20 +208,20 @@ impl Enroller {
         Ok(token)
     }
 
-    /// A name that no other machine of the role has, and the key under which it is remembered.
-    async fn name(
-        &self,
-        role: Role,
-        wanted: &str,
-        csr: &[u8],
-    ) -> Result<(String, String), ApiError> {
-        let asker = Digest::of(csr);
+    /// A name that no other machine of the role has, and the key under which it is remembered: the
+    /// one that the machine has already, where it shows that.
+    async fn name(&self, role: Role, enroll: &Enroll) -> Result<(String, String), ApiError> {
+        let key = |name: &str| name_key(role, name);
+        if let Some(name) = self.former_name(role, enroll) {
+            return Ok((name.clone(), key(&name)));
+        }
+        let (wanted, asker) = (&enroll.name, Digest::of(&enroll.csr));
         let workers = if role == Role::Worker { self.workers().await? } else { BTreeSet::new() };
         for number in 1..=NAMESAKES_MAX {
-            let name = if number == 1 { wanted.into() } else { format!("{wanted}-{number}") };
+            let name = if number == 1 { wanted.clone() } else { format!("{wanted}-{number}") };
             Identity::new(&self.grid, role, &name)
                 .map_err(|error| api_error(ErrorCode::Invalid, error.to_string()))?;
-            let key = format!("{NAME_PREFIX}{role}/{name}");
+            let key = key(&name);
             let holder = self.read(key.clone()).await?;
             let holder = holder.map(|bytes| parse::<Digest>(&key, &bytes)).transpose()?;
             let free = match holder {
@@ -220,6 +235,20 @@ impl Enroller {
         let why =
             format!("over {NAMESAKES_MAX} machines are called {wanted:?}; choose another name");
         Err(api_error(ErrorCode::Conflict, why))
+    }
+
+    /// The name of a machine that joins again with its key and its certificate, also where that has
+    /// ended.
+    fn former_name(&self, role: Role, enroll: &Enroll) -> Option<String> {
+        let former = enroll.former.as_ref()?;
+        let authority = &self.enrollment.as_ref()?.authority;
+        match authority.recognize(former, &enroll.csr) {
+            Ok(identity) => (identity.role() == role).then(|| identity.name().to_owned()),
+            Err(error) => {
+                tracing::warn!(%error, name = enroll.name, "a machine shows a wrong identity");
+                None
+            }
+        }
     }
 
     /// Refuses keys with which tokens would have vouched for too many.
@@ -313,6 +342,11 @@ fn vouched_key(key: &str) -> String {
 pub(crate) fn vouched_keys(reader: &mut dyn Reader) -> Result<Vec<String>, StoreError> {
     let metas = reader.metas(VOUCHED_PREFIX)?.into_iter();
     Ok(metas.filter_map(|(key, _)| Some(key.strip_prefix(VOUCHED_PREFIX)?.to_owned())).collect())
+}
+
+/// Under which it is remembered whose a name is.
+fn name_key(role: Role, name: &str) -> String {
+    format!("{NAME_PREFIX}{role}/{name}")
 }
 
 fn token_key(number: u64) -> String {

@@ -12,10 +12,10 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, Output};
-use wasmgrid_net::{Accepted, Link, Listener};
+use wasmgrid_net::{Accepted, Credentials, Link, Listener};
 use wasmgrid_proto::{
     Digest, Epoch, Micros, ModuleInfo, Record,
-    wire::{FromClient, FromJoiner, FromWorker, ToClient, ToJoiner, ToWorker},
+    wire::{ApiError, FromClient, FromJoiner, FromWorker, Role, ToClient, ToJoiner, ToWorker},
 };
 use wasmgrid_store::{Commit, LogKind, LogSize, Store, StoreError};
 
@@ -135,6 +135,8 @@ impl Server {
             state: State::new(writes),
         };
         driver.count_all_modules();
+        let (keeping, stopped) = (enroller.clone().keep(), stop.clone());
+        tasks.spawn(async move { stopped.run_until_cancelled(keeping).await });
         let running = driver.run(Inboxes { heard, done }, stop.clone());
         let links = Links { tasks: tasks.clone(), stop, cut };
         let main = tokio::spawn(async move {
@@ -249,8 +251,10 @@ impl ServerHandle {
     /// Serves every link the listener accepts until the server stops, then closes the listener.
     pub fn serve(&self, listener: Listener) {
         let this = self.clone();
+        let presented = Arc::new(listener.presented());
+        self.enroller.add_listener(&presented);
         self.tasks.spawn(async move {
-            let stop = this.context.stop.clone();
+            let (stop, _presented) = (this.context.stop.clone(), presented);
             while let Some(Some(accepted)) = stop.run_until_cancelled(listener.accept()).await {
                 match accepted {
                     Accepted::Worker(link) => this.worker(link),
@@ -260,6 +264,14 @@ impl ServerHandle {
             }
             listener.close().await;
         });
+    }
+
+    /// Makes a member's credentials here, as for who joins with a token.
+    ///
+    /// # Errors
+    /// [`ApiError`], where this grid has no authority, or it cannot be done now.
+    pub async fn issue(&self, role: Role, name: &str) -> Result<Credentials, ApiError> {
+        self.enroller.issue(role, name).await
     }
 
     fn link_id(&self) -> LinkId {

@@ -12,8 +12,8 @@ use wasmgrid_proto::{
     frame::Envelope,
     text::shortened,
     wire::{
-        ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
-        ToClient, TokenRequest, WatchRequest,
+        ApiError, AuthorityRequest, ErrorCode, FromClient, Reply, ReplyFrame, Request,
+        RequestFrame, Role, Submit, ToClient, TokenRequest, WatchRequest,
     },
 };
 
@@ -109,6 +109,9 @@ impl Driver {
             Request::Cordon { .. } => "cordon workers",
             Request::CreateToken(_) | Request::CreateLabelledToken { .. } => "make tokens",
             Request::SetQuota { .. } => "say what tenants may have",
+            Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
+                "replace the grid's authority"
+            }
             Request::Submit(_)
             | Request::Append { .. }
             | Request::Skip { .. }
@@ -213,6 +216,8 @@ impl Driver {
             Request::Contests => self.contests_request(link, id),
             Request::VouchedPage { after } => self.vouched_page(link, id, after),
             Request::Tenants { after } => self.tenants_request(link, id, after.as_deref()),
+            Request::Renew(renew) => self.renew_client(link, id, renew),
+            Request::Authority(asked) => self.authority_request(link, id, asked),
             request @ (Request::Drain { .. }
             | Request::Cordon { .. }
             | Request::SetQuota { .. }) => self.operate(link, id, request),
@@ -480,6 +485,7 @@ fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::WorkerPage { .. }
             | Request::Contests
             | Request::Tenants { .. }
+            | Request::Authority(AuthorityRequest::Certificates { .. })
             | Request::Task { .. }
             | Request::Divergences { .. }
             | Request::Explain { .. }
@@ -529,7 +535,9 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Drain { .. }
         | Request::Cordon { .. }
         | Request::CreateToken(_)
-        | Request::CreateLabelledToken { .. } => None,
+        | Request::CreateLabelledToken { .. }
+        | Request::Renew(_)
+        | Request::Authority(_) => None,
     }
 }
 

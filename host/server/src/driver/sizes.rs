@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wasmgrid_proto::{
     Contest, InputBlock, JobSpec, JobStatus, TenantStatus, VouchedLabels, WorkerState,
     WorkerStatus,
-    wire::{ApiError, Reply},
+    wire::{ApiError, MemberCertificate, Reply},
 };
 
 /// Bytes of one list in an answer: a frame's meta has 1 MiB, and what is counted is about.
@@ -35,12 +35,18 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         }
         Ok(Reply::Tenants { tenants, .. }) => tenants.iter().map(tenant_bytes).sum(),
         Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
+        Ok(Reply::Authority(status)) => status.certificates.iter().map(certificate_bytes).sum(),
         Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
-        Ok(Reply::Divergences(_) | Reply::Explanation(_)) => LONG_ANSWER_BYTES,
+        Ok(Reply::Divergences(_) | Reply::Explanation(_) | Reply::Renewed(_)) => LONG_ANSWER_BYTES,
         Ok(Reply::Token(_) | Reply::Done | Reply::Module { .. } | Reply::Appended { .. }) => 0,
         Err(error) => error.message.len(),
     }
+}
+
+/// How many bytes a member's certificate takes in an answer, at most.
+fn certificate_bytes(certificate: &MemberCertificate) -> usize {
+    48 + certificate.name.len()
 }
 
 /// How many bytes a job takes in an answer, at most.

@@ -75,6 +75,8 @@ pub(super) struct Worker {
     /// When the log last said that another one has its identity.
     pub warned_at: Option<Micros>,
     leaving: bool,
+    /// Its next certificate is being made.
+    pub renewing: bool,
     waiting: VecDeque<Waiting>,
     /// Batches that it may forget, and was not told of.
     committed: Vec<u64>,
@@ -113,6 +115,7 @@ impl Driver {
             contests: None,
             warned_at: None,
             leaving: false,
+            renewing: false,
             waiting: VecDeque::new(),
             committed: Vec::new(),
             wanted: BTreeSet::new(),
@@ -135,12 +138,13 @@ impl Driver {
             (FromWorker::Join(_) | FromWorker::JoinProved(_), _) => {
                 return self.misunderstand(link, "joined twice on one link");
             }
+            (FromWorker::Renew(renew), _) => return self.renew_worker(link, renew),
             (_, None) => return self.misunderstand(link, "spoke before it joined"),
             (message, Some(id)) => (message, id),
         };
         let now = self.state.now;
         match message {
-            (FromWorker::Join(_) | FromWorker::JoinProved(_), _) => {}
+            (FromWorker::Join(_) | FromWorker::JoinProved(_) | FromWorker::Renew(_), _) => {}
             (FromWorker::Heartbeat(heartbeat), worker) => {
                 self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
             }

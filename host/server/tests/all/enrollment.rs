@@ -15,14 +15,14 @@ use crate::harness::*;
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A grid on loopback that takes machines.
-struct Grid {
-    server: Server,
-    authority: Arc<Authority>,
+pub struct Grid {
+    pub server: Server,
+    pub authority: Arc<Authority>,
     folder: tempfile::TempDir,
 }
 
 impl Grid {
-    fn start(store: MemoryStore) -> Self {
+    pub fn start(store: MemoryStore) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let authority = Arc::new(Authority::create("test", folder.path()).expect("an authority"));
         Self::start_with(store, authority, folder)
@@ -45,17 +45,30 @@ impl Grid {
         Self { server, authority, folder }
     }
 
-    async fn token(&self, uses: u32) -> JoinToken {
+    pub async fn token(&self, uses: u32) -> JoinToken {
+        self.token_for(Role::Worker, uses, Vec::new()).await
+    }
+
+    pub async fn token_for(
+        &self,
+        role: Role,
+        uses: u32,
+        labels: Vec<(String, String)>,
+    ) -> JoinToken {
         let mut operator = client_link(&self.server.handle(), Role::Operator, "olga");
-        let request = TokenRequest { role: Role::Worker, ttl: Millis(60_000), uses };
-        match operator.request(Request::CreateToken(request), &[]).await {
+        let token = TokenRequest { role, ttl: Millis(60_000), uses };
+        let request = match labels.is_empty() {
+            true => Request::CreateToken(token),
+            false => Request::CreateLabelledToken { token, labels },
+        };
+        match operator.request(request, &[]).await {
             Ok(Reply::Token(text)) => text.parse().expect("a token"),
             other => panic!("no token: {other:?}"),
         }
     }
 }
 
-fn name(credentials: &Credentials) -> &str {
+pub fn name(credentials: &Credentials) -> &str {
     credentials.identity().name()
 }
 

@@ -20,6 +20,7 @@ mod late;
 mod modules;
 mod overdue;
 mod quotas;
+mod renewals;
 mod retention;
 mod roles;
 mod sizes;
