@@ -18,7 +18,10 @@ use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
     Allowance, ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec,
     JobStatus, Limits, Millis, Resource, TaskStatus, TenantStatus, VouchedLabels, WorkerStatus,
-    wire::{FromClient, Reply, Request, Submit, ToClient, TokenRequest, WatchRequest},
+    wire::{
+        AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, Renew, Renewed, Reply,
+        Request, Submit, ToClient, TokenRequest, WatchRequest,
+    },
 };
 
 use crate::{
@@ -320,6 +323,58 @@ impl Client {
             Reply::Contests(contests) => Ok(contests),
             _ => Err(unexpected()),
         }
+    }
+
+    /// The next certificate of this client, for the key of a signing request.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the grid gives none.
+    pub async fn renew(&self, renew: Renew) -> Result<Renewed, ClientError> {
+        match self.ask(Request::Renew(renew)).await? {
+            Reply::Renewed(renewed) => Ok(renewed),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The grid's authority, and the last certificates of its members: all of them for an operator,
+    /// those of workers and its own for a client.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where the grid has no authority.
+    pub async fn authority(&self) -> Result<AuthorityStatus, ClientError> {
+        let mut certificates = Vec::<MemberCertificate>::new();
+        loop {
+            let after = certificates.last().map(|last| (last.role, last.name.clone()));
+            let asked = AuthorityRequest::Certificates { after };
+            match self.ask(Request::Authority(asked)).await? {
+                Reply::Authority(mut status) => {
+                    let ends = status.certificates.is_empty() || status.more == 0;
+                    certificates.append(&mut status.certificates);
+                    if ends {
+                        return Ok(AuthorityStatus { certificates, ..status });
+                    }
+                }
+                _ => return Err(unexpected()),
+            }
+        }
+    }
+
+    /// Gives the grid another authority, beside which the one before is trusted; for operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where an earlier one is still trusted or the role does not allow it;
+    /// [`ClientError::Lost`], where the link was lost before the answer.
+    pub async fn replace_authority(&self) -> Result<(), ClientError> {
+        done(self.ask(Request::Authority(AuthorityRequest::Replace)).await?)
+    }
+
+    /// Has the grid trust the authority that was replaced no more; for operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where members have certificates of it and it is not forced, where there
+    /// is none, or the role does not allow it.
+    pub async fn retire_authority(&self, force: bool) -> Result<(), ClientError> {
+        done(self.ask(Request::Authority(AuthorityRequest::Retire { force })).await?)
     }
 
     /// Gives a worker nothing new and asks back what it has not begun; for operators.

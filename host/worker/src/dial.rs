@@ -12,7 +12,10 @@ use wasmgrid_proto::{
     wire::{FromWorker, ToWorker},
 };
 
-use crate::agent::Event;
+use crate::{
+    agent::Event,
+    renewal::{self, ANSWERS_MAX, Answer, Keep},
+};
 
 /// Messages between the agent and the link's writer. Few: what does not fit stays with the
 /// agent, where results that wait together become one batch.
@@ -44,6 +47,9 @@ pub enum Dial {
         endpoint: Endpoint,
         /// Where the scheduler may be, `HOST:PORT` each.
         addresses: Vec<String>,
+        /// Keeps the credentials that the worker gets when it renews them. With none they are lost
+        /// with the process.
+        keep: Option<Keep>,
     },
     /// In the same process: gives the worker's end of a new link each time it is called.
     InProcess(Arc<dyn Fn() -> Link<FromWorker, ToWorker> + Send + Sync>),
@@ -75,7 +81,7 @@ pub enum GaveUp {
 impl Dial {
     async fn connect(&self) -> Result<Link<FromWorker, ToWorker>, NetError> {
         match self {
-            Self::Quic { endpoint, addresses } => endpoint.connect_worker(addresses).await,
+            Self::Quic { endpoint, addresses, .. } => endpoint.connect_worker(addresses).await,
             Self::InProcess(connect) => Ok(connect()),
         }
     }
@@ -90,7 +96,7 @@ impl Dial {
             };
             let linked_at = Instant::now();
             let end = match connected {
-                Ok(link) => carry(link, &events, &stop).await,
+                Ok(link) => carry(link, &self, &events, &stop).await,
                 Err(error) => End::Unreachable(error),
             };
             let wait = match tries.after(end, linked_at.elapsed()) {
@@ -215,6 +221,7 @@ enum End {
 /// Carries one link until it ends.
 async fn carry(
     link: Link<FromWorker, ToWorker>,
+    dial: &Dial,
     events: &mpsc::Sender<Event>,
     stop: &CancellationToken,
 ) -> End {
@@ -223,8 +230,19 @@ async fn carry(
     if events.send(Event::Linked { outbox }).await.is_err() {
         return End::Over;
     }
+    let (told, answers) = mpsc::channel(ANSWERS_MAX);
+    let renewing = async {
+        match dial {
+            Dial::Quic { endpoint, keep, .. } => {
+                renewal::keep(endpoint, keep.as_ref(), &sender, answers).await;
+            }
+            // Nobody there has a certificate.
+            Dial::InProcess(_) => std::future::pending().await,
+        }
+    };
     let end = tokio::select! {
-        end = read(receiver, events) => end,
+        end = read(receiver, events, told) => end,
+        () = renewing => End::Lost(None),
         // Why nothing more is taken, the reader sees.
         () = write(&sender, outgoing) => End::HungUp,
         () = stop.cancelled() => End::Over,
@@ -237,19 +255,31 @@ async fn carry(
     end
 }
 
-async fn read(mut receiver: Receiver<ToWorker>, events: &mpsc::Sender<Event>) -> End {
+async fn read(
+    mut receiver: Receiver<ToWorker>,
+    events: &mpsc::Sender<Event>,
+    certificates: mpsc::Sender<Answer>,
+) -> End {
     loop {
         let envelope = match receiver.recv().await {
             Ok(Some(envelope)) => envelope,
             Ok(None) => return End::Lost(None),
             Err(error) => return End::Lost(Some(error)),
         };
-        if let ToWorker::Refused(refused) = envelope.message {
-            return End::Refused(refused.reason);
-        }
-        if events.send(Event::Heard { envelope }).await.is_err() {
-            return End::Over;
-        }
+        let answer = match envelope.message {
+            ToWorker::Refused(refused) => return End::Refused(refused.reason),
+            ToWorker::Renewed(renewed) => Answer::Renewed(renewed),
+            ToWorker::NotRenewed(denied) => Answer::NotRenewed(denied),
+            ToWorker::RenewSoon(_) => Answer::Soon,
+            _ => {
+                if events.send(Event::Heard { envelope }).await.is_err() {
+                    return End::Over;
+                }
+                continue;
+            }
+        };
+        // One that there is no room for was not asked for.
+        let _ = certificates.try_send(answer);
     }
 }
 

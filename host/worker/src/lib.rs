@@ -17,10 +17,12 @@ mod proofs;
 mod queue;
 mod ranges;
 mod recalled;
+mod renewal;
 mod slots;
 mod worker;
 
 pub use config::WorkerConfig;
 pub use dial::{Dial, GaveUp};
+pub use renewal::Keep;
 pub use wasmgrid_sandbox as sandbox;
 pub use worker::{LinkState, Worker};

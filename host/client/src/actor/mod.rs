@@ -20,7 +20,10 @@ use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_net::{LinkError, NetError, Receiver, Release};
 use wasmgrid_proto::{
     frame::Envelope,
-    wire::{ApiError, FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient, Unwatch},
+    wire::{
+        ApiError, AuthorityRequest, FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient,
+        Unwatch,
+    },
 };
 
 use crate::{
@@ -324,9 +327,14 @@ where
 
 /// Whether asking twice is the same as asking once. Submits and retries carry a key, appends their
 /// first index or their producer's number; modules are named by their content; a token would be
-/// made twice.
+/// made twice, and an authority be replaced by one that it had made.
 const fn is_repeatable(request: &Request) -> bool {
-    !matches!(request, Request::CreateToken(_) | Request::CreateLabelledToken { .. })
+    !matches!(
+        request,
+        Request::CreateToken(_)
+            | Request::CreateLabelledToken { .. }
+            | Request::Authority(AuthorityRequest::Replace)
+    )
 }
 
 /// Whether a dial that failed so may succeed later, with nothing changed on this side.

@@ -126,8 +126,11 @@ impl Agent {
                 reach(Place::WorkerAfterForget);
             }
             ToWorker::Contested(contested) => self.contested(&contested),
-            // The link's reader has ended it.
-            ToWorker::Refused(_) => {}
+            // The link's reader has taken it.
+            ToWorker::Refused(_)
+            | ToWorker::Renewed(_)
+            | ToWorker::NotRenewed(_)
+            | ToWorker::RenewSoon(_) => {}
             ToWorker::Module(module) => self.module_arrived(module.digest, &envelope.payload),
             ToWorker::Drain(drain) => {
                 tracing::info!(leave = drain.leave, "the scheduler drains this worker");
