@@ -16,8 +16,8 @@ use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::{
     args::{
-        CapArgs, Cli, Isolation, KeepArgs, Label, Maximum, SandboxArgs, ServerArgs, TenantWeight,
-        WorkerArgs,
+        CapArgs, CertificateLife, Cli, Isolation, KeepArgs, Label, Maximum, SandboxArgs,
+        ServerArgs, TenantWeight, WorkerArgs,
     },
     exit::usage,
     paths,
@@ -46,6 +46,8 @@ struct ServerFile {
     tenant_weights: Vec<TenantWeight>,
     #[serde(deserialize_with = "optional")]
     producer_grace: Option<Millis>,
+    #[serde(deserialize_with = "optional")]
+    certificate_life: Option<CertificateLife>,
     #[serde(deserialize_with = "list")]
     caps: Vec<CapSetting>,
     require_jail: Option<bool>,
@@ -100,6 +102,8 @@ pub struct ServerSettings {
     pub tenant_weights: Vec<TenantWeight>,
     /// How long jobs wait for a submitter that is gone, where that is not the default.
     pub producer_grace: Option<Millis>,
+    /// How long certificates are good for, where that is not the default.
+    pub certificate_life: Option<CertificateLife>,
     /// What modules may look like, where that is not the default.
     pub caps: Vec<CapSetting>,
     /// Whether modules are looked at only where each layer of the jail is there.
@@ -122,6 +126,7 @@ pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
         state_dir: args.state_dir.clone().or(file.state_dir),
         tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
         producer_grace: args.producer_grace.or(file.producer_grace),
+        certificate_life: args.certificate_life.or(file.certificate_life),
         caps: or_list(&args.caps.caps, file.caps),
         require_jail: args.require_jail.or(file.require_jail).unwrap_or_default(),
         keep: KeepArgs {
@@ -292,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncaps = [\"functions=7\"]\nrequire_jail = true\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
+        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncertificate_life = \"30d\"\ncaps = [\"functions=7\"]\nrequire_jail = true\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
         let file = file(text);
         let args = ServerArgs {
             config: Some(file.path().to_owned()),
@@ -302,6 +307,7 @@ mod tests {
             state_dir: None,
             tenant_weights: Vec::new(),
             producer_grace: None,
+            certificate_life: None,
             caps: CapArgs::default(),
             require_jail: None,
             log: LogArgs::default(),
@@ -309,6 +315,7 @@ mod tests {
         };
         let settings = server(&args).expect("fits");
         assert_eq!(settings.producer_grace, Some(Millis(600_000)));
+        assert_eq!(settings.certificate_life, Some("30d".parse().expect("a life")));
         assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
         assert!(settings.require_jail);
         let weights = ["ada=3", "bob=2"].map(|text| text.parse().expect("a weight"));

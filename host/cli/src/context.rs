@@ -166,6 +166,23 @@ impl Contexts {
         write().with_context(|| format!("failed to write {}", folder.display()))
     }
 
+    /// Keeps other credentials of a context that is there.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn renew(&self, name: &str, credentials: &Credentials) -> anyhow::Result<()> {
+        let folder = self.folder_of(name)?;
+        credentials.save(&folder).with_context(|| format!("failed to write {}", folder.display()))
+    }
+
+    /// The folder of a context.
+    ///
+    /// # Errors
+    /// A usage error where none can be called so.
+    pub fn folder_of(&self, name: &str) -> anyhow::Result<PathBuf> {
+        self.path(name)
+    }
+
     /// Checks that a context may be called so.
     ///
     /// # Errors

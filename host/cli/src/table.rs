@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use wasmgrid_net::Validity;
 use wasmgrid_proto::{Micros, Millis};
 
 use crate::{
@@ -76,6 +77,19 @@ pub fn fields<const N: usize, V: Into<Value>>(fields: [(&str, V); N]) -> Result<
 pub fn ago(at: Micros) -> String {
     format!("{} ago", seconds(now().since(at)))
 }
+
+/// What is left of a certificate, and whether it should have been renewed.
+pub fn left(validity: &Validity) -> String {
+    let left = validity.left(now());
+    if left == Millis(0) {
+        return "ended".into();
+    }
+    let left = if left > DAY { Millis(left.0 / DAY.0 * DAY.0) } else { seconds(left) };
+    let mark = if validity.warn_at() <= now() { " left, not renewed" } else { " left" };
+    format!("{left}{mark}")
+}
+
+const DAY: Millis = Millis(24 * 60 * 60 * 1_000);
 
 /// The time by this machine's clock.
 pub fn now() -> Micros {

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use wasmgrid_proto::{ByteCount, JobId, Millis};
 
 use super::{
-    CapArgs, Format,
+    CapArgs, CertificateLife, Format,
     maxima::Maximum,
     operate::LogArgs,
     run::{GridArgs, InputArgs, Isolation, LimitArgs, OutputArgs, SandboxArgs},
@@ -55,6 +55,10 @@ pub struct UpArgs {
     /// Where the grid keeps its state [default: in the user's data folder]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// How long certificates are good for, from 10s to 1826d; members renew theirs after two thirds
+    /// of it [default: 365d]
+    #[arg(long, value_name = "TIME")]
+    pub certificate_life: Option<CertificateLife>,
     /// What modules may look like, for the scheduler and this machine's worker.
     #[command(flatten)]
     pub caps: CapArgs,
@@ -129,6 +133,10 @@ pub struct ServerArgs {
         value_delimiter = ','
     )]
     pub tenant_weights: Vec<TenantWeight>,
+    /// How long certificates are good for, from 10s to 1826d; members renew theirs after two thirds
+    /// of it [default: 365d]
+    #[arg(long, value_name = "TIME", env = "WASMGRID_CERTIFICATE_LIFE")]
+    pub certificate_life: Option<CertificateLife>,
     /// What submitted modules may look like (in a file: `caps = ["functions=100000"]`).
     #[command(flatten)]
     pub caps: CapArgs,

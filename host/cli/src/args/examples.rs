@@ -160,6 +160,17 @@ pub const ALL: &[(&str, Examples)] = &[
         ],
     ),
     (
+        "authority",
+        &[
+            ("Whose certificates end when", "wasmgrid authority show"),
+            ("Another one, and later that one alone", "wasmgrid authority replace"),
+            ("", "wasmgrid authority retire"),
+        ],
+    ),
+    ("authority show", &[("Whose certificates end when", "wasmgrid authority show")]),
+    ("authority replace", &[("As where its key is known to others", "wasmgrid authority replace")]),
+    ("authority retire", &[("Once everybody has moved", "wasmgrid authority retire")]),
+    (
         "context",
         &[
             ("Which grids there are", "wasmgrid context list"),

@@ -1,5 +1,6 @@
 //! The command line's shape: what can be asked and how. It parses and decides nothing.
 
+mod authority;
 mod cluster;
 mod examples;
 mod help;
@@ -12,6 +13,7 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{
     ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenArgs,
     TokenCommand, TokenRole, TokenSource, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
@@ -104,6 +106,9 @@ pub enum Command {
     /// What tenants have of a cluster, and what they may have
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Show and replace the authority that signs the certificates of a cluster's members
+    #[command(subcommand)]
+    Authority(AuthorityCommand),
     /// The clusters this user knows, and which is used
     #[command(subcommand)]
     Context(ContextCommand),

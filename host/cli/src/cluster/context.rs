@@ -1,9 +1,9 @@
 //! `wasmgrid context`: the clusters this user knows.
 
 use serde::Serialize;
-use wasmgrid_net::{JoinToken, Role, enroll};
+use wasmgrid_net::{JoinToken, Role, Validity, enroll, enroll_again};
 
-use super::token;
+use super::{token, view::CertificateView};
 use crate::{
     args::{ContextCommand, Format},
     context::{Contexts, Description, LOCAL},
@@ -21,6 +21,8 @@ struct ContextView {
     grid: String,
     addresses: Vec<String>,
     selected: bool,
+    /// `null` where it cannot be read.
+    certificate: Option<CertificateView>,
 }
 
 /// Does what was asked of contexts.
@@ -41,20 +43,28 @@ pub async fn context(command: ContextCommand) -> anyhow::Result<Exit> {
 
 fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
     let selected = contexts.selected()?;
-    let view = |(name, Description { grid, addresses })| {
+    let all = contexts.all()?;
+    let validity = |name: &str| Some(contexts.open(name).ok()?.1.validity());
+    let validities: Vec<Option<Validity>> = all.iter().map(|(name, _)| validity(name)).collect();
+    let view = |((name, Description { grid, addresses }), validity): (_, &Option<Validity>)| {
         let selected = selected.as_ref() == Some(&name);
-        ContextView { name, grid, addresses, selected }
+        let certificate = validity.as_ref().map(CertificateView::from);
+        ContextView { name, grid, addresses, selected, certificate }
     };
-    let views: Vec<_> = contexts.all()?.into_iter().map(view).collect();
+    let views: Vec<_> = all.into_iter().zip(&validities).map(view).collect();
     if output == Format::Json {
         return table::json(&views);
     }
     let mark = |selected: bool| if selected { "*".to_owned() } else { String::new() };
-    let here = [mark(selected.is_none()), LOCAL.into(), String::new(), "this machine".into()];
-    let rows = views
-        .into_iter()
-        .map(|view| [mark(view.selected), view.name, view.grid, view.addresses.join(" ")]);
-    Ok(table::rows(["", "NAME", "GRID", "ADDRESSES"], std::iter::once(here).chain(rows))?)
+    let empty = String::new;
+    let here = [mark(selected.is_none()), LOCAL.into(), empty(), "this machine".into(), empty()];
+    let row = |(view, validity): (ContextView, &Option<Validity>)| {
+        let left = validity.as_ref().map_or_else(|| "unreadable".into(), table::left);
+        [mark(view.selected), view.name, view.grid, view.addresses.join(" "), left]
+    };
+    let rows = std::iter::once(here).chain(views.into_iter().zip(&validities).map(row));
+    table::rows(["", "NAME", "GRID", "ADDRESSES", "CERTIFICATE"], rows)?;
+    Ok(())
 }
 
 async fn add(
@@ -71,7 +81,15 @@ async fn add(
             token.role
         )));
     }
-    let credentials = enroll(&token, &parts::machine_name()).await?;
+    // Who has an identity of the grid already stays who that is: a user with the same jobs.
+    let before = contexts.open(name).ok().map(|(_, credentials)| credentials);
+    let before = before.filter(|before| {
+        before.identity().grid() == token.grid && before.identity().role() == token.role
+    });
+    let credentials = match before {
+        Some(before) => enroll_again(&token, &before).await?,
+        None => enroll(&token, &parts::machine_name()).await?,
+    };
     let description = Description { grid: token.grid, addresses: token.addresses };
     contexts.save(name, &description, &credentials)?;
     if contexts.selected()?.is_none() {

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use wasmgrid_net::{Credentials, Endpoint, Role, enroll};
-use wasmgrid_worker::{Dial, GaveUp, LinkState, Worker};
+use wasmgrid_net::{Credentials, Endpoint, JoinToken, Role, enroll, enroll_again};
+use wasmgrid_worker::{Dial, GaveUp, Keep, LinkState, Worker};
 
 use super::{scheduler::lock, token};
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     notify,
     parts::{self, Machine, WorkerSetup},
     paths::Paths,
-    private,
+    private, table,
 };
 
 const DESCRIPTION: &str = "worker.toml";
@@ -52,7 +52,11 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
     let taken = settings.state_dir.as_deref().map(lock).transpose()?;
     let machine = Machine::start_proven(setup(&settings, &paths)).await?;
     let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);
-    let credentials = enroll(&token, &wanted).await?;
+    let before = settings.state_dir.clone().unwrap_or_else(|| paths.workers().join(&wanted));
+    let credentials = match lapsed(&before, &token) {
+        Some(before) => enroll_again(&token, &before).await?,
+        None => enroll(&token, &wanted).await?,
+    };
     let identity = credentials.identity();
     let folder =
         settings.state_dir.clone().unwrap_or_else(|| paths.workers().join(identity.name()));
@@ -62,6 +66,14 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
     tracing::info!(name = identity.name(), grid = membership.grid, "joined the grid");
     drop(taken);
     work(&folder, machine, interrupt).await
+}
+
+/// The identity in a folder that is of the token's grid and good no more, since its certificate has
+/// ended or its authority was replaced: it is had again.
+fn lapsed(folder: &Path, token: &JoinToken) -> Option<Credentials> {
+    let (_, before) = load(folder).ok()?;
+    let has_lapsed = before.validity().ends <= table::now() || before.ca_hash() != token.ca_hash;
+    (has_lapsed && before.identity().grid() == token.grid).then_some(before)
 }
 
 /// `wasmgrid worker`: comes back as the worker that joined before, and works until Ctrl-C.
@@ -90,7 +102,13 @@ async fn work(folder: &Path, machine: Machine, interrupt: &Interrupt) -> anyhow:
     let (membership, credentials) = load(folder)?;
     let _lock = lock(folder)?;
     let endpoint = Endpoint::new(&credentials);
-    let dial = Dial::Quic { endpoint: endpoint.clone(), addresses: membership.addresses };
+    let kept = folder.to_owned();
+    let keep = Keep::new(move |credentials| credentials.save(&kept));
+    let dial = Dial::Quic {
+        endpoint: endpoint.clone(),
+        addresses: membership.addresses,
+        keep: Some(keep),
+    };
     let worker = machine.work(dial);
     let gave_up = tokio::select! {
         () = interrupt.asked() => None,

@@ -1,9 +1,11 @@
 //! The commands that make, run and ask clusters.
 
+pub mod authority;
 pub mod context;
 mod explain;
 pub mod job;
 mod member;
+mod renewal;
 mod scheduler;
 pub mod status;
 mod task;
@@ -19,6 +21,8 @@ use anyhow::Context as _;
 use wasmgrid_client::Client;
 use wasmgrid_net::{Endpoint, Release, SaidRelease};
 
+use renewal::Renewing;
+
 use crate::{args::GridArgs, context::Contexts, exit::usage, paths::Paths};
 
 pub use member::{join, serve as serve_worker};
@@ -30,6 +34,7 @@ pub struct Cluster {
     /// Asks it.
     pub client: Client,
     endpoint: Endpoint,
+    renewing: Renewing,
     /// What the scheduler said at the first link.
     release: Arc<OnceLock<SaidRelease>>,
 }
@@ -55,7 +60,9 @@ impl Cluster {
             }
         });
         let client = client.await.with_context(|| format!("context {name:?}"))?;
-        Ok(Self { client, endpoint, release })
+        let folder = contexts.folder_of(name)?;
+        let renewing = Renewing::start(name, folder, client.clone(), endpoint.clone());
+        Ok(Self { client, endpoint, renewing, release })
     }
 
     /// The scheduler's release, once it has answered something.
@@ -63,8 +70,22 @@ impl Cluster {
         self.release.get().map(SaidRelease::now).unwrap_or_default()
     }
 
+    /// Renews the certificate with which it is asked, at once.
+    ///
+    /// # Errors
+    /// Where the cluster gives none.
+    pub async fn renew(&self) -> anyhow::Result<()> {
+        self.renewing.now().await
+    }
+
+    /// True where that certificate should be renewed.
+    pub fn is_due(&self) -> bool {
+        self.renewing.is_due()
+    }
+
     /// Takes leave, so that the scheduler need not wait for a silence to mean it.
     pub async fn close(self) {
+        self.renewing.end().await;
         self.client.shutdown().await;
         self.endpoint.close().await;
     }
@@ -78,10 +99,21 @@ pub async fn with<T>(
     args: &GridArgs,
     ask: impl AsyncFnOnce(&Client) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    with_cluster(args, async |cluster| ask(&cluster.client).await).await
+}
+
+/// As [`with`], for who needs more of it than its client.
+///
+/// # Errors
+/// As [`with`].
+pub async fn with_cluster<T>(
+    args: &GridArgs,
+    ask: impl AsyncFnOnce(&Cluster) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let contexts = Contexts::new(&Paths::find()?);
     let name = chosen(&contexts, args)?;
     let cluster = Cluster::open(&contexts, &name).await?;
-    let answer = ask(&cluster.client).await;
+    let answer = ask(&cluster).await;
     cluster.close().await;
     answer
 }

@@ -6,10 +6,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use anyhow::Context as _;
+use wasmgrid_client::ClientError;
 use wasmgrid_net::{Authority, Credentials, Listener, ListenerConfig, Role};
 use wasmgrid_proto::Resource;
 use wasmgrid_server::{Enrollment, Server, ServerConfig};
@@ -20,6 +20,7 @@ use wasmgrid_worker::sandbox::{
 };
 
 use crate::{
+    args::CertificateLife,
     config::{self, LISTEN, ServerSettings},
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
@@ -29,10 +30,6 @@ use crate::{
     unable::unable_to,
 };
 
-/// How long certificates are good for. Those of the scheduler and of this machine's operator are
-/// made anew at each start.
-const VALIDITY: Duration = Authority::MEMBER_VALIDITY;
-
 /// A scheduler that runs in this process.
 pub struct Scheduler {
     /// Drives the core.
@@ -41,7 +38,6 @@ pub struct Scheduler {
     pub grid: String,
     /// Where others reach it, `HOST:PORT` each.
     pub addresses: Vec<String>,
-    authority: Arc<Authority>,
     _lock: File,
 }
 
@@ -56,7 +52,9 @@ impl Scheduler {
         let lock = lock(&folder)?;
         let authority = Arc::new(authority(&folder, settings.name)?);
         let grid = authority.grid().to_owned();
-        let credentials = authority.issue(Role::Scheduler, parts::SCHEDULER, VALIDITY)?;
+        let life = settings.certificate_life.map(CertificateLife::duration);
+        let validity = life.unwrap_or(Authority::MEMBER_VALIDITY);
+        let credentials = authority.issue(Role::Scheduler, parts::SCHEDULER, validity)?;
         let listen = settings.listen.unwrap_or(LISTEN);
         let listener = Listener::bind(listen, &credentials, ListenerConfig::default())
             .with_context(|| {
@@ -76,24 +74,21 @@ impl Scheduler {
         config.keep_bytes = settings.keep.keep_bytes;
         config.keep_open_bytes = settings.keep.keep_open_bytes;
         config.producer_grace = settings.producer_grace.unwrap_or(config.producer_grace);
-        config.enrollment = Some(Enrollment {
-            authority: Arc::clone(&authority),
-            addresses: addresses.clone(),
-            validity: VALIDITY,
-        });
+        config.enrollment = Some(Enrollment { authority, addresses: addresses.clone(), validity });
         let server = Server::start(config, Box::new(store), module::admission_apart(&apart))
             .context("failed to start the scheduler")?;
         server.handle().serve(listener);
         tracing::info!(grid, ?addresses, state = %folder.display(), "the scheduler listens");
-        Ok(Self { server, grid, addresses, authority, _lock: lock })
+        Ok(Self { server, grid, addresses, _lock: lock })
     }
 
     /// Credentials of this machine's operator.
     ///
     /// # Errors
     /// Where they cannot be made.
-    pub fn operator(&self) -> anyhow::Result<Credentials> {
-        Ok(self.authority.issue(Role::Operator, &parts::machine_name(), VALIDITY)?)
+    pub async fn operator(&self) -> anyhow::Result<Credentials> {
+        let issued = self.server.handle().issue(Role::Operator, &parts::machine_name()).await;
+        issued.map_err(ClientError::Api).context("failed to make this machine's operator")
     }
 
     /// Waits for Ctrl-C or for the scheduler to fail; a service manager is told meanwhile.

@@ -1,7 +1,7 @@
 //! `wasmgrid up`: a grid on this machine, with a worker and a context, and the command with which
 //! other machines join.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, ops::RangeInclusive, time::Duration};
 
 use anyhow::Context as _;
 use wasmgrid_net::Role;
@@ -18,8 +18,11 @@ use crate::{
     interrupt::Interrupt,
     parts::{self, Machine, WorkerSetup},
     paths::Paths,
-    print,
+    print, table,
 };
+
+/// The time between two looks at the certificate of this machine's context.
+const LOOK_EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// Makes the grid or starts it again, and runs it until Ctrl-C.
 ///
@@ -34,6 +37,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         state_dir: args.state_dir.clone(),
         tenant_weights: args.tenant_weights.clone(),
         producer_grace: args.producer_grace,
+        certificate_life: args.certificate_life,
         caps: args.caps.caps.clone(),
         require_jail: args.sandbox.require_jail.unwrap_or_default(),
         keep: args.keep.clone(),
@@ -45,6 +49,7 @@ pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
         Ok(worker) => {
             let waited = tokio::select! {
                 waited = scheduler.wait(interrupt) => waited,
+                never = keep_context(&scheduler, &paths) => match never {},
                 never = stands_by(worker.as_ref()) => match never {},
             };
             (worker, waited)
@@ -68,6 +73,28 @@ async fn stands_by(worker: Option<&Worker>) -> Infallible {
     std::future::pending().await
 }
 
+/// Makes the certificate of this machine's operator anew as time passes: nobody may use its context
+/// for long.
+async fn keep_context(scheduler: &Scheduler, paths: &Paths) -> Infallible {
+    let contexts = Contexts::new(paths);
+    loop {
+        // One that cannot be read was taken away, or whoever uses it is told.
+        let operator = contexts.open(&scheduler.grid).ok().map(|(_, credentials)| credentials);
+        let operator = operator.filter(|one| one.identity().role() == Role::Operator);
+        let left = operator.map(|one| one.validity().renew_at().since(table::now()).duration());
+        if left == Some(Duration::ZERO) {
+            let renewed = scheduler.operator().await;
+            let kept = renewed.and_then(|new| contexts.renew(&scheduler.grid, &new));
+            if let Err(error) = kept {
+                let why = exit::chain(&error);
+                tracing::warn!(why, "the certificate of this machine's context is not renewed");
+            }
+        }
+        let (least, most) = (*LOOK_EVERY.start(), *LOOK_EVERY.end());
+        tokio::time::sleep(left.unwrap_or(most).clamp(least, most)).await;
+    }
+}
+
 /// Starts the worker, keeps the context, and says how to go on.
 async fn start(
     scheduler: &Scheduler,
@@ -85,7 +112,7 @@ async fn start(
     };
     let contexts = Contexts::new(paths);
     let description = Description { grid: grid.clone(), addresses: scheduler.addresses.clone() };
-    contexts.save(grid, &description, &scheduler.operator()?)?;
+    contexts.save(grid, &description, &scheduler.operator().await?)?;
     contexts.select(grid)?;
     let client = parts::client(scheduler.server.handle(), grid).await?;
     let request = TokenRequest { role: Role::Worker, ttl: args.token_ttl, uses: args.token_uses };

@@ -2,10 +2,13 @@
 //! and so is apart from what travels between the parts.
 
 use serde::Serialize;
+use wasmgrid_net::Validity;
 use wasmgrid_proto::{
     Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask,
     VouchedLabels, WorkerId, WorkerState, WorkerStatus,
 };
+
+use crate::table;
 
 /// A job.
 #[derive(Debug, Serialize)]
@@ -85,6 +88,23 @@ pub struct WorkerView {
     running: Vec<RunningView>,
     /// The last machine that was refused because it has this worker's identity.
     contested: Option<ContestView>,
+    /// `null` of a worker in the scheduler's own process, which has none.
+    certificate: Option<CertificateView>,
+}
+
+/// For how long a certificate is good.
+#[derive(Debug, Serialize)]
+pub struct CertificateView {
+    ends_at_us: u64,
+    /// It should have been renewed, and was not: by a month before its end, or in the last third of
+    /// a shorter life.
+    ends_soon: bool,
+}
+
+impl From<&Validity> for CertificateView {
+    fn from(validity: &Validity) -> Self {
+        Self { ends_at_us: validity.ends.0, ends_soon: validity.warn_at() <= table::now() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -169,7 +189,12 @@ impl From<&JobCounts> for CountsView {
 
 impl WorkerView {
     /// A worker, and who else has its identity.
-    pub fn new(status: &WorkerStatus, contest: Option<&Contest>, vouched: &Vouched) -> Self {
+    pub fn new(
+        status: &WorkerStatus,
+        contest: Option<&Contest>,
+        vouched: &Vouched,
+        validity: Option<&Validity>,
+    ) -> Self {
         let standing = |wanted| {
             let labels = status.capacity.labels.iter();
             let of = |label: &&(String, String)| vouched.standing(status.worker, label) == wanted;
@@ -195,6 +220,7 @@ impl WorkerView {
                 address: contest.address.clone(),
                 at_us: contest.at.0,
             }),
+            certificate: validity.map(CertificateView::from),
         }
     }
 }

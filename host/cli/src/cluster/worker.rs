@@ -1,8 +1,12 @@
 //! `wasmgrid worker list|show|drain|cordon|uncordon`: what a grid's workers are and do.
 
+use std::collections::BTreeMap;
+
+use wasmgrid_net::{Role, Validity};
 use wasmgrid_proto::{Contest, Millis, WorkerStatus};
 
 use super::{
+    authority::validity,
     view,
     view::{Vouched, WorkerView},
     with,
@@ -49,13 +53,20 @@ struct All {
     workers: Vec<WorkerStatus>,
     contests: Vec<Contest>,
     vouched: Vouched,
+    /// For how long the certificate of each is good, by name.
+    certificates: BTreeMap<String, Validity>,
 }
 
 async fn all(grid: &GridArgs) -> anyhow::Result<All> {
     with(grid, async |client| {
         let (workers, contests) = (client.workers().await?, client.contests().await?);
         let (keys, vouched) = client.vouched().await?;
-        Ok(All { workers, contests, vouched: Vouched { keys, workers: vouched } })
+        let authority = client.authority().await?;
+        let workers_only =
+            authority.certificates.into_iter().filter(|one| one.role == Role::Worker);
+        let certificates = workers_only.map(|one| (one.name.clone(), validity(&one))).collect();
+        let vouched = Vouched { keys, workers: vouched };
+        Ok(All { workers, contests, vouched, certificates })
     })
     .await
 }
@@ -66,8 +77,14 @@ impl All {
         self.contests.iter().find(|contest| contest.name == worker.name)
     }
 
+    /// What is left of a worker's certificate.
+    fn left(&self, worker: &WorkerStatus) -> String {
+        self.certificates.get(&worker.name).map(table::left).unwrap_or_default()
+    }
+
     fn view(&self, worker: &WorkerStatus) -> WorkerView {
-        WorkerView::new(worker, self.contest_of(worker), &self.vouched)
+        let validity = self.certificates.get(&worker.name);
+        WorkerView::new(worker, self.contest_of(worker), &self.vouched, validity)
     }
 }
 
@@ -96,10 +113,12 @@ fn list(all: &All, output: Format) -> anyhow::Result<()> {
             worker.committed.to_string(),
             worker.address.clone(),
             table::ago(worker.heard_at),
+            all.left(worker),
             all.vouched.labels(worker),
         ]
     };
-    let heading = ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "LABELS"];
+    let heading =
+        ["NAME", "STATE", "SLOTS", "ASSIGNED", "DONE", "ADDRESS", "HEARD", "CERTIFICATE", "LABELS"];
     table::rows(heading, all.workers.iter().map(row))?;
     for contest in &all.contests {
         message!("{}", warning(contest));
@@ -135,6 +154,7 @@ fn show(worker: &WorkerStatus, all: &All, output: Format) -> anyhow::Result<()> 
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),
         ("heard", table::ago(worker.heard_at)),
+        ("certificate", all.left(worker)),
         ("warning", contest.map_or_else(String::new, warning)),
     ])?;
     if worker.running.is_empty() {

@@ -5,9 +5,10 @@ use serde::Serialize;
 use wasmgrid_net::Release;
 use wasmgrid_proto::{
     Contest, Explanation, JobStatus, Micros, Reason, Resource, TenantStatus, Use, Wait,
-    WorkerState, WorkerStatus,
+    WorkerState, WorkerStatus, wire::MemberCertificate,
 };
 
+use super::super::authority::validity;
 use crate::table;
 
 /// Of a resource in which a tenant is near its bound, the tenth at which that is told.
@@ -20,6 +21,8 @@ pub struct Facts {
     pub workers: Vec<WorkerStatus>,
     /// Processes that were refused.
     pub contests: Vec<Contest>,
+    /// The last certificates of members: all for an operator.
+    pub certificates: Vec<MemberCertificate>,
     /// What tenants have.
     pub tenants: Vec<TenantStatus>,
     /// Jobs that have not ended.
@@ -89,6 +92,7 @@ pub fn findings(facts: &Facts, now: Micros) -> Vec<Finding> {
     found.extend(disk(facts));
     found.extend(facts.workers.iter().filter_map(|worker| of_worker(worker, now)));
     found.extend(facts.contests.iter().map(contested));
+    found.extend(facts.certificates.iter().filter_map(|one| ends_soon(one, now)));
     found.extend(facts.explanations.iter().filter_map(|job| stuck(job, now)));
     found.extend(facts.tenants.iter().filter_map(nearly_full));
     found.extend(engines(&facts.workers));
@@ -175,6 +179,19 @@ fn contested(Contest { name, address, at }: &Contest) -> Finding {
     Finding::problem("worker-contested", text, help).about(name)
 }
 
+/// A certificate that its holder should have renewed.
+fn ends_soon(certificate: &MemberCertificate, now: Micros) -> Option<Finding> {
+    let MemberCertificate { role, name, ends, .. } = certificate;
+    let validity = validity(certificate);
+    if validity.warn_at() > now || *ends <= now {
+        return None;
+    }
+    let left = table::seconds(validity.left(now));
+    let text = format!("the certificate of {role} {name} ends in {left} and was not renewed");
+    let help = "its holder renews it when it is linked next; after its end it needs a new token";
+    Some(Finding::problem("certificate-ends", text, help).about(name))
+}
+
 /// A job of which nothing can run before somebody does something.
 fn stuck(explanation: &Explanation, now: Micros) -> Option<Finding> {
     let Reason { tasks, wait } =
@@ -241,6 +258,7 @@ fn not_looked_at(Facts { unseen, unexplained, .. }: &Facts) -> Option<Finding> {
 mod tests {
     use wasmgrid_proto::{
         ByteCount, Failing, JobCounts, JobId, JobState, WorkerCapacity, WorkerId,
+        wire::{Role, SignedBy},
     };
 
     use super::*;
@@ -301,6 +319,22 @@ mod tests {
         ];
         assert_eq!(seen, expected);
         assert!(found.iter().all(|one| !one.help.is_empty()), "{found:?}");
+    }
+
+    #[test]
+    fn a_certificate_is_told_of_from_a_month_before_its_end_until_then() {
+        const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+        let certificate = MemberCertificate {
+            role: Role::Client,
+            name: "ada".into(),
+            issued: Micros(0),
+            ends: Micros(365 * DAY),
+            signed_by: SignedBy::Current,
+        };
+        let workers = vec![worker("a", WorkerState::Ready)];
+        let facts = Facts { workers, certificates: vec![certificate], ..Facts::default() };
+        let at = |day: u64| findings(&facts, Micros(day * DAY)).len();
+        assert_eq!([300, 334, 335, 364, 365].map(at), [0, 0, 1, 1, 0]);
     }
 
     #[test]

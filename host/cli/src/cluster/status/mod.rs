@@ -63,7 +63,8 @@ async fn ask(contexts: &Contexts, name: &str) -> anyhow::Result<(Facts, Release)
 
 async fn facts(client: &Client) -> anyhow::Result<Facts> {
     let (workers, contests) = (client.workers().await?, client.contests().await?);
-    let tenants = client.tenants().await?;
+    let (tenants, authority) = (client.tenants().await?, client.authority().await?);
+    let certificates = authority.certificates;
     let (mut jobs, unseen) = client.jobs(JOBS_MAX).await?;
     jobs.retain(|job| !job.state.is_terminal());
     let stands = |job: &&JobStatus| job.counts.queued > 0 && job.counts.running == 0;
@@ -73,7 +74,7 @@ async fn facts(client: &Client) -> anyhow::Result<Facts> {
         explanations.push(client.explain(*job).await?);
     }
     let unexplained = standing.len().saturating_sub(EXPLAINED_MAX);
-    Ok(Facts { workers, contests, tenants, jobs, unseen, explanations, unexplained })
+    Ok(Facts { workers, contests, certificates, tenants, jobs, unseen, explanations, unexplained })
 }
 
 /// How a grid is.
