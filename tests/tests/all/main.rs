@@ -10,6 +10,7 @@
 mod admission;
 mod again;
 mod bulk;
+mod certificates;
 mod clocks;
 mod clones;
 mod cluster;

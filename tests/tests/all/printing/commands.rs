@@ -63,6 +63,16 @@ fn cases() -> Vec<Case> {
         case("tenant list", Data::Shown, |_| words(&["tenant", "list"])),
         case("tenant show", Data::Shown, |at| words(&["tenant", "show", &at.tenant()])),
         case("tenant set", Data::None, |at| words(&["tenant", "set", &at.tenant(), "jobs=none"])),
+        case("authority show", Data::Shown, |_| words(&["authority", "show"])),
+        case("authority replace", Data::None, |at| {
+            // One that was replaced before must be retired first.
+            at.grid.run(&["authority", "retire", "--force"]);
+            words(&["authority", "replace"])
+        }),
+        case("authority retire", Data::None, |at| {
+            at.grid.run(&["authority", "replace"]);
+            words(&["authority", "retire", "--force"])
+        }),
         case("job list", Data::Shown, |_| words(&["job", "list", "--limit", "1"])),
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended])),
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended, "--task", "0"])),
