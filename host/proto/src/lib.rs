@@ -11,7 +11,9 @@
 
 extern crate alloc;
 
+mod arg;
 mod attempt;
+mod blob;
 pub mod budget;
 mod explain;
 pub mod frame;
@@ -29,7 +31,9 @@ pub mod text;
 mod units;
 pub mod wire;
 
+pub use arg::Arg;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
+pub use blob::{BLOB_BYTES_MAX, BLOB_NAME_BYTES, BLOBS_MAX, Blob, WITH};
 pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait};
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use lease::{LeaseProof, LeaseTag};

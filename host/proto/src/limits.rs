@@ -65,6 +65,9 @@ pub enum Limit {
     Compile,
     /// Memory of the module's compilation, in bytes.
     CompileMemory,
+    /// [`Limits::deadline`] by the task's virtual clock, in milliseconds: it slept past it, which
+    /// took no time.
+    VirtualDeadline,
 }
 
 impl Limit {
@@ -73,7 +76,7 @@ impl Limit {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fuel => "fuel",
-            Self::Deadline => "deadline",
+            Self::Deadline | Self::VirtualDeadline => "deadline",
             Self::Memory => "memory",
             Self::TableElements => "table",
             Self::Output => "output",

@@ -94,7 +94,8 @@ impl Outcome {
                 | Limit::TableElements
                 | Limit::Output
                 | Limit::Record
-                | Limit::Resources => true,
+                | Limit::Resources
+                | Limit::VirtualDeadline => true,
                 Limit::Deadline | Limit::Compile | Limit::CompileMemory => false,
             },
             Self::Cancelled(_) | Self::Lost(_) => false,
@@ -171,10 +172,13 @@ fn write_exit(f: &mut fmt::Formatter<'_>, code: u32) -> fmt::Result {
 }
 
 fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64) -> fmt::Result {
-    write!(f, "limit({limit}): used ")?;
+    // A sleep that took no time used none.
+    let virtually = limit == Limit::VirtualDeadline;
+    let came = if virtually { "its virtual clock came to" } else { "used" };
+    write!(f, "limit({limit}): {came} ")?;
     match limit {
         Limit::Fuel => write!(f, "{} of {} allowed", Fuel(used), Fuel(allowed)),
-        Limit::Deadline | Limit::Compile => {
+        Limit::Deadline | Limit::VirtualDeadline | Limit::Compile => {
             write!(f, "{} of {} allowed", Millis(used), Millis(allowed))
         }
         Limit::Memory | Limit::Output | Limit::Record | Limit::CompileMemory => {

@@ -10,7 +10,7 @@ use crate::{ByteCount, Fuel, wire::bounded};
 /// What can run out for others. Variants are only ever appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Resource {
-    /// Bytes in the scheduler's store: modules, inputs, results, and the journal of jobs.
+    /// Bytes in the scheduler's store: modules, blobs, inputs, results, and the journal of jobs.
     Bytes,
     /// Jobs that are known, those that have ended too.
     Jobs,

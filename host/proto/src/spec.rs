@@ -5,7 +5,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Limits, Millis, wire::bounded};
+use crate::{Arg, Blob, Digest, Limits, Millis, wire::bounded};
 
 /// What every task of a job needs to run; it goes to a worker with each batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct TaskSpec {
     pub kind: ModuleKind,
     /// The command's arguments after its name; empty for [`ModuleKind::Task`].
     #[serde(deserialize_with = "bounded")]
-    pub args: Vec<String>,
+    pub args: Vec<Arg>,
     /// The limits of each task.
     pub limits: Limits,
     /// With the task's index, the seed of its randomness.
@@ -26,6 +26,57 @@ pub struct TaskSpec {
     pub grants: Vec<Grant>,
     /// Who owns the job; runners serve one tenant at a time.
     pub tenant: String,
+    /// What a command finds as its own name, before its arguments; empty for [`ModuleKind::Task`].
+    pub program: String,
+    /// Exit codes of a command that are as good as 0; sorted, none twice.
+    #[serde(deserialize_with = "bounded")]
+    pub ok_exits: Vec<u32>,
+    /// What all its tasks can read, by name.
+    #[serde(deserialize_with = "bounded")]
+    pub blobs: Vec<Blob>,
+}
+
+impl TaskSpec {
+    /// Of this module, with the default limits and nothing else.
+    #[must_use]
+    pub fn new(module: Digest, kind: ModuleKind) -> Self {
+        Self {
+            module,
+            kind,
+            args: Vec::new(),
+            limits: Limits::default(),
+            seed: 0,
+            grants: Vec::new(),
+            tenant: String::new(),
+            program: String::new(),
+            ok_exits: Vec::new(),
+            blobs: Vec::new(),
+        }
+    }
+
+    /// Which argument, from 0, the module cannot be given, since it is no text: the arguments of a
+    /// component are text, while a preview 1 command takes any bytes.
+    #[must_use]
+    pub fn untextual_argument(&self) -> Option<usize> {
+        match self.kind {
+            ModuleKind::Preview1 => None,
+            ModuleKind::Command | ModuleKind::Task => {
+                self.args.iter().position(|arg| arg.as_text().is_none())
+            }
+        }
+    }
+
+    /// The blob of this name.
+    #[must_use]
+    pub fn blob(&self, name: &str) -> Option<Digest> {
+        self.blobs.iter().find(|blob| blob.name == name).map(|blob| blob.digest)
+    }
+
+    /// True where a command that ends with this exit code has done what it was to do.
+    #[must_use]
+    pub fn is_ok_exit(&self, code: i32) -> bool {
+        code == 0 || self.ok_exits.contains(&code.cast_unsigned())
+    }
 }
 
 /// A job as it was submitted.

@@ -258,6 +258,20 @@ pub enum Request {
     /// About the grid's authority and the certificates that it gave. Answered by
     /// [`Reply::Authority`].
     Authority(AuthorityRequest),
+    /// Has the asker given this blob? Who has not given it cannot name it. Answered by
+    /// [`Reply::Module`].
+    HaveBlob {
+        /// Which.
+        digest: Digest,
+    },
+    /// Keep this blob, which is the payload, for jobs of the asker's. Answered by [`Reply::Done`].
+    PutBlob {
+        /// Its digest.
+        digest: Digest,
+        /// The payload's length: above 0, and at most
+        /// [`BLOB_BYTES_MAX`](crate::BLOB_BYTES_MAX).
+        size_bytes: u64,
+    },
 }
 
 /// See [`Request::Submit`].
@@ -332,7 +346,7 @@ pub struct ReplyFrame {
 pub enum Reply {
     /// It is done, and durable.
     Done,
-    /// Whether the module is here.
+    /// Whether the module or the blob is here.
     Module {
         /// True where it is.
         present: bool,
@@ -496,7 +510,9 @@ impl Payload for WatchEnded {}
 impl Payload for RequestFrame {
     fn payload_len(&self) -> u64 {
         match &self.request {
-            Request::PutModule { size_bytes, .. } => *size_bytes,
+            Request::PutModule { size_bytes, .. } | Request::PutBlob { size_bytes, .. } => {
+                *size_bytes
+            }
             Request::Submit(submit) => submit.inputs.payload_len(),
             Request::Append { inputs, .. } | Request::Extend { inputs, .. } => inputs.payload_len(),
             _ => 0,

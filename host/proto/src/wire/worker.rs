@@ -22,7 +22,7 @@ messages! {
         0x0102 Heartbeat(Heartbeat),
         /// Results; kept by the worker until [`ToWorker::Committed`] names the batch.
         0x0103 Results(WorkerResults),
-        /// It has no copy of a module that it was given tasks of.
+        /// It has no copy of a module, or of a blob, that it was given tasks of.
         0x0104 NeedModule(NeedModule),
         /// Tasks it will not run: taken back by a revoke, or on its way out.
         0x0105 Returned(Returned),
@@ -55,7 +55,7 @@ messages! {
         0x0204 Revoke(Revoke),
         /// These batches of results are committed, or refused for good: forget them.
         0x0205 Committed(Committed),
-        /// A module it asked for.
+        /// A module or a blob it asked for.
         0x0206 Module(Module),
         /// Finish what you have; nothing new comes.
         0x0207 Drain(Drain),
@@ -331,7 +331,7 @@ pub struct Committed {
 pub struct Module {
     /// Which.
     pub digest: Digest,
-    /// The payload's length; 0 where the scheduler has no such module.
+    /// The payload's length; 0 where the scheduler has none of that digest.
     pub size_bytes: u64,
 }
 

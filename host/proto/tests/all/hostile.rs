@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use wasmgrid_proto::{
-    InputBlock, JobId, LeaseId, Record, TaskRange,
+    Arg, InputBlock, JobId, LeaseId, Record, TaskRange,
     frame::{self, CONTROL_FRAME_MAX, Envelope, FRAME_MAX, FrameError, HEADER_LEN, META_MAX},
     wire::{
         Committed, FromClient, FromJoiner, FromWorker, LIST_MAX, Message, Reply, ReplyFrame,
@@ -176,7 +176,7 @@ fn the_worst_lists_stay_within_the_bound() {
     let mut jobs = Vec::new();
     for reply in samples::to_client() {
         if let ToClient::Reply(ReplyFrame { reply: Ok(Reply::Job(mut status)), .. }) = reply {
-            status.spec.task.args = vec![String::new(); LIST_MAX];
+            status.spec.task.args = vec![Arg::default(); LIST_MAX];
             jobs = vec![status; 15];
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Allowance, Attempt, AttemptItem, ByteCount, CommittedRun, Contest, Digest, Divergence,
+    Allowance, Attempt, AttemptItem, Blob, ByteCount, CommittedRun, Contest, Digest, Divergence,
     Divergences, DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock,
     JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseProof,
     LeaseTag, Limit, Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record,
@@ -163,6 +163,8 @@ fn requests() -> Vec<Request> {
         }),
         Request::Authority(AuthorityRequest::Replace),
         Request::Authority(AuthorityRequest::Retire { force: true }),
+        Request::HaveBlob { digest: digest() },
+        Request::PutBlob { digest: digest(), size_bytes: 6 },
     ]
 }
 
@@ -502,6 +504,9 @@ fn task_spec() -> TaskSpec {
         seed: 42,
         grants: vec![Grant::Clock, Grant::Random],
         tenant: "ada".into(),
+        program: "squares".into(),
+        ok_exits: vec![1, 300],
+        blobs: vec![Blob { name: "with".into(), digest: digest() }],
     }
 }
 
