@@ -22,7 +22,7 @@ use wasmgrid_core::{
     CompletedBlock, Completion, Grid, GridConfig, Input, LeaseKey, Output, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Digest, JobId, JobSpec, JobState, LeaseId, Limits, Micros, ModuleKind, OutcomeClass,
+    ByteCount, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind, OutcomeClass,
     TaskRange, TaskSpec, WorkerCapacity, WorkerId,
 };
 
@@ -200,13 +200,8 @@ fn spec(tenant: u64) -> JobSpec {
     JobSpec {
         name: String::from("completions"),
         task: TaskSpec {
-            module: Digest([0; 32]),
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 0,
-            grants: Vec::new(),
             tenant: format!("tenant-{tenant}"),
+            ..TaskSpec::new(Digest([0; 32]), ModuleKind::Task)
         },
         priority: 0,
         retries: 0,

@@ -4,7 +4,7 @@
 use alloc::{format, string::ToString as _};
 
 use wasmgrid_proto::{
-    JobSpec, REQUIRES_MAX,
+    BLOB_NAME_BYTES, BLOBS_MAX, Blob, JobSpec, ModuleKind, REQUIRES_MAX,
     wire::{ApiError, ErrorCode},
 };
 
@@ -23,6 +23,12 @@ const GRANT_BYTES: usize = 8 << 10;
 
 /// Arguments of one job: each takes memory beside its bytes.
 const ARGUMENTS_MAX: usize = 4_096;
+
+/// Bytes of the name that a command finds: that of a file.
+const PROGRAM_BYTES: usize = 255;
+
+/// Exit codes of one job that are as good as 0: what a byte holds.
+const OK_EXITS_MAX: usize = 256;
 
 /// Grants of one job.
 const GRANTS_MAX: usize = 256;
@@ -48,6 +54,23 @@ pub(crate) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
     }
     let task = &spec.task;
     count("arguments", task.args.len(), ARGUMENTS_MAX)?;
+    if let Some(at) = task.untextual_argument() {
+        let (number, kind) = (at + 1, task.kind);
+        return Err(invalid(format!(
+            "argument {number} is no UTF-8, and the module is a {kind}, whose arguments are text; \
+             give it text, or build the command for WASI preview 1"
+        )));
+    }
+    bytes("name that the command finds", task.program.len(), PROGRAM_BYTES)?;
+    count("exit codes that are as good as 0", task.ok_exits.len(), OK_EXITS_MAX)?;
+    if task.kind == ModuleKind::Task && !task.ok_exits.is_empty() {
+        return Err(invalid(format!(
+            "exit codes are of commands, and the module is a {}, which returns its result; leave \
+             them out",
+            task.kind
+        )));
+    }
+    check_blobs(&task.blobs)?;
     count("grants", task.grants.len(), GRANTS_MAX)?;
     let mut texts: usize = task.args.iter().map(|argument| argument.len()).sum();
     for grant in &task.grants {
@@ -56,6 +79,26 @@ pub(crate) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
         texts += length;
     }
     bytes("job's arguments and grants", texts, TEXT_BYTES)
+}
+
+/// Refuses blobs that are too many, and names that are none or that two of them have.
+fn check_blobs(blobs: &[Blob]) -> Result<(), ApiError> {
+    count("blobs", blobs.len(), BLOBS_MAX)?;
+    for (at, blob) in blobs.iter().enumerate() {
+        if !Blob::is_name(&blob.name) {
+            let length = blob.name.len();
+            return Err(invalid(format!(
+                "blob {} has no name that one can have, but one of {length} bytes; a name has 1 to \
+                 {BLOB_NAME_BYTES} of a-z, 0-9, -, _ and .",
+                at + 1
+            )));
+        }
+        if blobs.iter().take(at).any(|other| other.name == blob.name) {
+            let name = &blob.name;
+            return Err(invalid(format!("the job has two blobs named {name}; leave one out")));
+        }
+    }
+    Ok(())
 }
 
 /// The same for an idempotency key.
@@ -68,8 +111,10 @@ pub(crate) fn job_bytes(spec: &JobSpec, key: Option<&str>) -> u64 {
     let args = spec.task.args.iter().map(|argument| argument.len() + 32);
     let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 64);
     let labels = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 64);
-    let lists = args.chain(grants).chain(labels).sum::<usize>();
-    let texts = spec.name.len() + spec.task.tenant.len() + key.map_or(0, str::len) + lists;
+    let blobs = spec.task.blobs.iter().map(|blob| blob.name.len() + 64);
+    let lists = args.chain(grants).chain(labels).chain(blobs).sum::<usize>();
+    let names = spec.name.len() + spec.task.tenant.len() + spec.task.program.len();
+    let texts = names + 4 * spec.task.ok_exits.len() + key.map_or(0, str::len) + lists;
     JOB_BYTES + texts as u64
 }
 

@@ -240,6 +240,14 @@ impl Grid {
         self.ledger.jobs.iter().map(|(_, entry)| entry.spec.task.module)
     }
 
+    /// The blobs that jobs name, with whose jobs they are, each as often as one does.
+    pub fn blobs(&self) -> impl Iterator<Item = (&str, Digest)> {
+        self.ledger.jobs.iter().flat_map(|(_, entry)| {
+            let task = &entry.spec.task;
+            task.blobs.iter().map(|blob| (task.tenant.as_str(), blob.digest))
+        })
+    }
+
     /// Who owns a job.
     #[must_use]
     pub fn tenant(&self, job: JobId) -> Option<&str> {

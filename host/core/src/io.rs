@@ -278,7 +278,7 @@ pub enum Input {
         /// Of its results.
         results: Option<u64>,
     },
-    /// How many bytes the modules take that a tenant sent first.
+    /// How many bytes the modules take that a tenant sent first, and its blobs.
     Modules {
         /// Whose.
         tenant: String,

@@ -34,7 +34,7 @@ struct Logs {
 pub(crate) struct Account {
     /// Of its jobs' logs.
     pub(crate) log_bytes: u64,
-    /// Of the modules that it sent first.
+    /// Of the modules that it sent first, and of its blobs.
     pub(crate) module_bytes: u64,
     /// Fuel that no record has yet.
     pub(crate) fuel: u64,

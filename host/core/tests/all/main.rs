@@ -24,6 +24,7 @@ mod retention;
 mod retries;
 mod scale;
 mod shares;
+mod specs;
 mod terms;
 mod times;
 mod workers;

@@ -231,11 +231,12 @@ fn what_an_operator_sets_lasts_and_can_be_taken_back() {
 fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
     let mut world = World::new();
     let long = "x".repeat(60_000);
-    let change: [fn(&mut wasmgrid_proto::JobSpec, &str); 4] = [
+    let change: [fn(&mut wasmgrid_proto::JobSpec, &str); 5] = [
         |spec, long| spec.name = long.into(),
         |spec, long| spec.requires = vec![("zone".into(), long.into())],
         |spec, long| spec.requires = vec![(long.into(), "north".into())],
         |spec, long| spec.task.args = vec![long.into(), long.into()],
+        |spec, long| spec.task.program = long.into(),
     ];
     for change in change {
         let (request, mut spec) = (world.request(), spec_of("ann"));

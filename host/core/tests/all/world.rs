@@ -8,7 +8,7 @@ use wasmgrid_core::{
     RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Limits, Micros,
+    ByteCount, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Micros,
     ModuleKind, OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
@@ -543,13 +543,8 @@ pub fn spec() -> JobSpec {
     JobSpec {
         name: "job".into(),
         task: TaskSpec {
-            module: Digest([7; 32]),
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 0,
-            grants: Vec::new(),
             tenant: "default".into(),
+            ..TaskSpec::new(Digest([7; 32]), ModuleKind::Task)
         },
         priority: 0,
         retries: 0,
