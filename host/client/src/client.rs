@@ -154,6 +154,22 @@ impl Client {
         Ok(digest)
     }
 
+    /// Gives the grid a blob that jobs of this client may name, unless it has given it.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where it is empty or too large, or the client has too much there.
+    pub async fn put_blob(&self, bytes: Bytes) -> Result<Digest, ClientError> {
+        let digest = Digest::of(&bytes);
+        let Reply::Module { present } = self.ask(Request::HaveBlob { digest }).await? else {
+            return Err(unexpected());
+        };
+        if !present {
+            let request = Request::PutBlob { digest, size_bytes: bytes.len() as u64 };
+            done(self.call(request, bytes, None).await?)?;
+        }
+        Ok(digest)
+    }
+
     /// Makes a job. It is durable when this returns; with `watch` its results come along.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    CommittedRun, Digest, Epoch, JobId, JobSpec, JobState, Limits, Micros, ModuleKind,
-    OutcomeClass, Record, TaskRange, TaskSpec,
+    CommittedRun, Digest, Epoch, JobId, JobSpec, JobState, Micros, ModuleKind, OutcomeClass,
+    Record, TaskRange, TaskSpec,
 };
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, SqliteStore, Store};
@@ -127,7 +127,7 @@ async fn start(path: &Path, stay: bool) -> Result<Duration, Failure> {
 fn server(path: &Path) -> Result<Server, Failure> {
     let admission = Admission {
         admit: Admit::Here(Arc::new(|_| Err("nothing is submitted here".into()))),
-        check_grants: Arc::new(|_, _| Ok(())),
+        check_task: Arc::new(|_, _| Ok(())),
     };
     let store = Box::new(SqliteStore::open(path)?);
     Ok(Server::start(ServerConfig::new("example"), store, admission)?)
@@ -149,13 +149,8 @@ fn spec() -> JobSpec {
     JobSpec {
         name: "an ordinary name".into(),
         task: TaskSpec {
-            module: Digest::of(b"module"),
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 0,
-            grants: Vec::new(),
             tenant: "somebody".into(),
+            ..TaskSpec::new(Digest::of(b"module"), ModuleKind::Task)
         },
         priority: 0,
         retries: 0,

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use wasmgrid_core::GridConfig;
 use wasmgrid_net::Authority;
-use wasmgrid_proto::{ByteCount, Grant, Millis, ModuleInfo};
+use wasmgrid_proto::{ByteCount, Millis, ModuleInfo, TaskSpec};
 
 use crate::Blocking;
 
@@ -104,8 +104,9 @@ pub enum NotAdmitted {
     Unavailable(String),
 }
 
-/// Says whether these grants cover what the module asks for. Quick: it compares names.
-pub type CheckGrants = Arc<dyn Fn(&ModuleInfo, &[Grant]) -> Result<(), String> + Send + Sync>;
+/// Says whether the module can use all that its tasks are given, and is given all that they need.
+/// Quick: it compares names.
+pub type CheckTask = Arc<dyn Fn(&ModuleInfo, &TaskSpec) -> Result<(), String> + Send + Sync>;
 
 /// What decides about modules; given from outside, so that the server names no engine.
 #[derive(Clone)]
@@ -113,7 +114,7 @@ pub struct Admission {
     /// Called once for each module that is put, off the driver.
     pub admit: Admit,
     /// Called for each submit.
-    pub check_grants: CheckGrants,
+    pub check_task: CheckTask,
 }
 
 impl fmt::Debug for Admission {

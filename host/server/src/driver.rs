@@ -106,8 +106,8 @@ pub(crate) enum Event {
     TaskFound { link: LinkId, id: u64, status: Box<TaskStatus>, found: Option<FoundResult> },
     /// A module was read for a worker.
     ModuleRead { link: LinkId, digest: Digest, found: Result<Option<Bytes>, ServerError> },
-    /// A module of the tenant's was looked at.
-    ModuleLooked { tenant: String, looked: Looked },
+    /// A module or a blob of the tenant's was looked at.
+    ModuleLooked { tenant: String, digest: Digest, looked: Looked },
     /// A request that was worked on beside the driver is done.
     Answer { link: LinkId, id: u64, reply: Result<Reply, ApiError> },
     /// The next certificate of a worker is made, or is not.
@@ -322,9 +322,9 @@ impl Driver {
                 self.task_found((link, id), *status, found);
             }
             Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
-            Event::ModuleLooked { tenant, looked } => {
-                let is_kept = matches!(looked, Looked::Kept(_));
-                self.modules.looked(&tenant, looked, self.state.now);
+            Event::ModuleLooked { tenant, digest, looked } => {
+                let is_kept = matches!(looked, Looked::Kept(_) | Looked::KeptBlob(_));
+                self.modules.looked(&tenant, digest, looked, self.state.now);
                 if is_kept {
                     self.count_modules(tenant);
                 }
@@ -368,14 +368,14 @@ impl Driver {
         }
     }
 
-    /// Tells the core what the modules of all tenants take.
+    /// Tells the core what the modules and blobs of all tenants take.
     pub(crate) fn count_all_modules(&mut self) {
         for owner in self.modules.owners() {
             self.count_modules(owner);
         }
     }
 
-    /// Tells the core what the modules of a tenant take.
+    /// Tells the core what the modules and blobs of a tenant take.
     pub(crate) fn count_modules(&mut self, tenant: String) {
         // Nobody knows whose those are that an older version took.
         if tenant.is_empty() {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod blobs;
 mod blocking;
 mod cache;
 mod clock;
@@ -31,7 +32,7 @@ mod turns;
 
 pub use blocking::Blocking;
 pub use config::{
-    Admission, Admit, AdmitHere, Admitting, CheckGrants, Enrollment, NotAdmitted, ServerConfig,
+    Admission, Admit, AdmitHere, Admitting, CheckTask, Enrollment, NotAdmitted, ServerConfig,
 };
 pub use error::ServerError;
 pub use server::{Server, ServerHandle};

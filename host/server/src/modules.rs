@@ -1,7 +1,10 @@
-//! The modules jobs may name: admitted once, in their tenants' turn, kept durably, given to workers
-//! that ask. It never looks into one; the admission it was given does.
+//! The modules and [blobs](crate::blobs) jobs may name: admitted once, in their tenants' turn, kept
+//! durably, given to workers that ask. It never looks into one; the admission it was given does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +17,7 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Entry, StoreError};
 
 use crate::{
+    blobs::{self, Blobs},
     blocking::Blocking,
     config::{Admission, Admit, NotAdmitted},
     driver::{ERROR_BYTES, Event, api_error},
@@ -42,22 +46,41 @@ const REFUSALS_MAX: usize = 1_024;
 /// How long one is remembered: what depended on the machine's load is tried again after that.
 const REFUSED_FOR: Millis = Millis(10 * 60 * 1_000);
 
-/// How long a module stays that no job names: a client that has sent it, or was told that it is
-/// here, submits soon.
-const UNUSED_AFTER: Millis = Millis(60 * 60 * 1_000);
+/// How long a module or a blob stays that no job names: a client that has sent it, or was told that
+/// it is here, submits soon.
+pub(crate) const UNUSED_AFTER: Millis = Millis(60 * 60 * 1_000);
 
 /// What the server knows of modules.
 pub(crate) struct Modules {
     known: BTreeMap<Digest, Known>,
+    blobs: Blobs,
     admission: Admission,
-    /// Who waits to have a module looked at.
+    /// Who waits to have a module or a blob looked at.
     turns: Turns<Put>,
+    /// What is being looked at, and may be written at any moment.
+    at_work: Vec<Digest>,
     /// Why modules were refused lately, and until when that holds.
     refused: BTreeMap<Digest, (Micros, ApiError)>,
     writes: mpsc::Sender<Write>,
     readers: Readers,
     done: mpsc::Sender<Event>,
     beyond: Beyond,
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Module => "module",
+            Self::Blob => "blob",
+        })
+    }
+}
+
+/// What jobs that are kept name.
+pub(crate) struct Named<'a> {
+    pub(crate) modules: BTreeSet<Digest>,
+    /// With whose jobs they are.
+    pub(crate) blobs: BTreeSet<(&'a str, Digest)>,
 }
 
 /// Where modules are looked at.
@@ -69,20 +92,30 @@ pub(crate) struct Beyond {
     pub(crate) stop: CancellationToken,
 }
 
-/// A module that a client has sent.
+/// What a client can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Module,
+    Blob,
+}
+
+/// A module or a blob that a client has sent.
 struct Put {
+    sort: Sort,
     link: LinkId,
     id: u64,
     digest: Digest,
     bytes: Bytes,
 }
 
-/// What became of a module that was looked at.
+/// What became of what was looked at.
 pub(crate) enum Looked {
     /// It is durable.
     Kept(ModuleInfo),
+    /// The blob of so many bytes is durable.
+    KeptBlob(u64),
     /// It is refused, and would be again.
-    Refused(Digest, ApiError),
+    Refused(ApiError),
     /// Nothing that could be remembered of it.
     Nothing,
 }
@@ -97,9 +130,9 @@ struct Known {
 }
 
 impl Modules {
-    /// With the modules the store has.
+    /// With the modules and the blobs the store has.
     pub(crate) fn new(
-        (known, now): (BTreeMap<Digest, (ModuleInfo, String)>, Micros),
+        (known, blobs, now): (BTreeMap<Digest, (ModuleInfo, String)>, Blobs, Micros),
         admission: Admission,
         writes: mpsc::Sender<Write>,
         readers: Readers,
@@ -110,8 +143,8 @@ impl Modules {
             .into_iter()
             .map(|(digest, (info, owner))| (digest, Known { info, owner, touched_at: now }))
             .collect();
-        let (turns, refused) = (Turns::new(BOUNDS), BTreeMap::new());
-        Self { known, admission, turns, refused, writes, readers, done, beyond }
+        let (turns, at_work, refused) = (Turns::new(BOUNDS), Vec::new(), BTreeMap::new());
+        Self { known, blobs, admission, turns, at_work, refused, writes, readers, done, beyond }
     }
 
     /// True where the module is here; then it stays for a while.
@@ -120,50 +153,97 @@ impl Modules {
         known.map(|known| known.touched_at = now).is_some()
     }
 
-    /// What the modules of a tenant take.
+    /// True where the tenant has given the blob; then it stays for a while.
+    pub(crate) fn has_blob(&mut self, tenant: &str, digest: Digest, now: Micros) -> bool {
+        self.blobs.has(tenant, digest, now)
+    }
+
+    /// What the modules and blobs of a tenant take.
     pub(crate) fn bytes_of(&self, tenant: &str) -> u64 {
         let own = self.known.values().filter(|known| known.owner == tenant);
-        own.map(|known| known.info.size_bytes).sum()
+        let modules: u64 = own.map(|known| known.info.size_bytes).sum();
+        modules.saturating_add(self.blobs.bytes_of(tenant))
     }
 
-    /// Who has modules here.
+    /// Who has modules or blobs here.
     pub(crate) fn owners(&self) -> BTreeSet<String> {
-        self.known.values().map(|known| known.owner.clone()).collect()
+        let modules = self.known.values().map(|known| &known.owner);
+        modules.chain(self.blobs.owners()).cloned().collect()
     }
 
-    /// Drops modules that are not `named` by a job that is kept, and that nobody asked for lately.
-    /// Says whose they were.
-    pub(crate) fn sweep(&mut self, named: &BTreeSet<Digest>, now: Micros) -> BTreeSet<String> {
+    /// Drops modules and blobs that are not `named` by a job that is kept, and that nobody asked for
+    /// lately. Says whose they were.
+    pub(crate) fn sweep(&mut self, named: &Named<'_>, now: Micros) -> BTreeSet<String> {
         let mut owners = BTreeSet::new();
         let unused = |(digest, known): (&Digest, &Known)| {
             let idle = known.touched_at.after(UNUSED_AFTER) <= now;
-            (idle && !named.contains(digest)).then_some(*digest)
+            (idle && !named.modules.contains(digest)).then_some(*digest)
         };
         let unused: Vec<Digest> = self.known.iter().filter_map(unused).collect();
         for digest in unused {
-            // In the order of the driver's turns, so that one that is sent again comes behind it.
-            let Ok(permit) = self.writes.try_reserve() else { break };
             let [info, owner] = [MODULE_PREFIX, OWNER_PREFIX]
                 .map(|prefix| Entry::Meta { key: format!("{prefix}{digest}"), value: None });
-            let entries = vec![Entry::DropModule { digest }, info, owner];
-            // Where the disk is full it is found again at the next start.
-            let (done, _) = oneshot::channel();
-            permit.send(Write::Keep { entries, done });
-            owners.extend(self.known.remove(&digest).map(|known| known.owner));
-            tracing::info!(%digest, "no job names the module any more: dropped");
+            let mut entries = vec![info, owner];
+            if !self.blobs.is_anybodys(digest) {
+                entries.push(Entry::DropModule { digest });
+            }
+            if self.drop_unused(digest, entries) {
+                owners.extend(self.known.remove(&digest).map(|known| known.owner));
+                tracing::info!(%digest, "no job names the module any more: dropped");
+            }
+        }
+        for place in self.blobs.unused(&named.blobs, now) {
+            let (digest, tenant) = &place;
+            let mut entries = vec![blobs::meta(*digest, tenant, None)];
+            if self.blobs.is_one_tenants(*digest) && !self.known.contains_key(digest) {
+                entries.push(Entry::DropModule { digest: *digest });
+            }
+            if self.drop_unused(*digest, entries) {
+                self.blobs.forget(&place);
+                owners.insert(tenant.clone());
+                tracing::info!(%digest, tenant, "no job names the blob any more: dropped");
+            }
         }
         owners
     }
 
-    /// Reads a module for the worker of `link`.
+    /// Has the store drop something, in the order of the driver's turns, so that what is sent again
+    /// comes behind it; false where that is for later.
+    fn drop_unused(&self, digest: Digest, entries: Vec<Entry>) -> bool {
+        if self.at_work.contains(&digest) {
+            return false;
+        }
+        let Ok(permit) = self.writes.try_reserve() else { return false };
+        // Where the disk is full it is found again at the next start.
+        let (done, _) = oneshot::channel();
+        permit.send(Write::Keep { entries, done });
+        true
+    }
+
+    /// Reads a module or a blob for the worker of `link`.
     pub(crate) fn read(&self, link: LinkId, digest: Digest) {
         self.readers.module(link, digest);
     }
 
-    /// Says whether the job's module is here, is what the job says it is, and is granted what it
-    /// asks for.
-    pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), ApiError> {
+    /// Says whether the module and the blobs of a tenant's job are here, and whether the module is
+    /// what the job says it is and is given what it asks for.
+    pub(crate) fn check(
+        &mut self,
+        tenant: &str,
+        spec: &JobSpec,
+        now: Micros,
+    ) -> Result<(), ApiError> {
         let task = &spec.task;
+        for blob in &task.blobs {
+            if !self.blobs.has(tenant, blob.digest, now) {
+                let (name, digest) = (shortened(blob.name.clone(), 100), blob.digest);
+                let why = format!(
+                    "{tenant} has given no blob {digest}, which the job names as {name}; send it \
+                     first (PutBlob), then submit again"
+                );
+                return Err(api_error(ErrorCode::NotFound, why));
+            }
+        }
         let Some(Known { info, .. }) = self.known.get(&task.module) else {
             let why = format!(
                 "module {} is not here; send it first (PutModule), then submit again",
@@ -178,11 +258,10 @@ impl Modules {
             );
             return Err(api_error(ErrorCode::Refused, why));
         }
-        (self.admission.check_grants)(info, &task.grants)
-            .map_err(|why| api_error(ErrorCode::Refused, why))
+        (self.admission.check_task)(info, task).map_err(|why| api_error(ErrorCode::Refused, why))
     }
 
-    /// Has a module admitted and kept, when it is its tenant's turn; the answer is an
+    /// Has a module or a blob admitted and kept, when it is its tenant's turn; the answer is an
     /// [`Event::Answer`], before it comes an [`Event::ModuleLooked`].
     ///
     /// # Errors
@@ -191,23 +270,27 @@ impl Modules {
         &mut self,
         tenant: &str,
         (link, id): (LinkId, u64),
-        digest: Digest,
-        bytes: Bytes,
+        (sort, digest, bytes): (Sort, Digest, Bytes),
         now: Micros,
     ) -> Result<(), ApiError> {
-        if let Some((until, error)) = self.refused.get(&digest)
-            && *until > now
-        {
-            return Err(error.clone());
+        match sort {
+            Sort::Blob => self.blobs.check(tenant, bytes.len() as u64)?,
+            Sort::Module => {
+                if let Some((until, error)) = self.refused.get(&digest)
+                    && *until > now
+                {
+                    return Err(error.clone());
+                }
+            }
         }
         let size = bytes.len();
-        self.turns.push(tenant, Put { link, id, digest, bytes }, size).map_err(|full| {
+        self.turns.push(tenant, Put { sort, link, id, digest, bytes }, size).map_err(|full| {
             let whose = match full {
                 Full::Tenant => "of yours",
                 Full::All => "of all tenants",
             };
             let why = format!(
-                "too many modules {whose} wait to be looked at; send this one again once others \
+                "too many {sort}s {whose} wait to be looked at; send this one again once others \
                  are answered"
             );
             api_error(ErrorCode::Unavailable, why)
@@ -216,15 +299,19 @@ impl Modules {
         Ok(())
     }
 
-    /// A module of the tenant's was looked at.
-    pub(crate) fn looked(&mut self, tenant: &str, looked: Looked, now: Micros) {
+    /// A module or a blob of the tenant's was looked at.
+    pub(crate) fn looked(&mut self, tenant: &str, digest: Digest, looked: Looked, now: Micros) {
         self.turns.done(tenant);
+        if let Some(place) = self.at_work.iter().position(|at_work| *at_work == digest) {
+            self.at_work.swap_remove(place);
+        }
         match looked {
+            Looked::KeptBlob(size_bytes) => self.blobs.kept(tenant, digest, size_bytes, now),
             Looked::Kept(info) => {
                 let known = Known { owner: tenant.to_owned(), touched_at: now, info };
                 self.known.insert(known.info.digest, known);
             }
-            Looked::Refused(digest, error) => {
+            Looked::Refused(error) => {
                 if self.refused.len() >= REFUSALS_MAX
                     && let Some((digest, _)) =
                         self.refused.iter().min_by_key(|(_, (until, _))| *until)
@@ -246,23 +333,32 @@ impl Modules {
 
     fn start_next(&mut self) {
         while let Some((tenant, put)) = self.turns.next() {
+            self.at_work.push(put.digest);
             let (admit, writes) = (self.admission.admit.clone(), self.writes.clone());
             let (done, beyond) = (self.done.clone(), self.beyond.clone());
             self.beyond.tasks.spawn(async move {
-                let Put { link, id, digest, bytes } = put;
+                let Put { sort, link, id, digest, bytes } = put;
                 let stop = beyond.stop.clone();
-                let looking = look_and_keep(&admit, &beyond, &writes, (digest, bytes), &tenant);
+                let looking = async {
+                    check_digest(&beyond, sort, digest, &bytes).await?;
+                    match sort {
+                        Sort::Module => {
+                            look_and_keep(&admit, &beyond, &writes, (digest, bytes), &tenant).await
+                        }
+                        Sort::Blob => keep_blob(&writes, digest, &tenant, bytes).await,
+                    }
+                };
                 // Its links end with the server, and nobody is left who could be answered.
                 let Some(found) = stop.run_until_cancelled(looking).await else { return };
                 let (looked, reply) = match found {
-                    Ok(info) => (Looked::Kept(info), Ok(Reply::Done)),
+                    Ok(kept) => (kept, Ok(Reply::Done)),
                     Err(NotKept { error, is_final: true }) => {
-                        (Looked::Refused(digest, error.clone()), Err(error))
+                        (Looked::Refused(error.clone()), Err(error))
                     }
                     Err(NotKept { error, .. }) => (Looked::Nothing, Err(error)),
                 };
                 // The driver is gone only when the server ends.
-                let _ = done.send(Event::ModuleLooked { tenant, looked }).await;
+                let _ = done.send(Event::ModuleLooked { tenant, digest, looked }).await;
                 let _ = done.send(Event::Answer { link, id, reply }).await;
             });
         }
@@ -282,24 +378,37 @@ impl From<ApiError> for NotKept {
     }
 }
 
+/// Fails where the bytes are not those that their digest names.
+async fn check_digest(
+    Beyond { tasks, blocking, .. }: &Beyond,
+    sort: Sort,
+    digest: Digest,
+    bytes: &Bytes,
+) -> Result<(), ApiError> {
+    let hashed = bytes.clone();
+    let found = blocking.run(tasks, move || Digest::of(&hashed)).await;
+    let found = found.ok_or_else(|| broken_off(sort, digest))?;
+    if found == digest {
+        return Ok(());
+    }
+    let why = format!("the {sort}'s digest is {found}, not {digest}; send it again");
+    Err(api_error(ErrorCode::Invalid, why))
+}
+
+fn broken_off(sort: Sort, digest: Digest) -> ApiError {
+    let why = format!("{sort} {digest:.12} could not be looked at: the check broke off");
+    api_error(ErrorCode::Refused, why)
+}
+
 async fn look_and_keep(
     admit: &Admit,
     beyond: &Beyond,
     writes: &mpsc::Sender<Write>,
     (digest, bytes): (Digest, Bytes),
     owner: &str,
-) -> Result<ModuleInfo, NotKept> {
+) -> Result<Looked, NotKept> {
     let Beyond { tasks, blocking, .. } = beyond;
-    let broken = || {
-        let why = format!("module {digest:.12} could not be looked at: the check broke off");
-        api_error(ErrorCode::Refused, why)
-    };
-    let hashed = bytes.clone();
-    let found = blocking.run(tasks, move || Digest::of(&hashed)).await.ok_or_else(broken)?;
-    if found != digest {
-        let why = format!("the module's digest is {found}, not {digest}; send it again");
-        return Err(api_error(ErrorCode::Invalid, why).into());
-    }
+    let broken = || broken_off(Sort::Module, digest);
     let admitted = match admit {
         Admit::Here(admit) => {
             let (admit, bytes) = (admit.clone(), bytes.clone());
@@ -316,7 +425,19 @@ async fn look_and_keep(
         NotAdmitted::Unavailable(why) => api_error(ErrorCode::Unavailable, why).into(),
     })?;
     keep(writes, &info, owner, bytes).await?;
-    Ok(info)
+    Ok(Looked::Kept(info))
+}
+
+async fn keep_blob(
+    writes: &mpsc::Sender<Write>,
+    digest: Digest,
+    tenant: &str,
+    bytes: Bytes,
+) -> Result<Looked, NotKept> {
+    let size_bytes = bytes.len() as u64;
+    let meta = blobs::meta(digest, tenant, Some(size_bytes));
+    write(writes, vec![Entry::Module { digest, bytes }, meta]).await?;
+    Ok(Looked::KeptBlob(size_bytes))
 }
 
 async fn keep(

@@ -7,7 +7,7 @@ use wasmgrid_core::{Input, JobLogs};
 use wasmgrid_proto::{ByteCount, DropReason, JobId, Micros, Millis};
 use wasmgrid_store::{LogKind, LogSize, Reader, StoreError};
 
-use crate::{driver::Driver, error::ServerError, gate::Gated};
+use crate::{driver::Driver, error::ServerError, gate::Gated, modules::Named};
 
 /// How often at most the store is measured: by so much time's results the bounds are passed.
 const MEASURE_EVERY: Millis = Millis(1_000);
@@ -15,7 +15,7 @@ const MEASURE_EVERY: Millis = Millis(1_000);
 /// How long it is not measured after it could not be.
 const MEASURE_RETRY: Millis = Millis(30_000);
 
-/// How often modules are looked through for those that no job names.
+/// How often modules and blobs are looked through for those that no job names.
 const SWEEP_EVERY: Millis = Millis(60_000);
 
 /// What may stay, and what is under way.
@@ -92,8 +92,9 @@ impl Driver {
         }
         if self.retention.next_sweep <= now {
             self.retention.next_sweep = now.after(SWEEP_EVERY);
-            let named: BTreeSet<_> = self.grid.modules().collect();
-            for owner in self.modules.sweep(&named, now) {
+            let (modules, blobs) = (self.grid.modules().collect(), self.grid.blobs().collect());
+            let owners = self.modules.sweep(&Named { modules, blobs }, now);
+            for owner in owners {
                 self.count_modules(owner);
             }
         }

@@ -20,6 +20,7 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Commit, LogKind, LogSize, Store, StoreError};
 
 use crate::{
+    blobs::{BLOB_PREFIX, Blobs},
     blocking::Beside,
     cache::Cache,
     clock::{self, Clock},
@@ -86,6 +87,7 @@ impl Server {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let known = known_modules(store.as_ref())?;
+        let blobs = known_blobs(store.as_ref())?;
         let readers = Readers::new(
             store.as_ref(),
             tasks.clone(),
@@ -111,6 +113,7 @@ impl Server {
         };
         let (end, ended) = watch::channel(None);
         let clock_now = clock.now();
+        let blobs = Blobs::new(blobs, clock_now)?;
         let mut driver = Driver {
             heartbeat: config.heartbeat,
             producer_grace: config.producer_grace,
@@ -119,7 +122,7 @@ impl Server {
             gate: Gate::default(),
             cache: Cache::new(usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX)),
             modules: Modules::new(
-                (known, clock_now),
+                (known, blobs, clock_now),
                 admission,
                 writes.clone(),
                 readers.clone(),
@@ -358,6 +361,11 @@ fn count_stored(store: &dyn Store, grid: &mut Grid, now: Micros) -> Result<(), S
         grid.handle(now, Input::Stored { job, inputs, results });
     }
     Ok(())
+}
+
+fn known_blobs(store: &dyn Store) -> Result<Vec<(String, bytes::Bytes)>, ServerError> {
+    let load = |error| ServerError::Load(Arc::new(error));
+    store.reader().map_err(load)?.metas(BLOB_PREFIX).map_err(load)
 }
 
 fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, (ModuleInfo, String)>, ServerError> {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use wasmgrid_client::{Client, ClientConfig, ClientLink, SubmitRequest};
 use wasmgrid_net::{Identity, Link, NetError, Role, in_process};
 use wasmgrid_proto::{
-    Digest, InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LeaseId, Limits, Micros,
+    Digest, InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LeaseId, Micros,
     ModuleKind, Outcome, ResultBlock, ResultMeta, TaskSpec, Usage, WorkerId,
     frame::Envelope,
     wire::{FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient, Update, WatchRequest},
@@ -128,13 +128,8 @@ pub fn spec() -> JobSpec {
     JobSpec {
         name: "test".into(),
         task: TaskSpec {
-            module: Digest::of(b"module"),
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 0,
-            grants: Vec::new(),
             tenant: "one".into(),
+            ..TaskSpec::new(Digest::of(b"module"), ModuleKind::Task)
         },
         priority: 0,
         retries: 0,

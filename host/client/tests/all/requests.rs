@@ -243,7 +243,7 @@ async fn what_no_frame_can_carry_fails_at_once_and_the_link_stays() {
         let long = InputBlock::Packed(vec![u32::try_from(FRAME_MAX).expect("fits")]);
         let wrong = InputBlock::Packed(vec![7]);
         let mut spec = submit(false);
-        spec.spec.task.args = vec!["x".repeat(META_MAX)];
+        spec.spec.task.args = vec!["x".repeat(META_MAX).into()];
         let answers = [
             client.uploads(job).push(0, many, Bytes::new()).await,
             client.uploads(job).push(0, long, vec![0; FRAME_MAX].into()).await,

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     links::{HeardRoom, LinkId},
+    modules::Sort,
     outbox::Outbox,
 };
 
@@ -118,6 +119,7 @@ impl Driver {
             | Request::Extend { .. }
             | Request::Retry { .. }
             | Request::PutModule { .. }
+            | Request::PutBlob { .. }
                 if self.state.store_full =>
             {
                 let why = "the scheduler's disk is full; make room there and try again";
@@ -161,10 +163,20 @@ impl Driver {
                 let present = self.modules.has(digest, now);
                 self.answer(link, id, Ok(Reply::Module { present }));
             }
+            Request::HaveBlob { digest } => {
+                let Some(client) = self.state.clients.get(&link) else { return };
+                let present = self.modules.has_blob(&tenant(&client.peer.identity), digest, now);
+                self.answer(link, id, Ok(Reply::Module { present }));
+            }
             Request::PutModule { digest, .. } => {
                 // What waits of each tenant is bounded of itself: the room is for what comes next.
                 drop(room);
-                self.put_module(link, id, digest, payload);
+                self.put(link, id, (Sort::Module, digest, payload));
+            }
+            Request::PutBlob { digest, .. } => {
+                // As above.
+                drop(room);
+                self.put(link, id, (Sort::Blob, digest, payload));
             }
             Request::Submit(submit) => self.submit(link, id, submit, payload),
             Request::Append { job, first, inputs } => {
@@ -238,17 +250,21 @@ impl Driver {
         self.grid.handle(self.state.now, input);
     }
 
-    /// A module counts by the bytes that came, whatever the client says.
-    fn put_module(&mut self, link: LinkId, id: u64, digest: Digest, bytes: Bytes) {
+    /// What is put counts by the bytes that came, whatever the client says.
+    fn put(&mut self, link: LinkId, id: u64, (sort, digest, bytes): (Sort, Digest, Bytes)) {
         let now = self.state.now;
-        if self.modules.has(digest, now) {
-            return self.answer(link, id, Ok(Reply::Done));
-        }
         let Some(client) = self.state.clients.get(&link) else { return };
         let tenant = tenant(&client.peer.identity);
+        let is_here = match sort {
+            Sort::Module => self.modules.has(digest, now),
+            Sort::Blob => self.modules.has_blob(&tenant, digest, now),
+        };
+        if is_here {
+            return self.answer(link, id, Ok(Reply::Done));
+        }
         let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
-        let waits =
-            has_room.and_then(|()| self.modules.put(&tenant, (link, id), digest, bytes, now));
+        let waits = has_room
+            .and_then(|()| self.modules.put(&tenant, (link, id), (sort, digest, bytes), now));
         if let Err(error) = waits {
             self.answer(link, id, Err(error));
         }
@@ -321,14 +337,14 @@ impl Driver {
 
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
-        let refused = self.modules.check(&spec).and_then(|()| check_inputs(&inputs));
-        if let Err(error) = refused {
-            return self.answer(link, id, Err(error));
-        }
         let Some(client) = self.state.clients.get(&link) else { return };
-        spec.requires.sort_unstable();
         // Who owns a job is who proved to be it, not who the job says.
         spec.task.tenant = tenant(&client.peer.identity);
+        let checked = self.modules.check(&spec.task.tenant, &spec, self.state.now);
+        if let Err(error) = checked.and_then(|()| check_inputs(&inputs)) {
+            return self.answer(link, id, Err(error));
+        }
+        spec.requires.sort_unstable();
         let count = inputs.count();
         let digest = match digest(&(&spec, &inputs, closed), &payload) {
             Ok(digest) => digest,
@@ -523,6 +539,8 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Watch { job, .. } => Some(*job),
         Request::HaveModule { .. }
         | Request::PutModule { .. }
+        | Request::HaveBlob { .. }
+        | Request::PutBlob { .. }
         | Request::Submit(_)
         | Request::Jobs { .. }
         | Request::JobPage { .. }

@@ -21,8 +21,11 @@ fn spec_bytes(spec: &JobSpec) -> usize {
     let args = spec.task.args.iter().map(|arg| arg.len() + 16);
     let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 16);
     let requires = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 32);
+    let blobs = spec.task.blobs.iter().map(|blob| blob.name.len() + 48);
     let lists = grants.sum::<usize>() + args.sum::<usize>() + requires.sum::<usize>();
-    spec.name.len() + spec.task.tenant.len() + lists
+    let lists = lists + blobs.sum::<usize>();
+    let names = spec.name.len() + spec.task.tenant.len() + spec.task.program.len();
+    names + 5 * spec.task.ok_exits.len() + lists
 }
 
 /// About how many bytes an answer takes.

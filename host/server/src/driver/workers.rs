@@ -277,6 +277,7 @@ impl Driver {
         let size_bytes = payload.len() as u64;
         let message = ToWorker::Module(Module { digest, size_bytes });
         let Some(worker) = self.state.workers.get_mut(&link) else { return };
+        tracing::debug!(worker = worker.peer.identity.name(), %digest, size_bytes, "sent");
         worker.reading = None;
         self.state.touched.insert(link);
         if worker.outbox.push(Envelope { message, payload }).is_err() {

@@ -28,7 +28,7 @@ const JOBS_MAX: u64 = 1_000;
 /// Submits a job with a large spec.
 async fn submit_large(client: &mut Client) {
     let mut spec = spec();
-    spec.task.args = vec!["x".repeat(SPEC_BYTES)];
+    spec.task.args = vec!["x".repeat(SPEC_BYTES).into()];
     let (inputs, closed) = (numbers(1), false);
     let submit = Submit { spec, idempotency_key: None, inputs, closed, watch: None };
     client.request(Request::Submit(submit), &[]).await.expect("taken");

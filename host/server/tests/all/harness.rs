@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_net::{Identity, Link, in_process};
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, JobSpec, JobStatus, Limits, Micros, ModuleInfo,
+    ByteCount, Digest, Epoch, InputBlock, JobId, JobSpec, JobStatus, Micros, ModuleInfo,
     ModuleKind, Outcome, ResultBlock, ResultMeta, Seq, TaskSpec, Usage, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
@@ -54,23 +54,18 @@ pub fn admission() -> Admission {
             exports: Vec::new(),
         })
     };
-    let check_grants = |_: &ModuleInfo, grants: &[wasmgrid_proto::Grant]| {
-        if grants.is_empty() { Ok(()) } else { Err("no grant is given here".to_owned()) }
+    let check_task = |_: &ModuleInfo, task: &TaskSpec| {
+        if task.grants.is_empty() { Ok(()) } else { Err("no grant is given here".to_owned()) }
     };
-    Admission { admit: Admit::Here(Arc::new(admit)), check_grants: Arc::new(check_grants) }
+    Admission { admit: Admit::Here(Arc::new(admit)), check_task: Arc::new(check_task) }
 }
 
 pub fn spec() -> JobSpec {
     JobSpec {
         name: "job".into(),
         task: TaskSpec {
-            module: Digest::of(MODULE),
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 0,
-            grants: Vec::new(),
             tenant: "somebody else".into(),
+            ..TaskSpec::new(Digest::of(MODULE), ModuleKind::Task)
         },
         priority: 0,
         retries: 0,

@@ -87,7 +87,7 @@ async fn a_job_that_no_frame_could_carry_is_refused_at_submit() {
     let server = start_fresh();
     let mut client = client_link(&server.handle(), Role::Client, "ann");
     client.put(MODULE).await.expect("kept");
-    let long_args = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(900 << 10)]);
+    let long_args = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(900 << 10).into()]);
     let long_name = submit_of(|submit| submit.spec.name = "x".repeat(900 << 10));
     let long_key = submit_of(|submit| submit.idempotency_key = Some("x".repeat(900 << 10)));
     for request in [long_args, long_name, long_key] {
@@ -107,7 +107,7 @@ async fn every_answer_fits_a_frame() {
     let mut client = client_link(&server.handle(), Role::Operator, "ann");
     client.put(MODULE).await.expect("kept");
     for _ in 0..40 {
-        let request = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(60 << 10)]);
+        let request = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(60 << 10).into()]);
         client.request(request, &[]).await.expect("short enough");
     }
     let Ok(Reply::Jobs(jobs)) = client.request(Request::Jobs { limit: 1_000 }, &[]).await else {

@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod blobs;
 mod compaction;
 mod contests;
 mod durability;

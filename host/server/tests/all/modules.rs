@@ -61,8 +61,8 @@ impl Judge {
                 })
             })
         };
-        let check_grants = Arc::new(|_: &ModuleInfo, _: &[wasmgrid_proto::Grant]| Ok(()));
-        let admission = Admission { admit: Admit::Apart(Arc::new(admit)), check_grants };
+        let check_task = Arc::new(|_: &ModuleInfo, _: &wasmgrid_proto::TaskSpec| Ok(()));
+        let admission = Admission { admit: Admit::Apart(Arc::new(admit)), check_task };
         Server::start(ServerConfig::new("test"), Box::new(wasmgrid_store::memory()), admission)
             .expect("starts")
     }

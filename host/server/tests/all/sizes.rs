@@ -165,7 +165,7 @@ async fn inputs_of_every_size_that_are_taken_are_delivered_to_a_worker() {
         let mut request = submit(InputBlock::Packed(lengths), None);
         if let Request::Submit(submit) = &mut request {
             // As long as what a job says of its tasks may be.
-            submit.spec.task.args = vec!["x".repeat(16_000); 4];
+            submit.spec.task.args = vec!["x".repeat(16_000).into(); 4];
         }
         status(client.request(request, &payload).await);
         let (mut had, mut bytes_had) = (0, 0);
