@@ -17,9 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use wasmgrid_proto::{
-    Digest, InputBlock, JobId, LeaseId, Limits, ModuleKind, Outcome, TaskSpec, WorkerId,
-};
+use wasmgrid_proto::{Digest, InputBlock, JobId, LeaseId, ModuleKind, Outcome, TaskSpec, WorkerId};
 use wasmgrid_sandbox::{
     EngineSettings, Isolation, ModuleSource, Sandbox, SandboxConfig, Slot, SlotBatch, SlotEvent,
     compiler_main, engine, runner_main,
@@ -264,15 +262,7 @@ async fn batch(
     input: &[u8],
     tasks: usize,
 ) -> Result<SlotBatch, Failed> {
-    let spec = TaskSpec {
-        module: Digest::of(module),
-        kind: ModuleKind::Task,
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: String::new(),
-    };
+    let spec = TaskSpec::new(Digest::of(module), ModuleKind::Task);
     let source = ModuleSource::Bytes(Bytes::copy_from_slice(module));
     Ok(SlotBatch {
         prepared: sandbox.prepare(&spec, source).await?,

@@ -103,9 +103,15 @@ pub enum SandboxError {
         /// What the system said.
         source: io::Error,
     },
-    /// Memory for compiled code could not be had.
-    #[error("compiled code could not be held in memory")]
+    /// Memory for compiled code or a blob could not be had.
+    #[error("compiled code or a blob could not be held in memory")]
     Memory(#[source] io::Error),
+    /// The jobs at work have so many blobs that there is no room for another.
+    #[error("the blobs of the jobs at work here take {allowed} already; others must end first")]
+    Blobs {
+        /// What all may take together.
+        allowed: ByteCount,
+    },
     /// The sandbox has been shut down.
     #[error("the sandbox has been shut down")]
     Stopped,
@@ -171,16 +177,16 @@ pub enum PrepareError {
     /// The module or what the job asks for is refused; it would be again.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Nothing compiled is at hand, and no module was given: ask again with its bytes.
-    #[error("module {digest:.12} is not compiled here, and its bytes were not given")]
+    /// Nothing compiled is at hand, or a blob is not, and it was not given: ask again with its bytes.
+    #[error("{digest:.12} is not here, and its bytes were not given")]
     NeedsModule {
-        /// The module.
+        /// The module or the blob.
         digest: Digest,
     },
-    /// The bytes given are not those of the module.
-    #[error("the bytes given for module {expected:.12} are those of {found:.12}: fetch them again")]
+    /// The bytes given are not those of the module or of a blob.
+    #[error("the bytes given for {expected:.12} are those of {found:.12}: fetch them again")]
     WrongModule {
-        /// The module that was asked for.
+        /// The module or the blob that was asked for.
         expected: Digest,
         /// What the bytes hash to.
         found: Digest,

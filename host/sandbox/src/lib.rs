@@ -11,6 +11,7 @@
 pub mod admission;
 pub mod admit;
 mod allocator;
+mod blobs;
 mod caps;
 mod child;
 mod compile;
@@ -27,6 +28,7 @@ mod refusal;
 mod run;
 mod runner;
 mod sandbox;
+mod sealed;
 
 pub use admission::admission_main;
 pub use allocator::give_memory_back;

@@ -15,6 +15,7 @@ use crate::pool::simulated::Simulation;
 use crate::{
     Condition, Inability, Isolation, PrepareError, Prepared, Refusal, SandboxConfig, SandboxError,
     Slot,
+    blobs::Blobs,
     compile::Compiler,
     jail::warden::Warden,
     pool::{Pool, PoolConfig},
@@ -38,17 +39,18 @@ enum Kind {
 #[derive(Debug)]
 struct Inner {
     compiler: Arc<Compiler>,
+    blobs: Blobs,
     pool: Pool,
     max_limits: Limits,
     allow_dirs: Vec<PathBuf>,
 }
 
-/// Where a module's bytes are.
+/// Where the bytes of a module, or of a blob that its job names, are.
 #[derive(Clone, Debug)]
 pub enum ModuleSource {
-    /// Nowhere here: prepared code from memory or disk must do.
+    /// Nowhere here: prepared code from memory or disk, and blobs that have come, must do.
     Cached,
-    /// Here, as they were submitted.
+    /// Here, as they were submitted: those that were [asked for](PrepareError::NeedsModule).
     Bytes(Bytes),
 }
 
@@ -78,7 +80,8 @@ impl Sandbox {
         };
         let (pool, slots) = Pool::start(pool, &compiler);
         let allow_dirs = config.allow_dirs;
-        let inner = Arc::new(Inner { compiler, pool, max_limits: config.max_limits, allow_dirs });
+        let (blobs, max_limits) = (Blobs::default(), config.max_limits);
+        let inner = Arc::new(Inner { compiler, blobs, pool, max_limits, allow_dirs });
         Ok((Self { kind: Kind::Real(inner) }, slots))
     }
 
@@ -137,8 +140,9 @@ impl Sandbox {
         }
     }
 
-    /// Makes the module of `spec` ready to run; at once where it is compiled already. Cancel safe:
-    /// a compilation that nobody waits for any more is ended.
+    /// Makes the module of `spec` ready to run, with the blobs that it names; at once where it is
+    /// compiled already and they are here. Cancel safe: a compilation that nobody waits for any more
+    /// is ended.
     ///
     /// # Errors
     /// See [`PrepareError`]; a refusal holds for this module or job on every worker like this.
@@ -169,6 +173,10 @@ impl Sandbox {
         if let Err(refusal) = checked {
             return (Err(refusal.into()), Duration::ZERO);
         }
+        let source = match inner.blobs.take(spec, source).await {
+            Ok(source) => source,
+            Err(error) => return (Err(error), Duration::ZERO),
+        };
         let (prepared, took) = inner.compiler.prepare(&spec.tenant, spec.module, &source).await;
         if matches!(&prepared, Err(PrepareError::Sandbox(error)) if !matches!(error, SandboxError::Stopped))
         {
@@ -176,7 +184,7 @@ impl Sandbox {
         }
         let fitting = prepared.and_then(|prepared| {
             if prepared.kind() == spec.kind {
-                return Ok(prepared);
+                return Ok(prepared.with_blobs(inner.blobs.of(spec)?));
             }
             let (found, asked) = (prepared.kind(), spec.kind);
             let reason = format!("the job says that its module is a {asked}, and it is a {found}");

@@ -1,5 +1,5 @@
-//! The modules that were assigned here: each is fetched and prepared once, and leases that need
-//! it wait for that. How long its tasks take is measured here too.
+//! The modules that were assigned here, with their jobs' blobs: each is fetched and prepared once, and
+//! leases that need it wait for that. How long its tasks take is measured here too.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,10 @@ use crate::queue::Piece;
 /// first, and its module is prepared anew from the sandbox's cache when it is needed again.
 const JOBS_MAX: usize = 64;
 
-/// How long the worker waits for a module it asked for, while it is linked.
+/// Bytes of blobs of the jobs that are held prepared. The one used least recently goes first, too.
+const BLOB_BYTES_MAX: u64 = 256 << 20;
+
+/// How long the worker waits for a module or a blob it asked for, while it is linked.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
 /// The most tasks in one batch of a slot: as many as a lease has.
@@ -28,7 +31,7 @@ const BATCH_TASKS: u64 = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     jobs: BTreeMap<JobId, Job>,
-    /// The modules that were asked for, and until when they are waited for.
+    /// The modules and blobs that were asked for, and until when they are waited for.
     asked: BTreeMap<Digest, Instant>,
     uses: u64,
     /// Which jobs wait for what is not compiled here may not be as it was said.
@@ -46,13 +49,14 @@ struct Job {
 
 #[derive(Debug)]
 enum State {
-    /// Being prepared, from its bytes or without; these wait for it.
+    /// Being prepared, from bytes that have come or without; these wait for it.
     Preparing {
-        from_bytes: bool,
+        from_bytes: Option<Digest>,
         waiting: Vec<Piece>,
     },
-    /// Its bytes are not here; these wait for it.
+    /// The bytes of its module or of a blob are not here; these wait for them.
     Wanted {
+        digest: Digest,
         waiting: Vec<Piece>,
     },
     Ready(Prepared),
@@ -77,14 +81,14 @@ impl Modules {
         // A scheduler that died gives the numbers of jobs which were not durable to others.
         let known = self.jobs.get_mut(&job).filter(|known| known.spec == spec);
         let Some(known) = known else {
-            let state = State::Preparing { from_bytes: false, waiting: vec![piece] };
+            let state = State::Preparing { from_bytes: None, waiting: vec![piece] };
             self.jobs.insert(job, Job { spec: spec.clone(), state, task_us: None, used });
             return Next::Prepare(spec);
         };
         known.used = used;
         match &mut known.state {
             State::Ready(_) => Next::Queue(piece),
-            State::Wanted { waiting } | State::Preparing { waiting, .. } => {
+            State::Wanted { waiting, .. } | State::Preparing { waiting, .. } => {
                 waiting.push(piece);
                 self.changed = true;
                 Next::Wait
@@ -92,28 +96,29 @@ impl Modules {
         }
     }
 
-    /// The job's module is not here; its digest, where it is to be asked for. It is asked for
-    /// once, however many jobs want it.
-    pub(crate) fn wanted(&mut self, job: JobId, now: Instant) -> Option<Digest> {
+    /// The job's module or one of its blobs is not here; its digest, where it is to be asked for. It
+    /// is asked for once, however many jobs want it.
+    pub(crate) fn wanted(&mut self, job: JobId, digest: Digest, now: Instant) -> Option<Digest> {
         let job = self.jobs.get_mut(&job)?;
-        let digest = job.spec.module;
         self.changed = true;
-        job.state = State::Wanted { waiting: job.state.take_waiting() };
-        let arrived = self.jobs.values().any(|other| {
-            other.spec.module == digest
-                && matches!(other.state, State::Preparing { from_bytes: true, .. })
-        });
-        if arrived || self.asked.contains_key(&digest) {
+        job.state = State::Wanted { digest, waiting: job.state.take_waiting() };
+        if self.has_arrived(digest) || self.asked.contains_key(&digest) {
             return None;
         }
         self.asked.insert(digest, now + ARRIVAL_MAX);
         Some(digest)
     }
 
-    /// The module's bytes have come; the jobs that wait for them, to be prepared.
+    /// True where a job is being prepared from these bytes: others can have them then.
+    fn has_arrived(&self, digest: Digest) -> bool {
+        let of = |job: &Job| matches!(job.state, State::Preparing { from_bytes: Some(from), .. } if from == digest);
+        self.jobs.values().any(of)
+    }
+
+    /// Bytes have come; the jobs that wait for them, to be prepared.
     pub(crate) fn arrived(&mut self, digest: Digest) -> Vec<(JobId, Arc<TaskSpec>)> {
         self.asked.remove(&digest);
-        self.prepare_wanted(digest, true)
+        self.prepare_wanted(Some(digest), |wanted| wanted == digest)
     }
 
     /// The job's module is prepared; gives the leases that waited.
@@ -133,19 +138,26 @@ impl Modules {
         known.map(|mut known| known.state.take_waiting()).unwrap_or_default()
     }
 
-    /// The jobs that waited while another was preparing the same module, and may try now.
-    pub(crate) fn unblocked(&mut self, digest: Digest) -> Vec<(JobId, Arc<TaskSpec>)> {
-        if self.asked.contains_key(&digest) {
-            Vec::new()
-        } else {
-            self.prepare_wanted(digest, false)
+    /// The jobs that waited while another was prepared from what they want, and may try now.
+    pub(crate) fn unblocked(&mut self) -> Vec<(JobId, Arc<TaskSpec>)> {
+        let wanted = self.jobs.values().filter_map(|job| job.state.wants());
+        let is_free =
+            |digest: &Digest| !self.asked.contains_key(digest) && !self.has_arrived(*digest);
+        let free: BTreeSet<Digest> = wanted.filter(is_free).collect();
+        if free.is_empty() {
+            return Vec::new();
         }
+        self.prepare_wanted(None, |wanted| free.contains(&wanted))
     }
 
-    fn prepare_wanted(&mut self, digest: Digest, from_bytes: bool) -> Vec<(JobId, Arc<TaskSpec>)> {
+    fn prepare_wanted(
+        &mut self,
+        from_bytes: Option<Digest>,
+        which: impl Fn(Digest) -> bool,
+    ) -> Vec<(JobId, Arc<TaskSpec>)> {
         let mut jobs = Vec::new();
         for (job, known) in &mut self.jobs {
-            if known.spec.module == digest && matches!(known.state, State::Wanted { .. }) {
+            if known.state.wants().is_some_and(&which) {
                 known.state = State::Preparing { from_bytes, waiting: known.state.take_waiting() };
                 jobs.push((*job, known.spec.clone()));
             }
@@ -158,11 +170,10 @@ impl Modules {
         self.jobs.get(&job).is_some_and(|known| *known.spec == *spec)
     }
 
-    /// The module cannot be had; the jobs that wait for it.
+    /// The module or blob cannot be had; the jobs that wait for it.
     pub(crate) fn missing(&mut self, digest: Digest) -> Vec<JobId> {
         self.asked.remove(&digest);
-        let wants =
-            |job: &Job| job.spec.module == digest && matches!(job.state, State::Wanted { .. });
+        let wants = |job: &Job| job.state.wants() == Some(digest);
         self.jobs.iter().filter(|(_, known)| wants(known)).map(|(job, _)| *job).collect()
     }
 
@@ -174,7 +185,8 @@ impl Modules {
     ) -> Vec<Piece> {
         let mut taken = Vec::new();
         for job in self.jobs.values_mut() {
-            if let State::Wanted { waiting } | State::Preparing { waiting, .. } = &mut job.state {
+            if let State::Wanted { waiting, .. } | State::Preparing { waiting, .. } = &mut job.state
+            {
                 for piece in std::mem::take(waiting) {
                     match of(&piece) {
                         Some(wanted) => piece.split(wanted, &mut taken, |rest| waiting.push(rest)),
@@ -193,12 +205,12 @@ impl Modules {
             return None;
         }
         let is_made = |job: &&Job| {
-            matches!(job.state, State::Wanted { .. } | State::Preparing { from_bytes: true, .. })
+            matches!(job.state, State::Wanted { .. } | State::Preparing { from_bytes: Some(_), .. })
         };
         let made: BTreeSet<Digest> =
             self.jobs.values().filter(is_made).map(|job| job.spec.module).collect();
         let waits = |job: &Job| match &job.state {
-            State::Wanted { waiting } | State::Preparing { waiting, .. } => {
+            State::Wanted { waiting, .. } | State::Preparing { waiting, .. } => {
                 !waiting.is_empty() && made.contains(&job.spec.module)
             }
             State::Ready(_) => false,
@@ -214,23 +226,23 @@ impl Modules {
     /// The leases that wait for their module.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Piece> {
         self.jobs.values().flat_map(|job| match &job.state {
-            State::Wanted { waiting } | State::Preparing { waiting, .. } => waiting.as_slice(),
+            State::Wanted { waiting, .. } | State::Preparing { waiting, .. } => waiting.as_slice(),
             State::Ready(_) => &[],
         })
     }
 
-    /// The modules that were asked for and have not come; the wait for them starts anew.
+    /// The modules and blobs that were asked for and have not come; the wait for them starts anew.
     pub(crate) fn ask_again(&mut self, now: Instant) -> Vec<Digest> {
         self.asked.values_mut().for_each(|until| *until = now + ARRIVAL_MAX);
         self.asked.keys().copied().collect()
     }
 
-    /// When a module is waited for no longer.
+    /// When a module or a blob is waited for no longer.
     pub(crate) fn next_overdue(&self) -> Option<Instant> {
         self.asked.values().min().copied()
     }
 
-    /// The modules that did not come in time.
+    /// The modules and blobs that did not come in time.
     pub(crate) fn overdue(&self, now: Instant) -> Vec<Digest> {
         let late = self.asked.iter().filter(|(_, until)| **until <= now);
         late.map(|(digest, _)| *digest).collect()
@@ -268,10 +280,18 @@ impl Modules {
         }
     }
 
+    fn blob_bytes(&self) -> u64 {
+        let bytes = |job: &Job| match &job.state {
+            State::Ready(prepared) => prepared.blob_bytes(),
+            State::Wanted { .. } | State::Preparing { .. } => 0,
+        };
+        self.jobs.values().map(bytes).sum()
+    }
+
     /// Drops what was not used for longest, where too much is held and `needed` does not say
     /// that it is queued.
     pub(crate) fn trim(&mut self, needed: impl Fn(JobId) -> bool) {
-        while self.jobs.len() > JOBS_MAX {
+        while self.jobs.len() > JOBS_MAX || self.blob_bytes() > BLOB_BYTES_MAX {
             let idle = self
                 .jobs
                 .iter()
@@ -285,9 +305,19 @@ impl Modules {
 }
 
 impl State {
+    /// What is waited for.
+    const fn wants(&self) -> Option<Digest> {
+        match self {
+            Self::Wanted { digest, .. } => Some(*digest),
+            Self::Preparing { .. } | Self::Ready(_) => None,
+        }
+    }
+
     fn take_waiting(&mut self) -> Vec<Piece> {
         match self {
-            Self::Wanted { waiting } | Self::Preparing { waiting, .. } => std::mem::take(waiting),
+            Self::Wanted { waiting, .. } | Self::Preparing { waiting, .. } => {
+                std::mem::take(waiting)
+            }
             Self::Ready(_) => Vec::new(),
         }
     }

@@ -2,9 +2,47 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use wasmgrid_proto::{Grant, ModuleInfo, text::shortened};
+use wasmgrid_proto::{Grant, ModuleInfo, TaskSpec, WITH, text::shortened};
 
+use super::interface::VALUE;
 use crate::{Refusal, refusal::QUOTED_MAX};
+
+/// Checks that the module can use all that the job gives its tasks, and is given what it needs.
+///
+/// # Errors
+/// [`Refusal::Mismatch`], with what would help.
+pub fn check_task(module: &ModuleInfo, task: &TaskSpec) -> Result<(), Refusal> {
+    check_grants(module, &task.grants)?;
+    let takes_value = module.imports.iter().any(|import| VALUE.is(import));
+    match task.blob(WITH) {
+        Some(_) if !takes_value => {
+            return Err(Refusal::Mismatch {
+                reason: format!(
+                    "it gives all tasks a value (--with), which the module has no use for: it \
+                     imports nothing of {}; leave it out (a task of the SDK takes one as its second \
+                     parameter, a command reads its arguments)",
+                    VALUE.path
+                ),
+            });
+        }
+        None if takes_value => {
+            return Err(Refusal::Mismatch {
+                reason: "its tasks take a value beside their input, one for all of them, and the \
+                         job gives none; give it with `--with JSON` or `--with @FILE`"
+                    .into(),
+            });
+        }
+        _ => {}
+    }
+    match task.blobs.iter().find(|blob| blob.name != WITH) {
+        None => Ok(()),
+        Some(blob) => {
+            let name = shortened(blob.name.clone(), QUOTED_MAX);
+            let reason = format!("it gives a blob named {name}, which no task can read");
+            Err(Refusal::Mismatch { reason })
+        }
+    }
+}
 
 /// Checks that the module can use every grant: one it has no import for is a mistake, and would
 /// make the job impure for nothing. (The reverse needs no check: clocks and randomness without a

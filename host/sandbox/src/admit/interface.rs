@@ -55,6 +55,7 @@ pub const PROVIDED: &[Provided] = &[
     own("wasmgrid:task/context"),
     own("wasmgrid:task/exit"),
     own("wasmgrid:task/io"),
+    VALUE,
     Provided { path: "wasi:logging/logging", version: Version::Exact("0.1.0-draft") },
     wasi("wasi:cli/environment"),
     wasi("wasi:cli/exit"),
@@ -85,6 +86,8 @@ pub const PROVIDED: &[Provided] = &[
     wasi("wasi:sockets/udp-create-socket"),
 ];
 
+/// The import of a task that takes a value beside its input.
+pub(super) const VALUE: Provided = own("wasmgrid:task/value");
 /// The export that makes a component the grid's own kind of task.
 pub(super) const GUEST: Provided = own("wasmgrid:task/guest");
 /// The export that makes a component a command.

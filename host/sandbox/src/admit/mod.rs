@@ -25,7 +25,7 @@ use wasmparser::Encoding;
 use crate::{Cap, Caps, Refusal};
 
 pub(crate) use core::START;
-pub use grants::{Access, access, check_grants};
+pub use grants::{Access, access, check_grants, check_task};
 pub use interface::{PROVIDED, Provided, Version};
 pub(crate) use scan::validate;
 

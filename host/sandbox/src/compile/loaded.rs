@@ -2,20 +2,13 @@
 //! their paths alone, and a jail has no paths; so the mapping is ours, and so is making it
 //! executable. It is shared by all runners, and read as it is needed.
 
-use std::{
-    io,
-    os::fd::BorrowedFd,
-    ptr::{self, NonNull},
-};
+use std::{io, os::fd::BorrowedFd};
 
-use rustix::{
-    mm::{MapFlags, MprotectFlags, ProtFlags},
-    param::page_size,
-};
+use rustix::{mm::MprotectFlags, param::page_size};
 use wasmgrid_proto::ModuleKind;
 use wasmtime::{CustomCodeMemory, Engine, Module, component::Component};
 
-use super::code::SEALS;
+use crate::sealed::Mapped;
 
 /// A program and the memory it lies in, which must outlive all that is made of it.
 pub(crate) struct Loaded {
@@ -51,7 +44,7 @@ pub(crate) fn load(
     code: BorrowedFd<'_>,
 ) -> Result<Loaded, Unloadable> {
     let code = Mapped::new(code).map_err(|error| Unloadable::Host(error.to_string()))?;
-    let bytes = NonNull::slice_from_raw_parts(code.at, code.length);
+    let bytes = code.place();
     // SAFETY: the bytes were written by our compiler or authenticated by the cache's key, both
     // under this engine's fingerprint; they are sealed, so that nobody changes them; and they stay
     // mapped for as long as the program, which lies before them in `Loaded`. Code of the other
@@ -89,41 +82,6 @@ impl Unloadable {
         };
         let text = format!("{error:#}");
         if error.chain().any(is_of_system) { Self::Host(text) } else { Self::Refused(text) }
-    }
-}
-
-/// A sealed file in memory.
-struct Mapped {
-    at: NonNull<u8>,
-    length: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone, and nobody writes to it.
-unsafe impl Send for Mapped {}
-// SAFETY: as above.
-unsafe impl Sync for Mapped {}
-
-impl Mapped {
-    fn new(file: BorrowedFd<'_>) -> io::Result<Self> {
-        // Another could be changed or cut while it is used.
-        if !rustix::fs::fcntl_get_seals(file)?.contains(SEALS) {
-            return Err(io::Error::other("the code's file is not sealed"));
-        }
-        let length = usize::try_from(rustix::fs::fstat(file)?.st_size).map_err(io::Error::other)?;
-        // SAFETY: a new mapping at a place of the kernel's choice touches no memory of ours.
-        let at = unsafe {
-            rustix::mm::mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0)?
-        };
-        let at = NonNull::new(at.cast()).ok_or_else(|| io::Error::other("mapped at 0"))?;
-        Ok(Self { at, length })
-    }
-}
-
-impl Drop for Mapped {
-    fn drop(&mut self) {
-        // SAFETY: mapped in `new` with this length, and no reference outlives `self`.
-        let unmapped = unsafe { rustix::mm::munmap(self.at.as_ptr().cast(), self.length) };
-        debug_assert!(unmapped.is_ok(), "a mapping of ours can be unmapped");
     }
 }
 

@@ -34,10 +34,10 @@ use self::{
 use crate::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
     jail::{CompilerLimits, warden::Warden},
+    sealed::Sealed,
 };
 
 pub use child::compiler_main;
-pub(crate) use code::Code;
 pub use code::Prepared;
 pub(crate) use loaded::{Loaded, Program, Publisher, Unloadable, load};
 
@@ -274,7 +274,7 @@ impl Compiler {
             let Some((kind, code)) = disk.load(digest) else {
                 return Ok(disk.load_refusal(digest, limits).map(Err));
             };
-            Ok(Some(Ok(Prepared::new(digest, kind, Arc::new(Code::from_bytes(&code)?)))))
+            Ok(Some(Ok(Prepared::new(digest, kind, Arc::new(Sealed::from_bytes(&code)?)))))
         })
         .await
     }
@@ -293,7 +293,7 @@ impl Compiler {
         &self,
         digest: Digest,
         kind: ModuleKind,
-        code: &Arc<Code>,
+        code: &Arc<Sealed>,
     ) -> Result<(), SandboxError> {
         let Some(disk) = self.disk.clone() else { return Ok(()) };
         let code = Arc::clone(code);
@@ -323,7 +323,7 @@ impl Backend {
         &self,
         asker: Asker<'_>,
         module: &Bytes,
-    ) -> Result<(ModuleKind, Arc<Code>), PrepareError> {
+    ) -> Result<(ModuleKind, Arc<Sealed>), PrepareError> {
         match self {
             Self::Process(process) => match asker {
                 Asker::Own => process.compile_own(module).await,
@@ -335,7 +335,7 @@ impl Backend {
                     spawn_blocking(move || translate::translate(&engine, &caps, &module))
                         .await
                         .map_err(|error| Refusal::CompilerDied { reason: error.to_string() })??;
-                let code = Code::from_bytes(&translated.code)?;
+                let code = Sealed::from_bytes(&translated.code)?;
                 Ok((translated.kind, Arc::new(code)))
             }
         }

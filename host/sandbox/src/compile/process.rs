@@ -21,7 +21,6 @@ use wasmgrid_proto::{Millis, ModuleKind};
 
 use super::{
     ROLE,
-    code::Code,
     message::{ModuleBytes, Reply, Request},
 };
 use crate::{
@@ -29,6 +28,7 @@ use crate::{
     child::{self, Death},
     jail::{CompilerLimits, Report, warden::Warden},
     program,
+    sealed::Sealed,
 };
 
 /// How much more than its time on a core a compiler may take from its start to its reply: with
@@ -99,7 +99,7 @@ impl CompilerProcess {
     pub(super) async fn compile(
         &self,
         module: &Bytes,
-    ) -> Result<(ModuleKind, Arc<Code>), PrepareError> {
+    ) -> Result<(ModuleKind, Arc<Sealed>), PrepareError> {
         let started = match self.kept.take() {
             Some(started) => started,
             None => self.start()?,
@@ -108,16 +108,16 @@ impl CompilerProcess {
         drop(stream);
         // It has said its last word; one that lingers is ended with its handle.
         let _ = timeout(child::GOODBYE_TIME, child.wait()).await;
-        Ok((kind, Arc::new(Code::seal(file)?)))
+        Ok((kind, Arc::new(Sealed::seal(file)?)))
     }
 
     /// Compiles a module of our own, in a process that is kept for a first one of a tenant.
     pub(super) async fn compile_own(
         &self,
         module: &Bytes,
-    ) -> Result<(ModuleKind, Arc<Code>), PrepareError> {
+    ) -> Result<(ModuleKind, Arc<Sealed>), PrepareError> {
         let (kind, mut started) = self.ask(self.start()?, module).await?;
-        let code = Code::take_from(&mut started.file)?;
+        let code = Sealed::take_from(&mut started.file)?;
         self.kept.keep(started);
         Ok((kind, Arc::new(code)))
     }
@@ -125,7 +125,7 @@ impl CompilerProcess {
     fn start(&self) -> Result<Started, SandboxError> {
         let failed =
             |source| SandboxError::Start { program: self.program.clone(), role: ROLE, source };
-        let file = Code::create()?;
+        let file = Sealed::create()?;
         let output = file.try_clone().map_err(SandboxError::Memory)?;
         let request = child::encode(&Request {
             engine: self.engine.clone(),

@@ -1,13 +1,14 @@
 //! `wasi:cli`: a command's arguments, streams and exit. The environment has what was granted, and
 //! nothing is a terminal.
 
-use wasmgrid_proto::{Grant, ModuleKind};
+use wasmgrid_proto::{Arg, Grant, ModuleKind};
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
 use super::{Caller, HostResult, State, Stop, charge, drop_resource, push, table::Entry, wasi};
 
-/// What a command finds as its own name.
+/// What a command finds as its own name where the job gives it none: some take their arguments to
+/// begin behind it, whatever it is.
 const PROGRAM_NAME: &str = "task";
 
 /// Stand behind the handles of terminals, of which there are none.
@@ -22,7 +23,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         Ok((variables,))
     })?;
     environment.func_wrap("get-arguments", |mut store: Caller<'_>, (): ()| {
-        let arguments = arguments(store.data());
+        let arguments = arguments(store.data()).map(|argument| str::from_utf8(argument));
+        // A job with others for a component is refused before it runs.
+        let arguments =
+            arguments.map(|text| text.map(str::to_owned)).collect::<Result<Vec<_>, _>>();
+        let arguments = arguments.map_err(|_| Stop::Misuse("an argument is no UTF-8"))?;
         charge(&mut store, arguments.iter().map(String::len).sum())?;
         Ok((arguments,))
     })?;
@@ -63,8 +68,13 @@ pub(super) fn variables(state: &State) -> Vec<(String, String)> {
     variables.collect()
 }
 
-pub(super) fn arguments(state: &State) -> Vec<String> {
-    std::iter::once(PROGRAM_NAME.to_owned()).chain(state.spec.args.iter().cloned()).collect()
+/// The program's name, and what is given to it.
+pub(super) fn arguments(state: &State) -> impl Iterator<Item = &[u8]> {
+    let name = match state.spec.program.as_str() {
+        "" => PROGRAM_NAME,
+        name => name,
+    };
+    std::iter::once(name.as_bytes()).chain(state.spec.args.iter().map(Arg::as_bytes))
 }
 
 fn link_streams(linker: &mut Linker<State>) -> wasmtime::Result<()> {

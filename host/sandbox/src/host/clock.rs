@@ -4,7 +4,8 @@
 //! moves both on by 1 µs, so that programs that wait for a clock to move do end. A sleep takes no
 //! real time: the clock is moved to the earliest timer that is waited for, and to no later one;
 //! where something else is ready the clock stays. When virtual time passes the task's deadline
-//! the task ends with `limit(deadline)`, as it would have by a real clock.
+//! the task ends with `limit(deadline)`, as it would have by a real clock; that it took none of
+//! that time is told ([`Limit::VirtualDeadline`]).
 //!
 //! **Real time** really sleeps, and wakes at the task's deadline and after a cancellation.
 
@@ -52,7 +53,7 @@ impl Clock {
         *now_ns = to_ns.max(*now_ns);
         let (used, allowed) = (*now_ns / NS_PER_MS, deadline.0);
         if used > allowed {
-            return Err(Stop::Limit { limit: Limit::Deadline, used, allowed });
+            return Err(Stop::Limit { limit: Limit::VirtualDeadline, used, allowed });
         }
         Ok(())
     }
@@ -195,7 +196,7 @@ mod tests {
     fn virtual_time_ends_at_the_deadline() {
         let mut clock = Clock::new(false, Millis(10));
         assert_eq!(clock.advance(10_999_999), Ok(()));
-        let end = Stop::Limit { limit: Limit::Deadline, used: 11, allowed: 10 };
+        let end = Stop::Limit { limit: Limit::VirtualDeadline, used: 11, allowed: 10 };
         assert_eq!(clock.advance(11_000_000), Err(end));
     }
 

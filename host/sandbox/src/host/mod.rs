@@ -21,6 +21,7 @@ mod streams;
 mod table;
 mod task;
 mod text;
+mod value;
 #[cfg(test)]
 mod wit;
 
@@ -36,7 +37,7 @@ use wasmtime_wasi::{ResourceTable, WasiCtx};
 
 use self::{clock::Clock, preview1::Preview1, random::Random};
 pub(crate) use self::{log::Log, table::Table};
-use crate::run::{Control, Meter, spent};
+use crate::run::{Blobs, Control, Meter, spent};
 
 /// The version our WASI interfaces carry; the engine links every 0.2 version to it.
 macro_rules! wasi {
@@ -95,6 +96,7 @@ pub(crate) struct State {
     pub(crate) control: Arc<Control>,
     pub(crate) meter: Meter,
     pub(crate) log: Log,
+    blobs: Option<Arc<Blobs>>,
     pub(crate) stdin: Bytes,
     pub(crate) stdout: Vec<u8>,
     pub(crate) records: Vec<u8>,
@@ -112,6 +114,7 @@ impl State {
     pub(crate) fn new(
         index: u64,
         spec: Arc<TaskSpec>,
+        blobs: Option<Arc<Blobs>>,
         stdin: Bytes,
         control: Arc<Control>,
     ) -> Self {
@@ -120,6 +123,7 @@ impl State {
             index,
             meter: Meter::new(limits.memory.0, limits.table_elements, Arc::clone(&control)),
             log: Log::new(limits.log.0.min(LOG_CEILING)),
+            blobs,
             stdin,
             stdout: Vec::new(),
             records: Vec::new(),
@@ -184,6 +188,7 @@ impl State {
 /// Everything a component can import. A core module is given [`preview1`] instead.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     task::link(linker)?;
+    value::link(linker)?;
     streams::link(linker)?;
     clock::link(linker)?;
     random::link(linker)?;

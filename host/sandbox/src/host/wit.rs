@@ -105,6 +105,6 @@ fn every_function_of_the_grids_own_interfaces_is_there_with_its_type() {
     );
     let package = resolve.push_source("all.wit", &text).expect("a world");
     let world = resolve.select_world(&[package], Some("all")).expect("it");
-    assert_eq!(own.len(), 3, "{own:?}");
+    assert_eq!(own.len(), 4, "{own:?}");
     assert_links(&resolve, world);
 }

@@ -217,7 +217,7 @@ impl Driver {
     /// Sends the runner all that is new, in order.
     async fn send(&self, session: &mut Session) -> Result<(), Over> {
         while let Some((envelope, batch)) = self.next_run(session)? {
-            match session.runner.send_with(envelope, batch.prepared.code()).await {
+            match session.runner.send_with(envelope, &batch.prepared.files()).await {
                 Ok(()) => {}
                 Err(error) if is_unsendable(&error) => {
                     let number = session.next_number - 1;

@@ -113,7 +113,7 @@ impl Runner {
         let board = Arc::clone(&runner.board);
         let hello = ToRunner::Hello(config.hello());
         // Where it does not listen, its end is seen by whoever reads from it next.
-        let _ = runner.send_with(hello.into(), board.fd()).await;
+        let _ = runner.send_with(hello.into(), &[board.fd()]).await;
         Ok(runner)
     }
 
@@ -123,11 +123,11 @@ impl Runner {
         self.write().await
     }
 
-    /// Sends a message that brings one.
+    /// Sends a message that brings some.
     pub(super) async fn send_with(
         &mut self,
         mut envelope: Envelope<ToRunner>,
-        descriptor: BorrowedFd<'_>,
+        descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         if let ToRunner::Run(run) = &mut envelope.message {
             run.spec.grants.iter_mut().for_each(resolve);
@@ -142,7 +142,7 @@ impl Runner {
             self.encode(&envelope)?;
         }
         let sent =
-            self.stream.write_with(|socket| send_with(socket, &self.frame, descriptor)).await?;
+            self.stream.write_with(|socket| send_with(socket, &self.frame, descriptors)).await?;
         self.frame.advance(sent);
         self.write().await?;
         self.stream.write_all_buf(&mut payload).await

@@ -27,7 +27,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    ModuleSource, PrepareError, Prepared, SandboxError, compile::Code, runner::queue::without,
+    ModuleSource, PrepareError, Prepared, SandboxError, runner::queue::without, sealed::Sealed,
 };
 
 /// How long results wait for others of their batch, as in a runner.
@@ -125,7 +125,7 @@ impl Simulation {
             () = sleep(self.model.prepares(digest)) => {}
         }
         // Nobody looks at the code.
-        let prepared = Prepared::new(digest, spec.kind, Arc::new(Code::from_bytes(&[])?));
+        let prepared = Prepared::new(digest, spec.kind, Arc::new(Sealed::from_bytes(&[])?));
         self.ready().insert(digest, prepared.clone());
         Ok(prepared)
     }

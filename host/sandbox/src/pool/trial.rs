@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use wasmgrid_proto::{InputBlock, JobId, LeaseId, Limits, Outcome, TaskSpec, WorkerId};
+use wasmgrid_proto::{InputBlock, JobId, LeaseId, Outcome, TaskSpec, WorkerId};
 
 use super::launch::{ROLE, Runner};
 use crate::{
@@ -44,15 +44,7 @@ pub(super) async fn pass(
 }
 
 async fn run(runner: &mut Runner, prepared: &Prepared) -> Result<(), SandboxError> {
-    let spec = TaskSpec {
-        module: prepared.digest(),
-        kind: prepared.kind(),
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: String::new(),
-    };
+    let spec = TaskSpec::new(prepared.digest(), prepared.kind());
     // The numbers of batches that slots send begin at 1.
     let run = ToRunner::Run(Box::new(Run {
         batch: 0,
@@ -66,7 +58,7 @@ async fn run(runner: &mut Runner, prepared: &Prepared) -> Result<(), SandboxErro
     }));
     let answered = timeout(PATIENCE, async {
         // Where it does not listen any more, it does not answer either.
-        let _ = runner.send_with(run.into(), prepared.code()).await;
+        let _ = runner.send_with(run.into(), &[prepared.code()]).await;
         loop {
             match runner.receive().await {
                 Ok(Some(envelope)) => {

@@ -4,13 +4,17 @@
 //! What does not depend on the task is made once a module and kept ([`Machine::module`]); what a
 //! task costs is measured by `examples/floor.rs`.
 
+mod blobs;
 pub(crate) mod board;
 mod control;
 mod meter;
 mod module;
 mod outcome;
 
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::{
+    os::fd::{BorrowedFd, OwnedFd},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{Digest, Limits, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
@@ -18,6 +22,7 @@ use wasmtime::{AsContext, Engine, Store, UpdateDeadline};
 
 use self::module::Linkers;
 pub(crate) use self::{
+    blobs::Blobs,
     control::{CANCEL_GRACE_US, Control, TICK, now_us},
     meter::Meter,
     module::Module,
@@ -39,12 +44,15 @@ pub(crate) struct Machine {
     linkers: Linkers,
     /// Those used last stand last; of one that cannot run, how its tasks end.
     modules: Vec<(Digest, Result<Arc<Module>, Outcome>)>,
+    blobs: blobs::Kept,
 }
 
 /// One task to be run.
 pub(crate) struct Task<'a> {
     pub(crate) index: u64,
     pub(crate) spec: &'a Arc<TaskSpec>,
+    /// Those of the spec, where it has some.
+    pub(crate) blobs: Option<Arc<Blobs>>,
     pub(crate) input: Bytes,
 }
 
@@ -55,19 +63,29 @@ impl Machine {
         let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
         let engine = Engine::new(&engine::config(settings)?).map_err(failed)?;
         let linkers = Linkers::new(&engine).map_err(failed)?;
-        Ok(Self { engine, linkers, modules: Vec::new() })
+        Ok(Self { engine, linkers, modules: Vec::new(), blobs: blobs::Kept::default() })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// The module ready to run, from those kept or made of its compiled code.
+    /// The spec's module and blobs ready to run, from those kept or made of their files.
     ///
     /// # Errors
     /// The outcome of all its tasks, where the code is not of this engine or needs what there is
     /// not.
-    pub(crate) fn module(
+    pub(crate) fn ready(
+        &mut self,
+        spec: &TaskSpec,
+        code: BorrowedFd<'_>,
+        blobs: &[OwnedFd],
+    ) -> Result<(Arc<Module>, Option<Arc<Blobs>>), Outcome> {
+        let module = self.module(spec.module, spec.kind, code)?;
+        Ok((module, self.blobs.ready(spec, blobs)?))
+    }
+
+    fn module(
         &mut self,
         digest: Digest,
         kind: ModuleKind,
@@ -128,7 +146,8 @@ impl Machine {
         } else {
             (Bytes::new(), task.input)
         };
-        let state = State::new(index, Arc::clone(task.spec), stdin, Arc::clone(control));
+        let spec = Arc::clone(task.spec);
+        let state = State::new(index, spec, task.blobs, stdin, Arc::clone(control));
         let mut store = self.store(state);
         let before = payload.len();
         let ended = module.call(&mut store, &argument, payload);
@@ -136,6 +155,7 @@ impl Machine {
             Ok(outcome) => outcome,
             Err(error) => outcome::of_error(&error, limits),
         };
+        let outcome = outcome::judged(outcome, task.spec);
         let usage = Usage {
             fuel: spent(&store),
             memory_bytes: store.data().meter.peak_memory_bytes(),

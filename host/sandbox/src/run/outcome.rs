@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use wasmgrid_proto::{Limit, Limits, Outcome, TrapKind, text::shortened};
+use wasmgrid_proto::{Limit, Limits, Outcome, TaskSpec, TrapKind, text::shortened};
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::passed_max;
@@ -37,6 +37,14 @@ pub(super) fn of_error(error: &wasmtime::Error, limits: &Limits) -> Outcome {
         }
         // The engine's other errors in a run are of arguments and results it could not read.
         None => Outcome::Trap { kind: TrapKind::ComponentRule, backtrace: backtrace(error) },
+    }
+}
+
+/// A command's exit code that is as good as 0 in its job is no failure.
+pub(super) fn judged(outcome: Outcome, spec: &TaskSpec) -> Outcome {
+    match outcome {
+        Outcome::Exit(code) if spec.is_ok_exit(code) => Outcome::Ok,
+        outcome => outcome,
     }
 }
 

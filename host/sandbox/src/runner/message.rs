@@ -16,7 +16,7 @@ use crate::{EngineSettings, SandboxError, jail::Report};
 pub(crate) enum ToRunner {
     /// The first message. A descriptor comes along: the board.
     Hello(Hello),
-    /// Tasks to run. A descriptor comes along: the compiled code.
+    /// Tasks to run. Descriptors come along: the compiled code, and the blobs of the spec.
     Run(Box<Run>),
     /// Stop the job's tasks.
     Cancel(Cancel),

@@ -213,8 +213,7 @@ impl Runner {
             match envelope.message {
                 ToRunner::Hello(_) => return Err(io::Error::other("a second hello")),
                 ToRunner::Run(run) => {
-                    let code = receiver.descriptor()?;
-                    self.queue.push(Batch { run, payload: envelope.payload, code });
+                    self.queue.push(receiver.batch(run, envelope.payload)?);
                 }
                 ToRunner::Cancel(cancel) => {
                     self.queue.cancel(cancel.job, &cancel.by, &self.control);
@@ -268,8 +267,8 @@ impl Runner {
         batch: Batch,
         scratch: &mut BytesMut,
     ) -> io::Result<()> {
-        let Batch { run, payload, code } = batch;
-        let module = machine.module(run.spec.module, run.spec.kind, code.as_fd());
+        let Batch { run, payload, code, blobs } = batch;
+        let module = machine.ready(&run.spec, code.as_fd(), &blobs);
         let spec = Arc::new(run.spec.clone());
         let mut now_us = now_us();
         for (index, input) in (run.first..).zip(Inputs::new(run.inputs.clone(), payload)) {
@@ -278,8 +277,8 @@ impl Runner {
                 (Step::Skip, _) => continue,
                 (Step::Cancelled(by), _) => unrun(index, Outcome::Cancelled(by)),
                 (Step::Run, Err(outcome)) => unrun(index, outcome.clone()),
-                (Step::Run, Ok(module)) => {
-                    let task = Task { index, spec: &spec, input };
+                (Step::Run, Ok((module, blobs))) => {
+                    let task = Task { index, spec: &spec, blobs: blobs.clone(), input };
                     self.run_task(machine, module, run.batch, task, now_us, scratch)
                 }
             };

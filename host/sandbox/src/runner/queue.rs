@@ -18,6 +18,8 @@ pub(super) struct Batch {
     pub(super) run: Box<Run>,
     pub(super) payload: Bytes,
     pub(super) code: OwnedFd,
+    /// Of each blob of its spec.
+    pub(super) blobs: Vec<OwnedFd>,
 }
 
 /// What to do with the next task of the batch.

@@ -17,9 +17,18 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
-use wasmgrid_proto::frame::{self, Envelope, FRAME_MAX};
+use wasmgrid_proto::{
+    BLOBS_MAX,
+    frame::{self, Envelope, FRAME_MAX},
+};
 
-use super::message::ToRunner;
+use super::{
+    message::{Run, ToRunner},
+    queue::Batch,
+};
+
+/// Descriptors of one message: a batch's code and blobs.
+const DESCRIPTORS_MAX: usize = 1 + BLOBS_MAX;
 
 /// Read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -71,7 +80,14 @@ impl Receiver {
         Ok(None)
     }
 
-    /// The descriptor that came with the last message.
+    /// The batch that the last message is.
+    pub(super) fn batch(&mut self, run: Box<Run>, payload: Bytes) -> io::Result<Batch> {
+        let code = self.descriptor()?;
+        let blobs = run.spec.blobs.iter().map(|_| self.descriptor()).collect::<io::Result<_>>()?;
+        Ok(Batch { run, payload, code, blobs })
+    }
+
+    /// The next of the descriptors that came with the last message.
     pub(super) fn descriptor(&mut self) -> io::Result<OwnedFd> {
         self.descriptors.pop_front().ok_or_else(|| io::Error::other("a descriptor is missing"))
     }
@@ -83,7 +99,7 @@ impl Receiver {
 
     /// Waits for something, and says how many bytes it was: 0 once the agent has closed.
     pub(super) fn fill(&mut self) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let parts = &mut [IoSliceMut::new(&mut self.scratch)];
@@ -131,17 +147,16 @@ pub(crate) fn take_frame(buffer: &mut BytesMut, length: usize) -> Bytes {
     frame
 }
 
-/// Sends the start of `bytes` with a descriptor; says how many bytes went.
+/// Sends the start of `bytes` with these descriptors; says how many bytes went.
 pub(crate) fn send_with(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
-    descriptor: BorrowedFd<'_>,
+    descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(io::Error::other("no room for a descriptor"));
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other("no room for so many descriptors"));
     }
     let parts = [IoSlice::new(bytes)];
     Ok(rustix::net::sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL)?)

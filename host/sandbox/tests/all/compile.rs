@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_proto::{ByteCount, Digest, Limits, Millis, ModuleKind, TaskSpec};
+use wasmgrid_proto::{ByteCount, Digest, Millis, ModuleKind, TaskSpec};
 use wasmgrid_sandbox::{
     EngineSettings, Isolation, ModuleSource, PrepareError, Refusal, Sandbox, SandboxConfig,
     SandboxError, engine,
@@ -41,15 +41,7 @@ fn start(config: &SandboxConfig) -> Sandbox {
 }
 
 fn spec(module: &[u8], kind: ModuleKind) -> TaskSpec {
-    TaskSpec {
-        module: Digest::of(module),
-        kind,
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: "test".into(),
-    }
+    TaskSpec { tenant: "test".into(), ..TaskSpec::new(Digest::of(module), kind) }
 }
 
 fn bytes(module: &[u8]) -> ModuleSource {

@@ -2,7 +2,7 @@
 //! functions, and the caps of its own worker.
 
 use bytes::Bytes;
-use wasmgrid_proto::{Digest, Limits, ModuleKind, TaskSpec};
+use wasmgrid_proto::{Digest, ModuleKind, TaskSpec};
 use wasmgrid_sandbox::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, Sandbox, SandboxConfig, admit,
 };
@@ -22,15 +22,7 @@ async fn refusal(module: &[u8], kind: ModuleKind, isolation: Isolation, caps: Ca
         ..SandboxConfig::default()
     };
     let (sandbox, _) = Sandbox::start(config).unwrap();
-    let spec = TaskSpec {
-        module: Digest::of(module),
-        kind,
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: "test".into(),
-    };
+    let spec = TaskSpec { tenant: "test".into(), ..TaskSpec::new(Digest::of(module), kind) };
     let source = ModuleSource::Bytes(Bytes::copy_from_slice(module));
     match sandbox.prepare(&spec, source).await {
         Err(PrepareError::Refused(refusal)) => refusal,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_proto::{ByteCount, Digest, Limit, Limits, Millis, ModuleKind, Outcome, TaskSpec};
+use wasmgrid_proto::{ByteCount, Digest, Limit, Millis, ModuleKind, Outcome, TaskSpec};
 use wasmgrid_sandbox::{
     Isolation, Layer, ModuleSource, PrepareError, Sandbox, SandboxConfig, SandboxError,
 };
@@ -312,15 +312,7 @@ async fn a_runner_has_a_control_group_that_goes_with_it() {
 }
 
 fn spec(module: &[u8]) -> TaskSpec {
-    TaskSpec {
-        module: Digest::of(module),
-        kind: ModuleKind::Preview1,
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: "test".into(),
-    }
+    TaskSpec { tenant: "test".into(), ..TaskSpec::new(Digest::of(module), ModuleKind::Preview1) }
 }
 
 async fn prepare(sandbox: &Sandbox, module: &[u8]) -> Result<(), PrepareError> {

@@ -40,7 +40,8 @@ const TAKEN_BACK: &str = "taken back";
 const COMPILED_MAX: usize = 256;
 
 /// What tasks are told whose module cannot be had.
-const NO_COPY: &str = "the scheduler has no copy of the module; submit the job again";
+const NO_COPY: &str =
+    "the scheduler has no copy of the module, or of a value it is given; submit the job again";
 
 impl Agent {
     pub(super) fn assign(&mut self, assign: Assign, mut payload: Bytes) {
@@ -132,11 +133,10 @@ impl Agent {
                     self.queue.push(piece);
                 }
             }
-            Err(PrepareError::NeedsModule { .. }) => {
-                if let Some(digest) = self.modules.wanted(job, self.now) {
+            Err(PrepareError::NeedsModule { digest }) => {
+                if let Some(digest) = self.modules.wanted(job, digest, self.now) {
                     self.outgoing.say(FromWorker::NeedModule(NeedModule { digest }));
                 }
-                return;
             }
             Err(PrepareError::Refused(refusal)) => self.fail_job(job, &refusal.outcome()),
             Err(error @ (PrepareError::WrongModule { .. } | PrepareError::Sandbox(_))) => {
@@ -144,8 +144,7 @@ impl Agent {
                 self.put_off(job, &error.to_string());
             }
         }
-        // The job itself may be forgotten by now.
-        for (job, spec) in self.modules.unblocked(spec.module) {
+        for (job, spec) in self.modules.unblocked() {
             self.prepare(job, spec, ModuleSource::Cached);
         }
     }
@@ -159,13 +158,13 @@ impl Agent {
         }
     }
 
-    /// Gives up waiting for modules that did not come in time.
+    /// Gives up waiting for modules and blobs that did not come in time.
     pub(super) fn give_up_modules(&mut self) {
         if !self.link.is_joined() {
             return;
         }
         for digest in self.modules.overdue(self.now) {
-            let why = format!("module {digest:.12} did not arrive");
+            let why = format!("{digest:.12}, a module or a blob, did not arrive");
             for job in self.modules.missing(digest) {
                 self.put_off(job, &why);
             }

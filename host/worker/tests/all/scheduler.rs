@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::{sync::mpsc, time::timeout};
 use wasmgrid_net::{Envelope, Identity, Link, Role, in_process};
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, LeaseId, Limits, Millis, ModuleKind, Outcome,
-    TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    ByteCount, Digest, Epoch, InputBlock, JobId, LeaseId, Millis, ModuleKind, Outcome, TaskRange,
+    TaskSpec, WorkerCapacity, WorkerId,
     wire::{
         Assign, Cancel, Committed, FromWorker, Join, Joined, LeaseGrant, Module, PROTOCOL_MINOR,
         Revoke, ToWorker, WorkerResults,
@@ -233,13 +233,5 @@ fn command(body: &str) -> Vec<u8> {
 }
 
 pub fn spec(module: &[u8]) -> TaskSpec {
-    TaskSpec {
-        module: Digest::of(module),
-        kind: ModuleKind::Preview1,
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: "test".into(),
-    }
+    TaskSpec { tenant: "test".into(), ..TaskSpec::new(Digest::of(module), ModuleKind::Preview1) }
 }

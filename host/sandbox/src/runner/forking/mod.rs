@@ -49,7 +49,7 @@ use super::{
 };
 use crate::{
     allocator,
-    run::{Control, Machine, Module, Task, board::Board, now_us},
+    run::{Blobs, Control, Machine, Module, Task, board::Board, now_us},
 };
 
 /// How long the loop waits at most while a task runs: the agent sees its progress so much later.
@@ -115,7 +115,7 @@ struct Forker {
 struct Current {
     run: Box<Run>,
     spec: Arc<TaskSpec>,
-    module: Result<Arc<Module>, Outcome>,
+    module: Result<(Arc<Module>, Option<Arc<Blobs>>), Outcome>,
     inputs: Inputs,
     next: u64,
 }
@@ -164,10 +164,10 @@ impl Forker {
                     self.queue.end();
                     self.tell(result, Bytes::new())?;
                 }
-                (Step::Run, Ok(module)) => {
+                (Step::Run, Ok((module, blobs))) => {
                     let (module, spec) = (Arc::clone(module), Arc::clone(&current.spec));
-                    let batch = current.run.batch;
-                    self.begin(batch, &module, Task { index, spec: &spec, input })?;
+                    let (batch, blobs) = (current.run.batch, blobs.clone());
+                    self.begin(batch, &module, Task { index, spec: &spec, blobs, input })?;
                 }
             }
         }
@@ -228,8 +228,7 @@ impl Forker {
             match envelope.message {
                 ToRunner::Hello(_) => return Err(io::Error::other("a second hello")),
                 ToRunner::Run(run) => {
-                    let code = self.receiver.descriptor()?;
-                    self.queue.push(Batch { run, payload: envelope.payload, code });
+                    self.queue.push(self.receiver.batch(run, envelope.payload)?);
                 }
                 ToRunner::Cancel(cancel) => {
                     self.queue.cancel(cancel.job, &cancel.by, &self.control);
@@ -371,8 +370,8 @@ impl Forker {
 
 impl Current {
     fn open(batch: Batch, machine: &mut Machine) -> Self {
-        let Batch { run, payload, code } = batch;
-        let module = machine.module(run.spec.module, run.spec.kind, code.as_fd());
+        let Batch { run, payload, code, blobs } = batch;
+        let module = machine.ready(&run.spec, code.as_fd(), &blobs);
         Self {
             spec: Arc::new(run.spec.clone()),
             module,

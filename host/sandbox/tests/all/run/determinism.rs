@@ -195,9 +195,13 @@ fn what_depends_on_time_or_the_host_is_marked() {
     ] {
         assert!(!outcome.is_deterministic(), "{outcome:?}");
     }
-    for outcome in
-        [Outcome::Ok, Outcome::Exit(3), limit(Limit::Fuel), trap(TrapKind::DivisionByZero)]
-    {
+    for outcome in [
+        Outcome::Ok,
+        Outcome::Exit(3),
+        limit(Limit::Fuel),
+        limit(Limit::VirtualDeadline),
+        trap(TrapKind::DivisionByZero),
+    ] {
         assert!(outcome.is_deterministic(), "{outcome:?}");
     }
 }

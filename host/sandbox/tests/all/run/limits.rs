@@ -78,7 +78,7 @@ async fn a_virtual_sleep_beyond_the_deadline_ends_at_once() {
     let limits = Limits { deadline: Millis(60_000), ..Limits::default() };
     let body = "(drop (call $sleep (i64.const 3600000000000)))";
     let ended = run_command(body, limits, Vec::new()).await;
-    assert_eq!(limited(&ended), (Limit::Deadline, 3_600_000, 60_000));
+    assert_eq!(limited(&ended), (Limit::VirtualDeadline, 3_600_000, 60_000));
     assert!(ended.usage.wall_us < 10_000_000, "{} us", ended.usage.wall_us);
 }
 

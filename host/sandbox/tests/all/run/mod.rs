@@ -14,7 +14,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::time::timeout;
 use wasmgrid_proto::{
-    Digest, InputBlock, JobId, LeaseId, Limit, Limits, ModuleKind, Outcome, ResultMeta, TaskRange,
+    Digest, InputBlock, JobId, LeaseId, Limit, ModuleKind, Outcome, ResultMeta, TaskRange,
     TaskSpec, Usage, WorkerId,
 };
 use wasmgrid_sandbox::{
@@ -128,13 +128,9 @@ fn read(meta: &ResultMeta, bytes: &Bytes) -> Ended {
 
 pub(crate) fn spec(module: &[u8], kind: ModuleKind) -> TaskSpec {
     TaskSpec {
-        module: Digest::of(module),
-        kind,
         args: vec!["one".into(), "two".into()],
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
         tenant: "test".into(),
+        ..TaskSpec::new(Digest::of(module), kind)
     }
 }
 

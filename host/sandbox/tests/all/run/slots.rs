@@ -142,7 +142,7 @@ async fn tasks_that_no_message_can_carry_to_a_runner_are_refused_and_the_slot_go
     for isolation in ISOLATIONS {
         let mut bench = Bench::new(isolation);
         let mut large = spec(&module, ModuleKind::Task);
-        large.args = vec!["x".repeat(2 << 20)];
+        large.args = vec!["x".repeat(2 << 20).into()];
         let batch = bench.batch(&module, &large, &[b"a", b"b"]).await;
         bench.slot.input.run(batch).await.unwrap();
         for ended in bench.results(2).await {
