@@ -7,7 +7,7 @@ use crate::{Context, Level};
 
 pub use bindings::exports::wasmgrid::task::guest::{Failure, Guest};
 use bindings::wasi::logging::logging;
-use bindings::wasmgrid::task::{context, io};
+use bindings::wasmgrid::task::{context, io, value};
 
 /// Made from `wit/`, the one source of the interface between tasks and the grid.
 #[expect(missing_docs, reason = "generated")]
@@ -26,10 +26,11 @@ pub mod bindings {
 pub fn run<T: Task>(mut input: Vec<u8>) -> Result<Vec<u8>, Failure> {
     // A task without a context gets the fake one: it cannot look at it, and with the grid's the
     // component would import interfaces that it never calls.
+    let given = if T::TAKES_VALUE { value::read() } else { Vec::new() };
     let result = if T::TAKES_CONTEXT {
-        T::run(&mut input, &mut Context::new(Box::new(Grid)))
+        T::run(&mut input, &given, &mut Context::new(Box::new(Grid)))
     } else {
-        T::run(&mut input, Context::fake().context())
+        T::run(&mut input, &given, Context::fake().context())
     };
     // The instance ends with its task, and what stands in a buffer with it.
     let _ = stdio::stdout().flush();

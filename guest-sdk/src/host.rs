@@ -9,8 +9,13 @@ pub trait Task {
     /// that its component runs wherever WASI commands run.
     const TAKES_CONTEXT: bool;
 
-    /// Decodes the input, calls the function and encodes what it returns. `input` may be taken.
-    fn run(input: &mut Vec<u8>, context: &mut Context) -> Result<Vec<u8>, Error>;
+    /// Whether the function takes a value beside its input, the same for all tasks. One that does
+    /// not imports nothing of it either.
+    const TAKES_VALUE: bool;
+
+    /// Decodes the input and the value, calls the function and encodes what it returns. `input` may
+    /// be taken; `value` is empty where the function takes none.
+    fn run(input: &mut Vec<u8>, value: &[u8], context: &mut Context) -> Result<Vec<u8>, Error>;
 }
 
 /// The other side of a [`Context`].

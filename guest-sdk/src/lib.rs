@@ -14,6 +14,7 @@ mod host;
 mod results;
 mod returned;
 mod type_name;
+mod value;
 
 pub use argument::Input;
 pub use context::{Context, Level};
@@ -33,6 +34,7 @@ pub mod __private {
     pub use crate::grid::{Failure as GuestFailure, Guest, bindings, run};
     pub use crate::host::Task;
     pub use crate::returned::{AnyError, AnyValue, Failed, Returned, TypedValue, Value};
+    pub use crate::value::{Given, TypedGiven};
 
     /// Exports the task to the grid; natively there is no grid to export to.
     #[cfg(not(target_arch = "wasm32"))]

@@ -6,8 +6,8 @@ use proc_macro::TokenStream;
 
 /// Makes the function a task, and the crate a program that runs it.
 ///
-/// The function takes the input and, if it wants one, a `&mut wasmgrid::Context`; it stays an
-/// ordinary function, for tests. The attribute adds the program's `main`, so it stands on one
+/// The function takes the input and, if it wants them, a value that is the same for all tasks, by
+/// `&`, and a `&mut wasmgrid::Context`; it stays an ordinary function, for tests. The attribute adds the program's `main`, so it stands on one
 /// function, in `src/main.rs`, and on none called `main`.
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {

@@ -17,8 +17,8 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> 
         )
     })?;
     check_signature(&function)?;
-    let input = parameter_type(&function)?;
-    Ok(write(&function, input))
+    let parameters = parameters(&function)?;
+    Ok(write(&function, &parameters))
 }
 
 fn check_signature(function: &ItemFn) -> Result<()> {
@@ -48,43 +48,71 @@ fn check_signature(function: &ItemFn) -> Result<()> {
     }
     match signature.inputs.len() {
         0 => fault(&signature.ident, "a task takes its input: write `_: ()` if it needs none"),
-        1 | 2 => check_context(signature.inputs.iter().nth(1)),
+        1..=3 => Ok(()),
         _ => fault(
             &signature.inputs,
-            "a task takes one input and, if it wants, a `&mut wasmgrid::Context`: \
-             put more values into a struct or a tuple",
+            "a task takes one input and, if it wants, a value by `&` and a \
+             `&mut wasmgrid::Context`: put more values into a struct or a tuple",
         ),
     }
 }
 
-fn check_context(parameter: Option<&FnArg>) -> Result<()> {
-    match parameter {
-        Some(FnArg::Typed(context)) if !is_exclusive_reference(&context.ty) => {
-            Err(Error::new(context.ty.span(), "the second parameter is `&mut wasmgrid::Context`"))
+/// What a task's parameters are.
+struct Parameters<'a> {
+    input: &'a Type,
+    /// What the value is that all tasks have, behind its `&`.
+    value: Option<&'a Type>,
+    takes_context: bool,
+}
+
+fn parameters(function: &ItemFn) -> Result<Parameters<'_>> {
+    let kind = |parameter| match parameter {
+        &FnArg::Typed(ref parameter) => Ok(&*parameter.ty),
+        FnArg::Receiver(_) => {
+            Err(Error::new(function.sig.inputs.span(), "a task is a function, not a method"))
         }
-        _ => Ok(()),
+    };
+    let kinds = function.sig.inputs.iter().map(kind).collect::<Result<Vec<_>>>()?;
+    let fault = |at: &Type, message: &str| Err(Error::new(at.span(), message));
+    let found = |input, value, takes_context| Ok(Parameters { input, value, takes_context });
+    match kinds.as_slice() {
+        [input] => found(input, None, false),
+        [input, second] => match second {
+            Type::Reference(second) if second.mutability.is_some() => found(input, None, true),
+            Type::Reference(second) => found(input, Some(&second.elem), false),
+            _ => fault(
+                second,
+                "the second parameter is `&mut wasmgrid::Context`, or a value that is the same \
+                 for all tasks, by `&`",
+            ),
+        },
+        [input, Type::Reference(second), Type::Reference(third)]
+            if second.mutability.is_none() && third.mutability.is_some() =>
+        {
+            found(input, Some(&second.elem), true)
+        }
+        [.., last] => fault(
+            last,
+            "behind the input stand, in this order, a value that is the same for all tasks, by \
+             `&`, and `&mut wasmgrid::Context`: put more values into a struct or a tuple",
+        ),
+        [] => Err(Error::new(function.sig.ident.span(), "a task takes its input")),
     }
 }
 
-fn is_exclusive_reference(kind: &Type) -> bool {
-    matches!(kind, Type::Reference(reference) if reference.mutability.is_some())
-}
-
-fn parameter_type(function: &ItemFn) -> Result<&Type> {
-    match function.sig.inputs.first() {
-        Some(FnArg::Typed(parameter)) => Ok(&parameter.ty),
-        _ => Err(Error::new(function.sig.inputs.span(), "a task is a function, not a method")),
-    }
-}
-
-fn write(function: &ItemFn, input: &Type) -> TokenStream {
+fn write(function: &ItemFn, parameters: &Parameters<'_>) -> TokenStream {
     let name = &function.sig.ident;
-    let takes_context = function.sig.inputs.len() == 2;
+    let &Parameters { input, value, takes_context } = parameters;
+    let takes_value = value.is_some();
+    let value_argument = takes_value.then(|| quote!(, &__given));
     let context = takes_context.then(|| quote!(, __context));
     let output = function.sig.output.span();
     // Locals have names that no task has, or they would hide it. And where a type does not fit, the spans
     // make the compiler point at it and not at the attribute.
     let decode = quote_spanned!(input.span()=> ::wasmgrid::__private::Argument::<#input>::new().decode(__input)?);
+    let take = value.map(|value| {
+        quote_spanned!(value.span()=> let __given = ::wasmgrid::__private::Given::<#value>::new().decode(__value)?;)
+    });
     let encode = quote_spanned!(output=> ::wasmgrid::__private::Value(__value).encode());
     let fail = quote_spanned!(output=> ::wasmgrid::__private::Failed(__error).error());
     quote! {
@@ -96,15 +124,18 @@ fn write(function: &ItemFn, input: &Type) -> TokenStream {
         const _: () = {
             impl ::wasmgrid::__private::Task for __WasmgridTask {
                 const TAKES_CONTEXT: bool = #takes_context;
+                const TAKES_VALUE: bool = #takes_value;
 
                 fn run(
                     __input: &mut ::std::vec::Vec<u8>,
+                    __value: &[u8],
                     __context: &mut ::wasmgrid::Context,
                 ) -> ::core::result::Result<::std::vec::Vec<u8>, ::wasmgrid::Error> {
                     #[allow(unused_imports)]
-                    use ::wasmgrid::__private::{AnyError as _, AnyValue as _, Typed as _, TypedValue as _};
+                    use ::wasmgrid::__private::{AnyError as _, AnyValue as _, Typed as _, TypedGiven as _, TypedValue as _};
+                    #take
                     let __argument = #decode;
-                    match ::wasmgrid::__private::Returned(#name(__argument #context)).split() {
+                    match ::wasmgrid::__private::Returned(#name(__argument #value_argument #context)).split() {
                         ::core::result::Result::Ok(__value) => #encode,
                         ::core::result::Result::Err(__error) => ::core::result::Result::Err(#fail),
                     }
@@ -174,6 +205,20 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_reference_is_the_value_that_all_tasks_have() {
+        let expanded =
+            |source: &str| expand(TokenStream::new(), source.parse().unwrap()).unwrap().to_string();
+        let with = expanded("fn f(n: u64, m: &Model) {}");
+        assert!(with.contains("TAKES_VALUE : bool = true"), "{with}");
+        assert!(with.contains("Given :: < Model >"), "{with}");
+        assert!(with.contains("TAKES_CONTEXT : bool = false"), "{with}");
+        let both = expanded("fn f(n: u64, m: &[u8], c: &mut Context) {}");
+        assert!(both.contains("TAKES_VALUE : bool = true"), "{both}");
+        assert!(both.contains("TAKES_CONTEXT : bool = true"), "{both}");
+        assert!(!expanded("fn f(n: u64) {}").contains("Given"));
+    }
+
+    #[test]
     fn what_cannot_be_a_task_is_told_why() {
         for (source, reason) in [
             ("struct S;", "stands on a function"),
@@ -186,6 +231,9 @@ mod tests {
             ("fn f(a: u8, b: u8) {}", "`&mut wasmgrid::Context`"),
             ("fn f(a: u8, b: Context) {}", "`&mut wasmgrid::Context`"),
             ("fn f(a: u8, b: &mut Context, c: u8) {}", "struct or a tuple"),
+            ("fn f(a: u8, b: &mut Context, c: &M) {}", "in this order"),
+            ("fn f(a: u8, b: &M, c: &M) {}", "in this order"),
+            ("fn f(a: u8, b: &M, c: &mut Context, d: u8) {}", "struct or a tuple"),
             ("fn f(&self) {}", "not a method"),
         ] {
             let message = refusal(source);

@@ -67,3 +67,15 @@ fn results_that_cannot_be_written_are_an_error_and_a_reader_that_has_enough_is_n
     let done = map(command, "1\n");
     assert_eq!(done.status.code(), Some(0), "{done:?}");
 }
+
+#[test]
+fn the_value_of_all_tasks_is_given_to_the_program() {
+    let mut command = example("scale");
+    command.args(["--with", r#"[10, "mm"]"#]);
+    let done = map(command, "1\n2\n");
+    assert_eq!((done.status.code(), &done.stdout[..]), (Some(0), &b"10mm\n20mm\n"[..]));
+    let done = map(example("scale"), "1\n");
+    assert_eq!(done.status.code(), Some(2));
+    let said = String::from_utf8(done.stderr).expect("text");
+    assert!(said.contains("--with JSON"), "{said}");
+}
