@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_proto::{Grant, ModuleInfo};
+use wasmgrid_proto::{ModuleInfo, TaskSpec};
 use wasmgrid_server::{Admission, Admit, Admitting, NotAdmitted};
 use wasmgrid_worker::sandbox::{
     Caps, Inability, Refusal,
@@ -33,19 +33,19 @@ pub fn read(file: &Path, caps: &Caps) -> anyhow::Result<(Vec<u8>, ModuleInfo)> {
     Ok((bytes, info))
 }
 
-/// Checks that the grants cover what the module asks for.
+/// Checks that the module can use all that its tasks are given, and is given what they need.
 ///
 /// # Errors
-/// What is missing, and the grant that would give it.
-pub fn check_grants(info: &ModuleInfo, grants: &[Grant]) -> Result<(), String> {
-    admit::check_grants(info, grants).map_err(|refusal| refusal.to_string())
+/// What does not fit, and what would help.
+pub fn check_task(info: &ModuleInfo, task: &TaskSpec) -> Result<(), String> {
+    admit::check_task(info, task).map_err(|refusal| refusal.to_string())
 }
 
 /// A server's judgement, under these caps, for a grid within this command: it is the one who runs
 /// it whose modules are looked at.
 pub fn admission(caps: Caps) -> Admission {
     let admit = move |bytes: &[u8]| admit::admit(bytes, &caps).map_err(|why| why.to_string());
-    Admission { admit: Admit::Here(Arc::new(admit)), check_grants: Arc::new(check_grants) }
+    Admission { admit: Admit::Here(Arc::new(admit)), check_task: Arc::new(check_task) }
 }
 
 /// A server's judgement on modules of others, each looked at in a process of its own.
@@ -67,5 +67,5 @@ pub fn admission_apart(apart: &admission::Admission) -> Admission {
             })
         })
     };
-    Admission { admit: Admit::Apart(Arc::new(admit)), check_grants: Arc::new(check_grants) }
+    Admission { admit: Admit::Apart(Arc::new(admit)), check_task: Arc::new(check_task) }
 }

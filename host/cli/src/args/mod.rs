@@ -8,6 +8,7 @@ mod maxima;
 mod operate;
 mod run;
 mod tenant;
+mod with;
 
 use std::ffi::OsString;
 
@@ -26,6 +27,7 @@ pub use run::{
     RunArgs, SandboxArgs, SubmitArgs,
 };
 pub use tenant::TenantCommand;
+pub use with::{With, check_json};
 
 use wasmgrid_worker::sandbox::{CapSetting, Caps};
 

@@ -2,10 +2,13 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
-use super::{CapArgs, Format, Label};
+use super::{CapArgs, Format, Label, With};
 use crate::run::Range;
 
 /// What `run` prints and leaves behind, for its `--help`.
@@ -118,9 +121,10 @@ pub struct JobArgs {
     /// A .wasm file, or a cargo folder, which is built
     #[arg(index = 1, required_unless_present = "again")]
     pub task: Option<PathBuf>,
-    /// Arguments of a command module
+    /// Arguments of a command module, after its own name, which is its file's. They need not be
+    /// UTF-8, unless it is a component
     #[arg(index = 3, last = true)]
-    pub args: Vec<String>,
+    pub args: Vec<OsString>,
     /// What each task may use.
     #[command(flatten)]
     pub limits: LimitArgs,
@@ -134,6 +138,14 @@ pub struct JobArgs {
     /// [default: 0]
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub retries: Option<u32>,
+    /// A value that each task has beside its input, the same for all: JSON, or the bytes of a file.
+    /// It is sent once; a task of the SDK takes it as its second parameter, by `&`
+    #[arg(long, value_name = "JSON|@FILE", value_parser = with(), help_heading = "Job")]
+    pub with: Option<With>,
+    /// Exit codes of a command that are as good as 0: `--ok-exit 1` for a grep that finds nothing;
+    /// the task is ok then, and what it wrote is its output
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Job")]
+    pub ok_exit: Vec<u32>,
     /// Skip the rest once so many tasks failed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Job")]
     pub max_failures: Option<u64>,
@@ -162,7 +174,7 @@ pub struct JobArgs {
     /// its task and flags count where none are given
     #[arg(long, value_name = "FILE", conflicts_with = "InputArgs", help_heading = "Inputs")]
     pub again: Option<PathBuf>,
-    /// With --again: also where the module has changed since then
+    /// With --again: also where the module, or the file of --with, has changed since then
     #[arg(long, requires = "again", help_heading = "Inputs")]
     pub changed: bool,
 }
@@ -336,6 +348,11 @@ pub struct InspectArgs {
     /// In what shape
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
+}
+
+/// Reads a value of `--with`.
+fn with() -> impl TypedValueParser<Value = With> {
+    OsStringValueParser::new().try_map(|typed| With::parse(&typed))
 }
 
 /// A quantity of which there must be some.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 use wasmgrid_client::{Client, Producer};
-use wasmgrid_proto::{Divergences, InputBlock, JobId, JobStatus, Millis};
+use wasmgrid_proto::{Divergences, InputBlock, JobId, JobStatus, Millis, WITH};
 
 use super::{explain, task, view::JobView, with};
 use crate::{
@@ -171,6 +171,8 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("discarded", counts.discarded.to_string()),
         ("diverged", divergences.map_or_else(String::new, |found| found.count.to_string())),
         ("module", format!("{} ({})", task.module, task.kind)),
+        ("ok exits", super::view::ok_exits(task)),
+        ("with", task.blob(WITH).map_or_else(String::new, |digest| digest.to_string())),
         ("fuel", task.limits.fuel.to_string()),
         ("memory", task.limits.memory.to_string()),
         ("timeout", task.limits.deadline.to_string()),

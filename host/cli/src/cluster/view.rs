@@ -1,14 +1,16 @@
 //! Jobs and workers as they are shown: the JSON of `--output json`, which is a public interface
 //! and so is apart from what travels between the parts.
 
+use std::{ffi::OsStr, iter, os::unix::ffi::OsStrExt as _};
+
 use serde::Serialize;
 use wasmgrid_net::Validity;
 use wasmgrid_proto::{
-    Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask,
-    VouchedLabels, WorkerId, WorkerState, WorkerStatus,
+    Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, TaskSpec,
+    VouchedLabels, WITH, WorkerId, WorkerState, WorkerStatus,
 };
 
-use crate::table;
+use crate::{run::data::Data, table};
 
 /// A job.
 #[derive(Debug, Serialize)]
@@ -22,7 +24,10 @@ pub struct JobView {
     results: u64,
     module: String,
     kind: &'static str,
-    args: Vec<String>,
+    args: Vec<Data<'static>>,
+    ok_exits: Vec<u32>,
+    /// The digest of the value that all tasks have.
+    with: Option<String>,
     grants: Vec<String>,
     /// Labels that its workers must have, `KEY=VALUE`.
     requires: Vec<String>,
@@ -141,7 +146,13 @@ impl From<&JobStatus> for JobView {
             results: status.results,
             module: task.module.to_string(),
             kind: kind(task.kind),
-            args: task.args.clone(),
+            args: task
+                .args
+                .iter()
+                .map(|arg| Data::owned(OsStr::from_bytes(arg.as_bytes())))
+                .collect(),
+            ok_exits: task.ok_exits.clone(),
+            with: task.blob(WITH).map(|digest| digest.to_string()),
             grants: task.grants.iter().map(ToString::to_string).collect(),
             requires: written(&spec.requires),
             seed: task.seed,
@@ -296,6 +307,17 @@ impl Vouched {
 /// Labels as they are written.
 pub fn written(labels: &[(String, String)]) -> Vec<String> {
     labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
+/// The exit codes with which a command is ok; nothing where the module is none.
+pub fn ok_exits(task: &TaskSpec) -> String {
+    let codes = iter::once(&0).chain(task.ok_exits.iter().filter(|code| **code != 0));
+    match task.kind {
+        ModuleKind::Task => String::new(),
+        ModuleKind::Command | ModuleKind::Preview1 => {
+            codes.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// A kind's name in JSON.

@@ -4,10 +4,10 @@
 use std::{fmt::Write as _, path::Path};
 
 use serde::Serialize;
-use wasmgrid_proto::{Grant, JobSpec, Limits};
+use wasmgrid_proto::{ByteCount, Grant, JobSpec, Limits, WITH};
 use wasmgrid_worker::sandbox::{SandboxConfig, check_limits};
 
-use super::{Again, Reads, Task, output, say_left_out, sources};
+use super::{Again, Reads, Task, data::Data, output, say_left_out, sources};
 use crate::{
     args::{Format, InputArgs, JobArgs, RunArgs, SubmitArgs, Talk},
     cluster::view::{self, LimitsView},
@@ -24,7 +24,10 @@ use crate::{
 struct DryRun<'a> {
     #[serde(flatten)]
     module: ModuleView<'a>,
-    args: &'a [String],
+    args: Vec<Data<'a>>,
+    ok_exits: &'a [u32],
+    /// The digest of the value that all tasks have.
+    with: Option<String>,
     grants: Vec<String>,
     /// Labels that its workers must have, `KEY=VALUE`.
     requires: Vec<String>,
@@ -88,7 +91,9 @@ async fn show(
         Format::Text => print(&task, &spec, inputs, context.as_deref())?,
         Format::Json => table::json(&DryRun {
             module: ModuleView::new(&task.info, &spec.task.grants),
-            args: &spec.task.args,
+            args: spec.task.args.iter().map(|arg| Data::from(arg.as_bytes())).collect(),
+            ok_exits: &spec.task.ok_exits,
+            with: spec.task.blob(WITH).map(|digest| digest.to_string()),
             grants: names(&spec.task.grants),
             requires: view::written(&spec.requires),
             limits: LimitsView::from(&spec.task.limits),
@@ -126,13 +131,23 @@ fn print(
     };
     table::fields([
         ("grants", if grants.is_empty() { "none".into() } else { grants.join(" ") }),
+        ("with", value(task)),
         ("requires", requires),
+        ("ok exits", view::ok_exits(&spec.task)),
         ("limits", limits(&spec.task.limits)),
         ("seed", spec.task.seed.to_string()),
         ("expires", spec.deadline.map_or_else(|| "never".into(), |after| format!("after {after}"))),
         ("inputs", inputs.map_or_else(|| "known once all are read".into(), |n| n.to_string())),
         ("grid", context.map_or_else(|| "this machine".into(), |name| format!("context {name}"))),
     ])
+}
+
+/// The value that all tasks have.
+fn value(task: &Task) -> String {
+    task.value.as_ref().map_or_else(
+        || "nothing".into(),
+        |value| format!("{} ({:.12})", ByteCount(value.bytes.len() as u64), value.digest),
+    )
 }
 
 fn names(grants: &[Grant]) -> Vec<String> {

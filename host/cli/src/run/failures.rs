@@ -233,6 +233,10 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
         Limit::TableElements => format!("--table-limit {more}"),
         Limit::Output => format!("--output-limit {}", ByteCount(more)),
         Limit::Record => format!("--record-limit {}", ByteCount(more)),
+        Limit::VirtualDeadline => {
+            let enough = Millis(raised(used.max(allowed), 2));
+            format!("--timeout {enough}: without --allow clock a sleep takes no time and counts")
+        }
         Limit::Compile => worker_wide(&format!("--compile-time {}", Millis(more))),
         Limit::CompileMemory => {
             let more = ByteCount(raised(least, RAISE_MEMORY));
@@ -319,6 +323,8 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert_eq!(raised(Limit::Memory, 5 << 30, 64 << 20), "--memory 8GiB");
         assert_eq!(raised(Limit::Output, 11, 0), "--output-limit 160B");
         assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
+        let sleep = raised(Limit::VirtualDeadline, 3_600_000, 120_000);
+        assert!(sleep.starts_with("--timeout 2h: "), "{sleep}");
         assert_eq!(raised(Limit::TableElements, 11, 0), "--table-limit 160");
         let compile = raised(Limit::Compile, 10_000, 10_000);
         assert!(compile.starts_with("--compile-time 1m40s; "), "{compile}");

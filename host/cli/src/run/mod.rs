@@ -4,7 +4,7 @@ mod again;
 mod build;
 pub mod clash;
 pub mod collect;
-mod data;
+pub mod data;
 mod dry_run;
 pub mod failures;
 pub mod inputs;
@@ -16,6 +16,7 @@ pub mod session;
 mod stuck;
 mod summary;
 mod task;
+mod value;
 
 use std::{
     env,
@@ -120,10 +121,12 @@ async fn run_on(
     let (limits, client) = (spec.task.limits, grid.client());
     let here = Here::new(args.slots, args.isolation, &args.sandbox);
     let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let header = Header::new(&folder, &args.job, &limits, task.info.digest, here);
+    let header = Header::new(&folder, &args.job, &spec.task, here);
     let keeper = Keeper::new(header, Target::new(output.file()));
     let open = async {
-        client.put_module(task.module).await?;
+        task.put(client).await?;
+        // What was sent is of no more use here.
+        drop(task);
         Session::open(client.clone(), spec, inputs, Use::Watch).await
     };
     // Nothing of an output is touched where no task can run.
@@ -195,7 +198,8 @@ pub async fn submit(mut args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
     let spec = task.spec(&args.job);
     let mut unread = Vec::new();
     let status = cluster::with(&args.grid, async |client| {
-        client.put_module(task.module).await?;
+        task.put(client).await?;
+        drop(task);
         let (session, rest) = Session::open(client.clone(), spec, inputs, how).await?;
         let job = session.job;
         session.upload(rest, &mut unread).await.with_context(|| {
@@ -224,7 +228,7 @@ fn sources(
     match again {
         None => Sources::find(inputs),
         Some(again) => {
-            again.check_module(&task.info, job.changed)?;
+            again.check_unchanged(task, job.changed)?;
             Ok(Sources::again(again))
         }
     }

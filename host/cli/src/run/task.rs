@@ -1,16 +1,23 @@
 //! The task of a job: its module, read and judged here before anything is sent, and its spec.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
+use wasmgrid_client::{Client, ClientError};
 use wasmgrid_proto::{JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
 
 use super::{
     build::{self, Built},
     clash::Reads,
+    value::Value,
 };
 use crate::{
     args::{JobArgs, LimitArgs, Talk},
+    escape::shell,
     exit::{refused, usage},
     module,
 };
@@ -24,6 +31,8 @@ pub struct Task {
     pub module: Bytes,
     /// What it is.
     pub info: ModuleInfo,
+    /// What each task has beside its input.
+    pub value: Option<Value>,
     /// The job's name, unless the user gives one.
     name: String,
     /// The module's file.
@@ -46,26 +55,64 @@ impl Task {
         } else {
             (path.clone(), Vec::new())
         };
-        let shown = file.display();
         let (bytes, info) = module::read(&file, &args.caps.caps())?;
-        module::check_grants(&info, &args.allow)
+        let value = args.with.as_ref().map(Value::read).transpose()?;
+        let name = stem(&file);
+        let task = Self { module: bytes.into(), info, value, name, file, sources };
+        task.check_command(args)?;
+        let shown = task.file.display();
+        module::check_task(&task.info, &task.spec(args).task)
             .map_err(|why| refused(format!("{shown}: {why}")))?;
-        if info.kind == ModuleKind::Task && !args.args.is_empty() {
+        Ok(task)
+    }
+
+    /// Refuses what is for commands where it is none, and what this command cannot be given.
+    fn check_command(&self, args: &JobArgs) -> anyhow::Result<()> {
+        let (shown, kind) = (self.file.display(), self.info.kind);
+        let spec = self.spec(args).task;
+        if kind == ModuleKind::Task && !args.args.is_empty() {
+            let given = args.args.join(OsStr::new(" "));
             return Err(usage(format!(
-                "{shown} is a {}, whose input is all it gets: it takes no arguments, and {:?} \
+                "{shown} is a {kind}, whose input is all it gets: it takes no arguments, and {} \
                  stands behind --",
-                info.kind,
-                args.args.join(" ")
+                shell(&given)
             )));
         }
-        let name = stem(&file);
-        Ok(Self { module: bytes.into(), info, name, file, sources })
+        if kind == ModuleKind::Task && !args.ok_exit.is_empty() {
+            return Err(usage(format!(
+                "{shown} is a {kind}, which returns its result or fails with a message; --ok-exit \
+                 is for commands, which end with a code"
+            )));
+        }
+        if let Some(at) = spec.untextual_argument() {
+            let argument = args.args.get(at).map(|argument| shell(argument)).unwrap_or_default();
+            return Err(usage(format!(
+                "argument {}, {argument}, is no UTF-8, and {shown} is a {kind}, whose \
+                 arguments are text; give it text, or build it for wasm32-wasip1, where they may \
+                 be any bytes",
+                at + 1
+            )));
+        }
+        Ok(())
     }
 
     /// Adds its files to `reads`.
     pub fn add_to(&self, reads: &mut Reads) {
         reads.module(&self.file);
         self.sources.iter().for_each(|path| reads.source(path));
+        self.value.iter().for_each(|value| value.add_to(reads));
+    }
+
+    /// Gives the grid what its jobs name.
+    ///
+    /// # Errors
+    /// Where the grid does not take it.
+    pub async fn put(&self, client: &Client) -> Result<(), ClientError> {
+        client.put_module(self.module.clone()).await?;
+        if let Some(value) = &self.value {
+            client.put_blob(value.bytes.clone()).await?;
+        }
+        Ok(())
     }
 
     /// The job with this task and the limits of the flags.
@@ -77,16 +124,22 @@ impl Task {
             args.requires.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
         requires.sort_unstable();
         requires.dedup();
+        let mut ok_exits = args.ok_exit.clone();
+        ok_exits.sort_unstable();
+        ok_exits.dedup();
         JobSpec {
             name: args.name.clone().unwrap_or_else(|| self.name.clone()),
             task: TaskSpec {
                 module: self.info.digest,
                 kind: self.info.kind,
-                args: args.args.clone(),
+                args: args.args.iter().map(|arg| arg.as_bytes().to_vec().into()).collect(),
                 limits: args.limits.over(Limits::default()),
                 seed: args.seed.unwrap_or_default(),
                 grants,
                 tenant: TENANT.into(),
+                program: self.program(),
+                ok_exits,
+                blobs: self.value.iter().map(Value::blob).collect(),
             },
             priority: args.priority.unwrap_or_default(),
             retries: args.retries.unwrap_or_default(),
@@ -94,6 +147,14 @@ impl Task {
             deadline: args.deadline,
             requires,
             attached: false,
+        }
+    }
+
+    /// What a command finds as its own name: its file's, as a shell would have it.
+    fn program(&self) -> String {
+        match self.info.kind {
+            ModuleKind::Task => String::new(),
+            ModuleKind::Command | ModuleKind::Preview1 => stem(&self.file),
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wasmgrid_proto::{ByteCount, Digest, Fuel, Limits, Millis};
+use wasmgrid_proto::{ByteCount, Fuel, Limits, Millis, TaskSpec, WITH};
 
 use super::{MARK, VERSION};
 use crate::{
-    args::{Isolation, JobArgs, LimitArgs, SandboxArgs},
+    args::{Isolation, JobArgs, LimitArgs, SandboxArgs, With},
     run::data::Data,
 };
 
@@ -23,7 +23,10 @@ pub struct Header {
     task: Data<'static>,
     /// The digest of the module that was run.
     pub module: String,
-    args: Vec<String>,
+    /// The value that all tasks had.
+    pub with: Option<WithForm>,
+    args: Vec<Data<'static>>,
+    ok_exit: Vec<u32>,
     name: Option<String>,
     seed: u64,
     limits: LimitsForm,
@@ -36,6 +39,16 @@ pub struct Header {
     cap: Vec<String>,
     /// Of a grid on this machine.
     here: Here,
+}
+
+/// See [`Header::with`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WithForm {
+    /// As it was typed.
+    typed: Data<'static>,
+    /// The digest of its bytes.
+    pub digest: String,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -63,19 +76,26 @@ pub struct Here {
 }
 
 impl Header {
-    /// Of a job that runs this module; `folder` is where its paths begin.
-    pub fn new(folder: &Path, job: &JobArgs, limits: &Limits, module: Digest, here: Here) -> Self {
+    /// Of a job with these tasks; `folder` is where its paths begin.
+    pub fn new(folder: &Path, job: &JobArgs, spec: &TaskSpec, here: Here) -> Self {
+        let value = job.with.as_ref().zip(spec.blob(WITH));
+        let with = value.map(|(with, digest)| WithForm {
+            typed: Data::owned(&with.typed()),
+            digest: digest.to_string(),
+        });
         let task = job.task.as_deref().unwrap_or(Path::new("."));
         Self {
             wasmgrid: MARK.into(),
             version: VERSION,
             folder: Data::owned(folder.as_os_str()),
             task: Data::owned(task.as_os_str()),
-            module: module.to_string(),
-            args: job.args.clone(),
+            module: spec.module.to_string(),
+            with,
+            args: job.args.iter().map(|arg| Data::owned(arg)).collect(),
+            ok_exit: job.ok_exit.clone(),
             name: job.name.clone(),
             seed: job.seed.unwrap_or_default(),
-            limits: LimitsForm::from(limits),
+            limits: LimitsForm::from(&spec.limits),
             retries: job.retries.unwrap_or_default(),
             max_failures: job.max_failures,
             deadline_ms: job.deadline.map(|deadline| deadline.0),
@@ -109,7 +129,20 @@ impl Header {
             job.task = Some(folder.join(task));
         }
         if job.args.is_empty() {
-            job.args.clone_from(&self.args);
+            let args = self.args.iter().map(|arg| Ok(arg.clone().into_path()?.into_os_string()));
+            let wrong = |error: base64::DecodeError| format!("`args`: {error}");
+            job.args = args.collect::<Result<_, _>>().map_err(wrong)?;
+        }
+        if job.ok_exit.is_empty() {
+            job.ok_exit.clone_from(&self.ok_exit);
+        }
+        if let Some(with) = self.with.as_ref().filter(|_| job.with.is_none()) {
+            let typed = with.typed.clone().into_path().map_err(|error| error.to_string());
+            let found = typed.and_then(|typed| With::parse(typed.as_os_str()));
+            job.with = Some(match found.map_err(|wrong| format!("`with`: {wrong}"))? {
+                With::File(path) => With::File(folder.join(path)),
+                json @ With::Json(_) => json,
+            });
         }
         job.name = job.name.take().or_else(|| self.name.clone());
         job.seed = job.seed.or(Some(self.seed));

@@ -8,13 +8,14 @@ use std::{
 };
 
 use serde::Deserialize;
-use wasmgrid_proto::{Digest, ModuleInfo};
+use wasmgrid_proto::Digest;
 
 use super::{Entry, Header, MARK, VERSION};
 use crate::{
     args::JobArgs,
     exit::{refused, usage},
     run::{
+        Task,
         clash::Reads,
         inputs::{self, ChunkBuilder, Files, INPUT_BYTES_MAX, Origins, Piece, Sink, is_read_once},
     },
@@ -32,6 +33,8 @@ pub struct Again {
     folder: PathBuf,
     /// Behind the first line.
     lines: Lines,
+    /// The value that all tasks have is the file's.
+    keeps_value: bool,
 }
 
 /// The lines of the file behind the first.
@@ -70,7 +73,7 @@ impl Again {
         // Where the paths are as they were typed, they are shown so.
         let here = std::env::current_dir().is_ok_and(|here| here == folder);
         let folder = if here { PathBuf::new() } else { folder };
-        Ok(Self { path: path.to_owned(), header, folder, lines })
+        Ok(Self { path: path.to_owned(), header, folder, lines, keeps_value: true })
     }
 
     /// What a job's `--again` names, if it is given; those flags of the job that are not given become
@@ -80,26 +83,37 @@ impl Again {
     /// A usage error where it is no such file.
     pub fn of(job: &mut JobArgs) -> anyhow::Result<Option<Self>> {
         let Some(path) = &job.again else { return Ok(None) };
-        let again = Self::open(path)?;
+        let mut again = Self::open(path)?;
+        again.keeps_value = job.with.is_none();
         let filled = again.header.fill(&again.folder, job);
         filled.map_err(|wrong| again.lines.wrong(wrong))?;
         Ok(Some(again))
     }
 
-    /// Fails where the module is another than that of the earlier run, unless that is wanted.
+    /// Fails where the module, or the value of all tasks that is not given anew, is another than that
+    /// of the earlier run, unless that is wanted.
     ///
     /// # Errors
     /// A refusal with both digests.
-    pub fn check_module(&self, now: &ModuleInfo, changed: bool) -> anyhow::Result<()> {
-        let then: Digest = self.header.module.parse().map_err(|error| self.lines.wrong(error))?;
-        if changed || then == now.digest {
+    pub fn check_unchanged(&self, now: &Task, changed: bool) -> anyhow::Result<()> {
+        self.check_same("module", &self.header.module, now.info.digest, changed)?;
+        match (&self.header.with, &now.value) {
+            (Some(then), Some(now)) if self.keeps_value => {
+                self.check_same("value of --with", &then.digest, now.digest, changed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_same(&self, what: &str, then: &str, now: Digest, changed: bool) -> anyhow::Result<()> {
+        let then: Digest = then.parse().map_err(|error| self.lines.wrong(error))?;
+        if changed || then == now {
             return Ok(());
         }
         Err(refused(format!(
-            "the module has changed since the run that {} is of: its digest was {then:.12}, and is \
-             {:.12}; --changed runs these inputs with what it is now",
+            "the {what} has changed since the run that {} is of: its digest was {then:.12}, and is \
+             {now:.12}; --changed runs these inputs with what it is now",
             self.path.display(),
-            now.digest
         )))
     }
 
