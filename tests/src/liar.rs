@@ -13,8 +13,7 @@ use tokio::{
 };
 use wasmgrid_net::{Endpoint, Envelope, JoinToken, Link, Message, enroll};
 use wasmgrid_proto::{
-    ByteCount, Digest, InputBlock, JobId, JobSpec, Limits, Micros, ModuleKind, TaskSpec,
-    WorkerCapacity,
+    ByteCount, Digest, InputBlock, JobId, JobSpec, Micros, ModuleKind, TaskSpec, WorkerCapacity,
     wire::{
         ApiError, Assign, FromClient, FromWorker, Heartbeat, HeldLease, Join, PROTOCOL_MINOR,
         Reply, Request, RequestFrame, Submit, ToClient, ToWorker,
@@ -54,15 +53,7 @@ pub struct LyingClient {
 pub fn job_of(module: Digest) -> JobSpec {
     JobSpec {
         name: "a liar's".into(),
-        task: TaskSpec {
-            module,
-            kind: ModuleKind::Task,
-            args: Vec::new(),
-            limits: Limits::default(),
-            seed: 1,
-            grants: Vec::new(),
-            tenant: String::new(),
-        },
+        task: TaskSpec { seed: 1, ..TaskSpec::new(module, ModuleKind::Task) },
         priority: 0,
         retries: 0,
         max_failures: None,

@@ -4,7 +4,7 @@
 use std::{error::Error, fs, path::Path};
 
 use wasmgrid_proto::{
-    Digest, InputBlock, JobId, LeaseId, Limits, ModuleKind, Outcome, ResultBlock, ResultMeta,
+    Digest, InputBlock, JobId, LeaseId, ModuleKind, Outcome, ResultBlock, ResultMeta,
     TaskSpec, Usage, WorkerId,
 };
 
@@ -51,13 +51,10 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn Error>> {
 /// The fields of the sandbox's `Run`, in its order: postcard writes a tuple as it writes a struct.
 fn run() -> Result<Vec<u8>, Box<dyn Error>> {
     let spec = TaskSpec {
-        module: Digest([7; 32]),
-        kind: ModuleKind::Task,
         args: vec!["one".into()],
-        limits: Limits::default(),
         seed: 1,
-        grants: Vec::new(),
         tenant: "somebody".into(),
+        ..TaskSpec::new(Digest([7; 32]), ModuleKind::Task)
     };
     let inputs = InputBlock::Packed(vec![3, 0, 2]);
     let meta = (1_u64, JobId(1), LeaseId(2), 1_u32, WorkerId(3), spec, 0_u64, inputs);

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::{runtime::Runtime, time::timeout};
 use wasmgrid_client::{Client, JobEvent, SubmitRequest};
 use wasmgrid_net::{Authority, Endpoint, Role};
-use wasmgrid_proto::{Digest, InputBlock, JobId, JobSpec, Limits, ModuleKind, TaskSpec};
+use wasmgrid_proto::{Digest, InputBlock, JobId, JobSpec, ModuleKind, TaskSpec};
 
 use crate::{machine, times::Times};
 
@@ -83,15 +83,7 @@ pub async fn one(client: &Client, spec: JobSpec, input: &'static [u8]) -> JobId 
 
 /// A job like any other.
 pub fn job(module: Digest, kind: ModuleKind) -> JobSpec {
-    let task = TaskSpec {
-        module,
-        kind,
-        args: Vec::new(),
-        limits: Limits::default(),
-        seed: 0,
-        grants: Vec::new(),
-        tenant: String::new(),
-    };
+    let task = TaskSpec::new(module, kind);
     JobSpec {
         name: "call".into(),
         task,

@@ -103,8 +103,8 @@ fn admission() -> Admission {
         admit: Admit::Here(Arc::new(move |bytes| {
             admit::admit(bytes, &caps).map_err(|why| why.to_string())
         })),
-        check_grants: Arc::new(|info, grants| {
-            admit::check_grants(info, grants).map_err(|why| why.to_string())
+        check_task: Arc::new(|info, task| {
+            admit::check_task(info, task).map_err(|why| why.to_string())
         }),
     }
 }

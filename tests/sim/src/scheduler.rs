@@ -635,13 +635,9 @@ fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
     Some(JobSpec {
         name: job.key.clone(),
         task: TaskSpec {
-            module: Digest([7; 32]),
-            kind: ModuleKind::Task,
-            args: Vec::new(),
             limits: limits(),
-            seed: 0,
-            grants: Vec::new(),
             tenant: client.tenant.clone(),
+            ..TaskSpec::new(Digest([7; 32]), ModuleKind::Task)
         },
         priority: job.priority,
         retries: job.retries,

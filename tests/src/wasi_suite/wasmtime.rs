@@ -20,7 +20,7 @@ pub(super) fn runs(name: &str, scratch: &Path) -> Option<Vec<Manifest>> {
             manifest.needs = Some("bounds of its tester's making");
             Some(vec![manifest])
         }
-        ("p1" | "p2", Some(rest)) => Some(command(rest, scratch)),
+        ("p1" | "p2", Some(rest)) => Some(command((name, rest), scratch)),
         ("p1" | "p2", None) => Some(vec![conformance(name, rest, scratch)]),
         _ => None,
     }
@@ -72,7 +72,7 @@ const TUMTUM: &str = "So rested he by the Tumtum tree";
 const TOVES: &str = "'Twas brillig, and the slithy toves.\n";
 
 /// The programs that a command line is tried with.
-fn command(rest: &str, scratch: &Path) -> Vec<Manifest> {
+fn command((name, rest): (&str, &str), scratch: &Path) -> Vec<Manifest> {
     let mut manifest = Manifest::default();
     let variables = |all: &[(&str, &str)]| {
         all.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
@@ -81,8 +81,8 @@ fn command(rest: &str, scratch: &Path) -> Vec<Manifest> {
         "args" => {
             manifest.args = strings(&["hello", "this", "", "is an argument", "with 🚩 emoji"])
         }
-        // The name that every task has.
-        "argv0" => manifest.args = strings(&["task"]),
+        // The name that the program finds as its own.
+        "argv0" => manifest.args = strings(&[name]),
         "stdin" => manifest.stdin = TUMTUM.into(),
         "stdin_empty" => manifest.stdin = "not to be read".into(),
         "stdin_eisdir" => manifest.needs = Some("an input that is a directory"),

@@ -47,7 +47,7 @@ const LONG_SLEEP: &str = "(drop (call $sleep (i64.const 3600000000000)))";
 
 fn waits() -> Vec<Attack> {
     let virtually = |name, module| {
-        let (limit, allowed) = (Limit::Deadline, SHORT_DEADLINE_MS);
+        let (limit, allowed) = (Limit::VirtualDeadline, SHORT_DEADLINE_MS);
         let expect = Expect::Limit { limit, used: Used::More, allowed };
         Attack::new(name, module, expect).deadline_ms(allowed)
     };

@@ -125,13 +125,11 @@ async fn run_all(modules: Vec<Generated>) -> Tally {
 async fn run(sandbox: &Sandbox, slot: &mut Slot, module: &Generated) -> &'static str {
     let Ok(info) = admit(&module.bytes, &Caps::default()) else { return "not admitted" };
     let spec = TaskSpec {
-        module: Digest::of(&module.bytes),
-        kind: info.kind,
         args: if info.kind == ModuleKind::Task { Vec::new() } else { vec!["argument".into()] },
         limits: LIMITS,
         seed: module.seed,
-        grants: Vec::new(),
         tenant: "generated".into(),
+        ..TaskSpec::new(Digest::of(&module.bytes), info.kind)
     };
     let source = ModuleSource::Bytes(module.bytes.clone());
     let prepared = match sandbox.prepare(&spec, source).await {

@@ -10,9 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use fastrand::Rng;
-use wasmgrid_proto::{
-    Digest, InputBlock, JobSpec, Limits, ModuleInfo, ModuleKind, Outcome, TaskSpec,
-};
+use wasmgrid_proto::{Digest, InputBlock, JobSpec, ModuleInfo, ModuleKind, Outcome, TaskSpec};
 use wasmgrid_server::{Admission, Admit};
 use wasmgrid_worker::sandbox::simulated::{Model, Run, Task};
 
@@ -93,13 +91,8 @@ impl Job {
         JobSpec {
             name: format!("job-{}", self.tag),
             task: TaskSpec {
-                module: Digest::of(&module(self.size)),
-                kind: ModuleKind::Task,
-                args: Vec::new(),
-                limits: Limits::default(),
                 seed: self.tag,
-                grants: Vec::new(),
-                tenant: String::new(),
+                ..TaskSpec::new(Digest::of(&module(self.size)), ModuleKind::Task)
             },
             priority: 0,
             retries: RETRIES,
@@ -149,7 +142,7 @@ pub fn admission() -> Admission {
             exports: Vec::new(),
         })
     };
-    Admission { admit: Admit::Here(Arc::new(admit)), check_grants: Arc::new(|_, _| Ok(())) }
+    Admission { admit: Admit::Here(Arc::new(admit)), check_task: Arc::new(|_, _| Ok(())) }
 }
 
 /// How a task ends, and what it returns.

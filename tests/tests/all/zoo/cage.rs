@@ -148,12 +148,9 @@ impl Ended {
 
 fn spec(module: &[u8], kind: ModuleKind, limits: Limits, grants: &[Grant]) -> TaskSpec {
     TaskSpec {
-        module: Digest::of(module),
-        kind,
-        args: Vec::new(),
         limits,
-        seed: 0,
         grants: grants.to_vec(),
         tenant: "zoo".into(),
+        ..TaskSpec::new(Digest::of(module), kind)
     }
 }
