@@ -19,6 +19,8 @@ pub const NAMED_MAX: usize = 16;
 pub struct Explanation {
     /// The job.
     pub job: JobId,
+    /// Whose it is.
+    pub tenant: String,
     /// Where it is in its life.
     pub state: JobState,
     /// Its tasks.

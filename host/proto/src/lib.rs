@@ -20,6 +20,7 @@ pub mod frame;
 mod ids;
 mod lease;
 mod limits;
+mod member;
 mod outcome;
 mod quota;
 mod record;
@@ -38,6 +39,7 @@ pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait}
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
+pub use member::{MemberStatus, TokenGives, TokenState, TokenStatus};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use quota::{Allowance, Resource, TenantStatus, Use};
 pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
@@ -45,7 +47,7 @@ pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError, Task
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
-    Contest, Failing, JobCounts, JobState, JobStatus, RunningTask, VouchedLabels, WorkerCapacity,
-    WorkerState, WorkerStatus,
+    Contest, Failing, JobCounts, JobFilter, JobState, JobStatus, RunningTask, VouchedLabels,
+    WorkerCapacity, WorkerState, WorkerStatus,
 };
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};

@@ -223,6 +223,19 @@ pub enum Record {
         /// How much since it began.
         fuel: Fuel,
     },
+    /// An operator took a worker away: its name is nobody's, and who gets it next is another one.
+    WorkerRemoved {
+        /// Its number.
+        worker: WorkerId,
+    },
+    /// An operator drained a worker, or that is over.
+    WorkerDrained {
+        /// Its number.
+        worker: WorkerId,
+        /// When the process started that is to get nothing new, by its own clock; `None` where none
+        /// is drained any more.
+        process: Option<Micros>,
+    },
 }
 
 /// The part of a job's result log that is gone.

@@ -145,6 +145,20 @@ pub enum SnapshotItem {
         /// How much.
         fuel: Fuel,
     },
+    /// A worker that was taken away; what it did is still told under its name.
+    FormerWorker {
+        /// Its number.
+        worker: WorkerId,
+        /// Its name then.
+        name: String,
+    },
+    /// A worker that an operator drained.
+    DrainedWorker {
+        /// Its number.
+        worker: WorkerId,
+        /// When its process started, by its own clock.
+        process: Micros,
+    },
 }
 
 /// A job in a snapshot.

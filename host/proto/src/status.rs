@@ -97,8 +97,20 @@ pub struct JobStatus {
     pub ended_at: Option<Micros>,
 }
 
+/// Which jobs of a list are wanted: those that meet all of this.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFilter {
+    /// In one of these states; in any where there is none.
+    #[serde(deserialize_with = "bounded")]
+    pub states: Vec<JobState>,
+    /// Of this name, in which `*` stands for any text.
+    pub name: Option<String>,
+    /// Of this tenant.
+    pub tenant: Option<String>,
+}
+
 /// What a worker offers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerCapacity {
     /// Tasks at a time.
     pub slots: u32,
@@ -147,6 +159,8 @@ pub enum WorkerState {
     /// It cannot run tasks, or those that it was given of late were all lost: it gets none, or one
     /// to try it.
     Failing(Failing),
+    /// Drained, and nothing of what it had is left there.
+    Drained,
 }
 
 /// Why a worker is not trusted with tasks.
@@ -168,6 +182,7 @@ impl WorkerState {
             Self::Gone => "gone",
             Self::Cordoned => "cordoned",
             Self::Failing(_) => "failing",
+            Self::Drained => "drained",
         }
     }
 }

@@ -6,9 +6,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Allowance, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec, JobStatus,
-    Limits, Millis, Resource, ResultBlock, TaskStatus, TenantStatus, VouchedLabels, WorkerId,
-    WorkerStatus,
+    Allowance, Contest, Digest, Divergences, Explanation, InputBlock, JobFilter, JobId, JobSpec,
+    JobStatus, Limits, MemberStatus, Millis, Resource, ResultBlock, TaskStatus, TenantStatus,
+    TokenGives, TokenStatus, VouchedLabels, WorkerId, WorkerStatus,
     frame::FrameError,
     wire::{
         AuthorityRequest, AuthorityStatus, Payload, Renew, Renewed, Role, Unsendable, bounded,
@@ -199,11 +199,15 @@ pub enum Request {
         before: Option<JobId>,
         /// At most so many.
         limit: u32,
+        /// Only those that meet it.
+        filter: JobFilter,
     },
     /// Workers by number, as many as fit one answer. Answered by [`Reply::WorkerPage`].
     WorkerPage {
         /// Only those behind this one; `None` from the first on.
         after: Option<WorkerId>,
+        /// Also those that are gone for long, or did not come back to this scheduler.
+        all: bool,
     },
     /// The asker feeds this job, which is [attached](JobSpec::attached) to it: as long as the
     /// question is open, the job waits for inputs. Answered by [`Reply::Done`] once the job takes
@@ -223,14 +227,13 @@ pub enum Request {
         /// How many.
         count: u64,
     },
-    /// Make a token for workers, whose certificates get labels; from then on the grid counts only
-    /// labels of certificates for the labels' keys. Operators only. Answered by [`Reply::Token`].
-    CreateLabelledToken {
-        /// The token; its role is a worker's.
+    /// Make a token that gives a name, a tenant or labels; from then on the grid counts only labels
+    /// of certificates for the labels' keys. Operators only. Answered by [`Reply::Token`].
+    CreateTokenWith {
+        /// The token. Only a worker has labels, and no worker is a tenant.
         token: TokenRequest,
-        /// `key=value` labels, at least one.
-        #[serde(deserialize_with = "bounded")]
-        labels: Vec<(String, String)>,
+        /// What those who join with it get.
+        gives: TokenGives,
     },
     /// Which labels of workers are vouched for, by worker, as many as fit one answer. Answered by
     /// [`Reply::VouchedPage`].
@@ -271,6 +274,43 @@ pub enum Request {
         /// The payload's length: above 0, and at most
         /// [`BLOB_BYTES_MAX`](crate::BLOB_BYTES_MAX).
         size_bytes: u64,
+    },
+    /// Tokens by number, as many as fit one answer; operators only. Answered by [`Reply::Tokens`].
+    Tokens {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<u64>,
+    },
+    /// Take a token back: nobody joins with it any more. Operators only. Answered by
+    /// [`Reply::Done`].
+    RevokeToken {
+        /// Its number.
+        token: u64,
+    },
+    /// Clients and operators, as many as fit one answer; operators only. Answered by
+    /// [`Reply::Members`].
+    Members {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<(Role, String)>,
+    },
+    /// Take a worker, client or operator away: its links end, and its certificate is good for
+    /// nothing any more. Operators only. Answered by [`Reply::Done`].
+    RemoveMember {
+        /// Its role.
+        role: Role,
+        /// Its name.
+        name: String,
+    },
+    /// One worker. Answered by [`Reply::Worker`].
+    Worker {
+        /// Its name.
+        name: String,
+    },
+    /// The names of workers, also of those that were taken away. Answered by
+    /// [`Reply::WorkerNames`].
+    WorkerNames {
+        /// Whose.
+        #[serde(deserialize_with = "bounded")]
+        workers: Vec<WorkerId>,
     },
 }
 
@@ -385,6 +425,9 @@ pub enum Reply {
         workers: Vec<WorkerStatus>,
         /// How many there are behind the last of these.
         more: u64,
+        /// How many there are in all that are gone for so long that only those who ask for all are
+        /// told of them.
+        hidden: u64,
     },
     /// Processes that were refused since the scheduler started, the last for each worker.
     Contests(#[serde(deserialize_with = "bounded")] Vec<Contest>),
@@ -411,6 +454,26 @@ pub enum Reply {
     Renewed(Renewed),
     /// The grid's authority, and certificates that were given.
     Authority(AuthorityStatus),
+    /// Some tokens.
+    Tokens {
+        /// By number.
+        #[serde(deserialize_with = "bounded")]
+        tokens: Vec<TokenStatus>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
+    /// Some clients and operators.
+    Members {
+        /// By role and name.
+        #[serde(deserialize_with = "bounded")]
+        members: Vec<MemberStatus>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
+    /// A worker.
+    Worker(WorkerStatus),
+    /// The names of those workers that ever were.
+    WorkerNames(#[serde(deserialize_with = "bounded")] Vec<(WorkerId, String)>),
 }
 
 /// See [`ToClient::Results`].

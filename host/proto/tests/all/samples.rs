@@ -4,11 +4,12 @@ use bytes::Bytes;
 use wasmgrid_proto::{
     Allowance, Attempt, AttemptItem, Blob, ByteCount, CommittedRun, Contest, Digest, Divergence,
     Divergences, DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock,
-    JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseProof,
-    LeaseTag, Limit, Limits, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record,
-    Resource, ResultBlock, ResultMeta, RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange,
-    TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TenantStatus, TrapKind,
-    Usage, Use, VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    JobCounts, JobFilter, JobId, JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId,
+    LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Micros, Millis, ModuleKind, Outcome,
+    OutcomeClass, Reason, Record, Resource, ResultBlock, ResultMeta, RetryCounter, RunningTask,
+    SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
+    TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus, TrapKind, Usage, Use,
+    VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
         Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode, FormerAuthority, FromClient,
@@ -141,14 +142,22 @@ fn requests() -> Vec<Request> {
             limits: Some(Limits::default()),
             idempotency_key: Some("key".into()),
         },
-        Request::JobPage { before: Some(job), limit: 50 },
-        Request::WorkerPage { after: Some(WorkerId(4)) },
+        Request::JobPage {
+            before: Some(job),
+            limit: 50,
+            filter: JobFilter {
+                states: vec![JobState::Active, JobState::Failed],
+                name: Some("train*".into()),
+                tenant: Some("ada".into()),
+            },
+        },
+        Request::WorkerPage { after: Some(WorkerId(4)), all: true },
         Request::Attend { job },
         Request::Contests,
         Request::Skip { job, first: 20, count: 1 << 33 },
-        Request::CreateLabelledToken {
+        Request::CreateTokenWith {
             token: TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 },
-            labels: vec![("zone".into(), "secure".into())],
+            gives: token_gives(),
         },
         Request::VouchedPage { after: Some(WorkerId(4)) },
         Request::Tenants { after: Some("ada".into()) },
@@ -165,7 +174,21 @@ fn requests() -> Vec<Request> {
         Request::Authority(AuthorityRequest::Retire { force: true }),
         Request::HaveBlob { digest: digest() },
         Request::PutBlob { digest: digest(), size_bytes: 6 },
+        Request::Tokens { after: Some(7) },
+        Request::RevokeToken { token: 7 },
+        Request::Members { after: Some((Role::Client, "ada".into())) },
+        Request::RemoveMember { role: Role::Worker, name: "worker-1".into() },
+        Request::Worker { name: "worker-1".into() },
+        Request::WorkerNames { workers: vec![WorkerId(4)] },
     ]
+}
+
+fn token_gives() -> TokenGives {
+    TokenGives {
+        labels: vec![("zone".into(), "secure".into())],
+        name: Some("ada".into()),
+        tenant: Some("team".into()),
+    }
 }
 
 pub fn to_client() -> Vec<ToClient> {
@@ -200,7 +223,7 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
     ];
     let pages = [
         Reply::JobPage { jobs: vec![job_status()], more: 3 },
-        Reply::WorkerPage { workers: vec![worker_status()], more: 3 },
+        Reply::WorkerPage { workers: vec![worker_status()], more: 3, hidden: 2 },
     ];
     replies.map(Ok).into_iter().chain(errors).chain(pages.map(Ok)).collect()
 }
@@ -233,7 +256,36 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
         Ok(Reply::Tenants { tenants: vec![tenant_status()], more: 3 }),
         Ok(Reply::Renewed(renewed())),
         Ok(Reply::Authority(authority_status())),
+        Ok(Reply::Tokens { tokens: tokens(), more: 3 }),
+        Ok(Reply::Members {
+            members: vec![MemberStatus {
+                role: Role::Client,
+                name: "ada-2".into(),
+                tenant: "ada".into(),
+                machine: "laptop".into(),
+                joined_at: Micros(4_000),
+                links: 5,
+                seen_at: Some(Micros(6_000)),
+            }],
+            more: 3,
+        }),
+        Ok(Reply::Worker(worker_status())),
+        Ok(Reply::WorkerNames(vec![(WorkerId(4), "worker-1".into())])),
     ]
+}
+
+/// A token in every state.
+fn tokens() -> Vec<TokenStatus> {
+    let states = [TokenState::Good, TokenState::UsedUp, TokenState::Revoked, TokenState::Expired];
+    let token = |(token, state)| TokenStatus {
+        token,
+        role: Role::Client,
+        gives: token_gives(),
+        state,
+        uses_left: 2,
+        expires: Micros(5_000),
+    };
+    (7..).zip(states).map(token).collect()
 }
 
 fn tenant_status() -> TenantStatus {
@@ -344,6 +396,8 @@ pub fn records() -> Vec<Record> {
             allowed: Allowance::Unbounded,
         },
         Record::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
+        Record::WorkerRemoved { worker: WorkerId(4) },
+        Record::WorkerDrained { worker: WorkerId(4), process: Some(Micros(1_000)) },
     ]
 }
 
@@ -394,6 +448,8 @@ pub fn snapshot() -> Vec<SnapshotItem> {
             allowed: Allowance::Most(7),
         },
         SnapshotItem::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
+        SnapshotItem::FormerWorker { worker: WorkerId(4), name: "worker-1".into() },
+        SnapshotItem::DrainedWorker { worker: WorkerId(4), process: Micros(1_000) },
     ]
 }
 
@@ -410,6 +466,7 @@ pub fn worker_states() -> Vec<WorkerState> {
         WorkerState::Gone,
         WorkerState::Cordoned,
         WorkerState::Failing(failing),
+        WorkerState::Drained,
     ]
 }
 
@@ -557,7 +614,7 @@ fn explanation() -> Explanation {
     ];
     let reasons = (1..).zip(waits).map(|(tasks, wait)| Reason { tasks, wait }).collect();
     let JobStatus { job, state, counts, .. } = job_status();
-    Explanation { job, state, counts, reasons }
+    Explanation { job, tenant: "ada".into(), state, counts, reasons }
 }
 
 fn job_status() -> JobStatus {
