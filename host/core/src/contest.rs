@@ -86,7 +86,7 @@ impl Grid {
         self.fleet.iter().filter_map(contest).collect()
     }
 
-    fn refuse(&mut self, id: WorkerId, rival: &Rival) {
+    pub(crate) fn refuse(&mut self, id: WorkerId, rival: &Rival) {
         let Some(holder) = self.fleet.get(id) else { return };
         let (address, linked_for) = (String::from(&*holder.address), self.now.since(holder.since));
         self.output(Output::Refuse { link: rival.joined.link, address, linked_for });

@@ -22,6 +22,9 @@ impl Grid {
         if self.ledger.cordoned.contains(&id) != cordoned {
             self.persist(Record::WorkerCordoned { worker: id, cordoned });
         }
+        if !cordoned && self.ledger.drained.contains_key(&id) {
+            self.persist(Record::WorkerDrained { worker: id, process: None });
+        }
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.cordoned = cordoned;
             worker.draining &= cordoned || worker.leaving;

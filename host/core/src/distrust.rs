@@ -115,6 +115,11 @@ impl Distrust {
         failing
     }
 
+    /// A worker is not to come back.
+    pub(crate) fn forget_worker(&mut self, worker: WorkerId) {
+        self.did(worker);
+    }
+
     fn forget(&mut self, tenant: &str) {
         for worker in self.by_tenant.remove(tenant).unwrap_or_default().into_keys() {
             if let Some(tenants) = self.by_worker.get_mut(&worker) {

@@ -43,8 +43,8 @@ impl Grid {
             }
         }
         reasons.retain(|reason| reason.tasks > 0 || reason.wait.adds());
-        let (state, counts) = (status.state, status.counts);
-        Some(Explanation { job, state, counts, reasons })
+        let (tenant, state, counts) = (status.spec.task.tenant, status.state, status.counts);
+        Some(Explanation { job, tenant, state, counts, reasons })
     }
 
     fn explain_ready(&self, job: JobId, queue: &Queue, reasons: &mut Vec<Reason>) {

@@ -90,6 +90,16 @@ impl Fleet {
         self.enter(id, joined, place);
     }
 
+    /// Takes a worker out that has nothing any more and is not to come back.
+    pub(crate) fn remove(&mut self, id: WorkerId) {
+        let Some(member) = self.members.remove(&id) else { return };
+        self.withdraw(id, &member);
+        self.asked = self.asked.saturating_sub(member.place.asked);
+        if self.reserved == Some(id) {
+            self.reserved = None;
+        }
+    }
+
     /// Puts a worker in its place, which is in no index yet.
     fn enter(&mut self, id: WorkerId, mut worker: Worker, place: Place) {
         worker.labels = counting(&worker.capacity.labels, &worker.vouched, &self.vouched);

@@ -7,7 +7,7 @@ use alloc::{
 };
 
 use wasmgrid_proto::{
-    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId, WorkerStatus,
+    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId,
 };
 
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
     contest::Rival,
     distrust::Distrust,
     fleet::Fleet,
-    job::Job,
     lease::Leases,
     preparing::Preparing,
     queue::Queue,
@@ -203,38 +202,6 @@ impl Grid {
         self.ledger.jobs.get(&job).map(|entry| entry.results)
     }
 
-    /// How jobs stand, the newest first, at most `limit`.
-    #[must_use]
-    pub fn jobs(&self, limit: usize) -> Vec<JobStatus> {
-        self.jobs_before(None, None).take(limit).collect()
-    }
-
-    /// How jobs stand that were submitted before this one, the newest first; all without one. Those
-    /// of one tenant alone, where one is named.
-    pub fn jobs_before(
-        &self,
-        before: Option<JobId>,
-        tenant: Option<&str>,
-    ) -> impl Iterator<Item = JobStatus> {
-        self.numbers_before(before, tenant).filter_map(|job| self.job(job))
-    }
-
-    /// How many jobs [`Self::jobs_before`] has.
-    #[must_use]
-    pub fn count_before(&self, before: Option<JobId>, tenant: Option<&str>) -> u64 {
-        self.numbers_before(before, tenant).count() as u64
-    }
-
-    fn numbers_before(
-        &self,
-        before: Option<JobId>,
-        tenant: Option<&str>,
-    ) -> impl Iterator<Item = JobId> {
-        let jobs = self.ledger.jobs.below(before.unwrap_or(JobId(u64::MAX))).rev();
-        let own = move |entry: &Job| tenant.is_none_or(|tenant| entry.spec.task.tenant == tenant);
-        jobs.filter(move |(_, entry)| own(entry)).map(|(job, _)| job)
-    }
-
     /// The modules that jobs name, each as often as one does.
     pub fn modules(&self) -> impl Iterator<Item = Digest> {
         self.ledger.jobs.iter().map(|(_, entry)| entry.spec.task.module)
@@ -258,16 +225,6 @@ impl Grid {
     #[must_use]
     pub fn source(&self, job: JobId) -> JobId {
         self.ledger.jobs.get(&job).and_then(|entry| entry.source).unwrap_or(job)
-    }
-
-    /// How the workers stand that joined in this epoch, by number.
-    #[must_use]
-    pub fn workers(&self) -> Vec<WorkerStatus> {
-        let clock = self.ledger.clock;
-        let status = |(id, worker): (_, &Worker)| {
-            worker.status(id, self.distrust.of_worker(id, self.now), clock)
-        };
-        self.fleet.iter().map(status).collect()
     }
 
     /// True where a job takes inputs, and only of its submitter.
@@ -310,6 +267,7 @@ impl Grid {
             | Input::Cancel { .. }
             | Input::DrainWorker { .. }
             | Input::CordonWorker { .. }
+            | Input::RemoveWorker { .. }
             | Input::SetQuota { .. }) => self.take_request(input),
             Input::DropResults { job, before, why } => self.drop_results(job, before, why),
             Input::WorkerJoined {

@@ -136,6 +136,14 @@ pub enum Input {
         /// True to cordon it.
         cordoned: bool,
     },
+    /// An operator takes a worker away: it is disconnected, what it has runs elsewhere, and the driver
+    /// lets nobody in any more by its certificates. Answered by [`Reply::Done`].
+    RemoveWorker {
+        /// Whom to answer.
+        request: RequestId,
+        /// The worker's name.
+        name: String,
+    },
     /// A worker said [`Join`](wasmgrid_proto::wire::Join). Answered by [`Output::Joined`], or where
     /// one of its name is linked by [`Output::Contest`], and later by that or [`Output::Refuse`].
     WorkerJoined {

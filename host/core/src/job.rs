@@ -161,6 +161,8 @@ impl Job {
             | Record::WorkerCordoned { .. }
             | Record::QuotaSet { .. }
             | Record::FuelUsed { .. }
+            | Record::WorkerRemoved { .. }
+            | Record::WorkerDrained { .. }
             | Record::TimePassed { .. } => {}
         }
     }
@@ -424,6 +426,8 @@ impl Job {
             | SnapshotItem::Worker { .. }
             | SnapshotItem::Quota { .. }
             | SnapshotItem::FuelUsed { .. }
+            | SnapshotItem::FormerWorker { .. }
+            | SnapshotItem::DrainedWorker { .. }
             | SnapshotItem::Job(_) => {}
         }
     }

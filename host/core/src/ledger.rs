@@ -5,6 +5,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     string::{String, ToString},
     sync::Arc,
+    vec::Vec,
 };
 
 use wasmgrid_proto::{
@@ -34,6 +35,10 @@ pub struct Ledger {
     last_worker: WorkerId,
     /// Workers that an operator wants to get nothing new.
     pub(crate) cordoned: BTreeSet<WorkerId>,
+    /// Workers that an operator drained, and when the process of each started that this concerns.
+    pub(crate) drained: BTreeMap<WorkerId, Micros>,
+    /// The names of workers that were taken away, of at most [`FORMER_MAX`].
+    former: BTreeMap<WorkerId, String>,
     /// The active jobs that run tasks of another again, by that one, which has their inputs.
     retries: BTreeMap<JobId, BTreeSet<JobId>>,
     /// What each tenant has of all this.
@@ -43,6 +48,10 @@ pub struct Ledger {
     /// Of each tenant the last day on which its tasks used fuel, and how much.
     pub(crate) fuel: BTreeMap<String, (u64, u64)>,
 }
+
+/// Workers that were taken away and are still known by name, those that came last: what they did is
+/// told under it.
+const FORMER_MAX: usize = 4_096;
 
 impl Ledger {
     /// Takes in one record. A record that fits nothing here changes nothing.
@@ -65,6 +74,13 @@ impl Ledger {
             }
             Record::WorkerCordoned { worker, cordoned: false } => {
                 self.cordoned.remove(worker);
+            }
+            Record::WorkerRemoved { worker } => self.remove_worker(*worker),
+            Record::WorkerDrained { worker, process: Some(process) } => {
+                self.drained.insert(*worker, *process);
+            }
+            Record::WorkerDrained { worker, process: None } => {
+                self.drained.remove(worker);
             }
             Record::QuotaSet { tenant, resource, allowed } => {
                 self.set_quota(tenant, *resource, *allowed);
@@ -106,6 +122,22 @@ impl Ledger {
             let before = Part::of(entry);
             entry.apply(record, self.epoch);
             self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
+        }
+    }
+
+    fn remove_worker(&mut self, worker: WorkerId) {
+        self.cordoned.remove(&worker);
+        self.drained.remove(&worker);
+        let gone = self.workers.extract_if(.., |_, id| *id == worker).next();
+        if let Some((name, _)) = gone {
+            self.remember(worker, name);
+        }
+    }
+
+    fn remember(&mut self, worker: WorkerId, name: String) {
+        self.former.insert(worker, name);
+        if self.former.len() > FORMER_MAX {
+            self.former.pop_first();
         }
     }
 
@@ -151,6 +183,12 @@ impl Ledger {
             let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
             out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
         }
+        for (worker, process) in &self.drained {
+            out(SnapshotItem::DrainedWorker { worker: *worker, process: *process });
+        }
+        for (worker, name) in &self.former {
+            out(SnapshotItem::FormerWorker { worker: *worker, name: name.clone() });
+        }
         for (tenant, set) in &self.quotas {
             for (resource, allowed) in set {
                 let (resource, allowed) = (*resource, *allowed);
@@ -178,6 +216,10 @@ impl Ledger {
                     self.cordoned.insert(worker);
                 }
             }
+            SnapshotItem::DrainedWorker { worker, process } => {
+                self.drained.insert(worker, process);
+            }
+            SnapshotItem::FormerWorker { worker, name } => self.remember(worker, name),
             SnapshotItem::Time { time, date } => self.clock = Clock { time, date },
             SnapshotItem::Quota { tenant, resource, allowed } => {
                 self.set_quota(&tenant, resource, allowed);
@@ -245,9 +287,19 @@ impl Ledger {
         WorkerId(self.last_worker.0 + 1)
     }
 
-    /// The name of a worker that was known once.
+    /// The name of a worker that is or was known.
     pub(crate) fn worker_name(&self, worker: WorkerId) -> Option<&str> {
-        self.workers.iter().find(|(_, id)| **id == worker).map(|(name, _)| name.as_str())
+        let known = self.workers.iter().find(|(_, id)| **id == worker).map(|(name, _)| name);
+        known.or_else(|| self.former.get(&worker)).map(String::as_str)
+    }
+
+    /// The names of those of these workers that are or were known.
+    pub(crate) fn names_of(&self, workers: &[WorkerId]) -> Vec<(WorkerId, String)> {
+        let wanted: BTreeSet<WorkerId> = workers.iter().copied().collect();
+        let known = self.workers.iter().map(|(name, id)| (*id, name));
+        let all = self.former.iter().map(|(id, name)| (*id, name)).chain(known);
+        let named = all.filter(|(id, _)| wanted.contains(id));
+        named.map(|(id, name)| (id, name.clone())).collect()
     }
 
     pub(crate) fn by_key(&self, tenant: &str, key: &str) -> Option<JobId> {

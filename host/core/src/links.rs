@@ -23,12 +23,14 @@ impl Grid {
         self.forget_preparing(id);
         let before = self.fleet.get(id);
         let lived_on = before.is_some_and(|worker| worker.started == joined.started);
-        // Draining outlives a broken link, but not the process: one that comes anew takes tasks,
+        // Draining outlives a broken link and the scheduler, but not the process: one that comes anew takes tasks,
         // also where the end of the one before it was not seen yet.
-        let draining = lived_on
-            && before.is_some_and(|worker| {
-                worker.draining && (worker.linked || !worker.leases.is_empty())
-            });
+        let draining = lived_on && before.is_some_and(|worker| worker.draining);
+        let drained = self.ledger.drained.get(&id).copied();
+        let draining = draining || drained == Some(joined.started);
+        if drained.is_some_and(|process| process != joined.started) {
+            self.persist(Record::WorkerDrained { worker: id, process: None });
+        }
         joined.draining = draining;
         joined.cordoned = self.ledger.cordoned.contains(&id);
         self.link(id, joined);
@@ -153,8 +155,8 @@ impl Grid {
         }
     }
 
-    /// A worker stopped in order: what it leaves behind is nobody's fault.
-    fn release_all(&mut self, id: WorkerId) {
+    /// A worker stopped in order, or was taken away: what it leaves behind is nobody's fault.
+    pub(crate) fn release_all(&mut self, id: WorkerId) {
         for lease in self.leases_of(id) {
             self.release(lease, &[TaskRange { first: 0, count: u64::MAX }]);
         }

@@ -49,6 +49,7 @@ impl Grid {
             Input::CordonWorker { request, name, cordoned } => {
                 self.cordon_worker(request, &name, cordoned);
             }
+            Input::RemoveWorker { request, name } => self.remove_worker(request, &name),
             Input::SetQuota { request, tenant, resource, allowed } => {
                 self.set_quota(request, tenant, resource, allowed);
             }
@@ -324,6 +325,10 @@ impl Grid {
             );
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };
+        let process = self.fleet.get(id).map(|worker| worker.started);
+        if self.ledger.drained.get(&id).copied() != process {
+            self.persist(Record::WorkerDrained { worker: id, process });
+        }
         if let Some(worker) = self.fleet.get_mut(id) {
             worker.draining = true;
         }

@@ -377,6 +377,7 @@ impl Worker {
     ) -> WorkerStatus {
         let state = match (self.linked, self.draining, self.cordoned) {
             (false, ..) => WorkerState::Gone,
+            (true, true, _) if self.assigned == 0 && !self.leaving => WorkerState::Drained,
             (true, true, _) => WorkerState::Draining,
             (true, false, true) => WorkerState::Cordoned,
             (true, false, false) => {

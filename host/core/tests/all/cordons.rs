@@ -82,6 +82,34 @@ fn a_drain_gives_back_what_has_not_begun_and_can_be_taken_back() {
 }
 
 #[test]
+fn a_drain_outlives_links_and_schedulers_and_ends_with_the_process() {
+    let mut world = World::new();
+    let worker = world.join("a", 2);
+    let job = world.submit(spec(), 20);
+    world.drain("a").expect("it is linked");
+    assert_eq!(state(&world, "a"), WorkerState::Draining);
+    world.end_all(worker, OutcomeClass::Ok, 1_000);
+    assert_eq!(state(&world, "a"), WorkerState::Drained);
+    world.cut(worker);
+    world.join_holding("a", 2, &[]);
+    assert_eq!((state(&world, "a"), world.load(worker)), (WorkerState::Drained, 0));
+    world.restart();
+    world.check_replay();
+    world.join_holding("a", 2, &[]);
+    assert_eq!((state(&world, "a"), world.load(worker)), (WorkerState::Drained, 0));
+    world.cut(worker);
+    world.join("a", 2);
+    assert_eq!(state(&world, "a"), WorkerState::Ready, "another process is not drained");
+    world.drain("a").expect("it is linked");
+    world.cordon("a", false).expect("it is known");
+    world.restart();
+    world.join_holding("a", 2, &[]);
+    assert_eq!(state(&world, "a"), WorkerState::Ready, "it was taken back");
+    world.run(1_000);
+    assert_eq!(world.job(job).counts.ok, 20);
+}
+
+#[test]
 fn a_worker_that_leaves_is_not_brought_back_by_an_uncordon() {
     let mut world = World::new();
     let worker = world.join("a", 2);

@@ -19,6 +19,7 @@ mod overdue;
 mod placement;
 mod preparing;
 mod quotas;
+mod removals;
 mod requirements;
 mod retention;
 mod retries;

@@ -114,7 +114,7 @@ fn a_draining_worker_finishes_what_it_has_and_gets_nothing_new() {
     let has = world.load(worker);
     world.end_all(worker, OutcomeClass::Ok, 10);
     assert_eq!((world.load(worker), world.job(job).counts.ok), (0, has));
-    assert_eq!(world.grid.workers()[0].state, WorkerState::Draining);
+    assert_eq!(world.grid.workers()[0].state, WorkerState::Drained);
     world.cut(worker);
     world.join("a", 2);
     assert!(world.load(worker) > 0, "a worker that was gone comes anew");

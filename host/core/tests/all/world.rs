@@ -237,6 +237,12 @@ impl World {
         self.reply(request)
     }
 
+    pub fn remove(&mut self, name: &str) -> Result<Reply, ApiError> {
+        let request = self.request();
+        self.drive(Input::RemoveWorker { request, name: name.into() });
+        self.reply(request)
+    }
+
     /// A worker that offers this joins as a new process.
     pub fn join_with(&mut self, name: &str, capacity: WorkerCapacity) -> WorkerId {
         let started = Micros(self.next());
@@ -332,7 +338,7 @@ impl World {
     }
 
     fn worker_of(&self, name: &str) -> Option<WorkerId> {
-        self.journal.iter().find_map(|record| match record {
+        self.journal.iter().rev().find_map(|record| match record {
             Record::WorkerKnown { worker, name: known } if known == name => Some(*worker),
             _ => None,
         })
