@@ -189,6 +189,9 @@ pub enum CertificateProblem {
          authority that was replaced and retired; make a new one with `wasmgrid token create`"
     )]
     WrongToken,
+    /// An operator took its holder out of the grid.
+    #[error("{0}")]
+    Removed(String),
     /// The handshake ended with another alert of TLS.
     #[error("the handshake failed with TLS alert {0}")]
     Alert(u8),

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use wasmgrid_proto::wire::{Role, UnknownRole};
+use wasmgrid_proto::{
+    Digest,
+    wire::{Role, UnknownRole},
+};
 use x509_parser::{
     extensions::GeneralName,
     prelude::{FromDer, X509Certificate},
@@ -30,6 +33,8 @@ pub struct Peer {
     pub labels: Vec<(String, String)>,
     /// What else its certificate says; `None` of a peer that has shown none.
     pub certificate: Option<Certificate>,
+    /// Of the key that its certificate is for; none inside one process, where there is none.
+    pub key: Option<Digest>,
     /// Where it is: `IP:PORT`, or `in process`.
     pub address: String,
 }
@@ -147,13 +152,13 @@ impl Peer {
     /// [`IdentityError`], where it is no member's.
     pub(crate) fn of_certificate(der: &[u8], address: String) -> Result<Self, IdentityError> {
         let (identity, labels) = (Identity::from_certificate(der)?, labels::of_certificate(der)?);
-        let certificate = Some(Certificate::read(der)?);
-        Ok(Self { identity, labels, certificate, address })
+        let (certificate, key) = (Some(Certificate::read(der)?), Some(key_of(der)?));
+        Ok(Self { identity, labels, certificate, key, address })
     }
 
     /// Somebody who shows no certificate.
     pub(crate) fn without_certificate(identity: Identity, address: String) -> Self {
-        Self { identity, labels: Vec::new(), certificate: None, address }
+        Self { identity, labels: Vec::new(), certificate: None, key: None, address }
     }
 }
 
@@ -161,6 +166,16 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} at {}", self.identity.role, self.identity.name, self.address)
     }
+}
+
+/// The digest of the key that a certificate (DER) is for. Says nothing of who signed it.
+///
+/// # Errors
+/// [`IdentityError::Unreadable`].
+pub fn key_of(der: &[u8]) -> Result<Digest, IdentityError> {
+    let (_, certificate) = X509Certificate::from_der(der)
+        .map_err(|error| IdentityError::Unreadable { reason: error.to_string() })?;
+    Ok(Digest::of(&certificate.public_key().subject_public_key.data))
 }
 
 pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), IdentityError> {

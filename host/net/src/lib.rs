@@ -25,7 +25,7 @@ mod unsendable;
 pub use backoff::Backoff;
 pub use budget::Held;
 pub use error::{CertificateProblem, NetError};
-pub use identity::{Identity, IdentityError, Peer};
+pub use identity::{Identity, IdentityError, Peer, key_of};
 pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, SaidRelease, Sender, TrySendError};
 pub use pki::{

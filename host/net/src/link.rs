@@ -126,6 +126,14 @@ pub enum LinkError {
         /// Its words.
         reason: String,
     },
+    /// The peer takes this side for nobody any more: another link would end in the same way.
+    #[error("{peer} ended the link for good: {reason}")]
+    Removed {
+        /// Who.
+        peer: String,
+        /// Its words.
+        reason: String,
+    },
 }
 
 impl LinkError {
@@ -202,6 +210,12 @@ impl<M> Sender<M> {
     /// Ends the link at once, because what the peer sent makes no sense here, and tells it so.
     pub fn refuse(&self, reason: &str) {
         self.state.refuse(reason);
+    }
+
+    /// Ends the link at once and for good, because the peer was taken out of the grid, and tells it
+    /// so: it need not try again.
+    pub fn expel(&self, reason: &str) {
+        self.state.expel(reason);
     }
 
     /// True once the link is over or being closed.
@@ -323,7 +337,7 @@ pub(crate) struct LinkState {
     closing: CancellationToken,
     /// The link ends without what is queued, for this reason.
     refusing: CancellationToken,
-    refusal: OnceLock<String>,
+    refusal: OnceLock<Refusal>,
     reason: OnceLock<String>,
     /// The peer's.
     release: OnceLock<Release>,
@@ -332,6 +346,15 @@ pub(crate) struct LinkState {
     rooms: Vec<Room>,
     /// True where a driver carries the link to another process.
     carried: bool,
+}
+
+/// Why the peer is told that its link ends, before all that is queued.
+#[derive(Clone, Debug)]
+pub(crate) enum Refusal {
+    /// It is not understood.
+    Misunderstood(String),
+    /// It was taken out of the grid.
+    Removed(String),
 }
 
 impl LinkState {
@@ -361,21 +384,31 @@ impl LinkState {
 
     /// This side does not understand the peer.
     fn refuse(&self, reason: &str) {
-        self.refusal.get_or_init(|| reason.to_owned());
-        self.refusing.cancel();
-        // Where nothing carries the link, both sides learn it here.
-        if self.carried {
-            return;
-        }
         let (peer, theirs) = ("the peer".to_owned(), Release::ours());
-        self.fail(LinkError::Misunderstood { peer, theirs, reason: reason.to_owned() });
-        self.close(reason);
+        let error = LinkError::Misunderstood { peer, theirs, reason: reason.to_owned() };
+        self.turn_away(Refusal::Misunderstood(reason.to_owned()), error, reason);
     }
 
-    /// Waits until the peer is to be told that it is not understood, and why.
-    pub(crate) async fn refused(&self) -> String {
+    /// The peer was taken out of the grid.
+    fn expel(&self, reason: &str) {
+        let error = LinkError::Removed { peer: "the peer".into(), reason: reason.to_owned() };
+        self.turn_away(Refusal::Removed(reason.to_owned()), error, reason);
+    }
+
+    fn turn_away(&self, refusal: Refusal, error: LinkError, reason: &str) {
+        self.refusal.get_or_init(|| refusal);
+        self.refusing.cancel();
+        // Where nothing carries the link, both sides learn it here.
+        if !self.carried {
+            self.fail(error);
+            self.close(reason);
+        }
+    }
+
+    /// Waits until the peer is to be told that its link ends, and why.
+    pub(crate) async fn refused(&self) -> Refusal {
         self.refusing.cancelled().await;
-        self.refusal.get().cloned().unwrap_or_default()
+        self.refusal.get().cloned().unwrap_or_else(|| Refusal::Misunderstood(String::new()))
     }
 
     /// True where the peer is to be told so; known before the link is seen to be closing.

@@ -149,6 +149,9 @@ impl Tries {
             End::Over => return Next::End,
             End::HungUp => return Next::Dial(HUNG_UP.into(), self.backoff.next()),
             End::Refused(reason) => return Next::GiveUp(GaveUp::Refused(reason)),
+            End::Lost(Some(LinkError::Removed { reason, .. })) => {
+                return Next::GiveUp(GaveUp::Refused(reason));
+            }
             End::Unreachable(error) if is_final(&error) => return Next::GiveUp(error.into()),
             End::Unreachable(error) if is_stubborn(&error) => {
                 (error.to_string(), self.backoff.next_within(LONG_PAUSE))
@@ -329,6 +332,18 @@ mod tests {
         let Next::GiveUp(why @ GaveUp::Misunderstood(_)) = next else { panic!("it goes on") };
         let source = std::error::Error::source(&why).expect("why").to_string();
         assert_eq!(source.matches(&Release::ours().to_string()).count(), 2, "both: {source}");
+    }
+
+    #[test]
+    fn a_worker_that_was_taken_away_dials_no_more() {
+        let (peer, reason) = ("scheduler".into(), "an operator removed it".to_owned());
+        let removed = End::Lost(Some(LinkError::Removed { peer, reason: reason.clone() }));
+        let next = Tries::default().after(removed, Duration::from_secs(60));
+        assert!(matches!(next, Next::GiveUp(GaveUp::Refused(why)) if why == reason));
+        let problem = CertificateProblem::Removed(reason);
+        let refused = NetError::Refused { address: "there".into(), problem };
+        let next = Tries::default().after(End::Unreachable(refused), Duration::ZERO);
+        assert!(matches!(next, Next::GiveUp(GaveUp::Unreachable(_))));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) enum CloseCode {
     Busy = 5,
     /// The peer took too long.
     Slow = 6,
+    /// The peer was taken out of the grid.
+    Removed = 7,
 }
 
 impl CloseCode {
@@ -49,7 +51,9 @@ pub(super) fn link_end(error: &ConnectionError, peer: &str) -> Result<(), LinkEr
         ConnectionError::ApplicationClosed(close) if CloseCode::Done.is(close.error_code) => Ok(()),
         ConnectionError::ApplicationClosed(close) => {
             let reason = String::from_utf8_lossy(&close.reason).into_owned();
-            if CloseCode::Slow.is(close.error_code) || CloseCode::Busy.is(close.error_code) {
+            if CloseCode::Removed.is(close.error_code) {
+                Err(LinkError::Removed { peer, reason })
+            } else if CloseCode::Slow.is(close.error_code) || CloseCode::Busy.is(close.error_code) {
                 Err(LinkError::Rejected { peer, reason })
             } else {
                 // A code that is not known here is another release's.
@@ -71,6 +75,8 @@ pub(super) fn refusal(error: &ConnectionError, address: &str) -> NetError {
                 NetError::Refused { address, problem: CertificateProblem::Missing }
             } else if CloseCode::Busy.is(code) {
                 NetError::Busy { address, reason }
+            } else if CloseCode::Removed.is(code) {
+                NetError::Refused { address, problem: CertificateProblem::Removed(reason) }
             } else if CloseCode::Identity.is(code) || CloseCode::Role.is(code) {
                 NetError::Refused { address, problem: CertificateProblem::Other(reason) }
             } else {

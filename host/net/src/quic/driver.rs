@@ -22,7 +22,7 @@ use crate::{
     budget::Budget,
     identity::Peer,
     lane::{Arrivals, Item, Lane, MESSAGE_COST},
-    link::{CONTROL_ROOM, Link, LinkError, LinkState, Receiver, Sender},
+    link::{CONTROL_ROOM, Link, LinkError, LinkState, Receiver, Refusal, Sender},
     release::Release,
 };
 
@@ -180,13 +180,21 @@ async fn why(connection: &Connection, peer: &str) -> Option<LinkError> {
     link_end(&end, peer).err()
 }
 
-/// Waits until this side does not understand the peer, and tells it so.
+/// Waits until this side does not understand the peer or wants it no more, and tells it so.
 async fn refused(connection: &Connection, state: &LinkState, peer: &str) -> LinkError {
-    let reason = state.refused().await;
+    let peer = peer.to_owned();
     // As above, while the streams are there.
-    CloseCode::Malformed.close(connection, &reason);
-    let reason = format!("it said what makes no sense here: {reason}");
-    LinkError::Lost { peer: peer.to_owned(), reason }
+    match state.refused().await {
+        Refusal::Misunderstood(reason) => {
+            CloseCode::Malformed.close(connection, &reason);
+            let reason = format!("it said what makes no sense here: {reason}");
+            LinkError::Lost { peer, reason }
+        }
+        Refusal::Removed(reason) => {
+            CloseCode::Removed.close(connection, &reason);
+            LinkError::Lost { peer, reason }
+        }
+    }
 }
 
 /// Writes both kinds of messages, then the end; ready once the peer's transport has all of it.
