@@ -16,11 +16,11 @@ use tokio_util::{
 };
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
-    Allowance, ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobId, JobSpec,
-    JobStatus, Limits, Millis, Resource, TaskStatus, TenantStatus, VouchedLabels, WorkerStatus,
+    ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobFilter, JobId, JobSpec,
+    JobStatus, Limits, Millis, TaskStatus, TenantStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{
         AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, Renew, Renewed, Reply,
-        Request, Submit, ToClient, TokenRequest, WatchRequest,
+        Request, Submit, ToClient, WatchRequest,
     },
 };
 
@@ -247,17 +247,22 @@ impl Client {
         job(self.ask(Request::Job { job: id }).await?)
     }
 
-    /// The newest jobs, at most `limit`, the newest first; and how many there are behind the last
-    /// of them.
+    /// The newest of the jobs that meet the filter, at most `limit`, the newest first; and how many
+    /// there are behind the last of them.
     ///
     /// # Errors
-    /// [`ClientError`], as for every question.
-    pub async fn jobs(&self, limit: u32) -> Result<(Vec<JobStatus>, u64), ClientError> {
+    /// [`ClientError::Api`], where another tenant's are asked for and the role does not allow it.
+    pub async fn jobs(
+        &self,
+        limit: u32,
+        filter: &JobFilter,
+    ) -> Result<(Vec<JobStatus>, u64), ClientError> {
         let mut jobs = Vec::<JobStatus>::new();
+        let page = |before, limit| Request::JobPage { before, limit, filter: filter.clone() };
         loop {
             let before = jobs.last().map(|status| status.job);
             let left = limit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-            match self.ask(Request::JobPage { before, limit: left }).await? {
+            match self.ask(page(before, left)).await? {
                 Reply::JobPage { jobs: page, more } => {
                     let ends = page.is_empty() || more == 0 || page.len() as u64 >= u64::from(left);
                     jobs.extend(page);
@@ -308,24 +313,58 @@ impl Client {
         }
     }
 
-    /// All workers.
+    /// The workers, but for those that are gone for long.
     ///
     /// # Errors
     /// [`ClientError`], as for every question.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>, ClientError> {
+        Ok(self.list_workers(false).await?.0)
+    }
+
+    /// The workers, with `all` also those that are gone for long or did not come back to this
+    /// scheduler; and how many these are that are left out.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn list_workers(&self, all: bool) -> Result<(Vec<WorkerStatus>, u64), ClientError> {
         let mut workers = Vec::<WorkerStatus>::new();
         loop {
             let after = workers.last().map(|status| status.worker);
-            match self.ask(Request::WorkerPage { after }).await? {
-                Reply::WorkerPage { workers: page, more } => {
+            match self.ask(Request::WorkerPage { after, all }).await? {
+                Reply::WorkerPage { workers: page, more, hidden } => {
                     let ends = page.is_empty() || more == 0;
                     workers.extend(page);
                     if ends {
-                        return Ok(workers);
+                        return Ok((workers, hidden));
                     }
                 }
                 _ => return Err(unexpected()),
             }
+        }
+    }
+
+    /// One worker, gone or not.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such worker.
+    pub async fn worker(&self, name: &str) -> Result<WorkerStatus, ClientError> {
+        match self.ask(Request::Worker { name: name.into() }).await? {
+            Reply::Worker(worker) => Ok(worker),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// The names of these workers, as far as they are known, also where they were taken away.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn worker_names(
+        &self,
+        workers: Vec<WorkerId>,
+    ) -> Result<Vec<(WorkerId, String)>, ClientError> {
+        match self.ask(Request::WorkerNames { workers }).await? {
+            Reply::WorkerNames(names) => Ok(names),
+            _ => Err(unexpected()),
         }
     }
 
@@ -375,41 +414,6 @@ impl Client {
         }
     }
 
-    /// Gives the grid another authority, beside which the one before is trusted; for operators.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where an earlier one is still trusted or the role does not allow it;
-    /// [`ClientError::Lost`], where the link was lost before the answer.
-    pub async fn replace_authority(&self) -> Result<(), ClientError> {
-        done(self.ask(Request::Authority(AuthorityRequest::Replace)).await?)
-    }
-
-    /// Has the grid trust the authority that was replaced no more; for operators.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where members have certificates of it and it is not forced, where there
-    /// is none, or the role does not allow it.
-    pub async fn retire_authority(&self, force: bool) -> Result<(), ClientError> {
-        done(self.ask(Request::Authority(AuthorityRequest::Retire { force })).await?)
-    }
-
-    /// Gives a worker nothing new and asks back what it has not begun; for operators.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where there is no such worker or the role does not allow it.
-    pub async fn drain(&self, name: &str) -> Result<(), ClientError> {
-        done(self.ask(Request::Drain { name: name.into() }).await?)
-    }
-
-    /// Gives a worker nothing new until that is taken back with `cordoned` false, which also takes
-    /// back a drain. It keeps what it has. For operators.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where there is no such worker or the role does not allow it.
-    pub async fn cordon(&self, name: &str, cordoned: bool) -> Result<(), ClientError> {
-        done(self.ask(Request::Cordon { name: name.into(), cordoned }).await?)
-    }
-
     /// Tenants, and what they have and may have; for a client it is its own. All of them, also
     /// where one answer does not hold them.
     ///
@@ -432,19 +436,6 @@ impl Client {
         }
     }
 
-    /// Says how much a tenant may have of something. For operators.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where the role does not allow it.
-    pub async fn set_quota(
-        &self,
-        tenant: &str,
-        resource: Resource,
-        allowed: Allowance,
-    ) -> Result<(), ClientError> {
-        done(self.ask(Request::SetQuota { tenant: tenant.into(), resource, allowed }).await?)
-    }
-
     /// Why a job's tasks wait, and what would help.
     ///
     /// # Errors
@@ -452,35 +443,6 @@ impl Client {
     pub async fn explain(&self, job: JobId) -> Result<Explanation, ClientError> {
         match self.ask(Request::Explain { job }).await? {
             Reply::Explanation(explanation) => Ok(explanation),
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// Makes a token with which machines join; for operators.
-    ///
-    /// # Errors
-    /// [`ClientError::Api`], where the role does not allow it; [`ClientError::Lost`], where the
-    /// link was lost in between: a token may then exist that nobody knows, until it expires.
-    pub async fn create_token(&self, token: TokenRequest) -> Result<String, ClientError> {
-        match self.ask(Request::CreateToken(token)).await? {
-            Reply::Token(token) => Ok(token),
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// Makes a token for workers whose certificates get these labels. From then on the grid counts
-    /// only labels of certificates for these keys. For operators.
-    ///
-    /// # Errors
-    /// As [`Self::create_token`]; [`ClientError::Api`], where the labels cannot stand in a
-    /// certificate.
-    pub async fn create_labelled_token(
-        &self,
-        token: TokenRequest,
-        labels: Vec<(String, String)>,
-    ) -> Result<String, ClientError> {
-        match self.ask(Request::CreateLabelledToken { token, labels }).await? {
-            Reply::Token(token) => Ok(token),
             _ => Err(unexpected()),
         }
     }
@@ -511,7 +473,7 @@ impl Client {
         stream::pair(cursor, self.shared.config.window, self.shared.wake.clone(), keep)
     }
 
-    async fn ask(&self, request: Request) -> Result<Reply, ClientError> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<Reply, ClientError> {
         self.call(request, Bytes::new(), None).await
     }
 
@@ -613,7 +575,7 @@ fn job(reply: Reply) -> Result<JobStatus, ClientError> {
     }
 }
 
-fn unexpected() -> ClientError {
+pub fn unexpected() -> ClientError {
     ClientError::Protocol("the answer is not one to this question")
 }
 

@@ -24,6 +24,9 @@ pub enum ClientError {
         #[source]
         end: LinkError,
     },
+    /// An operator took this identity out of the grid.
+    #[error("the grid does not accept this identity any more: {0}")]
+    Removed(String),
     /// Link after link ended soon while this question had no answer: maybe because of it.
     #[error(
         "gave up on a question: {times} links in a row ended while it had no answer; the scheduler \

@@ -11,6 +11,7 @@
 mod actor;
 mod client;
 mod error;
+mod operate;
 mod sendable;
 mod stream;
 mod upload;

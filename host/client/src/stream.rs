@@ -59,7 +59,7 @@ pub struct JobStream {
     read_step: u64,
     wake: Wake,
     /// The link lives as long as somebody reads from it.
-    _client: Client,
+    client: Client,
 }
 
 /// What is told of a job beside its results: the latest only.
@@ -101,12 +101,18 @@ pub fn pair(cursor: u64, window: ByteCount, wake: Wake, client: Client) -> (JobS
         read: 0,
         read_step: (window.0 / READ_PART).max(1),
         wake,
-        _client: client,
+        client,
     };
     (stream, sink)
 }
 
 impl JobStream {
+    /// Whose stream it is, to ask what else there is to ask.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// What comes next; `None` after [`JobEvent::Ended`] or an error. Dropping the future loses
     /// nothing.
     pub async fn next(&mut self) -> Option<Result<JobEvent, ClientError>> {

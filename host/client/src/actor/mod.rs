@@ -327,12 +327,14 @@ where
 
 /// Whether asking twice is the same as asking once. Submits and retries carry a key, appends their
 /// first index or their producer's number; modules are named by their content; a token would be
-/// made twice, and an authority be replaced by one that it had made.
+/// made twice, an authority be replaced by one that it had made, and who was taken away is not there
+/// to be taken away.
 const fn is_repeatable(request: &Request) -> bool {
     !matches!(
         request,
         Request::CreateToken(_)
-            | Request::CreateLabelledToken { .. }
+            | Request::CreateTokenWith { .. }
+            | Request::RemoveMember { .. }
             | Request::Authority(AuthorityRequest::Replace)
     )
 }

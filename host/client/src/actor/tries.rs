@@ -37,13 +37,16 @@ impl Tries {
     /// soon.
     ///
     /// # Errors
-    /// [`ClientError::Misunderstood`], where another link makes no sense.
+    /// [`ClientError::Misunderstood`] or [`ClientError::Removed`], where another link makes no sense.
     pub fn ended(&mut self, lived: Duration, end: Option<LinkError>) -> Result<bool, ClientError> {
         if lived >= GOOD {
             self.backoff.reset();
         }
         if lived >= MISUNDERSTOOD_WITHIN {
             self.misunderstood = 0;
+        }
+        if let Some(LinkError::Removed { reason, .. }) = end {
+            return Err(ClientError::Removed(reason));
         }
         if let Some(error) = end.filter(LinkError::is_misunderstanding) {
             self.misunderstood += 1;

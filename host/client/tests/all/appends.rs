@@ -113,7 +113,7 @@ async fn an_append_is_not_asked_twice_where_it_is_refused_for_what_it_is() {
         _ = client.workers() => panic!("nobody answered"),
         asked = next => asked,
     };
-    assert_eq!(asked.1, Request::WorkerPage { after: None });
+    assert_eq!(asked.1, Request::WorkerPage { after: None, all: false });
 }
 
 /// The next request of a server, which appends: by whom, and their number of it.

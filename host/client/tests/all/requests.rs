@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wasmgrid_client::{Client, ClientConfig, ClientError};
 use wasmgrid_net::{NetError, Release};
 use wasmgrid_proto::{
-    InputBlock, JobId, JobState, Millis,
+    InputBlock, JobFilter, JobId, JobState, Millis,
     frame::{FRAME_MAX, META_MAX},
     wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, Role, ToClient, TokenRequest},
 };
@@ -41,8 +41,8 @@ async fn answers_find_their_questions_in_any_order() {
         let (first, second) = (server.request().await, server.request().await);
         for (id, request) in [second, first] {
             let reply = match request {
-                Request::WorkerPage { after: None } => {
-                    Reply::WorkerPage { workers: Vec::new(), more: 0 }
+                Request::WorkerPage { after: None, all: false } => {
+                    Reply::WorkerPage { workers: Vec::new(), more: 0, hidden: 0 }
                 }
                 _ => Reply::Job(status(JobState::Active, 3)),
             };
@@ -79,8 +79,8 @@ async fn what_was_unanswered_when_the_link_died_is_asked_again_and_answered_once
     // Nothing is asked once more: the next message is the next question.
     let next = async {
         let (id, request) = server.request().await;
-        assert_eq!(request, Request::WorkerPage { after: None });
-        server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
+        assert_eq!(request, Request::WorkerPage { after: None, all: false });
+        server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0, hidden: 0 }).await;
         server
     };
     let (workers, _server) = tokio::join!(client.workers(), next);
@@ -102,7 +102,7 @@ async fn what_is_not_safe_to_repeat_is_not_repeated() {
         _ = client.workers() => panic!("nobody answered"),
         asked = next => asked,
     };
-    assert_eq!(asked.1, Request::WorkerPage { after: None });
+    assert_eq!(asked.1, Request::WorkerPage { after: None, all: false });
 }
 
 #[tokio::test]
@@ -156,7 +156,8 @@ async fn an_answer_to_another_question_is_an_error() {
         server.answer(id, Reply::Done).await;
         server
     };
-    let (answer, _server) = tokio::join!(client.jobs(10), server);
+    let filter = JobFilter::default();
+    let (answer, _server) = tokio::join!(client.jobs(10, &filter), server);
     assert!(matches!(answer, Err(ClientError::Protocol(_))), "{answer:?}");
 }
 
@@ -231,10 +232,10 @@ async fn what_no_frame_can_carry_fails_at_once_and_the_link_stays() {
         let (id, request) = server.request().await;
         assert_eq!(
             request,
-            Request::WorkerPage { after: None },
+            Request::WorkerPage { after: None, all: false },
             "nothing else was asked on this link"
         );
-        server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
+        server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0, hidden: 0 }).await;
         server
     };
     let questions = async {
@@ -304,8 +305,10 @@ async fn a_question_that_ends_each_link_is_given_up_and_the_client_goes_on() {
                 // The scheduler dies of it.
                 (_, Request::Job { .. }) => drop(server),
                 (id, request) => {
-                    assert_eq!(request, Request::WorkerPage { after: None });
-                    server.answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
+                    assert_eq!(request, Request::WorkerPage { after: None, all: false });
+                    server
+                        .answer(id, Reply::WorkerPage { workers: Vec::new(), more: 0, hidden: 0 })
+                        .await;
                     return (links, server);
                 }
             }

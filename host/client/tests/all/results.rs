@@ -189,8 +189,10 @@ async fn is_silent(client: &wasmgrid_client::Client, server: &mut Server) -> boo
     let next = async {
         match server.next().await {
             FromClient::Request(frame) => {
-                assert_eq!(frame.request, Request::WorkerPage { after: None });
-                server.answer(frame.id, Reply::WorkerPage { workers: Vec::new(), more: 0 }).await;
+                assert_eq!(frame.request, Request::WorkerPage { after: None, all: false });
+                server
+                    .answer(frame.id, Reply::WorkerPage { workers: Vec::new(), more: 0, hidden: 0 })
+                    .await;
                 true
             }
             _ => false,
@@ -251,7 +253,10 @@ async fn a_scheduler_that_ignores_the_credit_loses_the_stream_and_not_the_client
             }
         }
         server
-            .answer(asked.expect("asked"), Reply::WorkerPage { workers: Vec::new(), more: 0 })
+            .answer(
+                asked.expect("asked"),
+                Reply::WorkerPage { workers: Vec::new(), more: 0, hidden: 0 },
+            )
             .await;
         server
     };
