@@ -8,7 +8,9 @@ mod clients;
 mod contests;
 mod feeders;
 mod late;
+mod lists;
 mod logs;
+mod members;
 mod outputs;
 mod sizes;
 mod walks;
@@ -40,6 +42,7 @@ use crate::{
     gate::Gate,
     journal::Write,
     links::{HeardRoom, LinkId},
+    members::MemberKey,
     modules::{Looked, Modules},
     outbox::{Freed, Kin, Outbox},
     readers::{Found, Readers},
@@ -50,6 +53,7 @@ use clients::{Client, Pending};
 use feeders::Feeders;
 use late::Compared;
 use logs::Logs;
+use members::Seen;
 use walks::{FoundResult, Walks};
 use watches::Visible;
 use workers::Worker;
@@ -114,6 +118,8 @@ pub(crate) enum Event {
     Renewed { link: LinkId, answer: Result<Renewed, ApiError> },
     /// Workers of these names, or all, should renew their certificates soon.
     RenewSoon { names: Option<BTreeSet<String>> },
+    /// A member was taken away, as the asker of this request wanted.
+    MemberRemoved { link: LinkId, id: u64, key: MemberKey },
     /// Which names do workers have?
     WorkerNames(oneshot::Sender<BTreeSet<String>>),
     /// A token vouches for labels of these keys; whoever makes it waits until that counts.
@@ -163,6 +169,8 @@ pub(crate) struct State {
     workers: BTreeMap<LinkId, Worker>,
     by_worker: BTreeMap<WorkerId, LinkId>,
     clients: BTreeMap<LinkId, Client>,
+    /// When clients were last linked.
+    seen: Seen,
     requests: BTreeMap<RequestId, Pending>,
     next_request: u64,
     /// Results that the core has not decided about.
@@ -332,8 +340,9 @@ impl Driver {
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
             Event::Renewed { link, answer } => self.renewed(link, answer),
             Event::RenewSoon { names } => self.renew_soon(names.as_ref()),
+            Event::MemberRemoved { link, id, key } => self.member_removed(link, id, key),
             Event::WorkerNames(asker) => {
-                let names = self.grid.workers().into_iter().map(|worker| worker.name).collect();
+                let names = self.grid.worker_names().cloned().collect();
                 // The asker may have gone.
                 let _ = asker.send(names);
             }

@@ -3,15 +3,16 @@
 
 mod certificates;
 mod keeper;
+mod known;
 
 use std::{collections::BTreeSet, fmt, sync::Mutex as SyncMutex};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
-use wasmgrid_net::{Identity, JoinToken, Link, check_labels};
+use wasmgrid_net::{Identity, JoinToken, Link};
 use wasmgrid_proto::{
-    Digest, Micros,
+    Digest, TokenGives, TokenState,
     wire::{
         ApiError, Denied, Enroll, Enrolled, ErrorCode, FromJoiner, Renewed, Role, ToJoiner,
         TokenRequest,
@@ -24,16 +25,13 @@ use crate::{
     config::Enrollment,
     driver::{Event, api_error},
     journal::Write,
+    members::{Member, MemberKey, Members, own_tenant},
     modules::write,
     readers::Readers,
+    tokens::{self, Token, token_key},
 };
 
-const TOKEN_PREFIX: &str = "token/";
-const NAME_PREFIX: &str = "name/";
 const VOUCHED_PREFIX: &str = "vouched/";
-
-/// Tokens that are good at a time: each is read when one is made.
-const TOKENS_MAX: usize = 1_000;
 
 /// Keys of labels that tokens vouch for: all are in one answer, and each is for good.
 const KEYS_MAX: usize = 256;
@@ -41,31 +39,18 @@ const KEYS_MAX: usize = 256;
 /// Machines of one wanted name, told apart by a number behind it.
 const NAMESAKES_MAX: u32 = 10_000;
 
-/// A token as the store has it: its secret only by its hash.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Token {
-    role: Role,
-    secret_hash: [u8; 32],
-    /// The date from which on it is not good, for which a clock that was set forward passes too.
-    expires: Micros,
-    /// The same by the grid's own time: a clock that was set back makes no token good again.
-    until: Micros,
-    uses_left: u32,
-    /// Of the certificates that it gives.
-    labels: Vec<(String, String)>,
-}
-
 /// Makes tokens and takes them.
 pub(crate) struct Enroller {
     enrollment: Option<Enrollment>,
     grid: String,
-    readers: Readers,
+    pub(crate) members: Members,
+    pub(crate) readers: Readers,
     /// Weak: the journal ends when the driver has gone, whoever still holds a handle.
     writes: mpsc::WeakSender<Write>,
     events: mpsc::Sender<Event>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     /// One at a time: a token's uses and the names that are taken are read, then written.
-    turn: Mutex<()>,
+    pub(crate) turn: Mutex<()>,
     /// Held by who signs, and alone by who replaces the authority: what is signed by the next one is
     /// trusted at the port by then.
     signing: RwLock<()>,
@@ -82,13 +67,14 @@ impl Enroller {
     pub(crate) fn new(
         enrollment: Option<Enrollment>,
         grid: String,
+        members: Members,
         clock: Clock,
         readers: Readers,
         writes: mpsc::WeakSender<Write>,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (turn, signing, shown) = (Mutex::new(()), RwLock::new(()), SyncMutex::default());
-        Self { enrollment, grid, readers, writes, events, clock, turn, signing, shown }
+        Self { enrollment, grid, members, readers, writes, events, clock, turn, signing, shown }
     }
 
     /// Makes a token, as it is given to `wasmgrid join`.
@@ -99,18 +85,22 @@ impl Enroller {
     pub(crate) async fn create(
         &self,
         request: TokenRequest,
-        labels: Vec<(String, String)>,
+        mut gives: TokenGives,
     ) -> Result<String, ApiError> {
         let Some(enrollment) = &self.enrollment else {
             return Err(invalid(
                 "this grid has no authority that could sign; machines cannot join it",
             ));
         };
-        check(request, &labels)?;
+        tokens::check(&self.grid, request, &gives)?;
+        // Whoever has a name from here is one user, however many devices join under it.
+        let named = gives.name.as_deref().filter(|_| request.role != Role::Worker);
+        let tenant = named.map(|name| own_tenant(request.role, name));
+        gives.tenant = gives.tenant.or(tenant);
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         let mut entries = self.expired(now).await?;
-        let keys: Vec<String> = labels.iter().map(|(key, _)| key.clone()).collect();
+        let keys: Vec<String> = gives.labels.iter().map(|(key, _)| key.clone()).collect();
         self.check_keys(&keys).await?;
         let (token, secret) = (random()?, random()?);
         let number = u64::from_le_bytes(token);
@@ -120,7 +110,8 @@ impl Enroller {
             expires: clock::date().after(request.ttl),
             until: now.after(request.ttl),
             uses_left: request.uses,
-            labels,
+            gives,
+            revoked: false,
         };
         entries.push(meta(token_key(number), &kept)?);
         // Before anybody can have the token, and for as long as the store.
@@ -168,18 +159,25 @@ impl Enroller {
         };
         let _turn = self.turn.lock().await;
         let mut token = self.check(enroll).await?;
-        let (name, key) = self.name(token.role, enroll).await?;
-        token.uses_left -= 1;
-        let csr = Digest::of(&enroll.csr);
+        let (key, before) = self.name(&token, enroll).await?;
+        let (role, name) = key.clone();
         let _signing = self.signing.read().await;
-        let role = token.role;
-        let signed = certificates::sign(enrollment, &enroll.csr, (role, &name), &token.labels)?;
+        let signed =
+            certificates::sign(enrollment, &enroll.csr, (role, &name), &token.gives.labels)?;
+        token.uses_left -= 1;
+        let member = Member {
+            request: Some(Digest::of(&enroll.csr)),
+            only_keys: only_keys(before.as_ref(), &signed.renewed.certificate)?,
+            tenant: token.gives.tenant.clone().or_else(|| before.and_then(|one| one.kept_tenant())),
+            machine: enroll.name.clone(),
+            joined_at: clock::date(),
+            removed_at: None,
+        };
         let entries = vec![
             meta(token_key(enroll.token), &token)?,
-            meta(key, &csr)?,
             certificates::given(role, &name, &signed)?,
         ];
-        self.write(entries).await?;
+        self.write_member(key, member, entries).await?;
         let Renewed { certificate, authority } = signed.renewed;
         Ok(Enrolled { role, name, certificate, authority })
     }
@@ -199,42 +197,69 @@ impl Enroller {
             return denied("the token is unknown");
         }
         let date = clock::date();
-        if token.until <= self.clock.now() || token.expires <= date {
-            return denied(&format!("by the scheduler's clock, {date}, the token has expired"));
+        match token.state(self.clock.now(), date) {
+            TokenState::Good => Ok(token),
+            TokenState::UsedUp => denied("the token was used up"),
+            TokenState::Revoked => denied("an operator revoked the token"),
+            TokenState::Expired => {
+                denied(&format!("by the scheduler's clock, {date}, the token has expired"))
+            }
         }
-        if token.uses_left == 0 {
-            return denied("the token was used up");
-        }
-        Ok(token)
     }
 
-    /// A name that no other machine of the role has, and the key under which it is remembered: the
-    /// one that the machine has already, where it shows that.
-    async fn name(&self, role: Role, enroll: &Enroll) -> Result<(String, String), ApiError> {
-        let key = |name: &str| name_key(role, name);
+    /// A name that no other machine of the role has, and who had it before: the one that the machine
+    /// has already, where it shows that and the token gives no other.
+    async fn name(
+        &self,
+        token: &Token,
+        enroll: &Enroll,
+    ) -> Result<(MemberKey, Option<Member>), ApiError> {
+        let (role, request) = (token.role, Digest::of(&enroll.csr));
         if let Some(name) = self.former_name(role, enroll) {
-            return Ok((name.clone(), key(&name)));
+            let key = (role, name);
+            let member = self.members.get(&key);
+            let is_removed = member.as_ref().is_some_and(|member| member.removed_at.is_some());
+            let is_given = token.gives.name.as_ref().is_none_or(|name| *name == key.1);
+            if is_given && !is_removed {
+                return Ok((key, member));
+            }
         }
-        let (wanted, asker) = (&enroll.name, Digest::of(&enroll.csr));
+        let wanted = token.gives.name.as_ref().unwrap_or(&enroll.name);
         let workers = if role == Role::Worker { self.workers().await? } else { BTreeSet::new() };
         for number in 1..=NAMESAKES_MAX {
             let name = if number == 1 { wanted.clone() } else { format!("{wanted}-{number}") };
             Identity::new(&self.grid, role, &name)
                 .map_err(|error| api_error(ErrorCode::Invalid, error.to_string()))?;
-            let key = key(&name);
-            let holder = self.read(key.clone()).await?;
-            let holder = holder.map(|bytes| parse::<Digest>(&key, &bytes)).transpose()?;
-            let free = match holder {
-                Some(holder) => holder == asker,
-                None => !workers.contains(&name),
-            };
-            if free {
-                return Ok((name, key));
+            let key = (role, name);
+            let holder = self.members.get(&key);
+            let repeats = holder.as_ref().is_some_and(|holder| {
+                holder.removed_at.is_none() && holder.request == Some(request)
+            });
+            let is_free = holder.as_ref().is_none_or(|holder| holder.removed_at.is_some());
+            let is_free = is_free && !workers.contains(&key.1);
+            if repeats || (is_free && self.may_be(token, &key, holder.as_ref()).await?) {
+                return Ok((key, holder));
             }
         }
         let why =
             format!("over {NAMESAKES_MAX} machines are called {wanted:?}; choose another name");
         Err(api_error(ErrorCode::Conflict, why))
+    }
+
+    /// Whether who joins with the token may have a name that nobody has: one who says it of its own
+    /// accord is not to own the jobs of somebody whom an operator named.
+    async fn may_be(
+        &self,
+        token: &Token,
+        (role, name): &MemberKey,
+        before: Option<&Member>,
+    ) -> Result<bool, ApiError> {
+        if *role == Role::Worker || token.gives.tenant.is_some() {
+            return Ok(true);
+        }
+        let tenant = own_tenant(*role, name);
+        let is_somebodys = before.is_some() || self.members.has_tenant(&tenant);
+        Ok(!is_somebodys && !self.gives_tenant(&tenant).await?)
     }
 
     /// The name of a machine that joins again with its key and its certificate, also where that has
@@ -279,50 +304,17 @@ impl Enroller {
         names.await.map_err(|_| stopping())
     }
 
-    /// What deletes the tokens that have expired.
-    async fn expired(&self, now: Micros) -> Result<Vec<Entry>, ApiError> {
-        let metas = self.readers.metas(TOKEN_PREFIX).await.map_err(|e| unreadable(&e))?;
-        let all = metas.len();
-        let mut entries = Vec::new();
-        for (key, bytes) in metas {
-            let token: Token = parse(&key, &bytes)?;
-            if token.until <= now {
-                entries.push(Entry::Meta { key, value: None });
-            }
-        }
-        if all - entries.len() >= TOKENS_MAX {
-            let why = format!("{TOKENS_MAX} tokens are good already; let some expire first");
-            return Err(api_error(ErrorCode::Unavailable, why));
-        }
-        Ok(entries)
-    }
-
-    async fn read(&self, key: String) -> Result<Option<Bytes>, ApiError> {
+    pub(crate) async fn read(&self, key: String) -> Result<Option<Bytes>, ApiError> {
         self.readers.meta(key).await.map_err(|error| unreadable(&error))
     }
 
-    async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
+    pub(crate) async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
         let Some(writes) = self.writes.upgrade() else { return Err(stopping()) };
         write(&writes, entries).await
     }
 }
 
-/// Refuses a request for a token that makes no sense.
-fn check(request: TokenRequest, labels: &[(String, String)]) -> Result<(), ApiError> {
-    if request.role == Role::Scheduler {
-        let why = "a token cannot make a scheduler; copy the scheduler's own credentials";
-        return Err(invalid(why));
-    }
-    if request.uses == 0 || request.ttl.0 == 0 {
-        return Err(invalid("a token needs at least one use and a time to live over 0"));
-    }
-    if !labels.is_empty() && request.role != Role::Worker {
-        return Err(invalid("only a worker has labels; make a token of the role worker with them"));
-    }
-    check_labels(labels).map_err(|error| invalid(&error.to_string()))
-}
-
-fn invalid(why: &str) -> ApiError {
+pub(crate) fn invalid(why: &str) -> ApiError {
     api_error(ErrorCode::Invalid, why.into())
 }
 
@@ -344,22 +336,13 @@ pub(crate) fn vouched_keys(reader: &mut dyn Reader) -> Result<Vec<String>, Store
     Ok(metas.filter_map(|(key, _)| Some(key.strip_prefix(VOUCHED_PREFIX)?.to_owned())).collect())
 }
 
-/// Under which it is remembered whose a name is.
-fn name_key(role: Role, name: &str) -> String {
-    format!("{NAME_PREFIX}{role}/{name}")
-}
-
-fn token_key(number: u64) -> String {
-    format!("{TOKEN_PREFIX}{number:016x}")
-}
-
-fn meta<T: Serialize>(key: String, value: &T) -> Result<Entry, ApiError> {
+pub(crate) fn meta<T: Serialize>(key: String, value: &T) -> Result<Entry, ApiError> {
     let value = postcard::to_allocvec(value)
         .map_err(|error| api_error(ErrorCode::Unavailable, format!("{key}: {error}")))?;
     Ok(Entry::Meta { key, value: Some(value.into()) })
 }
 
-fn parse<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T, ApiError> {
     postcard::from_bytes(bytes).map_err(|error| {
         let why =
             format!("the stored value {key:?} cannot be read: {error}; is it of a newer version?");
@@ -367,7 +350,7 @@ fn parse<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T, ApiErr
     })
 }
 
-fn unreadable(error: &crate::ServerError) -> ApiError {
+pub(crate) fn unreadable(error: &crate::ServerError) -> ApiError {
     api_error(ErrorCode::Unavailable, error.to_string())
 }
 

@@ -22,12 +22,14 @@ mod error;
 mod gate;
 mod journal;
 mod links;
+mod members;
 mod modules;
 mod outbox;
 mod readers;
 mod retention;
 mod secret;
 mod server;
+mod tokens;
 mod turns;
 
 pub use blocking::Blocking;

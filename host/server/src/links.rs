@@ -14,7 +14,7 @@ use wasmgrid_proto::{frame::Envelope, wire::Message};
 
 use crate::{
     driver::Event,
-    outbox::{Closing, Kin, Outbox, Outgoing, outbox},
+    outbox::{Closing, Ending, Kin, Outbox, Outgoing, outbox},
 };
 
 /// The driver's number of a link; never given twice.
@@ -176,10 +176,12 @@ async fn write<Out: Message>(
 
 async fn closing<Out: Message>(closed: oneshot::Receiver<Closing>, sender: &Sender<Out>) -> String {
     match closed.await {
-        Ok(Closing { reason, refuses }) => {
-            if refuses {
-                // Before the receiver goes, with which the link would end in order.
-                sender.refuse(&reason);
+        Ok(Closing { reason, how }) => {
+            // Before the receiver goes, with which the link would end in order.
+            match how {
+                Ending::InOrder => {}
+                Ending::Misunderstood => sender.refuse(&reason),
+                Ending::Removed => sender.expel(&reason),
             }
             reason
         }

@@ -38,8 +38,18 @@ pub(crate) struct Outbox<M> {
 #[derive(Debug)]
 pub(crate) struct Closing {
     pub reason: String,
-    /// What the peer said makes no sense: it is told so, and another link would be no better.
-    pub refuses: bool,
+    pub how: Ending,
+}
+
+/// What the peer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// That the link is over.
+    InOrder,
+    /// That what it said makes no sense: another link would be no better.
+    Misunderstood,
+    /// That it was taken out of the grid.
+    Removed,
 }
 
 /// The writer's end.
@@ -222,12 +232,21 @@ impl<M> Outbox<M> {
 
     /// Ends the link; what is queued is not sent.
     pub(crate) fn close(self, reason: impl Into<String>) {
-        let _ = self.close.send(Closing { reason: reason.into(), refuses: false });
+        self.end(reason.into(), Ending::InOrder);
     }
 
     /// Ends the link of a peer that is not understood.
     pub(crate) fn refuse(self, reason: impl Into<String>) {
-        let _ = self.close.send(Closing { reason: reason.into(), refuses: true });
+        self.end(reason.into(), Ending::Misunderstood);
+    }
+
+    /// Ends the link of a peer that was taken out of the grid.
+    pub(crate) fn expel(self, reason: impl Into<String>) {
+        self.end(reason.into(), Ending::Removed);
+    }
+
+    fn end(self, reason: String, how: Ending) {
+        let _ = self.close.send(Closing { reason, how });
     }
 
     fn is_roomy(&self) -> bool {

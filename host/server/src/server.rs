@@ -32,6 +32,7 @@ use crate::{
     gate::Gate,
     journal::{self, Extent, Item, Told, Write},
     links::{HEARD_BYTES, Kinships, LinkContext, LinkId, Room, serve},
+    members::Members,
     modules::{Beyond, MODULE_PREFIX, Modules, OWNER_PREFIX},
     readers::Readers,
     retention::Retention,
@@ -88,6 +89,7 @@ impl Server {
         let stop = CancellationToken::new();
         let known = known_modules(store.as_ref())?;
         let blobs = known_blobs(store.as_ref())?;
+        let members = Members::load(store.reader().map_err(load)?.as_mut())?;
         let readers = Readers::new(
             store.as_ref(),
             tasks.clone(),
@@ -100,7 +102,7 @@ impl Server {
         let (writes, thread) =
             journal::start(store, extent, grid.epoch(), told, stop.clone(), &config.blocking)
                 .map_err(|_| ServerError::Writer)?;
-        let enroller = enroller(&config, clock, &readers, &writes, &heard_sender);
+        let enroller = enroller(&config, (clock, members), &readers, &writes, &heard_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
             heard: heard_sender,
@@ -335,7 +337,7 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
 
 fn enroller(
     config: &ServerConfig,
-    clock: Clock,
+    (clock, members): (Clock, Members),
     readers: &Readers,
     writes: &mpsc::Sender<Write>,
     heard: &mpsc::Sender<Event>,
@@ -343,6 +345,7 @@ fn enroller(
     Arc::new(Enroller::new(
         config.enrollment.clone(),
         config.grid_name.clone(),
+        members,
         clock,
         readers.clone(),
         writes.downgrade(),

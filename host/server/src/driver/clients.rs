@@ -5,24 +5,21 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
-use wasmgrid_net::{Identity, Peer};
+use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, Explanation, InputBlock, JobId, JobStatus, Limits, Reason, VouchedLabels, Wait,
-    WorkerId,
+    Digest, Explanation, InputBlock, JobFilter, JobId, Limits, Reason, TokenGives, Wait,
     frame::Envelope,
     text::shortened,
     wire::{
         ApiError, AuthorityRequest, ErrorCode, FromClient, Reply, ReplyFrame, Request,
-        RequestFrame, Role, Submit, ToClient, TokenRequest, WatchRequest,
+        RequestFrame, Role, Submit, ToClient, WatchRequest,
     },
 };
 
 use super::{
-    Driver, ERROR_BYTES, Event, api_error,
-    sizes::{
-        contest_bytes, fitting, job_bytes, reply_bytes, shown, stored_bytes, tenant_bytes,
-        vouched_bytes, worker_bytes,
-    },
+    Driver, ERROR_BYTES, api_error,
+    lists::{Page, others_jobs, unread},
+    sizes::{reply_bytes, stored_bytes},
     watches::Watch,
 };
 use crate::{
@@ -35,15 +32,14 @@ use crate::{
 /// told to wait.
 const REQUESTS_MAX: usize = 1_024;
 
-/// Jobs in one answer: as many as fit a frame with room to spare.
-const JOBS_MAX: u32 = 1_000;
-
 /// Bytes of one input: it must fit a frame together with the spec and what stands before it.
 const INPUT_BYTES: u32 = 64 << 20;
 
 /// A linked client or operator.
 pub(super) struct Client {
     pub peer: Peer,
+    /// Who it is as an owner of jobs.
+    pub tenant: String,
     pub outbox: Outbox<ToClient>,
     pub watches: BTreeMap<u64, Watch>,
     /// Requests that are worked on.
@@ -59,20 +55,22 @@ pub(super) struct Pending {
     watch: Option<WatchRequest>,
 }
 
-/// Jobs of a list.
-struct Page {
-    jobs: Vec<JobStatus>,
-    /// How many there are behind the last of these.
-    more: u64,
-}
-
 impl Driver {
     pub(super) fn client_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox<ToClient>) {
         if !matches!(peer.identity.role(), Role::Client | Role::Operator) {
             return outbox.close(format!("a {} is no client", peer.identity.role()));
         }
+        if let Some(reason) = self.turns_away(&peer) {
+            tracing::warn!(
+                name = peer.identity.name(),
+                from = peer.address,
+                "turned away: removed"
+            );
+            return outbox.expel(reason);
+        }
         tracing::debug!(name = peer.identity.name(), address = peer.address, "client linked");
-        let client = Client { peer, outbox, watches: BTreeMap::new(), open: 0 };
+        let tenant = self.enroller.members.tenant(&peer.identity);
+        let client = Client { peer, tenant, outbox, watches: BTreeMap::new(), open: 0 };
         self.state.clients.insert(link, client);
     }
 
@@ -104,11 +102,16 @@ impl Driver {
 
     /// Why this asker may not ask this, or not now.
     fn not_allowed(&self, link: LinkId, request: &Request) -> Option<ApiError> {
-        let identity = &self.state.clients.get(&link)?.peer.identity;
+        let client = self.state.clients.get(&link)?;
+        let identity = &client.peer.identity;
         let what = match request {
             Request::Drain { .. } => "drain workers",
             Request::Cordon { .. } => "cordon workers",
-            Request::CreateToken(_) | Request::CreateLabelledToken { .. } => "make tokens",
+            Request::CreateToken(_) | Request::CreateTokenWith { .. } => "make tokens",
+            Request::Tokens { .. } => "see tokens",
+            Request::RevokeToken { .. } => "revoke tokens",
+            Request::Members { .. } => "see who has joined",
+            Request::RemoveMember { .. } => "remove anybody",
             Request::SetQuota { .. } => "say what tenants may have",
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 "replace the grid's authority"
@@ -125,7 +128,8 @@ impl Driver {
                 let why = "the scheduler's disk is full; make room there and try again";
                 return Some(api_error(ErrorCode::Unavailable, why.into()));
             }
-            _ => return job_of(request).and_then(|job| self.not_yours(identity, job)),
+            Request::JobPage { filter, .. } => return others_jobs(client, filter),
+            _ => return job_of(request).and_then(|job| self.not_yours(client, job)),
         };
         (identity.role() != Role::Operator).then(|| {
             let why = format!(
@@ -138,13 +142,13 @@ impl Driver {
     }
 
     /// Why a job is not this asker's: it is its tenant's and the operators'.
-    fn not_yours(&self, asker: &Identity, job: JobId) -> Option<ApiError> {
-        let own = tenant(asker);
+    fn not_yours(&self, asker: &Client, job: JobId) -> Option<ApiError> {
+        let own = &asker.tenant;
         let others = self.grid.tenant(job).is_some_and(|owner| owner != own);
-        (asker.role() != Role::Operator && others).then(|| {
+        (asker.peer.identity.role() != Role::Operator && others).then(|| {
             let why = format!(
-                "job {job} is another tenant's, and you are client {own}; only who submitted it \
-                 and operators may read or change it"
+                "job {job} is another tenant's, and you are {own}; only who submitted it and \
+                 operators may read or change it"
             );
             api_error(ErrorCode::Forbidden, why)
         })
@@ -204,24 +208,32 @@ impl Driver {
                 self.answer(link, id, reply);
             }
             Request::Jobs { limit } => {
-                let Some(page) = self.job_page(link, None, limit) else { return };
+                let filter = JobFilter::default();
+                let Some(page) = self.job_page(link, None, limit, filter) else { return };
                 self.answer(link, id, Ok(Reply::Jobs(page.jobs)));
             }
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
             Request::Workers => self.workers_request(link, id),
-            Request::JobPage { before, limit } => {
-                let Some(Page { jobs, more }) = self.job_page(link, before, limit) else { return };
+            Request::JobPage { before, limit, filter } => {
+                let page = self.job_page(link, before, limit, filter);
+                let Some(Page { jobs, more }) = page else { return };
                 self.answer(link, id, Ok(Reply::JobPage { jobs, more }));
             }
-            Request::WorkerPage { after } => self.worker_page(link, id, after),
+            Request::WorkerPage { after, all } => self.worker_page(link, id, after, all),
+            Request::Worker { name } => self.worker_request(link, id, &name),
+            Request::WorkerNames { workers } => self.names_request(link, id, &workers),
             Request::Explain { job } => {
                 let reply = self.explain(job).map(Reply::Explanation).ok_or_else(|| no_job(job));
                 self.answer(link, id, reply);
             }
-            Request::CreateToken(token) => self.create_token(link, id, token, Vec::new()),
-            Request::CreateLabelledToken { token, labels } => {
-                self.create_token(link, id, token, labels);
+            Request::CreateToken(token) => {
+                self.create_token(link, id, token, TokenGives::default());
             }
+            Request::CreateTokenWith { token, gives } => self.create_token(link, id, token, gives),
+            Request::Tokens { after } => self.tokens_request(link, id, after),
+            Request::RevokeToken { token } => self.revoke_token(link, id, token),
+            Request::Members { after } => self.members_request(link, id, after.as_ref()),
+            Request::RemoveMember { role, name } => self.remove_member(link, id, role, name),
             Request::Task { job, index } => self.task_request(link, id, job, index),
             Request::Divergences { job } => self.divergences_request(link, id, job),
             Request::Attend { job } => self.attend(link, id, job),
@@ -254,7 +266,7 @@ impl Driver {
     fn put(&mut self, link: LinkId, id: u64, (sort, digest, bytes): (Sort, Digest, Bytes)) {
         let now = self.state.now;
         let Some(client) = self.state.clients.get(&link) else { return };
-        let tenant = tenant(&client.peer.identity);
+        let tenant = client.tenant.clone();
         let is_here = match sort {
             Sort::Module => self.modules.has(digest, now),
             Sort::Blob => self.modules.has_blob(&tenant, digest, now),
@@ -279,67 +291,11 @@ impl Driver {
         Some(explanation)
     }
 
-    /// The jobs that the asker may know of: its tenant's, and all for an operator.
-    fn job_page(&self, link: LinkId, before: Option<JobId>, limit: u32) -> Option<Page> {
-        let asker = &self.state.clients.get(&link)?.peer.identity;
-        let own = (asker.role() != Role::Operator).then(|| tenant(asker));
-        let limit = limit.min(JOBS_MAX) as usize;
-        let jobs = self.grid.jobs_before(before, own.as_deref()).take(limit);
-        let jobs = fitting(jobs.map(|status| self.settled(status)), job_bytes);
-        let last = jobs.last().map(|status| status.job).or(before);
-        let more = self.grid.count_before(last, own.as_deref());
-        Some(Page { jobs, more })
-    }
-
-    fn workers_request(&mut self, link: LinkId, id: u64) {
-        let workers = fitting(self.grid.workers().into_iter().map(shown), worker_bytes);
-        self.answer(link, id, Ok(Reply::Workers(workers)));
-    }
-
-    fn contests_request(&mut self, link: LinkId, id: u64) {
-        let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
-        self.answer(link, id, Ok(Reply::Contests(contests)));
-    }
-
-    /// Those behind `after`; of a client itself alone.
-    fn tenants_request(&mut self, link: LinkId, id: u64, after: Option<&str>) {
-        let Some(client) = self.state.clients.get(&link) else { return };
-        let asker = &client.peer.identity;
-        let mut left = match asker.role() {
-            Role::Operator => self.grid.tenants(),
-            _ => vec![self.grid.tenant_status(&tenant(asker))],
-        };
-        left.retain(|status| after.is_none_or(|after| status.name.as_str() > after));
-        let all = left.len() as u64;
-        let tenants = fitting(left.into_iter(), tenant_bytes);
-        let more = all - tenants.len() as u64;
-        self.answer(link, id, Ok(Reply::Tenants { tenants, more }));
-    }
-
-    fn worker_page(&mut self, link: LinkId, id: u64, after: Option<WorkerId>) {
-        let mut left = self.grid.workers();
-        left.retain(|worker| after.is_none_or(|after| worker.worker > after));
-        let all = left.len() as u64;
-        let workers = fitting(left.into_iter().map(shown), worker_bytes);
-        let more = all - workers.len() as u64;
-        self.answer(link, id, Ok(Reply::WorkerPage { workers, more }));
-    }
-
-    fn vouched_page(&mut self, link: LinkId, id: u64, after: Option<WorkerId>) {
-        let keys = self.grid.vouched_keys().map(String::from).collect();
-        let behind = |one: &VouchedLabels| after.is_none_or(|after| one.worker > after);
-        let left: Vec<VouchedLabels> = self.grid.vouched().filter(behind).collect();
-        let all = left.len() as u64;
-        let workers = fitting(left.into_iter(), vouched_bytes);
-        let more = all - workers.len() as u64;
-        self.answer(link, id, Ok(Reply::VouchedPage { keys, workers, more }));
-    }
-
     fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
         let Some(client) = self.state.clients.get(&link) else { return };
         // Who owns a job is who proved to be it, not who the job says.
-        spec.task.tenant = tenant(&client.peer.identity);
+        spec.task.tenant.clone_from(&client.tenant);
         let checked = self.modules.check(&spec.task.tenant, &spec, self.state.now);
         if let Err(error) = checked.and_then(|()| check_inputs(&inputs)) {
             return self.answer(link, id, Err(error));
@@ -430,22 +386,7 @@ impl Driver {
         self.answer(link, id, reply);
     }
 
-    fn create_token(
-        &mut self,
-        link: LinkId,
-        id: u64,
-        token: TokenRequest,
-        labels: Vec<(String, String)>,
-    ) {
-        let (enroller, done) = (self.enroller.clone(), self.done.clone());
-        self.tasks.spawn(async move {
-            let reply = enroller.create(token, labels).await.map(Reply::Token);
-            // The driver is gone only when the server ends.
-            let _ = done.send(Event::Answer { link, id, reply }).await;
-        });
-    }
-
-    fn pending(
+    pub(super) fn pending(
         &mut self,
         link: LinkId,
         id: u64,
@@ -491,37 +432,6 @@ impl Driver {
     }
 }
 
-/// Why a client is not given another long list now: so many bytes of answers wait for it.
-fn unread(client: &Client, request: &Request) -> Option<ApiError> {
-    let is_long = matches!(
-        request,
-        Request::Jobs { .. }
-            | Request::JobPage { .. }
-            | Request::Workers
-            | Request::WorkerPage { .. }
-            | Request::Contests
-            | Request::Tenants { .. }
-            | Request::Authority(AuthorityRequest::Certificates { .. })
-            | Request::Task { .. }
-            | Request::Divergences { .. }
-            | Request::Explain { .. }
-    );
-    let (waiting, allowed) = client.outbox.unread().filter(|_| is_long)?;
-    let why = format!(
-        "{waiting} bytes of answers wait on your links, {allowed} allowed; read some first"
-    );
-    Some(api_error(ErrorCode::Unavailable, why))
-}
-
-/// Who an asker is as an owner of jobs. Names are unique within a role alone, and cannot have a
-/// slash: so an operator is never taken for a client of the same name.
-fn tenant(asker: &Identity) -> String {
-    match asker.role() {
-        Role::Client => asker.name().to_owned(),
-        role => format!("{role}/{}", asker.name()),
-    }
-}
-
 /// The job that a request reads or changes.
 const fn job_of(request: &Request) -> Option<JobId> {
     match request {
@@ -553,7 +463,13 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Drain { .. }
         | Request::Cordon { .. }
         | Request::CreateToken(_)
-        | Request::CreateLabelledToken { .. }
+        | Request::CreateTokenWith { .. }
+        | Request::Tokens { .. }
+        | Request::RevokeToken { .. }
+        | Request::Members { .. }
+        | Request::RemoveMember { .. }
+        | Request::Worker { .. }
+        | Request::WorkerNames { .. }
         | Request::Renew(_)
         | Request::Authority(_) => None,
     }

@@ -194,6 +194,18 @@ impl Driver {
         }
     }
 
+    /// Ends a link whose peer was taken out of the grid.
+    pub(super) fn expel_link(&mut self, link: LinkId, reason: String) {
+        if let Some(worker) = self.state.workers.remove(&link) {
+            self.worker_unlinked(link, &worker, &reason);
+            worker.outbox.expel(reason);
+        } else if let Some(client) = self.state.clients.remove(&link) {
+            self.modules.unlinked(link);
+            self.client_unlinked(link, &client);
+            client.outbox.expel(reason);
+        }
+    }
+
     fn end_link(&mut self, link: LinkId, reason: &str, close: bool) {
         if let Some(worker) = self.state.workers.remove(&link) {
             self.worker_unlinked(link, &worker, reason);

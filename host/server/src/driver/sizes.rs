@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Contest, InputBlock, JobSpec, JobStatus, TenantStatus, VouchedLabels, WorkerState,
-    WorkerStatus,
+    Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus, TokenStatus,
+    VouchedLabels, WorkerId, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 
@@ -37,6 +37,10 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
             workers.iter().map(worker_bytes).sum()
         }
         Ok(Reply::Tenants { tenants, .. }) => tenants.iter().map(tenant_bytes).sum(),
+        Ok(Reply::Tokens { tokens, .. }) => tokens.iter().map(token_bytes).sum(),
+        Ok(Reply::Members { members, .. }) => members.iter().map(member_bytes).sum(),
+        Ok(Reply::Worker(worker)) => worker_bytes(worker),
+        Ok(Reply::WorkerNames(names)) => names.iter().map(name_bytes).sum(),
         Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
         Ok(Reply::Authority(status)) => status.certificates.iter().map(certificate_bytes).sum(),
         Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
@@ -88,6 +92,24 @@ pub(super) fn vouched_bytes(vouched: &VouchedLabels) -> usize {
 /// About how many bytes a tenant takes in an answer.
 pub(super) fn tenant_bytes(tenant: &TenantStatus) -> usize {
     64 + tenant.name.len() + tenant.uses.len() * 32
+}
+
+/// About how many bytes a token takes in an answer.
+pub(super) fn token_bytes(token: &TokenStatus) -> usize {
+    let gives = &token.gives;
+    let labels = gives.labels.iter().map(|(key, value)| key.len() + value.len() + 8);
+    let texts = [&gives.name, &gives.tenant].into_iter().flatten().map(String::len);
+    64 + labels.sum::<usize>() + texts.sum::<usize>()
+}
+
+/// About how many bytes a client or operator takes in an answer.
+pub(super) fn member_bytes(member: &MemberStatus) -> usize {
+    96 + member.name.len() + member.tenant.len() + member.machine.len()
+}
+
+/// About how many bytes a worker's name takes in an answer.
+pub(super) fn name_bytes((_, name): &(WorkerId, String)) -> usize {
+    48 + name.len()
 }
 
 /// About how many bytes inputs take in the store.

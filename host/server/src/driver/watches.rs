@@ -12,7 +12,9 @@ use wasmgrid_proto::{
 use super::{Driver, Waiter, api_error, clients::Client, sizes::job_bytes, workers::join};
 use crate::{
     cache::{Cached, Place},
+    clock,
     links::LinkId,
+    members::member_key,
 };
 
 /// How often at most a watch is told how its job stands: faster than people read.
@@ -111,6 +113,9 @@ impl Driver {
             self.forget_watch(link, *watch, state);
         }
         self.feeder_unlinked(link);
+        if client.peer.key.is_some() {
+            self.state.seen.insert(member_key(&client.peer.identity), clock::date());
+        }
     }
 
     fn forget_watch(&mut self, link: LinkId, watch: u64, state: &Watch) {

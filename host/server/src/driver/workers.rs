@@ -106,6 +106,14 @@ impl Driver {
         if peer.identity.role() != Role::Worker {
             return outbox.close(format!("a {} is no worker", peer.identity.role()));
         }
+        if let Some(reason) = self.turns_away(&peer) {
+            tracing::warn!(
+                name = peer.identity.name(),
+                from = peer.address,
+                "turned away: removed"
+            );
+            return outbox.expel(reason);
+        }
         let worker = Worker {
             peer,
             outbox,

@@ -14,11 +14,12 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::Entry;
 
-use super::{Enroller, invalid, meta, name_key, parse, unreadable};
+use super::{Enroller, invalid, known::only_keys, meta, parse, unreadable};
 use crate::{
     clock,
     config::Enrollment,
     driver::{Event, api_error},
+    members::{Member, member_key},
 };
 
 const CERTIFICATE_PREFIX: &str = "certificate/";
@@ -59,11 +60,19 @@ impl Enroller {
             return Err(invalid("who is linked without a certificate has none to renew"));
         }
         let (role, name) = (member.identity.role(), member.identity.name());
+        let _turn = self.turn.lock().await;
+        if let Some(why) = self.members.turns_away(member) {
+            return Err(api_error(ErrorCode::Forbidden, why));
+        }
         let _signing = self.signing.read().await;
         let signed = sign(enrollment, &renew.csr, (role, name), &member.labels)?;
+        let key = member_key(&member.identity);
+        let before = self.members.get(&key).unwrap_or_else(|| Member::seen_at(clock::date()));
         // Who joins again with this key is known by it, whichever authority there is then.
-        let known = meta(name_key(role, name), &Digest::of(&renew.csr))?;
-        self.write(vec![given(role, name, &signed)?, known]).await?;
+        let request = Some(Digest::of(&renew.csr));
+        let only_keys = only_keys(Some(&before), &signed.renewed.certificate)?;
+        let known = Member { request, only_keys, ..before };
+        self.write_member(key, known, vec![given(role, name, &signed)?]).await?;
         tracing::info!(%role, name, ends = %signed.certificate.validity.ends, "certificate renewed");
         Ok(signed.renewed)
     }

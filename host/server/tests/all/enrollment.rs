@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use wasmgrid_net::{Authority, Credentials, JoinToken, Listener, ListenerConfig, NetError, enroll};
 use wasmgrid_proto::{
-    Millis,
-    wire::{Reply, Request, Role, TokenRequest},
+    Millis, TokenGives,
+    wire::{ApiError, Reply, Request, Role, TokenRequest},
 };
 use wasmgrid_server::{Enrollment, Server, ServerConfig};
 use wasmgrid_store::{MemoryStore, memory};
@@ -28,7 +28,7 @@ impl Grid {
         Self::start_with(store, authority, folder)
     }
 
-    fn start_with(
+    pub fn start_with(
         store: MemoryStore,
         authority: Arc<Authority>,
         folder: tempfile::TempDir,
@@ -55,16 +55,37 @@ impl Grid {
         uses: u32,
         labels: Vec<(String, String)>,
     ) -> JoinToken {
-        let mut operator = client_link(&self.server.handle(), Role::Operator, "olga");
         let token = TokenRequest { role, ttl: Millis(60_000), uses };
-        let request = match labels.is_empty() {
+        let gives = TokenGives { labels, ..TokenGives::default() };
+        self.made(match gives.is_nothing() {
             true => Request::CreateToken(token),
-            false => Request::CreateLabelledToken { token, labels },
-        };
-        match operator.request(request, &[]).await {
+            false => Request::CreateTokenWith { token, gives },
+        })
+        .await
+    }
+
+    /// A token that a request makes.
+    pub async fn made(&self, request: Request) -> JoinToken {
+        match self.operator(request).await {
             Ok(Reply::Token(text)) => text.parse().expect("a token"),
             other => panic!("no token: {other:?}"),
         }
+    }
+
+    /// Asks as an operator.
+    pub async fn operator(&self, request: Request) -> Result<Reply, ApiError> {
+        client_link(&self.server.handle(), Role::Operator, "olga").request(request, &[]).await
+    }
+
+    /// Goes on with another scheduler on the same store.
+    pub async fn restart(self, store: MemoryStore) -> Self {
+        self.server.shutdown().await.expect("in order");
+        Self::start_with(store, self.authority, self.folder)
+    }
+
+    /// Credentials that nobody joined for.
+    pub fn issue(&self, role: Role, name: &str) -> Credentials {
+        self.authority.issue(role, name, YEAR).expect("issued")
     }
 }
 

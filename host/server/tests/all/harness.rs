@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_net::{Identity, Link, in_process};
+use wasmgrid_net::{Identity, Link, LinkError, in_process};
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, InputBlock, JobId, JobSpec, JobStatus, Micros, ModuleInfo,
     ModuleKind, Outcome, ResultBlock, ResultMeta, Seq, TaskSpec, Usage, WorkerCapacity, WorkerId,
@@ -112,6 +112,18 @@ impl<Out: Message, In: Message> Peer<Out, In> {
         self.stash.iter().any(|envelope| wanted(&envelope.message))
     }
 
+    /// Why the server ended the link, where that was not in order.
+    pub async fn ended(&mut self) -> Option<LinkError> {
+        loop {
+            let received = tokio::time::timeout(NEVER, self.link.receiver.recv()).await;
+            match received.expect("an end in time") {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => return Some(error),
+            }
+        }
+    }
+
     /// Waits until the server has closed the link.
     pub async fn closed(&mut self) {
         while self.receive().await.is_some() {}
@@ -133,6 +145,11 @@ fn identity(role: Role, name: &str) -> Identity {
 pub fn worker_link(server: &ServerHandle, role: Role, name: &str) -> Worker {
     let (link, theirs) = in_process(identity(role, name), identity(Role::Scheduler, "s"));
     server.worker(theirs);
+    Peer { link, stash: VecDeque::new() }
+}
+
+/// A link over QUIC.
+pub fn over<Out: Message, In: Message>(link: Link<Out, In>) -> Peer<Out, In> {
     Peer { link, stash: VecDeque::new() }
 }
 

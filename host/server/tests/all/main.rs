@@ -18,6 +18,7 @@ mod feeders;
 mod hostile;
 mod jobs;
 mod late;
+mod members;
 mod modules;
 mod overdue;
 mod quotas;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, JobState, Millis, Seq,
+    ByteCount, Digest, Epoch, InputBlock, JobFilter, JobId, JobState, Millis, Seq,
     wire::{ErrorCode, Reply, Request, Role, Submit, ToClient, WatchRequest},
 };
 use wasmgrid_server::{Blocking, Server, ServerConfig, ServerError};
@@ -223,7 +223,10 @@ async fn a_list_that_is_cut_says_how_much_is_missing_and_goes_on_from_there() {
     }
     let (mut before, mut seen) = (None, Vec::new());
     for (limit, left) in [(2, 3), (2, 1), (2, 0)] {
-        match client.request(Request::JobPage { before, limit }, &[]).await {
+        match client
+            .request(Request::JobPage { before, limit, filter: JobFilter::default() }, &[])
+            .await
+        {
             Ok(Reply::JobPage { jobs, more }) => {
                 assert_eq!(more, left);
                 seen.extend(jobs.iter().map(|job| job.job.0));
@@ -236,8 +239,8 @@ async fn a_list_that_is_cut_says_how_much_is_missing_and_goes_on_from_there() {
     for name in ["a", "b"] {
         drop(join(&server.handle(), name).await);
     }
-    match client.request(Request::WorkerPage { after: None }, &[]).await {
-        Ok(Reply::WorkerPage { workers, more: 0 }) => assert_eq!(workers.len(), 2),
+    match client.request(Request::WorkerPage { after: None, all: false }, &[]).await {
+        Ok(Reply::WorkerPage { workers, more: 0, hidden: 0 }) => assert_eq!(workers.len(), 2),
         other => panic!("{other:?}"),
     }
     server.shutdown().await.expect("in order");

@@ -1,7 +1,7 @@
 //! Who may do what.
 
 use wasmgrid_proto::{
-    InputBlock, Millis,
+    InputBlock, JobFilter, Millis,
     wire::{ErrorCode, Reply, Request, Role, ToWorker, TokenRequest},
 };
 
@@ -71,7 +71,9 @@ async fn a_job_is_its_tenants_and_the_operators() {
     }
     assert_eq!(bob.request(Request::Jobs { limit: 9 }, &[]).await, Ok(Reply::Jobs(Vec::new())));
     assert!(!ann.job(job).await.state.is_terminal(), "it was not cancelled");
-    let page = bob.request(Request::JobPage { before: None, limit: 9 }, &[]).await;
+    let page = bob
+        .request(Request::JobPage { before: None, limit: 9, filter: JobFilter::default() }, &[])
+        .await;
     assert_eq!(page, Ok(Reply::JobPage { jobs: Vec::new(), more: 0 }));
     // An operator of the same name as a client is somebody else, and may do it all.
     let mut operator = client_link(&server.handle(), Role::Operator, "bob");

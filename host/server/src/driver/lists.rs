@@ -1,0 +1,152 @@
+//! Lists that clients ask for: as many as fit one answer, and how many there are behind those.
+
+use wasmgrid_proto::{
+    JobFilter, JobId, JobStatus, VouchedLabels, WorkerId,
+    wire::{ApiError, AuthorityRequest, ErrorCode, Reply, Request, Role},
+};
+
+use super::{
+    Driver, api_error,
+    clients::Client,
+    sizes::{
+        contest_bytes, fitting, job_bytes, name_bytes, shown, tenant_bytes, vouched_bytes,
+        worker_bytes,
+    },
+};
+use crate::links::LinkId;
+
+/// Jobs in one answer: as many as fit a frame with room to spare.
+const JOBS_MAX: u32 = 1_000;
+
+/// Jobs of a list.
+pub(super) struct Page {
+    pub jobs: Vec<JobStatus>,
+    /// How many there are behind the last of these.
+    pub more: u64,
+}
+
+impl Driver {
+    /// The wanted of the jobs that the asker may know of: its tenant's, and all for an operator.
+    pub(super) fn job_page(
+        &self,
+        link: LinkId,
+        before: Option<JobId>,
+        limit: u32,
+        mut filter: JobFilter,
+    ) -> Option<Page> {
+        let asker = self.state.clients.get(&link)?;
+        if asker.peer.identity.role() != Role::Operator {
+            filter.tenant = Some(asker.tenant.clone());
+        }
+        let limit = limit.min(JOBS_MAX) as usize;
+        let jobs = self.grid.jobs_before(before, &filter).take(limit);
+        let jobs = fitting(jobs.map(|status| self.settled(status)), job_bytes);
+        let last = jobs.last().map(|status| status.job).or(before);
+        let more = self.grid.count_before(last, &filter);
+        Some(Page { jobs, more })
+    }
+
+    pub(super) fn workers_request(&mut self, link: LinkId, id: u64) {
+        let workers = fitting(self.grid.workers().into_iter().map(shown), worker_bytes);
+        self.answer(link, id, Ok(Reply::Workers(workers)));
+    }
+
+    pub(super) fn contests_request(&mut self, link: LinkId, id: u64) {
+        let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
+        self.answer(link, id, Ok(Reply::Contests(contests)));
+    }
+
+    /// Those behind `after`; of a client itself alone.
+    pub(super) fn tenants_request(&mut self, link: LinkId, id: u64, after: Option<&str>) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let mut left = match client.peer.identity.role() {
+            Role::Operator => self.grid.tenants(),
+            _ => vec![self.grid.tenant_status(&client.tenant)],
+        };
+        left.retain(|status| after.is_none_or(|after| status.name.as_str() > after));
+        let all = left.len() as u64;
+        let tenants = fitting(left.into_iter(), tenant_bytes);
+        let more = all - tenants.len() as u64;
+        self.answer(link, id, Ok(Reply::Tenants { tenants, more }));
+    }
+
+    pub(super) fn worker_request(&mut self, link: LinkId, id: u64, name: &str) {
+        let worker = self.grid.worker(name).map(|worker| Reply::Worker(shown(worker)));
+        let reply = worker.ok_or_else(|| {
+            let why = format!(
+                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \
+                 there are"
+            );
+            api_error(ErrorCode::NotFound, why)
+        });
+        self.answer(link, id, reply);
+    }
+
+    pub(super) fn names_request(&mut self, link: LinkId, id: u64, workers: &[WorkerId]) {
+        let names = fitting(self.grid.names_of(workers).into_iter(), name_bytes);
+        self.answer(link, id, Ok(Reply::WorkerNames(names)));
+    }
+
+    pub(super) fn worker_page(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        after: Option<WorkerId>,
+        all: bool,
+    ) {
+        let (mut left, hidden) = self.grid.listed_workers(all);
+        left.retain(|worker| after.is_none_or(|after| worker.worker > after));
+        let count = left.len() as u64;
+        let workers = fitting(left.into_iter().map(shown), worker_bytes);
+        let more = count - workers.len() as u64;
+        self.answer(link, id, Ok(Reply::WorkerPage { workers, more, hidden }));
+    }
+
+    pub(super) fn vouched_page(&mut self, link: LinkId, id: u64, after: Option<WorkerId>) {
+        let keys = self.grid.vouched_keys().map(String::from).collect();
+        let behind = |one: &VouchedLabels| after.is_none_or(|after| one.worker > after);
+        let left: Vec<VouchedLabels> = self.grid.vouched().filter(behind).collect();
+        let all = left.len() as u64;
+        let workers = fitting(left.into_iter(), vouched_bytes);
+        let more = all - workers.len() as u64;
+        self.answer(link, id, Ok(Reply::VouchedPage { keys, workers, more }));
+    }
+}
+
+/// Why a client may not list jobs: they are another tenant's.
+pub(super) fn others_jobs(asker: &Client, filter: &JobFilter) -> Option<ApiError> {
+    let others = filter.tenant.as_ref().filter(|tenant| **tenant != asker.tenant)?;
+    (asker.peer.identity.role() != Role::Operator).then(|| {
+        let own = &asker.tenant;
+        let why = format!(
+            "you are {own}, and see your own jobs alone, not those of {others:?}; only operators may \
+             list those of others"
+        );
+        api_error(ErrorCode::Forbidden, why)
+    })
+}
+
+/// Why a client is not given another long list now: so many bytes of answers wait for it.
+pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
+    let is_long = matches!(
+        request,
+        Request::Jobs { .. }
+            | Request::JobPage { .. }
+            | Request::Workers
+            | Request::WorkerPage { .. }
+            | Request::Contests
+            | Request::Tenants { .. }
+            | Request::Tokens { .. }
+            | Request::Members { .. }
+            | Request::WorkerNames { .. }
+            | Request::Authority(AuthorityRequest::Certificates { .. })
+            | Request::Task { .. }
+            | Request::Divergences { .. }
+            | Request::Explain { .. }
+    );
+    let (waiting, allowed) = client.outbox.unread().filter(|_| is_long)?;
+    let why = format!(
+        "{waiting} bytes of answers wait on your links, {allowed} allowed; read some first"
+    );
+    Some(api_error(ErrorCode::Unavailable, why))
+}

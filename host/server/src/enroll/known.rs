@@ -1,0 +1,105 @@
+//! What the enroller writes down of members: who they are, and that they were taken away.
+
+use wasmgrid_net::key_of;
+use wasmgrid_proto::{
+    Digest,
+    wire::{ApiError, ErrorCode, Role},
+};
+use wasmgrid_store::Entry;
+
+use super::{Enroller, meta};
+use crate::{
+    clock,
+    driver::api_error,
+    members::{Member, MemberKey, Members},
+};
+
+/// Keys with which a name is good that somebody had before who was taken away: the last one that was
+/// signed, and the one before it, in case its owner never got the last.
+const KEYS_KEPT: usize = 2;
+
+impl Enroller {
+    /// Writes down what is known of a member, durably, and goes by it.
+    pub(super) async fn write_member(
+        &self,
+        key: MemberKey,
+        member: Member,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), ApiError> {
+        entries.push(meta(Members::store_key(&key), &member)?);
+        self.write(entries).await?;
+        self.members.set(key, member);
+        Ok(())
+    }
+
+    /// Somebody is linked who did not join with a token: its name is nobody else's from now on.
+    ///
+    /// # Errors
+    /// Where the store does not take that.
+    pub(crate) async fn note(&self, key: MemberKey) -> Result<(), ApiError> {
+        let _turn = self.turn.lock().await;
+        if self.members.get(&key).is_some() {
+            return Ok(());
+        }
+        self.write_member(key, Member::seen_at(clock::date()), Vec::new()).await
+    }
+
+    /// Takes a member away, durably: its name is good with no key it ever had. `is_known` where the
+    /// grid knows it though it did not join with a token.
+    ///
+    /// # Errors
+    /// Where there is no such member, or the store does not take that.
+    pub(crate) async fn remove(&self, key: MemberKey, is_known: bool) -> Result<(), ApiError> {
+        let _turn = self.turn.lock().await;
+        let member = self.members.get(&key);
+        if !is_known && member.as_ref().is_none_or(|member| member.removed_at.is_some()) {
+            return Err(self.no_member(&key, member.as_ref()));
+        }
+        let date = clock::date();
+        let member = member.unwrap_or_else(|| Member::seen_at(date));
+        let member = Member { removed_at: Some(date), ..member };
+        self.write_member(key, member, Vec::new()).await
+    }
+
+    fn no_member(&self, (role, name): &MemberKey, member: Option<&Member>) -> ApiError {
+        let removed_at = member.and_then(|member| member.removed_at);
+        let already = removed_at.map(|at| format!("; one was removed on {at}")).unwrap_or_default();
+        let other = match role {
+            Role::Client => Role::Operator,
+            _ => Role::Client,
+        };
+        let is_other = *role != Role::Worker && {
+            let found = self.members.get(&(other, name.clone()));
+            found.is_some_and(|member| member.removed_at.is_none())
+        };
+        let help = match (is_other, role) {
+            (true, _) => format!("there is an {other} of that name: --role {other}"),
+            (false, Role::Worker) => "`wasmgrid worker list --all` shows those there are".into(),
+            (false, _) => "`wasmgrid client list` shows those there are".into(),
+        };
+        let why = format!("the grid has no {role} called {name:?}{already}; {help}");
+        api_error(ErrorCode::NotFound, why)
+    }
+}
+
+/// The keys with which a name is good that is given to the one of a certificate: any, unless somebody
+/// had it before who was taken away.
+///
+/// # Errors
+/// Where the certificate cannot be read.
+pub(super) fn only_keys(
+    before: Option<&Member>,
+    certificate: &[u8],
+) -> Result<Vec<Digest>, ApiError> {
+    let mut keys = match before {
+        Some(member) if member.removed_at.is_some() => Vec::new(),
+        Some(member) if !member.only_keys.is_empty() => member.only_keys.clone(),
+        _ => return Ok(Vec::new()),
+    };
+    let key = key_of(certificate)
+        .map_err(|error| api_error(ErrorCode::Refused, format!("the certificate: {error}")))?;
+    keys.retain(|known| *known != key);
+    keys.push(key);
+    keys.drain(..keys.len().saturating_sub(KEYS_KEPT));
+    Ok(keys)
+}
