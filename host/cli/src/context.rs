@@ -5,7 +5,7 @@ use std::{env, fs, io, path::PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use wasmgrid_net::Credentials;
+use wasmgrid_net::{Credentials, Identity};
 
 use crate::{
     args::GridArgs,
@@ -39,6 +39,17 @@ pub struct Description {
     pub grid: String,
     /// Where its scheduler is, `HOST:PORT` each.
     pub addresses: Vec<String>,
+}
+
+/// A context that was removed.
+#[derive(Debug)]
+pub struct Removed {
+    /// Its grid's name.
+    pub grid: String,
+    /// Who this machine was there, where that could be read.
+    pub identity: Option<Identity>,
+    /// It was the selected one; none is now.
+    pub was_selected: bool,
 }
 
 /// The contexts of this user.
@@ -183,6 +194,34 @@ impl Contexts {
         self.path(name)
     }
 
+    /// Forgets a context and the identity in it, with `force` also the selected one.
+    ///
+    /// # Errors
+    /// A usage error where there is no such context, or it is the selected one; else where its files
+    /// cannot be removed.
+    pub fn remove(&self, name: &str, force: bool) -> anyhow::Result<Removed> {
+        let folder = self.path(name)?;
+        if !folder.is_dir() {
+            return Err(no_context(name));
+        }
+        let was_selected = self.selected()?.as_deref() == Some(name);
+        if was_selected && !force {
+            return Err(usage(format!(
+                "context {name:?} is the one that is used: `wasmgrid context use NAME` selects \
+                 another one first (`{LOCAL}` selects none), --force removes it all the same"
+            )));
+        }
+        // What is damaged can be removed too.
+        let grid = self.description(name).map(|description| description.grid);
+        let identity = Credentials::load(&folder).map(|found| found.identity().clone()).ok();
+        if was_selected {
+            self.select(LOCAL)?;
+        }
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("failed to remove {}", folder.display()))?;
+        Ok(Removed { grid: grid.unwrap_or_else(|_| "unknown".into()), identity, was_selected })
+    }
+
     /// Checks that a context may be called so.
     ///
     /// # Errors
@@ -194,10 +233,7 @@ impl Contexts {
     fn description(&self, name: &str) -> anyhow::Result<Description> {
         let path = self.path(name)?.join(DESCRIPTION);
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => usage(format!(
-                "there is no context {name:?}; `wasmgrid context list` shows those there are, \
-                 `wasmgrid up` and `wasmgrid context add` make one"
-            )),
+            io::ErrorKind::NotFound => no_context(name),
             _ => usage(format!("failed to read {}: {error}", path.display())),
         })?;
         toml::from_str(&text)
@@ -214,6 +250,13 @@ impl Contexts {
         }
         Ok(self.known().join(name))
     }
+}
+
+fn no_context(name: &str) -> anyhow::Error {
+    usage(format!(
+        "there is no context {name:?}; `wasmgrid context list` shows those there are, `wasmgrid up` \
+         and `wasmgrid context add` make one"
+    ))
 }
 
 /// Whether a text can name a context: it becomes the name of a folder.
@@ -251,6 +294,32 @@ mod tests {
             let error = contexts.select(name).expect_err(name);
             assert_eq!(crate::exit::of(&error), Exit::Usage, "{name}");
         }
+    }
+
+    #[test]
+    fn a_context_that_is_used_goes_only_where_that_is_said_and_takes_its_key_along() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let contexts = contexts(&folder);
+        let authority = wasmgrid_net::Authority::create("home", &folder.path().join("ca"));
+        let authority = authority.expect("an authority");
+        let day = std::time::Duration::from_secs(86_400);
+        let credentials = authority.issue(wasmgrid_net::Role::Client, "ada", day).expect("issued");
+        let description = Description { grid: "home".into(), addresses: vec!["h:1".into()] };
+        for name in ["a", "b"] {
+            contexts.save(name, &description, &credentials).expect("saved");
+        }
+        contexts.select("a").expect("it is there");
+        let error = contexts.remove("a", false).expect_err("it is used");
+        assert_eq!(crate::exit::of(&error), Exit::Usage);
+        assert!(error.to_string().contains("--force"), "{error}");
+        let removed = contexts.remove("b", false).expect("removed");
+        assert!(!removed.was_selected && removed.identity.expect("read").name() == "ada");
+        assert!(contexts.remove("a", true).expect("removed").was_selected);
+        assert_eq!(contexts.selected().expect("read"), None);
+        assert!(contexts.all().expect("read").is_empty());
+        assert!(fs::read_dir(contexts.known()).expect("a folder").next().is_none());
+        let error = contexts.remove("a", true).expect_err("it is gone");
+        assert_eq!(crate::exit::of(&error), Exit::Usage);
     }
 
     #[test]

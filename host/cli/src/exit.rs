@@ -117,6 +117,7 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
         | ClientError::Misunderstood { .. }
         | ClientError::Unanswered { .. }
         | ClientError::Lost
+        | ClientError::Removed(_)
         | ClientError::Protocol(_) => Exit::Unreachable,
         ClientError::Random(_) | ClientError::Stopped => Exit::Failed,
     })

@@ -30,6 +30,7 @@ use crate::{
     readers::Readers,
     tokens::{self, Token, token_key},
 };
+use known::only_keys;
 
 const VOUCHED_PREFIX: &str = "vouched/";
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Subcommand, ValueEnum};
-use wasmgrid_proto::{ByteCount, JobId, Millis};
+use wasmgrid_proto::{ByteCount, JobId, JobState, Millis};
 
 use super::{
     CapArgs, CertificateLife, Format,
@@ -329,8 +329,11 @@ impl FromStr for Label {
 /// What can be asked of a grid's workers.
 #[derive(Debug, Subcommand)]
 pub enum WorkerNoun {
-    /// All workers of the grid
+    /// The workers of the grid; those that are gone for over an hour only with --all
     List {
+        /// Also those that are gone for long, or have not come back since the scheduler started
+        #[arg(long)]
+        all: bool,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
@@ -349,10 +352,14 @@ pub enum WorkerNoun {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Give a worker nothing new; it finishes what it has begun and gives back the rest
+    /// Give a worker nothing new; it finishes what it has begun and gives back the rest. It is
+    /// `drained` once it has nothing, until it is uncordoned or its process ends
     Drain {
         /// Its name
         name: String,
+        /// Return once it has nothing left, or is gone
+        #[arg(long)]
+        wait: bool,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
@@ -373,48 +380,15 @@ pub enum WorkerNoun {
         #[command(flatten)]
         grid: GridArgs,
     },
-}
-
-/// What can be asked of tokens.
-#[derive(Debug, Subcommand)]
-pub enum TokenCommand {
-    /// Make a token and print it
-    Create(TokenArgs),
-}
-
-/// `wasmgrid token create`.
-#[derive(Args, Debug)]
-pub struct TokenArgs {
-    /// What those who join with it become
-    #[arg(long, value_enum, default_value_t)]
-    pub role: TokenRole,
-    /// How long it is good for
-    #[arg(long, value_name = "TIME", default_value = "1h")]
-    pub ttl: Millis,
-    /// How often it may be used
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub uses: u32,
-    /// KEY=VALUE that you vouch for, of the workers that join with it; may be repeated. From then on
-    /// jobs that require a label of KEY (`--require`) go to no worker that only says itself that it
-    /// has it
-    #[arg(long = "label", value_name = "KEY=VALUE")]
-    pub labels: Vec<Label>,
-    /// Where.
-    #[command(flatten)]
-    pub grid: GridArgs,
-    /// In what shape
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Format,
-}
-
-/// The roles a token can give.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum TokenRole {
-    /// Runs tasks
-    #[default]
-    Worker,
-    /// Submits jobs and reads their results
-    Client,
+    /// Take a worker out of the grid: its link ends at once, what it has runs elsewhere, and it
+    /// comes back with a new token alone (drain it first to lose nothing that it has begun)
+    Remove {
+        /// Its name
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
 }
 
 /// What an append says, for its `--help`.
@@ -436,11 +410,47 @@ or was not run to its end (lost, expired, cancelled, skipped).
 In input order its results are printed at its end; `job results JOB --follow --order done` has them
 as they come."#;
 
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StateName {
+    /// Tasks wait or run, or more inputs may come
+    Active,
+    /// Every task ended ok
+    Ok,
+    /// Every task ended, some not ok
+    Failed,
+    /// It was cancelled
+    Cancelled,
+    /// Its deadline passed first
+    Expired,
+}
+
+impl From<StateName> for JobState {
+    fn from(state: StateName) -> Self {
+        match state {
+            StateName::Active => Self::Active,
+            StateName::Ok => Self::Ok,
+            StateName::Failed => Self::Failed,
+            StateName::Cancelled => Self::Cancelled,
+            StateName::Expired => Self::Expired,
+        }
+    }
+}
+
 /// What can be asked of jobs.
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
-    /// Jobs, the newest first
+    /// Jobs, the newest first: your own, and for an operator everybody's
     List {
+        /// Only those in this state; may be repeated
+        #[arg(long = "state", value_name = "STATE", value_enum, value_delimiter = ',')]
+        states: Vec<StateName>,
+        /// Only those of this name, in which `*` stands for any text
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Only those of this tenant
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
@@ -494,6 +504,22 @@ pub enum JobCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
+    },
+    /// What tasks have logged, each line behind its task's index; or of one task, which has ended
+    Logs {
+        /// The job's id
+        job: JobId,
+        /// The task's index
+        task: Option<u64>,
+        /// Wait for the job's end
+        #[arg(long, conflicts_with = "task")]
+        follow: bool,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// `json` prints an object a task that has logged something
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
     },
     /// Append inputs to an open job; several may do so at once
     #[command(after_long_help = APPEND_HELP)]
@@ -572,7 +598,16 @@ pub enum ContextCommand {
         /// Its name; `local` selects none, so that `run` runs here
         name: String,
     },
-    /// Join a grid as a client with a token of `wasmgrid token create --role client`
+    /// Forget a cluster, with the identity that this machine has there. The grid still knows that:
+    /// `wasmgrid client remove`, asked by an operator, has it forgotten there
+    Remove {
+        /// The context's name
+        name: String,
+        /// Also where it is the one that is used, so that none is
+        #[arg(long)]
+        force: bool,
+    },
+    /// Join a grid as a client or operator, with a token of `wasmgrid token create --role client`
     Add {
         /// The context's name
         name: String,

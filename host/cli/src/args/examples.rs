@@ -89,9 +89,10 @@ pub const ALL: &[(&str, Examples)] = &[
         ],
     ),
     ("worker show", &[("What runs there", "wasmgrid worker show box1")]),
-    ("worker drain", &[("Before a machine is turned off", "wasmgrid worker drain box1")]),
+    ("worker drain", &[("Before a machine is turned off", "wasmgrid worker drain box1 --wait")]),
     ("worker cordon", &[("Nothing new for now", "wasmgrid worker cordon box1")]),
     ("worker uncordon", &[("Tasks again", "wasmgrid worker uncordon box1")]),
+    ("worker remove", &[("One that was sold", "wasmgrid worker remove box1")]),
     (
         "status",
         &[
@@ -104,9 +105,34 @@ pub const ALL: &[(&str, Examples)] = &[
         "token create",
         &[
             ("For one more worker", "wasmgrid token create"),
-            ("For somebody who submits jobs", "wasmgrid token create --role client"),
+            ("For two devices of ada, who submits jobs", ""),
+            ("", "wasmgrid token create --role client --name ada --uses 2"),
+            ("For ben, who shares the jobs of the lab", ""),
+            ("", "wasmgrid token create --role client --name ben --tenant lab"),
+            ("For somebody who may do everything", ""),
+            ("", "wasmgrid token create --role operator --name olga"),
             ("For workers of a zone that you vouch for", ""),
             ("", "wasmgrid token create --uses 10 --label zone=b"),
+        ],
+    ),
+    ("token list", &[("Which are good", "wasmgrid token list")]),
+    (
+        "token revoke",
+        &[("One that was sent to the wrong person", "wasmgrid token revoke 00c0ffee00c0ffee")],
+    ),
+    (
+        "client",
+        &[
+            ("Who has joined", "wasmgrid client list"),
+            ("A laptop that was stolen", "wasmgrid client remove ada-2"),
+        ],
+    ),
+    ("client list", &[("Who has joined, and whose jobs each sees", "wasmgrid client list")]),
+    (
+        "client remove",
+        &[
+            ("A laptop that was stolen", "wasmgrid client remove ada-2"),
+            ("An operator", "wasmgrid client remove olga --role operator"),
         ],
     ),
     (
@@ -116,7 +142,13 @@ pub const ALL: &[(&str, Examples)] = &[
             ("Results as they come", "wasmgrid job results 7 --follow"),
         ],
     ),
-    ("job list", &[("The newest ten", "wasmgrid job list --limit 10")]),
+    (
+        "job list",
+        &[
+            ("The newest ten", "wasmgrid job list --limit 10"),
+            ("Those of ada that failed", "wasmgrid job list --state failed --tenant ada"),
+        ],
+    ),
     (
         "job show",
         &[
@@ -130,6 +162,13 @@ pub const ALL: &[(&str, Examples)] = &[
         &[
             ("All, to a file", "wasmgrid job results 7 --follow -o results.txt"),
             ("From a cursor on, as JSON", "wasmgrid job results 7 --from 1000 --output json"),
+        ],
+    ),
+    (
+        "job logs",
+        &[
+            ("Of all tasks, as they end", "wasmgrid job logs 7 --follow"),
+            ("Of one task", "wasmgrid job logs 7 3"),
         ],
     ),
     (
@@ -185,6 +224,7 @@ pub const ALL: &[(&str, Examples)] = &[
             ("This machine", "wasmgrid context use local"),
         ],
     ),
+    ("context remove", &[("One that is not used any more", "wasmgrid context remove lab")]),
     ("context add", &[("With a token on stdin", "wasmgrid context add lab --token-file -")]),
     (
         "completion",

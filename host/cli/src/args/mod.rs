@@ -5,6 +5,7 @@ mod cluster;
 mod examples;
 mod help;
 mod maxima;
+mod member;
 mod operate;
 mod run;
 mod tenant;
@@ -16,11 +17,12 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{
-    ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenArgs,
-    TokenCommand, TokenRole, TokenSource, UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
+    ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenSource,
+    UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
 };
 pub use help::{examples, join, prose};
 pub use maxima::Maximum;
+pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
 pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
@@ -95,13 +97,16 @@ pub enum Command {
     Join(JoinArgs),
     /// Run the scheduler alone
     Server(ServerArgs),
-    /// Run the worker of a machine that has joined; or list, show, drain and cordon workers
+    /// Run the worker of a machine that has joined; or list, show, drain, cordon and remove workers
     Worker(WorkerCommand),
     /// Say how the grid is, what is wrong and what would help
     Status(StatusArgs),
-    /// Make tokens with which machines and people join
+    /// Make tokens with which machines and people join, list and revoke them
     #[command(subcommand)]
     Token(TokenCommand),
+    /// The clients and operators of a cluster
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),

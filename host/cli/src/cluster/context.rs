@@ -10,7 +10,7 @@ use crate::{
     exit::{Exit, WithExit as _, refused},
     parts,
     paths::Paths,
-    print::data,
+    print::{data, message},
     table,
 };
 
@@ -34,6 +34,7 @@ pub async fn context(command: ContextCommand) -> anyhow::Result<Exit> {
     match command {
         ContextCommand::List { output } => list(&contexts, output)?,
         ContextCommand::Use { name } => contexts.select(&name)?,
+        ContextCommand::Remove { name, force } => remove(&contexts, &name, force)?,
         ContextCommand::Add { name, token } => {
             add(&contexts, &name, || token::given(&token)).await?
         }
@@ -67,6 +68,27 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn remove(contexts: &Contexts, name: &str, force: bool) -> anyhow::Result<()> {
+    let removed = contexts.remove(name, force)?;
+    let whose = match &removed.identity {
+        Some(identity) => {
+            let (role, name) = (identity.role(), identity.name());
+            let role = if role == Role::Client { String::new() } else { format!(" --role {role}") };
+            format!(
+                "grid {} still knows this machine's identity: `wasmgrid client remove {name}{role}`, \
+                 asked by an operator, takes it away there",
+                removed.grid
+            )
+        }
+        None => format!("its identity in grid {} could not be read", removed.grid),
+    };
+    message!("removed context {name}; {whose}");
+    if removed.was_selected {
+        message!("no context is selected now; `wasmgrid context use NAME` selects one");
+    }
+    Ok(())
+}
+
 async fn add(
     contexts: &Contexts,
     name: &str,
@@ -92,11 +114,14 @@ async fn add(
     };
     let description = Description { grid: token.grid, addresses: token.addresses };
     contexts.save(name, &description, &credentials)?;
+    let identity = credentials.identity();
+    let who = format!("{} {}", identity.role(), identity.name());
     if contexts.selected()?.is_none() {
         contexts.select(name)?;
-        data!("added context {name}, which is now used").exit(Exit::Failed)
+        data!("added context {name} as {who}, which is now used").exit(Exit::Failed)
     } else {
-        data!("added context {name}; `wasmgrid context use {name}` selects it").exit(Exit::Failed)
+        data!("added context {name} as {who}; `wasmgrid context use {name}` selects it")
+            .exit(Exit::Failed)
     }
 }
 

@@ -8,8 +8,9 @@ use crate::{args::Format, print::data, table};
 
 /// An explanation, as `--output json` has it: a public interface.
 #[derive(Serialize)]
-struct ExplanationView {
+struct ExplanationView<'a> {
     job: u64,
+    tenant: &'a str,
     state: JobState,
     counts: CountsView,
     reasons: Vec<ReasonView>,
@@ -30,14 +31,15 @@ struct ReasonView {
 /// # Errors
 /// Where stdout cannot be written.
 pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
-    let Explanation { job, state, counts, reasons } = explanation;
+    let Explanation { job, tenant, state, counts, reasons } = explanation;
     let reasons: Vec<ReasonView> = reasons.iter().map(ReasonView::from).collect();
     if output == Format::Json {
         let counts = CountsView::from(counts);
-        return table::json(&ExplanationView { job: job.0, state: *state, counts, reasons });
+        let (job, state) = (job.0, *state);
+        return table::json(&ExplanationView { job, tenant, state, counts, reasons });
     }
     let (queued, running, ended) = (counts.queued, counts.running, counts.ended());
-    data!("job {job} is {state}: {queued} tasks wait, {running} run, {ended} ended")?;
+    data!("job {job} of {tenant} is {state}: {queued} tasks wait, {running} run, {ended} ended")?;
     if reasons.is_empty() {
         data!("nothing keeps it waiting")?;
     }

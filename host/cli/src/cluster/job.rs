@@ -4,9 +4,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use serde::Serialize;
 use wasmgrid_client::{Client, Producer};
-use wasmgrid_proto::{Divergences, InputBlock, JobId, JobStatus, Millis, WITH};
+use wasmgrid_proto::{
+    Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, Millis, WITH,
+};
 
-use super::{explain, task, view::JobView, with};
+use super::{explain, logs, task, view::JobView, with};
 use crate::{
     args::{Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
     exit::{Exit, WithExit as _, usage},
@@ -53,12 +55,21 @@ pub async fn job(command: JobCommand, talk: Talk, interrupt: &Interrupt) -> anyh
 
 async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
-        JobCommand::List { limit, grid, output } => {
-            let (jobs, more) = with(&grid, async |client| Ok(client.jobs(limit).await?)).await?;
+        JobCommand::List { states, name, tenant, limit, grid, output } => {
+            let states = states.into_iter().map(JobState::from).collect();
+            let filter = JobFilter { states, name, tenant };
+            let jobs = async |client: &Client| Ok(client.jobs(limit, &filter).await?);
+            let (jobs, more) = with(&grid, jobs).await?;
             list(&jobs, output)?;
             if more > 0 {
                 message!("{more} older jobs are not shown; --limit shows more");
             }
+        }
+        JobCommand::Logs { job, task: Some(index), grid, output, .. } => {
+            with(&grid, async |client| logs::of_task(client, job, index, output).await).await?;
+        }
+        JobCommand::Logs { job, task: None, follow, grid, output } => {
+            with(&grid, async |client| logs::of_job(client, job, follow, output).await).await?;
         }
         JobCommand::Show { job, task: Some(index), grid, output } => {
             task::show(
@@ -135,6 +146,7 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
         [
             job.job.to_string(),
             job.spec.name.clone(),
+            job.spec.task.tenant.clone(),
             job.state.to_string(),
             format!("{}/{}", counts.ended(), counts.total),
             counts.failed.to_string(),
@@ -142,7 +154,7 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
             table::ago(job.submitted_at),
         ]
     };
-    let heading = ["ID", "NAME", "STATE", "DONE", "FAILED", "RUNNING", "SUBMITTED"];
+    let heading = ["ID", "NAME", "TENANT", "STATE", "DONE", "FAILED", "RUNNING", "SUBMITTED"];
     Ok(table::rows(heading, jobs.iter().map(row))?)
 }
 
@@ -157,6 +169,7 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
     table::fields([
         ("id", job.job.to_string()),
         ("name", job.spec.name.clone()),
+        ("tenant", task.tenant.clone()),
         ("state", job.state.to_string()),
         ("inputs", if job.closed { "closed".into() } else { "open: more may come".into() }),
         ("tasks", counts.total.to_string()),

@@ -1,9 +1,11 @@
 //! The commands that make, run and ask clusters.
 
 pub mod authority;
+pub mod client;
 pub mod context;
 mod explain;
 pub mod job;
+mod logs;
 mod member;
 mod renewal;
 mod scheduler;

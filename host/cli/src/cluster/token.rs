@@ -1,4 +1,4 @@
-//! `wasmgrid token create`: tokens with which machines and people join.
+//! `wasmgrid token create|list|revoke`: tokens with which machines and people join.
 
 use std::{
     env,
@@ -9,11 +9,11 @@ use std::{
 use anyhow::Context as _;
 use serde::Serialize;
 use wasmgrid_net::{JoinToken, Role};
-use wasmgrid_proto::wire::TokenRequest;
+use wasmgrid_proto::{Millis, TokenGives, TokenStatus, wire::TokenRequest};
 
 use super::{view, with};
 use crate::{
-    args::{Format, TokenArgs, TokenCommand, TokenRole, TokenSource},
+    args::{Format, TokenArgs, TokenCommand, TokenSource},
     exit::{Exit, WithExit as _, usage},
     print::data,
     table,
@@ -56,43 +56,126 @@ fn first_line(source: impl BufRead) -> std::io::Result<String> {
     Ok(line)
 }
 
-/// What is printed with `--output json`: a public interface.
+/// A token that was made, as `--output json` has it: a public interface.
 #[derive(Serialize)]
-struct TokenView {
+struct MadeView {
     token: String,
+    /// By which it is listed and revoked.
+    id: String,
     role: Role,
     ttl_ms: u64,
     uses: u32,
     /// Labels that the certificates of workers get, `KEY=VALUE`.
     labels: Vec<String>,
+    name: Option<String>,
+    tenant: Option<String>,
+}
+
+/// A token in a list, as `--output json` has it: a public interface.
+#[derive(Serialize)]
+struct TokenView<'a> {
+    id: String,
+    role: Role,
+    /// `good`, `used-up`, `revoked` or `expired`.
+    state: &'static str,
+    uses_left: u32,
+    expires_at_us: u64,
+    /// `null` where those who join with it say their names.
+    name: Option<&'a str>,
+    /// Whose jobs they see; `null` where that goes by their names.
+    tenant: Option<&'a str>,
+    labels: Vec<String>,
+}
+
+/// Does what was asked of tokens.
+///
+/// # Errors
+/// Where the cluster cannot be reached, has no such token, or the role does not allow it.
+pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
+    match command {
+        TokenCommand::Create(args) => create(args).await?,
+        TokenCommand::List { grid, output } => {
+            let tokens = with(&grid, async |client| Ok(client.tokens().await?)).await?;
+            list(&tokens, output)?;
+        }
+        TokenCommand::Revoke { token, grid } => {
+            with(&grid, async |client| Ok(client.revoke_token(token.0).await?)).await?;
+        }
+    }
+    Ok(Exit::Ok)
 }
 
 /// Makes a token and prints it.
-///
-/// # Errors
-/// Where the cluster cannot be reached or the role does not allow it.
-pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
-    let TokenCommand::Create(TokenArgs { role, ttl, uses, labels, grid, output }) = command;
-    let role = match role {
-        TokenRole::Worker => Role::Worker,
-        TokenRole::Client => Role::Client,
-    };
+async fn create(args: TokenArgs) -> anyhow::Result<()> {
+    let TokenArgs { role, name, tenant, ttl, uses, labels, grid, output } = args;
+    let role = Role::from(role);
     let request = TokenRequest { role, ttl, uses };
     let labels: Vec<_> = labels.into_iter().map(|label| (label.key, label.value)).collect();
-    let shown = view::written(&labels);
+    let gives = TokenGives { labels, name, tenant };
+    let given = gives.clone();
     let token = with(&grid, async |client| {
-        Ok(match labels.is_empty() {
+        Ok(match given.is_nothing() {
             true => client.create_token(request).await?,
-            false => client.create_labelled_token(request, labels).await?,
+            false => client.create_token_with(request, given).await?,
         })
     })
     .await?;
     let printed = match output {
         Format::Text => data!("{token}").map_err(Into::into),
-        Format::Json => table::json(&TokenView { token, role, ttl_ms: ttl.0, uses, labels: shown }),
+        Format::Json => {
+            let id = token.parse::<JoinToken>().map(|token| id(token.token));
+            let id = id.context("the grid gave what is no token")?;
+            let TokenGives { labels, name, tenant } = gives;
+            let (ttl_ms, labels) = (ttl.0, view::written(&labels));
+            table::json(&MadeView { token, id, role, ttl_ms, uses, labels, name, tenant })
+        }
     };
     printed
         .with_context(|| format!("a token was made that nobody has, and is good for {ttl}"))
-        .exit(Exit::Failed)?;
-    Ok(Exit::Ok)
+        .exit(Exit::Failed)
+}
+
+fn list(tokens: &[TokenStatus], output: Format) -> anyhow::Result<()> {
+    if output == Format::Json {
+        return table::json(&tokens.iter().map(TokenView::from).collect::<Vec<_>>());
+    }
+    let row = |token: &TokenStatus| {
+        let TokenGives { labels, name, tenant } = &token.gives;
+        let left = token.expires.since(table::now());
+        let expires =
+            if left == Millis(0) { "over".into() } else { format!("in {}", table::seconds(left)) };
+        [
+            id(token.token),
+            token.role.to_string(),
+            token.state.to_string(),
+            token.uses_left.to_string(),
+            expires,
+            name.clone().unwrap_or_default(),
+            tenant.clone().unwrap_or_default(),
+            view::written(labels).join(" "),
+        ]
+    };
+    let heading = ["ID", "ROLE", "STATE", "USES LEFT", "EXPIRES", "NAME", "TENANT", "LABELS"];
+    Ok(table::rows(heading, tokens.iter().map(row))?)
+}
+
+/// By what a token is listed and revoked.
+fn id(token: u64) -> String {
+    format!("{token:016x}")
+}
+
+impl<'a> From<&'a TokenStatus> for TokenView<'a> {
+    fn from(status: &'a TokenStatus) -> Self {
+        let TokenGives { labels, name, tenant } = &status.gives;
+        Self {
+            id: id(status.token),
+            role: status.role,
+            state: status.state.name(),
+            uses_left: status.uses_left,
+            expires_at_us: status.expires.0,
+            name: name.as_deref(),
+            tenant: tenant.as_deref(),
+            labels: view::written(labels),
+        }
+    }
 }

@@ -6,8 +6,8 @@ use std::{ffi::OsStr, iter, os::unix::ffi::OsStrExt as _};
 use serde::Serialize;
 use wasmgrid_net::Validity;
 use wasmgrid_proto::{
-    Contest, Failing, JobCounts, JobState, JobStatus, Limits, ModuleKind, RunningTask, TaskSpec,
-    VouchedLabels, WITH, WorkerId, WorkerState, WorkerStatus,
+    Contest, Failing, JobCounts, JobState, JobStatus, Limits, Micros, ModuleKind, RunningTask,
+    TaskSpec, VouchedLabels, WITH, WorkerId, WorkerState, WorkerStatus,
 };
 
 use crate::{run::data::Data, table};
@@ -17,6 +17,8 @@ use crate::{run::data::Data, table};
 pub struct JobView {
     id: u64,
     name: String,
+    /// Whose it is.
+    tenant: String,
     state: JobState,
     /// False while inputs may be appended.
     closed: bool,
@@ -74,7 +76,7 @@ pub struct WorkerView {
     id: u64,
     name: String,
     address: String,
-    /// `ready`, `draining`, `gone`, `cordoned` or `failing`.
+    /// `ready`, `draining`, `drained`, `gone`, `cordoned` or `failing`.
     state: &'static str,
     /// Why it is failing; `null` where it is not.
     failing: Option<FailingView>,
@@ -89,7 +91,8 @@ pub struct WorkerView {
     engine: String,
     assigned: u64,
     committed: u64,
-    heard_at_us: u64,
+    /// `null` where it did not come back since the scheduler started.
+    heard_at_us: Option<u64>,
     running: Vec<RunningView>,
     /// The last machine that was refused because it has this worker's identity.
     contested: Option<ContestView>,
@@ -140,6 +143,7 @@ impl From<&JobStatus> for JobView {
         Self {
             id: status.job.0,
             name: spec.name.clone(),
+            tenant: task.tenant.clone(),
             state: status.state,
             closed: status.closed,
             counts: CountsView::from(&status.counts),
@@ -225,7 +229,7 @@ impl WorkerView {
             engine: status.capacity.engine.clone(),
             assigned: status.assigned,
             committed: status.committed,
-            heard_at_us: status.heard_at.0,
+            heard_at_us: (status.heard_at > Micros(0)).then_some(status.heard_at.0),
             running: status.running.iter().map(RunningView::from).collect(),
             contested: contest.map(|contest| ContestView {
                 address: contest.address.clone(),

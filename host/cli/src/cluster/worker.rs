@@ -1,9 +1,10 @@
-//! `wasmgrid worker list|show|drain|cordon|uncordon`: what a grid's workers are and do.
+//! `wasmgrid worker list|show|drain|cordon|uncordon|remove`: what a grid's workers are and do.
 
 use std::collections::BTreeMap;
 
+use wasmgrid_client::Client;
 use wasmgrid_net::{Role, Validity};
-use wasmgrid_proto::{Contest, Millis, WorkerStatus};
+use wasmgrid_proto::{Contest, Micros, Millis, WorkerState, WorkerStatus};
 
 use super::{
     authority::validity,
@@ -12,11 +13,14 @@ use super::{
     with,
 };
 use crate::{
-    args::{Format, GridArgs, WorkerNoun},
+    args::{Format, WorkerNoun},
     exit::{Exit, usage},
     print::{data, message},
     table,
 };
+
+/// How often a worker that is waited for is asked about.
+const POLL: Millis = Millis(200);
 
 /// Does what was asked of workers.
 ///
@@ -24,19 +28,26 @@ use crate::{
 /// Where the cluster cannot be reached or has no such worker.
 pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     match command {
-        WorkerNoun::List { grid, output } => {
-            list(&all(&grid).await?, output)?;
+        WorkerNoun::List { all, grid, output } => {
+            let found = with(&grid, async |client| {
+                let (workers, hidden) = client.list_workers(all).await?;
+                Found::with(client, workers, hidden).await
+            });
+            list(&found.await?, output)?;
         }
         WorkerNoun::Show { name, grid, output } => {
-            let all = all(&grid).await?;
-            let worker =
-                all.workers.iter().find(|worker| worker.name == name).ok_or_else(|| {
-                    usage(format!("the grid has no worker {name:?}; see `wasmgrid worker list`"))
-                })?;
-            show(worker, &all, output)?;
+            let found = with(&grid, async |client| {
+                let worker = client.worker(&name).await?;
+                Found::with(client, vec![worker], 0).await
+            });
+            let found = found.await?;
+            found.workers.first().map_or(Ok(()), |worker| show(worker, &found, output))?;
         }
-        WorkerNoun::Drain { name, grid } => {
-            with(&grid, async |client| Ok(client.drain(&name).await?)).await?;
+        WorkerNoun::Drain { name, wait, grid } => {
+            with(&grid, async |client| drain(client, &name, wait).await).await?;
+        }
+        WorkerNoun::Remove { name, grid } => {
+            with(&grid, async |client| Ok(client.remove(Role::Worker, &name).await?)).await?;
         }
         WorkerNoun::Cordon { name, grid } => {
             with(&grid, async |client| Ok(client.cordon(&name, true).await?)).await?;
@@ -48,30 +59,55 @@ pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// Drains a worker, and waits until it has nothing where that is wanted.
+async fn drain(client: &Client, name: &str, wait: bool) -> anyhow::Result<()> {
+    client.drain(name).await?;
+    while wait {
+        match client.worker(name).await?.state {
+            WorkerState::Drained => break,
+            WorkerState::Draining => {}
+            WorkerState::Gone => {
+                message!("worker {name} is gone; what it had runs elsewhere");
+                break;
+            }
+            state => {
+                let why = format!("worker {name} was uncordoned meanwhile, and is {state}");
+                return Err(usage(why));
+            }
+        }
+        tokio::time::sleep(POLL.duration()).await;
+    }
+    Ok(())
+}
+
 /// What the grid tells of its workers.
-struct All {
+struct Found {
     workers: Vec<WorkerStatus>,
+    /// How many are gone for long, and not among them.
+    hidden: u64,
     contests: Vec<Contest>,
     vouched: Vouched,
     /// For how long the certificate of each is good, by name.
     certificates: BTreeMap<String, Validity>,
 }
 
-async fn all(grid: &GridArgs) -> anyhow::Result<All> {
-    with(grid, async |client| {
-        let (workers, contests) = (client.workers().await?, client.contests().await?);
+impl Found {
+    /// These workers, and what else is to be known of them.
+    async fn with(
+        client: &Client,
+        workers: Vec<WorkerStatus>,
+        hidden: u64,
+    ) -> anyhow::Result<Self> {
+        let contests = client.contests().await?;
         let (keys, vouched) = client.vouched().await?;
         let authority = client.authority().await?;
         let workers_only =
             authority.certificates.into_iter().filter(|one| one.role == Role::Worker);
         let certificates = workers_only.map(|one| (one.name.clone(), validity(&one))).collect();
         let vouched = Vouched { keys, workers: vouched };
-        Ok(All { workers, contests, vouched, certificates })
-    })
-    .await
-}
+        Ok(Self { workers, hidden, contests, vouched, certificates })
+    }
 
-impl All {
     /// The last machine that was refused because it has the worker's identity.
     fn contest_of(&self, worker: &WorkerStatus) -> Option<&Contest> {
         self.contests.iter().find(|contest| contest.name == worker.name)
@@ -99,7 +135,7 @@ fn warning(contest: &Contest) -> String {
     )
 }
 
-fn list(all: &All, output: Format) -> anyhow::Result<()> {
+fn list(all: &Found, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
         let views = all.workers.iter().map(|worker| all.view(worker));
         return table::json(&views.collect::<Vec<_>>());
@@ -112,7 +148,7 @@ fn list(all: &All, output: Format) -> anyhow::Result<()> {
             worker.assigned.to_string(),
             worker.committed.to_string(),
             worker.address.clone(),
-            table::ago(worker.heard_at),
+            heard(worker),
             all.left(worker),
             all.vouched.labels(worker),
         ]
@@ -123,7 +159,20 @@ fn list(all: &All, output: Format) -> anyhow::Result<()> {
     for contest in &all.contests {
         message!("{}", warning(contest));
     }
+    match all.hidden {
+        0 => {}
+        1 => message!("1 worker is gone and not shown; --all shows it"),
+        more => message!("{more} workers are gone and not shown; --all shows them"),
+    }
     Ok(())
+}
+
+/// When a worker was last heard.
+fn heard(worker: &WorkerStatus) -> String {
+    match worker.heard_at {
+        Micros(0) => "before the scheduler started".into(),
+        at => table::ago(at),
+    }
 }
 
 /// A worker's state; of one that is failing also for how long it gets nothing.
@@ -135,7 +184,7 @@ fn state(worker: &WorkerStatus) -> String {
     }
 }
 
-fn show(worker: &WorkerStatus, all: &All, output: Format) -> anyhow::Result<()> {
+fn show(worker: &WorkerStatus, all: &Found, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
         return table::json(&all.view(worker));
     }
@@ -153,7 +202,7 @@ fn show(worker: &WorkerStatus, all: &All, output: Format) -> anyhow::Result<()> 
         ("engine", worker.capacity.engine.clone()),
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),
-        ("heard", table::ago(worker.heard_at)),
+        ("heard", heard(worker)),
         ("certificate", all.left(worker)),
         ("warning", contest.map_or_else(String::new, warning)),
     ])?;

@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use wasmgrid_proto::{JobStatus, Outcome, ResultBlock};
+use wasmgrid_proto::{JobStatus, Outcome, ResultBlock, WorkerId};
 
 use super::{
     again::Written,
@@ -99,6 +99,19 @@ impl<'a> Collector<'a> {
             ledger.borrow_mut().hold(reorder.len());
         }
         self.print(&due, &explained)
+    }
+
+    /// The worker of results that are to be explained, where its name is to be asked for: a few times
+    /// a job.
+    pub fn unnamed(&self, block: &ResultBlock) -> Option<WorkerId> {
+        let explains = self.failures.explains_more()
+            && block.results.iter().any(|meta| is_failed(&meta.outcome));
+        (explains && !self.failures.knows(block.worker)).then_some(block.worker)
+    }
+
+    /// Takes workers' names.
+    pub fn name(&mut self, names: Vec<(WorkerId, String)>) {
+        self.failures.name(names);
     }
 
     /// Takes the indices at which the job has no task.
@@ -221,7 +234,7 @@ impl<'a> Collector<'a> {
         } else {
             self.ran += 1;
         }
-        if !failed || matches!(outcome, Outcome::Cancelled(_)) {
+        if !is_failed(outcome) {
             return Some(None);
         }
         self.failed += 1;
@@ -246,4 +259,9 @@ impl<'a> Collector<'a> {
         // Only what shows on the terminal needs the bar out of its way.
         if on_terminal { self.progress.around(print) } else { print() }
     }
+}
+
+/// True for the outcome of a task that failed of itself.
+const fn is_failed(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Ok | Outcome::Cancelled(_))
 }

@@ -1,9 +1,9 @@
 //! Failed tasks: the first few explained on stderr, with what would help, and all their inputs kept
 //! to be run again.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use wasmgrid_proto::{ByteCount, Fuel, Limit, Limits, Millis, Outcome};
+use wasmgrid_proto::{ByteCount, Fuel, Limit, Limits, Millis, Outcome, WorkerId};
 
 use super::{
     again::{Keeper, Written},
@@ -40,6 +40,8 @@ pub struct Failures {
     /// Keeps inputs, where they are known here.
     keeper: Option<Keeper>,
     seen: u64,
+    /// Workers' names, as far as somebody asked.
+    names: BTreeMap<WorkerId, String>,
     /// Inputs that cannot be read.
     unread: u64,
     /// Why inputs are not kept: told at the end, for it is no reason to lose results.
@@ -49,7 +51,22 @@ pub struct Failures {
 impl Failures {
     /// For a job with these limits, whose failed inputs go there.
     pub const fn new(limits: Limits, keeper: Option<Keeper>) -> Self {
-        Self { limits, keeper, seen: 0, unread: 0, unkept: None }
+        Self { limits, keeper, seen: 0, names: BTreeMap::new(), unread: 0, unkept: None }
+    }
+
+    /// True while the next failure is explained.
+    pub const fn explains_more(&self) -> bool {
+        self.seen < EXPLAINED
+    }
+
+    /// Whether a worker's name was asked for.
+    pub fn knows(&self, worker: WorkerId) -> bool {
+        self.names.contains_key(&worker)
+    }
+
+    /// Takes workers' names.
+    pub fn name(&mut self, names: Vec<(WorkerId, String)>) {
+        self.names.extend(names);
     }
 
     /// Takes a failed task; gives the text that explains it, for the first few. All tasks before
@@ -65,7 +82,8 @@ impl Failures {
             self.try_keep(|keeper| keeper.keep(what, input, settled));
         }
         self.seen += 1;
-        (self.seen <= EXPLAINED).then(|| explain(finished, input, &self.limits))
+        let worker = self.names.get(&finished.worker).map(String::as_str);
+        (self.seen <= EXPLAINED).then(|| explain(finished, input, &self.limits, worker))
     }
 
     /// Takes a task whose input cannot be read, as [`add`](Self::add).
@@ -119,16 +137,23 @@ impl Failures {
     }
 }
 
-/// Says what happened to a task: cause, input, attempt, log and what would help.
-fn explain(finished: &Finished, input: Option<&Input>, limits: &Limits) -> Lines {
+/// Says what happened to a task: cause, input, attempt, log and what would help. `worker` is the name
+/// of who ran it.
+fn explain(
+    finished: &Finished,
+    input: Option<&Input>,
+    limits: &Limits,
+    worker: Option<&str>,
+) -> Lines {
     let meta = &finished.meta;
     let mut lines = headed(meta.index, &meta.outcome.to_string());
     if let Some(input) = input {
         field(&mut lines, "input", &shown_input(input));
     }
     let wall = Millis(meta.usage.wall_us.div_ceil(1_000));
-    let attempt =
-        format!("{} on worker {}, after {wall} of wall time", finished.attempt, finished.worker);
+    let number = finished.worker.to_string();
+    let worker = worker.unwrap_or(&number);
+    let attempt = format!("{} on worker {worker}, after {wall} of wall time", finished.attempt);
     field(&mut lines, "attempt", &attempt);
     if let Outcome::Trap { backtrace, .. } = &meta.outcome {
         let frames: Vec<&str> = backtrace.lines().take(FRAMES).collect();
@@ -284,11 +309,12 @@ mod tests {
         let outcome =
             Outcome::Limit { limit: Limit::Fuel, used: 2_000_000_000, allowed: 2_000_000_000 };
         let result = with_log(outcome, "starting\n\u{1b}[31mworking\n");
-        let text = explain(&result, Some(&line_input()), &Limits::default()).to_string();
+        let text =
+            explain(&result, Some(&line_input()), &Limits::default(), Some("w1")).to_string();
         let expected = "\
 task 17 failed: limit(fuel): used 2G of 2G allowed
   input    in.txt:18: 99999999
-  attempt  1 on worker 1, after 812ms of wall time
+  attempt  1 on worker w1, after 812ms of wall time
   log      starting
            \\u{1b}[31mworking
   help     --fuel 20G";
@@ -301,7 +327,7 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         let kind = wasmgrid_proto::TrapKind::Unreachable;
         let mut result = with_log(Outcome::Trap { kind, backtrace }, "");
         result.meta.usage.memory_bytes = 60 << 20;
-        let text = explain(&result, None, &Limits::default()).to_string();
+        let text = explain(&result, None, &Limits::default(), None).to_string();
         assert!(text.contains("7: frame") && !text.contains("8: frame"), "{text}");
         assert!(text.ends_with("--memory 256MiB"), "{text}");
         assert!(!text.contains("log"), "{text}");
@@ -335,7 +361,8 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
     #[test]
     fn a_cause_of_several_lines_makes_none_that_looks_like_ours() {
         let cause = "no\r\nwasmgrid: 1 task: 1 ok\n\u{1b}[2K\rwasmgrid: all is well".to_owned();
-        let lines = explain(&finished(17, Outcome::Rejected(cause), ""), None, &Limits::default());
+        let result = finished(17, Outcome::Rejected(cause), "");
+        let lines = explain(&result, None, &Limits::default(), None);
         let text = lines.to_string();
         let expected = "\
 task 17 failed: rejected: no

@@ -11,7 +11,7 @@ pub mod inputs;
 mod ledger;
 pub mod output;
 pub mod progress;
-mod reorder;
+pub mod reorder;
 pub mod session;
 mod stuck;
 mod summary;

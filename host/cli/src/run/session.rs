@@ -400,6 +400,11 @@ async fn collect_all(
             Some(JobEvent::Results { first_cursor, block, payload }) => {
                 cursor = first_cursor + block.results.len() as u64;
                 let bytes = payload.len() as u64;
+                if let Some(worker) = collector.unnamed(&block) {
+                    // Where it cannot be had, its number stands for it.
+                    let names = results.client().worker_names(vec![worker]).await;
+                    collector.name(names.unwrap_or_default());
+                }
                 collector.take(first_cursor, block, payload)?;
                 settled(cursor, bytes);
             }

@@ -169,7 +169,7 @@ impl Driver {
             }
             Request::HaveBlob { digest } => {
                 let Some(client) = self.state.clients.get(&link) else { return };
-                let present = self.modules.has_blob(&tenant(&client.peer.identity), digest, now);
+                let present = self.modules.has_blob(&client.tenant, digest, now);
                 self.answer(link, id, Ok(Reply::Module { present }));
             }
             Request::PutModule { digest, .. } => {

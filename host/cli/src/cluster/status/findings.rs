@@ -161,11 +161,13 @@ fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
                 format!("the log of the worker on {name} has more"),
             )
         }
-        state @ (WorkerState::Draining | WorkerState::Cordoned) => Finding::note(
-            "worker-not-taking",
-            format!("worker {name} is {state}: it is given nothing new"),
-            format!("`wasmgrid worker uncordon {name}` ends that"),
-        ),
+        state @ (WorkerState::Draining | WorkerState::Drained | WorkerState::Cordoned) => {
+            Finding::note(
+                "worker-not-taking",
+                format!("worker {name} is {state}: it is given nothing new"),
+                format!("`wasmgrid worker uncordon {name}` ends that"),
+            )
+        }
     };
     Some(found.about(name))
 }

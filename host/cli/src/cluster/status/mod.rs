@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wasmgrid_client::Client;
 use wasmgrid_net::Release;
-use wasmgrid_proto::{Explanation, JobStatus};
+use wasmgrid_proto::{Explanation, JobFilter, JobStatus};
 
 use super::{Cluster, chosen};
 use crate::{
@@ -65,7 +65,7 @@ async fn facts(client: &Client) -> anyhow::Result<Facts> {
     let (workers, contests) = (client.workers().await?, client.contests().await?);
     let (tenants, authority) = (client.tenants().await?, client.authority().await?);
     let certificates = authority.certificates;
-    let (mut jobs, unseen) = client.jobs(JOBS_MAX).await?;
+    let (mut jobs, unseen) = client.jobs(JOBS_MAX, &JobFilter::default()).await?;
     jobs.retain(|job| !job.state.is_terminal());
     let stands = |job: &&JobStatus| job.counts.queued > 0 && job.counts.running == 0;
     let standing: Vec<_> = jobs.iter().filter(stands).map(|job| job.job).collect();

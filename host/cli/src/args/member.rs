@@ -1,0 +1,182 @@
+//! The flags of the commands about who may join a grid, and who has: tokens and clients.
+
+use clap::{Args, Subcommand, ValueEnum};
+use wasmgrid_net::{JoinToken, Role};
+use wasmgrid_proto::Millis;
+
+use super::{Format, GridArgs, Label};
+
+/// What can be asked of tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it
+    #[command(after_long_help = TOKEN_HELP)]
+    Create(TokenArgs),
+    /// The tokens whose time is not over, also those that were used up or revoked; never their
+    /// secrets
+    List {
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Take a token back, so that nobody joins with it any more; who has joined stays
+    Revoke {
+        /// Its id, as `token list` has it, or the token itself
+        token: TokenId,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+}
+
+/// Who is who, for its `--help`.
+const TOKEN_HELP: &str = "\
+Jobs belong to the user who submits them. A user is whoever joined with a token of one --name, or of
+one --tenant: all devices of a user see the same jobs, and shares (`--tenant-weight ada=3`) and quotas
+(`wasmgrid tenant set ada`) are the user's. Of several devices that join as ada the first is called
+ada, the next ada-2. Without --name each device is a user of its own, by the name of its machine.";
+
+/// `wasmgrid token create`.
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    /// What those who join with it become
+    #[arg(long, value_enum, default_value_t)]
+    pub role: TokenRole,
+    /// The name of who joins with it; a number is put behind that of each further one [default: the
+    /// name of its machine]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Whose jobs they see and submit [default: those of --name, or else each its own]
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// How long it is good for
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub ttl: Millis,
+    /// How often it may be used
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub uses: u32,
+    /// KEY=VALUE that you vouch for, of the workers that join with it; may be repeated. From then on
+    /// jobs that require a label of KEY (`--require`) go to no worker that only says itself that it
+    /// has it
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<Label>,
+    /// Where.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// In what shape
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// The roles a token can give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TokenRole {
+    /// Runs tasks
+    #[default]
+    Worker,
+    /// Submits jobs and reads their results
+    Client,
+    /// A client that may do all else too: tokens, workers, quotas, others' jobs
+    Operator,
+}
+
+impl From<TokenRole> for Role {
+    fn from(role: TokenRole) -> Self {
+        match role {
+            TokenRole::Worker => Self::Worker,
+            TokenRole::Client => Self::Client,
+            TokenRole::Operator => Self::Operator,
+        }
+    }
+}
+
+/// A token's number, as an id of 16 digits or in the token itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenId(pub u64);
+
+impl std::str::FromStr for TokenId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(token) = text.parse::<JoinToken>() {
+            return Ok(Self(token.token));
+        }
+        let is_id = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = is_id.then(|| u64::from_str_radix(text, 16).ok()).flatten();
+        number.map(Self).ok_or_else(|| {
+            "it is neither a token nor the id of one, which has 16 digits such as \
+             00c0ffee00c0ffee; `wasmgrid token list` shows them"
+                .into()
+        })
+    }
+}
+
+/// What can be asked of clients.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// The clients and operators that have joined, and whose jobs they see
+    List {
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+        /// In what shape
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Take a client out of the grid: its links end at once, and it comes back with a new token
+    /// alone. Its jobs stay and go on; `wasmgrid job cancel` stops them
+    Remove {
+        /// Its name
+        name: String,
+        /// Its role: a client and an operator may have the same name
+        #[arg(long, value_enum, default_value_t)]
+        role: ClientRole,
+        /// Where.
+        #[command(flatten)]
+        grid: GridArgs,
+    },
+}
+
+/// The roles of those who ask a grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ClientRole {
+    /// Submits jobs and reads their results
+    #[default]
+    Client,
+    /// May do all else too
+    Operator,
+}
+
+impl From<ClientRole> for Role {
+    fn from(role: ClientRole) -> Self {
+        match role {
+            ClientRole::Client => Self::Client,
+            ClientRole::Operator => Self::Operator,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_named_by_its_id_or_by_itself() {
+        let token = JoinToken {
+            grid: "home".into(),
+            addresses: vec!["10.0.0.1:7433".into()],
+            ca_hash: [7; 32],
+            token: 0xc0_ffee,
+            secret: [9; 32],
+            role: Role::Worker,
+        };
+        assert_eq!(token.to_string().parse(), Ok(TokenId(0xc0_ffee)));
+        assert_eq!("0000000000c0ffee".parse(), Ok(TokenId(0xc0_ffee)));
+        for wrong in ["c0ffee", "0x00000000c0ffee", "+000000000c0ffee", "", "wgt1.x"] {
+            assert!(wrong.parse::<TokenId>().is_err(), "{wrong}");
+        }
+    }
+}
