@@ -60,6 +60,8 @@ pub struct Book {
     appends: Vec<(usize, JobId, u64, Vec<u64>)>,
     keys: BTreeMap<(String, String), JobId>,
     workers: BTreeMap<String, WorkerId>,
+    /// Those that were taken away.
+    removed: BTreeSet<WorkerId>,
     /// Acknowledged facts, which outlive every scheduler.
     promises: Promises,
     /// When things happened.
@@ -144,6 +146,7 @@ impl Book {
             appends: Vec::new(),
             keys: BTreeMap::new(),
             workers: BTreeMap::new(),
+            removed: BTreeSet::new(),
             promises: Promises::default(),
             times: Times::default(),
         }
@@ -164,6 +167,7 @@ impl Book {
         self.epoch = Epoch(0);
         self.keys.clear();
         self.workers.clear();
+        self.removed.clear();
         self.times.replay();
         for record in found {
             self.record(record)?;
@@ -252,8 +256,14 @@ impl Book {
             }
             Record::WorkerKnown { worker, name } => {
                 let new = !self.workers.values().any(|known| known == worker)
+                    && !self.removed.contains(worker)
                     && self.workers.insert(name.clone(), *worker).is_none();
                 return hold(new, "a worker keeps its number", || format!("{name} is {worker}"));
+            }
+            Record::WorkerRemoved { worker } => {
+                self.workers.retain(|_, known| known != worker);
+                let new = self.removed.insert(*worker);
+                return hold(new, "a worker is taken away once", || format!("{worker} again"));
             }
             Record::JobSubmitted { job, spec, idempotency_key, .. } => {
                 if let Some(key) = idempotency_key {
@@ -340,6 +350,8 @@ impl Book {
         grants: &[Grant],
         workers: &[WorkerStatus],
     ) -> Result<(), Violation> {
+        let is_there = !self.removed.contains(&worker);
+        hold(is_there, "a worker that was taken away is given nothing", || format!("{worker}"))?;
         self.check_worker(job, worker, grants, workers)?;
         for grant in grants {
             let (lease, newest) = (grant.lease, self.newest);

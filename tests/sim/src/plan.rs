@@ -223,6 +223,14 @@ pub enum Fault {
         /// Which.
         worker: usize,
     },
+    /// An operator takes a worker away: its process ends, and after a time another one joins with a
+    /// new token under its name.
+    Remove {
+        /// Which.
+        worker: usize,
+        /// For how long it is away.
+        away_us: u64,
+    },
     /// A worker leaves in order, and another process of it comes after a time.
     Leave {
         /// Which.
@@ -256,6 +264,7 @@ impl Plan {
         draw_wrong_clock(&mut random.fork(), calm_at, &mut faults);
         draw_falsehood(&mut random.fork(), &mut workers);
         draw_quota(&mut random.fork(), &mut config);
+        draw_removals(&mut random.fork(), workers.len(), calm_at, &mut faults);
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
@@ -513,6 +522,23 @@ fn draw_more_faults(
         }
     }
     faults.sort_by_key(|(at, _)| *at);
+}
+
+/// In some worlds workers are taken away, at times right before they are back.
+fn draw_removals(
+    random: &mut Random,
+    workers: usize,
+    calm_at: u64,
+    faults: &mut Vec<(u64, Fault)>,
+) {
+    if random.chance(25) {
+        for _ in 0..random.between(1, 3) {
+            let worker = usize::try_from(random.below(workers as u64)).unwrap_or_default();
+            let away_us = span(random);
+            faults.push((random.below(calm_at), Fault::Remove { worker, away_us }));
+        }
+        faults.sort_by_key(|(at, _)| *at);
+    }
 }
 
 /// In some worlds one of the workers is not to be trusted. The last one, which alone is always there

@@ -74,6 +74,8 @@ pub enum Heard {
     Full(bool),
     /// An operator drains a worker.
     Drain(String),
+    /// An operator takes a worker away.
+    Remove(String),
 }
 
 /// Something that the scheduler does.
@@ -365,6 +367,14 @@ impl Scheduler {
             Heard::Drain(name) => {
                 let request = self.pending(0, 0, Vec::new(), None, Promise::Nothing);
                 self.grid.handle(self.now, Input::DrainWorker { request, name });
+            }
+            Heard::Remove(name) => {
+                let links = self.workers.iter().filter(|(_, peer)| peer.name == name);
+                for link in links.map(|(link, _)| *link).collect::<Vec<_>>() {
+                    self.end_link(link, true);
+                }
+                let request = self.pending(0, 0, Vec::new(), None, Promise::Nothing);
+                self.grid.handle(self.now, Input::RemoveWorker { request, name });
             }
         }
         Ok(())

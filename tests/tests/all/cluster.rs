@@ -83,7 +83,7 @@ fn ctrl_c_leaves_the_job_running_on_the_grid() {
 fn a_drained_worker_gets_nothing_new() {
     let grid = Grid::start(2, 1);
     grid.run(&["worker", "drain", "w1"]).ok();
-    grid.wait_for_worker("w1", "draining");
+    grid.wait_for_worker("w1", "drained");
     grid.run(&["run", &guest("noop"), "--range", "0..1000"]).ok();
     let workers = list(&grid, "worker");
     let drained = workers.iter().find(|worker| worker["name"] == "w1").expect("it is listed");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_client::{Client, JobEvent};
-use wasmgrid_proto::{JobId, JobState, JobStatus, OutcomeClass, Record};
+use wasmgrid_proto::{JobFilter, JobId, JobState, JobStatus, OutcomeClass, Record};
 use wasmgrid_store::Store as _;
 
 use crate::{
@@ -22,7 +22,7 @@ pub async fn ends(world: &World, customers: &[Customer]) -> u64 {
     });
     let client = client.await.expect("the scheduler is there");
     let orders: Vec<&Order> = customers.iter().flat_map(|customer| &customer.orders).collect();
-    let (jobs, more) = client.jobs(1_000).await.expect("told");
+    let (jobs, more) = client.jobs(1_000, &JobFilter::default()).await.expect("told");
     assert_eq!((jobs.len(), more), (orders.len(), 0), "jobs were doubled or lost: {jobs:#?}");
     for order in &orders {
         let id = order.id.expect("submitted");

@@ -55,6 +55,12 @@ impl World {
                 self.drained.push(worker);
                 self.tell_scheduler(Heard::Drain(name.unwrap_or_default()));
             }
+            Fault::Remove { worker, away_us } => {
+                let name = self.plan.workers.get(worker).map(|plan| plan.name.clone());
+                self.tell_scheduler(Heard::Remove(name.unwrap_or_default()));
+                // It ends with its link; what it said last may come before or after.
+                self.crash_worker(worker, Some(away_us));
+            }
             Fault::Leave { worker, patience_us, away_us } => {
                 self.leave(worker, patience_us, away_us);
             }

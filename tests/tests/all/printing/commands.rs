@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wasmgrid_tests::{Finished, Grid, Home, guest};
+use wasmgrid_tests::{Finished, Grid, Home, guest, liar::LyingWorker};
 
 use super::{Sink, run};
 
@@ -58,8 +58,13 @@ fn cases() -> Vec<Case> {
         case("worker drain", Data::None, |_| words(&["worker", "drain", "w1"])),
         // The others need the worker, so this comes last of these.
         case("worker uncordon", Data::None, |_| words(&["worker", "uncordon", "w1"])),
+        case("worker remove", Data::None, |at| words(&["worker", "remove", &at.joined()])),
         case("token create", Data::Made, |_| words(&["token", "create"])),
         case("token create", Data::Made, |_| words(&["token", "create", "--output", "json"])),
+        case("token list", Data::Shown, |_| words(&["token", "list"])),
+        case("token revoke", Data::None, |at| words(&["token", "revoke", &at.token("worker")])),
+        case("client list", Data::Shown, |_| words(&["client", "list"])),
+        case("client remove", Data::None, |at| words(&["client", "remove", &at.added()])),
         case("tenant list", Data::Shown, |_| words(&["tenant", "list"])),
         case("tenant show", Data::Shown, |at| words(&["tenant", "show", &at.tenant()])),
         case("tenant set", Data::None, |at| words(&["tenant", "set", &at.tenant(), "jobs=none"])),
@@ -78,6 +83,8 @@ fn cases() -> Vec<Case> {
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended, "--task", "0"])),
         case("job explain", Data::Shown, |at| words(&["job", "explain", &at.ended])),
         case("job results", Data::Shown, |at| words(&["job", "results", &at.ended])),
+        case("job logs", Data::Shown, |at| words(&["job", "logs", &at.logged])),
+        case("job logs", Data::Shown, |at| words(&["job", "logs", &at.logged, "0"])),
         case("job append", Data::None, |at| words(&["job", "append", &at.open(), "in"])),
         case("job append", Data::Made, |at| {
             words(&["job", "append", &at.open(), "in", "--output", "json"])
@@ -90,9 +97,9 @@ fn cases() -> Vec<Case> {
         case("context list", Data::Shown, |_| words(&["context", "list"])),
         case("context use", Data::None, |at| words(&["context", "use", &at.context])),
         case("context add", Data::Made, |at| {
-            let token = at.grid.run(&["token", "create", "--role", "client"]);
-            words(&["context", "add", &at.fresh("context"), token.ok().trim()])
+            words(&["context", "add", &at.fresh("context"), &at.token("client")])
         }),
+        case("context remove", Data::None, |at| words(&["context", "remove", &at.added()])),
     ]
 }
 
@@ -107,6 +114,8 @@ struct Place {
     /// Jobs that ended, all tasks ok and not.
     ended: String,
     failed: String,
+    /// One whose tasks have logged something.
+    logged: String,
     /// A file of inputs some of which fail.
     bad: String,
     context: String,
@@ -125,18 +134,40 @@ impl Place {
             job
         };
         let failed = ended(&["submit", &guest("moods"), "--lines", "bad"], 1);
+        let logged = ended(&["submit", &guest("chatty"), "--range", "1..=2"], 0);
         let ended = ended(&["submit", &task, "--lines", "in"], 0);
         let listed = grid.run(&["context", "list", "--output", "json"]);
         let contexts: serde_json::Value = serde_json::from_str(listed.ok()).expect("JSON");
         let context = contexts[0]["name"].as_str().expect("a context").to_owned();
         let (bad, named) = ("bad".into(), std::cell::Cell::default());
-        Self { grid, task, ended, failed, bad, context, named }
+        Self { grid, task, ended, failed, logged, bad, context, named }
     }
 
     /// A name that nothing has yet.
     fn fresh(&self, kind: &str) -> String {
         self.named.set(self.named.get() + 1);
         format!("{kind}-{}", self.named.get())
+    }
+
+    /// A token for this role.
+    fn token(&self, role: &str) -> String {
+        self.grid.run(&["token", "create", "--role", role]).ok().trim().to_owned()
+    }
+
+    /// A worker that has joined.
+    fn joined(&self) -> String {
+        let name = self.fresh("worker");
+        LyingWorker::join(&self.token("worker"), &name, LyingWorker::capacity(1));
+        name
+    }
+
+    /// A client that has joined, and its context.
+    fn added(&self) -> String {
+        let name = self.fresh("client");
+        let args = ["token", "create", "--role", "client", "--name", &name];
+        let token = self.grid.run(&args).ok().trim().to_owned();
+        self.grid.run(&["context", "add", &name, &token]).ok();
+        name
     }
 
     /// A tenant that has something.
