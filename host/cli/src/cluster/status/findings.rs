@@ -148,8 +148,10 @@ fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
         WorkerState::Gone => Finding::problem(
             "worker-gone",
             format!("worker {name} is gone, heard of {}", table::ago(worker.heard_at)),
-            "see whether that machine and `wasmgrid worker` on it run, and whether they reach the \
-             scheduler",
+            format!(
+                "see whether that machine and `wasmgrid worker` on it run, and whether they reach the \
+                 scheduler; `wasmgrid worker remove {name}` where it is not to come back"
+            ),
         ),
         WorkerState::Failing(failing) => {
             let tried = failing.until.map(|until| until.since(now));
@@ -343,6 +345,7 @@ mod tests {
     fn a_job_is_stuck_where_waiting_does_not_help() {
         let explained = |wait| Explanation {
             job: JobId(7),
+            tenant: "ada".into(),
             state: JobState::Active,
             counts: JobCounts::default(),
             reasons: vec![Reason { tasks: 3, wait }],
