@@ -116,6 +116,12 @@ impl Authority {
         Ok(())
     }
 
+    /// Whether there is an authority in a folder.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
     /// Reads what [`Authority::create`] wrote.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The dialling side: a member reaches its scheduler.
 
 use std::{
-    fmt,
+    fmt, io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -252,7 +252,13 @@ impl Dialler {
             };
             for socket in found {
                 let (config, verifier) = configure()?;
-                let dialled = self.dial(socket, config, &verifier, wanted);
+                let dialled = async {
+                    tokio::select! {
+                        biased;
+                        dialled = self.dial(socket, config, &verifier, wanted) => dialled,
+                        error = self.sockets.refused(socket) => Err(unreachable(socket, &error)),
+                    }
+                };
                 match time::timeout(CONNECT_TIME, dialled).await {
                     Ok(Ok(dialled)) => return Ok(dialled),
                     Ok(Err(error)) => telling = more_telling(telling, error),
@@ -338,6 +344,15 @@ async fn open(connection: &Connection, wanted: Wanted) -> Option<(SendStream, Re
         Ok(Some(Signal::Open(accepted))) if accepted == wanted => Some((send, receive)),
         _ => None,
     }
+}
+
+/// What the system has said of an address.
+fn unreachable(address: SocketAddr, error: &io::Error) -> NetError {
+    let reason = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens there".into(),
+        _ => error.to_string(),
+    };
+    NetError::Unreachable { address: address.to_string(), reason }
 }
 
 fn more_telling(old: NetError, new: NetError) -> NetError {

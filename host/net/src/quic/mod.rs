@@ -13,6 +13,7 @@ mod pace;
 mod peer;
 mod places;
 mod presented;
+mod probe;
 mod profile;
 mod restart;
 mod signal;

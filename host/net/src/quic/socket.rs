@@ -2,14 +2,18 @@
 //! otherwise.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::{Future, pending},
+    io,
     net::{SocketAddr, UdpSocket},
+    pin::Pin,
     sync::{Arc, Once},
 };
 
 use quinn::{AsyncUdpSocket, EndpointConfig, Runtime as _, ServerConfig, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::probe;
 use crate::error::NetError;
 
 /// The default of 208 KiB lost packets in bursts and halved the rate of handshakes.
@@ -19,7 +23,15 @@ const BUFFER: usize = 4 << 20;
 pub(crate) trait Sockets: fmt::Debug + Send + Sync {
     /// A socket with this address; with port 0 one that is free.
     fn open(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
+
+    /// What is said of an address that nothing can be reached at; never ready where nothing is said.
+    fn refused(&self, _address: SocketAddr) -> Refusal {
+        Box::pin(pending())
+    }
 }
+
+/// See [`Sockets::refused`].
+pub(crate) type Refusal = Pin<Box<dyn Future<Output = io::Error> + Send>>;
 
 /// The operating system.
 #[derive(Debug)]
@@ -28,6 +40,10 @@ pub(super) struct System;
 impl Sockets for System {
     fn open(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         TokioRuntime.wrap_udp_socket(open(address)?)
+    }
+
+    fn refused(&self, address: SocketAddr) -> Refusal {
+        Box::pin(probe::refused(address))
     }
 }
 

@@ -223,6 +223,11 @@ async fn an_address_without_a_scheduler_is_named() {
     assert_eq!(endpoint.connect_worker(&[]).await.unwrap_err(), NetError::NoAddress);
     let refused = endpoint.connect_worker(&["nonsense".into()]).await.unwrap_err();
     assert!(matches!(&refused, NetError::Address { address, .. } if address == "nonsense"));
+    // A machine that has nothing on the port says so: that is no silence to be waited out.
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let refused = endpoint.connect_worker(std::slice::from_ref(&nobody)).await.unwrap_err();
+    let reason = "nothing listens there".to_owned();
+    assert_eq!(refused, NetError::Unreachable { address: nobody, reason });
     // The next address is tried where one has nobody.
     let mut addresses = grid.addresses();
     addresses.insert(0, "nonsense".into());
