@@ -45,8 +45,8 @@ pub enum Dial {
     Quic {
         /// Dials with the worker's credentials.
         endpoint: Endpoint,
-        /// Where the scheduler may be, `HOST:PORT` each.
-        addresses: Vec<String>,
+        /// Says at each dial where the scheduler may be, `HOST:PORT` each.
+        addresses: Addresses,
         /// Keeps the credentials that the worker gets when it renews them. With none they are lost
         /// with the process.
         keep: Option<Keep>,
@@ -55,10 +55,13 @@ pub enum Dial {
     InProcess(Arc<dyn Fn() -> Link<FromWorker, ToWorker> + Send + Sync>),
 }
 
+/// Where a scheduler may be: what is known of it may change while a worker looks for it.
+pub type Addresses = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 impl fmt::Debug for Dial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Quic { addresses, .. } => f.debug_tuple("Quic").field(addresses).finish(),
+            Self::Quic { addresses, .. } => f.debug_tuple("Quic").field(&addresses()).finish(),
             Self::InProcess(_) => f.write_str("InProcess"),
         }
     }
@@ -79,9 +82,16 @@ pub enum GaveUp {
 }
 
 impl Dial {
+    /// Over QUIC, to a scheduler at one of these addresses, `HOST:PORT` each. Credentials that the
+    /// worker renews are lost with the process.
+    #[must_use]
+    pub fn quic(endpoint: Endpoint, addresses: Vec<String>) -> Self {
+        Self::Quic { endpoint, addresses: Arc::new(move || addresses.clone()), keep: None }
+    }
+
     async fn connect(&self) -> Result<Link<FromWorker, ToWorker>, NetError> {
         match self {
-            Self::Quic { endpoint, addresses, .. } => endpoint.connect_worker(addresses).await,
+            Self::Quic { endpoint, addresses, .. } => endpoint.connect_worker(&addresses()).await,
             Self::InProcess(connect) => Ok(connect()),
         }
     }

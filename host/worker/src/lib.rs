@@ -22,7 +22,7 @@ mod slots;
 mod worker;
 
 pub use config::WorkerConfig;
-pub use dial::{Dial, GaveUp};
+pub use dial::{Addresses, Dial, GaveUp};
 pub use renewal::Keep;
 pub use wasmgrid_sandbox as sandbox;
 pub use worker::{LinkState, Worker};

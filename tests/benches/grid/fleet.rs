@@ -167,7 +167,7 @@ fn members(ca: &Path, address: &str, workers: u64) -> Vec<Dial> {
         let validity = Authority::MEMBER_VALIDITY;
         let issued = authority.issue(Role::Worker, &format!("fleet-{number}"), validity);
         let endpoint = Endpoint::new(&issued.expect("a certificate"));
-        Dial::Quic { endpoint, addresses: vec![address.to_owned()], keep: None }
+        Dial::quic(endpoint, vec![address.to_owned()])
     };
     (0..workers).map(member).collect()
 }

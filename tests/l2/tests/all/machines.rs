@@ -178,7 +178,7 @@ pub async fn worker(world: World, number: u8) -> Running {
         let (sandbox, handles) = Sandbox::simulated(slots, Arc::new(world.truth.clone()));
         let (memory, labels, engine) = (ByteCount(1 << 30), Vec::new(), "simulated".into());
         let config = WorkerConfig::new(WorkerCapacity { slots, memory, labels, engine });
-        let dial = Dial::Quic { endpoint, addresses: scheduler_addresses(), keep: None };
+        let dial = Dial::quic(endpoint, scheduler_addresses());
         let worker = Worker::start(config, sandbox, handles, dial);
         let at = Instant::now() + Duration::from_millis(random.u64(500..15_000));
         if !is_mortal || at >= world.calm_at {
