@@ -1,187 +1,340 @@
-//! Settings of `server` and `worker`: flags over `WASMGRID_*` over a TOML file over defaults. The
-//! first two come from [`args`](crate::args); this reads the file and puts them together.
+//! Where the settings of `up`, `server`, `join` and `worker` come from: flags over `WASMGRID_*` over what
+//! flags of earlier starts set over a TOML file over defaults. A file that is named goes before earlier
+//! flags: what it sets, they set no more. What flags set, and where the file is, is kept beside the state.
 
 use std::{
-    env, fmt, fs,
-    net::SocketAddr,
+    env, fs, io,
     ops::RangeInclusive,
-    path::{Path, PathBuf},
-    str::FromStr,
+    path::{Path, PathBuf, absolute},
 };
 
+use anyhow::Context as _;
 use clap::CommandFactory as _;
-use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
-use wasmgrid_proto::{ByteCount, Millis};
-use wasmgrid_worker::sandbox::CapSetting;
+use toml::{Table, Value};
 
 use crate::{
-    args::{
-        CapArgs, CertificateLife, Cli, Isolation, KeepArgs, Label, Maximum, SandboxArgs,
-        ServerArgs, TenantWeight, WorkerArgs,
-    },
-    exit::usage,
-    paths,
+    args::{Cli, Command, SourceArgs},
+    exit::{Exit, WithExit as _, usage},
+    paths, private,
+    settings::Settings,
 };
-
-/// Where a grid listens unless told otherwise: this machine alone reaches it there.
-pub const LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7433);
 
 /// How many slots a worker may have, by flag or file: each is a process.
 const SLOTS: RangeInclusive<u32> = 1..=4096;
+
+/// The file that has what earlier starts were told.
+pub const KEPT: &str = "settings.toml";
+
+/// Its key that says where the file with settings is.
+const CONFIG: &str = "config";
+
+/// Where the state is, and of what: found out before anything is read there.
+const OF_THE_PLACE: &[&str] = &["name", "state_dir"];
+
+/// What schedulers and workers can be told.
+const OF_BOTH: &[&str] = &["require_jail", "caps"];
+
+/// What schedulers alone can be told.
+const OF_SCHEDULERS: &[&str] = &[
+    "listen",
+    "advertise",
+    "tenant_weights",
+    "producer_grace",
+    "certificate_life",
+    "keep_results",
+    "keep_jobs",
+    "keep_bytes",
+    "keep_open_bytes",
+];
+
+/// What workers alone can be told.
+const OF_WORKERS: &[&str] = &[
+    "slots",
+    "memory",
+    "labels",
+    "isolation",
+    "allow_dirs",
+    "max",
+    "compile_time",
+    "compile_memory",
+    "pagemap_scan",
+    "cache_dir",
+];
+
+/// What a machine with both can be told.
+const OF_UP: &[&str] = &["no_worker"];
 
 /// The variables that other commands read.
 const OTHER_VARIABLES: &[&str] =
     &[paths::HOME, crate::log::VARIABLE, crate::context::VARIABLE, crate::cluster::TOKEN_VARIABLE];
 
-/// The keys of a server's file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ServerFile {
-    name: Option<String>,
-    listen: Option<SocketAddr>,
-    advertise: Vec<String>,
-    state_dir: Option<PathBuf>,
-    #[serde(deserialize_with = "list")]
-    tenant_weights: Vec<TenantWeight>,
-    #[serde(deserialize_with = "optional")]
-    producer_grace: Option<Millis>,
-    #[serde(deserialize_with = "optional")]
-    certificate_life: Option<CertificateLife>,
-    #[serde(deserialize_with = "list")]
-    caps: Vec<CapSetting>,
-    require_jail: Option<bool>,
-    #[serde(deserialize_with = "optional")]
-    keep_results: Option<Millis>,
-    #[serde(deserialize_with = "optional")]
-    keep_jobs: Option<Millis>,
-    #[serde(deserialize_with = "optional")]
-    keep_bytes: Option<ByteCount>,
-    #[serde(deserialize_with = "optional")]
-    keep_open_bytes: Option<ByteCount>,
+/// What a command that serves was told.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// By its flags.
+    flags: Settings,
+    /// By its flags and the environment.
+    all: Settings,
+    /// The file that it was told of.
+    config: Option<PathBuf>,
+    /// The same where a flag told it.
+    config_by_flag: Option<PathBuf>,
+    /// Whether what earlier starts were told is forgotten.
+    forgets: bool,
+    /// What a file may have for this command.
+    keys: Vec<&'static str>,
 }
 
-/// The keys of a worker's file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct WorkerFile {
-    name: Option<String>,
-    slots: Option<u32>,
-    #[serde(deserialize_with = "optional")]
-    memory: Option<ByteCount>,
-    #[serde(deserialize_with = "list")]
-    labels: Vec<Label>,
-    isolation: Option<Isolation>,
-    allow_dirs: Vec<PathBuf>,
-    #[serde(deserialize_with = "list")]
-    max: Vec<Maximum>,
-    require_jail: Option<bool>,
-    #[serde(deserialize_with = "optional")]
-    compile_time: Option<Millis>,
-    #[serde(deserialize_with = "optional")]
-    compile_memory: Option<ByteCount>,
-    pagemap_scan: Option<bool>,
-    state_dir: Option<PathBuf>,
-    cache_dir: Option<PathBuf>,
-    #[serde(deserialize_with = "list")]
-    caps: Vec<CapSetting>,
+/// What later starts are to know.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// What is kept already, where that was read.
+    was: Option<Table>,
+    is: Table,
 }
 
-/// A server's settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerSettings {
-    /// The grid's name.
-    pub name: Option<String>,
-    /// Where it listens.
-    pub listen: Option<SocketAddr>,
-    /// Where others reach it.
-    pub advertise: Vec<String>,
-    /// Where it keeps its state.
-    pub state_dir: Option<PathBuf>,
-    /// What tenants get beside others, where that is not 1.
-    pub tenant_weights: Vec<TenantWeight>,
-    /// How long jobs wait for a submitter that is gone, where that is not the default.
-    pub producer_grace: Option<Millis>,
-    /// How long certificates are good for, where that is not the default.
-    pub certificate_life: Option<CertificateLife>,
-    /// What modules may look like, where that is not the default.
-    pub caps: Vec<CapSetting>,
-    /// Whether modules are looked at only where each layer of the jail is there.
-    pub require_jail: bool,
-    /// What stays of jobs, where that is not the default.
-    pub keep: KeepArgs,
+/// What a start is told that is told nothing.
+#[derive(Debug, Default)]
+pub struct Standing {
+    /// The file that is read.
+    pub config: Option<PathBuf>,
+    /// What flags of earlier starts set.
+    pub set: Table,
+    /// What the file has beside that.
+    pub of_file: Table,
 }
 
-/// Puts a server's settings together.
-///
-/// # Errors
-/// Usage errors: a file that is not there, a key or variable that is not known.
-pub fn server(args: &ServerArgs) -> anyhow::Result<ServerSettings> {
-    check_variables()?;
-    let file: ServerFile = read(args.config.as_deref())?;
-    Ok(ServerSettings {
-        name: args.name.clone().or(file.name),
-        listen: args.listen.or(file.listen),
-        advertise: or_list(&args.advertise, file.advertise),
-        state_dir: args.state_dir.clone().or(file.state_dir),
-        tenant_weights: or_list(&args.tenant_weights, file.tenant_weights),
-        producer_grace: args.producer_grace.or(file.producer_grace),
-        certificate_life: args.certificate_life.or(file.certificate_life),
-        caps: or_list(&args.caps.caps, file.caps),
-        require_jail: args.require_jail.or(file.require_jail).unwrap_or_default(),
-        keep: KeepArgs {
-            keep_results: args.keep.keep_results.or(file.keep_results),
-            keep_jobs: args.keep.keep_jobs.or(file.keep_jobs),
-            keep_bytes: args.keep.keep_bytes.or(file.keep_bytes),
-            keep_open_bytes: args.keep.keep_open_bytes.or(file.keep_open_bytes),
-        },
-    })
-}
-
-/// Puts a worker's settings together.
-///
-/// # Errors
-/// As [`server`].
-pub fn worker(args: &WorkerArgs, config: Option<&Path>) -> anyhow::Result<WorkerArgs> {
-    check_variables()?;
-    let file: WorkerFile = read(config)?;
-    if let Some(slots) = file.slots.filter(|slots| !SLOTS.contains(slots)) {
-        let (least, most) = (SLOTS.start(), SLOTS.end());
-        return Err(usage(format!(
-            "slots = {slots}: a worker has at least {least} and at most {most}"
-        )));
+impl Told {
+    /// What a command was told.
+    ///
+    /// # Errors
+    /// A usage error where the environment has a variable that nothing reads.
+    pub fn new(command: &Command) -> anyhow::Result<Self> {
+        check_variables()?;
+        let by_flags = Command::by_flags();
+        let config_by_flag = by_flags.as_ref().and_then(|command| source(command)?.config.clone());
+        let of_command: &[&[&'static str]] = match command {
+            Command::Up(_) => &[OF_SCHEDULERS, OF_WORKERS, OF_UP],
+            Command::Server(_) => &[OF_SCHEDULERS],
+            _ => &[OF_WORKERS],
+        };
+        let keys = [OF_PLACE_AND_BOTH, of_command].concat().concat();
+        Ok(Self {
+            flags: by_flags.as_ref().map(Settings::of).unwrap_or_default(),
+            all: Settings::of(command),
+            config: source(command).and_then(|source| source.config.clone()),
+            config_by_flag,
+            forgets: source(command).is_some_and(|source| source.defaults),
+            keys,
+        })
     }
-    Ok(WorkerArgs {
-        name: args.name.clone().or(file.name),
-        slots: args.slots.or(file.slots),
-        memory: args.memory.or(file.memory),
-        labels: or_list(&args.labels, file.labels),
-        isolation: args.isolation.or(file.isolation),
-        allow_dirs: or_list(&args.allow_dirs, file.allow_dirs),
-        max: or_list(&args.max, file.max),
-        sandbox: SandboxArgs {
-            require_jail: args.sandbox.require_jail.or(file.require_jail),
-            compile_time: args.sandbox.compile_time.or(file.compile_time),
-            compile_memory: args.sandbox.compile_memory.or(file.compile_memory),
-            pagemap_scan: args.sandbox.pagemap_scan.or(file.pagemap_scan),
-        },
-        state_dir: args.state_dir.clone().or(file.state_dir),
-        cache_dir: args.cache_dir.clone().or(file.cache_dir),
-        caps: CapArgs { caps: or_list(&args.caps.caps, file.caps) },
-    })
+
+    /// What is said of where the state is, and of what: its folder and its name.
+    ///
+    /// # Errors
+    /// A usage error where the file cannot be read.
+    pub fn place(&self) -> anyhow::Result<(Option<PathBuf>, Option<String>)> {
+        let file = match &self.config {
+            Some(path) => settings(self.read(path)?)?,
+            None => Settings::default(),
+        };
+        let Settings { state_dir, name, .. } = self.all.clone();
+        Ok((state_dir.or(file.state_dir), name.or(file.name)))
+    }
+
+    /// All settings of a start on a folder, if there is one yet, and what is to be kept of them there.
+    ///
+    /// # Errors
+    /// A usage error where a file cannot be read or has what this command knows nothing of.
+    pub fn settle(&self, folder: Option<&Path>) -> anyhow::Result<(Settings, Memory)> {
+        let was = match folder.filter(|_| !self.forgets) {
+            Some(folder) => Some(kept(&folder.join(KEPT))?),
+            None => None,
+        };
+        let mut is = was.clone().unwrap_or_default();
+        if let Some(config) = &self.config_by_flag {
+            is.insert(CONFIG.into(), written(&absolute(config).unwrap_or(config.clone())));
+        }
+        let file = match (&self.config, config_of(&is)) {
+            (Some(path), _) => self.read(path)?,
+            (None, Some(path)) => self.read(&path).with_context(|| EARLIER).exit(Exit::Usage)?,
+            (None, None) => Table::new(),
+        };
+        if self.config.is_some() {
+            is.retain(|key, _| !file.contains_key(key));
+        }
+        let earlier = is.iter().filter(|(key, _)| key.as_str() != CONFIG);
+        let mut all = file;
+        all.extend(earlier.map(|(key, value)| (key.clone(), value.clone())));
+        all.extend(Table::try_from(&self.all).exit(Exit::Usage)?);
+        is.extend(Table::try_from(&self.flags).exit(Exit::Usage)?);
+        is.retain(|key, _| !OF_THE_PLACE.contains(&key));
+        Ok((settings(all)?, Memory { was, is }))
+    }
+
+    /// The flag that sets something of a worker, if any does.
+    pub fn of_worker(&self) -> Option<&'static str> {
+        let set = Table::try_from(&self.flags).unwrap_or_default();
+        OF_WORKERS.iter().copied().find(|key| set.contains_key(*key))
+    }
+
+    /// What a file has, once it is known to have nothing else than this command can be told.
+    fn read(&self, path: &Path) -> anyhow::Result<Table> {
+        let table = read(path)?;
+        match table.keys().find(|key| !self.keys.contains(&key.as_str())) {
+            None => Ok(table),
+            Some(key) => Err(usage(format!(
+                "{}: {key} is nothing that this command can be told; there are: {}",
+                path.display(),
+                self.keys.join(", ")
+            ))),
+        }
+    }
 }
 
-fn or_list<T: Clone>(first: &[T], second: Vec<T>) -> Vec<T> {
-    if first.is_empty() { second } else { first.to_vec() }
+/// What any of these commands can be told.
+const OF_PLACE_AND_BOTH: &[&[&str]] = &[OF_THE_PLACE, OF_BOTH];
+
+/// Said of a file that nobody has named now.
+const EARLIER: &str = "an earlier start was given this file with --config; --config FILE takes \
+                       another, --defaults none";
+
+impl Memory {
+    /// Keeps it in a folder for later starts there.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn keep(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join(KEPT);
+        let is_kept = self.was.as_ref() == Some(&self.is);
+        if is_kept || (self.is.is_empty() && !path.exists()) {
+            return Ok(());
+        }
+        let text = format!("# What `wasmgrid` was told here at earlier starts.\n{}", self.is);
+        private::write(&path, &text).with_context(|| format!("failed to write {}", path.display()))
+    }
 }
 
-fn read<T: DeserializeOwned + Default>(path: Option<&Path>) -> anyhow::Result<T> {
-    let Some(path) = path else { return Ok(T::default()) };
+impl Standing {
+    /// What a start on a folder is told that is told nothing.
+    ///
+    /// # Errors
+    /// A usage error where a file cannot be read.
+    pub fn of(folder: &Path) -> anyhow::Result<Self> {
+        let mut set = kept(&folder.join(KEPT))?;
+        let config = config_of(&set);
+        let mut of_file = config.as_deref().map(read).transpose()?.unwrap_or_default();
+        set.remove(CONFIG);
+        of_file.retain(|key, _| !set.contains_key(key));
+        Ok(Self { config, set, of_file })
+    }
+
+    /// All of it.
+    pub fn all(&self) -> Table {
+        let mut all = self.of_file.clone();
+        all.extend(self.set.clone());
+        all
+    }
+
+    /// Each setting with its value and where it comes from, for people.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Array(all) => all
+                .iter()
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                .collect::<Vec<_>>()
+                .join(" "),
+            other => other.to_string(),
+        };
+        let file = self.config.as_deref().unwrap_or(Path::new("")).display().to_string();
+        let set = self.set.iter().map(|(key, value)| (key.clone(), text(value)));
+        let of_file = self.of_file.iter();
+        let of_file =
+            of_file.map(|(key, value)| (key.clone(), format!("{} ({file})", text(value))));
+        set.chain(of_file).collect()
+    }
+}
+
+/// Where a command's settings come from beside its flags.
+const fn source(command: &Command) -> Option<&SourceArgs> {
+    match command {
+        Command::Up(args) => Some(&args.scheduler.source),
+        Command::Server(args) => Some(&args.scheduler.source),
+        Command::Join(args) => Some(&args.worker.source),
+        Command::Worker(args) => Some(&args.run.source),
+        _ => None,
+    }
+}
+
+fn settings(table: Table) -> anyhow::Result<Settings> {
+    let settings: Settings = table.try_into().exit(Exit::Usage)?;
+    match settings.slots.filter(|slots| !SLOTS.contains(slots)) {
+        None => Ok(settings),
+        Some(slots) => {
+            let (least, most) = (SLOTS.start(), SLOTS.end());
+            Err(usage(format!("slots = {slots}: a worker has at least {least} and at most {most}")))
+        }
+    }
+}
+
+/// What is kept in a folder of earlier starts; nothing where there was none.
+fn kept(path: &Path) -> anyhow::Result<Table> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if is_nowhere(&error) => return Ok(Table::new()),
+        text => {
+            text.with_context(|| format!("failed to read {}", path.display())).exit(Exit::Usage)?
+        }
+    };
+    let read = || -> anyhow::Result<Table> {
+        let table: Table = text.parse()?;
+        let mut of_settings = table.clone();
+        of_settings.remove(CONFIG);
+        settings(of_settings)?;
+        Ok(table)
+    };
+    read()
+        .with_context(|| format!("failed to read {}; --defaults forgets it", path.display()))
+        .exit(Exit::Usage)
+}
+
+/// That a folder is none says who takes it.
+fn is_nowhere(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn config_of(kept: &Table) -> Option<PathBuf> {
+    kept.get(CONFIG).and_then(Value::as_str).map(PathBuf::from)
+}
+
+/// What a file of settings has. Paths in it begin at its folder.
+fn read(path: &Path) -> anyhow::Result<Table> {
     let name = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| usage(format!("failed to read {name}: {error}")))?;
-    toml::from_str(&text)
-        .map_err(|error| usage(format!("{name}: {}", error.to_string().trim_end())))
+    let wrong = |error: toml::de::Error| usage(format!("{name}: {}", error.to_string().trim_end()));
+    toml::from_str::<Settings>(&text).map_err(wrong)?;
+    let mut table: Table = text.parse().map_err(wrong)?;
+    let folder = path.parent().map(|folder| absolute(folder).unwrap_or(folder.to_owned()));
+    let from_folder = |value: &mut Value| {
+        if let (Some(folder), Some(text)) = (&folder, value.as_str()) {
+            *value = written(&folder.join(text));
+        }
+    };
+    for key in ["state_dir", "cache_dir", "allow_dirs"] {
+        match table.get_mut(key) {
+            Some(Value::Array(all)) => all.iter_mut().for_each(from_folder),
+            Some(value) => from_folder(value),
+            None => {}
+        }
+    }
+    settings(table.clone()).with_context(|| name.to_string()).exit(Exit::Usage)?;
+    Ok(table)
+}
+
+/// A path in a file of settings, which has UTF-8 alone.
+fn written(path: &Path) -> Value {
+    Value::String(path.to_string_lossy().into_owned())
 }
 
 /// A variable that nothing reads is a mistyped one.
@@ -211,141 +364,5 @@ fn variables() -> Vec<String> {
     names
 }
 
-/// Reads a text as people write it on the command line.
-struct Written<T>(T);
-
-impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for Written<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(de::Error::custom)
-    }
-}
-
-fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    Written::deserialize(deserializer).map(|written| Some(written.0))
-}
-
-fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    let list = Vec::<Written<T>>::deserialize(deserializer)?;
-    Ok(list.into_iter().map(|written| written.0).collect())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    use crate::args::LogArgs;
-
-    fn file(text: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().expect("made");
-        fs::write(file.path(), text).expect("written");
-        file
-    }
-
-    fn worker_of(args: &WorkerArgs, text: &str) -> Result<WorkerArgs, String> {
-        let file = file(text);
-        worker(args, Some(file.path())).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let args = WorkerArgs { slots: Some(3), ..WorkerArgs::default() };
-        let text = "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"\nmax = [\"log=1\"]";
-        let settings = worker_of(&args, text).expect("fits");
-        assert_eq!(settings.slots, Some(3));
-        assert_eq!(settings.memory, Some(ByteCount(2 << 30)));
-        assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
-        assert_eq!(settings.isolation, Some(Isolation::InProcess));
-        assert_eq!(settings.max, ["log=1".parse().expect("a maximum")]);
-    }
-
-    #[test]
-    fn the_file_may_require_the_jail_and_a_flag_take_it_back() {
-        let text = "require_jail = true\ncompile_time = \"20s\"\ncompile_memory = \"2GiB\"\npagemap_scan = true";
-        let settings = worker_of(&WorkerArgs::default(), text).expect("fits").sandbox;
-        assert_eq!(settings.pagemap_scan, Some(true));
-        assert_eq!(settings.require_jail, Some(true));
-        assert_eq!(settings.compile_time, Some(Millis(20_000)));
-        assert_eq!(settings.compile_memory, Some(ByteCount(2 << 30)));
-        let mut args = WorkerArgs::default();
-        args.sandbox.require_jail = Some(false);
-        assert_eq!(worker_of(&args, text).expect("fits").sandbox.require_jail, Some(false));
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_that_names_it() {
-        let error = worker_of(&WorkerArgs::default(), "slots = 1\nslotz = 2").expect_err("unknown");
-        assert!(error.contains("slotz"), "{error}");
-        let error = worker_of(&WorkerArgs::default(), "memory = \"lots\"").expect_err("nonsense");
-        assert!(error.contains("64MiB"), "{error}");
-        let text = "caps = [\"functions=7\", \"function=7\"]";
-        let error = worker_of(&WorkerArgs::default(), text).expect_err("no such cap");
-        assert!(error.contains("functions, body-bytes"), "{error}");
-        for slots in ["slots = 0", "slots = 4097"] {
-            let error = worker_of(&WorkerArgs::default(), slots).expect_err(slots);
-            assert!(error.contains("4096"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_servers_file_may_say_all_its_flags() {
-        let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncertificate_life = \"30d\"\ncaps = [\"functions=7\"]\nrequire_jail = true\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
-        let file = file(text);
-        let args = ServerArgs {
-            config: Some(file.path().to_owned()),
-            name: None,
-            listen: None,
-            advertise: Vec::new(),
-            state_dir: None,
-            tenant_weights: Vec::new(),
-            producer_grace: None,
-            certificate_life: None,
-            caps: CapArgs::default(),
-            require_jail: None,
-            log: LogArgs::default(),
-            keep: KeepArgs { keep_jobs: Some(Millis(7)), ..KeepArgs::default() },
-        };
-        let settings = server(&args).expect("fits");
-        assert_eq!(settings.producer_grace, Some(Millis(600_000)));
-        assert_eq!(settings.certificate_life, Some("30d".parse().expect("a life")));
-        assert_eq!(settings.caps, ["functions=7".parse().expect("a cap")]);
-        assert!(settings.require_jail);
-        let weights = ["ada=3", "bob=2"].map(|text| text.parse().expect("a weight"));
-        assert_eq!(settings.tenant_weights, weights);
-        assert_eq!(settings.listen, Some("0.0.0.0:1".parse().expect("an address")));
-        assert_eq!(settings.advertise, ["a:1"]);
-        let keep = KeepArgs {
-            keep_results: Some(Millis(86_400_000)),
-            keep_jobs: Some(Millis(7)),
-            keep_bytes: Some(ByteCount(1 << 30)),
-            keep_open_bytes: Some(ByteCount(1 << 20)),
-        };
-        assert_eq!(settings.keep, keep, "a flag wins over the file");
-    }
-
-    #[test]
-    fn a_weight_is_a_name_and_a_number_within_its_bounds() {
-        for text in ["ada", "=3", "ada=", "ada=0", "ada=1001", "ada=-1", "ada=1.5"] {
-            let error = text.parse::<TenantWeight>().expect_err(text).to_string();
-            assert!(error.contains("NAME=WEIGHT") && error.contains("1000"), "{error}");
-        }
-    }
-
-    #[test]
-    fn every_flag_of_server_and_worker_has_its_variable() {
-        let known = variables();
-        for name in
-            ["SLOTS", "MEMORY", "LABELS", "LISTEN", "ADVERTISE", "STATE_DIR", "CAPS", "HOME", "LOG"]
-        {
-            assert!(known.contains(&format!("WASMGRID_{name}")), "{name}");
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! The clusters this user knows: each a folder with its addresses and the user's credentials, and
 //! a file that says which one is selected.
 
-use std::{env, fs, io, path::PathBuf};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -39,6 +42,9 @@ pub struct Description {
     pub grid: String,
     /// Where its scheduler is, `HOST:PORT` each.
     pub addresses: Vec<String>,
+    /// Where its state is, if its scheduler is on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// A context that was removed.
@@ -65,7 +71,7 @@ impl Contexts {
 
     /// Those in a folder.
     #[cfg(test)]
-    pub fn in_folder(folder: &std::path::Path) -> Self {
+    pub fn in_folder(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }
 
@@ -222,6 +228,38 @@ impl Contexts {
         Ok(Removed { grid: grid.unwrap_or_else(|_| "unknown".into()), identity, was_selected })
     }
 
+    /// Whether a grid of this machine may have the context of its name: there is none, or one of this
+    /// grid, or of one whose state is gone.
+    pub fn is_free_for(&self, grid: &str, state_dir: &Path, ca_hash: &[u8; 32]) -> bool {
+        let Ok((description, credentials)) = self.open(grid) else { return true };
+        let is_gone = |dir: &PathBuf| dir == state_dir || !dir.exists();
+        credentials.ca_hash() == *ca_hash || description.state_dir.as_ref().is_some_and(is_gone)
+    }
+
+    /// Has a context name other addresses of its cluster.
+    ///
+    /// # Errors
+    /// Where there is none, or it cannot be written.
+    pub fn set_addresses(&self, name: &str, addresses: Vec<String>) -> anyhow::Result<()> {
+        let path = self.path(name)?.join(DESCRIPTION);
+        let text = toml::to_string(&Description { addresses, ..self.description(name)? })?;
+        private::write(&path, &text).with_context(|| format!("failed to write {}", path.display()))
+    }
+
+    /// Takes a context away that was made for nothing, and selects what was selected before.
+    pub fn unmake(&self, name: &str, selected: Option<&str>) {
+        // What is wrong already is what is said.
+        if let Ok(folder) = self.path(name) {
+            drop(fs::remove_dir_all(folder));
+        }
+        if self.selected().is_ok_and(|now| now.as_deref() == Some(name)) {
+            drop(selected.map_or(Ok(()), |before| self.select(before)));
+        }
+        if self.selected().is_ok_and(|now| now.as_deref() == Some(name)) {
+            drop(self.select(LOCAL));
+        }
+    }
+
     /// Checks that a context may be called so.
     ///
     /// # Errors
@@ -230,7 +268,11 @@ impl Contexts {
         self.path(name).map(|_| ())
     }
 
-    fn description(&self, name: &str) -> anyhow::Result<Description> {
+    /// How to reach a context's cluster.
+    ///
+    /// # Errors
+    /// A usage error where there is no such context or it cannot be read.
+    pub fn description(&self, name: &str) -> anyhow::Result<Description> {
         let path = self.path(name)?.join(DESCRIPTION);
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => no_context(name),

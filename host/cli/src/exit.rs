@@ -98,6 +98,11 @@ pub fn refused(message: impl fmt::Display) -> anyhow::Error {
     Coded { exit: Exit::Refused, error: anyhow::anyhow!("{message}") }.into()
 }
 
+/// The same error, with what would help behind it.
+pub fn hinting(error: &anyhow::Error, hint: impl fmt::Display) -> anyhow::Error {
+    Coded { exit: of(error), error: anyhow::anyhow!("{}; {hint}", chain(error)) }.into()
+}
+
 /// The exit code of an error: the outermost one it was given, else what its cause means.
 pub fn of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(known).unwrap_or(Exit::Failed)

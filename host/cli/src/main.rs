@@ -23,6 +23,7 @@ mod paths;
 mod print;
 mod private;
 mod run;
+mod settings;
 mod table;
 mod unable;
 mod version;
@@ -94,11 +95,10 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
     let until = &interrupt;
     match command {
         Command::Run(args) => run::run(*args, talk, until).await,
-        Command::Up(args) => cluster::up::up(args, until).await,
-        Command::Join(args) => cluster::join(args, until).await,
-        Command::Server(args) => cluster::serve_scheduler(&args, until).await,
-        Command::Worker(WorkerCommand { noun: None, config, run, .. }) => {
-            cluster::serve_worker(&run, config.as_deref(), until).await
+        Command::Up(_) | Command::Server(_) => cluster::up::up(&command, until).await,
+        Command::Join(ref args) => cluster::join(&command, &args.token, until).await,
+        Command::Worker(WorkerCommand { noun: None, .. }) => {
+            cluster::serve_worker(&command, until).await
         }
         Command::Worker(WorkerCommand { noun: Some(noun), .. }) => {
             until.ends(cluster::worker::worker(noun)).await

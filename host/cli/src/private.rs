@@ -28,13 +28,21 @@ pub fn lock_file(path: &Path) -> io::Result<File> {
     owned(file)
 }
 
-/// Writes a file, in place of what it had.
+/// Writes a file, in place of what it had: whole or not at all, also where the machine goes down.
 ///
 /// # Errors
 /// As the file system says.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let file = File::options().create(true).write(true).truncate(true).mode(FILE).open(path)?;
-    owned(file)?.write_all(text.as_bytes())
+    // A link stays one.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let permissions = Permissions::from_mode(FILE);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(&path)?;
+    File::open(folder)?.sync_all()
 }
 
 /// A file that was there before may have been for others too.
@@ -65,9 +73,15 @@ mod tests {
         fs::set_permissions(&lock, Permissions::from_mode(0o644)).expect("its own");
         lock_file(&lock).expect("opened");
         write(&text, "long").expect("written");
+        fs::set_permissions(&text, Permissions::from_mode(0o644)).expect("its own");
         write(&text, "new").expect("written again");
-        let modes = [outer.path().join("a"), made, lock, text.clone()].map(|path| mode(&path));
+        let linked = outer.path().join("link");
+        std::os::unix::fs::symlink(&text, &linked).expect("made");
+        write(&linked, "newest").expect("written through the link");
+        let modes =
+            [outer.path().join("a"), made.clone(), lock, text.clone()].map(|path| mode(&path));
         assert_eq!(modes, [FOLDER, FOLDER, FILE, FILE]);
-        assert_eq!(fs::read_to_string(text).expect("its own"), "new");
+        assert_eq!(fs::read_to_string(text).expect("its own"), "newest");
+        assert_eq!(fs::read_dir(made).expect("its own").count(), 2, "nothing is left beside them");
     }
 }

@@ -57,7 +57,10 @@ impl From<String> for Value {
 ///
 /// # Errors
 /// Where stdout cannot be written.
-pub fn fields<const N: usize, V: Into<Value>>(fields: [(&str, V); N]) -> Result<(), Unwritten> {
+pub fn fields<'a, V: Into<Value>>(
+    fields: impl IntoIterator<Item = (&'a str, V)>,
+) -> Result<(), Unwritten> {
+    let fields: Vec<_> = fields.into_iter().collect();
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let mut lines = Lines::default();
     for (name, value) in fields {

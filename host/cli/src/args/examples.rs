@@ -52,9 +52,9 @@ pub const ALL: &[(&str, Examples)] = &[
         "up",
         &[
             ("A grid on this machine alone", "wasmgrid up"),
-            ("One that other machines reach", "wasmgrid up --listen 0.0.0.0:7433"),
+            ("One that other machines reach", "wasmgrid up --listen 0.0.0.0"),
             ("A scheduler alone, and a token for ten machines", ""),
-            ("", "wasmgrid up --no-worker --listen 0.0.0.0:7433 --token-uses 10"),
+            ("", "wasmgrid up --no-worker --listen 0.0.0.0 --token-uses 10"),
         ],
     ),
     (
@@ -69,7 +69,7 @@ pub const ALL: &[(&str, Examples)] = &[
         "server",
         &[
             ("With a file of settings", "wasmgrid server --config /etc/wasmgrid/server.toml"),
-            ("With flags", "wasmgrid server --listen 0.0.0.0:7433 --keep-results 30d"),
+            ("With flags", "wasmgrid server --listen 0.0.0.0 --keep-results 30d"),
         ],
     ),
     (
@@ -88,7 +88,17 @@ pub const ALL: &[(&str, Examples)] = &[
             ("", "wasmgrid worker list --output json | jq '.[] | select(.failing) | .name'"),
         ],
     ),
-    ("worker show", &[("What runs there", "wasmgrid worker show box1")]),
+    (
+        "worker show",
+        &[
+            ("What runs there", "wasmgrid worker show box1"),
+            ("How this machine's worker is set", "wasmgrid worker show"),
+        ],
+    ),
+    (
+        "worker set",
+        &[("The scheduler has moved", "wasmgrid worker set --server grid.example:7433")],
+    ),
     ("worker drain", &[("Before a machine is turned off", "wasmgrid worker drain box1 --wait")]),
     ("worker cordon", &[("Nothing new for now", "wasmgrid worker cordon box1")]),
     ("worker uncordon", &[("Tasks again", "wasmgrid worker uncordon box1")]),
@@ -217,6 +227,17 @@ pub const ALL: &[(&str, Examples)] = &[
         ],
     ),
     ("context list", &[("Which grids there are", "wasmgrid context list")]),
+    (
+        "context show",
+        &[
+            ("The selected one", "wasmgrid context show"),
+            ("Another one, for programs", "wasmgrid context show lab --output json"),
+        ],
+    ),
+    (
+        "context set",
+        &[("The scheduler has moved", "wasmgrid context set lab --server grid.example:7433")],
+    ),
     (
         "context use",
         &[

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use wasmgrid_proto::{ByteCount, Fuel, Limits, Millis};
 
+use crate::settings::exactly;
+
 /// The most of one limit that a job may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Maximum {
@@ -86,6 +88,21 @@ impl FromStr for Maximum {
     }
 }
 
+impl fmt::Display for Maximum {
+    /// As it is read, exactly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fuel(most) => write!(f, "fuel={most}"),
+            Self::Timeout(most) => write!(f, "timeout={most}"),
+            Self::Memory(most) => write!(f, "memory={}", exactly(*most)),
+            Self::Table(most) => write!(f, "table={most}"),
+            Self::Output(most) => write!(f, "output={}", exactly(*most)),
+            Self::Record(most) => write!(f, "record={}", exactly(*most)),
+            Self::Log(most) => write!(f, "log={}", exactly(*most)),
+        }
+    }
+}
+
 fn read<T: FromStr<Err: fmt::Display>>(name: &str, value: &str) -> Result<T, MaximumError> {
     let failed =
         |error: T::Err| MaximumError::Value { name: name.into(), reason: error.to_string() };
@@ -102,7 +119,9 @@ mod tests {
         let texts =
             ["fuel=2G", "timeout=1h", "memory=1GiB", "table=7", "output=5", "record=4", "log=3"];
         for text in texts {
-            text.parse::<Maximum>().expect(text).apply(&mut maxima);
+            let maximum = text.parse::<Maximum>().expect(text);
+            assert_eq!(maximum.to_string().parse(), Ok(maximum), "{text}");
+            maximum.apply(&mut maxima);
         }
         let expected = Limits {
             fuel: Fuel(2_000_000_000),

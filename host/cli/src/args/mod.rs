@@ -1,13 +1,16 @@
 //! The command line's shape: what can be asked and how. It parses and decides nothing.
 
+mod address;
 mod authority;
 mod cluster;
 mod examples;
 mod help;
 mod maxima;
 mod member;
+mod named;
 mod operate;
 mod run;
+mod serve;
 mod tenant;
 mod with;
 
@@ -15,18 +18,21 @@ use std::ffi::OsString;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use address::{HostPort, Listen};
 pub use authority::{AuthorityCommand, CertificateLife};
-pub use cluster::{
-    ContextCommand, JobCommand, JoinArgs, KeepArgs, Label, ServerArgs, TenantWeight, TokenSource,
-    UpArgs, WorkerArgs, WorkerCommand, WorkerNoun,
-};
+pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use help::{examples, join, prose};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
+pub use named::{Label, TenantWeight};
 pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
 pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
     RunArgs, SandboxArgs, SubmitArgs,
+};
+pub use serve::{
+    JoinArgs, KeepArgs, MachineArgs, PrintArgs, SchedulerArgs, ServerArgs, SourceArgs, TokenSource,
+    UpArgs, WorkerArgs, WorkerCommand,
 };
 pub use tenant::TenantCommand;
 pub use with::{With, check_json};
@@ -126,6 +132,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// The same command as its flags alone have it, without the environment. `None` where that is no
+    /// command, which a command that was read cannot be.
+    pub fn by_flags() -> Option<Self> {
+        let without = |command: clap::Command| {
+            command.mut_args(|arg| if arg.is_positional() { arg } else { arg.env(None::<&str>) })
+        };
+        let matches = Cli::command().mut_subcommands(without).try_get_matches().ok()?;
+        Cli::from_arg_matches(&matches).ok().map(|cli| cli.command)
+    }
+
     /// Whether it runs tasks on this machine, or may.
     pub const fn runs_tasks(&self) -> bool {
         match self {
@@ -181,8 +197,6 @@ pub enum Format {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -242,7 +256,7 @@ mod tests {
         let cli = parse("wasmgrid worker --slots 3").expect("parses");
         let Command::Worker(worker) = cli.command else { panic!("not a worker") };
         assert!(worker.noun.is_none());
-        assert_eq!(worker.run.slots, Some(3));
+        assert_eq!(worker.run.machine.slots, Some(3));
         let cli = parse("wasmgrid worker drain box").expect("parses");
         let Command::Worker(worker) = cli.command else { panic!("not a worker") };
         assert!(matches!(worker.noun, Some(WorkerNoun::Drain { .. })));

@@ -1,13 +1,17 @@
 //! `wasmgrid context`: the clusters this user knows.
 
-use serde::Serialize;
-use wasmgrid_net::{JoinToken, Role, Validity, enroll, enroll_again};
+use std::path::PathBuf;
 
-use super::{token, view::CertificateView};
+use anyhow::Context as _;
+use serde::Serialize;
+use wasmgrid_net::{Endpoint, JoinToken, Role, Validity, enroll, enroll_again};
+
+use super::{member::unreached, token, view::CertificateView};
 use crate::{
-    args::{ContextCommand, Format},
+    args::{ContextCommand, Format, HostPort},
+    config::Standing,
     context::{Contexts, Description, LOCAL},
-    exit::{Exit, WithExit as _, refused},
+    exit::{Exit, WithExit as _, refused, usage},
     parts,
     paths::Paths,
     print::{data, message},
@@ -35,6 +39,8 @@ pub async fn context(command: ContextCommand) -> anyhow::Result<Exit> {
         ContextCommand::List { output } => list(&contexts, output)?,
         ContextCommand::Use { name } => contexts.select(&name)?,
         ContextCommand::Remove { name, force } => remove(&contexts, &name, force)?,
+        ContextCommand::Show { name, output } => show(&contexts, name, output)?,
+        ContextCommand::Set { name, server } => set(&contexts, &name, &server).await?,
         ContextCommand::Add { name, token } => {
             add(&contexts, &name, || token::given(&token)).await?
         }
@@ -47,7 +53,7 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
     let all = contexts.all()?;
     let validity = |name: &str| Some(contexts.open(name).ok()?.1.validity());
     let validities: Vec<Option<Validity>> = all.iter().map(|(name, _)| validity(name)).collect();
-    let view = |((name, Description { grid, addresses }), validity): (_, &Option<Validity>)| {
+    let view = |((name, Description { grid, addresses, .. }), validity): (_, &Option<Validity>)| {
         let selected = selected.as_ref() == Some(&name);
         let certificate = validity.as_ref().map(CertificateView::from);
         ContextView { name, grid, addresses, selected, certificate }
@@ -89,6 +95,79 @@ fn remove(contexts: &Contexts, name: &str, force: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is printed of one with `--output json`: a public interface.
+#[derive(Serialize)]
+struct ShownView {
+    name: String,
+    grid: String,
+    addresses: Vec<String>,
+    selected: bool,
+    role: Role,
+    /// As whom it is asked.
+    user: String,
+    certificate: CertificateView,
+    /// Where the grid's state is, if its scheduler is on this machine.
+    state_dir: Option<PathBuf>,
+    /// The file that `--config` named.
+    config: Option<PathBuf>,
+    /// What flags of earlier starts and that file set, by the file's keys.
+    settings: toml::Table,
+}
+
+fn show(contexts: &Contexts, name: Option<String>, output: Format) -> anyhow::Result<()> {
+    let selected = contexts.selected()?;
+    let name = name.or_else(|| selected.clone()).ok_or_else(|| {
+        usage("no context is selected; `wasmgrid context list` shows those there are")
+    })?;
+    let (Description { grid, addresses, state_dir }, credentials) = contexts.open(&name)?;
+    let state_dir = state_dir.filter(|folder| folder.exists());
+    let standing = state_dir.as_deref().map(Standing::of).transpose()?.unwrap_or_default();
+    let identity = credentials.identity();
+    let is_selected = selected.as_ref() == Some(&name);
+    if output == Format::Json {
+        return table::json(&ShownView {
+            name,
+            grid,
+            addresses,
+            selected: is_selected,
+            role: identity.role(),
+            user: identity.name().to_owned(),
+            certificate: CertificateView::from(&credentials.validity()),
+            state_dir,
+            settings: standing.all(),
+            config: standing.config,
+        });
+    }
+    let yes_or_no = if is_selected { "yes" } else { "no" };
+    let mut fields = vec![
+        ("name".to_owned(), name),
+        ("selected".into(), yes_or_no.into()),
+        ("grid".into(), grid),
+        ("server".into(), addresses.join(" ")),
+        ("asked as".into(), format!("{} {}", identity.role(), identity.name())),
+        ("certificate".into(), table::left(&credentials.validity())),
+    ];
+    fields.extend(state_dir.map(|folder| ("state".into(), folder.display().to_string())));
+    fields.extend(standing.rows());
+    Ok(table::fields(fields.iter().map(|(name, value)| (name.as_str(), value.clone())))?)
+}
+
+/// Has a context name another address, once the scheduler of its grid has answered there.
+async fn set(contexts: &Contexts, name: &str, servers: &[HostPort]) -> anyhow::Result<()> {
+    let (_, credentials) = contexts.open(name)?;
+    let endpoint = Endpoint::new(&credentials);
+    let mut addresses = Vec::new();
+    for server in servers {
+        let address = server.to_string();
+        let link = endpoint.connect_client(std::slice::from_ref(&address)).await;
+        let link = link.with_context(|| format!("context {name:?} stays as it was"))?;
+        link.sender.close("its address is known");
+        addresses.push(address);
+    }
+    endpoint.close().await;
+    contexts.set_addresses(name, addresses)
+}
+
 async fn add(
     contexts: &Contexts,
     name: &str,
@@ -109,10 +188,11 @@ async fn add(
         before.identity().grid() == token.grid && before.identity().role() == token.role
     });
     let credentials = match before {
-        Some(before) => enroll_again(&token, &before).await?,
-        None => enroll(&token, &parts::machine_name()).await?,
+        Some(before) => enroll_again(&token, &before).await,
+        None => enroll(&token, &parts::machine_name()).await,
     };
-    let description = Description { grid: token.grid, addresses: token.addresses };
+    let credentials = credentials.map_err(unreached)?;
+    let description = Description { grid: token.grid, addresses: token.addresses, state_dir: None };
     contexts.save(name, &description, &credentials)?;
     let identity = credentials.identity();
     let who = format!("{} {}", identity.role(), identity.name());

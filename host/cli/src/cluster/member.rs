@@ -1,46 +1,36 @@
 //! A machine as a worker of a grid: it joins once with a token, and afterwards comes back as who
 //! it is.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
-use wasmgrid_net::{Credentials, Endpoint, JoinToken, Role, enroll, enroll_again};
+use wasmgrid_net::{Credentials, Endpoint, JoinToken, NetError, Role, enroll, enroll_again};
 use wasmgrid_worker::{Dial, GaveUp, Keep, LinkState, Worker};
 
-use super::{scheduler::lock, token};
+use super::{folder::lock, membership::Membership, token, up::setup};
 use crate::{
-    args::{JoinArgs, WorkerArgs},
-    config,
-    exit::{Exit, WithExit as _, refused, usage},
+    args::{Command, TokenSource},
+    config::{Memory, Told},
+    exit::{self, Exit, WithExit as _, refused, usage},
     interrupt::Interrupt,
     notify,
-    parts::{self, Machine, WorkerSetup},
+    parts::{self, Machine},
     paths::Paths,
-    private, table,
+    table,
 };
 
-const DESCRIPTION: &str = "worker.toml";
-
-/// Where a worker's grid is, as it stands in a file beside its credentials.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Membership {
-    grid: String,
-    addresses: Vec<String>,
-}
-
-/// `wasmgrid join`: becomes a worker of the token's grid, and works until Ctrl-C.
+/// `wasmgrid join`: becomes a worker of the token's grid, and works until Ctrl-C. A machine that is
+/// one already comes back as who it is.
 ///
 /// # Errors
 /// Where the token is not whole, the grid cannot be reached or does not take it.
-pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let token = token::given(&args.token)?;
-    let settings = config::worker(&args.worker, None)?;
-    let paths = Paths::find()?;
+pub async fn join(
+    command: &Command,
+    source: &TokenSource,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    let token = token::given(source)?;
+    let (told, paths) = (Told::new(command)?, Paths::find()?);
     // Before the token is used: it may be good for one use alone.
     if token.role != Role::Worker {
         return Err(refused(format!(
@@ -48,83 +38,197 @@ pub async fn join(args: JoinArgs, interrupt: &Interrupt) -> anyhow::Result<Exit>
             token.role
         )));
     }
-    // Another worker of this folder would lose its identity to the new one.
-    let taken = settings.state_dir.as_deref().map(lock).transpose()?;
-    let machine = Machine::start_proven(setup(&settings, &paths)).await?;
-    let wanted = settings.name.clone().unwrap_or_else(parts::machine_name);
-    let before = settings.state_dir.clone().unwrap_or_else(|| paths.workers().join(&wanted));
-    let credentials = match lapsed(&before, &token) {
-        Some(before) => enroll_again(&token, &before).await?,
-        None => enroll(&token, &wanted).await?,
+    let (folder, name) = told.place()?;
+    let before = match &folder {
+        // Another worker of this folder would lose its identity to the new one.
+        Some(folder) if folder.exists() => there(folder, &token).await?,
+        Some(_) => None,
+        None => Membership::of_grid(&paths, &token, name.as_deref()).await?,
     };
-    let identity = credentials.identity();
-    let folder =
-        settings.state_dir.clone().unwrap_or_else(|| paths.workers().join(identity.name()));
-    let membership = Membership { grid: token.grid, addresses: token.addresses };
-    save(&folder, &membership, &credentials)
-        .with_context(|| format!("failed to keep the worker's identity in {}", folder.display()))?;
-    tracing::info!(name = identity.name(), grid = membership.grid, "joined the grid");
-    drop(taken);
-    work(&folder, machine, interrupt).await
+    if let Some(one) = &before {
+        let is_it = || format!("this machine is worker {:?} of that grid already", one.name());
+        drop(lock(one.folder()).map_err(|error| exit::hinting(&error, is_it()))?);
+    }
+    let at = before.as_ref().map(Membership::folder).or(folder.as_deref());
+    let (settings, memory) = told.settle(at)?;
+    let start = async || Machine::start_proven(setup(&settings, &paths)).await;
+    let machine = start().await?;
+    let (member, was_one) = match before {
+        Some(before) => (again(before, &token).await?, true),
+        None => {
+            let wanted = name.unwrap_or_else(parts::machine_name);
+            let credentials = enrolled(&token, &wanted).await?;
+            (Membership::new(&paths, folder.as_deref(), &wanted, &token, credentials), false)
+        }
+    };
+    member.save(&paths)?;
+    match work(&member, machine, &memory, interrupt).await? {
+        // Another machine has this identity, or an operator took it out of the grid.
+        End::Refused(why) if was_one => {
+            tracing::info!("{why}; the token makes this machine a worker of another identity");
+            let machine = start().await?;
+            let credentials = enrolled(&token, member.name()).await?;
+            let member = member.moved(&token).certified(credentials);
+            member.save(&paths)?;
+            work(&member, machine, &memory, interrupt).await?.exit()
+        }
+        end => end.exit(),
+    }
 }
 
-/// The identity in a folder that is of the token's grid and good no more, since its certificate has
-/// ended or its authority was replaced: it is had again.
-fn lapsed(folder: &Path, token: &JoinToken) -> Option<Credentials> {
-    let (_, before) = load(folder).ok()?;
-    let has_lapsed = before.validity().ends <= table::now() || before.ca_hash() != token.ca_hash;
-    (has_lapsed && before.identity().grid() == token.grid).then_some(before)
+/// What a token makes of this machine.
+async fn enrolled(token: &JoinToken, wanted: &str) -> anyhow::Result<Credentials> {
+    let credentials = enroll(token, wanted).await.map_err(unreached)?;
+    tracing::info!(name = credentials.identity().name(), grid = token.grid, "joined the grid");
+    Ok(credentials)
+}
+
+/// The worker of this grid in a folder that is there, if it has one.
+async fn there(folder: &Path, token: &JoinToken) -> anyhow::Result<Option<Membership>> {
+    drop(lock(folder)?);
+    let Ok(found) = Membership::load(folder) else { return Ok(None) };
+    if found.is_of(token).await {
+        return Ok(Some(found));
+    }
+    Err(usage(format!(
+        "{} has the identity of worker {:?} of another grid, {:?}; choose another --state-dir",
+        folder.display(),
+        found.name(),
+        found.grid()
+    )))
+}
+
+/// A worker that has joined before: with the certificate that it has, as long as that is good.
+async fn again(before: Membership, token: &JoinToken) -> anyhow::Result<Membership> {
+    let (name, grid) = (before.name().to_owned(), before.grid().to_owned());
+    if before.credentials().validity().ends > table::now() {
+        tracing::info!(
+            name,
+            grid,
+            "this machine has joined before and is the same worker; the token is not used"
+        );
+        return Ok(before.moved(token));
+    }
+    let credentials = enroll_again(token, before.credentials()).await.map_err(unreached)?;
+    tracing::info!(name, grid, "joined again: the certificate had expired");
+    Ok(before.moved(token).certified(credentials))
+}
+
+/// Says more of a scheduler that is said to be on this machine: its tokens are of no use elsewhere.
+pub fn unreached(error: NetError) -> anyhow::Error {
+    let is_here = |address: &str| {
+        address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+    };
+    let is_here = matches!(&error, NetError::Unreachable { address, .. } if is_here(address));
+    let error = anyhow::Error::from(error);
+    if !is_here {
+        return error;
+    }
+    exit::hinting(
+        &error,
+        "the token is of a grid that only its own machine reaches: if that is another one, start the \
+         grid there with `wasmgrid up --listen 0.0.0.0`, and make a token with `wasmgrid token create`",
+    )
 }
 
 /// `wasmgrid worker`: comes back as the worker that joined before, and works until Ctrl-C.
 ///
 /// # Errors
 /// Where this machine has not joined, or the worker cannot be started.
-pub async fn serve(
-    args: &WorkerArgs,
-    config: Option<&Path>,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Exit> {
-    let settings = config::worker(args, config)?;
-    let paths = Paths::find()?;
-    let folder = match (&settings.state_dir, &settings.name) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(name)) => paths.workers().join(name),
-        (None, None) => only_one(&paths.workers())?,
-    };
+pub async fn serve(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let (told, paths) = (Told::new(command)?, Paths::find()?);
+    let (folder, name) = told.place()?;
     // One that has not joined needs no proof to be told so.
-    load(&folder)?;
+    let member = Membership::find(&paths, folder.as_deref(), name.as_deref())?;
+    let (settings, memory) = told.settle(Some(member.folder()))?;
     let machine = Machine::start_proven(setup(&settings, &paths)).await?;
-    work(&folder, machine, interrupt).await
+    work(&member, machine, &memory, interrupt).await?.exit()
 }
 
-async fn work(folder: &Path, machine: Machine, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let (membership, credentials) = load(folder)?;
-    let _lock = lock(folder)?;
-    let endpoint = Endpoint::new(&credentials);
-    let kept = folder.to_owned();
-    let keep = Keep::new(move |credentials| credentials.save(&kept));
+/// How a worker ended.
+enum End {
+    /// As it was told to.
+    Left,
+    /// The scheduler has refused it before it was in the grid.
+    Refused(GaveUp),
+    /// It gave up on its scheduler.
+    GaveUp(GaveUp),
+}
+
+impl End {
+    fn exit(self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Left => Ok(Exit::Ok),
+            Self::Refused(why) | Self::GaveUp(why) => {
+                Err(why).context("the worker ends").exit(Exit::Unreachable)
+            }
+        }
+    }
+}
+
+async fn work(
+    member: &Membership,
+    machine: Machine,
+    memory: &Memory,
+    interrupt: &Interrupt,
+) -> anyhow::Result<End> {
+    let _lock = lock(member.folder())?;
+    let endpoint = Endpoint::new(member.credentials());
+    let kept = member.folder().to_owned();
+    let renewed = Keep::new(move |credentials| credentials.save(&kept));
     let dial = Dial::Quic {
         endpoint: endpoint.clone(),
-        addresses: membership.addresses,
-        keep: Some(keep),
+        addresses: member.addresses(),
+        keep: Some(renewed),
     };
     let worker = machine.work(dial);
+    let keep = || {
+        if let Err(error) = memory.keep(member.folder()) {
+            let error = exit::chain(&error);
+            tracing::warn!("the next start will not know this one's flags: {error}");
+        }
+    };
+    let ended = async {
+        let joined = has_joined(&worker).await;
+        // What the grid does not take is not kept.
+        if joined {
+            keep();
+        }
+        over(&worker).await.map(|why| match &why {
+            GaveUp::Refused(_) | GaveUp::Unreachable(NetError::Refused { .. }) if !joined => {
+                End::Refused(why)
+            }
+            _ => End::GaveUp(why),
+        })
+    };
     let gave_up = tokio::select! {
-        () = interrupt.asked() => None,
-        gave_up = over(&worker) => gave_up,
-        never = notify::worker(&membership.grid, worker.status()) => match never {},
+        () = interrupt.asked() => {
+            // It may have joined a moment ago.
+            if matches!(*worker.status().borrow(), LinkState::Joined { .. }) {
+                keep();
+            }
+            None
+        }
+        gave_up = ended => gave_up,
+        never = notify::worker(member.grid(), worker.status()) => match never {},
     };
     notify::stopping().await;
-    if let Some(why) = gave_up {
+    if let Some(end) = gave_up {
         worker.stop().await;
         endpoint.close().await;
-        return Err(why).context("the worker ends").exit(Exit::Unreachable);
+        return Ok(end);
     }
     tracing::info!("leaving: running tasks are finished first; Ctrl-C again stops at once");
     worker.drain_and_stop().await;
     endpoint.close().await;
-    Ok(Exit::Ok)
+    Ok(End::Left)
+}
+
+/// Waits until a worker is in its grid, or never will be.
+async fn has_joined(worker: &Worker) -> bool {
+    let is_known = |state: &LinkState| !matches!(state, LinkState::Linking { .. });
+    let mut status = worker.status();
+    matches!(status.wait_for(is_known).await.as_deref(), Ok(LinkState::Joined { .. }))
 }
 
 /// Waits until a worker ends by itself; why, where it gave up on its scheduler.
@@ -135,83 +239,5 @@ pub async fn over(worker: &Worker) -> Option<GaveUp> {
     match status.wait_for(is_over).await.as_deref() {
         Ok(LinkState::GaveUp { why }) => Some(why.clone()),
         _ => None,
-    }
-}
-
-/// What the worker's sandbox is to be.
-fn setup(settings: &WorkerArgs, paths: &Paths) -> WorkerSetup {
-    WorkerSetup {
-        slots: settings.slots,
-        memory: settings.memory,
-        labels: settings.labels.clone(),
-        isolation: settings.isolation.unwrap_or_default(),
-        allow_dirs: settings.allow_dirs.clone(),
-        max: settings.max.clone(),
-        sandbox: settings.sandbox.clone(),
-        cache_dir: settings.cache_dir.clone().unwrap_or_else(|| paths.modules()),
-        caps: settings.caps.caps(),
-    }
-}
-
-fn save(folder: &Path, membership: &Membership, credentials: &Credentials) -> anyhow::Result<()> {
-    private::folder(folder)?;
-    credentials.save(folder)?;
-    Ok(private::write(&folder.join(DESCRIPTION), &toml::to_string(membership)?)?)
-}
-
-fn load(folder: &Path) -> anyhow::Result<(Membership, Credentials)> {
-    let path = folder.join(DESCRIPTION);
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => not_joined(folder),
-        _ => usage(format!("failed to read {}: {error}", path.display())),
-    })?;
-    let membership =
-        toml::from_str(&text).with_context(|| format!("failed to read {}", path.display()))?;
-    let credentials = Credentials::load(folder)
-        .with_context(|| format!("failed to read the worker's identity in {}", folder.display()))?;
-    Ok((membership, credentials))
-}
-
-/// The folder of the one worker that joined from this machine.
-fn only_one(folder: &Path) -> anyhow::Result<PathBuf> {
-    let entries = fs::read_dir(folder).map_err(|_| not_joined(folder))?;
-    let mut workers: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
-    workers.sort_unstable();
-    match workers.as_slice() {
-        [] => Err(not_joined(folder)),
-        [one] => Ok(one.clone()),
-        several => {
-            let names = several.iter().filter_map(|path| path.file_name()?.to_str());
-            Err(usage(format!(
-                "several workers joined from this machine; say which by --name: {}",
-                names.collect::<Vec<_>>().join(", ")
-            )))
-        }
-    }
-}
-
-fn not_joined(folder: &Path) -> anyhow::Error {
-    usage(format!(
-        "no worker has joined a grid with its identity in {}; `wasmgrid join TOKEN` does, with a \
-         token of `wasmgrid up` or `wasmgrid token create`",
-        folder.display()
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_one_worker_of_a_machine_needs_no_name() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let none = only_one(folder.path()).expect_err("none");
-        assert!(none.to_string().contains("wasmgrid join"), "{none}");
-        fs::create_dir(folder.path().join("a")).expect("made");
-        assert_eq!(only_one(folder.path()).expect("one"), folder.path().join("a"));
-        fs::create_dir(folder.path().join("b")).expect("made");
-        let several = only_one(folder.path()).expect_err("two");
-        assert!(several.to_string().contains("a, b"), "{several}");
     }
 }

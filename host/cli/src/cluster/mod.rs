@@ -1,12 +1,15 @@
 //! The commands that make, run and ask clusters.
 
+mod addresses;
 pub mod authority;
 pub mod client;
 pub mod context;
 mod explain;
+mod folder;
 pub mod job;
 mod logs;
 mod member;
+mod membership;
 mod renewal;
 mod scheduler;
 pub mod status;
@@ -28,7 +31,6 @@ use renewal::Renewing;
 use crate::{args::GridArgs, context::Contexts, exit::usage, paths::Paths};
 
 pub use member::{join, serve as serve_worker};
-pub use scheduler::serve as serve_scheduler;
 pub use token::VARIABLE as TOKEN_VARIABLE;
 
 /// A cluster that was reached.

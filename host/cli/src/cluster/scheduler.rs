@@ -1,12 +1,7 @@
 //! The scheduler of a grid on this machine: its authority, its durable state and its listener,
 //! kept in one folder so that a second start goes on where the first stopped.
 
-use std::{
-    fs::{self, File, TryLockError},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use wasmgrid_client::ClientError;
@@ -19,14 +14,12 @@ use wasmgrid_worker::sandbox::{
     admission::{Admission, AdmissionConfig},
 };
 
+use super::{
+    addresses::Reached,
+    folder::{Folder, STORE},
+};
 use crate::{
-    args::CertificateLife,
-    config::{self, LISTEN, ServerSettings},
-    exit::{Exit, WithExit as _, usage},
-    interrupt::Interrupt,
-    module, notify, parts,
-    paths::Paths,
-    private,
+    args::CertificateLife, interrupt::Interrupt, module, notify, parts, settings::Settings,
     unable::unable_to,
 };
 
@@ -34,52 +27,66 @@ use crate::{
 pub struct Scheduler {
     /// Drives the core.
     pub server: Server,
-    /// The grid's name.
-    pub grid: String,
-    /// Where others reach it, `HOST:PORT` each.
-    pub addresses: Vec<String>,
-    _lock: File,
+    /// Where it is reached.
+    pub reached: Reached,
+    folder: Folder,
 }
 
 impl Scheduler {
-    /// Starts it on what the state folder has; makes the grid where that is empty.
+    /// Starts it on what the state folder has; makes the grid where that is empty, once all that can
+    /// be checked before is.
     ///
     /// # Errors
-    /// Where another process has the folder, the address is taken, or the state is damaged.
-    pub async fn start(settings: ServerSettings, paths: &Paths) -> anyhow::Result<Self> {
-        let apart = admission(&settings).await?;
-        let folder = settings.state_dir.unwrap_or_else(|| paths.server());
-        let lock = lock(&folder)?;
-        let authority = Arc::new(authority(&folder, settings.name)?);
-        let grid = authority.grid().to_owned();
+    /// Where the address is taken, or the state is damaged.
+    pub fn start(
+        settings: &Settings,
+        folder: Folder,
+        admission: &Admission,
+    ) -> anyhow::Result<Self> {
+        let authority = folder.authority();
         let life = settings.certificate_life.map(CertificateLife::duration);
         let validity = life.unwrap_or(Authority::MEMBER_VALIDITY);
         let credentials = authority.issue(Role::Scheduler, parts::SCHEDULER, validity)?;
-        let listen = settings.listen.unwrap_or(LISTEN);
-        let listener = Listener::bind(listen, &credentials, ListenerConfig::default())
+        let listen = settings.listen.unwrap_or_default();
+        let listener = Listener::bind(listen.0, &credentials, ListenerConfig::default())
             .with_context(|| {
                 format!("failed to listen on {listen}; --listen takes another address")
             })?;
-        let addresses = advertised(settings.advertise, listener.local_addr())?;
-        let store = SqliteStore::open(folder.join("grid.sqlite"))
-            .with_context(|| format!("failed to open the grid's state in {}", folder.display()))?;
-        let mut config = ServerConfig::new(grid.clone());
-        let weights = settings.tenant_weights.into_iter();
-        config.grid.tenant_weights = weights.map(|one| (one.name, one.weight)).collect();
-        if let Some(bytes) = half_of_the_disk(&folder) {
-            config.grid.quotas.insert(Resource::Bytes, bytes);
+        let (at, told) = (listener.local_addr(), &settings.advertise);
+        if at.ip().is_loopback() && !told.is_empty() {
+            tracing::warn!(
+                "others are told of {}, and this machine alone reaches {at}, where the grid listens; \
+                 --listen 0.0.0.0 listens where they reach it",
+                told.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            );
         }
-        config.grid.keep_results = settings.keep.keep_results.or(config.grid.keep_results);
-        config.grid.keep_jobs = settings.keep.keep_jobs.or(config.grid.keep_jobs);
-        config.keep_bytes = settings.keep.keep_bytes;
-        config.keep_open_bytes = settings.keep.keep_open_bytes;
-        config.producer_grace = settings.producer_grace.unwrap_or(config.producer_grace);
-        config.enrollment = Some(Enrollment { authority, addresses: addresses.clone(), validity });
-        let server = Server::start(config, Box::new(store), module::admission_apart(&apart))
+        let reached = Reached::new(told, at);
+        let store = SqliteStore::open(folder.path().join(STORE)).with_context(|| {
+            format!("failed to open the grid's state in {}", folder.path().display())
+        })?;
+        folder.make()?;
+        let config = config(settings, &folder, &reached, validity);
+        let server = Server::start(config, Box::new(store), module::admission_apart(admission))
             .context("failed to start the scheduler")?;
         server.handle().serve(listener);
-        tracing::info!(grid, ?addresses, state = %folder.display(), "the scheduler listens");
-        Ok(Self { server, grid, addresses, _lock: lock })
+        let (grid, state) = (folder.grid(), folder.path().display());
+        tracing::info!(grid, addresses = ?reached.addresses, %state, "the scheduler listens");
+        Ok(Self { server, reached, folder })
+    }
+
+    /// The grid's name.
+    pub fn grid(&self) -> &str {
+        self.folder.grid()
+    }
+
+    /// The folder with its state.
+    pub const fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// A grid that was made by this start stays.
+    pub fn keep(&mut self) {
+        self.folder.keep();
     }
 
     /// Credentials of this machine's operator.
@@ -96,7 +103,8 @@ impl Scheduler {
     /// # Errors
     /// Where it failed, or the last commit does.
     pub async fn wait(&self, interrupt: &Interrupt) -> anyhow::Result<()> {
-        let status = format!("grid {} listens at {}", self.grid, self.addresses.join(", "));
+        let addresses = self.reached.addresses.join(", ");
+        let status = format!("grid {} listens at {addresses}", self.grid());
         let waited = tokio::select! {
             () = interrupt.asked() => {
                 tracing::info!("stopping; Ctrl-C again stops at once");
@@ -110,25 +118,38 @@ impl Scheduler {
     }
 }
 
-/// `wasmgrid server`: runs a scheduler until Ctrl-C.
-///
-/// # Errors
-/// As [`Scheduler::start`] and [`Scheduler::wait`].
-pub async fn serve(args: &crate::args::ServerArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let settings = config::server(args)?;
-    let scheduler = Scheduler::start(settings, &Paths::find()?).await?;
-    let waited = scheduler.wait(interrupt).await;
-    let stopped = scheduler.server.shutdown().await.context("failed to stop the scheduler");
-    waited.and(stopped).map(|()| Exit::Ok)
+fn config(
+    settings: &Settings,
+    folder: &Folder,
+    reached: &Reached,
+    validity: Duration,
+) -> ServerConfig {
+    let mut config = ServerConfig::new(folder.grid().to_owned());
+    let weights = settings.tenant_weights.iter();
+    config.grid.tenant_weights = weights.map(|one| (one.name.clone(), one.weight)).collect();
+    if let Some(bytes) = half_of_the_disk(folder.path()) {
+        config.grid.quotas.insert(Resource::Bytes, bytes);
+    }
+    config.grid.keep_results = settings.keep_results.or(config.grid.keep_results);
+    config.grid.keep_jobs = settings.keep_jobs.or(config.grid.keep_jobs);
+    config.keep_bytes = settings.keep_bytes;
+    config.keep_open_bytes = settings.keep_open_bytes;
+    config.producer_grace = settings.producer_grace.unwrap_or(config.producer_grace);
+    config.enrollment = Some(Enrollment {
+        authority: Arc::clone(folder.authority()),
+        addresses: reached.addresses.clone(),
+        validity,
+    });
+    config
 }
 
 /// What looks at modules, once its first process has said which jail it is in.
 ///
 /// # Errors
 /// Refuses a machine that cannot look at modules, or not in the jail that is required.
-async fn admission(settings: &ServerSettings) -> anyhow::Result<Admission> {
+pub async fn admission(settings: &Settings) -> anyhow::Result<Admission> {
     let config = AdmissionConfig {
-        require_jail: settings.require_jail,
+        require_jail: settings.require_jail.unwrap_or_default(),
         ..AdmissionConfig::new(Caps::with(&settings.caps))
     };
     let proven = async {
@@ -151,115 +172,4 @@ fn half_of_the_disk(folder: &Path) -> Option<u64> {
     let files = ["grid.sqlite", "grid.sqlite-wal"].map(|name| folder.join(name));
     let taken = files.iter().filter_map(|path| fs::metadata(path).ok());
     Some(free.saturating_add(taken.map(|file| file.len()).sum()) / 2)
-}
-
-/// The grid's authority; made with the grid's name where there is none.
-fn authority(folder: &Path, name: Option<String>) -> anyhow::Result<Authority> {
-    let path = folder.join("ca");
-    if !path.exists() {
-        let name = name.unwrap_or_else(parts::machine_name);
-        return Authority::create(&name, &path)
-            .with_context(|| format!("failed to make the grid {name:?} in {}", folder.display()))
-            .exit(Exit::Usage);
-    }
-    let authority = Authority::load(&path)
-        .with_context(|| format!("failed to read the grid's authority in {}", path.display()))?;
-    match name {
-        Some(name) if name != authority.grid() => Err(usage(format!(
-            "the grid in {} is called {:?}; a grid keeps its name, and another one needs another \
-             --state-dir",
-            folder.display(),
-            authority.grid()
-        ))),
-        _ => Ok(authority),
-    }
-}
-
-/// Takes a folder for this process alone, for as long as the file lives.
-///
-/// # Errors
-/// A usage error where another process has it.
-pub fn lock(folder: &Path) -> anyhow::Result<File> {
-    let path: PathBuf = folder.join("lock");
-    let file = private::folder(folder)
-        .and_then(|()| private::lock_file(&path))
-        .with_context(|| format!("failed to use {}", folder.display()))
-        .exit(Exit::Usage)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(usage(format!(
-            "another wasmgrid runs on {}; stop it, or choose another --state-dir",
-            folder.display()
-        ))),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("failed to lock {}", path.display()))
-        }
-    }
-}
-
-/// Where others reach a listener: as the user says, else where it listens.
-fn advertised(said: Vec<String>, listening: SocketAddr) -> anyhow::Result<Vec<String>> {
-    for address in &said {
-        let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
-            return Err(usage(format!("{address:?} is no HOST:PORT to advertise")));
-        }
-    }
-    if !said.is_empty() {
-        return Ok(said);
-    }
-    let ip = if listening.ip().is_unspecified() { outward(listening.ip()) } else { listening.ip() };
-    Ok(vec![SocketAddr::new(ip, listening.port()).to_string()])
-}
-
-/// This machine's address towards others: the one a packet to elsewhere would bear. None is sent.
-fn outward(unspecified: IpAddr) -> IpAddr {
-    // Addresses that are kept for documentation, so that nobody is ever meant.
-    let (any, elsewhere, loopback): (SocketAddr, SocketAddr, IpAddr) = match unspecified {
-        IpAddr::V4(any) => {
-            ((any, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into(), Ipv4Addr::LOCALHOST.into())
-        }
-        IpAddr::V6(any) => (
-            (any, 0).into(),
-            (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into(),
-            Ipv6Addr::LOCALHOST.into(),
-        ),
-    };
-    let seen = UdpSocket::bind(any).and_then(|socket| {
-        socket.connect(elsewhere)?;
-        socket.local_addr()
-    });
-    seen.map_or(loopback, |address| address.ip())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listener_on_all_addresses_is_not_advertised_as_such() {
-        let said = advertised(Vec::new(), "0.0.0.0:7433".parse().expect("an address"));
-        let said = said.expect("found");
-        assert!(said.len() == 1 && !said[0].starts_with("0.0.0.0"), "{said:?}");
-        let said = advertised(Vec::new(), "127.0.0.1:9".parse().expect("an address"));
-        assert_eq!(said.expect("found"), ["127.0.0.1:9"]);
-    }
-
-    #[test]
-    fn what_the_user_advertises_is_checked_and_kept() {
-        let listening = "127.0.0.1:9".parse().expect("an address");
-        let said = advertised(vec!["grid.example:7433".into()], listening);
-        assert_eq!(said.expect("fits"), ["grid.example:7433"]);
-        assert!(advertised(vec!["grid.example".into()], listening).is_err());
-    }
-
-    #[test]
-    fn a_folder_belongs_to_one_process_at_a_time() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let first = lock(folder.path()).expect("free");
-        let error = lock(folder.path()).expect_err("taken");
-        assert_eq!(crate::exit::of(&error), Exit::Usage);
-        drop(first);
-        lock(folder.path()).expect("free again");
-    }
 }

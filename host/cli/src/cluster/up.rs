@@ -1,60 +1,97 @@
 //! `wasmgrid up`: a grid on this machine, with a worker and a context, and the command with which
-//! other machines join.
+//! other machines join. `wasmgrid server` is the same without the worker.
 
 use std::{convert::Infallible, ops::RangeInclusive, time::Duration};
 
 use anyhow::Context as _;
 use wasmgrid_net::Role;
-use wasmgrid_proto::wire::TokenRequest;
+use wasmgrid_proto::{Millis, wire::TokenRequest};
 use wasmgrid_worker::Worker;
 
-use super::{member, scheduler::Scheduler};
+use super::{
+    folder::{self, Folder},
+    member,
+    scheduler::{self, Scheduler},
+};
 use crate::{
-    args::UpArgs,
-    config::ServerSettings,
+    args::{Command, PrintArgs},
+    config::Told,
     context::{Contexts, Description},
     escape::Lines,
-    exit::{self, Exit, WithExit as _},
+    exit::{self, Exit, WithExit as _, usage},
     interrupt::Interrupt,
     parts::{self, Machine, WorkerSetup},
     paths::Paths,
-    print, table,
+    print::{self, message},
+    settings::Settings,
+    table,
 };
+
+/// How long a printed token is good for, unless said otherwise.
+const TOKEN_TTL: Millis = Millis(3_600_000);
 
 /// The time between two looks at the certificate of this machine's context.
 const LOOK_EVERY: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
-/// Makes the grid or starts it again, and runs it until Ctrl-C.
+/// Makes the grid or starts it again, and runs it until Ctrl-C: for `up` and `server`.
 ///
 /// # Errors
 /// Where the scheduler or the worker cannot be started, or fails.
-pub async fn up(args: UpArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let paths = Paths::find()?;
-    let settings = ServerSettings {
-        name: args.name.clone(),
-        listen: args.listen,
-        advertise: args.advertise.clone(),
-        state_dir: args.state_dir.clone(),
-        tenant_weights: args.tenant_weights.clone(),
-        producer_grace: args.producer_grace,
-        certificate_life: args.certificate_life,
-        caps: args.caps.caps.clone(),
-        require_jail: args.sandbox.require_jail.unwrap_or_default(),
-        keep: args.keep.clone(),
+pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    let (print, is_up) = match command {
+        Command::Up(args) => (args.token, true),
+        Command::Server(args) => (args.token, false),
+        _ => return Err(usage("this command makes no grid")),
     };
-    let machine = if args.no_worker { None } else { Some(start_machine(&args, &paths).await?) };
-    let scheduler = Scheduler::start(settings, &paths).await?;
-    let started = start(&scheduler, machine, &args, &paths).await;
-    let (worker, waited) = match started {
+    let (paths, told) = (Paths::find()?, Told::new(command)?);
+    let contexts = Contexts::new(&paths);
+    let (state_dir, name) = told.place()?;
+    let place = state_dir.clone().map_or_else(|| folder::standard(&paths), Ok)?;
+    let (settings, memory) = told.settle(Some(&place))?;
+    let has_worker = is_up && !settings.no_worker.unwrap_or_default();
+    if let Some(flag) = told.of_worker().filter(|_| !has_worker) {
+        return Err(usage(format!(
+            "{flag} is a worker's, and this machine has none; --no-worker=false gives it one"
+        )));
+    }
+    // Before there is a grid: one that was made on a machine that cannot run it helps nobody.
+    let machine = match has_worker {
+        true => Some(Machine::start_proven(setup(&settings, &paths)).await?),
+        false => None,
+    };
+    let admission = scheduler::admission(&settings).await?;
+    let selected = contexts.selected()?;
+    let folder = Folder::open(place.clone(), name, &contexts)?;
+    let mut scheduler = Scheduler::start(&settings, folder, &admission)?;
+    let begun = async {
+        let worker = machine.map(|machine| start_worker(&scheduler, machine)).transpose()?;
+        let goes_to_it = own_context(&scheduler, &contexts, is_up).await?;
+        let token = token(&scheduler, print, is_up).await?;
+        memory.keep(&place)?;
+        say(&scheduler, is_up, goes_to_it, token)?;
+        Ok::<_, anyhow::Error>(worker)
+    };
+    let (worker, waited) = match begun.await {
         Ok(worker) => {
+            scheduler.keep();
+            // Only now: of a grid that was not made there is nothing to be found.
+            let found = state_dir.map_or(Ok(()), |_| folder::remember(&paths.server(), &place));
+            if let Err(error) = found {
+                tracing::warn!("later starts need --state-dir too: {}", exit::chain(&error));
+            }
             let waited = tokio::select! {
                 waited = scheduler.wait(interrupt) => waited,
-                never = keep_context(&scheduler, &paths) => match never {},
+                never = keep_context(&scheduler, &contexts) => match never {},
                 never = stands_by(worker.as_ref()) => match never {},
             };
             (worker, waited)
         }
-        Err(error) => (None, Err(error)),
+        Err(error) => {
+            if scheduler.folder().is_new() {
+                contexts.unmake(scheduler.grid(), selected.as_deref());
+            }
+            (None, Err(error))
+        }
     };
     if let Some(worker) = worker {
         worker.drain_and_stop().await;
@@ -75,16 +112,19 @@ async fn stands_by(worker: Option<&Worker>) -> Infallible {
 
 /// Makes the certificate of this machine's operator anew as time passes: nobody may use its context
 /// for long.
-async fn keep_context(scheduler: &Scheduler, paths: &Paths) -> Infallible {
-    let contexts = Contexts::new(paths);
+async fn keep_context(scheduler: &Scheduler, contexts: &Contexts) -> Infallible {
+    let grid = scheduler.grid();
     loop {
         // One that cannot be read was taken away, or whoever uses it is told.
-        let operator = contexts.open(&scheduler.grid).ok().map(|(_, credentials)| credentials);
+        let own = contexts.open(grid).ok().filter(|(description, _)| {
+            description.state_dir.as_deref() == Some(scheduler.folder().path())
+        });
+        let operator = own.map(|(_, credentials)| credentials);
         let operator = operator.filter(|one| one.identity().role() == Role::Operator);
         let left = operator.map(|one| one.validity().renew_at().since(table::now()).duration());
         if left == Some(Duration::ZERO) {
             let renewed = scheduler.operator().await;
-            let kept = renewed.and_then(|new| contexts.renew(&scheduler.grid, &new));
+            let kept = renewed.and_then(|new| contexts.renew(grid, &new));
             if let Err(error) = kept {
                 let why = exit::chain(&error);
                 tracing::warn!(why, "the certificate of this machine's context is not renewed");
@@ -95,63 +135,128 @@ async fn keep_context(scheduler: &Scheduler, paths: &Paths) -> Infallible {
     }
 }
 
-/// Starts the worker, keeps the context, and says how to go on.
-async fn start(
-    scheduler: &Scheduler,
-    machine: Option<Machine>,
-    args: &UpArgs,
-    paths: &Paths,
-) -> anyhow::Result<Option<Worker>> {
-    let grid = &scheduler.grid;
-    let worker = match machine {
-        Some(machine) => {
-            let name = parts::machine_name();
-            Some(machine.work(parts::worker_dial(scheduler.server.handle(), grid, &name)?))
-        }
-        None => None,
-    };
-    let contexts = Contexts::new(paths);
-    let description = Description { grid: grid.clone(), addresses: scheduler.addresses.clone() };
-    contexts.save(grid, &description, &scheduler.operator().await?)?;
-    contexts.select(grid)?;
-    let client = parts::client(scheduler.server.handle(), grid).await?;
-    let request = TokenRequest { role: Role::Worker, ttl: args.token_ttl, uses: args.token_uses };
-    let token = client.create_token(request).await?;
-    client.shutdown().await;
-    let (addresses, ttl) = (scheduler.addresses.join(", "), args.token_ttl);
-    let whom = match args.token_uses {
-        1 => "one machine".into(),
-        uses => format!("up to {uses} machines"),
-    };
-    let mut said = Lines::default();
-    said.push(format_args!("grid {grid} is up at {addresses}"));
-    said.push("`wasmgrid run` now goes to it; `wasmgrid context use local` goes back");
-    said.push(format_args!("to add {whom} within {ttl}, run this there, and paste the token:"));
-    said.push("");
-    said.push("  wasmgrid join --token-file -");
-    said.push("");
-    said.push(format_args!("  {token}"));
-    said.push("");
-    said.push("Ctrl-C stops the grid; its jobs and results are kept");
-    // At once: a reader that takes the first line alone has not closed the output before the rest.
-    print::lines(&said)
-        .context("nobody can know the token with which machines join")
-        .exit(Exit::Failed)?;
-    Ok(worker)
+fn start_worker(scheduler: &Scheduler, machine: Machine) -> anyhow::Result<Worker> {
+    let name = parts::machine_name();
+    let dial = parts::worker_dial(scheduler.server.handle(), scheduler.grid(), &name)?;
+    Ok(machine.work(dial))
 }
 
-/// Before there is a grid: one that was made with no worker would have to be cleared away.
-async fn start_machine(args: &UpArgs, paths: &Paths) -> anyhow::Result<Machine> {
-    let setup = WorkerSetup {
-        slots: args.slots,
-        memory: None,
-        labels: Vec::new(),
-        isolation: args.isolation.unwrap_or_default(),
-        allow_dirs: args.allow_dirs.clone(),
-        max: args.max.clone(),
-        sandbox: args.sandbox.clone(),
-        cache_dir: paths.modules(),
-        caps: args.caps.caps(),
+/// Keeps the context of this machine's operator, and selects it: `up` each time, `server` where none
+/// is selected. Whether `wasmgrid run` goes to the grid.
+async fn own_context(
+    scheduler: &Scheduler,
+    contexts: &Contexts,
+    is_up: bool,
+) -> anyhow::Result<bool> {
+    let (grid, folder) = (scheduler.grid(), scheduler.folder());
+    if !contexts.is_free_for(grid, folder.path(), &folder.authority().ca_hash()) {
+        message!("the context {grid:?} is of another grid, so this one gets none on this machine");
+        return Ok(false);
+    }
+    let description = Description {
+        grid: grid.to_owned(),
+        addresses: scheduler.reached.seen_here(),
+        state_dir: Some(folder.path().to_owned()),
     };
-    Machine::start_proven(setup).await
+    contexts.save(grid, &description, &scheduler.operator().await?)?;
+    let selected = contexts.selected()?;
+    if is_up || selected.is_none() {
+        contexts.select(grid)?;
+        return Ok(true);
+    }
+    Ok(selected.is_some_and(|selected| selected == grid))
+}
+
+/// A token that is printed, and for whom it is good.
+struct Token {
+    text: String,
+    uses: u32,
+    ttl: Millis,
+}
+
+/// The token to print, where one is: that was asked for, or of a grid that `up` has just made. What a
+/// service prints is kept in logs, so `server` prints none by itself.
+async fn token(
+    scheduler: &Scheduler,
+    asked: PrintArgs,
+    is_up: bool,
+) -> anyhow::Result<Option<Token>> {
+    let PrintArgs { token_ttl, token_uses } = asked;
+    let is_due = is_up && scheduler.folder().is_new();
+    if !is_due && token_ttl.is_none() && token_uses.is_none() {
+        return Ok(None);
+    }
+    let (ttl, uses) = (token_ttl.unwrap_or(TOKEN_TTL), token_uses.unwrap_or(1));
+    let client = parts::client(scheduler.server.handle(), scheduler.grid()).await?;
+    let text = client.create_token(TokenRequest { role: Role::Worker, ttl, uses }).await?;
+    client.shutdown().await;
+    Ok(Some(Token { text, uses, ttl }))
+}
+
+/// Says how to go on.
+fn say(
+    scheduler: &Scheduler,
+    is_up: bool,
+    goes_to_it: bool,
+    token: Option<Token>,
+) -> anyhow::Result<()> {
+    let (grid, reached) = (scheduler.grid(), &scheduler.reached);
+    let command = if is_up { "up" } else { "server" };
+    let mut said = Lines::default();
+    said.push(format_args!("grid {grid} is up at {}", reached.addresses.join(", ")));
+    if reached.is_here_alone {
+        said.push(format_args!(
+            "this machine alone reaches it; `wasmgrid {command} --listen 0.0.0.0` in its place has \
+             other machines reach it too"
+        ));
+    }
+    said.push(if goes_to_it {
+        "`wasmgrid run` here now goes to it; `wasmgrid context use local` goes back".to_owned()
+    } else {
+        format!("`wasmgrid context use {grid}` has `wasmgrid run` here go to it")
+    });
+    match &token {
+        Some(Token { text, uses, ttl }) => {
+            let (whom, there) = match (*uses, reached.is_here_alone) {
+                (1, false) => ("one machine".into(), "there"),
+                (uses, false) => (format!("up to {uses} machines"), "there"),
+                (1, true) => ("one more worker of this machine".into(), "here"),
+                (uses, true) => (format!("up to {uses} more workers of this machine"), "here"),
+            };
+            said.push(format_args!(
+                "to add {whom} within {ttl}, run this {there}, and paste the token:"
+            ));
+            said.push("");
+            said.push("  wasmgrid join --token-file -");
+            said.push("");
+            said.push(format_args!("  {text}"));
+            said.push("");
+        }
+        None => said.push(
+            "`wasmgrid token create` here makes a token, with which `wasmgrid join --token-file -` \
+             adds a machine",
+        ),
+    }
+    said.push("Ctrl-C stops the grid; its jobs and results are kept");
+    // At once: a reader that takes the first line alone has not closed the output before the rest.
+    let printed = print::lines(&said);
+    if token.is_some() {
+        printed.context("nobody can know the token with which machines join").exit(Exit::Failed)?;
+    }
+    Ok(())
+}
+
+/// What this machine's worker is to be.
+pub fn setup(settings: &Settings, paths: &Paths) -> WorkerSetup {
+    WorkerSetup {
+        slots: settings.slots,
+        memory: settings.memory,
+        labels: settings.labels.clone(),
+        isolation: settings.isolation.unwrap_or_default(),
+        allow_dirs: settings.allow_dirs.clone(),
+        max: settings.max.clone(),
+        sandbox: settings.sandbox(),
+        cache_dir: settings.cache_dir.clone().unwrap_or_else(|| paths.modules()),
+        caps: settings.caps(),
+    }
 }

@@ -1,4 +1,4 @@
-//! `wasmgrid worker list|show|drain|cordon|uncordon|remove`: what a grid's workers are and do.
+//! `wasmgrid worker list|show|set|drain|cordon|uncordon|remove`: what a grid's workers are and do.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use wasmgrid_proto::{Contest, Micros, Millis, WorkerState, WorkerStatus};
 
 use super::{
     authority::validity,
-    view,
+    membership, view,
     view::{Vouched, WorkerView},
     with,
 };
@@ -35,7 +35,11 @@ pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
             });
             list(&found.await?, output)?;
         }
-        WorkerNoun::Show { name, grid, output } => {
+        WorkerNoun::Show { name: None, output, .. } => membership::show(output)?,
+        WorkerNoun::Set { server, name, state_dir } => {
+            membership::set(state_dir.as_deref(), name.as_deref(), &server).await?;
+        }
+        WorkerNoun::Show { name: Some(name), grid, output } => {
             let found = with(&grid, async |client| {
                 let worker = client.worker(&name).await?;
                 Found::with(client, vec![worker], 0).await

@@ -31,7 +31,7 @@ use crate::{
     args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
-    exit::{Exit, WithExit as _, usage},
+    exit::{self, Exit, WithExit as _, usage},
     interrupt::Interrupt,
     local::LocalGrid,
     parts::WorkerSetup,
@@ -295,7 +295,13 @@ impl Grid {
                      to context {name:?}; add --local, or leave them out"
                 )));
             }
-            return Ok(Self::Cluster(Cluster::open(&contexts, &name).await?));
+            let cluster = Cluster::open(&contexts, &name).await;
+            return cluster.map(Self::Cluster).map_err(|error| match exit::of(&error) {
+                Exit::Unreachable => {
+                    exit::hinting(&error, "--local runs this on this machine alone")
+                }
+                _ => error,
+            });
         }
         if let Some(Label { key, value }) = args.job.requires.first() {
             return Err(usage(format!(

@@ -148,7 +148,7 @@ impl Report {
         Self { state, error, findings, ..Self::of(name, description) }
     }
 
-    fn of(name: &str, Description { grid, addresses }: &Description) -> Self {
+    fn of(name: &str, Description { grid, addresses, .. }: &Description) -> Self {
         Self {
             context: name.to_owned(),
             grid: grid.clone(),
