@@ -54,6 +54,11 @@ fn cases() -> Vec<Case> {
         case("status", Data::Shown, |_| words(&["status", "--output", "json"])),
         case("worker list", Data::Shown, |_| words(&["worker", "list"])),
         case("worker show", Data::Shown, |_| words(&["worker", "show", "w1"])),
+        case("worker set", Data::None, |at| {
+            let folder = at.grid.workers[0].home.path().join("home/state/workers/w1");
+            let folder = folder.to_str().expect("a plain path");
+            words(&["worker", "set", "--server", at.grid.address(), "--state-dir", folder])
+        }),
         case("worker cordon", Data::None, |_| words(&["worker", "cordon", "w1"])),
         case("worker drain", Data::None, |_| words(&["worker", "drain", "w1"])),
         // The others need the worker, so this comes last of these.
@@ -95,6 +100,10 @@ fn cases() -> Vec<Case> {
         case("job wait", Data::None, |at| words(&["job", "wait", &at.ended])),
         case("job wait", Data::Shown, |at| words(&["job", "wait", &at.ended, "--output", "json"])),
         case("context list", Data::Shown, |_| words(&["context", "list"])),
+        case("context show", Data::Shown, |_| words(&["context", "show"])),
+        case("context set", Data::None, |at| {
+            words(&["context", "set", &at.context, "--server", at.grid.address()])
+        }),
         case("context use", Data::None, |at| words(&["context", "use", &at.context])),
         case("context add", Data::Made, |at| {
             words(&["context", "add", &at.fresh("context"), &at.token("client")])
