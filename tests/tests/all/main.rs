@@ -16,6 +16,7 @@ mod clones;
 mod cluster;
 mod comes_back;
 mod commands;
+mod data;
 mod examples;
 mod failing;
 mod failpoints;

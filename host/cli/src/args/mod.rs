@@ -3,6 +3,7 @@
 mod address;
 mod authority;
 mod cluster;
+mod data;
 mod examples;
 mod help;
 mod maxima;
@@ -21,6 +22,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 pub use address::{HostPort, Listen};
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
+pub use data::CutArgs;
 pub use help::{examples, join, prose};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};

@@ -8,8 +8,8 @@ use clap::{
 };
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
-use super::{CapArgs, Format, Label, With};
-use crate::run::Range;
+use super::{CapArgs, CutArgs, Format, Label, With};
+use crate::run::{Axis, Range};
 
 /// What `run` prints and leaves behind, for its `--help`.
 const RUN_HELP: &str = r#"Inputs: without an input flag there is one task, whose input is stdin where that is no
@@ -172,7 +172,12 @@ pub struct JobArgs {
     pub dry_run: bool,
     /// Run the inputs that failed in an earlier run, which kept them in this file, exactly as then:
     /// its task and flags count where none are given
-    #[arg(long, value_name = "FILE", conflicts_with = "InputArgs", help_heading = "Inputs")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["InputArgs", "batch"],
+        help_heading = "Inputs"
+    )]
     pub again: Option<PathBuf>,
     /// With --again: also where the module, or the file of --with, has changed since then
     #[arg(long, requires = "again", help_heading = "Inputs")]
@@ -220,12 +225,22 @@ pub struct InputArgs {
     #[arg(long, value_name = "FILE", help_heading = "Inputs")]
     pub json: Option<PathBuf>,
     /// One task a file, in the order of their paths; quote the pattern: 'src/**/*.rs'. `-` reads a
-    /// list of paths from stdin, whose order stays
+    /// list of paths from stdin, whose order stays; may be repeated
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
-    pub files: Option<OsString>,
+    pub files: Vec<OsString>,
     /// One task a number: 0..10, 1..=100, 0..1000/10, 10..0/-1
     #[arg(long, value_name = "A..B[/STEP]", allow_hyphen_values = true, help_heading = "Inputs")]
     pub range: Option<Range>,
+    /// One task a row of this table, a JSON object named by its header: {"name":"ada","age":"36"}
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub csv: Option<PathBuf>,
+    /// One task a point of a product, a JSON object; repeat it for each axis: 'rate=0.1,0.2'
+    /// 'seed=0..10'. The last axis changes fastest
+    #[arg(long, value_name = "NAME=VALUES", help_heading = "Inputs")]
+    pub grid: Vec<Axis>,
+    /// How they are cut.
+    #[command(flatten)]
+    pub cut: CutArgs,
 }
 
 impl InputArgs {
@@ -236,8 +251,9 @@ impl InputArgs {
 
     /// True where no inputs are named.
     pub const fn is_none(&self) -> bool {
-        let Self { source, lines, json, files, range } = self;
-        source.is_none() && lines.is_none() && json.is_none() && files.is_none() && range.is_none()
+        let Self { source, lines, json, files, range, csv, grid, cut: _ } = self;
+        let no_text = source.is_none() && lines.is_none() && json.is_none() && csv.is_none();
+        no_text && files.is_empty() && range.is_none() && grid.is_empty()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         collect::Collector,
         exit_of,
         failures::Failures,
-        inputs::{Chunk, Inputs, Piece, Sources, Unread},
+        inputs::{Chunk, Inputs, Piece, Sources, Unread, check_batch},
         output::{Output, Shape},
         progress::Progress,
         rest, say_left_out, say_unread,
@@ -275,6 +275,9 @@ async fn append(
     let job = appended.job;
     let mut producer = client.producer(job)?;
     producer.append(InputBlock::Packed(Vec::new()), Bytes::new()).await?;
+    if inputs.cut.batch.is_some() {
+        check_batch(inputs, client.job(job).await?.spec.task.kind)?;
+    }
     let sources = Sources::find(inputs)?;
     let mut reads = Reads::new()?;
     sources.add_to(&mut reads);

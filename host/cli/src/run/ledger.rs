@@ -71,13 +71,13 @@ pub struct Input {
 /// Where an input is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// From nowhere but itself: a number of a range.
+    /// From nowhere but itself: a number of a range, a point of a grid.
     Range,
     /// The one input of a task without input flags.
     Single,
-    /// A line.
+    /// A line, or some.
     Line {
-        /// `file:number`.
+        /// `file:number`, or `file:first-last`.
         name: String,
     },
     /// A file.
@@ -225,7 +225,12 @@ impl Entry {
         };
         let at = usize::try_from(offset).ok()?;
         let place = match &self.chunk.origins {
-            Origins::Range => Place::Range,
+            Origins::Range | Origins::Made => Place::Range,
+            Origins::Spans { file, spans } => {
+                let (first, last) = *spans.get(at)?;
+                let to = if first == last { String::new() } else { format!("-{last}") };
+                Place::Line { name: format!("{file}:{first}{to}") }
+            }
             Origins::Single => Place::Single,
             Origins::Lines { file, numbers } => {
                 Place::Line { name: format!("{file}:{}", numbers.get(at)?) }

@@ -44,7 +44,7 @@ use again::{Again, Header, Here, Keeper, Target};
 use clash::Reads;
 use collect::Collector;
 use failures::Failures;
-pub use inputs::Range;
+pub use inputs::{Axis, Batch, Range};
 use inputs::{Inputs, Sources, Unread};
 use output::{Output, Shape};
 use progress::Progress;
@@ -184,6 +184,7 @@ pub async fn submit(mut args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
     }
     let task = Task::load(&args.job, talk)?;
     let (sources, how) = if args.open && again.is_none() {
+        inputs::check_batch(&args.inputs, task.info.kind)?;
         (Sources::named(&args.inputs)?, Use::LeaveOpen)
     } else {
         let how = if args.open { Use::LeaveOpen } else { Use::Leave };
@@ -223,10 +224,11 @@ fn sources(
     task: &Task,
     again: Option<Again>,
     job: &JobArgs,
-    inputs: &InputArgs,
+    named: &InputArgs,
 ) -> anyhow::Result<Sources> {
+    inputs::check_batch(named, task.info.kind)?;
     match again {
-        None => Sources::find(inputs),
+        None => Sources::find(named),
         Some(again) => {
             again.check_unchanged(task, job.changed)?;
             Ok(Sources::again(again))

@@ -2,6 +2,7 @@
 //! that cannot be read is a task that has failed, and holds up no other.
 
 use std::{
+    collections::HashSet,
     ffi::{OsStr, OsString},
     fs,
     io::{self, Read as _},
@@ -10,14 +11,34 @@ use std::{
 };
 
 use super::{
-    CHUNK_INPUTS, ChunkBuilder, INPUT_BYTES_MAX, Origins, Piece, Sink, Unread,
+    chunk::{CHUNK_INPUTS, ChunkBuilder, INPUT_BYTES_MAX, Origins, Piece, Unread, length_of},
     glob::{self, Found},
+    source::BYTE_ORDER_MARK,
+    stream::Sink,
 };
 use crate::exit::usage;
 
+/// The files that these patterns name, in the order of the patterns; one that several name is there
+/// once, where the first has it.
+pub fn find_all(patterns: &[OsString]) -> anyhow::Result<Found> {
+    let [pattern] = patterns else {
+        let (mut all, mut seen) = (Found::default(), HashSet::new());
+        if patterns.iter().filter(|pattern| *pattern == "-").count() > 1 {
+            return Err(usage("--files - is there twice, and standard input is one list"));
+        }
+        for pattern in patterns {
+            let found = find(pattern)?;
+            all.files.extend(found.files.into_iter().filter(|path| seen.insert(path.clone())));
+            all.unlisted.extend(found.unlisted);
+        }
+        return Ok(all);
+    };
+    find(pattern)
+}
+
 /// The files that `pattern` names, sorted by their paths; `-` reads a list from stdin, whose order
 /// stays.
-pub fn find(pattern: &OsStr) -> anyhow::Result<Found> {
+fn find(pattern: &OsStr) -> anyhow::Result<Found> {
     if pattern == "-" {
         return listed();
     }
@@ -56,6 +77,7 @@ fn listed() -> anyhow::Result<Found> {
 /// The paths of a list: one a line, or each with a NUL behind it, as `find -print0` writes them. No
 /// path has a NUL, so that one tells which it is.
 fn paths(list: &[u8]) -> Vec<PathBuf> {
+    let list = list.strip_prefix(BYTE_ORDER_MARK).unwrap_or(list);
     let end = if list.contains(&0) { 0 } else { b'\n' };
     let names = list.split(|byte| *byte == end).filter(|name| !name.is_empty());
     names.map(|name| OsString::from_vec(name.to_vec()).into()).collect()
@@ -132,7 +154,7 @@ impl Files {
         });
         let shown = path.display();
         let length = read.map_err(|error| format!("failed to read {shown}: {error}"))?;
-        super::length_of(length).map_err(|error| format!("{shown} {error}"))
+        length_of(length).map_err(|error| format!("{shown} {error}"))
     }
 }
 
@@ -172,6 +194,18 @@ mod tests {
     }
 
     #[test]
+    fn of_several_patterns_each_file_is_there_once_in_their_order() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["a", "b", "c"] {
+            fs::write(dir.path().join(name), "").expect("written");
+        }
+        let pattern = |name: &str| dir.path().join(name).into_os_string();
+        let found = find_all(&["[bc]", "*"].map(pattern)).expect("found");
+        assert_eq!(found.files, ["b", "c", "a"].map(|name| dir.path().join(name)));
+        assert!(find_all(&["b", "nothing"].map(pattern)).is_err());
+    }
+
+    #[test]
     fn a_list_has_a_path_a_line_or_one_before_each_nul() {
         let names = |list: &[u8]| {
             let names = paths(list).into_iter().map(|path| path.into_os_string().into_vec());
@@ -180,6 +214,7 @@ mod tests {
         assert_eq!(names(b"a\n\nb c\n\xff"), [&b"a"[..], b"b c", b"\xff"]);
         assert_eq!(names(b"two\nlines\0b\0"), [&b"two\nlines"[..], b"b"]);
         assert_eq!(names(b"one\n.txt\0"), [&b"one\n.txt"[..]]);
+        assert_eq!(names(b"\xef\xbb\xbfone\n"), [&b"one"[..]]);
         assert!(names(b"").is_empty());
     }
 

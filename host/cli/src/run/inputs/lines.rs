@@ -1,12 +1,14 @@
-//! `--lines` and `--json`: one task a line. A chunk is sent as soon as the source has nothing
-//! more at once, so that a slow writer's lines run as they come.
+//! `--lines` and `--json`: one task a line, or a batch of them. A chunk is sent as soon as the source
+//! has nothing more at once, so that a slow writer's lines run as they come.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 
-use serde::de::IgnoredAny;
-
-use super::{CHUNK_BYTES, Chunk, ChunkBuilder, INPUT_BYTES_MAX, Origins, Piece, Sink, length_of};
-use crate::exit::usage;
+use super::{
+    batch::{Batch, Batcher},
+    chunk::{Chunk, ChunkBuilder, Origins, Piece, length_of},
+    source::Source,
+    stream::Sink,
+};
 
 /// Reads a file once to the end, and fails at its first line that is no JSON value.
 pub fn check(file: impl Read, name: &str) -> anyhow::Result<()> {
@@ -16,9 +18,21 @@ pub fn check(file: impl Read, name: &str) -> anyhow::Result<()> {
 }
 
 /// Reads a source's lines into `out`, until its end or its first error.
-pub fn read(file: impl Read, name: &str, json: bool, out: &Sink) {
-    let mut lines = Lines::new(file, name, json);
-    while let Some(chunk) = lines.chunk().transpose() {
+pub fn read(file: impl Read, name: &str, json: bool, batch: Option<Batch>, out: &Sink) {
+    match batch {
+        None => {
+            let mut lines = Lines::new(file, name, json);
+            send(|| lines.chunk(), out);
+        }
+        Some(size) => {
+            let mut batches = Batches::new(file, name, json, size);
+            send(|| batches.chunk(), out);
+        }
+    }
+}
+
+fn send(mut next: impl FnMut() -> anyhow::Result<Option<Chunk>>, out: &Sink) {
+    while let Some(chunk) = next().transpose() {
         let failed = chunk.is_err();
         if !out.send(chunk.map(Piece::Inputs)) || failed {
             return;
@@ -27,42 +41,30 @@ pub fn read(file: impl Read, name: &str, json: bool, out: &Sink) {
 }
 
 struct Lines<R> {
-    source: BufReader<R>,
-    name: String,
-    json: bool,
-    /// The last line's number, from 1.
-    number: u64,
+    source: Source<R>,
     /// An error met behind inputs that are good.
     failed: Option<anyhow::Error>,
-    ended: bool,
 }
 
 impl<R: Read> Lines<R> {
     fn new(source: R, name: &str, json: bool) -> Self {
-        Self {
-            source: BufReader::with_capacity(CHUNK_BYTES, source),
-            name: name.to_owned(),
-            json,
-            number: 0,
-            failed: None,
-            ended: false,
-        }
+        Self { source: Source::new(source, name, json), failed: None }
     }
 
     /// The next lines: those that one read brought, up to a chunk's bounds. `None` at the end.
     fn chunk(&mut self) -> anyhow::Result<Option<Chunk>> {
         if let Some(error) = self.failed.take() {
-            self.ended = true;
+            self.source.ended = true;
             return Err(error);
         }
         let mut chunk = ChunkBuilder::default();
         let mut numbers = Vec::new();
-        while !self.ended && !chunk.is_full() && (chunk.is_empty() || self.line_is_buffered()) {
+        while self.goes_on(&chunk) {
             match self.line(&mut chunk) {
                 Ok(false) => {}
-                Ok(true) => numbers.push(self.number),
+                Ok(true) => numbers.push(self.source.number),
                 Err(error) if chunk.is_empty() => {
-                    self.ended = true;
+                    self.source.ended = true;
                     return Err(error);
                 }
                 Err(error) => {
@@ -74,65 +76,87 @@ impl<R: Read> Lines<R> {
         if chunk.is_empty() {
             return Ok(None);
         }
-        let file = self.name.clone();
+        let file = self.source.name.clone();
         Ok(Some(chunk.finish(Origins::Lines { file, numbers })))
     }
 
-    fn line_is_buffered(&self) -> bool {
-        memchr::memchr(b'\n', self.source.buffer()).is_some()
+    fn goes_on(&self, chunk: &ChunkBuilder) -> bool {
+        let is_there = || chunk.is_empty() || self.source.line_is_buffered();
+        !self.source.ended && !chunk.is_full() && is_there()
     }
 
     /// Reads one line into `chunk`; false where it is left out, or there is none.
     fn line(&mut self, chunk: &mut ChunkBuilder) -> anyhow::Result<bool> {
-        // One more byte than may be, so that what is too long shows; and room for "\r\n".
-        let limit = INPUT_BYTES_MAX as u64 + 3;
-        let read = Read::by_ref(&mut self.source).take(limit).read_until(b'\n', &mut chunk.payload);
-        if read.map_err(|error| usage(format!("failed to read {}: {error}", self.name)))? == 0 {
-            self.ended = true;
-            return Ok(false);
-        }
-        self.number += 1;
-        let line = trim_end(chunk.open());
-        let length = line.len();
-        if self.json && line.trim_ascii().is_empty() {
-            chunk.drop_open();
-            return Ok(false);
-        }
-        if self.json {
-            check_json(line).map_err(|wrong| {
-                usage(format!("{}:{}:{}: {}", self.name, self.number, wrong.column, wrong.what))
-            })?;
-        }
-        let too_long = |error| usage(format!("{}:{}: the line {error}", self.name, self.number));
-        chunk.push(length_of(length).map_err(too_long)?);
+        let Some(length) = self.source.line(&mut chunk.payload)? else { return Ok(false) };
+        let length =
+            length_of(length).map_err(|error| self.source.wrong(format!("the line {error}")))?;
+        chunk.push(length);
         Ok(true)
     }
 }
 
-fn trim_end(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
+/// The same lines, many to an input.
+struct Batches<R> {
+    source: Source<R>,
+    json: bool,
+    batcher: Batcher,
+    failed: Option<anyhow::Error>,
 }
 
-/// What is wrong with a line of NDJSON, and in which column, from 1.
-#[derive(Debug, PartialEq, Eq)]
-struct Wrong {
-    column: usize,
-    what: String,
-}
+impl<R: Read> Batches<R> {
+    fn new(source: R, name: &str, json: bool, size: Batch) -> Self {
+        let (source, batcher) = (Source::new(source, name, json), Batcher::new(size));
+        Self { source, json, batcher, failed: None }
+    }
 
-fn check_json(line: &[u8]) -> Result<(), Wrong> {
-    let text = str::from_utf8(line).map_err(|error| Wrong {
-        column: error.valid_up_to() + 1,
-        what: "not UTF-8, which JSON has to be".into(),
-    })?;
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let shown = error.to_string();
-            let what = shown.split(" at line ").next().unwrap_or(&shown);
-            Err(Wrong { column: error.column(), what: format!("not a JSON value: {what}") })
+    /// The next batches: those that one read completed, up to a chunk's bounds. `None` at the end.
+    fn chunk(&mut self) -> anyhow::Result<Option<Chunk>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
         }
+        while self.goes_on() {
+            if let Err(error) = self.line() {
+                self.source.ended = true;
+                self.failed = Some(error);
+            }
+        }
+        match (self.batcher.take(&self.source.name), self.failed.take()) {
+            (Some(chunk), failed) => {
+                self.failed = failed;
+                Ok(Some(chunk))
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        let chunk = self.batcher.chunk();
+        let is_there = || chunk.is_empty() || self.source.line_is_buffered();
+        !self.source.ended && !chunk.is_full() && is_there()
+    }
+
+    /// Reads one line; behind the last, and behind those before one that is wrong, the batch ends.
+    fn line(&mut self) -> anyhow::Result<()> {
+        let start = self.batcher.open.len();
+        let read = self.source.line(&mut self.batcher.open);
+        let added = match read {
+            Ok(Some(length)) => {
+                if self.json {
+                    self.batcher.open.truncate(start + length);
+                    self.batcher.open.push(b'\n');
+                }
+                self.batcher.add(start, self.source.number)
+            }
+            Ok(None) if self.source.ended => self.batcher.close(),
+            Ok(None) => Ok(()),
+            Err(error) => {
+                self.batcher.open.truncate(start);
+                // Those before it were looked at one by one.
+                return self.batcher.close().map_err(Into::into).and(Err(error));
+            }
+        };
+        added.map_err(|error| self.source.wrong(format!("the batch that ends here {error}")))
     }
 }
 
@@ -148,9 +172,15 @@ mod tests {
     /// All chunks of a source, and the error it ended with.
     fn chunks(source: impl Read, json: bool) -> (Vec<Chunk>, Option<String>) {
         let mut lines = Lines::new(source, "in", json);
+        all(|| lines.chunk())
+    }
+
+    fn all(
+        mut next: impl FnMut() -> anyhow::Result<Option<Chunk>>,
+    ) -> (Vec<Chunk>, Option<String>) {
         let mut chunks = Vec::new();
         loop {
-            match lines.chunk() {
+            match next() {
                 Ok(Some(chunk)) => chunks.push(chunk),
                 Ok(None) => return (chunks, None),
                 Err(error) => return (chunks, Some(error.to_string())),
@@ -197,13 +227,6 @@ mod tests {
     }
 
     #[test]
-    fn two_values_on_one_line_are_not_ndjson() {
-        let wrong = check_json(b"1 2").expect_err("two values");
-        assert_eq!(wrong.column, 3);
-        assert_eq!(check_json(b"\"\xff\"").expect_err("not UTF-8").column, 2);
-    }
-
-    #[test]
     fn chunks_are_bounded() {
         let text = "7\n".repeat(20_000);
         let (chunks, _) = chunks(text.as_bytes(), false);
@@ -230,6 +253,33 @@ mod tests {
     fn a_reader_stops_where_nobody_wants_more() {
         let (out, chunks) = mpsc::channel(1);
         drop(chunks);
-        read(io::repeat(b'\n'), "in", false, &Sink { out });
+        for batch in [None, Some(Batch::Lines(3))] {
+            read(io::repeat(b'\n'), "in", false, batch, &Sink::new(out.clone()));
+        }
+    }
+
+    fn payloads(chunks: &[Chunk]) -> Vec<&[u8]> {
+        chunks.iter().map(|chunk| &chunk.payload[..]).collect()
+    }
+
+    #[test]
+    fn the_batch_before_a_line_that_is_wrong_comes_before_the_error() {
+        let mut batches = Batches::new(&b"1\n\n[2]\r\n{\n4\n"[..], "in", true, Batch::Lines(10));
+        let (chunks, error) = all(|| batches.chunk());
+        assert_eq!(payloads(&chunks), [b"1\n[2]\n"]);
+        let spans = vec![(1, 3)];
+        assert_eq!(chunks[0].origins, Origins::Spans { file: "in".into(), spans });
+        assert!(error.expect("a bad line").starts_with("in:4:1: "));
+    }
+
+    #[test]
+    fn batches_together_are_the_file() {
+        let text = (0..50_000).map(|n| format!("{n}\r\n")).collect::<String>() + "no end";
+        for size in [Batch::Lines(1), Batch::Lines(7), Batch::Bytes(1), Batch::Bytes(4_096)] {
+            let mut batches = Batches::new(text.as_bytes(), "in", false, size);
+            let (chunks, error) = all(|| batches.chunk());
+            assert_eq!(error, None);
+            assert!(payloads(&chunks).concat() == text.as_bytes(), "{size}");
+        }
     }
 }

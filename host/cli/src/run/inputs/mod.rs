@@ -1,10 +1,16 @@
 //! Where a job's inputs come from: found before anything runs, then read in chunks. Not for sending
 //! them, nor for remembering them (see [`ledger`](super::ledger)).
 
+mod batch;
+mod chunk;
+mod csv;
 mod files;
 mod glob;
 mod lines;
+mod product;
 mod range;
+mod source;
+mod stream;
 
 use std::{
     fs::File,
@@ -13,8 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{sync::mpsc, task::JoinSet};
-use wasmgrid_proto::InputBlock;
+use wasmgrid_proto::ModuleKind;
 
 use super::{again::Again, clash::Reads};
 use crate::{
@@ -23,18 +28,14 @@ use crate::{
 };
 
 pub use self::glob::Unlisted;
+pub use batch::Batch;
+pub use chunk::{Chunk, ChunkBuilder, INPUT_BYTES_MAX, Origins, Piece, Unread, length_of};
 pub use files::Files;
+pub use product::Axis;
+use product::Product;
 pub use range::Range;
+pub use stream::{Inputs, Sink, Stream};
 
-/// What one append has at most: enough to make its cost small, and small enough that the first
-/// tasks run while the rest is read.
-const CHUNK_BYTES: usize = 1 << 20;
-/// The same in inputs.
-const CHUNK_INPUTS: usize = 8_192;
-/// Pieces that are read ahead while one is sent.
-const PIECES_AHEAD: usize = 4;
-/// The longest input: a line without end must not fill the memory, and a frame has to carry it.
-pub const INPUT_BYTES_MAX: usize = 64 << 20;
 /// Folders that cannot be listed and are named; the others are counted.
 const UNLISTED_NAMED: usize = 3;
 
@@ -56,116 +57,24 @@ enum Kind {
         paths: Vec<PathBuf>,
         listed: bool,
     },
-    Lines {
-        path: PathBuf,
-        json: bool,
-    },
+    Product(Product),
+    Text(Text),
     Again(Box<Again>),
 }
 
-/// A job's inputs.
-pub enum Inputs {
-    /// All of them, known from the start.
-    Known(Chunk),
-    /// What a reader finds.
-    Stream(Stream),
+/// A file of lines or rows.
+struct Text {
+    path: PathBuf,
+    form: Form,
+    /// How many are one input, where that is not one.
+    batch: Option<Batch>,
 }
 
-/// What comes next of a job's inputs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Neighbouring inputs.
-    Inputs(Chunk),
-    /// Inputs that cannot be read: each is a task that has failed.
-    Unread(Vec<Unread>),
-    /// So many indices have no task.
-    Gap(u64),
-}
-
-/// A file that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
-    /// Which.
-    pub path: PathBuf,
-    /// What is wrong with it, and its name.
-    pub why: String,
-}
-
-/// Neighbouring inputs, and where they are from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Their lengths or numbers.
-    pub block: InputBlock,
-    /// Their bytes.
-    pub payload: Bytes,
-    /// Where each is from.
-    pub origins: Origins,
-}
-
-/// Where the inputs of a chunk are from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origins {
-    /// They are numbers of a range.
-    Range,
-    /// The one input of a task without input flags.
-    Single,
-    /// They are lines: each one's number in its file, from 1.
-    Lines {
-        /// The file, as the user named it.
-        file: String,
-        /// The lines' numbers.
-        numbers: Vec<u64>,
-    },
-    /// They are files.
-    Files(Vec<PathBuf>),
-    /// They are kept inputs of an earlier run: where each was from then, if that has a name.
-    Kept(Vec<Option<String>>),
-}
-
-/// Reads inputs on a thread of its own, and stops when it is dropped.
-pub struct Stream {
-    pieces: mpsc::Receiver<anyhow::Result<Piece>>,
-    /// What was taken and given back.
-    back: Option<Piece>,
-    /// The reader; it may sit in a read that ends only with the process.
-    _reader: JoinSet<()>,
-}
-
-impl Piece {
-    /// How many indices it takes.
-    pub fn count(&self) -> u64 {
-        match self {
-            Self::Inputs(chunk) => chunk.block.count(),
-            Self::Unread(unread) => unread.len() as u64,
-            Self::Gap(count) => *count,
-        }
-    }
-}
-
-impl Stream {
-    /// The next inputs: as many as are there, up to the bounds of one append. `None` at the end.
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// Where an input is wrong; nothing comes after that.
-    pub async fn next(&mut self) -> Option<anyhow::Result<Piece>> {
-        match self.back.take() {
-            Some(piece) => Some(Ok(piece)),
-            None => self.pieces.recv().await,
-        }
-    }
-
-    /// Gives back what was taken last: it comes next.
-    pub fn give_back(&mut self, piece: Piece) {
-        self.back = Some(piece);
-    }
-}
-
-impl Chunk {
-    /// No inputs.
-    pub fn empty() -> Self {
-        ChunkBuilder::default().finish(Origins::Range)
-    }
+enum Form {
+    Lines,
+    Json,
+    /// With the columns that are numbers.
+    Csv(Vec<String>),
 }
 
 impl Sources {
@@ -184,19 +93,19 @@ impl Sources {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn named(args: &InputArgs) -> anyhow::Result<Self> {
-        if let Some(pattern) = &args.files {
-            let glob::Found { files: paths, unlisted } = files::find(pattern)?;
-            let listed = pattern == "-";
+        if !args.files.is_empty() {
+            let glob::Found { files: paths, unlisted } = files::find_all(&args.files)?;
+            let listed = args.files.iter().any(|pattern| pattern == "-");
             return Ok(Self { kind: Kind::Files { paths, listed }, unlisted });
+        }
+        if !args.grid.is_empty() {
+            let product = Product::new(&args.grid).map_err(usage)?;
+            return Ok(Self::of(Kind::Product(product)));
         }
         Ok(Self::of(if let Some(range) = args.range {
             Kind::Range(range)
-        } else if let Some(path) = args.lines() {
-            Kind::Lines { path: path.clone(), json: false }
-        } else if let Some(path) = &args.json {
-            Kind::Lines { path: path.clone(), json: true }
         } else {
-            Kind::Nothing
+            text(args).map_or(Kind::Nothing, Kind::Text)
         }))
     }
 
@@ -227,7 +136,7 @@ impl Sources {
     /// Adds what is read to `reads`.
     pub fn add_to(&self, reads: &mut Reads) {
         match &self.kind {
-            Kind::Nothing | Kind::Range(_) => {}
+            Kind::Nothing | Kind::Range(_) | Kind::Product(_) => {}
             Kind::Single => reads.stdin(),
             Kind::Files { paths, listed } => {
                 if *listed {
@@ -235,8 +144,8 @@ impl Sources {
                 }
                 paths.iter().for_each(|path| reads.input(path));
             }
-            Kind::Lines { path, .. } if is_stdin(path) => reads.stdin(),
-            Kind::Lines { path, .. } => reads.input(path),
+            Kind::Text(Text { path, .. }) if is_stdin(path) => reads.stdin(),
+            Kind::Text(Text { path, .. }) => reads.input(path),
             Kind::Again(again) => again.add_to(reads),
         }
     }
@@ -254,12 +163,15 @@ impl Sources {
                 Inputs::Known(Chunk { block, payload, origins })
             }
             Kind::Files { paths, .. } => {
-                Inputs::Stream(stream(move |out| files::read(paths, &out)))
+                Inputs::Stream(stream::stream(move |out| files::read(paths, &out)))
             }
-            Kind::Lines { path, json } => Inputs::Stream(open_lines(&path, json)?),
+            Kind::Product(product) => {
+                Inputs::Stream(stream::stream(move |out| product.send(0, &out)))
+            }
+            Kind::Text(text) => Inputs::Stream(text.open()?),
             Kind::Again(again) => {
                 again.check()?;
-                Inputs::Stream(stream(move |out| again.read(&out)))
+                Inputs::Stream(stream::stream(move |out| again.read(&out)))
             }
         })
     }
@@ -274,12 +186,13 @@ impl Sources {
             Kind::Single => Ok(Some(1)),
             Kind::Range(range) => Ok(Some(range.block().count())),
             Kind::Files { paths, .. } => Ok(Some(paths.len() as u64)),
-            Kind::Lines { path, .. } if is_read_once(path) => Ok(None),
+            Kind::Product(product) => Ok(Some(product.count())),
             Kind::Again(again) => again.check(),
-            Kind::Lines { path, json } => {
-                let mut lines = open_lines(path, *json)?;
+            Kind::Text(Text { path, .. }) if is_read_once(path) => Ok(None),
+            Kind::Text(text) => {
+                let mut inputs = text.open()?;
                 let mut count = 0;
-                while let Some(piece) = lines.next().await.transpose()? {
+                while let Some(piece) = inputs.next().await.transpose()? {
                     count += piece.count();
                 }
                 Ok(Some(count))
@@ -288,28 +201,77 @@ impl Sources {
     }
 }
 
+/// The file of lines or rows that the flags name.
+fn text(args: &InputArgs) -> Option<Text> {
+    let (path, form) = if let Some(path) = args.lines() {
+        (path, Form::Lines)
+    } else if let Some(path) = &args.json {
+        (path, Form::Json)
+    } else {
+        (args.csv.as_ref()?, Form::Csv(args.cut.csv_numbers.clone()))
+    };
+    Some(Text { path: path.clone(), form, batch: args.cut.batch })
+}
+
+/// Fails where lines are to be joined and there are none, or the task has none.
+///
+/// # Errors
+/// A usage error that says what to do.
+pub fn check_batch(args: &InputArgs, kind: ModuleKind) -> anyhow::Result<()> {
+    if args.cut.batch.is_none() {
+        return Ok(());
+    }
+    if text(args).is_none() {
+        return Err(usage(
+            "--batch joins lines: name them with --lines, --json or --csv, or `-` for those of \
+             standard input",
+        ));
+    }
+    if kind == ModuleKind::Task {
+        return Err(usage(format!(
+            "--batch joins lines for commands, which read standard input, and this is a {kind}, \
+             whose input is one value; leave --batch out"
+        )));
+    }
+    Ok(())
+}
+
 /// Whether reading a path takes away what it has: stdin, a pipe.
 pub fn is_read_once(path: &Path) -> bool {
     is_stdin(path) || path.metadata().is_ok_and(|meta| !meta.is_file())
 }
 
-fn open_lines(path: &Path, json: bool) -> anyhow::Result<Stream> {
-    let name = display_name(path);
-    if is_stdin(path) {
-        return Ok(stream(move |out| lines::read(io::stdin().lock(), &name, json, &out)));
+impl Text {
+    /// Opens it; what can be read twice is looked through before anything runs.
+    fn open(&self) -> anyhow::Result<Stream> {
+        let name = display_name(&self.path);
+        if is_stdin(&self.path) {
+            return Ok(self.read(name, || io::stdin().lock()));
+        }
+        let file = open_file(&self.path)?;
+        if file.metadata().is_ok_and(|meta| meta.is_file()) {
+            match &self.form {
+                Form::Lines => {}
+                Form::Json => lines::check(open_file(&self.path)?, &name)?,
+                Form::Csv(numbers) => csv::check(open_file(&self.path)?, &name, numbers)?,
+            }
+        }
+        Ok(self.read(name, || file))
     }
-    let file = open_file(path)?;
-    if json && file.metadata().is_ok_and(|meta| meta.is_file()) {
-        lines::check(open_file(path)?, &name)?;
-    }
-    Ok(stream(move |out| lines::read(file, &name, json, &out)))
-}
 
-fn stream(read: impl FnOnce(Sink) + Send + 'static) -> Stream {
-    let (out, pieces) = mpsc::channel(PIECES_AHEAD);
-    let mut reader = JoinSet::new();
-    reader.spawn_blocking(move || read(Sink { out }));
-    Stream { pieces, back: None, _reader: reader }
+    fn read<R: Read>(&self, name: String, file: impl FnOnce() -> R + Send + 'static) -> Stream {
+        let batch = self.batch;
+        match &self.form {
+            Form::Csv(numbers) => {
+                let numbers = numbers.clone();
+                stream::stream(move |out| csv::read(file(), &name, &numbers, batch, &out))
+            }
+            form => {
+                let json = matches!(form, Form::Json);
+                stream::stream(move |out| lines::read(file(), &name, json, batch, &out))
+            }
+        }
+    }
 }
 
 fn single() -> anyhow::Result<Chunk> {
@@ -345,87 +307,6 @@ pub fn open_file(path: &Path) -> anyhow::Result<File> {
     File::open(path)
         .map_err(|error| anyhow::anyhow!("failed to open {}: {error}", path.display()))
         .exit(Exit::Usage)
-}
-
-/// Where a reader puts what it finds.
-pub struct Sink {
-    out: mpsc::Sender<anyhow::Result<Piece>>,
-}
-
-impl Sink {
-    /// Hands it on and waits for room; false where nobody wants more.
-    pub fn send(&self, piece: anyhow::Result<Piece>) -> bool {
-        self.out.blocking_send(piece).is_ok()
-    }
-}
-
-/// An input that is too long for one task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is longer than {} MiB, the most that one task's input may have", INPUT_BYTES_MAX >> 20)]
-pub struct TooLong;
-
-/// The length of an input, as far as one may be.
-///
-/// # Errors
-/// [`TooLong`].
-pub fn length_of(bytes: usize) -> Result<u32, TooLong> {
-    let length = u32::try_from(bytes).map_err(|_| TooLong)?;
-    if bytes > INPUT_BYTES_MAX { Err(TooLong) } else { Ok(length) }
-}
-
-/// A chunk in the making.
-#[derive(Default)]
-pub struct ChunkBuilder {
-    lengths: Vec<u32>,
-    /// Inputs, and behind them what is read of the next one: a large input is not copied again.
-    payload: Vec<u8>,
-    /// Bytes of the inputs.
-    whole: usize,
-}
-
-impl ChunkBuilder {
-    /// The input that is being read.
-    fn open(&self) -> &[u8] {
-        self.payload.get(self.whole..).unwrap_or_default()
-    }
-
-    /// Makes the first `length` bytes of what was read the next input, and drops the rest.
-    fn push(&mut self, length: u32) {
-        self.lengths.push(length);
-        self.whole += length as usize;
-        self.payload.truncate(self.whole);
-    }
-
-    /// Makes these bytes the next input.
-    pub fn add(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
-        let length = length_of(bytes.len())?;
-        self.drop_open();
-        self.payload.extend_from_slice(bytes);
-        self.push(length);
-        Ok(())
-    }
-
-    /// Drops what was read of an input that is left out.
-    fn drop_open(&mut self) {
-        self.payload.truncate(self.whole);
-    }
-
-    /// True where it has no input.
-    pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
-    }
-
-    /// True where it has as much as one append should.
-    pub fn is_full(&self) -> bool {
-        self.lengths.len() >= CHUNK_INPUTS || self.whole >= CHUNK_BYTES
-    }
-
-    /// The inputs, which are from there.
-    pub fn finish(mut self, origins: Origins) -> Chunk {
-        self.drop_open();
-        let block = InputBlock::Packed(self.lengths);
-        Chunk { block, payload: self.payload.into(), origins }
-    }
 }
 
 #[cfg(test)]

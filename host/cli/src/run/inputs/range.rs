@@ -33,6 +33,17 @@ pub enum RangeError {
 }
 
 impl Range {
+    /// How many numbers it has.
+    pub const fn count(self) -> u64 {
+        self.count
+    }
+
+    /// The number at this place of it.
+    pub const fn at(self, place: u64) -> i64 {
+        // Of a place within, the product and the sum are within 64 bits; else they are of no use.
+        self.start.wrapping_add(self.step.wrapping_mul(place.cast_signed()))
+    }
+
     /// The inputs of the range.
     pub const fn block(self) -> InputBlock {
         InputBlock::Numbers { start: self.start, step: self.step, count: self.count }
