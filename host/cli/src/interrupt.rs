@@ -1,7 +1,7 @@
 //! Ctrl-C: the first is told to whoever asked, the second ends the process. A terminal that is closed
 //! counts as the first.
 
-use std::{io, mem::MaybeUninit, process, ptr};
+use std::{io, mem::MaybeUninit, ptr};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -42,8 +42,7 @@ impl Interrupt {
             told.cancel();
             // Not another SIGHUP: for one terminal both its shell and the kernel send one.
             next(&mut interrupts, &mut terms).await;
-            print::finish();
-            process::exit(i32::from(Exit::Interrupted as u8));
+            print::end(Exit::Interrupted);
         });
         Ok(Self { token, _watcher: watcher })
     }

@@ -1,4 +1,6 @@
-//! The flags for data: how inputs are cut. Not for where they are from.
+//! The flags for data: how inputs are cut, and how results belong to them. Not for where they are from.
+
+use std::ffi::OsString;
 
 use clap::Args;
 
@@ -21,4 +23,17 @@ pub struct CutArgs {
         help_heading = "Inputs"
     )]
     pub csv_numbers: Vec<String>,
+}
+
+/// How results belong to their inputs.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EachArgs {
+    /// Write each line of a result behind its input (of a file its path, of a batch its place) and a
+    /// tab
+    #[arg(long, conflicts_with_all = ["raw", "format", "out_dir"], help_heading = "Output")]
+    pub with_input: bool,
+    /// Write each result to a file of its own, which appears when it is whole: DIR/{name} for --files,
+    /// else DIR/{index}; or as in 'DIR/{stem}.json', with {name}, {stem}, {path} and {index}
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out_dir: Option<OsString>,
 }

@@ -22,7 +22,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 pub use address::{HostPort, Listen};
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
-pub use data::CutArgs;
+pub use data::{CutArgs, EachArgs};
 pub use help::{examples, join, prose};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};

@@ -8,7 +8,7 @@ use clap::{
 };
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
-use super::{CapArgs, CutArgs, Format, Label, With};
+use super::{CapArgs, CutArgs, EachArgs, Format, Label, With};
 use crate::run::{Axis, Range};
 
 /// What `run` prints and leaves behind, for its `--help`.
@@ -77,6 +77,9 @@ pub struct RunArgs {
     /// What to do with the results.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Whose they are.
+    #[command(flatten)]
+    pub each: EachArgs,
     /// Where.
     #[command(flatten)]
     pub grid: GridArgs,

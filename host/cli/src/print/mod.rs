@@ -19,7 +19,10 @@ use std::{
     env, fmt,
     io::{IsTerminal, Write as _},
     os::fd::BorrowedFd,
-    panic,
+    panic, process,
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -37,6 +40,12 @@ use crate::{
     escape::{self, Lines, Outside},
     exit::Exit,
 };
+
+/// How long the end of the process waits for what is being written.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// Held while a part of something is written whose rest must follow.
+static UNBROKEN: Mutex<()> = Mutex::new(());
 
 /// Prints a line of data on standard output; gives a `Result` with [`Unwritten`].
 macro_rules! data {
@@ -174,7 +183,7 @@ pub fn parsed(said: &clap::Error) -> anyhow::Result<Exit> {
 /// stopped.
 pub fn watch_for_panics() {
     panic::set_hook(Box::new(|panic| {
-        let thread = std::thread::current();
+        let thread = thread::current();
         let name = thread.name().unwrap_or("without a name").to_owned();
         let trace = Backtrace::capture();
         match trace.status() {
@@ -182,6 +191,25 @@ pub fn watch_for_panics() {
             _ => message!("thread {name} {panic}\nRUST_BACKTRACE=1 shows where it came from"),
         }
     }));
+}
+
+/// As long as this is held, a polite end of the process waits, though not for long: a file that is
+/// written must not end within a line.
+pub fn unbroken() -> MutexGuard<'static, ()> {
+    // Nothing is behind it that a panic could have spoilt.
+    UNBROKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the process once what is [`unbroken`] is whole, and all messages are written.
+pub fn end(exit: Exit) -> ! {
+    let patience = Instant::now() + LAST_WRITES;
+    while UNBROKEN.try_lock().is_err_and(|why| matches!(why, TryLockError::WouldBlock))
+        && Instant::now() < patience
+    {
+        thread::sleep(LAST_WRITES / 100);
+    }
+    finish();
+    process::exit(i32::from(exit as u8))
 }
 
 /// Writes some of `bytes`, waiting where another process has made the descriptor one that does not

@@ -1,6 +1,6 @@
 //! What becomes of results as they come: printed in order, failures explained, inputs let go.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -9,7 +9,7 @@ use wasmgrid_proto::{JobStatus, Outcome, ResultBlock, WorkerId};
 use super::{
     again::Written,
     failures::Failures,
-    ledger::{Absent, Ledger},
+    ledger::{Absent, Input, Ledger, Place},
     output::Output,
     progress::Progress,
     reorder::{Reorder, Run, Shown},
@@ -25,6 +25,10 @@ pub struct Collector<'a> {
     /// The job's inputs, where they are known here.
     ledger: Option<&'a RefCell<Ledger>>,
     progress: Progress,
+    /// Inputs are shown with their results.
+    shows_inputs: bool,
+    /// Files that cannot be read, until their results are shown, where inputs are.
+    unread: BTreeMap<u64, PathBuf>,
     /// Behind the last result that came.
     cursor: u64,
     /// Results whose module or input did not fit, and all others.
@@ -63,7 +67,23 @@ impl<'a> Collector<'a> {
     ) -> Self {
         let reorder = ordered.then(Reorder::new);
         let (cursor, refused, ran, failed) = (0, 0, 0, 0);
-        Self { output, reorder, failures, ledger, progress, cursor, refused, ran, failed }
+        let (shows_inputs, unread) = (output.wants_inputs(), BTreeMap::new());
+        if let Some(ledger) = ledger.filter(|_| shows_inputs) {
+            ledger.borrow_mut().show_inputs();
+        }
+        Self {
+            output,
+            reorder,
+            failures,
+            ledger,
+            progress,
+            shows_inputs,
+            unread,
+            cursor,
+            refused,
+            ran,
+            failed,
+        }
     }
 
     /// Takes a block of results, which stands at `first_cursor` of the job's result log, and prints
@@ -136,6 +156,9 @@ impl<'a> Collector<'a> {
                 let settled = ledger.borrow().settled();
                 explained.extend(self.failures.add_unread(index, &unread, settled));
                 let run = Run::unrun(index, unread.why);
+                if self.shows_inputs {
+                    self.unread.insert(index, unread.path);
+                }
                 match &mut self.reorder {
                     None => due.push(run),
                     Some(reorder) => reorder.push(run, &mut due)?,
@@ -246,13 +269,16 @@ impl<'a> Collector<'a> {
             return Ok(());
         }
         let on_terminal = self.output.is_terminal() || !explained.is_empty();
-        let output = &mut self.output;
+        let (output, ledger, unread) = (&mut self.output, self.ledger, &mut self.unread);
+        let shows_inputs = self.shows_inputs;
         let mut print = || {
             for text in explained {
                 print::message_lines(text);
             }
             for shown in due.iter().flat_map(Run::results) {
-                output.write(shown)?;
+                let input =
+                    if shows_inputs { input(ledger, unread, shown.meta.index) } else { None };
+                output.write(shown, input.as_ref())?;
             }
             output.flush()
         };
@@ -264,4 +290,17 @@ impl<'a> Collector<'a> {
 /// True for the outcome of a task that failed of itself.
 const fn is_failed(outcome: &Outcome) -> bool {
     !matches!(outcome, Outcome::Ok | Outcome::Cancelled(_))
+}
+
+/// The input of a result that is shown.
+fn input(
+    ledger: Option<&RefCell<Ledger>>,
+    unread: &mut BTreeMap<u64, PathBuf>,
+    index: u64,
+) -> Option<Input> {
+    let known = ledger.and_then(|ledger| ledger.borrow_mut().show(index));
+    known.or_else(|| {
+        let path = unread.remove(&index)?;
+        Some(Input { bytes: Bytes::new(), place: Place::File { path } })
+    })
 }

@@ -50,7 +50,7 @@ pub async fn run(
     context: Option<String>,
     talk: Talk,
 ) -> anyhow::Result<Exit> {
-    let asked = Asked { job: &args.job, inputs: &args.inputs, again, context };
+    let asked = Asked { job: &args.job, inputs: &args.inputs, again, context, run: Some(args) };
     show(asked, args.output.format, args.output.out.as_deref(), talk).await
 }
 
@@ -60,7 +60,7 @@ pub async fn run(
 /// As [`run`].
 pub async fn submit(args: &SubmitArgs, again: Option<Again>, talk: Talk) -> anyhow::Result<Exit> {
     let context = Contexts::new(&Paths::find()?).choose(&args.grid)?;
-    let asked = Asked { job: &args.job, inputs: &args.inputs, again, context };
+    let asked = Asked { job: &args.job, inputs: &args.inputs, again, context, run: None };
     show(asked, args.output, None, talk).await
 }
 
@@ -70,10 +70,12 @@ struct Asked<'a> {
     inputs: &'a InputArgs,
     again: Option<Again>,
     context: Option<String>,
+    /// All of it, where it would print its results.
+    run: Option<&'a RunArgs>,
 }
 
 async fn show(
-    Asked { job, inputs, again, context }: Asked<'_>,
+    Asked { job, inputs, again, context, run }: Asked<'_>,
     format: Format,
     out: Option<&Path>,
     talk: Talk,
@@ -84,6 +86,9 @@ async fn show(
     task.add_to(&mut reads);
     sources.add_to(&mut reads);
     output::check(out, &reads)?;
+    if let Some(run) = run {
+        super::out_dir(run, &sources, &reads)?;
+    }
     say_left_out(&sources);
     let inputs = sources.count().await?;
     let spec = task.spec(job);

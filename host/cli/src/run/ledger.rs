@@ -35,6 +35,8 @@ pub struct Ledger {
     settled_bytes: u64,
     /// Results that wait for one before them.
     held: u64,
+    /// Inputs are needed until their results are shown.
+    shown_with: bool,
     /// Indices without a task that nobody has taken yet, rising.
     absent: Vec<Absent>,
     /// There are some.
@@ -57,6 +59,12 @@ struct Entry {
     /// Those before this one have a result.
     low: u64,
     left: u64,
+    /// Those whose results are still to be shown, where inputs are needed for that.
+    unshown: u64,
+    /// Its bytes are gone.
+    is_freed: bool,
+    /// Where the input begins that was shown last: its place, and its first byte.
+    shown: (usize, usize),
 }
 
 /// One input, and where it is from.
@@ -114,9 +122,40 @@ impl Ledger {
                 done: Bits::default(),
                 low: 0,
                 left: count,
+                unshown: if self.shown_with { count } else { 0 },
+                is_freed: false,
+                shown: (0, 0),
             });
         }
         first
+    }
+
+    /// Has inputs kept until their results are shown; before the first result.
+    pub fn show_inputs(&mut self) {
+        self.shown_with = true;
+        for entry in &mut self.chunks {
+            entry.unshown = entry.chunk.block.count();
+        }
+    }
+
+    /// The input of a result that is shown, and is needed no more after that.
+    pub fn show(&mut self, index: u64) -> Option<Input> {
+        let entry = self.entry(index)?;
+        let input = entry.show(index - entry.first);
+        entry.unshown = entry.unshown.saturating_sub(1);
+        self.let_go(index);
+        input
+    }
+
+    /// Lets go of what is needed no more of the inputs that came with this one.
+    fn let_go(&mut self, index: u64) {
+        if let Some((counted, bytes)) = self.entry(index).and_then(Entry::free) {
+            self.open_bytes -= counted;
+            self.settled_bytes += bytes;
+        }
+        while self.chunks.front().is_some_and(|entry| entry.left == 0 && entry.unshown == 0) {
+            self.chunks.pop_front();
+        }
     }
 
     fn miss(&mut self, absent: Absent) {
@@ -181,16 +220,10 @@ impl Ledger {
             entry.low += 1;
         }
         let input = wanted.then(|| entry.input(offset)).flatten();
-        let emptied = (entry.left == 0).then(|| entry.chunk.block.payload_len());
-        let ranged = matches!(entry.chunk.origins, Origins::Range);
-        if let Some(bytes) = emptied {
-            entry.chunk.payload = Bytes::new();
-            self.open_bytes -= if ranged { 0 } else { bytes };
-            self.settled_bytes += bytes;
-        }
+        let (ranged, is_last) = (matches!(entry.chunk.origins, Origins::Range), entry.left == 0);
         self.open -= u64::from(!ranged);
-        while self.chunks.front().is_some_and(|entry| entry.left == 0) {
-            self.chunks.pop_front();
+        if is_last {
+            self.let_go(index);
         }
         Some(input)
     }
@@ -217,14 +250,50 @@ impl Ledger {
 }
 
 impl Entry {
+    /// Frees the bytes where they are needed no more; gives how many of them count as open, and all.
+    fn free(&mut self) -> Option<(u64, u64)> {
+        // Of a file its name is shown.
+        let is_shown = self.unshown == 0 || matches!(self.chunk.origins, Origins::Files(_));
+        if self.left > 0 || !is_shown || self.is_freed {
+            return None;
+        }
+        self.is_freed = true;
+        self.chunk.payload = Bytes::new();
+        let bytes = self.chunk.block.payload_len();
+        let is_range = matches!(self.chunk.origins, Origins::Range);
+        Some((if is_range { 0 } else { bytes }, bytes))
+    }
+
     fn input(&self, offset: u64) -> Option<Input> {
         let (block, payload) = self.chunk.block.slice(&self.chunk.payload, offset, 1).ok()?;
         let bytes = match block {
             InputBlock::Numbers { start, .. } => Bytes::from(start.to_string()),
             InputBlock::Packed(_) => payload,
         };
+        Some(Input { bytes, place: self.place(usize::try_from(offset).ok()?)? })
+    }
+
+    /// The same, found from where the last one was: they are shown one after the other.
+    fn show(&mut self, offset: u64) -> Option<Input> {
         let at = usize::try_from(offset).ok()?;
-        let place = match &self.chunk.origins {
+        let place = self.place(at)?;
+        let bytes = match &self.chunk.block {
+            InputBlock::Numbers { .. } => return self.input(offset),
+            InputBlock::Packed(_) if self.is_freed => Bytes::new(),
+            InputBlock::Packed(lengths) => {
+                let (from, start) = if self.shown.0 <= at { self.shown } else { (0, 0) };
+                let between = lengths.get(from..at)?.iter().map(|length| *length as usize);
+                let start = start + between.sum::<usize>();
+                self.shown = (at, start);
+                let end = start + *lengths.get(at)? as usize;
+                (end <= self.chunk.payload.len()).then(|| self.chunk.payload.slice(start..end))?
+            }
+        };
+        Some(Input { bytes, place })
+    }
+
+    fn place(&self, at: usize) -> Option<Place> {
+        Some(match &self.chunk.origins {
             Origins::Range | Origins::Made => Place::Range,
             Origins::Spans { file, spans } => {
                 let (first, last) = *spans.get(at)?;
@@ -240,8 +309,7 @@ impl Entry {
                 Some(name) => Place::Line { name: name.clone() },
                 None => Place::Range,
             },
-        };
-        Some(Input { bytes, place })
+        })
     }
 }
 
@@ -300,6 +368,30 @@ mod tests {
         assert_eq!((&input.bytes[..], input.place), (&b"nine"[..], place));
         assert_eq!(ledger.settle(2, true), None);
         assert_eq!(ledger.settle(7, true), None);
+    }
+
+    #[test]
+    fn an_input_that_is_shown_is_kept_until_then() {
+        let mut ledger = Ledger::default();
+        ledger.add(lines(1, &["one", "two", "three"]));
+        ledger.show_inputs();
+        ledger.add(lines(4, &["four"]));
+        (0..4).for_each(|index| assert!(ledger.settle(index, false).is_some()));
+        assert_eq!((ledger.unsettled_len(), ledger.open_bytes), (0, 15));
+        for (index, text) in [(1, "two"), (2, "three"), (0, "one"), (3, "four")] {
+            assert_eq!(ledger.show(index).expect("kept").bytes, text);
+        }
+        assert!(ledger.chunks.is_empty() && ledger.show(0).is_none());
+        assert_eq!((ledger.open_bytes, ledger.settled_bytes()), (0, 15));
+        // Of a file the name is, and not its bytes.
+        let origins = Origins::Files(vec!["a".into()]);
+        let (block, payload) = (InputBlock::Packed(vec![3]), Bytes::from("abc"));
+        ledger.add(Piece::Inputs(Chunk { block, payload, origins }));
+        ledger.settle(4, false);
+        assert_eq!(ledger.open_bytes, 0);
+        let place = Place::File { path: "a".into() };
+        assert_eq!(ledger.show(4), Some(Input { bytes: Bytes::new(), place }));
+        assert!(ledger.chunks.is_empty());
     }
 
     #[test]

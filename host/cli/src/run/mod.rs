@@ -9,14 +9,17 @@ mod dry_run;
 pub mod failures;
 pub mod inputs;
 mod ledger;
+mod out_dir;
 pub mod output;
 pub mod progress;
+mod render;
 pub mod reorder;
 pub mod session;
 mod stuck;
 mod summary;
 mod task;
 mod value;
+mod whole;
 
 use std::{
     env,
@@ -28,7 +31,7 @@ use wasmgrid_client::Client;
 use wasmgrid_proto::Grant;
 
 use crate::{
-    args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
+    args::{EachArgs, Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
     exit::{self, Exit, WithExit as _, usage},
@@ -46,6 +49,7 @@ use collect::Collector;
 use failures::Failures;
 pub use inputs::{Axis, Batch, Range};
 use inputs::{Inputs, Sources, Unread};
+use out_dir::OutDir;
 use output::{Output, Shape};
 use progress::Progress;
 use session::{OnInterrupt, Session, Settled, Use};
@@ -86,7 +90,8 @@ pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow
     let mut reads = Reads::new()?;
     task.add_to(&mut reads);
     sources.add_to(&mut reads);
-    let output = Output::open(args.output.out.as_deref(), shape(&args), &reads)?;
+    let dir = out_dir(&args, &sources, &reads)?;
+    let output = Output::open(args.output.out.as_deref(), shape(&args), &reads)?.beside(dir);
     drop(reads);
     let is_complete = say_left_out(&sources);
     let inputs = sources.open()?;
@@ -139,7 +144,7 @@ async fn run_on(
     output.begin()?;
     let quiet = talk.quiet || is_filter(args);
     let failures = Failures::new(limits, Some(keeper));
-    let ordered = args.output.order != Some(Order::Done);
+    let ordered = args.output.order != Some(Order::Done) && shape(args) != Shape::Nothing;
     let progress = Progress::new(quiet);
     let mut collector = Collector::new(output, ordered, failures, Some(&session.ledger), progress);
     let on_cluster = grid.on_interrupt() == OnInterrupt::Detach;
@@ -150,7 +155,7 @@ async fn run_on(
     };
     let running = session.run(rest, &mut collector, interrupt, grid.on_interrupt());
     let ran = stuck::beside(running, hint).await;
-    let again = |kept: &Path| again::command(kept, &args.output, &args.grid, args.local);
+    let again = |kept: &Path| again::command(kept, args);
     let (ending, wrong_input) = ran.inspect_err(|_| {
         collector.detach();
         summary::tell_kept(&collector.report(false), &again);
@@ -264,6 +269,42 @@ fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
     dirs.collect()
 }
 
+/// Where results have files of their own; nothing is made yet.
+///
+/// # Errors
+/// Usage errors: a pattern that makes no sense, names that clash, flags without a meaning beside it.
+fn out_dir(args: &RunArgs, sources: &Sources, reads: &Reads) -> anyhow::Result<Option<OutDir>> {
+    let EachArgs { with_input, out_dir } = &args.each;
+    let flag = if *with_input { "--with-input" } else { "--out-dir" };
+    if (*with_input || out_dir.is_some()) && is_filter(args) {
+        return Err(usage(format!(
+            "{flag} is for results of several inputs, and there is one, standard input; name them \
+             with --lines, --files or another input flag"
+        )));
+    }
+    let Some(dir) = out_dir else { return Ok(None) };
+    if args.output.format == Format::Text && args.output.out.is_some() {
+        return Err(usage(
+            "with --out-dir nothing goes to -o; leave it out, or add --output json, which has all \
+             else of each result",
+        ));
+    }
+    if args.output.format == Format::Text && args.output.order.is_some() {
+        return Err(usage(
+            "--order is of what is printed, and with --out-dir nothing is; leave it out, or add \
+             --output json",
+        ));
+    }
+    let names = sources.names()?;
+    let dir = OutDir::parse(dir, names.is_some(), args.output.raw)?;
+    match names {
+        Some(names) => dir.check(&names)?,
+        None => dir.check(&[(0, None)])?,
+    }
+    reads.check_file(dir.folder())?;
+    Ok(Some(dir))
+}
+
 /// One task without input flags, used as a filter.
 const fn is_filter(args: &RunArgs) -> bool {
     args.inputs.is_none() && args.job.again.is_none()
@@ -273,6 +314,8 @@ fn shape(args: &RunArgs) -> Shape {
     match args.output.format {
         Format::Json => Shape::Json,
         Format::Text if is_filter(args) => Shape::Filter,
+        Format::Text if args.each.out_dir.is_some() => Shape::Nothing,
+        Format::Text if args.each.with_input => Shape::WithInput,
         Format::Text if args.output.raw => Shape::Raw,
         Format::Text => Shape::Lines,
     }

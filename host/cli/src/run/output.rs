@@ -1,19 +1,21 @@
-//! Results as they are printed: lines, raw bytes, or JSON. Not for what goes to stderr.
+//! Where results go: standard output, a file, or files of their own. Not for what one looks like, nor
+//! for what goes to stderr.
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use serde::Serialize;
-use wasmgrid_proto::{Outcome, Parts, Usage};
 
 use super::{
     clash::Reads,
-    data::Data,
-    reorder::{NEVER_RAN, Shown},
+    ledger::Input,
+    out_dir::OutDir,
+    render::{self, Beside},
+    reorder::Shown,
+    whole::Whole,
 };
 use crate::{
     exit::{Exit, WithExit as _},
@@ -29,13 +31,19 @@ pub enum Shape {
     Raw,
     /// The same, and also what a task wrote that failed: for one task used as a filter.
     Filter,
+    /// Each line of an output behind its input.
+    WithInput,
     /// One JSON object a result.
     Json,
+    /// Nothing: each result has a file of its own.
+    Nothing,
 }
 
 /// Where results go.
 pub struct Output {
-    writer: BufWriter<Box<dyn Write>>,
+    writer: Whole,
+    /// Files of their own, where results have some.
+    dir: Option<OutDir>,
     /// The file, until something may be written to it.
     fresh: Option<Fresh>,
     shape: Shape,
@@ -68,9 +76,9 @@ impl Output {
         check(path, reads)?;
         let Some(path) = path.filter(|path| !is_stdout(path)) else {
             let is_terminal = print::data_on_terminal();
-            let writer = buffered(Box::new(print::Stdout));
-            let name = "to standard output".into();
-            return Ok(Self { writer, fresh: None, shape, name, file: None, is_terminal });
+            let writer = Whole::new(Box::new(print::Stdout), None);
+            let (name, dir) = ("to standard output".into(), None);
+            return Ok(Self { writer, dir, fresh: None, shape, name, file: None, is_terminal });
         };
         let name = path.display().to_string();
         let fresh = Fresh::open(path).with_context(|| {
@@ -83,9 +91,20 @@ impl Output {
         reads.check_file(path)?;
         let file = fresh.file.metadata().is_ok_and(|meta| meta.is_file() && !is_open(path));
         let file = file.then(|| path.to_owned());
-        let writer = buffered(Box::new(fresh.file.try_clone()?));
+        let cut = file.is_some().then(|| fresh.file.try_clone()).transpose()?;
+        let writer = Whole::new(Box::new(fresh.file.try_clone()?), cut);
         let fresh = (!is_open(path)).then_some(fresh);
-        Ok(Self { writer, fresh, shape, name, file, is_terminal: false })
+        Ok(Self { writer, dir: None, fresh, shape, name, file, is_terminal: false })
+    }
+
+    /// The same, and each result has a file of its own there.
+    pub fn beside(self, dir: Option<OutDir>) -> Self {
+        Self { dir, ..self }
+    }
+
+    /// True where the inputs of results are shown with them, or name their files.
+    pub const fn wants_inputs(&self) -> bool {
+        self.dir.is_some() || matches!(self.shape, Shape::Json | Shape::WithInput)
     }
 
     /// The file that results go to, where it is one that another file can be beside.
@@ -98,6 +117,9 @@ impl Output {
     /// # Errors
     /// Where the file cannot be emptied.
     pub fn begin(&mut self) -> anyhow::Result<()> {
+        if let Some(dir) = &self.dir {
+            dir.begin()?;
+        }
         let Some(mut fresh) = self.fresh.take() else { return Ok(()) };
         fresh.made = None;
         let emptied = fresh.file.metadata().and_then(|meta| {
@@ -112,15 +134,27 @@ impl Output {
         self.is_terminal
     }
 
-    /// Writes one result.
+    /// Writes one result, of this input where it is known.
     ///
     /// # Errors
     /// [`Closed`] where nobody reads any more; else as the system says.
-    pub fn write(&mut self, shown: Shown<'_>) -> anyhow::Result<()> {
-        let written = match self.shape {
-            Shape::Json => write_json(&mut self.writer, shown),
-            shape => write_plain(&mut self.writer, shape, shown),
+    pub fn write(&mut self, shown: Shown<'_>, input: Option<&Input>) -> anyhow::Result<()> {
+        let file = match &mut self.dir {
+            Some(dir) => Some(dir.write(shown, input)?),
+            None => None,
         };
+        let written = match (self.shape, input) {
+            (Shape::Nothing, _) => Ok(()),
+            (Shape::Json, input) => {
+                let file = file.as_ref().map(Option::as_deref);
+                render::write_json(&mut self.writer, shown, Beside { input, file })
+            }
+            (Shape::WithInput, Some(input)) => {
+                render::write_with_input(&mut self.writer, shown, input)
+            }
+            (shape, _) => render::write_plain(&mut self.writer, shape, shown),
+        };
+        let written = written.and_then(|()| self.writer.end_result());
         self.check(written)
     }
 
@@ -187,109 +221,11 @@ impl Drop for Fresh {
     }
 }
 
-fn buffered(writer: Box<dyn Write>) -> BufWriter<Box<dyn Write>> {
-    BufWriter::with_capacity(1 << 16, writer)
-}
-
-fn write_plain(out: &mut impl Write, shape: Shape, shown: Shown<'_>) -> io::Result<()> {
-    if shown.meta.outcome != Outcome::Ok && shape != Shape::Filter {
-        return Ok(());
-    }
-    let Parts { output, records, .. } =
-        shown.meta.parts(shown.payload).map_err(io::Error::other)?;
-    for bytes in records.chain([output]) {
-        out.write_all(bytes)?;
-        if shape == Shape::Lines && bytes.last().is_some_and(|last| *last != b'\n') {
-            out.write_all(b"\n")?;
-        }
-    }
-    Ok(())
-}
-
-/// One result as JSON: a public interface, documented in `wasmgrid run --help`.
-#[derive(Serialize)]
-struct Line<'a> {
-    index: u64,
-    cursor: Option<u64>,
-    outcome: &'static str,
-    deterministic: bool,
-    output: Data<'a>,
-    records: Vec<Data<'a>>,
-    attempt: u32,
-    worker: Option<u64>,
-    usage: Usage,
-    error: Option<String>,
-    log: Data<'a>,
-    log_dropped: u64,
-}
-
-fn write_json(out: &mut impl Write, shown: Shown<'_>) -> io::Result<()> {
-    let meta = shown.meta;
-    let Parts { output, records, log } = meta.parts(shown.payload).map_err(io::Error::other)?;
-    let ran = shown.attempt != NEVER_RAN;
-    let line = Line {
-        index: meta.index,
-        cursor: ran.then_some(shown.cursor),
-        outcome: meta.outcome.name(),
-        deterministic: meta.outcome.is_deterministic(),
-        output: Data::from(output),
-        records: records.map(Data::from).collect(),
-        attempt: shown.attempt,
-        worker: ran.then_some(shown.worker.0),
-        usage: meta.usage,
-        error: error(&meta.outcome),
-        log: Data::from(log),
-        log_dropped: meta.log_dropped,
-    };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
-}
-
-fn error(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Ok => None,
-        Outcome::Trap { backtrace, .. } if !backtrace.is_empty() => {
-            Some(format!("{outcome}\n{backtrace}"))
-        }
-        other => Some(other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::reorder::{Finished, Run, tests::finished},
-        *,
-    };
+    use wasmgrid_proto::Outcome;
 
-    fn with_record(mut result: Finished, record: &str) -> Finished {
-        let mut payload = result.payload.to_vec();
-        payload.extend_from_slice(record.as_bytes());
-        result.meta.record_lens = vec![record.len() as u32];
-        result.payload = payload.into();
-        result
-    }
-
-    fn plain(shape: Shape, results: &[Finished]) -> String {
-        let mut out = Vec::new();
-        for result in results {
-            write_plain(&mut out, shape, result.shown()).expect("written");
-        }
-        String::from_utf8(out).expect("UTF-8")
-    }
-
-    #[test]
-    fn each_output_is_a_line_after_its_records() {
-        let results = [
-            with_record(finished(0, Outcome::Ok, "zero"), "record"),
-            finished(1, Outcome::Ok, "one\n"),
-            finished(2, Outcome::Ok, ""),
-            finished(3, Outcome::Exit(1), "half"),
-        ];
-        assert_eq!(plain(Shape::Lines, &results), "record\nzero\none\n");
-        assert_eq!(plain(Shape::Raw, &results), "recordzeroone\n");
-        assert_eq!(plain(Shape::Filter, &results), "recordzeroone\nhalf");
-    }
+    use super::{super::reorder::tests::finished, *};
 
     #[test]
     fn a_file_keeps_what_it_has_until_results_come() {
@@ -305,40 +241,10 @@ mod tests {
         for path in [&old, &new] {
             let mut output = open(path);
             output.begin().expect("emptied");
-            output.write(finished(0, Outcome::Ok, "zero").shown()).expect("written");
+            output.write(finished(0, Outcome::Ok, "zero").shown(), None).expect("written");
             output.flush().expect("written");
             assert_eq!(fs::read_to_string(path).expect("there"), "zero\n");
         }
-    }
-
-    #[test]
-    fn a_result_in_json_has_the_documented_fields() {
-        let mut out = Vec::new();
-        let result = with_record(finished(3, Outcome::Rejected("no".into()), "out"), "rec");
-        write_json(&mut out, result.shown()).expect("written");
-        let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
-        let expected = serde_json::json!({
-            "index": 3, "cursor": 3, "outcome": "rejected", "deterministic": true, "output": "out", "records": ["rec"],
-            "attempt": 1, "worker": 1, "usage": {"fuel": 0, "memory_bytes": 0, "wall_us": 0},
-            "error": "rejected: no", "log": "", "log_dropped": 0,
-        });
-        assert_eq!(line, expected);
-    }
-
-    #[test]
-    fn a_task_that_never_ran_has_no_worker_and_no_place_in_the_log() {
-        let mut out = Vec::new();
-        for shown in Run::unrun(3, "gone".into()).results() {
-            write_json(&mut out, shown).expect("written");
-        }
-        let line: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
-        let null = serde_json::Value::Null;
-        assert_eq!((&line["cursor"], &line["worker"]), (&null, &null));
-        assert_eq!((&line["index"], &line["attempt"]), (&3.into(), &0.into()));
-        assert_eq!(
-            (&line["outcome"], &line["error"]),
-            (&"refused".into(), &"refused: gone".into())
-        );
     }
 
     #[test]

@@ -132,6 +132,22 @@ impl Again {
         }
     }
 
+    /// The indices of the inputs, and those that are files; `None` where it cannot be read twice.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn names(&self) -> anyhow::Result<Option<Vec<(u64, Option<PathBuf>)>>> {
+        if is_read_once(&self.path) {
+            return Ok(None);
+        }
+        let (mut lines, _) = Lines::open(&self.path)?;
+        let mut names = Vec::new();
+        while let Some((index, kept)) = lines.next(&self.folder)? {
+            names.push((index, if let Kept::File(path) = kept { Some(path) } else { None }));
+        }
+        Ok(Some(names))
+    }
+
     /// Reads the file once to its end, where it can be read twice; gives how many inputs it has.
     ///
     /// # Errors

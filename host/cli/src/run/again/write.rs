@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use super::{Entry, Header};
 use crate::{
-    args::{Format, GridArgs, Order, OutputArgs},
+    args::{Format, Order, RunArgs},
     escape,
     run::{
         data::Data,
@@ -266,7 +266,8 @@ fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 /// The command that runs the inputs of a file again as they were run.
-pub fn command(written: &Path, output: &OutputArgs, grid: &GridArgs, local: bool) -> String {
+pub fn command(written: &Path, run: &RunArgs) -> String {
+    let RunArgs { output, each, grid, local, .. } = run;
     let mut words: Vec<&OsStr> = ["wasmgrid", "run", "--again"].map(OsStr::new).to_vec();
     words.push(written.as_os_str());
     let beside = written.with_extension("again");
@@ -286,7 +287,13 @@ pub fn command(written: &Path, output: &OutputArgs, grid: &GridArgs, local: bool
     if output.order == Some(Order::Done) {
         words.extend([OsStr::new("--order"), OsStr::new("done")]);
     }
-    if local {
+    if each.with_input {
+        words.push(OsStr::new("--with-input"));
+    }
+    if let Some(dir) = &each.out_dir {
+        words.extend([OsStr::new("--out-dir"), dir]);
+    }
+    if *local {
         words.push(OsStr::new("--local"));
     }
     if let Some(context) = &grid.context {

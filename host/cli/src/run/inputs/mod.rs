@@ -150,6 +150,21 @@ impl Sources {
         }
     }
 
+    /// The indices of the inputs, and those that are files, where there may be files among them. Of a
+    /// list that is read only once there is none yet.
+    ///
+    /// # Errors
+    /// A usage error where the list is wrong.
+    pub fn names(&self) -> anyhow::Result<Option<Vec<(u64, Option<PathBuf>)>>> {
+        match &self.kind {
+            Kind::Files { paths, .. } => {
+                Ok(Some((0..).zip(paths.iter().cloned().map(Some)).collect()))
+            }
+            Kind::Again(again) => Ok(Some(again.names()?.unwrap_or_default())),
+            _ => Ok(None),
+        }
+    }
+
     /// Opens them. Must be called inside a runtime.
     ///
     /// # Errors
