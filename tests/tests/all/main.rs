@@ -9,6 +9,7 @@
 
 mod admission;
 mod again;
+mod belonging;
 mod bulk;
 mod certificates;
 mod clocks;
@@ -46,6 +47,7 @@ mod readme;
 mod refusals;
 mod releases;
 mod results;
+mod resume;
 mod sandbox;
 mod sizes;
 mod storage;

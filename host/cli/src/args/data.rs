@@ -1,6 +1,6 @@
 //! The flags for data: how inputs are cut, and how results belong to them. Not for where they are from.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 
@@ -36,4 +36,15 @@ pub struct EachArgs {
     /// else DIR/{index}; or as in 'DIR/{stem}.json', with {name}, {stem}, {path} and {index}
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out_dir: Option<OsString>,
+    /// Keep in this file how far a run on this machine has come, and go on there where there is such a
+    /// file: give the command as it was, or `run --resume FILE` alone. Its failed inputs are kept there
+    /// too
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "kept",
+        conflicts_with = "dry_run",
+        help_heading = "Inputs"
+    )]
+    pub resume: Option<PathBuf>,
 }

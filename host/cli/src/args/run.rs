@@ -21,7 +21,21 @@ below each other, links to folders too, but none that leads back. A name that be
 only what does too. A file that is there by the pattern's own name is that file. Results of an
 earlier run that lie in the folder are files like others. A file that cannot be read is a task that
 has failed (`refused`) and never ran: its `cursor` and `worker` are null. Where a folder cannot be
-listed the exit code is 1.
+listed the exit code is 1. Several --files are taken in their order, and each file once.
+
+A table (--csv) begins with a header. A field in quotes may have commas, line ends, and "" for a quote.
+Values are strings, exactly as they stand there; those of columns named by --csv-numbers are numbers,
+and null where there is nothing. A row of another length than the header, a column named twice, and a
+quote that is never closed are refused with their line.
+
+The values of a --grid axis are ranges, JSON or texts, with commas between:
+  --grid 'rate=0.1,0.2' --grid 'seed=0..10' --grid 'model=small,"a,b"'
+
+A --batch of lines is one task's stdin, as it stands in the file, so that all batches together are the
+file; of --json and --csv it has a line of JSON for each. Its output is lines again, in input order:
+  wasmgrid run grep.wasm access.log --batch 1MiB -- ERROR
+
+A byte order mark before lines, rows or a list is left out. A file of --files is bytes.
 
 -o FILE is emptied once the job is accepted, and gets results as they come: where a run is cut off,
 those before are there. It keeps its owner, permissions and links. An output that is also an input,
@@ -32,12 +46,24 @@ Output: each emitted record and each result is a line, in input order; an empty 
 The output of one task without input flags is written as it is, and so is everything with --raw.
 A failed task prints nothing, except one task without input flags.
 
+--with-input writes each line behind its input and a tab: the line, number or object; the path of a
+file; where an input has several lines, its place (`in.txt:1-1000`).
+
+--out-dir DIR writes each result to DIR/{name} (the name of its file of --files), or DIR/{index}. The
+pattern may be another: what stands before the first name with a placeholder is the folder, as in
+'out/{stem}.json' and 'out/{path}'. A file is the output as it is, with its records as lines before it
+(--raw: with nothing between), appears when it is whole, and not where the task fails. No file is ever
+replaced: names that two results would share, that are there already, or that leave the folder are
+refused before anything runs; of inputs that are no files, where the first one's is there.
+
 With --output json each result is one line:
-  {"index":0,"cursor":0,"outcome":"ok","deterministic":true,"output":"…",
-   "records":["…"],"attempt":1,"worker":1,
+  {"index":0,"from":"in.txt:1","input":"…","cursor":0,"outcome":"ok",
+   "deterministic":true,"output":"…","records":["…"],"attempt":1,"worker":1,
    "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},
    "error":null,"log":"…","log_dropped":0}
-`cursor` is its place in the job's result log: `wasmgrid job results JOB --from CURSOR` reads from there.
+`from` and `input` are there where the input is known here; of a file it is `file`, its path. With
+--out-dir `output_file` stands in place of `output` and `records`. `cursor` is its place in the job's
+result log: `wasmgrid job results JOB --from CURSOR` reads from there.
 Bytes that are not UTF-8 are {"base64":"…"}. `outcome` is one of ok, rejected, retry, exit, trap,
 limit, refused, cancelled, lost; `error` says more where it is not ok. `deterministic` is false where
 it depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
@@ -56,6 +82,13 @@ and each other one an input, or a file that is one:
   {"index":4,"outcome":"refused","file":"…"}
 Inputs that were not run, as after --max-failures, are there too (`not run`). The input of one task
 without input flags is not kept.
+
+--resume FILE notes in FILE once a second how far a run on this machine has come: all results before an
+index are in -o or --out-dir, and the failed inputs before it in FILE, as in other files of failed
+inputs. Where the run is cut off, by whatever, the same command, or `wasmgrid run --resume FILE` alone,
+drops what came behind the last note and goes on there; the results are those of a run that was never
+cut off. The inputs that have results are read again (of --files their names are), and refused where
+they have changed; so is another module, seed or limit, another folder or another output.
 
 A stream: `tail -f log | wasmgrid run task -` runs each line as it comes and prints its result as soon
 as it and those before it are there (--order done: as soon as it is there). A reader that is slow, or
@@ -122,7 +155,7 @@ pub struct SubmitArgs {
 #[derive(Args, Debug)]
 pub struct JobArgs {
     /// A .wasm file, or a cargo folder, which is built
-    #[arg(index = 1, required_unless_present = "again")]
+    #[arg(index = 1, required_unless_present = "kept")]
     pub task: Option<PathBuf>,
     /// Arguments of a command module, after its own name, which is its file's. They need not be
     /// UTF-8, unless it is a component
@@ -178,7 +211,8 @@ pub struct JobArgs {
     #[arg(
         long,
         value_name = "FILE",
-        conflicts_with_all = ["InputArgs", "batch"],
+        group = "kept",
+        conflicts_with_all = ["inputs", "batch"],
         help_heading = "Inputs"
     )]
     pub again: Option<PathBuf>,
@@ -216,30 +250,36 @@ pub struct LimitArgs {
 
 /// The inputs: at most one kind.
 #[derive(Args, Clone, Debug, Default)]
-#[group(multiple = false)]
+#[group(skip)]
 pub struct InputArgs {
     /// As --lines: `-` is stdin
-    #[arg(index = 2, value_name = "INPUTS", help_heading = "Inputs")]
+    #[arg(index = 2, value_name = "INPUTS", group = "inputs", help_heading = "Inputs")]
     pub source: Option<PathBuf>,
     /// One task a line of this file
-    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    #[arg(long, value_name = "FILE", group = "inputs", help_heading = "Inputs")]
     pub lines: Option<PathBuf>,
     /// One task a line of this file, each one JSON value (NDJSON); empty lines are left out
-    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    #[arg(long, value_name = "FILE", group = "inputs", help_heading = "Inputs")]
     pub json: Option<PathBuf>,
     /// One task a file, in the order of their paths; quote the pattern: 'src/**/*.rs'. `-` reads a
     /// list of paths from stdin, whose order stays; may be repeated
-    #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
+    #[arg(long, value_name = "GLOB", group = "inputs", help_heading = "Inputs")]
     pub files: Vec<OsString>,
     /// One task a number: 0..10, 1..=100, 0..1000/10, 10..0/-1
-    #[arg(long, value_name = "A..B[/STEP]", allow_hyphen_values = true, help_heading = "Inputs")]
+    #[arg(
+        long,
+        value_name = "A..B[/STEP]",
+        allow_hyphen_values = true,
+        group = "inputs",
+        help_heading = "Inputs"
+    )]
     pub range: Option<Range>,
     /// One task a row of this table, a JSON object named by its header: {"name":"ada","age":"36"}
-    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    #[arg(long, value_name = "FILE", group = "inputs", help_heading = "Inputs")]
     pub csv: Option<PathBuf>,
     /// One task a point of a product, a JSON object; repeat it for each axis: 'rate=0.1,0.2'
     /// 'seed=0..10'. The last axis changes fastest
-    #[arg(long, value_name = "NAME=VALUES", help_heading = "Inputs")]
+    #[arg(long, value_name = "NAME=VALUES", group = "inputs", help_heading = "Inputs")]
     pub grid: Vec<Axis>,
     /// How they are cut.
     #[command(flatten)]

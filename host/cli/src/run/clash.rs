@@ -77,10 +77,18 @@ impl Reads {
     /// # Errors
     /// A usage error that says what it is.
     pub fn check_file(&self, path: &Path) -> anyhow::Result<()> {
+        self.check_flag("-o", path)
+    }
+
+    /// The same of what another flag names.
+    ///
+    /// # Errors
+    /// As [`check_file`](Self::check_file).
+    pub fn check_flag(&self, flag: &str, path: &Path) -> anyhow::Result<()> {
         let shown = path.display();
         if let Some(own) = self.own_folder_of(path) {
             return Err(usage(format!(
-                "-o {shown} is in {}, where wasmgrid keeps what is its own; nothing was done: \
+                "{flag} {shown} is in {}, where wasmgrid keeps what is its own; nothing was done: \
                  choose another place",
                 own.display()
             )));
@@ -89,7 +97,7 @@ impl Reads {
             return Ok(());
         };
         Err(usage(format!(
-            "-o {shown} {why}, which writing it would destroy; nothing was done: choose another \
+            "{flag} {shown} {why}, which writing it would destroy; nothing was done: choose another \
              file"
         )))
     }

@@ -13,6 +13,7 @@ use super::{
     output::Output,
     progress::Progress,
     reorder::{Reorder, Run, Shown},
+    track::Track,
 };
 use crate::{escape::Lines, print};
 
@@ -25,6 +26,8 @@ pub struct Collector<'a> {
     /// The job's inputs, where they are known here.
     ledger: Option<&'a RefCell<Ledger>>,
     progress: Progress,
+    /// How far the run has come, where that is noted.
+    track: Option<Track>,
     /// Inputs are shown with their results.
     shows_inputs: bool,
     /// Files that cannot be read, until their results are shown, where inputs are.
@@ -77,6 +80,7 @@ impl<'a> Collector<'a> {
             failures,
             ledger,
             progress,
+            track: None,
             shows_inputs,
             unread,
             cursor,
@@ -84,6 +88,15 @@ impl<'a> Collector<'a> {
             ran,
             failed,
         }
+    }
+
+    /// The same, which notes how far it has come. Before the first result, and in input order.
+    pub fn tracking(mut self, track: Option<Track>) -> Self {
+        self.shows_inputs |= track.is_some();
+        if let Some(ledger) = self.ledger.filter(|_| self.shows_inputs) {
+            ledger.borrow_mut().show_inputs();
+        }
+        Self { track, ..self }
     }
 
     /// Takes a block of results, which stands at `first_cursor` of the job's result log, and prints
@@ -153,7 +166,7 @@ impl<'a> Collector<'a> {
                 }
             };
             for (index, unread) in (first..).zip(unread) {
-                let settled = ledger.borrow().settled();
+                let settled = self.settled(&ledger.borrow());
                 explained.extend(self.failures.add_unread(index, &unread, settled));
                 let run = Run::unrun(index, unread.why);
                 if self.shows_inputs {
@@ -178,9 +191,13 @@ impl<'a> Collector<'a> {
         self.cursor
     }
 
-    /// Shows how the job stands.
-    pub fn update(&mut self, status: &JobStatus) {
+    /// Shows how the job stands, and notes how far it has come where that is due.
+    ///
+    /// # Errors
+    /// Where it cannot be noted.
+    pub fn update(&mut self, status: &JobStatus) -> anyhow::Result<()> {
         self.progress.update(status);
+        self.note_if_due()
     }
 
     /// Prints all that is left, also behind tasks without a result.
@@ -189,7 +206,11 @@ impl<'a> Collector<'a> {
     /// As [`take`](Self::take).
     pub fn drain(&mut self) -> anyhow::Result<()> {
         self.take_absent()?;
-        while let Some(reorder) = &mut self.reorder {
+        if self.track.is_some() {
+            // What is behind a gap is computed anew.
+            self.note_progress()?;
+        }
+        while let Some(reorder) = self.reorder.as_mut().filter(|_| self.track.is_none()) {
             let Some(run) = reorder.pop_past_gaps()? else { break };
             self.print(&[run], &[])?;
         }
@@ -250,7 +271,11 @@ impl<'a> Collector<'a> {
         if let Some(ledger) = self.ledger {
             let mut ledger = ledger.borrow_mut();
             input = ledger.settle(shown.meta.index, failed)?;
-            settled = ledger.settled();
+            settled = self.settled(&ledger);
+        }
+        if self.track.is_some() && matches!(outcome, Outcome::Cancelled(_)) {
+            // It is one that is missing.
+            return None;
         }
         if matches!(outcome, Outcome::Refused(_)) {
             self.refused += 1;
@@ -264,13 +289,43 @@ impl<'a> Collector<'a> {
         Some(self.failures.add(&shown.to_finished(), input.as_ref(), settled))
     }
 
+    /// All results before this index have come; where it is noted how far the run has come, they are
+    /// also printed: the inputs that failed stand before that note.
+    fn settled(&self, ledger: &Ledger) -> u64 {
+        match (&self.track, &self.reorder) {
+            (Some(_), Some(reorder)) => reorder.next(),
+            _ => ledger.settled(),
+        }
+    }
+
     fn print(&mut self, due: &[Run], explained: &[Lines]) -> anyhow::Result<()> {
         if due.is_empty() && explained.is_empty() {
             return Ok(());
         }
+        self.write(due, explained)?;
+        self.note_if_due()
+    }
+
+    fn note_if_due(&mut self) -> anyhow::Result<()> {
+        let is_due = self.track.as_ref().is_some_and(Track::is_due);
+        if is_due { self.note_progress() } else { Ok(()) }
+    }
+
+    /// Notes how far the run has come, where that is farther than before.
+    fn note_progress(&mut self) -> anyhow::Result<()> {
+        let (Some(track), Some(reorder)) = (&mut self.track, &self.reorder) else { return Ok(()) };
+        let next = reorder.next();
+        if !track.is_more(next) {
+            return Ok(());
+        }
+        let mark = track.note(next, self.output.sync()?);
+        self.failures.mark(mark)
+    }
+
+    fn write(&mut self, due: &[Run], explained: &[Lines]) -> anyhow::Result<()> {
         let on_terminal = self.output.is_terminal() || !explained.is_empty();
         let (output, ledger, unread) = (&mut self.output, self.ledger, &mut self.unread);
-        let shows_inputs = self.shows_inputs;
+        let (shows_inputs, track) = (self.shows_inputs, &mut self.track);
         let mut print = || {
             for text in explained {
                 print::message_lines(text);
@@ -279,6 +334,9 @@ impl<'a> Collector<'a> {
                 let input =
                     if shows_inputs { input(ledger, unread, shown.meta.index) } else { None };
                 output.write(shown, input.as_ref())?;
+                if let Some(track) = track.as_mut() {
+                    track.printed(input.as_ref());
+                }
             }
             output.flush()
         };

@@ -87,7 +87,7 @@ async fn show(
     sources.add_to(&mut reads);
     output::check(out, &reads)?;
     if let Some(run) = run {
-        super::out_dir(run, &sources, &reads)?;
+        super::out_dir(run, &sources, &reads, None)?;
     }
     say_left_out(&sources);
     let inputs = sources.count().await?;

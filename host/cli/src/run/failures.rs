@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use wasmgrid_proto::{ByteCount, Fuel, Limit, Limits, Millis, Outcome, WorkerId};
 
 use super::{
-    again::{Keeper, Written},
+    again::{Keeper, Mark, Written},
     inputs::Unread,
     ledger::{Input, Place},
     reorder::Finished,
@@ -115,6 +115,18 @@ impl Failures {
             (Some(error), _) => Err(error),
             (None, Some(keeper)) => keeper.finish(),
             (None, None) => Ok(None),
+        }
+    }
+
+    /// Notes how far the run has come, in its file of progress.
+    ///
+    /// # Errors
+    /// Where that, or an input before it, could not be written.
+    pub fn mark(&mut self, mark: Mark) -> anyhow::Result<()> {
+        match (self.unkept.take(), &mut self.keeper) {
+            (Some(error), _) => Err(error),
+            (None, Some(keeper)) => keeper.mark(mark),
+            (None, None) => Ok(()),
         }
     }
 

@@ -18,20 +18,19 @@ pub mod session;
 mod stuck;
 mod summary;
 mod task;
+mod together;
+mod track;
 mod value;
 mod whole;
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use wasmgrid_client::Client;
 use wasmgrid_proto::Grant;
 
 use crate::{
-    args::{EachArgs, Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
+    args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
     context::Contexts,
     exit::{self, Exit, WithExit as _, usage},
@@ -43,19 +42,20 @@ use crate::{
     table,
 };
 
-use again::{Again, Header, Here, Keeper, Target};
+use again::{Again, Header, Keeper, Resume, Target};
 use clash::Reads;
 use collect::Collector;
 use failures::Failures;
 pub use inputs::{Axis, Batch, Range};
 use inputs::{Inputs, Sources, Unread};
-use out_dir::OutDir;
 use output::{Output, Shape};
 use progress::Progress;
 use session::{OnInterrupt, Session, Settled, Use};
 use summary::Summary;
 pub use summary::{Reading, exit_of, rest};
 use task::Task;
+use together::{check_resume, going_on, header, is_filter, out_dir, shape};
+use track::Track;
 
 /// Inputs that cannot be read and are named one by one; the others are counted.
 const UNREAD_SAID: usize = 3;
@@ -74,9 +74,13 @@ enum Grid {
 /// Whatever keeps the job from its end; failed tasks are no error.
 pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     let again = Again::of(&mut args.job)?;
+    let resume = Resume::of(&mut args)?;
     let context = Grid::context(&args)?;
-    if let Some(again) = again.as_ref().filter(|_| context.is_none()) {
-        again.header.fill_here(&mut args.slots, &mut args.isolation, &mut args.sandbox);
+    check_resume(&args, context.as_deref())?;
+    let kept = again.as_ref().map(|again| &again.header);
+    let kept = kept.or_else(|| resume.as_ref().and_then(Resume::header));
+    if let Some(kept) = kept.filter(|_| context.is_none()) {
+        kept.fill_here(&mut args.slots, &mut args.isolation, &mut args.sandbox);
     }
     if args.job.dry_run {
         return dry_run::run(&args, again, context, talk).await;
@@ -90,13 +94,20 @@ pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow
     let mut reads = Reads::new()?;
     task.add_to(&mut reads);
     sources.add_to(&mut reads);
-    let dir = out_dir(&args, &sources, &reads)?;
-    let output = Output::open(args.output.out.as_deref(), shape(&args), &reads)?.beside(dir);
+    let dir = out_dir(&args, &sources, &reads, resume.as_ref())?;
+    if let Some(resume) = &resume {
+        reads.check_flag("--resume", resume.path())?;
+        reads.input(resume.path());
+    }
+    let header = header(&args, &task, dir.as_ref());
+    let mut output = Output::open(args.output.out.as_deref(), shape(&args), &reads)?.beside(dir);
     drop(reads);
     let is_complete = say_left_out(&sources);
-    let inputs = sources.open()?;
+    let done =
+        resume.as_ref().map(|resume| going_on(resume, &header, &mut output, talk)).transpose()?;
+    let inputs = sources.behind(done.flatten()).open()?;
     let grid = Grid::open(&args, context).await?;
-    let parts = Parts { task, inputs, is_complete, output };
+    let parts = Parts { task, header, resume, inputs, is_complete, output };
     let ended = tokio::select! {
         ended = run_on(&grid, &args, talk, parts, interrupt) => ended,
         error = grid.failed() => Err(error),
@@ -109,6 +120,10 @@ pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow
 /// What a job is run from.
 struct Parts {
     task: Task,
+    /// What says all that is needed to run it again.
+    header: Header,
+    /// What says how far it has come, where something does.
+    resume: Option<Resume>,
     inputs: Inputs,
     /// False where there may be more inputs than could be found.
     is_complete: bool,
@@ -119,15 +134,12 @@ async fn run_on(
     grid: &Grid,
     args: &RunArgs,
     talk: Talk,
-    Parts { task, inputs, is_complete, mut output }: Parts,
+    Parts { task, header, resume, inputs, is_complete, mut output }: Parts,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let spec = task.spec(&args.job);
     let (limits, client) = (spec.task.limits, grid.client());
-    let here = Here::new(args.slots, args.isolation, &args.sandbox);
-    let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let header = Header::new(&folder, &args.job, &spec.task, here);
-    let keeper = Keeper::new(header, Target::new(output.file()));
+    let target = Target::new(output.file());
     let open = async {
         task.put(client).await?;
         // What was sent is of no more use here.
@@ -141,12 +153,16 @@ async fn run_on(
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
     let session = session.forgetting(|settled| grid.forget(settled));
+    let progress_file = resume.as_ref().map(|resume| resume.path().to_owned());
+    let (keeper, track) = keeper(resume, header, target)?;
     output.begin()?;
     let quiet = talk.quiet || is_filter(args);
     let failures = Failures::new(limits, Some(keeper));
-    let ordered = args.output.order != Some(Order::Done) && shape(args) != Shape::Nothing;
+    let by_itself = args.output.order == Some(Order::Done) || shape(args) == Shape::Nothing;
+    let ordered = track.is_some() || !by_itself;
     let progress = Progress::new(quiet);
-    let mut collector = Collector::new(output, ordered, failures, Some(&session.ledger), progress);
+    let ledger = Some(&session.ledger);
+    let mut collector = Collector::new(output, ordered, failures, ledger, progress).tracking(track);
     let on_cluster = grid.on_interrupt() == OnInterrupt::Detach;
     let hint = async {
         if !talk.quiet {
@@ -159,6 +175,9 @@ async fn run_on(
     let (ending, wrong_input) = ran.inspect_err(|_| {
         collector.detach();
         summary::tell_kept(&collector.report(false), &again);
+        if let Some(file) = &progress_file {
+            summary::tell_resume(file);
+        }
         if on_cluster {
             summary::tell_of_lost(session.job);
         }
@@ -174,8 +193,20 @@ async fn run_on(
         quiet,
         json: args.output.format == Format::Json && !talk.quiet,
         wrong_input,
+        resume: progress_file.as_deref(),
     };
     summary.conclude(ending, &mut collector)
+}
+
+/// What keeps a run's failed inputs, and notes how far it has come where that is wanted.
+fn keeper(
+    resume: Option<Resume>,
+    header: Header,
+    target: Target,
+) -> anyhow::Result<(Keeper, Option<Track>)> {
+    let Some(resume) = resume else { return Ok((Keeper::new(header, target), None)) };
+    let track = Track::new(&resume.mark())?;
+    Ok((resume.begin(header)?, Some(track)))
 }
 
 /// Submits a job to a cluster and leaves it there.
@@ -267,58 +298,6 @@ fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
         _ => None,
     });
     dirs.collect()
-}
-
-/// Where results have files of their own; nothing is made yet.
-///
-/// # Errors
-/// Usage errors: a pattern that makes no sense, names that clash, flags without a meaning beside it.
-fn out_dir(args: &RunArgs, sources: &Sources, reads: &Reads) -> anyhow::Result<Option<OutDir>> {
-    let EachArgs { with_input, out_dir } = &args.each;
-    let flag = if *with_input { "--with-input" } else { "--out-dir" };
-    if (*with_input || out_dir.is_some()) && is_filter(args) {
-        return Err(usage(format!(
-            "{flag} is for results of several inputs, and there is one, standard input; name them \
-             with --lines, --files or another input flag"
-        )));
-    }
-    let Some(dir) = out_dir else { return Ok(None) };
-    if args.output.format == Format::Text && args.output.out.is_some() {
-        return Err(usage(
-            "with --out-dir nothing goes to -o; leave it out, or add --output json, which has all \
-             else of each result",
-        ));
-    }
-    if args.output.format == Format::Text && args.output.order.is_some() {
-        return Err(usage(
-            "--order is of what is printed, and with --out-dir nothing is; leave it out, or add \
-             --output json",
-        ));
-    }
-    let names = sources.names()?;
-    let dir = OutDir::parse(dir, names.is_some(), args.output.raw)?;
-    match names {
-        Some(names) => dir.check(&names)?,
-        None => dir.check(&[(0, None)])?,
-    }
-    reads.check_file(dir.folder())?;
-    Ok(Some(dir))
-}
-
-/// One task without input flags, used as a filter.
-const fn is_filter(args: &RunArgs) -> bool {
-    args.inputs.is_none() && args.job.again.is_none()
-}
-
-fn shape(args: &RunArgs) -> Shape {
-    match args.output.format {
-        Format::Json => Shape::Json,
-        Format::Text if is_filter(args) => Shape::Filter,
-        Format::Text if args.each.out_dir.is_some() => Shape::Nothing,
-        Format::Text if args.each.with_input => Shape::WithInput,
-        Format::Text if args.output.raw => Shape::Raw,
-        Format::Text => Shape::Lines,
-    }
 }
 
 impl Grid {

@@ -90,9 +90,9 @@ impl OutDir {
         &self.part
     }
 
-    /// Goes on where a run was that had this file in the making.
-    pub fn resume(&mut self, part: PathBuf) {
-        (self.part, self.is_resumed) = (part, true);
+    /// The same folder, where a run goes on that had this file in the making.
+    pub fn resumed(self, part: PathBuf) -> Self {
+        Self { part, is_resumed: true, ..self }
     }
 
     /// Fails where two results would have one file, or one that is there. Each comes with its index and
@@ -149,6 +149,16 @@ impl OutDir {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Has all files on the disk.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn sync(&self) -> anyhow::Result<()> {
+        let folder = File::open(self.at(Path::new("")));
+        let synced = folder.and_then(|folder| rustix::fs::syncfs(&folder).map_err(Into::into));
+        synced.with_context(|| format!("failed to write {}", self.folder.display()))
     }
 
     /// Writes the file of a task that did; of others there is none.

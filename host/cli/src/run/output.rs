@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -18,7 +18,7 @@ use super::{
     whole::Whole,
 };
 use crate::{
-    exit::{Exit, WithExit as _},
+    exit::{Exit, WithExit as _, usage},
     print,
 };
 
@@ -46,6 +46,8 @@ pub struct Output {
     dir: Option<OutDir>,
     /// The file, until something may be written to it.
     fresh: Option<Fresh>,
+    /// Bytes that stay of what it had.
+    kept: u64,
     shape: Shape,
     /// The file's name, for errors.
     name: String,
@@ -78,7 +80,16 @@ impl Output {
             let is_terminal = print::data_on_terminal();
             let writer = Whole::new(Box::new(print::Stdout), None);
             let (name, dir) = ("to standard output".into(), None);
-            return Ok(Self { writer, dir, fresh: None, shape, name, file: None, is_terminal });
+            return Ok(Self {
+                writer,
+                dir,
+                fresh: None,
+                kept: 0,
+                shape,
+                name,
+                file: None,
+                is_terminal,
+            });
         };
         let name = path.display().to_string();
         let fresh = Fresh::open(path).with_context(|| {
@@ -94,7 +105,7 @@ impl Output {
         let cut = file.is_some().then(|| fresh.file.try_clone()).transpose()?;
         let writer = Whole::new(Box::new(fresh.file.try_clone()?), cut);
         let fresh = (!is_open(path)).then_some(fresh);
-        Ok(Self { writer, dir: None, fresh, shape, name, file, is_terminal: false })
+        Ok(Self { writer, dir: None, fresh, kept: 0, shape, name, file, is_terminal: false })
     }
 
     /// The same, and each result has a file of its own there.
@@ -112,6 +123,49 @@ impl Output {
         self.file.as_deref()
     }
 
+    /// Fails where results go to something that cannot be gone on with.
+    ///
+    /// # Errors
+    /// A usage error.
+    pub fn check_resumable(&self) -> anyhow::Result<()> {
+        if self.shape == Shape::Nothing || self.file.is_some() {
+            return Ok(());
+        }
+        Err(usage(format!("--resume needs -o to be a file, and results would go {}", self.name)))
+    }
+
+    /// Goes on behind this many bytes of the file, which are there from a run that was cut off.
+    ///
+    /// # Errors
+    /// A usage error where there are fewer.
+    pub fn resume(&mut self, bytes: u64) -> anyhow::Result<()> {
+        let Some(fresh) = &self.fresh else { return Ok(()) };
+        let has = fresh.file.metadata()?.len();
+        if has < bytes {
+            return Err(usage(format!(
+                "{} has {has} bytes, and had {bytes} when its run was cut off: it is not what that \
+                 run left, and cannot be gone on with; another run needs another --resume",
+                self.name
+            )));
+        }
+        self.kept = bytes;
+        Ok(())
+    }
+
+    /// Writes all to the disk; gives how many bytes the file has.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn sync(&mut self) -> anyhow::Result<u64> {
+        self.flush()?;
+        if let Some(dir) = &self.dir {
+            dir.sync()?;
+        }
+        let synced = self.writer.sync();
+        self.check(synced)?;
+        Ok(self.writer.written())
+    }
+
     /// Lets go of what a file had: results come.
     ///
     /// # Errors
@@ -122,10 +176,16 @@ impl Output {
         }
         let Some(mut fresh) = self.fresh.take() else { return Ok(()) };
         fresh.made = None;
+        let kept = self.kept;
         let emptied = fresh.file.metadata().and_then(|meta| {
             // A pipe or a device has nothing that could go.
-            if meta.is_file() { fresh.file.set_len(0) } else { Ok(()) }
+            if !meta.is_file() {
+                return Ok(());
+            }
+            fresh.file.set_len(kept)?;
+            fresh.file.seek(SeekFrom::Start(kept)).map(drop)
         });
+        self.writer.begin_at(kept);
         emptied.with_context(|| format!("failed to empty {}", self.name))
     }
 

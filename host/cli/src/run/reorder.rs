@@ -211,6 +211,11 @@ impl Reorder {
         Self { memory_max: MEMORY_BYTES, ..Self::default() }
     }
 
+    /// The index that is printed next: all before it were.
+    pub const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// How many results wait.
     pub const fn len(&self) -> u64 {
         self.held

@@ -408,7 +408,7 @@ async fn collect_all(
                 collector.take(first_cursor, block, payload)?;
                 settled(cursor, bytes);
             }
-            Some(JobEvent::Update(status)) => collector.update(&status),
+            Some(JobEvent::Update(status)) => collector.update(&status)?,
             Some(JobEvent::Ended(status)) => {
                 collector.drain()?;
                 return Ok(Ending::Ended(Box::new(status)));

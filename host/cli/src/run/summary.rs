@@ -6,7 +6,7 @@ use serde::Serialize;
 use wasmgrid_proto::{JobId, JobState, JobStatus};
 
 use super::{
-    again::Written,
+    again::{Written, resume_command},
     collect::{Collector, Report},
     data::Data,
     progress,
@@ -39,6 +39,8 @@ pub struct Summary<'a> {
     pub json: bool,
     /// An input that ended the reading.
     pub wrong_input: Option<anyhow::Error>,
+    /// The file that says how far the run has come.
+    pub resume: Option<&'a Path>,
 }
 
 /// The last line with `--output json`: a public interface, documented in `wasmgrid run --help`.
@@ -79,8 +81,12 @@ impl Summary<'_> {
     fn ended(self, status: &JobStatus, collector: &mut Collector<'_>) -> anyhow::Result<Exit> {
         let not_run =
             !self.interrupted && matches!(status.state, JobState::Failed | JobState::Expired);
+        // What is missing there is known.
+        let not_run = not_run && self.resume.is_none();
         let report = collector.report(not_run);
         let status = &with_unread(status, report.unread);
+        let any_kept = report.failed_inputs.is_some();
+        self.tell_rest(status);
         if self.json {
             tell_unkept(&report);
             let written = report.failed_inputs.as_ref();
@@ -101,8 +107,19 @@ impl Summary<'_> {
         Ok(match exit_of(status.state) {
             _ if report.all_refused && report.unread == 0 => Exit::Refused,
             Exit::Ok if self.incomplete => Exit::Failed,
+            // Also where it was cut off after that.
+            Exit::Ok if self.resume.is_some() && any_kept => Exit::Failed,
             exit => exit,
         })
+    }
+
+    /// Says how a run goes on that has not come to its end.
+    fn tell_rest(&self, status: &JobStatus) {
+        let Some(resume) = self.resume else { return };
+        let left = status.counts.cancelled + status.counts.expired + status.counts.skipped;
+        if self.interrupted || self.cut_short || self.wrong_input.is_some() || left > 0 {
+            tell_resume(resume);
+        }
     }
 
     fn tell(&self, status: &JobStatus, report: &Report, collector: &Collector<'_>) {
@@ -248,6 +265,11 @@ fn with_unread(status: &JobStatus, unread: u64) -> JobStatus {
         status.state = JobState::Failed;
     }
     status
+}
+
+/// Says how a run goes on that has not come to its end.
+pub fn tell_resume(progress: &Path) {
+    message!("`{}` goes on where this has stopped", resume_command(progress));
 }
 
 /// The command that prints a job's results from a place of its log on.

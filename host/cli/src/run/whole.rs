@@ -29,7 +29,7 @@ pub struct Whole {
 
 impl Whole {
     /// Writes there; a `file` is cut back to its whole results where a write fails.
-    pub const fn new(to: Box<dyn Write>, file: Option<File>) -> Self {
+    pub fn new(to: Box<dyn Write>, file: Option<File>) -> Self {
         let (written, good, gathered, whole) = (0, 0, Vec::new(), 0);
         Self { to, file, written, good, gathered, whole, unbroken: None }
     }
@@ -42,6 +42,14 @@ impl Whole {
     /// Bytes that were handed on.
     pub const fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Has what was written on the disk, where it is a file.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 
     /// What was written last is whole.

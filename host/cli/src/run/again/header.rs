@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use wasmgrid_proto::{ByteCount, Fuel, Limits, Millis, TaskSpec, WITH};
 
-use super::{MARK, VERSION};
+use super::{MARK, VERSION, asked::Asked};
 use crate::{
     args::{Isolation, JobArgs, LimitArgs, SandboxArgs, With},
     run::data::Data,
@@ -39,6 +39,9 @@ pub struct Header {
     cap: Vec<String>,
     /// Of a grid on this machine.
     here: Here,
+    /// Of a run that can be gone on with: its inputs and its output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
 }
 
 /// See [`Header::with`].
@@ -51,7 +54,7 @@ pub struct WithForm {
     pub digest: String,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 struct LimitsForm {
     fuel: u64,
@@ -108,7 +111,38 @@ impl Header {
                 .collect(),
             cap: job.caps.caps.iter().map(ToString::to_string).collect(),
             here,
+            asked: None,
         }
+    }
+
+    /// The same, of a run that can be gone on with.
+    pub fn resumable(self, asked: Asked) -> Self {
+        Self { asked: Some(asked), ..self }
+    }
+
+    /// In what another run differs that is to have the same results, if it does.
+    pub fn differs(&self, other: &Self) -> Option<String> {
+        let (asked, others) = (self.asked.as_ref(), other.asked.as_ref());
+        let inputs = |asked: Option<&Asked>| asked.map(|asked| asked.inputs.clone());
+        let outputs = |asked: Option<&Asked>| asked.map(|asked| asked.output.clone());
+        let with = |header: &Self| header.with.as_ref().map(|with| with.digest.clone());
+        let what = [
+            (with(self) != with(other), "--with"),
+            (self.ok_exit != other.ok_exit, "--ok-exit"),
+            (self.module != other.module, "its module"),
+            (self.args != other.args, "the arguments behind --"),
+            (self.seed != other.seed, "--seed"),
+            (self.limits != other.limits, "its limits"),
+            (self.retries != other.retries, "--retries"),
+            (self.allow != other.allow, "--allow"),
+            (inputs(asked) != inputs(others), "its inputs"),
+            (outputs(asked) != outputs(others), "its output"),
+        ];
+        if self.folder != other.folder {
+            let folder = self.folder.clone().into_path().unwrap_or_default();
+            return Some(format!("the folder, which was {}", folder.display()));
+        }
+        what.into_iter().find_map(|(differs, what)| differs.then(|| what.to_owned()))
     }
 
     /// Where relative paths begin.

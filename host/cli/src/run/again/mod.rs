@@ -1,9 +1,14 @@
 //! Inputs that failed, kept in a file, with all that is needed to run exactly these again: `wasmgrid
 //! run --again FILE`. The file is a public interface, documented in `wasmgrid run --help`: JSON, one
 //! value a line; first a [`Header`], then an [`Entry`] for each input, in the order of their
-//! indices. Not for explaining failures.
+//! indices. The file of a run that can be gone on with (`--resume FILE`) is one of these, which also
+//! has a [`Mark`] now and then. Not for explaining failures.
 
+mod asked;
+mod command;
 mod header;
+mod ordered;
+mod progress;
 mod read;
 mod write;
 
@@ -13,9 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::data::Data;
 
+pub use asked::Asked;
+pub use command::{command, resume as resume_command};
 pub use header::{Header, Here};
+pub use progress::{Mark, Resume, chained};
 pub use read::Again;
-pub use write::{Keeper, Target, Written, command};
+pub use write::{Keeper, Target, Written};
 
 /// What the first line says that the file is.
 const MARK: &str = "failed inputs";

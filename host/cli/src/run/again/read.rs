@@ -10,7 +10,7 @@ use std::{
 use serde::Deserialize;
 use wasmgrid_proto::Digest;
 
-use super::{Entry, Header, MARK, VERSION};
+use super::{Entry, Header, MARK, VERSION, progress::Mark as Progress};
 use crate::{
     args::JobArgs,
     exit::{refused, usage},
@@ -38,15 +38,19 @@ pub struct Again {
 }
 
 /// The lines of the file behind the first.
-struct Lines {
+pub struct Lines {
     file: BufReader<File>,
     name: String,
     /// The last line's number, from 1.
     number: u64,
+    /// Where it ends in the file.
+    pub at: u64,
     /// Its bytes.
-    line: Vec<u8>,
+    pub line: Vec<u8>,
     /// The index that the next one has at least.
     next: u64,
+    /// The last line may be a part of one: its run may have been killed.
+    may_be_torn: bool,
 }
 
 /// What every version of the file has in its first line.
@@ -187,10 +191,15 @@ impl Again {
 }
 
 impl Lines {
-    fn open(path: &Path) -> anyhow::Result<(Self, Header)> {
+    /// Opens a file and reads its first line.
+    ///
+    /// # Errors
+    /// A usage error where it is no such file.
+    pub fn open(path: &Path) -> anyhow::Result<(Self, Header)> {
         let file = BufReader::new(inputs::open_file(path)?);
         let name = path.display().to_string();
-        let mut lines = Self { file, name, number: 0, line: Vec::new(), next: 0 };
+        let mut lines =
+            Self { file, name, number: 0, at: 0, line: Vec::new(), next: 0, may_be_torn: false };
         let none =
             |lines: &Self| lines.wrong("no file of failed inputs, as `wasmgrid run` leaves them");
         lines.read()?;
@@ -204,17 +213,19 @@ impl Lines {
                 "failed inputs in version {version}, and this program reads version {VERSION}"
             )));
         }
-        let header = serde_json::from_slice(&lines.line).map_err(|error| lines.wrong(error))?;
+        let header: Header =
+            serde_json::from_slice(&lines.line).map_err(|error| lines.wrong(error))?;
+        lines.may_be_torn = header.asked.is_some();
         Ok((lines, header))
     }
 
     /// The next entry; `None` at the end.
     fn next(&mut self, folder: &Path) -> anyhow::Result<Option<(u64, Kept)>> {
         loop {
-            if !self.read()? {
+            if !self.read()? || (self.may_be_torn && !self.is_whole()) {
                 return Ok(None);
             }
-            if !self.line.trim_ascii().is_empty() {
+            if !self.line.trim_ascii().is_empty() && mark(&self.line).is_none() {
                 break;
             }
         }
@@ -245,13 +256,36 @@ impl Lines {
         Ok((index, kept))
     }
 
+    /// True where the last line has its end.
+    pub fn is_whole(&self) -> bool {
+        self.line.ends_with(b"\n")
+    }
+
+    /// What is wrong with the last line, if it is no entry that may be there.
+    pub fn is_wrong(&mut self) -> Option<anyhow::Error> {
+        if self.line.trim_ascii().is_empty() {
+            return None;
+        }
+        match self.entry(Path::new("")) {
+            Ok((index, _)) => {
+                self.next = index + 1;
+                None
+            }
+            Err(wrong) => Some(self.wrong(wrong)),
+        }
+    }
+
     /// Reads a line; false at the end.
-    fn read(&mut self) -> anyhow::Result<bool> {
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is too long.
+    pub fn read(&mut self) -> anyhow::Result<bool> {
         self.line.clear();
         let mut rest = self.file.by_ref().take(LINE_BYTES_MAX);
         let read = rest.read_until(b'\n', &mut self.line);
         let read = read.map_err(|error| usage(format!("failed to read {}: {error}", self.name)))?;
         self.number += 1;
+        self.at += read as u64;
         if read as u64 == LINE_BYTES_MAX {
             return Err(self.wrong("the line is longer than any input makes it"));
         }
@@ -262,6 +296,12 @@ impl Lines {
     fn wrong(&self, what: impl fmt::Display) -> anyhow::Error {
         usage(format!("{}:{}: {what}", self.name, self.number))
     }
+}
+
+/// How far a run has come, where a line says that.
+pub fn mark(line: &[u8]) -> Option<Progress> {
+    // An entry begins otherwise: what a line is need not be found out twice.
+    line.starts_with(b"{\"next\":").then(|| serde_json::from_slice(line).ok()).flatten()
 }
 
 /// Entries as they become pieces.

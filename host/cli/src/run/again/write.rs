@@ -2,26 +2,24 @@
 //! name that no file had.
 
 use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs::{File, Permissions},
-    io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use serde::Serialize;
 use tempfile::NamedTempFile;
 use time::OffsetDateTime;
 
-use super::{Entry, Header};
-use crate::{
-    args::{Format, Order, RunArgs},
-    escape,
-    run::{
-        data::Data,
-        ledger::{Input, Place},
-    },
+use super::{
+    Entry, Header,
+    ordered::{Ordered, line},
+    progress::Mark,
+};
+use crate::run::{
+    data::Data,
+    ledger::{Input, Place as Origin},
 };
 
 /// Runs that begin in one second and keep inputs in one place.
@@ -38,24 +36,14 @@ pub struct Target {
 /// Keeps the failed inputs of one run.
 pub struct Keeper {
     header: Header,
-    target: Target,
-    file: Option<Parts>,
-    written: u64,
+    place: Place,
 }
 
-/// The file in the making, and what must wait for entries before it.
-struct Parts {
-    file: BufWriter<NamedTempFile>,
-    waiting: Waiting,
-}
-
-/// Entries that came before others of lower indices: in a file without a name.
-#[derive(Default)]
-struct Waiting {
-    spool: Option<BufWriter<File>>,
-    end: u64,
-    /// Where each begins, and how long it is.
-    places: BTreeMap<u64, (u64, u64)>,
+enum Place {
+    /// A file that is made where there is something to keep.
+    Beside { target: Target, file: Option<Ordered<BufWriter<NamedTempFile>>> },
+    /// The file that says how far the run has come.
+    Progress { path: PathBuf, file: Ordered<BufWriter<File>> },
 }
 
 /// The file of failed inputs.
@@ -111,7 +99,31 @@ impl Target {
 impl Keeper {
     /// Keeps nothing yet.
     pub const fn new(header: Header, target: Target) -> Self {
-        Self { header, target, file: None, written: 0 }
+        Self { header, place: Place::Beside { target, file: None } }
+    }
+
+    /// Keeps them in a run's file of progress, which has `kept` of them.
+    pub fn in_progress(header: Header, path: PathBuf, file: File, kept: u64) -> Self {
+        let mut file = Ordered::new(BufWriter::new(file));
+        file.written = kept;
+        Self { header, place: Place::Progress { path, file } }
+    }
+
+    /// Notes how far the run has come, behind the entries before that; they and the note are on the
+    /// disk then. Only for a run with a file of progress.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn mark(&mut self, mut mark: Mark) -> anyhow::Result<()> {
+        let Place::Progress { path, file } = &mut self.place else { return Ok(()) };
+        let mut write = || {
+            file.write_before(mark.next)?;
+            mark.failed = file.written;
+            file.file.write_all(&line(&mark)?)?;
+            file.file.flush()?;
+            file.file.get_ref().sync_data()
+        };
+        write().with_context(|| format!("failed to write {}", path.display()))
     }
 
     /// Keeps an input; those of lower indices than `settled` have come.
@@ -126,10 +138,10 @@ impl Keeper {
     ) -> anyhow::Result<()> {
         let (mut from, mut bytes, mut file) = (None, None, None);
         match &input.place {
-            Place::Single => return Ok(()),
-            Place::File { path } => file = Some(Data::from(path.as_path())),
-            Place::Range => bytes = Some(Data::from(&*input.bytes)),
-            Place::Line { name } => {
+            Origin::Single => return Ok(()),
+            Origin::File { path } => file = Some(Data::from(path.as_path())),
+            Origin::Range => bytes = Some(Data::from(&*input.bytes)),
+            Origin::Line { name } => {
                 from = Some(name.into());
                 bytes = Some(Data::from(&*input.bytes));
             }
@@ -154,18 +166,19 @@ impl Keeper {
     }
 
     fn add(&mut self, entry: &Entry<'_>, settled: u64) -> anyhow::Result<()> {
-        let write = |this: &mut Self| {
-            let line = line(entry)?;
-            let parts = match &mut this.file {
-                Some(parts) => parts,
-                none => none.insert(Parts::new(this.target.folder(), &this.header)?),
-            };
-            parts.add(entry.index, &line, settled)
+        let header = &self.header;
+        let write = |place: &mut Place| {
+            let text = line(entry)?;
+            match place {
+                Place::Progress { file, .. } => file.add(entry.index, &text, settled),
+                Place::Beside { file: Some(file), .. } => file.add(entry.index, &text, settled),
+                Place::Beside { target, file } => {
+                    file.insert(begin(target, header)?).add(entry.index, &text, settled)
+                }
+            }
         };
-        write(self)
-            .with_context(|| format!("failed to write {}", self.target.name(1).display()))?;
-        self.written += 1;
-        Ok(())
+        write(&mut self.place)
+            .with_context(|| format!("failed to write {}", self.place.name().display()))
     }
 
     /// Leaves the file under its name, where there is one.
@@ -173,131 +186,57 @@ impl Keeper {
     /// # Errors
     /// Where that cannot be.
     pub fn finish(&mut self) -> anyhow::Result<Option<Written>> {
-        let Some(parts) = self.file.take() else { return Ok(None) };
-        let failed = || format!("failed to write {}", self.target.name(1).display());
-        let mut file = parts.finish().with_context(failed)?;
+        let failed = format!("failed to write {}", self.place.name().display());
+        let (target, file) = match &mut self.place {
+            Place::Progress { path, file } => {
+                let written = Written { path: path.clone(), count: file.written };
+                return Ok((written.count > 0).then_some(written));
+            }
+            Place::Beside { target, file } => (target, file),
+        };
+        let Some(mut file) = file.take() else { return Ok(None) };
+        file.write_before(u64::MAX).context(failed.clone())?;
+        let count = file.written;
+        let inner = file.file.into_inner().map_err(io::IntoInnerError::into_error);
+        let mut file = inner.context(failed.clone())?;
         for n in 1..NAMES_TRIED {
-            let path = self.target.name(n);
+            let path = target.name(n);
             match file.persist_noclobber(&path) {
-                Ok(_) => return Ok(Some(Written { path, count: self.written })),
+                Ok(_) => return Ok(Some(Written { path, count })),
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
                     file = error.file;
                 }
-                Err(error) => return Err(error.error).with_context(failed),
+                Err(error) => return Err(error.error).context(failed),
             }
         }
-        Err(anyhow::anyhow!("there are {NAMES_TRIED} files of this name")).with_context(failed)
+        Err(anyhow::anyhow!("there are {NAMES_TRIED} files of this name")).context(failed)
     }
 }
 
-impl Parts {
-    fn new(folder: &Path, header: &Header) -> io::Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".wasmgrid-").suffix(".failed");
-        // As of a file that is made under its own name.
-        builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
-        let mut file = BufWriter::new(builder.tempfile_in(folder)?);
-        file.write_all(&line(header)?)?;
-        Ok(Self { file, waiting: Waiting::default() })
-    }
-
-    fn add(&mut self, index: u64, line: &[u8], settled: u64) -> io::Result<()> {
-        let is_next = self.waiting.first().is_none_or(|first| index < first);
-        if is_next && index < settled {
-            return self.file.write_all(line);
+impl Place {
+    /// The file, for people.
+    fn name(&self) -> PathBuf {
+        match self {
+            Self::Beside { target, .. } => target.name(1),
+            Self::Progress { path, .. } => path.clone(),
         }
-        self.waiting.add(index, line)?;
-        self.waiting.write_before(settled, &mut self.file)
-    }
-
-    fn finish(mut self) -> io::Result<NamedTempFile> {
-        self.waiting.write_before(u64::MAX, &mut self.file)?;
-        self.file.into_inner().map_err(io::IntoInnerError::into_error)
     }
 }
 
-impl Waiting {
-    fn first(&self) -> Option<u64> {
-        self.places.first_key_value().map(|(index, _)| *index)
-    }
-
-    fn add(&mut self, index: u64, line: &[u8]) -> io::Result<()> {
-        let spool = match &mut self.spool {
-            Some(spool) => spool,
-            none => none.insert(BufWriter::new(tempfile::tempfile()?)),
-        };
-        spool.write_all(line)?;
-        let length = line.len() as u64;
-        self.places.insert(index, (self.end, length));
-        self.end += length;
-        Ok(())
-    }
-
-    /// Writes those whose index is below this one, in order.
-    fn write_before(&mut self, index: u64, out: &mut impl io::Write) -> io::Result<()> {
-        if self.first().is_none_or(|first| first >= index) {
-            return Ok(());
-        }
-        let Some(spool) = &mut self.spool else { return Ok(()) };
-        spool.flush()?;
-        let mut read = BufReader::new(spool.get_ref().try_clone()?);
-        let mut at = read.stream_position()?;
-        while let Some(place) = self.places.first_entry().filter(|place| *place.key() < index) {
-            let (start, length) = place.remove();
-            // Most follow each other, and need no other place of the file.
-            read.seek_relative(start.cast_signed() - at.cast_signed())?;
-            at = start + io::copy(&mut read.by_ref().take(length), out)?;
-        }
-        let file = spool.get_mut();
-        if self.places.is_empty() {
-            // Its room is used again.
-            file.set_len(0)?;
-            self.end = 0;
-        }
-        file.seek(SeekFrom::Start(self.end))?;
-        Ok(())
-    }
+/// A file with its first line, under a name that goes with it.
+fn begin(target: &Target, header: &Header) -> io::Result<Ordered<BufWriter<NamedTempFile>>> {
+    let mut file = BufWriter::new(unnamed(target.folder())?);
+    file.write_all(&line(header)?)?;
+    Ok(Ordered::new(file))
 }
 
-fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(value)?;
-    line.push(b'\n');
-    Ok(line)
-}
-
-/// The command that runs the inputs of a file again as they were run.
-pub fn command(written: &Path, run: &RunArgs) -> String {
-    let RunArgs { output, each, grid, local, .. } = run;
-    let mut words: Vec<&OsStr> = ["wasmgrid", "run", "--again"].map(OsStr::new).to_vec();
-    words.push(written.as_os_str());
-    let beside = written.with_extension("again");
-    if let Some(out) = &output.out {
-        // The results that are there stay.
-        let bytes = |path: &Path| path.as_os_str().as_encoded_bytes().to_owned();
-        let is_beside = bytes(written).starts_with(&bytes(out));
-        let again = if is_beside { &beside } else { out };
-        words.extend([OsStr::new("-o"), again.as_os_str()]);
-    }
-    if output.raw {
-        words.push(OsStr::new("--raw"));
-    }
-    if output.format == Format::Json {
-        words.extend([OsStr::new("--output"), OsStr::new("json")]);
-    }
-    if output.order == Some(Order::Done) {
-        words.extend([OsStr::new("--order"), OsStr::new("done")]);
-    }
-    if each.with_input {
-        words.push(OsStr::new("--with-input"));
-    }
-    if let Some(dir) = &each.out_dir {
-        words.extend([OsStr::new("--out-dir"), dir]);
-    }
-    if *local {
-        words.push(OsStr::new("--local"));
-    }
-    if let Some(context) = &grid.context {
-        words.extend([OsStr::new("--context"), OsStr::new(context)]);
-    }
-    words.into_iter().map(escape::shell).collect::<Vec<_>>().join(" ")
+/// A file that has the permissions of one that is made under its own name.
+///
+/// # Errors
+/// As the system says.
+pub fn unnamed(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".wasmgrid-").suffix(".failed");
+    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+    builder.tempfile_in(folder)
 }

@@ -48,6 +48,10 @@ impl FromStr for Batch {
                 lines => Ok(Self::Lines(lines)),
             };
         }
+        // Without a unit it would be one or the other.
+        if !text.contains(|c: char| c.is_ascii_alphabetic()) {
+            return Err(shape());
+        }
         let ByteCount(bytes) = text.parse().map_err(|_| shape())?;
         match usize::try_from(bytes) {
             Ok(0) => Err(BatchError::Empty),

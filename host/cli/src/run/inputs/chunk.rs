@@ -84,11 +84,72 @@ impl Piece {
     }
 }
 
+impl Piece {
+    /// What is behind the first `count` indices, of which there are some; each input before it is given
+    /// to `seen`, if it has a place that it is from.
+    pub fn behind(self, count: u64, mut seen: impl FnMut(&[u8])) -> Self {
+        let at = usize::try_from(count).unwrap_or(usize::MAX);
+        match self {
+            Self::Gap(all) => Self::Gap(all - count),
+            Self::Unread(mut unread) => {
+                for unread in unread.drain(..at.min(unread.len())) {
+                    seen(unread.path.as_os_str().as_encoded_bytes());
+                }
+                Self::Unread(unread)
+            }
+            Self::Inputs(chunk) => Self::Inputs(chunk.behind(at, seen)),
+        }
+    }
+}
+
 impl Chunk {
+    fn behind(self, at: usize, mut seen: impl FnMut(&[u8])) -> Self {
+        let Self { block, payload, origins } = self;
+        if let InputBlock::Packed(lengths) = &block {
+            match &origins {
+                Origins::Range | Origins::Made | Origins::Single => {}
+                Origins::Files(paths) => {
+                    paths
+                        .iter()
+                        .take(at)
+                        .for_each(|path| seen(path.as_os_str().as_encoded_bytes()));
+                }
+                Origins::Lines { .. } | Origins::Spans { .. } | Origins::Kept(_) => {
+                    let mut rest: &[u8] = &payload;
+                    for length in lengths.iter().take(at) {
+                        let (input, behind) = rest.split_at((*length as usize).min(rest.len()));
+                        seen(input);
+                        rest = behind;
+                    }
+                }
+            }
+        }
+        // Block and payload are those of one chunk.
+        let whole = (InputBlock::Packed(Vec::new()), Bytes::new());
+        let (block, payload) = block.slice(&payload, at as u64, u64::MAX).unwrap_or(whole);
+        Self { block, payload, origins: origins.behind(at) }
+    }
+
     /// No inputs.
     pub fn empty() -> Self {
         ChunkBuilder::default().finish(Origins::Range)
     }
+}
+
+impl Origins {
+    fn behind(self, at: usize) -> Self {
+        match self {
+            Self::Range | Self::Single | Self::Made => self,
+            Self::Lines { file, numbers } => Self::Lines { file, numbers: rest(numbers, at) },
+            Self::Spans { file, spans } => Self::Spans { file, spans: rest(spans, at) },
+            Self::Files(paths) => Self::Files(rest(paths, at)),
+            Self::Kept(names) => Self::Kept(rest(names, at)),
+        }
+    }
+}
+
+fn rest<T>(all: Vec<T>, at: usize) -> Vec<T> {
+    all.into_iter().skip(at).collect()
 }
 
 /// An input that is too long for one task.

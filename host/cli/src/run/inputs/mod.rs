@@ -34,7 +34,8 @@ pub use files::Files;
 pub use product::Axis;
 use product::Product;
 pub use range::Range;
-pub use stream::{Inputs, Sink, Stream};
+use stream::stream;
+pub use stream::{Done, Inputs, Sink, Stream};
 
 /// Folders that cannot be listed and are named; the others are counted.
 const UNLISTED_NAMED: usize = 3;
@@ -44,6 +45,8 @@ pub struct Sources {
     kind: Kind,
     /// Folders that may have more, and cannot be listed.
     unlisted: Vec<Unlisted>,
+    /// Those that an earlier run has results of.
+    done: Option<Done>,
 }
 
 enum Kind {
@@ -96,7 +99,7 @@ impl Sources {
         if !args.files.is_empty() {
             let glob::Found { files: paths, unlisted } = files::find_all(&args.files)?;
             let listed = args.files.iter().any(|pattern| pattern == "-");
-            return Ok(Self { kind: Kind::Files { paths, listed }, unlisted });
+            return Ok(Self { kind: Kind::Files { paths, listed }, unlisted, done: None });
         }
         if !args.grid.is_empty() {
             let product = Product::new(&args.grid).map_err(usage)?;
@@ -114,8 +117,13 @@ impl Sources {
         Self::of(Kind::Again(Box::new(again)))
     }
 
+    /// The same, behind those that are done.
+    pub fn behind(self, done: Option<Done>) -> Self {
+        Self { done, ..self }
+    }
+
     const fn of(kind: Kind) -> Self {
-        Self { kind, unlisted: Vec::new() }
+        Self { kind, unlisted: Vec::new(), done: None }
     }
 
     /// What is left out, for people; `None` where nothing is.
@@ -170,24 +178,35 @@ impl Sources {
     /// # Errors
     /// Usage errors: a file that is not there, a line that is no JSON.
     pub fn open(self) -> anyhow::Result<Inputs> {
-        Ok(match self.kind {
-            Kind::Nothing => Inputs::Known(Chunk::empty()),
-            Kind::Single => Inputs::Known(single()?),
+        let mut done = self.done;
+        let known = match self.kind {
+            Kind::Nothing => Chunk::empty(),
+            Kind::Single => single()?,
             Kind::Range(range) => {
                 let (block, payload, origins) = (range.block(), Bytes::new(), Origins::Range);
-                Inputs::Known(Chunk { block, payload, origins })
+                Chunk { block, payload, origins }
             }
-            Kind::Files { paths, .. } => {
-                Inputs::Stream(stream::stream(move |out| files::read(paths, &out)))
+            Kind::Files { mut paths, .. } => {
+                if let Some(done) = &mut done {
+                    paths = done.pass_files(paths)?;
+                }
+                return Ok(Inputs::Stream(stream(done, move |out| files::read(paths, &out))));
             }
             Kind::Product(product) => {
-                Inputs::Stream(stream::stream(move |out| product.send(0, &out)))
+                return Ok(Inputs::Stream(stream(done, move |out| product.send(0, &out))));
             }
-            Kind::Text(text) => Inputs::Stream(text.open()?),
+            Kind::Text(text) => return Ok(Inputs::Stream(text.open(done)?)),
             Kind::Again(again) => {
                 again.check()?;
-                Inputs::Stream(stream::stream(move |out| again.read(&out)))
+                return Ok(Inputs::Stream(stream(done, move |out| again.read(&out))));
             }
+        };
+        Ok(if done.is_none() {
+            Inputs::Known(known)
+        } else {
+            Inputs::Stream(stream(done, move |out| {
+                out.send(Ok(Piece::Inputs(known)));
+            }))
         })
     }
 
@@ -205,7 +224,7 @@ impl Sources {
             Kind::Again(again) => again.check(),
             Kind::Text(Text { path, .. }) if is_read_once(path) => Ok(None),
             Kind::Text(text) => {
-                let mut inputs = text.open()?;
+                let mut inputs = text.open(None)?;
                 let mut count = 0;
                 while let Some(piece) = inputs.next().await.transpose()? {
                     count += piece.count();
@@ -258,10 +277,10 @@ pub fn is_read_once(path: &Path) -> bool {
 
 impl Text {
     /// Opens it; what can be read twice is looked through before anything runs.
-    fn open(&self) -> anyhow::Result<Stream> {
+    fn open(&self, done: Option<Done>) -> anyhow::Result<Stream> {
         let name = display_name(&self.path);
         if is_stdin(&self.path) {
-            return Ok(self.read(name, || io::stdin().lock()));
+            return Ok(self.read(name, done, || io::stdin().lock()));
         }
         let file = open_file(&self.path)?;
         if file.metadata().is_ok_and(|meta| meta.is_file()) {
@@ -271,19 +290,24 @@ impl Text {
                 Form::Csv(numbers) => csv::check(open_file(&self.path)?, &name, numbers)?,
             }
         }
-        Ok(self.read(name, || file))
+        Ok(self.read(name, done, || file))
     }
 
-    fn read<R: Read>(&self, name: String, file: impl FnOnce() -> R + Send + 'static) -> Stream {
+    fn read<R: Read>(
+        &self,
+        name: String,
+        done: Option<Done>,
+        file: impl FnOnce() -> R + Send + 'static,
+    ) -> Stream {
         let batch = self.batch;
         match &self.form {
             Form::Csv(numbers) => {
                 let numbers = numbers.clone();
-                stream::stream(move |out| csv::read(file(), &name, &numbers, batch, &out))
+                stream(done, move |out| csv::read(file(), &name, &numbers, batch, &out))
             }
             form => {
                 let json = matches!(form, Form::Json);
-                stream::stream(move |out| lines::read(file(), &name, json, batch, &out))
+                stream(done, move |out| lines::read(file(), &name, json, batch, &out))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `--range`: a run of whole numbers, one a task. Not for reading or making the inputs.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use wasmgrid_proto::InputBlock;
 
@@ -50,6 +50,17 @@ impl Range {
     }
 }
 
+impl fmt::Display for Range {
+    /// As it may be written: the same numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { start, step, count } = *self;
+        match count.checked_sub(1) {
+            None => write!(f, "{start}..{start}/{step}"),
+            Some(last) => write!(f, "{start}..={}/{step}", self.at(last)),
+        }
+    }
+}
+
 impl FromStr for Range {
     type Err = RangeError;
 
@@ -89,6 +100,7 @@ mod tests {
     fn numbers(text: &str) -> (i64, i64, u64) {
         let range: Range = text.parse().expect(text);
         assert!(range.count == 0 || range.block().check().is_ok(), "{text}");
+        assert_eq!(range.to_string().parse(), Ok(range), "{text}");
         (range.start, range.step, range.count)
     }
 

@@ -1,0 +1,148 @@
+//! What the flags of `run` mean together, looked at before anything is made.
+
+use std::{env, path::PathBuf};
+
+use super::{
+    again::{Asked, Header, Here, Mark, Resume},
+    clash::Reads,
+    inputs::{Done, Sources},
+    out_dir::OutDir,
+    output::{Output, Shape},
+    task::Task,
+};
+use crate::{
+    args::{EachArgs, Format, Order, RunArgs, Talk},
+    exit::usage,
+    print::message,
+};
+
+/// The first line of a file of failed inputs of this run.
+pub fn header(args: &RunArgs, task: &Task, dir: Option<&OutDir>) -> Header {
+    let here = Here::new(args.slots, args.isolation, &args.sandbox);
+    let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let header = Header::new(&folder, &args.job, &task.spec(&args.job).task, here);
+    if args.each.resume.is_none() {
+        return header;
+    }
+    header.resumable(Asked::new(args, dir.map(|dir| dir.part().as_os_str())))
+}
+
+/// Fails where a run could not be gone on with.
+///
+/// # Errors
+/// A usage error that says what to do.
+pub fn check_resume(args: &RunArgs, context: Option<&str>) -> anyhow::Result<()> {
+    if args.each.resume.is_none() {
+        return Ok(());
+    }
+    if let Some(context) = context {
+        return Err(usage(format!(
+            "--resume is for a run on this machine, and the job would go to context {context:?}, where \
+             it goes on by itself: `wasmgrid job results` has what comes; add --local, or leave \
+             --resume out"
+        )));
+    }
+    if is_filter(args) {
+        return Err(usage(
+            "--resume is for several inputs, and there is one, standard input; name them with --lines, \
+             --files or another input flag",
+        ));
+    }
+    if args.output.order == Some(Order::Done) {
+        return Err(usage(
+            "--resume needs results in the order of their inputs; leave --order out",
+        ));
+    }
+    if args.output.out.is_none() && shape(args) != Shape::Nothing {
+        return Err(usage(
+            "--resume needs -o FILE or --out-dir DIR: what went to standard output cannot be gone on \
+             with",
+        ));
+    }
+    Ok(())
+}
+
+/// Has a run go on that was cut off; gives the inputs that it has results of.
+///
+/// # Errors
+/// A usage error where it was another, or its output is not what it left.
+pub fn going_on(
+    resume: &Resume,
+    header: &Header,
+    output: &mut Output,
+    talk: Talk,
+) -> anyhow::Result<Option<Done>> {
+    resume.check(header)?;
+    output.check_resumable()?;
+    let mark = resume.mark();
+    if mark.next == 0 {
+        return Ok(None);
+    }
+    output.resume(mark.output_bytes)?;
+    if !talk.quiet {
+        message!("going on behind the first {} inputs, which have their results", mark.next);
+    }
+    let start = Mark::start().inputs.parse()?;
+    Ok(Some(Done::new(mark.next, mark.inputs.parse()?, start)))
+}
+
+/// Where results have files of their own; nothing is made yet.
+///
+/// # Errors
+/// Usage errors: a pattern that makes no sense, names that clash, flags without a meaning beside it.
+pub fn out_dir(
+    args: &RunArgs,
+    sources: &Sources,
+    reads: &Reads,
+    resume: Option<&Resume>,
+) -> anyhow::Result<Option<OutDir>> {
+    let EachArgs { with_input, out_dir, .. } = &args.each;
+    let flag = if *with_input { "--with-input" } else { "--out-dir" };
+    if (*with_input || out_dir.is_some()) && is_filter(args) {
+        return Err(usage(format!(
+            "{flag} is for results of several inputs, and there is one, standard input; name them \
+             with --lines, --files or another input flag"
+        )));
+    }
+    let Some(dir) = out_dir else { return Ok(None) };
+    if args.output.format == Format::Text && args.output.out.is_some() {
+        return Err(usage(
+            "with --out-dir nothing goes to -o; leave it out, or add --output json, which has all \
+             else of each result",
+        ));
+    }
+    if args.output.format == Format::Text && args.output.order.is_some() {
+        return Err(usage(
+            "--order is of what is printed, and with --out-dir nothing is; leave it out, or add \
+             --output json",
+        ));
+    }
+    let names = sources.names()?;
+    let mut dir = OutDir::parse(dir, names.is_some(), args.output.raw)?;
+    if let Some(part) = resume.and_then(Resume::part) {
+        dir = dir.resumed(part?);
+    }
+    match names {
+        Some(names) => dir.check(&names)?,
+        None => dir.check(&[(0, None)])?,
+    }
+    reads.check_flag("--out-dir", dir.folder())?;
+    Ok(Some(dir))
+}
+
+/// One task without input flags, used as a filter.
+pub const fn is_filter(args: &RunArgs) -> bool {
+    args.inputs.is_none() && args.job.again.is_none()
+}
+
+/// How its results are written.
+pub fn shape(args: &RunArgs) -> Shape {
+    match args.output.format {
+        Format::Json => Shape::Json,
+        Format::Text if is_filter(args) => Shape::Filter,
+        Format::Text if args.each.out_dir.is_some() => Shape::Nothing,
+        Format::Text if args.each.with_input => Shape::WithInput,
+        Format::Text if args.output.raw => Shape::Raw,
+        Format::Text => Shape::Lines,
+    }
+}
