@@ -69,9 +69,13 @@ fn a_grid_outlives_its_certificates_and_loses_no_link() {
         assert_eq!(before[field], after[field], "{field}");
     }
     assert_eq!(count(&grid.scheduler.said(), JOINED), 1, "{}", grid.scheduler.said());
-    assert_eq!(after["certificate"]["ends_soon"], Value::Bool(false), "{after}");
-    let shown = json(&ada, &["context", "list"]);
-    assert_eq!(shown[0]["certificate"]["ends_soon"], Value::Bool(false), "{shown}");
+    // Between the time for a renewal and the next command a client's certificate may be due.
+    wait_until("certificates that do not end soon", || {
+        ada.run(["run", &noop, "--range", "0..3"]).ok();
+        let shown = json(&ada, &["context", "list"]);
+        let ends_soon = |one: &Value| one["certificate"]["ends_soon"] == true;
+        !ends_soon(&shown[0]) && !ends_soon(&worker(&grid.home))
+    });
     // What was renewed is what they come back with.
     grid.kill_scheduler();
     grid.workers[0].process.kill();
