@@ -180,7 +180,7 @@ pub struct JobArgs {
     pub with: Option<With>,
     /// Exit codes of a command that are as good as 0: `--ok-exit 1` for a grep that finds nothing;
     /// the task is ok then, and what it wrote is its output
-    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help_heading = "Job")]
+    #[arg(long, value_name = "CODES", value_delimiter = ',', help_heading = "Job")]
     pub ok_exit: Vec<u32>,
     /// Skip the rest once so many tasks failed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Job")]
