@@ -5,22 +5,10 @@ use std::io::{self as stdio, Write as _};
 use crate::host::{Host, Info, Task};
 use crate::{Context, Level};
 
-pub use bindings::exports::wasmgrid::task::guest::{Failure, Guest};
-use bindings::wasi::logging::logging;
-use bindings::wasmgrid::task::{context, io, value};
+use crate::bindings::wasi::logging::logging;
+use crate::bindings::wasmgrid::task::{context, io, value};
 
-/// Made from `wit/`, the one source of the interface between tasks and the grid.
-#[expect(missing_docs, reason = "generated")]
-#[allow(clippy::all, clippy::undocumented_unsafe_blocks, reason = "generated")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "wit",
-        world: "task",
-        generate_all,
-        pub_export_macro: true,
-        default_bindings_module: "wasmgrid::__private::bindings",
-    });
-}
+pub use crate::bindings::exports::wasmgrid::task::guest::{Failure, Guest};
 
 /// Runs one task for the grid.
 pub fn run<T: Task>(mut input: Vec<u8>) -> Result<Vec<u8>, Failure> {

@@ -4,6 +4,13 @@
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod allocator;
 mod argument;
+// Made from `wit/`, the one source of the interface between tasks and the grid, and kept: what makes
+// them takes longer to build than everything else of a task. See `guest-sdk/bindings`.
+#[cfg(target_arch = "wasm32")]
+#[allow(clippy::all, clippy::undocumented_unsafe_blocks, reason = "generated")]
+#[doc(hidden)]
+#[rustfmt::skip]
+pub mod bindings;
 mod command;
 mod context;
 mod error;
@@ -29,9 +36,11 @@ pub use wasmgrid_macros::task;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::argument::{Argument, Typed};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings;
     pub use crate::command::main;
     #[cfg(target_arch = "wasm32")]
-    pub use crate::grid::{Failure as GuestFailure, Guest, bindings, run};
+    pub use crate::grid::{Failure as GuestFailure, Guest, run};
     pub use crate::host::Task;
     pub use crate::returned::{AnyError, AnyValue, Failed, Returned, TypedValue, Value};
     pub use crate::value::{Given, TypedGiven};
