@@ -1,5 +1,7 @@
 //! The attribute `#[wasmgrid::task]`. What it means for authors is told in the crate `wasmgrid`.
 
+mod only;
+mod signature;
 mod task;
 
 use proc_macro::TokenStream;
@@ -11,7 +13,5 @@ use proc_macro::TokenStream;
 /// function, in `src/main.rs`, and on none called `main`.
 #[proc_macro_attribute]
 pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    task::expand(arguments.into(), item.into())
-        .unwrap_or_else(|error| error.to_compile_error())
-        .into()
+    task::expand(arguments.into(), item.into(), only::check).into()
 }

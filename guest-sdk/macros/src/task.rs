@@ -1,28 +1,57 @@
 //! From a function to a task: checks that it can be one, and writes the glue.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, Result, Type};
+use syn::{Error, Result, Type};
 
-/// The item that the attribute stands on, with a task and a `main` beside it; or why it cannot be.
-pub fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
+use crate::signature::{Parameter, Signature};
+
+/// The item that the attribute stands on, with a task and a `main` beside it; where it cannot be a task,
+/// or `check` refuses it, with the reason as an error of the compiler, and no further one.
+pub fn expand(
+    arguments: TokenStream,
+    item: TokenStream,
+    check: impl FnOnce(&Ident) -> Result<()>,
+) -> TokenStream {
+    let (error, needs_main) = match task_of(arguments, item.clone()) {
+        Err(error) => (error, !is_main(&item)),
+        Ok(signature) => match check(&signature.ident) {
+            Ok(()) => return written(&item, &signature).unwrap_or_else(Error::into_compile_error),
+            // There is one of the first task.
+            Err(error) => (error, false),
+        },
+    };
+    let error = error.to_compile_error();
+    let main = needs_main.then(|| {
+        quote!(
+            fn main() {}
+        )
+    });
+    quote!(#item #error #main)
+}
+
+fn task_of(arguments: TokenStream, item: TokenStream) -> Result<Signature> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(arguments, "`#[wasmgrid::task]` takes no arguments"));
     }
-    let function: ItemFn = syn::parse2(item).map_err(|error| {
+    let signature: Signature = syn::parse2(item).map_err(|error| {
         Error::new(
             error.span(),
             "`#[wasmgrid::task]` stands on a function: `fn name(input: T) -> U`",
         )
     })?;
-    check_signature(&function)?;
-    let parameters = parameters(&function)?;
-    Ok(write(&function, &parameters))
+    check(&signature)?;
+    parameters(&signature)?;
+    Ok(signature)
 }
 
-fn check_signature(function: &ItemFn) -> Result<()> {
-    let signature = &function.sig;
+/// Whether an item that is no task is the program's `main`.
+fn is_main(item: &TokenStream) -> bool {
+    syn::parse2::<Signature>(item.clone()).is_ok_and(|signature| signature.ident == "main")
+}
+
+fn check(signature: &Signature) -> Result<()> {
     let fault = |at: &dyn Spanned, message: &str| Err(Error::new(at.span(), message));
     if let Some(token) = &signature.asyncness {
         return fault(
@@ -65,14 +94,14 @@ struct Parameters<'a> {
     takes_context: bool,
 }
 
-fn parameters(function: &ItemFn) -> Result<Parameters<'_>> {
+fn parameters(signature: &Signature) -> Result<Parameters<'_>> {
     let kind = |parameter| match parameter {
-        &FnArg::Typed(ref parameter) => Ok(&*parameter.ty),
-        FnArg::Receiver(_) => {
-            Err(Error::new(function.sig.inputs.span(), "a task is a function, not a method"))
+        &Parameter::Typed(ref kind) => Ok(&**kind),
+        Parameter::Receiver(_) => {
+            Err(Error::new(signature.inputs.span(), "a task is a function, not a method"))
         }
     };
-    let kinds = function.sig.inputs.iter().map(kind).collect::<Result<Vec<_>>>()?;
+    let kinds = signature.inputs.iter().map(kind).collect::<Result<Vec<_>>>()?;
     let fault = |at: &Type, message: &str| Err(Error::new(at.span(), message));
     let found = |input, value, takes_context| Ok(Parameters { input, value, takes_context });
     match kinds.as_slice() {
@@ -96,17 +125,17 @@ fn parameters(function: &ItemFn) -> Result<Parameters<'_>> {
             "behind the input stand, in this order, a value that is the same for all tasks, by \
              `&`, and `&mut wasmgrid::Context`: put more values into a struct or a tuple",
         ),
-        [] => Err(Error::new(function.sig.ident.span(), "a task takes its input")),
+        [] => Err(Error::new(signature.ident.span(), "a task takes its input")),
     }
 }
 
-fn write(function: &ItemFn, parameters: &Parameters<'_>) -> TokenStream {
-    let name = &function.sig.ident;
-    let &Parameters { input, value, takes_context } = parameters;
+fn written(function: &TokenStream, signature: &Signature) -> Result<TokenStream> {
+    let name = &signature.ident;
+    let Parameters { input, value, takes_context } = parameters(signature)?;
     let takes_value = value.is_some();
     let value_argument = takes_value.then(|| quote!(, &__given));
     let context = takes_context.then(|| quote!(, __context));
-    let output = function.sig.output.span();
+    let output = signature.output.span();
     // Locals have names that no task has, or they would hide it. And where a type does not fit, the spans
     // make the compiler point at it and not at the attribute.
     let decode = quote_spanned!(input.span()=> ::wasmgrid::__private::Argument::<#input>::new().decode(__input)?);
@@ -115,7 +144,7 @@ fn write(function: &ItemFn, parameters: &Parameters<'_>) -> TokenStream {
     });
     let encode = quote_spanned!(output=> ::wasmgrid::__private::Value(__value).encode());
     let fail = quote_spanned!(output=> ::wasmgrid::__private::Failed(__error).error());
-    quote! {
+    Ok(quote! {
         #function
 
         #[doc(hidden)]
@@ -148,7 +177,7 @@ fn write(function: &ItemFn, parameters: &Parameters<'_>) -> TokenStream {
         fn main() -> ::std::process::ExitCode {
             ::wasmgrid::__private::main::<__WasmgridTask>()
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +186,19 @@ mod tests {
 
     fn refusal(source: &str) -> String {
         let item = source.parse().unwrap();
-        expand(TokenStream::new(), item).unwrap_err().to_string()
+        task_of(TokenStream::new(), item).err().unwrap().to_string()
+    }
+
+    /// What becomes of the one task of a crate.
+    fn expanded(item: TokenStream) -> TokenStream {
+        expand(TokenStream::new(), item, |_| Ok(()))
+    }
+
+    /// The functions there are.
+    fn functions(expanded: TokenStream) -> Vec<String> {
+        let words: Vec<_> = expanded.into_iter().map(|token| token.to_string()).collect();
+        let named = words.windows(2).filter(|words| words[0] == "fn");
+        named.map(|words| words[1].clone()).collect()
     }
 
     #[test]
@@ -167,47 +208,39 @@ mod tests {
                 2 * n
             }
         );
-        let expanded = expand(TokenStream::new(), item.clone()).unwrap();
-        let file: syn::File = syn::parse2(expanded).unwrap();
-        assert_eq!(
-            file.items.first().map(|item| quote!(#item).to_string()),
-            Some(item.to_string())
-        );
-        let names: Vec<String> = file
-            .items
-            .iter()
-            .filter_map(|item| match item {
-                syn::Item::Fn(function) => Some(function.sig.ident.to_string()),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(names, ["double", "main"]);
+        let expanded = expanded(item.clone());
+        assert!(expanded.to_string().starts_with(&item.to_string()));
+        assert_eq!(functions(expanded), ["double", "main"]);
+    }
+
+    #[test]
+    fn what_is_refused_leaves_one_error() {
+        let item = |source: &str| source.parse::<TokenStream>().unwrap();
+        let wrong = expanded(item("async fn f(n: u64) {}"));
+        assert_eq!(wrong.to_string().matches("compile_error").count(), 1);
+        assert_eq!(functions(wrong), ["f", "main"]);
+        assert_eq!(functions(expanded(item("fn main(n: u64) {}"))), ["main"]);
+        let second = |task: &Ident| Err(Error::new(task.span(), "a second one"));
+        let refused = expand(TokenStream::new(), item("fn g(n: u64) {}"), second);
+        assert!(refused.to_string().contains("a second one"), "{refused}");
+        assert_eq!(functions(refused), ["g"]);
     }
 
     #[test]
     fn a_second_parameter_is_the_context() {
-        let with = expand(
-            TokenStream::new(),
-            quote!(
-                fn f(n: u64, c: &mut Context) {}
-            ),
-        )
-        .unwrap();
+        let with = expanded(quote!(
+            fn f(n: u64, c: &mut Context) {}
+        ));
         assert!(with.to_string().contains("TAKES_CONTEXT : bool = true"));
-        let without = expand(
-            TokenStream::new(),
-            quote!(
-                fn f(n: u64) {}
-            ),
-        )
-        .unwrap();
+        let without = expanded(quote!(
+            fn f(n: u64) {}
+        ));
         assert!(without.to_string().contains("TAKES_CONTEXT : bool = false"));
     }
 
     #[test]
     fn a_shared_reference_is_the_value_that_all_tasks_have() {
-        let expanded =
-            |source: &str| expand(TokenStream::new(), source.parse().unwrap()).unwrap().to_string();
+        let expanded = |source: &str| expanded(source.parse().unwrap()).to_string();
         let with = expanded("fn f(n: u64, m: &Model) {}");
         assert!(with.contains("TAKES_VALUE : bool = true"), "{with}");
         assert!(with.contains("Given :: < Model >"), "{with}");
@@ -243,19 +276,20 @@ mod tests {
 
     #[test]
     fn arguments_of_the_attribute_are_refused() {
-        let error = expand(
+        let error = task_of(
             quote!(retries = 3),
             quote!(
                 fn f(n: u64) {}
             ),
         )
-        .unwrap_err();
+        .err()
+        .unwrap();
         assert!(error.to_string().contains("no arguments"), "{error}");
     }
 
     #[test]
     fn lifetimes_are_not_generics() {
-        expand(
+        task_of(
             TokenStream::new(),
             quote!(
                 fn f<'a>(s: &'a str) -> &'a str {
