@@ -1,5 +1,5 @@
-//! A task that prints: `seq 3 | cargo run --example chatty 2> log` has the results alone on standard
-//! output.
+//! A task that prints: `seq 3 | cargo run --example chatty -- - 2> log` has the results alone on
+//! standard output.
 
 use wasmgrid::{Context, Error};
 

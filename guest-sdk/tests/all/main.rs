@@ -9,12 +9,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// The example of this name, which cargo has built beside the tests.
+/// The example of this name, which cargo has built beside the tests, with an input a line.
 fn example(name: &str) -> Command {
     let test = env::current_exe().expect("it runs");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("target/PROFILE/deps");
     let mut command = Command::new(profile.join("examples").join(name));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("-").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
