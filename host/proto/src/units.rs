@@ -62,13 +62,15 @@ impl Millis {
     }
 }
 
-/// An amount of memory or data; written in bytes, or with `KiB`, `MiB`, `GiB`, `kB`, `MB`, `GB`.
+/// An amount of memory or data; written with its unit: `B`, `KiB`, `MiB`, `GiB`, `TiB`, `kB`, `MB`,
+/// `GB` or `TB`, in whatever case, or `K`, `M`, `G` and `T`, which are binary.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct ByteCount(pub u64);
 
-/// Wasmtime's deterministic instruction budget; written as a number, or with `k`, `M`, `G`, `T`.
+/// Wasmtime's deterministic instruction budget; written as a number, or with `k`, `M`, `G`, `T`, in
+/// whatever case.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -76,23 +78,52 @@ pub struct Fuel(pub u64);
 
 /// A text that is not the quantity it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no {what}; write it like {example}")]
-pub struct ParseUnitError {
-    /// The quantity that was expected.
-    pub what: &'static str,
-    /// A text that would be right.
-    pub example: &'static str,
-    /// What was there.
-    pub found: String,
+pub enum ParseUnitError {
+    /// It is none at all.
+    #[error("{found:?} is no {what}; write it like {example}")]
+    Form {
+        /// The quantity that was expected.
+        what: &'static str,
+        /// A text that would be right.
+        example: &'static str,
+        /// What was there.
+        found: String,
+    },
+    /// It is a number, which could be of anything.
+    #[error("{number} is no {what}: it has no unit; write {number}{likely}, or {number}{other}")]
+    Bare {
+        /// The quantity that was expected.
+        what: &'static str,
+        /// What was there.
+        number: String,
+        /// The unit that it has most often.
+        likely: &'static str,
+        /// Another one.
+        other: &'static str,
+    },
 }
 
+const BYTES: &str = "amount of bytes";
+const BYTES_EXAMPLE: &str = "64MiB, 1GB or 512B";
+const FUEL: &str = "amount of fuel";
+const FUEL_EXAMPLE: &str = "2G, 500M or 1000000";
+const TIME: &str = "span of time";
+const TIME_EXAMPLE: &str = "250ms, 30s, 2m or 1h30m";
+
+/// A letter alone is binary, as most programs that limit memory have it.
 const BYTE_UNITS: &[(&str, u64)] = &[
+    ("TiB", 1 << 40),
     ("GiB", 1 << 30),
     ("MiB", 1 << 20),
     ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
     ("GB", 1_000_000_000),
     ("MB", 1_000_000),
     ("kB", 1_000),
+    ("T", 1 << 40),
+    ("G", 1 << 30),
+    ("M", 1 << 20),
+    ("K", 1 << 10),
     ("B", 1),
 ];
 const FUEL_UNITS: &[(&str, u64)] =
@@ -116,12 +147,25 @@ fn scaled(text: &str, scale: u64) -> Option<u64> {
     base.checked_add(u64::try_from(extra).ok()?)
 }
 
-fn parse_suffixed(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+/// A number and its unit; without one it is a number of `bare`.
+fn parse_suffixed(text: &str, units: &[(&str, u64)], bare: u64) -> Option<u64> {
+    let text = text.trim();
     let (number, scale) = units
         .iter()
-        .find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, *scale)))
-        .unwrap_or((text, 1));
+        .find_map(|(unit, scale)| Some((without_end(text, unit)?, *scale)))
+        .unwrap_or((text, bare));
     scaled(number.trim_end(), scale)
+}
+
+/// `text` before `end`, in whatever case.
+fn without_end<'a>(text: &'a str, end: &str) -> Option<&'a str> {
+    let (start, found) = text.split_at_checked(text.len().checked_sub(end.len())?)?;
+    found.eq_ignore_ascii_case(end).then_some(start)
+}
+
+/// True for a number that has no unit, and is not nothing.
+fn is_bare(text: &str) -> bool {
+    scaled(text.trim(), 1).is_some_and(|number| number > 0)
 }
 
 /// The largest of `units` that divides `value` without a rest, for an exact text.
@@ -136,9 +180,13 @@ impl FromStr for ByteCount {
     type Err = ParseUnitError;
 
     fn from_str(text: &str) -> Result<Self, ParseUnitError> {
-        parse_suffixed(text, BYTE_UNITS).map(Self).ok_or_else(|| ParseUnitError {
-            what: "amount of bytes",
-            example: "64MiB, 1GB or 65536",
+        if is_bare(text) {
+            let (number, likely, other) = (text.trim().into(), "MiB", "B");
+            return Err(ParseUnitError::Bare { what: BYTES, number, likely, other });
+        }
+        parse_suffixed(text, BYTE_UNITS, 1).map(Self).ok_or_else(|| ParseUnitError::Form {
+            what: BYTES,
+            example: BYTES_EXAMPLE,
             found: text.into(),
         })
     }
@@ -165,9 +213,9 @@ impl FromStr for Fuel {
     type Err = ParseUnitError;
 
     fn from_str(text: &str) -> Result<Self, ParseUnitError> {
-        parse_suffixed(text, FUEL_UNITS).map(Self).ok_or_else(|| ParseUnitError {
-            what: "amount of fuel",
-            example: "2G, 500M or 1000000",
+        parse_suffixed(text, FUEL_UNITS, 1).map(Self).ok_or_else(|| ParseUnitError::Form {
+            what: FUEL,
+            example: FUEL_EXAMPLE,
             found: text.into(),
         })
     }
@@ -183,26 +231,35 @@ impl FromStr for Millis {
     type Err = ParseUnitError;
 
     fn from_str(text: &str) -> Result<Self, ParseUnitError> {
-        let error = || ParseUnitError {
-            what: "span of time",
-            example: "250ms, 30s, 2m or 1h30m",
-            found: text.into(),
-        };
-        let mut rest = text.trim();
-        let mut total = 0u64;
-        while !rest.is_empty() {
-            let number_end =
-                rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
-            let (number, tail) = rest.split_at(number_end);
-            let unit_end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-            let (unit, tail) = tail.split_at(unit_end);
-            let (_, scale) = TIME_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
-            let part = scaled(number, *scale).ok_or_else(error)?;
-            total = total.checked_add(part).ok_or_else(error)?;
-            rest = tail;
+        if is_bare(text) {
+            let (number, likely, other) = (text.trim().into(), "s", "m");
+            return Err(ParseUnitError::Bare { what: TIME, number, likely, other });
         }
-        if text.trim().is_empty() { Err(error()) } else { Ok(Self(total)) }
+        if scaled(text.trim(), 1) == Some(0) {
+            return Ok(Self(0));
+        }
+        sum_of_times(text.trim()).map(Self).ok_or_else(|| ParseUnitError::Form {
+            what: TIME,
+            example: TIME_EXAMPLE,
+            found: text.into(),
+        })
     }
+}
+
+/// The sum of all parts in milliseconds; `None` where one is no number with a unit.
+fn sum_of_times(text: &str) -> Option<u64> {
+    let (mut rest, mut total) = (text, None);
+    while !rest.is_empty() {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(number_end);
+        let tail = tail.trim_start();
+        let unit_end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let (_, scale) = TIME_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
+        total = Some(total.unwrap_or(0_u64).checked_add(scaled(number, *scale)?)?);
+        rest = tail.trim_start();
+    }
+    total
 }
 
 impl fmt::Display for Millis {
@@ -237,22 +294,45 @@ mod tests {
 
     #[test]
     fn a_quantity_is_read_as_people_write_it() {
-        assert_eq!("64MiB".parse(), Ok(ByteCount(64 << 20)));
+        for text in ["64MiB", "64mib", "64Mib", "64M", "64m", " 64 MiB", "65536KiB"] {
+            assert_eq!(text.parse(), Ok(ByteCount(64 << 20)), "{text}");
+        }
+        assert_eq!("64mb".parse(), Ok(ByteCount(64_000_000)));
         assert_eq!("1.5kB".parse(), Ok(ByteCount(1_500)));
-        assert_eq!("512".parse(), Ok(ByteCount(512)));
-        assert_eq!("2G".parse(), Ok(Fuel(2_000_000_000)));
-        assert_eq!("1h30m".parse(), Ok(Millis(5_400_000)));
+        assert_eq!("512B".parse(), Ok(ByteCount(512)));
+        assert_eq!("2TiB".parse(), Ok(ByteCount(2 << 40)));
+        assert_eq!("0".parse(), Ok(ByteCount(0)));
+        for text in ["2G", "2g", "2000M", "2000000000"] {
+            assert_eq!(text.parse(), Ok(Fuel(2_000_000_000)), "{text}");
+        }
+        for text in ["1h30m", "1H30M", "1h 30m", "1 h 30 m", "1.5h"] {
+            assert_eq!(text.parse(), Ok(Millis(5_400_000)), "{text}");
+        }
         assert_eq!("0.25s".parse(), Ok(Millis(250)));
+        assert_eq!("0".parse(), Ok(Millis(0)));
+    }
+
+    #[test]
+    fn a_number_without_its_unit_is_refused_with_the_forms_that_are() {
+        let error = "64".parse::<ByteCount>().expect_err("of what?").to_string();
+        let expected = "64 is no amount of bytes: it has no unit; write 64MiB, or 64B";
+        assert_eq!(error, expected);
+        let error = "5".parse::<Millis>().expect_err("of what?").to_string();
+        assert_eq!(error, "5 is no span of time: it has no unit; write 5s, or 5m");
+        assert!("1.5".parse::<Millis>().is_err());
     }
 
     #[test]
     fn nonsense_is_refused_with_an_example() {
-        for bad in ["", "MiB", "-1", "1e9", "12 parsecs", "99999999999GiB", ".5", "1."] {
-            assert!(bad.parse::<ByteCount>().is_err(), "{bad:?}");
+        for bad in
+            ["", "MiB", "-1", "1e9", "12 parsecs", "99999999999GiB", ".5", "1.", "1iB", "\u{fc}B"]
+        {
+            let error = bad.parse::<ByteCount>().expect_err(bad);
+            assert!(error.to_string().contains("64MiB"), "{bad:?}: {error}");
         }
-        for bad in ["", "5", "1x", "s", "1s2", "99999999999999999999d"] {
+        for bad in ["", " ", "5x", "s", "1s2", "99999999999999999999d", "1s,2m"] {
             let error = bad.parse::<Millis>().expect_err(bad);
-            assert!(error.to_string().contains("1h30m"));
+            assert!(error.to_string().contains("1h30m"), "{bad:?}: {error}");
         }
     }
 

@@ -295,7 +295,11 @@ impl FromStr for CapSetting {
 impl fmt::Display for CapSetting {
     /// As it is parsed: a value in bytes is written exactly.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.cap.name(), self.value)
+        let unit = match self.cap.unit() {
+            Unit::Bytes => "B",
+            Unit::Count => "",
+        };
+        write!(f, "{}={}{unit}", self.cap.name(), self.value)
     }
 }
 

@@ -117,7 +117,7 @@ mod tests {
     fn each_limit_has_its_maximum() {
         let mut maxima = Limits::default();
         let texts =
-            ["fuel=2G", "timeout=1h", "memory=1GiB", "table=7", "output=5", "record=4", "log=3"];
+            ["fuel=2G", "timeout=1h", "memory=1GiB", "table=7", "output=5B", "record=4B", "log=3B"];
         for text in texts {
             let maximum = text.parse::<Maximum>().expect(text);
             assert_eq!(maximum.to_string().parse(), Ok(maximum), "{text}");

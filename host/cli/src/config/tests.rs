@@ -45,14 +45,14 @@ fn flags_win_over_the_file() {
     let place = Place::new();
     let file = place.file(
         "worker.toml",
-        "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"\nmax = [\"log=1\"]",
+        "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"\nmax = [\"log=1B\"]",
     );
     let settings = place.start(&format!("worker --slots 3 --config {file}")).expect("fits");
     assert_eq!(settings.slots, Some(3));
     assert_eq!(settings.memory, Some(ByteCount(2 << 30)));
     assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
     assert_eq!(settings.isolation, Some(Isolation::InProcess));
-    assert_eq!(settings.max, ["log=1".parse().expect("a maximum")]);
+    assert_eq!(settings.max, ["log=1B".parse().expect("a maximum")]);
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn too_large_a_body_is_refused() {
     // i32.const 1, drop
     let straight = command(&[body(&[0x41, 1, 0x1a].repeat(2_500_000))], &[], &[]);
     refused(&straight, "body-bytes", "7.1MiB", "512KiB");
-    passes(&straight, "body-bytes=7600000");
+    passes(&straight, "body-bytes=7600000B");
     let half = command(&[body(&[0x41, 1, 0x1a].repeat(200_000))], &[], &[]);
     refused(&half, "body-bytes", "585.9KiB", "512KiB");
     admitted(&half, &["body-bytes=1MiB"]);
