@@ -76,8 +76,9 @@ const WASM_STACK_BYTES: usize = 512 << 10;
 /// The fiber a task runs on: the guest's stack, and as much again for the host functions it calls.
 const FIBER_STACK_BYTES: usize = 1 << 20;
 
-/// Frames of a trap's backtrace: enough to find the place; a recursion does not fill the log.
-const BACKTRACE_FRAMES: usize = 16;
+/// Frames of a trap's backtrace: enough to find the place, below which a panic in Rust has ten of its
+/// own; a recursion does not fill the log.
+const BACKTRACE_FRAMES: usize = 32;
 
 /// Fuel for each 64 KiB page that `memory.grow` asks for, the most the engine takes. At the
 /// engine's 0, a loop of `memory.grow` used 60 times less fuel a second than a plain one.

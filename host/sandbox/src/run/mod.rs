@@ -7,6 +7,7 @@
 mod blobs;
 pub(crate) mod board;
 mod control;
+mod frames;
 mod meter;
 mod module;
 mod outcome;

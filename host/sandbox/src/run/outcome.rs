@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use wasmgrid_proto::{Limit, Limits, Outcome, TaskSpec, TrapKind, text::shortened};
 use wasmtime::{Trap, WasmBacktrace};
 
-use super::passed_max;
+use super::{frames, passed_max};
 use crate::{compile::Unloadable, host::Stop};
 
 /// The most of a backtrace or of a task's own message that is kept.
@@ -93,18 +93,16 @@ fn trap_kind(trap: Trap) -> TrapKind {
     }
 }
 
-/// The cause where it says more than the kind, then the guest's frames, innermost first.
+/// The cause where it says more than the kind, then the guest's frames, its own innermost first.
 fn backtrace(error: &wasmtime::Error) -> String {
     let mut text = String::new();
     if error.downcast_ref::<Trap>().is_none() {
-        // Writing to a string cannot fail, here and below.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", error.root_cause());
     }
     if let Some(frames) = error.downcast_ref::<WasmBacktrace>() {
         // The first line is the engine's heading.
-        for line in frames.to_string().lines().skip(1) {
-            let _ = writeln!(text, "{}", line.trim_start());
-        }
+        text += &frames::own(frames.to_string().lines().skip(1));
     }
     bounded(text)
 }
