@@ -7,6 +7,7 @@ use wasmgrid_proto::{ByteCount, Fuel, Limit, Limits, Millis, Outcome, WorkerId};
 
 use super::{
     again::{Keeper, Mark, Written},
+    clues,
     inputs::Unread,
     ledger::{Input, Place},
     reorder::Finished,
@@ -174,7 +175,7 @@ fn explain(
     if let Ok((_, _, log)) = meta.split(&finished.payload) {
         field(&mut lines, "log", &log_tail(&String::from_utf8_lossy(&log), meta.log_dropped));
     }
-    if let Some(help) = remedy(finished, limits) {
+    if let Some(help) = remedy(finished, input, limits) {
         field(&mut lines, "help", &help);
     }
     lines
@@ -235,23 +236,54 @@ fn field(lines: &mut Lines, name: &str, value: &str) {
 }
 
 /// What would help, where something would.
-fn remedy(finished: &Finished, limits: &Limits) -> Option<String> {
-    let usage = &finished.meta.usage;
-    let more_memory = || format!("--memory {}", more_memory(limits.memory.0));
+fn remedy(finished: &Finished, input: Option<&Input>, limits: &Limits) -> Option<String> {
     match &finished.meta.outcome {
         Outcome::Limit { limit, used, allowed } => raise(*limit, *used, *allowed),
-        // An allocation that fails ends in a panic, most often.
-        Outcome::Trap { .. } | Outcome::Exit(_)
-            if usage.memory_bytes >= limits.memory.0 / 8 * 7 =>
-        {
-            let used = ByteCount(usage.memory_bytes);
-            let allowed = limits.memory;
-            Some(format!("it had {used} of the {allowed} of memory allowed: {}", more_memory()))
+        Outcome::Trap { .. } | Outcome::Exit(_) | Outcome::Rejected(_) => {
+            let said = said(finished);
+            memory_lacked(finished, &said, limits).or_else(|| lines_meant(input, &said))
         }
         Outcome::Retry(_) => Some("--retries N runs such tasks again".into()),
         Outcome::Lost(_) => Some("`wasmgrid worker list` shows the workers".into()),
         _ => None,
     }
+}
+
+/// All that a task said of its failure.
+fn said(finished: &Finished) -> String {
+    let meta = &finished.meta;
+    let log = meta.split(&finished.payload).map(|(_, _, log)| log).unwrap_or_default();
+    format!("{}\n{}", meta.outcome, String::from_utf8_lossy(&log))
+}
+
+/// More memory, where the task says that it lacked it, or had nearly all that it may have: an
+/// allocation that fails ends in a panic, most often.
+fn memory_lacked(finished: &Finished, said: &str, limits: &Limits) -> Option<String> {
+    let (used, allowed) = (finished.meta.usage.memory_bytes, limits.memory);
+    let is_full = used >= allowed.0 / 8 * 7;
+    let ended_itself = matches!(finished.meta.outcome, Outcome::Rejected(_));
+    if !clues::lacked_memory(said) && (ended_itself || !is_full) {
+        return None;
+    }
+    let wanted = clues::bytes_wanted(said).unwrap_or_default();
+    let had = format!("it had {} of the {allowed} of memory allowed", ByteCount(used));
+    let flag = |least| format!("--memory {}", more_memory(least));
+    Some(match used.saturating_add(wanted).checked_next_power_of_two() {
+        Some(least) if wanted > 0 => {
+            let wanted = ByteCount(wanted);
+            format!("{had}, and wanted {wanted} more: {}", flag(least.max(allowed.0)))
+        }
+        _ => format!("{had}: {}", flag(allowed.0)),
+    })
+}
+
+/// Each line as a task, where all of stdin was one and the task found several values in it.
+fn lines_meant(input: Option<&Input>, said: &str) -> Option<String> {
+    let input = input.filter(|input| matches!(input.place, Place::Single))?;
+    let has_lines = input.bytes.trim_ascii().contains(&b'\n');
+    (has_lines && clues::had_several_values(said)).then(|| {
+        "all of stdin was one input; `-` behind the task makes each line one: wasmgrid run TASK -".into()
+    })
 }
 
 fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
@@ -343,6 +375,35 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert!(text.contains("7: frame") && !text.contains("8: frame"), "{text}");
         assert!(text.ends_with("--memory 256MiB"), "{text}");
         assert!(!text.contains("log"), "{text}");
+    }
+
+    #[test]
+    fn an_allocation_that_failed_is_explained_though_little_was_used() {
+        let kind = wasmgrid_proto::TrapKind::Unreachable;
+        let outcome = Outcome::Trap { kind, backtrace: String::new() };
+        let mut result = with_log(outcome, "memory allocation of 100000000 bytes failed\n");
+        result.meta.usage.memory_bytes = 1 << 20;
+        let text = explain(&result, None, &Limits::default()).to_string();
+        let help = "it had 1MiB of the 64MiB of memory allowed, and wanted 95.3MiB more: --memory ";
+        assert!(text.contains(help) && text.ends_with("512MiB"), "{text}");
+        let python = with_log(Outcome::Exit(1), "MemoryError\n");
+        let text = explain(&python, None, &Limits::default()).to_string();
+        assert!(text.ends_with("--memory 256MiB"), "{text}");
+    }
+
+    #[test]
+    fn several_lines_that_were_one_input_are_explained() {
+        let cause = "input does not fit u64: trailing characters at line 2 column 1";
+        let result = finished(0, Outcome::Rejected(cause.into()), "");
+        let stdin = |bytes: &'static str| {
+            Some(Input { bytes: Bytes::from_static(bytes.as_bytes()), place: Place::Single })
+        };
+        let text =
+            |input: Option<Input>| explain(&result, input.as_ref(), &Limits::default()).to_string();
+        assert!(text(stdin("1\n2\n")).contains("`-`"), "{}", text(stdin("1\n2\n")));
+        for other in [stdin("1 2\n"), Some(line_input()), None] {
+            assert!(!text(other.clone()).contains("`-`"), "{other:?}");
+        }
     }
 
     #[test]

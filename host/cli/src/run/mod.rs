@@ -3,6 +3,7 @@
 mod again;
 mod build;
 pub mod clash;
+mod clues;
 pub mod collect;
 pub mod data;
 mod dry_run;

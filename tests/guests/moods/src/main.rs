@@ -13,6 +13,7 @@ fn moods(mood: String, context: &mut Context) -> Result<String, Error> {
             std::hint::black_box(());
         },
         "eat" => Ok(eat().to_string()),
+        "gulp" => Ok(vec![1_u8; 100_000_000].len().to_string()),
         "flood" => Ok("x".repeat(40 << 20)),
         "records" => {
             context.emit_bytes(b"first record");
