@@ -113,7 +113,7 @@ impl Contexts {
     pub fn selected(&self) -> anyhow::Result<Option<String>> {
         let path = self.settings();
         match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             text => text
                 .map_err(anyhow::Error::from)
                 .and_then(|text| Ok(toml::from_str::<Selected>(&text)?.context))
@@ -127,9 +127,7 @@ impl Contexts {
     /// # Errors
     /// As [`selected`](Self::selected).
     pub fn choose(&self, args: &GridArgs) -> anyhow::Result<Option<String>> {
-        let named = args.context.clone();
-        let named = named.or_else(|| env::var(VARIABLE).ok().filter(|name| !name.is_empty()));
-        let chosen = named.map_or_else(|| self.selected(), |name| Ok(Some(name)))?;
+        let chosen = named(args).map_or_else(|| self.selected(), |name| Ok(Some(name)))?;
         Ok(chosen.filter(|name| name != LOCAL))
     }
 
@@ -299,6 +297,23 @@ fn no_context(name: &str) -> anyhow::Error {
         "there is no context {name:?}; `wasmgrid context list` shows those there are, `wasmgrid up` \
          and `wasmgrid context add` make one"
     ))
+}
+
+/// True where there is no such file, nor a folder that it could be in.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The one that the flag or the variable names.
+pub fn named(args: &GridArgs) -> Option<String> {
+    let of_variable = || env::var(VARIABLE).ok().filter(|name| !name.is_empty());
+    args.context.clone().or_else(of_variable)
+}
+
+/// True where an error says that this user may not read the contexts' folder: those of somebody else.
+pub fn is_kept_from(error: &anyhow::Error) -> bool {
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(denied)
 }
 
 /// Whether a text can name a context: it becomes the name of a folder.

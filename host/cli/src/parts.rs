@@ -19,6 +19,8 @@ use wasmgrid_worker::{
 use crate::{
     args::{Isolation, Label, Maximum, SandboxArgs},
     exit::usage,
+    paths,
+    print::message,
     private,
     unable::unable,
 };
@@ -40,9 +42,22 @@ pub struct WorkerSetup {
     /// What holds for all tasks.
     pub sandbox: SandboxArgs,
     /// Where compiled modules are kept.
-    pub cache_dir: PathBuf,
+    pub cache: Cache,
     /// What modules may look like.
     pub caps: Caps,
+}
+
+/// A folder of compiled modules.
+pub enum Cache {
+    /// It is there and can be written to, or nothing starts.
+    Needed(PathBuf),
+    /// Modules are kept where that can be, else compiled again each time, which is said.
+    Wanted {
+        /// `None` where the user has no home.
+        dir: Option<PathBuf>,
+        /// Nothing is said.
+        quiet: bool,
+    },
 }
 
 /// A worker's sandbox on this machine, which has no scheduler yet.
@@ -59,9 +74,10 @@ impl Machine {
     /// Refuses a machine that can be seen to be unable to run tasks.
     pub fn start(setup: WorkerSetup) -> anyhow::Result<Self> {
         let (memory, labels) = (setup.memory, setup.labels.clone());
-        let config = sandbox_config(setup)?;
+        let (cache, config) = sandbox_config(setup)?;
         let count = config.slots;
-        let (sandbox, slots) = Sandbox::start(config).map_err(|error| unable(&error.into()))?;
+        let started = start_sandbox(cache, config);
+        let (sandbox, slots) = started.map_err(|error| unable(&error.into()))?;
         let mut labels: Vec<_> = labels.into_iter().map(|label| (label.key, label.value)).collect();
         labels.sort_unstable();
         let capacity = WorkerCapacity {
@@ -111,17 +127,43 @@ pub async fn proven(sandbox: &Sandbox) -> anyhow::Result<()> {
     sandbox.proven().await.map_err(|why| unable(&why))
 }
 
-fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<SandboxConfig> {
-    let cache = setup.cache_dir;
-    private::folder(&cache)
-        .map_err(|source| unable(&SandboxError::Cache { path: cache.clone(), source }.into()))?;
+fn start_sandbox(
+    cache: Cache,
+    config: SandboxConfig,
+) -> Result<(Sandbox, Vec<Slot>), SandboxError> {
+    let start = |dir: PathBuf| {
+        private::folder(&dir)
+            .map_err(|source| SandboxError::Cache { path: dir.clone(), source })?;
+        Sandbox::start(SandboxConfig { cache_dir: Some(dir), ..config.clone() })
+    };
+    let (why, quiet) = match cache {
+        Cache::Needed(dir) => return start(dir),
+        Cache::Wanted { dir: None, quiet } => ("this user has no home folder".to_owned(), quiet),
+        Cache::Wanted { dir: Some(dir), quiet } => match start(dir) {
+            Err(SandboxError::Cache { path, source }) => {
+                (format!("{}: {source}", path.display()), quiet)
+            }
+            started => return started,
+        },
+    };
+    if !quiet {
+        message!(
+            "compiled code is not kept for the next run: {why}; {} names a folder that it could be \
+             kept in",
+            paths::HOME
+        );
+    }
+    Sandbox::start(config)
+}
+
+fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<(Cache, SandboxConfig)> {
     let slots = setup.slots.unwrap_or_else(cores);
     let defaults = SandboxConfig::default();
     let mut max_limits = defaults.max_limits;
     for maximum in setup.max {
         maximum.apply(&mut max_limits);
     }
-    Ok(SandboxConfig {
+    let config = SandboxConfig {
         slots,
         max_limits,
         isolation: match setup.isolation {
@@ -130,7 +172,6 @@ fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<SandboxConfig> {
             Isolation::InProcess => sandbox::Isolation::InProcess,
         },
         allow_dirs: setup.allow_dirs,
-        cache_dir: Some(cache),
         caps: setup.caps,
         require_jail: setup.sandbox.require_jail.unwrap_or(defaults.require_jail),
         compile_cpu: setup.sandbox.compile_time.unwrap_or(defaults.compile_cpu),
@@ -140,7 +181,8 @@ fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<SandboxConfig> {
             ..defaults.engine
         },
         ..defaults
-    })
+    };
+    Ok((setup.cache, config))
 }
 
 /// Whether runners may ask the kernel what a task wrote; `swap` is how much of it the machine has.

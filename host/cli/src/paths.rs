@@ -26,14 +26,19 @@ impl Paths {
     /// # Errors
     /// Where the user has no home folder.
     pub fn find() -> anyhow::Result<Self> {
+        Self::known()
+            .ok_or_else(|| usage(format!("this user has no home folder; set {HOME} to one")))
+    }
+
+    /// The same; `None` where the user has no home folder.
+    pub fn known() -> Option<Self> {
         if let Some(home) = env::var_os(HOME).filter(|home| !home.is_empty()) {
             let home = PathBuf::from(home);
             let (state, cache) = (home.join("state"), home.join("cache"));
-            return Ok(Self { config: home, state, cache });
+            return Some(Self { config: home, state, cache });
         }
-        let dirs = ProjectDirs::from("", "", "wasmgrid")
-            .ok_or_else(|| usage(format!("this user has no home folder; set {HOME} to one")))?;
-        Ok(Self {
+        let dirs = ProjectDirs::from("", "", "wasmgrid")?;
+        Some(Self {
             config: dirs.config_dir().to_owned(),
             state: dirs.data_local_dir().to_owned(),
             cache: dirs.cache_dir().to_owned(),

@@ -171,6 +171,58 @@ fn a_user_who_may_start_no_process_is_told_so_at_once() {
     Home::finish(command, b"").fails_with(3, &[UNABLE, "ulimit -u"]);
 }
 
+/// What is said where compiled code cannot be kept.
+const NOT_KEPT: &str = "compiled code is not kept for the next run: ";
+
+#[test]
+fn a_run_needs_no_cache_and_says_that_compiled_code_is_not_kept() {
+    let home = Home::new();
+    let noop = guest("noop");
+    let run = |flags: &[&str]| {
+        let args = ["run", &noop, "--range", "0..2"];
+        let mut command = home.command(args.into_iter().chain(flags.iter().copied()));
+        command.env_remove("WASMGRID_HOME").env("HOME", "/dev/null");
+        for folder in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+            command.env_remove(folder);
+        }
+        Home::finish(command, b"")
+    };
+    let loud = run(&[]);
+    assert_eq!(loud.ok(), "0\n1\n");
+    assert!(loud.stderr.contains(NOT_KEPT) && loud.stderr.contains("WASMGRID_HOME"), "{loud}");
+    let quiet = run(&["-q"]);
+    assert_eq!(quiet.ok(), "0\n1\n");
+    assert!(!quiet.stderr.contains(NOT_KEPT), "{quiet}");
+    assert!(run(&["--dry-run"]).ok().contains("this machine"));
+}
+
+#[test]
+fn a_user_without_a_home_can_run_tasks() {
+    let is_root =
+        fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0);
+    if !is_root {
+        println!("skipped: only root may be another user, who has no home");
+        return;
+    }
+    let home = Home::new();
+    let own = own_binary(&home);
+    let noop = home.path().join("noop.wasm");
+    fs::copy(guest("noop"), &noop).expect("copied");
+    for path in [home.path(), &own, &noop] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
+    }
+    let (own, noop) = (own.to_str().expect("plain"), noop.to_str().expect("plain"));
+    let path = format!("PATH={}", std::env::var("PATH").unwrap_or_default());
+    let user = ["--reuid=54321", "--regid=54321", "--clear-groups", "env", "-i", &path, own];
+    for flags in [&["--range", "0..2"][..], &["--range", "0..2", "--dry-run"]] {
+        let words = user.into_iter().chain(["run", noop]).chain(flags.iter().copied());
+        let ran = Home::finish(home.command_of(Path::new("setpriv"), words), b"");
+        ran.ok();
+        let is_said = ran.stderr.contains(&format!("{NOT_KEPT}this user has no home folder"));
+        assert_eq!(is_said, !flags.contains(&"--dry-run"), "{ran}");
+    }
+}
+
 /// Sets how much address space a process that runs may have, and its children.
 fn limit_address_space(process: u32, limit: &str) {
     let limits = [format!("--pid={process}"), format!("--as={limit}:unlimited")];

@@ -20,7 +20,7 @@ use crate::{
     escape::Lines,
     exit::{self, Exit, WithExit as _, usage},
     interrupt::Interrupt,
-    parts::{self, Machine, WorkerSetup},
+    parts::{self, Cache, Machine, WorkerSetup},
     paths::Paths,
     print::{self, message},
     settings::Settings,
@@ -256,7 +256,7 @@ pub fn setup(settings: &Settings, paths: &Paths) -> WorkerSetup {
         allow_dirs: settings.allow_dirs.clone(),
         max: settings.max.clone(),
         sandbox: settings.sandbox(),
-        cache_dir: settings.cache_dir.clone().unwrap_or_else(|| paths.modules()),
+        cache: Cache::Needed(settings.cache_dir.clone().unwrap_or_else(|| paths.modules())),
         caps: settings.caps(),
     }
 }

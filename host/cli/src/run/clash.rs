@@ -41,15 +41,12 @@ struct Id {
 
 impl Reads {
     /// Reads nothing; what this program keeps on this machine is no place for an output.
-    ///
-    /// # Errors
-    /// Where this user has no folders.
-    pub fn new() -> anyhow::Result<Self> {
-        let paths = Paths::find()?;
+    pub fn new() -> Self {
+        let Some(paths) = Paths::known() else { return Self::default() };
         let contexts = Contexts::new(&paths);
         let settings = contexts.settings();
         let own = vec![paths.state, paths.cache, contexts.known()];
-        Ok(Self { files: vec![(settings, What::Settings)], stdin: false, own })
+        Self { files: vec![(settings, What::Settings)], stdin: false, own }
     }
 
     /// A file is an input, or has some.

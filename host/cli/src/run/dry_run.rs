@@ -82,7 +82,7 @@ async fn show(
 ) -> anyhow::Result<Exit> {
     let task = inspect::or_say(judge(job, context.is_none(), talk), format)?;
     let sources = inspect::or_say(sources(&task, again, job, inputs), format)?;
-    let mut reads = Reads::new()?;
+    let mut reads = Reads::new();
     task.add_to(&mut reads);
     sources.add_to(&mut reads);
     output::check(out, &reads)?;

@@ -33,11 +33,11 @@ use wasmgrid_proto::Grant;
 use crate::{
     args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
     cluster::{self, Cluster, view::JobView},
-    context::Contexts,
+    context::{self, Contexts},
     exit::{self, Exit, WithExit as _, usage},
     interrupt::Interrupt,
     local::LocalGrid,
-    parts::WorkerSetup,
+    parts::{Cache, WorkerSetup},
     paths::Paths,
     print::{data, message},
     table,
@@ -76,7 +76,7 @@ enum Grid {
 pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     let again = Again::of(&mut args.job)?;
     let resume = Resume::of(&mut args)?;
-    let context = Grid::context(&args)?;
+    let context = Grid::context(&args, talk)?;
     check_resume(&args, context.as_deref())?;
     let kept = again.as_ref().map(|again| &again.header);
     let kept = kept.or_else(|| resume.as_ref().and_then(Resume::header));
@@ -92,7 +92,7 @@ pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow
         loaded => loaded?,
     };
     let sources = sources(&task, again, &args.job, &args.inputs)?;
-    let mut reads = Reads::new()?;
+    let mut reads = Reads::new();
     task.add_to(&mut reads);
     sources.add_to(&mut reads);
     let dir = out_dir(&args, &sources, &reads, resume.as_ref())?;
@@ -107,7 +107,7 @@ pub async fn run(mut args: RunArgs, talk: Talk, interrupt: &Interrupt) -> anyhow
     let done =
         resume.as_ref().map(|resume| going_on(resume, &header, &mut output, talk)).transpose()?;
     let inputs = sources.behind(done.flatten()).open()?;
-    let grid = Grid::open(&args, context).await?;
+    let grid = Grid::open(&args, context, talk).await?;
     let parts = Parts { task, header, resume, inputs, is_complete, output };
     let ended = tokio::select! {
         ended = run_on(&grid, &args, talk, parts, interrupt) => ended,
@@ -227,7 +227,7 @@ pub async fn submit(mut args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
         let how = if args.open { Use::LeaveOpen } else { Use::Leave };
         (sources(&task, again, &args.job, &args.inputs)?, how)
     };
-    let mut reads = Reads::new()?;
+    let mut reads = Reads::new();
     task.add_to(&mut reads);
     sources.add_to(&mut reads);
     reads.check_stdout()?;
@@ -302,17 +302,28 @@ fn granted_dirs(grants: &[Grant]) -> Vec<PathBuf> {
 }
 
 impl Grid {
-    /// The cluster that a job goes to; `None` is this machine.
-    fn context(args: &RunArgs) -> anyhow::Result<Option<String>> {
+    /// The cluster that a job goes to; `None` is this machine. Who has no home has selected none.
+    fn context(args: &RunArgs, talk: Talk) -> anyhow::Result<Option<String>> {
         if args.local {
             return Ok(None);
         }
-        Contexts::new(&Paths::find()?).choose(&args.grid)
+        if let Some(name) = context::named(&args.grid) {
+            return Ok(Some(name).filter(|name| name != context::LOCAL));
+        }
+        let Some(paths) = Paths::known() else { return Ok(None) };
+        let selected = Contexts::new(&paths).selected();
+        if let Err(error) = &selected
+            && context::is_kept_from(error)
+        {
+            if !talk.quiet {
+                message!("{}; the job runs on this machine", exit::chain(error));
+            }
+            return Ok(None);
+        }
+        Ok(selected?.filter(|name| name != context::LOCAL))
     }
 
-    async fn open(args: &RunArgs, context: Option<String>) -> anyhow::Result<Self> {
-        let paths = Paths::find()?;
-        let contexts = Contexts::new(&paths);
+    async fn open(args: &RunArgs, context: Option<String>, talk: Talk) -> anyhow::Result<Self> {
         if let Some(name) = context {
             if args.slots.is_some() || args.isolation.is_some() {
                 return Err(usage(format!(
@@ -320,6 +331,7 @@ impl Grid {
                      to context {name:?}; add --local, or leave them out"
                 )));
             }
+            let contexts = Contexts::new(&Paths::find()?);
             let cluster = Cluster::open(&contexts, &name).await;
             return cluster.map(Self::Cluster).map_err(|error| match exit::of(&error) {
                 Exit::Unreachable => {
@@ -343,7 +355,10 @@ impl Grid {
             allow_dirs: granted_dirs(&args.job.allow),
             max: Vec::new(),
             sandbox: args.sandbox.clone(),
-            cache_dir: paths.modules(),
+            cache: Cache::Wanted {
+                dir: Paths::known().map(|paths| paths.modules()),
+                quiet: talk.quiet,
+            },
             caps: args.job.caps.caps(),
         };
         Ok(Self::Local(Box::new(LocalGrid::start(setup).await?)))
