@@ -39,7 +39,9 @@ pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
         return table::json(&ExplanationView { job, tenant, state, counts, reasons });
     }
     let (queued, running, ended) = (counts.queued, counts.running, counts.ended());
-    data!("job {job} of {tenant} is {state}: {queued} tasks wait, {running} run, {ended} ended")?;
+    data!(
+        "job {job} of {tenant} is {state}: {queued} tasks wait, {running} are given out, {ended} ended"
+    )?;
     if reasons.is_empty() {
         data!("nothing keeps it waiting")?;
     }

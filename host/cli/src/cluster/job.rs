@@ -154,7 +154,7 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
             table::ago(job.submitted_at),
         ]
     };
-    let heading = ["ID", "NAME", "TENANT", "STATE", "DONE", "FAILED", "RUNNING", "SUBMITTED"];
+    let heading = ["ID", "NAME", "TENANT", "STATE", "DONE", "FAILED", "GIVEN OUT", "SUBMITTED"];
     Ok(table::rows(heading, jobs.iter().map(row))?)
 }
 
@@ -174,7 +174,7 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("inputs", if job.closed { "closed".into() } else { "open: more may come".into() }),
         ("tasks", counts.total.to_string()),
         ("queued", counts.queued.to_string()),
-        ("running", counts.running.to_string()),
+        ("given out", counts.running.to_string()),
         ("ok", counts.ok.to_string()),
         ("failed", counts.failed.to_string()),
         ("cancelled", counts.cancelled.to_string()),
@@ -223,7 +223,7 @@ async fn results(
         (Format::Text, true) => Shape::Raw,
         (Format::Text, false) => Shape::Lines,
     };
-    let mut output = Output::open(args.out.as_deref(), shape, &Reads::new()?)?;
+    let mut output = Output::open(args.out.as_deref(), shape, &Reads::new())?;
     output.begin()?;
     let failures = Failures::new(status.spec.task.limits, None);
     // A part of the log has gaps in input order: what stands before them would wait for the end.
@@ -279,7 +279,7 @@ async fn append(
         check_batch(inputs, client.job(job).await?.spec.task.kind)?;
     }
     let sources = Sources::find(inputs)?;
-    let mut reads = Reads::new()?;
+    let mut reads = Reads::new();
     sources.add_to(&mut reads);
     reads.check_stdout()?;
     let is_complete = say_left_out(&sources);

@@ -1,6 +1,9 @@
 //! How a job stands, on stderr: a bar on a terminal, a line now and then elsewhere, or nothing.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use wasmgrid_proto::{JobCounts, JobStatus, Millis};
@@ -10,6 +13,19 @@ use crate::print::{self, Frames, message};
 /// Off a terminal a line is printed this often, and none before the first of them is due.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
+/// The pace is that of so long a time before: what a job did while its module was compiled says
+/// nothing of how it goes on.
+const PACE_OF: Duration = Duration::from_secs(30);
+
+/// What is left is estimated where the pace is that of so long at least.
+const PACE_LEAST: Duration = Duration::from_secs(2);
+
+/// And where one in so many tasks has ended.
+const PACE_PART: u64 = 1_000;
+
+/// How often the pace is noted.
+const PACE_NOTED: Duration = Duration::from_millis(500);
+
 /// A bar is drawn so many times a second at most.
 const FRAMES_PER_SECOND: u8 = 20;
 
@@ -17,6 +33,14 @@ const FRAMES_PER_SECOND: u8 = 20;
 pub struct Progress {
     mode: Mode,
     started: Instant,
+    pace: Pace,
+}
+
+/// How many tasks had ended when, of late.
+#[derive(Default)]
+struct Pace {
+    /// The first is the last before any more ended.
+    notes: VecDeque<(Duration, u64)>,
 }
 
 enum Mode {
@@ -36,12 +60,16 @@ impl Progress {
         } else {
             Mode::Lines { due: started + HEARTBEAT }
         };
-        Self { mode, started }
+        Self { mode, started, pace: Pace::default() }
     }
 
     /// Shows how the job stands now.
     pub fn update(&mut self, status: &JobStatus) {
         let elapsed = self.started.elapsed();
+        let ended = status.counts.ended();
+        self.pace.note(elapsed, ended);
+        let left = status.closed.then(|| self.pace.left(elapsed, ended, status.counts.total));
+        let line = || line(&status.counts, status.closed, elapsed, left.flatten());
         match &mut self.mode {
             Mode::Silent => {}
             Mode::Bar(bar) => {
@@ -50,14 +78,14 @@ impl Progress {
                 } else {
                     bar.unset_length();
                 }
-                bar.set_position(status.counts.ended());
-                bar.set_message(line(&status.counts, status.closed, elapsed));
+                bar.set_position(ended);
+                bar.set_message(line());
             }
             Mode::Lines { due } => {
                 let now = Instant::now();
                 if now >= *due {
                     *due = now + HEARTBEAT;
-                    message!("{}", line(&status.counts, status.closed, elapsed));
+                    message!("{}", line());
                 }
             }
         }
@@ -92,8 +120,40 @@ fn bar() -> ProgressBar {
     bar.with_style(style.progress_chars("━━─"))
 }
 
-/// Done, failed, running, rate, and how long it may take.
-fn line(counts: &JobCounts, closed: bool, elapsed: Duration) -> String {
+impl Pace {
+    /// So many tasks have ended, so long after the start.
+    fn note(&mut self, at: Duration, ended: u64) {
+        match self.notes.back() {
+            // Nothing has ended since: what came before counts from here on.
+            Some((_, before)) if self.notes.len() == 1 && *before == ended => {
+                self.notes.clear();
+            }
+            Some((last, _)) if at.saturating_sub(*last) < PACE_NOTED => return,
+            _ => {}
+        }
+        self.notes.push_back((at, ended));
+        while self.notes.len() > 2
+            && self.notes.get(1).is_some_and(|(second, _)| *second + PACE_OF < at)
+        {
+            self.notes.pop_front();
+        }
+    }
+
+    /// How many seconds the rest may take; `None` where too little has ended to say.
+    fn left(&self, at: Duration, ended: u64, total: u64) -> Option<f64> {
+        let (since, before) = *self.notes.front()?;
+        let span = at.saturating_sub(since);
+        let (done, rest) = (ended.saturating_sub(before), total.saturating_sub(ended));
+        let is_too_early = rest / PACE_PART > ended;
+        if span < PACE_LEAST || done == 0 || rest == 0 || is_too_early {
+            return None;
+        }
+        Some(rest as f64 * span.as_secs_f64() / done as f64)
+    }
+}
+
+/// Done, failed, on workers, rate, and how many seconds it may take.
+fn line(counts: &JobCounts, closed: bool, elapsed: Duration, left: Option<f64>) -> String {
     let ended = counts.ended();
     let mut parts = vec![if closed {
         format!("{ended}/{} tasks", counts.total)
@@ -103,13 +163,14 @@ fn line(counts: &JobCounts, closed: bool, elapsed: Duration) -> String {
     if counts.failed > 0 {
         parts.push(format!("{} failed", counts.failed));
     }
-    parts.push(format!("{} running", counts.running));
+    // Some of them wait there for a slot.
+    parts.push(format!("{} given out", counts.running));
     let rate = rate(ended, elapsed);
     if rate > 0.0 {
         parts.push(shown_rate(rate));
     }
-    if closed && rate > 0.0 && ended < counts.total {
-        parts.push(format!("{} left", shown_time((counts.total - ended) as f64 / rate)));
+    if let Some(left) = left {
+        parts.push(format!("{} left", shown_time(left)));
     }
     parts.join(" · ")
 }
@@ -178,14 +239,44 @@ mod tests {
 
     #[test]
     fn the_line_tells_failures_rate_and_what_is_left() {
-        let shown = line(&COUNTS, true, Duration::from_secs(5));
-        assert_eq!(shown, "500/1000 tasks · 2 failed · 8 running · 100/s · 5s left");
+        let shown = line(&COUNTS, true, Duration::from_secs(5), Some(5.0));
+        assert_eq!(shown, "500/1000 tasks · 2 failed · 8 given out · 100/s · 5s left");
     }
 
     #[test]
     fn nothing_is_foretold_while_inputs_may_come() {
-        let shown = line(&COUNTS, false, Duration::from_secs(5));
-        assert_eq!(shown, "500 of 1000 tasks so far · 2 failed · 8 running · 100/s");
+        let shown = line(&COUNTS, false, Duration::from_secs(5), None);
+        assert_eq!(shown, "500 of 1000 tasks so far · 2 failed · 8 given out · 100/s");
+    }
+
+    /// What is left of 1,000 tasks, of which so many had ended after each of these seconds.
+    fn left_after(ended: impl IntoIterator<Item = (u64, u64)>) -> Option<u64> {
+        let (mut pace, mut left) = (Pace::default(), None);
+        for (seconds, ended) in ended {
+            let at = Duration::from_secs(seconds);
+            pace.note(at, ended);
+            left = pace.left(at, ended, 1_000);
+        }
+        left.map(|seconds| seconds.round() as u64)
+    }
+
+    #[test]
+    fn what_is_left_goes_by_the_pace_and_not_by_how_long_a_module_took_to_compile() {
+        let compiling = |until| (0..until).map(|second| (second, 0));
+        assert_eq!(left_after(compiling(60)), None);
+        assert_eq!(left_after(compiling(60).chain([(60, 1)])), None, "one task says little");
+        let running = (60..70).map(|second| (second, (second - 59) * 10));
+        assert_eq!(left_after(compiling(60).chain(running)), Some(90));
+    }
+
+    #[test]
+    fn what_is_left_goes_by_the_pace_of_late() {
+        let slow = (0..1_000).map(|second| (second, second / 10));
+        let fast = (1_000..1_040).map(|second| (second, (second - 1_000) * 10 + 100));
+        assert_eq!(left_after(slow.clone()), Some(9_310));
+        let left = left_after(slow.chain(fast)).expect("some tasks ended");
+        assert!((45..=60).contains(&left), "{left}");
+        assert_eq!(left_after([(0, 0), (5, 1_000)]), None, "nothing is left");
     }
 
     #[test]
