@@ -73,7 +73,10 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
     home.run(["run", &noop, "--range", "5"]).fails_with(2, &["--range"]);
     home.run(["run", &noop, "--range", "0..10/0"]).fails_with(2, &["--range"]);
     home.run(["run", &noop, "--range", "0..99999999999999999999"]).fails_with(2, &["--range"]);
+    home.run(["run", &noop, "--range", "3..1"]).fails_with(2, &["1..3", "3..1/-1"]);
     home.run(["run", &noop, "--memory", "lots"]).fails_with(2, &["64MiB"]);
+    home.run(["run", &noop, "--memory", "64"]).fails_with(2, &["no unit", "64MiB"]);
+    home.run(["run", &noop, "--timeout", "5"]).fails_with(2, &["no unit", "5s"]);
     home.run(["run", &noop, "--allow", "everything"]).fails_with(2, &["clock", "random"]);
     home.run(["run", &noop, "--wrong"]).fails_with(2, &["--wrong"]);
     home.run(["run", &noop, "--lines", "a", "--range", "0..1"]).fails_with(2, &["--range"]);
@@ -81,6 +84,21 @@ fn nonsense_on_the_command_line_is_a_usage_error() {
     home.run(["new", "not a name"]).fails_with(2, &["not a name"]);
     home.run(["join", "wgt1.nonsense"]).fails_with(2, &["token"]);
     home.run(["run", &noop, "--context", "unheard"]).fails_with(2, &["unheard"]);
+}
+
+#[test]
+fn what_was_meant_is_named_where_a_command_line_says_something_else() {
+    let home = Home::new();
+    let noop = guest("noop");
+    home.write("in/a.txt", "a");
+    home.write("in/b.txt", "b");
+    let pattern = &["--files 'in/*.txt'", "quote"];
+    home.run(["run", &noop, "--files", "in/a.txt", "in/b.txt"]).fails_with(2, pattern);
+    home.run(["run", &noop, "in/a.txt", "in/b.txt"]).fails_with(2, pattern);
+    home.run(["run", &noop, "--range", "0..3", "-o", "json"]).fails_with(2, &["--output json"]);
+    assert!(!home.path().join("json").exists());
+    let units = ["--memory", "64m", "--timeout", "5S", "--output-limit", "1mb", "--fuel", "1g"];
+    home.run(["run", &noop, "--range", "5..5"].into_iter().chain(units)).ok();
 }
 
 #[test]

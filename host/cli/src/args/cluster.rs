@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Arg, Args, Subcommand, ValueEnum};
 use wasmgrid_proto::{JobId, JobState, Millis};
 
 use super::{
@@ -247,7 +247,7 @@ pub enum JobCommand {
         grid: GridArgs,
     },
     /// Run the tasks of an ended job again that did not end ok, as a new job, and print its id
-    #[command(after_long_help = RETRY_HELP)]
+    #[command(after_long_help = RETRY_HELP, mut_args(of_the_old_job))]
     Retry {
         /// Its id
         job: JobId,
@@ -283,6 +283,15 @@ pub enum JobCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
+}
+
+/// Says of a limit's default that it is the old job's.
+fn of_the_old_job(limit: Arg) -> Arg {
+    let help = limit.get_help().map(ToString::to_string).unwrap_or_default();
+    match help.split_once(" [default: ") {
+        Some((what, _)) => limit.help(format!("{what} [default: the old job's]")),
+        None => limit,
+    }
 }
 
 /// What can be asked of contexts.

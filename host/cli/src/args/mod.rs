@@ -6,6 +6,7 @@ mod cluster;
 mod data;
 mod examples;
 mod help;
+mod hints;
 mod maxima;
 mod member;
 mod named;
@@ -73,7 +74,9 @@ pub fn parse_from<I>(words: I) -> Result<Cli, clap::Error>
 where
     I: IntoIterator<Item: Into<OsString> + Clone>,
 {
-    let matches = command().try_get_matches_from(words)?;
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    let matches = command().try_get_matches_from(&words);
+    let matches = matches.map_err(|error| hints::hinted(error, &words))?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))
 }
 
@@ -266,7 +269,27 @@ mod tests {
 
     #[test]
     fn a_nonsense_limit_is_refused_with_an_example() {
-        let error = parse("wasmgrid run t.wasm --memory lots").expect_err("is nonsense");
-        assert!(error.to_string().contains("64MiB"), "{error}");
+        for (limit, form) in
+            [("--memory lots", "64MiB"), ("--memory 64", "64MiB"), ("--timeout 5", "5s")]
+        {
+            let error = parse(&format!("wasmgrid run t.wasm {limit}")).expect_err(limit);
+            assert!(error.to_string().contains(form), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_limits_of_a_retry_are_the_old_jobs_unless_they_are_given() {
+        let help = parse("wasmgrid job retry --help").expect_err("help").to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let limits = help.matches("[default: the old job's]").count();
+        assert!(limits == 7 && !help.contains("100G]") && !help.contains("64MiB]"), "{help}");
+    }
+
+    #[test]
+    fn an_output_named_as_a_shape_is_asked_about() {
+        let error = parse("wasmgrid run t.wasm -o json").expect_err("what is meant?");
+        assert!(error.to_string().contains("`--output json`"), "{error}");
+        assert!(parse("wasmgrid run t.wasm -o ./json").is_ok());
+        assert!(parse("wasmgrid run t.wasm -o out.json").is_ok());
     }
 }

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use clap::{
     Args, ValueEnum,
-    builder::{OsStringValueParser, TypedValueParser},
+    builder::{OsStringValueParser, PathBufValueParser, TypedValueParser},
 };
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
@@ -304,7 +304,7 @@ impl InputArgs {
 #[derive(Args, Debug)]
 pub struct OutputArgs {
     /// Write results to this file instead of stdout; not to one that is read
-    #[arg(short, value_name = "FILE", help_heading = "Output")]
+    #[arg(short, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(output_file), help_heading = "Output")]
     pub out: Option<PathBuf>,
     /// `json` prints one object a result; see --help
     #[arg(long = "output", value_enum, default_value_t, help_heading = "Output")]
@@ -412,6 +412,19 @@ pub struct InspectArgs {
 /// Reads a value of `--with`.
 fn with() -> impl TypedValueParser<Value = With> {
     OsStringValueParser::new().try_map(|typed| With::parse(&typed))
+}
+
+/// A file for results, unless its name is a shape of them: `-o` is what other programs call that.
+fn output_file(path: PathBuf) -> Result<PathBuf, String> {
+    let shapes = Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let Some(shape) = shapes.into_iter().find(|shape| path.as_os_str() == shape.get_name()) else {
+        return Ok(path);
+    };
+    let shape = shape.get_name();
+    Err(format!(
+        "-o names the file that results go to; `--output {shape}` is their shape, and `-o ./{shape}` \
+         a file of that name"
+    ))
 }
 
 /// A quantity of which there must be some.

@@ -27,6 +27,20 @@ pub enum RangeError {
     /// The step is 0.
     #[error("a range with step 0 never ends")]
     Step,
+    /// Its end lies behind its start, seen from where it goes.
+    #[error("{found} has no numbers: {end} is {place} {start}; write {instead}")]
+    Backwards {
+        /// What was there.
+        found: String,
+        /// Its first number.
+        start: i64,
+        /// Where it should end.
+        end: i64,
+        /// Where the end is.
+        place: &'static str,
+        /// What may have been meant.
+        instead: String,
+    },
     /// Its numbers cannot be counted in 64 bits.
     #[error("the range has more numbers than 64 bits can count")]
     Count,
@@ -64,7 +78,8 @@ impl fmt::Display for Range {
 impl FromStr for Range {
     type Err = RangeError;
 
-    /// Reads `A..B`, `A..=B`, each with an optional `/STEP`; a negative step counts down.
+    /// Reads `A..B`, `A..=B`, each with an optional `/STEP`; a negative step counts down. A range may
+    /// be empty (`5..5`, `1..=0`), as one is whose end was computed.
     fn from_str(text: &str) -> Result<Self, RangeError> {
         let shape = || RangeError::Shape { found: text.into() };
         let number = |part: &str| part.trim().parse::<i64>().map_err(|_| shape());
@@ -76,21 +91,32 @@ impl FromStr for Range {
         let (end, inclusive) = end.strip_prefix('=').map_or((end, false), |end| (end, true));
         let (start, end) = (number(start)?, number(end)?);
         let count = count(start, end, step, inclusive)?;
-        Ok(Self { start, step, count })
+        count.map(|count| Self { start, step, count }).ok_or_else(|| {
+            let dots = if inclusive { "..=" } else { ".." };
+            let (place, instead) = if step > 0 {
+                let (up, down) =
+                    (format!("{end}{dots}{start}"), format!("{start}{dots}{end}/-{step}"));
+                ("below", format!("{up}, or {down} to count down"))
+            } else {
+                ("above", format!("{start}{dots}{end}/{} to count up", step.unsigned_abs()))
+            };
+            RangeError::Backwards { found: text.into(), start, end, place, instead }
+        })
     }
 }
 
-fn count(start: i64, end: i64, step: i64, inclusive: bool) -> Result<u64, RangeError> {
+/// How many numbers there are; `None` where the end lies behind the start.
+fn count(start: i64, end: i64, step: i64, inclusive: bool) -> Result<Option<u64>, RangeError> {
     if step == 0 {
         return Err(RangeError::Step);
     }
     let way = (i128::from(end) - i128::from(start)) * i128::from(step.signum());
     let length = way + i128::from(inclusive);
-    if length <= 0 {
-        return Ok(0);
+    if length < 0 {
+        return Ok(None);
     }
     let stride = i128::from(step.unsigned_abs());
-    u64::try_from((length + stride - 1) / stride).map_err(|_| RangeError::Count)
+    u64::try_from((length + stride - 1) / stride).map(Some).map_err(|_| RangeError::Count)
 }
 
 #[cfg(test)]
@@ -110,7 +136,7 @@ mod tests {
         assert_eq!(numbers("1..=100"), (1, 1, 100));
         assert_eq!(numbers("5..5"), (5, 1, 0));
         assert_eq!(numbers("5..=5"), (5, 1, 1));
-        assert_eq!(numbers("9..3"), (9, 1, 0));
+        assert_eq!(numbers("1..=0"), (1, 1, 0));
     }
 
     #[test]
@@ -120,16 +146,27 @@ mod tests {
         assert_eq!(numbers("0..9/3"), (0, 3, 3));
         assert_eq!(numbers("10..0/-1"), (10, -1, 10));
         assert_eq!(numbers("-5..=5/5"), (-5, 5, 3));
-        assert_eq!(numbers("0..10/-1"), (0, -1, 0));
     }
 
     #[test]
     fn ranges_reach_both_ends_of_64_bits() {
         assert_eq!(numbers(&format!("{}..{}", i64::MIN, i64::MAX)).2, u64::MAX);
         assert_eq!(numbers(&format!("{0}..={0}", i64::MAX)).2, 1);
-        assert_eq!(numbers(&format!("0..10/{}", i64::MIN)).2, 0);
+        assert_eq!(numbers(&format!("10..0/{}", i64::MIN)).2, 1);
         let all = format!("{}..={}", i64::MIN, i64::MAX);
         assert_eq!(all.parse::<Range>(), Err(RangeError::Count));
+    }
+
+    #[test]
+    fn a_range_that_goes_the_other_way_is_refused_with_what_was_meant() {
+        for (text, instead) in [
+            ("3..1", "1 is below 3; write 1..3, or 3..1/-1 to count down"),
+            ("3..=1/2", "1 is below 3; write 1..=3, or 3..=1/-2 to count down"),
+            ("0..10/-1", "10 is above 0; write 0..10/1 to count up"),
+        ] {
+            let error = text.parse::<Range>().expect_err(text).to_string();
+            assert_eq!(error, format!("{text} has no numbers: {instead}"));
+        }
     }
 
     #[test]
