@@ -54,11 +54,17 @@ pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
 
 /// Writes a field on one line: what parts log may have text from peers and guests in it.
 fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
-    let value = Outside::new(format!("{value:?}")).line();
+    let value = Outside::new(with_plain_quotes(format!("{value:?}"))).line();
     match field.name() {
         "message" => writer.write_str(&value),
         name => write!(writer, "{name}={value}"),
     }
+}
+
+/// The quotes within a quoted text as they are: it may have a command that is to be pasted.
+fn with_plain_quotes(debug: String) -> String {
+    let is_text = debug.len() > 1 && debug.starts_with('"') && debug.ends_with('"');
+    if is_text && debug.contains('\\') { debug.replace("\\\"", "\"") } else { debug }
 }
 
 const fn level(serves: bool, talk: Talk) -> &'static str {
@@ -68,5 +74,20 @@ const fn level(serves: bool, talk: Talk) -> &'static str {
         (true, 0) | (false, 1) => "info",
         (true, 1) | (false, 2) => "debug",
         _ => "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_in_a_log_line_can_be_pasted() {
+        let said = |value: &str| with_plain_quotes(format!("{value:?}"));
+        let command = r#"run `printf "a b" 'c'`"#;
+        assert_eq!(said(command), format!("\"{command}\""));
+        assert_eq!(said("a\u{1b}[2J\n"), r#""a\u{1b}[2J\n""#);
+        let other = with_plain_quotes(format!("{:?}", ["a"]));
+        assert_eq!(other, r#"["a"]"#);
     }
 }
