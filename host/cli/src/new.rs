@@ -17,13 +17,17 @@ const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-sdk");
 /// The version of the SDK that goes with this binary.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const MAIN: &str = "\
+/// The function that the READMEs show too.
+const FUNCTION: &str = "\
 /// The sum of the squares of the numbers from 1 to `n`.
 #[wasmgrid::task]
 fn squares(n: u64) -> u64 {
     (1..=n).map(|k| k * k).sum()
 }
+";
 
+/// What stands below it.
+const TESTS: &str = "
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,13 +48,14 @@ const CARGO_CONFIG: &str = "\
 rustflags = [\"-C\", \"link-arg=-zstack-size=131072\"]
 ";
 
-/// Words that cargo refuses as names, for they are Rust's.
+/// Words that cargo refuses as names: those of Rust, and the crates that a new one rests on.
 const KEYWORDS: &[&str] = &[
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate",
     "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "if", "impl", "in",
     "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
     "return", "self", "static", "struct", "super", "test", "trait", "true", "try", "type",
-    "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "wasmgrid",
+    "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield", "serde",
+    "wasmgrid",
 ];
 
 /// Makes the crate.
@@ -66,7 +71,7 @@ pub fn new(args: &NewArgs) -> anyhow::Result<Exit> {
     }
     let files = [
         ("Cargo.toml", manifest(&name, &dependency)),
-        ("src/main.rs", MAIN.to_owned()),
+        ("src/main.rs", format!("{FUNCTION}{TESTS}")),
         (".cargo/config.toml", CARGO_CONFIG.to_owned()),
         (".gitignore", "/target\n".to_owned()),
     ];
@@ -136,6 +141,8 @@ version = \"0.1.0\"
 edition = \"2024\"
 
 [dependencies]
+# For inputs and outputs of a type of your own: #[derive(serde::Deserialize, serde::Serialize)].
+serde = {{ version = \"1.0\", features = [\"derive\"] }}
 wasmgrid = {dependency}
 
 [profile.release]
@@ -164,6 +171,15 @@ mod tests {
         assert!(path.join("src/main.rs").is_file());
         let error = new(&NewArgs { path, sdk: None }).expect_err("is there");
         assert_eq!(crate::exit::of(&error), Exit::Usage);
+    }
+
+    #[test]
+    fn the_readmes_show_the_function_that_is_made() {
+        for readme in
+            [include_str!("../../../README.md"), include_str!("../../../guest-sdk/README.md")]
+        {
+            assert!(readme.contains(&format!("```rust\n{FUNCTION}```")), "{readme}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod admission;
 mod again;
 mod belonging;
+mod bindings;
 mod bulk;
 mod certificates;
 mod clocks;
@@ -17,6 +18,7 @@ mod clones;
 mod cluster;
 mod comes_back;
 mod commands;
+mod crates;
 mod data;
 mod examples;
 mod failing;

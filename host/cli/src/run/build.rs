@@ -74,17 +74,29 @@ fn cargo_build(folder: &Path, talk: Talk) -> anyhow::Result<Output> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(folder).args(["build", "--release", "--target", TARGET]);
     cargo.arg("--message-format=json-render-diagnostics");
-    cargo.stdin(Stdio::null());
-    if talk.verbose > 0 {
-        cargo.stderr(Stdio::inherit());
+    if talk.quiet {
+        cargo.arg("--quiet");
     }
+    cargo.stdin(Stdio::null()).stderr(shown(talk));
     let built = cargo.output().map_err(|error| missing_tool("cargo", &error))?;
     if !built.status.success() {
-        let said = String::from_utf8_lossy(&built.stderr);
-        let gap = if said.is_empty() { "" } else { "\n" };
-        return Err(usage(format!("failed to build {}{gap}{}", folder.display(), said.trim_end())));
+        let said = said(&built);
+        return Err(usage(format!("failed to build {}{said}", folder.display())));
     }
     Ok(built)
+}
+
+/// Where another program says how far it is and what it warns of: on our stderr, as it comes.
+fn shown(talk: Talk) -> Stdio {
+    if talk.quiet { Stdio::piped() } else { Stdio::inherit() }
+}
+
+/// What a program said that was not shown, behind an error.
+fn said(output: &Output) -> String {
+    match String::from_utf8_lossy(&output.stderr).trim_end() {
+        "" => String::new(),
+        said => format!(":\n{said}"),
+    }
 }
 
 /// Makes sure that the target's standard library is there, by rustup where that is there.
@@ -105,12 +117,13 @@ fn add_target(folder: &Path, talk: Talk) -> anyhow::Result<()> {
         .current_dir(folder)
         .args(["target", "add", TARGET])
         .stdin(Stdio::null())
+        .stderr(shown(talk))
         .output();
     match added {
         Ok(added) if added.status.success() => Ok(()),
         Ok(added) => Err(usage(format!(
-            "the Rust target {TARGET} is missing, and `rustup target add {TARGET}` failed:\n{}",
-            String::from_utf8_lossy(&added.stderr).trim_end()
+            "the Rust target {TARGET} is missing, and `rustup target add {TARGET}` failed{}",
+            said(&added)
         ))),
         Err(_) => Err(usage(format!(
             "the Rust target {TARGET} is missing; install it with `rustup target add {TARGET}`, \
