@@ -63,6 +63,17 @@ fn a_job_past_its_deadline_expires() {
 }
 
 #[test]
+fn a_hangup_ends_a_worker_and_a_scheduler_in_order() {
+    const HANGUP: i32 = 1;
+    let mut grid = Grid::start(1, 1);
+    let worker = &mut grid.workers[0].process;
+    worker.signal(HANGUP);
+    assert_eq!(worker.wait().code(), Some(0), "{}", worker.said());
+    grid.scheduler.signal(HANGUP);
+    assert_eq!(grid.scheduler.wait().code(), Some(0), "{}", grid.scheduler.said());
+}
+
+#[test]
 fn ctrl_c_leaves_the_job_running_on_the_grid() {
     let grid = Grid::start(1, 1);
     let args = ["run", &guest("sleeper"), "--allow", "clock", "--lines", "in"];

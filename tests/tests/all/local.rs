@@ -9,29 +9,12 @@ use serde_json::{Value, json};
 
 use wasmgrid_tests::{Daemon, Home, guest, wait_until};
 
+/// SIGHUP: the terminal is closed.
+const HANGUP: i32 = 1;
+
 /// The objects of `--output json`, one a result.
 fn objects(stdout: &str) -> Vec<Value> {
     stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
-}
-
-#[test]
-fn a_new_crate_runs_at_once_and_passes_its_own_test() {
-    let home = Home::new();
-    home.run(["new", "hello"]).ok();
-    let mut run = home.command(["run", ".", "--range", "1..=100"]);
-    run.current_dir(home.path().join("hello"));
-    let output = run.output().expect("the binary runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let lines: Vec<_> = str::from_utf8(&output.stdout).expect("text").lines().collect();
-    assert_eq!(lines.len(), 100);
-    assert_eq!((lines[0], lines[99]), ("1", "338350"));
-    let tests = std::process::Command::new(env!("CARGO"))
-        .args(["test", "--quiet"])
-        .current_dir(home.path().join("hello"))
-        .status()
-        .expect("cargo starts");
-    assert!(tests.success());
 }
 
 #[test]
@@ -202,6 +185,35 @@ fn the_first_ctrl_c_cancels_a_local_job_and_keeps_what_has_ended() {
     let mut job = Daemon::start(home.command(args));
     job.hear("the first result", |line| (line == "fine: hello").then_some(()));
     assert_eq!(job.interrupt().code(), Some(130), "{}", job.said());
+}
+
+#[test]
+fn a_hangup_ends_a_local_job_as_ctrl_c_does() {
+    let home = Home::new();
+    let moods = guest("moods");
+    home.write("in", "hello\nloop\nloop\n");
+    let args = ["run", &moods, "--lines", "in", "--order", "done"];
+    let mut job = Daemon::start(home.command(args));
+    job.hear("the first result", |line| (line == "fine: hello").then_some(()));
+    job.signal(HANGUP);
+    assert_eq!(job.wait().code(), Some(130), "{}", job.said());
+    assert!(job.said().contains("3 tasks: 1 ok"), "{}", job.said());
+}
+
+#[test]
+fn several_lines_that_were_one_input_are_explained_with_the_flag_that_splits_them() {
+    let home = Home::new();
+    let spin = guest("spin");
+    let finished = home.run_with_stdin(["run", &spin], b"1\n2\n");
+    finished.fails_with(1, &["trailing characters", "`-` behind the task makes each line one"]);
+    home.run_with_stdin(["run", &spin, "-"], b"1\n2\n").ok();
+}
+
+#[test]
+fn an_allocation_that_fails_is_explained_with_more_memory() {
+    let home = Home::new();
+    let finished = home.run_with_stdin(["run", &guest("moods")], b"gulp");
+    finished.fails_with(1, &["memory allocation of", "95.3MiB more: --memory 512MiB"]);
 }
 
 #[test]
