@@ -125,6 +125,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path examples/Cargo.toml --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path guest-sdk/bindings/Cargo.toml --check
 	$(CARGO) fmt --manifest-path fuzz/generate/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --manifest-path examples/Cargo.toml --workspace --all-targets --locked -- -D warnings
