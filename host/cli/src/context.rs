@@ -361,7 +361,8 @@ mod tests {
         let authority = authority.expect("an authority");
         let day = std::time::Duration::from_secs(86_400);
         let credentials = authority.issue(wasmgrid_net::Role::Client, "ada", day).expect("issued");
-        let description = Description { grid: "home".into(), addresses: vec!["h:1".into()] };
+        let description =
+            Description { grid: "home".into(), addresses: vec!["h:1".into()], state_dir: None };
         for name in ["a", "b"] {
             contexts.save(name, &description, &credentials).expect("saved");
         }

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Arg, Args, Subcommand, ValueEnum};
-use wasmgrid_proto::{JobId, JobState, Millis};
+use clap::{Arg, Subcommand, ValueEnum};
+use wasmgrid_proto::{JobId, JobState};
 
 use super::{
     Format,
     address::HostPort,
-    named::Label,
     run::{GridArgs, InputArgs, LimitArgs, OutputArgs},
     serve::TokenSource,
 };

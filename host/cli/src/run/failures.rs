@@ -383,11 +383,11 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         let outcome = Outcome::Trap { kind, backtrace: String::new() };
         let mut result = with_log(outcome, "memory allocation of 100000000 bytes failed\n");
         result.meta.usage.memory_bytes = 1 << 20;
-        let text = explain(&result, None, &Limits::default()).to_string();
+        let text = explain(&result, None, &Limits::default(), None).to_string();
         let help = "it had 1MiB of the 64MiB of memory allowed, and wanted 95.3MiB more: --memory ";
         assert!(text.contains(help) && text.ends_with("512MiB"), "{text}");
         let python = with_log(Outcome::Exit(1), "MemoryError\n");
-        let text = explain(&python, None, &Limits::default()).to_string();
+        let text = explain(&python, None, &Limits::default(), None).to_string();
         assert!(text.ends_with("--memory 256MiB"), "{text}");
     }
 
@@ -398,8 +398,9 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         let stdin = |bytes: &'static str| {
             Some(Input { bytes: Bytes::from_static(bytes.as_bytes()), place: Place::Single })
         };
-        let text =
-            |input: Option<Input>| explain(&result, input.as_ref(), &Limits::default()).to_string();
+        let text = |input: Option<Input>| {
+            explain(&result, input.as_ref(), &Limits::default(), None).to_string()
+        };
         assert!(text(stdin("1\n2\n")).contains("`-`"), "{}", text(stdin("1\n2\n")));
         for other in [stdin("1 2\n"), Some(line_input()), None] {
             assert!(!text(other.clone()).contains("`-`"), "{other:?}");
