@@ -96,6 +96,12 @@ impl Sources {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn named(args: &InputArgs) -> anyhow::Result<Self> {
+        // What is required of one group of flags is not asked for where another of it is there.
+        if !args.cut.csv_numbers.is_empty() && args.csv.is_none() {
+            return Err(usage(
+                "--csv-numbers names columns of a table, which --csv names; leave it out",
+            ));
+        }
         if !args.files.is_empty() {
             let glob::Found { files: paths, unlisted } = files::find_all(&args.files)?;
             let listed = args.files.iter().any(|pattern| pattern == "-");
