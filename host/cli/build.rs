@@ -30,7 +30,7 @@ fn main() {
         }
     };
     if let Some(built) = built {
-        println!("cargo:rustc-env=WASMGRID_BUILT_OF={built}");
+        println!("cargo:rustc-env=GRID_BUILT_OF={built}");
     }
 }
 

@@ -95,13 +95,13 @@ struct Parameters<'a> {
 }
 
 fn parameters(signature: &Signature) -> Result<Parameters<'_>> {
-    let kind = |parameter| match parameter {
-        &Parameter::Typed(ref kind) => Ok(&**kind),
+    let kinds = signature.inputs.iter().map(|parameter| match parameter {
+        Parameter::Typed(kind) => Ok(&**kind),
         Parameter::Receiver(_) => {
             Err(Error::new(signature.inputs.span(), "a task is a function, not a method"))
         }
-    };
-    let kinds = signature.inputs.iter().map(kind).collect::<Result<Vec<_>>>()?;
+    });
+    let kinds = kinds.collect::<Result<Vec<_>>>()?;
     let fault = |at: &Type, message: &str| Err(Error::new(at.span(), message));
     let found = |input, value, takes_context| Ok(Parameters { input, value, takes_context });
     match kinds.as_slice() {
@@ -248,7 +248,7 @@ mod tests {
         let both = expanded("fn f(n: u64, m: &[u8], c: &mut Context) {}");
         assert!(both.contains("TAKES_VALUE : bool = true"), "{both}");
         assert!(both.contains("TAKES_CONTEXT : bool = true"), "{both}");
-        assert!(!expanded("fn f(n: u64) {}").contains("Given"));
+        assert!(!expanded("fn f(n: u64) {}").contains(":: Given ::"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use wasmgrid_worker::sandbox;
 
 /// The commit, where the build knows it; see `build.rs`.
-const COMMIT: Option<&str> = option_env!("WASMGRID_BUILT_OF");
+const COMMIT: Option<&str> = option_env!("GRID_BUILT_OF");
 
 /// The version, as it stands behind the program's name.
 pub fn text() -> &'static str {

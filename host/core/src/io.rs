@@ -21,6 +21,7 @@ pub struct SegmentToken(pub u64);
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "each is made, handled and gone")]
 pub enum Input {
     /// Once, after the replay: a new epoch starts. Nothing else is taken before it.
     Start {

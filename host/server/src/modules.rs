@@ -50,6 +50,9 @@ const REFUSED_FOR: Millis = Millis(10 * 60 * 1_000);
 /// it is here, submits soon.
 pub(crate) const UNUSED_AFTER: Millis = Millis(60 * 60 * 1_000);
 
+/// What is in the store at a start: modules with their owners, and blobs; and when that is.
+pub(crate) type Kept = (BTreeMap<Digest, (ModuleInfo, String)>, Blobs, Micros);
+
 /// What the server knows of modules.
 pub(crate) struct Modules {
     known: BTreeMap<Digest, Known>,
@@ -132,7 +135,7 @@ struct Known {
 impl Modules {
     /// With the modules and the blobs the store has.
     pub(crate) fn new(
-        (known, blobs, now): (BTreeMap<Digest, (ModuleInfo, String)>, Blobs, Micros),
+        (known, blobs, now): Kept,
         admission: Admission,
         writes: mpsc::Sender<Write>,
         readers: Readers,

@@ -33,7 +33,7 @@ use crate::{
     journal::{self, Extent, Item, Told, Write},
     links::{HEARD_BYTES, Kinships, LinkContext, LinkId, Room, serve},
     members::Members,
-    modules::{Beyond, MODULE_PREFIX, Modules, OWNER_PREFIX},
+    modules::{Beyond, Kept, MODULE_PREFIX, Modules, OWNER_PREFIX},
     readers::Readers,
     retention::Retention,
     secret,
@@ -87,8 +87,7 @@ impl Server {
         let (done_sender, done) = mpsc::channel(DONE_MAX);
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let known = known_modules(store.as_ref())?;
-        let blobs = known_blobs(store.as_ref())?;
+        let kept = kept(store.as_ref(), clock.now())?;
         let members = Members::load(store.reader().map_err(load)?.as_mut())?;
         let readers = Readers::new(
             store.as_ref(),
@@ -114,8 +113,6 @@ impl Server {
             cut: cut.clone(),
         };
         let (end, ended) = watch::channel(None);
-        let clock_now = clock.now();
-        let blobs = Blobs::new(blobs, clock_now)?;
         let mut driver = Driver {
             heartbeat: config.heartbeat,
             producer_grace: config.producer_grace,
@@ -124,7 +121,7 @@ impl Server {
             gate: Gate::default(),
             cache: Cache::new(usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX)),
             modules: Modules::new(
-                (known, blobs, clock_now),
+                kept,
                 admission,
                 writes.clone(),
                 readers.clone(),
@@ -364,6 +361,11 @@ fn count_stored(store: &dyn Store, grid: &mut Grid, now: Micros) -> Result<(), S
         grid.handle(now, Input::Stored { job, inputs, results });
     }
     Ok(())
+}
+
+/// The modules and blobs of the store, as they are known from `now` on.
+fn kept(store: &dyn Store, now: Micros) -> Result<Kept, ServerError> {
+    Ok((known_modules(store)?, Blobs::new(known_blobs(store)?, now)?, now))
 }
 
 fn known_blobs(store: &dyn Store) -> Result<Vec<(String, bytes::Bytes)>, ServerError> {

@@ -29,9 +29,11 @@ const AGAIN: std::ops::RangeInclusive<Duration> =
 /// Answers that wait: there is one question at a time.
 pub(crate) const ANSWERS_MAX: usize = 4;
 
+type Save = dyn Fn(&Credentials) -> Result<(), NetError> + Send + Sync;
+
 /// Where a worker's credentials are kept.
 #[derive(Clone)]
-pub struct Keep(Arc<dyn Fn(&Credentials) -> Result<(), NetError> + Send + Sync>);
+pub struct Keep(Arc<Save>);
 
 impl Keep {
     /// Keeps them as `save` does, which may block; what it wrote before is good until then.

@@ -172,8 +172,8 @@ fn a_task_that_fails_leaves_no_file_and_is_kept() {
     home.write("in/b", "y");
     home.write("in/c", "z");
     let entries = fs::read_dir(home.path()).expect("listed").filter_map(Result::ok);
-    let kept = entries.map(|entry| entry.path());
-    let kept = kept.filter(|path| path.extension() == Some("failed".as_ref())).next();
+    let mut entries = entries.map(|entry| entry.path());
+    let kept = entries.find(|path| path.extension() == Some("failed".as_ref()));
     let kept = kept.expect("kept").display().to_string();
     run(&home, &["--again", &kept, "--out-dir", "out"]).ok();
     let all = listed(&[("a", "fine: x"), ("b", "fine: y"), ("c", "fine: z"), ("d", lines)]);

@@ -23,8 +23,8 @@ fn moods(count: usize) -> String {
 /// How many results a file of progress knows of.
 fn noted(file: &Path) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
-    let marks = text.lines().filter(|line| line.starts_with("{\"next\""));
-    let last: Option<Value> = marks.last().and_then(|line| serde_json::from_str(line).ok());
+    let mut marks = text.lines().filter(|line| line.starts_with("{\"next\""));
+    let last: Option<Value> = marks.next_back().and_then(|line| serde_json::from_str(line).ok());
     last.map_or(0, |mark| mark["next"].as_u64().expect("a number"))
 }
 

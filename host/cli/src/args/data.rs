@@ -17,7 +17,7 @@ pub struct CutArgs {
     /// stand there
     #[arg(
         long,
-        value_name = "NAME,…",
+        value_name = "NAME,...",
         value_delimiter = ',',
         requires = "csv",
         help_heading = "Inputs"

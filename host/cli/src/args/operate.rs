@@ -37,7 +37,7 @@ With --output json it is one object, also where the grid cannot be reached:
    "state":"degraded","error":null,"release":"wasmgrid 0.1.0 (protocol 1.0)",
    "workers":{"ready":2,"gone":1},"jobs":{"active":1,"waiting":9,"running":4},
    "findings":[{"kind":"worker-gone","severity":"problem","subject":"box1",
-                "text":"…","help":"…"}]}
+                "text":"...","help":"..."}]}
 `state` is ok, degraded or unreachable. The names of kinds and states stay the same."#;
 
 /// `wasmgrid status`.

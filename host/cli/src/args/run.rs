@@ -57,17 +57,17 @@ replaced: names that two results would share, that are there already, or that le
 refused before anything runs; of inputs that are no files, where the first one's is there.
 
 With --output json each result is one line:
-  {"index":0,"from":"in.txt:1","input":"…","cursor":0,"outcome":"ok",
-   "deterministic":true,"output":"…","records":["…"],"attempt":1,"worker":1,
+  {"index":0,"from":"in.txt:1","input":"...","cursor":0,"outcome":"ok",
+   "deterministic":true,"output":"...","records":["..."],"attempt":1,"worker":1,
    "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},
-   "error":null,"log":"…","log_dropped":0}
+   "error":null,"log":"...","log_dropped":0}
 `from` and `input` are there where the input is known here; of a file it is `file`, its path. With
 --out-dir `output_file` stands in place of `output` and `records`. `cursor` is its place in the job's
 result log: `wasmgrid job results JOB --from CURSOR` reads from there.
-Bytes that are not UTF-8 are {"base64":"…"}. `outcome` is one of ok, rejected, retry, exit, trap,
+Bytes that are not UTF-8 are {"base64":"..."}. `outcome` is one of ok, rejected, retry, exit, trap,
 limit, refused, cancelled, lost; `error` says more where it is not ok. `deterministic` is false where
 it depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
-  {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,…},
+  {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,...},
    "failed_inputs":null}
 
 Failed inputs are kept in OUTPUT.TIME.failed (wasmgrid-TIME.failed without -o; TIME is when the run
@@ -76,10 +76,10 @@ runs exactly these again, under their indices, with the task and the flags of th
 is given beside it counts instead. Results go to stdout or to this run's own -o. The file is JSON
 lines, in the order of the indices, for reading and searching; lines may be taken out. The first is
   {"wasmgrid":"failed inputs","version":1,"folder":"where paths begin",
-   "task":"…","module":"digest",…}
+   "task":"...","module":"digest",...}
 and each other one an input, or a file that is one:
-  {"index":3,"outcome":"exit","from":"in.txt:4","input":"…"}
-  {"index":4,"outcome":"refused","file":"…"}
+  {"index":3,"outcome":"exit","from":"in.txt:4","input":"..."}
+  {"index":4,"outcome":"refused","file":"..."}
 Inputs that were not run, as after --max-failures, are there too (`not run`). The input of one task
 without input flags is not kept.
 

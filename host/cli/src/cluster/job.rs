@@ -99,19 +99,7 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
                 let new = limits.over(old);
                 Ok(client.retry(job, (new != old).then_some(new)).await?)
             };
-            let new = with(&grid, retry).await?;
-            if !talk.quiet {
-                let count = new.counts.total;
-                message!(
-                    "job {} runs {count} of the tasks of job {job} again, under their indices",
-                    new.job
-                );
-            }
-            let printed = match output {
-                Format::Text => data!("{}", new.job).map_err(Into::into),
-                Format::Json => show(&new, output, None),
-            };
-            printed.with_context(|| format!("job {} was made", new.job)).exit(Exit::Failed)?;
+            retried(job, &with(&grid, retry).await?, output, talk)?;
         }
         JobCommand::Results { .. } | JobCommand::Append { .. } => {}
         JobCommand::Cancel { job, grid } => {
@@ -126,6 +114,22 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// Prints the job that runs tasks of another again.
+fn retried(job: JobId, new: &JobStatus, output: Format, talk: Talk) -> anyhow::Result<()> {
+    if !talk.quiet {
+        let count = new.counts.total;
+        message!(
+            "job {} runs {count} of the tasks of job {job} again, under their indices",
+            new.job
+        );
+    }
+    let printed = match output {
+        Format::Text => data!("{}", new.job).map_err(Into::into),
+        Format::Json => show(new, output, None),
+    };
+    printed.with_context(|| format!("job {} was made", new.job)).exit(Exit::Failed)
 }
 
 /// Closes a job. One that ended open has nothing left to close, as whoever feeds it should know.

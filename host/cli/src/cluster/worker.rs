@@ -66,13 +66,16 @@ pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
 /// Drains a worker, and waits until it has nothing where that is wanted.
 async fn drain(client: &Client, name: &str, wait: bool) -> anyhow::Result<()> {
     client.drain(name).await?;
-    while wait {
+    if !wait {
+        return Ok(());
+    }
+    loop {
         match client.worker(name).await?.state {
-            WorkerState::Drained => break,
+            WorkerState::Drained => return Ok(()),
             WorkerState::Draining => {}
             WorkerState::Gone => {
                 message!("worker {name} is gone; what it had runs elsewhere");
-                break;
+                return Ok(());
             }
             state => {
                 let why = format!("worker {name} was uncordoned meanwhile, and is {state}");
@@ -81,7 +84,6 @@ async fn drain(client: &Client, name: &str, wait: bool) -> anyhow::Result<()> {
         }
         tokio::time::sleep(POLL.duration()).await;
     }
-    Ok(())
 }
 
 /// What the grid tells of its workers.

@@ -163,24 +163,13 @@ impl Driver {
     ) {
         let now = self.state.now;
         match request {
-            Request::HaveModule { digest } => {
-                let present = self.modules.has(digest, now);
-                self.answer(link, id, Ok(Reply::Module { present }));
-            }
-            Request::HaveBlob { digest } => {
-                let Some(client) = self.state.clients.get(&link) else { return };
-                let present = self.modules.has_blob(&client.tenant, digest, now);
-                self.answer(link, id, Ok(Reply::Module { present }));
-            }
+            Request::HaveModule { digest } => self.have(link, id, (Sort::Module, digest)),
+            Request::HaveBlob { digest } => self.have(link, id, (Sort::Blob, digest)),
             Request::PutModule { digest, .. } => {
-                // What waits of each tenant is bounded of itself: the room is for what comes next.
-                drop(room);
-                self.put(link, id, (Sort::Module, digest, payload));
+                self.put(link, id, (Sort::Module, digest, payload), room);
             }
             Request::PutBlob { digest, .. } => {
-                // As above.
-                drop(room);
-                self.put(link, id, (Sort::Blob, digest, payload));
+                self.put(link, id, (Sort::Blob, digest, payload), room);
             }
             Request::Submit(submit) => self.submit(link, id, submit, payload),
             Request::Append { job, first, inputs } => {
@@ -203,10 +192,7 @@ impl Driver {
                 let request = self.pending(link, id, None, None);
                 self.grid.handle(now, Input::Cancel { request, job, by });
             }
-            Request::Job { job } => {
-                let reply = self.status(job).map(Reply::Job).ok_or_else(|| no_job(job));
-                self.answer(link, id, reply);
-            }
+            Request::Job { job } => self.tell(link, id, job, self.status(job).map(Reply::Job)),
             Request::Jobs { limit } => {
                 let filter = JobFilter::default();
                 let Some(page) = self.job_page(link, None, limit, filter) else { return };
@@ -223,8 +209,7 @@ impl Driver {
             Request::Worker { name } => self.worker_request(link, id, &name),
             Request::WorkerNames { workers } => self.names_request(link, id, &workers),
             Request::Explain { job } => {
-                let reply = self.explain(job).map(Reply::Explanation).ok_or_else(|| no_job(job));
-                self.answer(link, id, reply);
+                self.tell(link, id, job, self.explain(job).map(Reply::Explanation));
             }
             Request::CreateToken(token) => {
                 self.create_token(link, id, token, TokenGives::default());
@@ -262,8 +247,31 @@ impl Driver {
         self.grid.handle(self.state.now, input);
     }
 
+    /// Tells what is known of a job.
+    fn tell(&mut self, link: LinkId, id: u64, job: JobId, known: Option<Reply>) {
+        self.answer(link, id, known.ok_or_else(|| no_job(job)));
+    }
+
+    fn have(&mut self, link: LinkId, id: u64, (sort, digest): (Sort, Digest)) {
+        let now = self.state.now;
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let present = match sort {
+            Sort::Module => self.modules.has(digest, now),
+            Sort::Blob => self.modules.has_blob(&client.tenant, digest, now),
+        };
+        self.answer(link, id, Ok(Reply::Module { present }));
+    }
+
     /// What is put counts by the bytes that came, whatever the client says.
-    fn put(&mut self, link: LinkId, id: u64, (sort, digest, bytes): (Sort, Digest, Bytes)) {
+    fn put(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        (sort, digest, bytes): (Sort, Digest, Bytes),
+        room: HeardRoom,
+    ) {
+        // What waits of each tenant is bounded of itself: the room is for what comes next.
+        drop(room);
         let now = self.state.now;
         let Some(client) = self.state.clients.get(&link) else { return };
         let tenant = client.tenant.clone();

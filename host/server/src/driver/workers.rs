@@ -87,7 +87,7 @@ pub(super) struct Worker {
 }
 
 enum Waiting {
-    Message(ToWorker),
+    Message(Box<ToWorker>),
     Assign { job: JobId, grants: VecDeque<Grant> },
 }
 
@@ -314,7 +314,7 @@ impl Driver {
         if let Some(worker) = self.state.workers.get_mut(&link) {
             worker.open = true;
             let joined = Joined { minor: PROTOCOL_MINOR, worker: id, epoch, heartbeat };
-            worker.waiting.push_front(Waiting::Message(ToWorker::Joined(joined)));
+            worker.waiting.push_front(Waiting::Message(Box::new(ToWorker::Joined(joined))));
             self.state.touched.insert(link);
         }
     }
@@ -323,14 +323,14 @@ impl Driver {
         self.queue(id, |waiting| {
             for some in grants.chunks(PROOFS_MAX) {
                 let proofs = some.iter().map(|grant| grant.proof).collect();
-                waiting.push_back(Waiting::Message(ToWorker::Proofs(Proofs { proofs })));
+                waiting.push_back(Waiting::Message(Box::new(ToWorker::Proofs(Proofs { proofs }))));
             }
             waiting.push_back(Waiting::Assign { job, grants: grants.into() });
         });
     }
 
     pub(super) fn tell_worker(&mut self, id: WorkerId, message: ToWorker) {
-        self.queue(id, |waiting| waiting.push_back(Waiting::Message(message)));
+        self.queue(id, |waiting| waiting.push_back(Waiting::Message(Box::new(message))));
     }
 
     /// A worker may forget a batch. It waits for that only when it leaves: so it is told together
@@ -376,7 +376,7 @@ impl Driver {
             while !batches.is_empty() {
                 let rest = batches.split_off(batches.len().min(COMMITTED_SAID));
                 let message = ToWorker::Committed(Committed { batches });
-                worker.waiting.push_back(Waiting::Message(message));
+                worker.waiting.push_back(Waiting::Message(Box::new(message)));
                 batches = rest;
             }
         }
@@ -387,7 +387,7 @@ impl Driver {
             }
             let envelope = match worker.waiting.pop_front() {
                 None => return,
-                Some(Waiting::Message(message)) => Envelope::from(message),
+                Some(Waiting::Message(message)) => Envelope::from(*message),
                 Some(Waiting::Assign { job, mut grants }) => {
                     let assembled = self.assemble(job, &mut grants);
                     if !grants.is_empty()

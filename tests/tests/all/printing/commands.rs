@@ -34,6 +34,11 @@ const fn case(command: &'static str, data: Data, args: fn(&Place) -> Vec<String>
 const SERVE: &[&str] = &["up", "join", "server", "worker"];
 
 fn cases() -> Vec<Case> {
+    let parts = [of_tasks(), of_workers(), of_members(), of_jobs(), of_contexts()];
+    parts.into_iter().flatten().collect()
+}
+
+fn of_tasks() -> Vec<Case> {
     vec![
         case("run", Data::Shown, |at| words(&["run", &at.task, "--lines", "in"])),
         Case {
@@ -52,6 +57,11 @@ fn cases() -> Vec<Case> {
         case("man", Data::None, |at| words(&["man", &at.fresh("manual")])),
         case("status", Data::Shown, |_| words(&["status"])),
         case("status", Data::Shown, |_| words(&["status", "--output", "json"])),
+    ]
+}
+
+fn of_workers() -> Vec<Case> {
+    vec![
         case("worker list", Data::Shown, |_| words(&["worker", "list"])),
         case("worker show", Data::Shown, |_| words(&["worker", "show", "w1"])),
         case("worker set", Data::None, |at| {
@@ -64,6 +74,11 @@ fn cases() -> Vec<Case> {
         // The others need the worker, so this comes last of these.
         case("worker uncordon", Data::None, |_| words(&["worker", "uncordon", "w1"])),
         case("worker remove", Data::None, |at| words(&["worker", "remove", &at.joined()])),
+    ]
+}
+
+fn of_members() -> Vec<Case> {
+    vec![
         case("token create", Data::Made, |_| words(&["token", "create"])),
         case("token create", Data::Made, |_| words(&["token", "create", "--output", "json"])),
         case("token list", Data::Shown, |_| words(&["token", "list"])),
@@ -83,6 +98,11 @@ fn cases() -> Vec<Case> {
             at.grid.run(&["authority", "replace"]);
             words(&["authority", "retire", "--force"])
         }),
+    ]
+}
+
+fn of_jobs() -> Vec<Case> {
+    vec![
         case("job list", Data::Shown, |_| words(&["job", "list", "--limit", "1"])),
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended])),
         case("job show", Data::Shown, |at| words(&["job", "show", &at.ended, "--task", "0"])),
@@ -99,6 +119,11 @@ fn cases() -> Vec<Case> {
         case("job cancel", Data::None, |at| words(&["job", "cancel", &at.open()])),
         case("job wait", Data::None, |at| words(&["job", "wait", &at.ended])),
         case("job wait", Data::Shown, |at| words(&["job", "wait", &at.ended, "--output", "json"])),
+    ]
+}
+
+fn of_contexts() -> Vec<Case> {
+    vec![
         case("context list", Data::Shown, |_| words(&["context", "list"])),
         case("context show", Data::Shown, |_| words(&["context", "show"])),
         case("context set", Data::None, |at| {

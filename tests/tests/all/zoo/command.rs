@@ -127,7 +127,7 @@ fn says_limit(
     }
     // All but the number that may be one of many.
     let text = outcome(0).to_string();
-    let (before, after) = text.split_once("used 0").unwrap_or((&text, ""));
+    let (before, after) = text.split_once(" 0").unwrap_or((&text, ""));
     let after = after.trim_start_matches(|c: char| !c.is_whitespace());
     check(error.starts_with(before) && error.ends_with(after), || {
         format!("it does not say {before:?} and {after:?}")

@@ -17,7 +17,9 @@ use crate::{
     run::{
         Task,
         clash::Reads,
-        inputs::{self, ChunkBuilder, Files, INPUT_BYTES_MAX, Origins, Piece, Sink, is_read_once},
+        inputs::{
+            self, ChunkBuilder, Files, INPUT_BYTES_MAX, Names, Origins, Piece, Sink, is_read_once,
+        },
     },
 };
 
@@ -140,7 +142,7 @@ impl Again {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn names(&self) -> anyhow::Result<Option<Vec<(u64, Option<PathBuf>)>>> {
+    pub fn names(&self) -> anyhow::Result<Option<Names>> {
         if is_read_once(&self.path) {
             return Ok(None);
         }

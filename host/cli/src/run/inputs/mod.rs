@@ -37,6 +37,9 @@ pub use range::Range;
 use stream::stream;
 pub use stream::{Done, Inputs, Sink, Stream};
 
+/// Indices of inputs, and the names of those that are files.
+pub type Names = Vec<(u64, Option<PathBuf>)>;
+
 /// Folders that cannot be listed and are named; the others are counted.
 const UNLISTED_NAMED: usize = 3;
 
@@ -169,7 +172,7 @@ impl Sources {
     ///
     /// # Errors
     /// A usage error where the list is wrong.
-    pub fn names(&self) -> anyhow::Result<Option<Vec<(u64, Option<PathBuf>)>>> {
+    pub fn names(&self) -> anyhow::Result<Option<Names>> {
         match &self.kind {
             Kind::Files { paths, .. } => {
                 Ok(Some((0..).zip(paths.iter().cloned().map(Some)).collect()))
