@@ -64,7 +64,7 @@ fn what_was_set_stays_set_until_it_is_set_otherwise() {
     assert_eq!(second.slots, Some(3));
     assert_eq!(second.labels, ["zone=b".parse().expect("a label")]);
     assert_eq!(place.start("worker").expect("fits"), second);
-    let odd = place.start("worker --memory 1234567 --max memory=1500000 --cap functions=7");
+    let odd = place.start("worker --memory 1234567B --max memory=1500000B --cap functions=7");
     assert_eq!(odd.as_ref().expect("fits").memory, Some(ByteCount(1_234_567)));
     assert_eq!(place.start("worker"), odd, "exactly");
     assert_eq!(place.start("worker --defaults").expect("fits"), Settings::default());

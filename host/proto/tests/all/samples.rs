@@ -98,7 +98,10 @@ pub fn to_worker() -> Vec<ToWorker> {
 
 pub fn from_client() -> Vec<FromClient> {
     let request = |(id, request)| FromClient::Request(RequestFrame { id, request });
-    let mut all: Vec<FromClient> = (1..).zip(requests()).map(request).collect();
+    let mut all: Vec<FromClient> = (1..)
+        .zip(requests().into_iter().chain(requests_of_certificates_and_members()))
+        .map(request)
+        .collect();
     all.push(FromClient::Credit(Credit { watch: 6, bytes: 65_536 }));
     all.push(FromClient::Unwatch(Unwatch { watch: 6 }));
     all
@@ -166,6 +169,11 @@ fn requests() -> Vec<Request> {
             resource: Resource::Bytes,
             allowed: Allowance::Most(1 << 30),
         },
+    ]
+}
+
+fn requests_of_certificates_and_members() -> Vec<Request> {
+    vec![
         Request::Renew(Renew { csr: vec![0x30, 0x82] }),
         Request::Authority(AuthorityRequest::Certificates {
             after: Some((Role::Client, "ada".into())),
