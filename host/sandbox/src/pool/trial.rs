@@ -36,8 +36,10 @@ pub(super) async fn pass(
     compiler: &Compiler,
     anew: bool,
 ) -> Result<(), SandboxError> {
-    let (prepared, ()) = tokio::try_join!(compiler.trial(MODULE, anew), runner.ready())?;
-    match prepared {
+    let (prepared, ready) = tokio::join!(compiler.trial(MODULE, anew), runner.ready());
+    // Where neither can be had the runner is what is told, whichever ended first.
+    ready?;
+    match prepared? {
         Some(prepared) => run(runner, &prepared).await,
         None => Ok(()),
     }

@@ -254,6 +254,13 @@ impl Client {
         self.send(Envelope { message, payload: Bytes::copy_from_slice(payload) }).await;
     }
 
+    /// Whether an answer to it has come, and was passed over.
+    pub fn was_answered(&self, id: u64) -> bool {
+        self.stash
+            .iter()
+            .any(|envelope| matches!(&envelope.message, ToClient::Reply(frame) if frame.id == id))
+    }
+
     pub async fn answer(&mut self, id: u64) -> Result<Reply, ApiError> {
         self.next(|envelope| match &envelope.message {
             ToClient::Reply(frame) if frame.id == id => Some(frame.reply.clone()),

@@ -148,13 +148,25 @@ async fn what_waits_of_one_tenant_is_bounded_and_goes_with_its_link() {
     }
     drop(bomber);
     judge.asked(1).await;
+    let mut ann = client_link(&server.handle(), Role::Client, "bomber");
+    let mut number = 0;
+    loop {
+        number += 1;
+        ann.ask(number, put(MODULE), MODULE).await;
+        // It is answered at once, and behind a refusal of the module.
+        let have = Request::HaveModule { digest: Digest::of(MODULE) };
+        ann.ask(1_000 + number, have, &[]).await;
+        ann.answer(1_000 + number).await.expect("answered");
+        // There is room once it is known that the link is gone.
+        if !ann.was_answered(number) {
+            break;
+        }
+    }
     judge.answer(&[0xb0, 0], Ok(()));
     // Its next would have come first.
-    let mut ann = client_link(&server.handle(), Role::Client, "bomber");
-    ann.ask(1, put(MODULE), MODULE).await;
     judge.asked(2).await;
     judge.answer(MODULE, Ok(()));
-    assert_eq!(ann.answer(1).await, Ok(Reply::Done));
+    assert_eq!(ann.answer(number).await, Ok(Reply::Done));
     server.shutdown().await.expect("in order");
 }
 
