@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
 };
 
@@ -86,6 +86,8 @@ struct Shared {
     wake: stream::Wake,
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Why nothing is asked any more.
+    ended: Arc<OnceLock<ClientError>>,
     _stop_on_drop: DropGuard,
 }
 
@@ -116,10 +118,11 @@ impl Client {
         let (wake, stop, tasks) =
             (stream::Wake::default(), CancellationToken::new(), TaskTracker::new());
         let actor = Actor::new(config, dial, asked, wake.clone(), stop.clone());
-        tasks.spawn(actor.run(link));
+        let ended = Arc::new(OnceLock::new());
+        tasks.spawn(actor.run(link, Arc::clone(&ended)));
         tasks.close();
         let guard = stop.clone().drop_guard();
-        let shared = Shared { commands, config, wake, tasks, stop, _stop_on_drop: guard };
+        let shared = Shared { commands, config, wake, tasks, stop, ended, _stop_on_drop: guard };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -496,7 +499,9 @@ impl Client {
         let request = sendable(request, &payload)?;
         let (answer, answered) = oneshot::channel();
         let command = Command { request, payload, sink, answer };
-        self.shared.commands.send(command).await.map_err(|_| ClientError::Stopped)?;
+        if self.shared.commands.send(command).await.is_err() {
+            return Err(self.shared.ended.get().cloned().unwrap_or(ClientError::Stopped));
+        }
         Ok(Answer(answered))
     }
 }

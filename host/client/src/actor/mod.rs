@@ -8,7 +8,11 @@ mod outbox;
 mod tries;
 mod watches;
 
-use std::{collections::BTreeMap, future::Future};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -106,8 +110,9 @@ where
         }
     }
 
-    /// Serves this link and those that follow it, until the client stops or cannot go on.
-    pub async fn run(mut self, mut link: ClientLink) {
+    /// Serves this link and those that follow it, until the client stops or cannot go on; why is in
+    /// `ended` then.
+    pub async fn run(mut self, mut link: ClientLink, ended: Arc<OnceLock<ClientError>>) {
         let error = loop {
             let linked_at = Instant::now();
             let end = match self.serve(link).await {
@@ -123,6 +128,8 @@ where
                 Err(error) => break error,
             }
         };
+        // Nobody else writes it. It is there before a question is turned away.
+        let _ = ended.set(error.clone());
         self.fail(&error);
     }
 
