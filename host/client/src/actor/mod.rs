@@ -130,7 +130,7 @@ where
         };
         // Nobody else writes it. It is there before a question is turned away.
         let _ = ended.set(error.clone());
-        self.fail(&error);
+        self.fail(&error).await;
     }
 
     async fn serve(&mut self, link: ClientLink) -> End {
@@ -312,11 +312,12 @@ where
     }
 
     /// Tells everybody that waits why nothing more comes.
-    fn fail(mut self, error: &ClientError) {
+    async fn fail(mut self, error: &ClientError) {
         self.commands.close();
         let asked = std::mem::take(&mut self.asked).into_values().filter_map(|asked| asked.answer);
         let mut queued = Vec::new();
-        while let Ok(command) = self.commands.try_recv() {
+        // Those too that are being handed over just now.
+        while let Some(command) = self.commands.recv().await {
             queued.push(command.answer);
         }
         for answer in asked.chain(queued) {
