@@ -1,13 +1,18 @@
 //! What a flood of one tenant does to the calls of another: one at a time, each a job of one task,
 //! alone and beside jobs that would keep all slots busy for minutes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use wasmgrid_client::{Client, SubmitRequest};
 use wasmgrid_net::Role;
 use wasmgrid_proto::{Digest, InputBlock, JobId, ModuleKind};
-use wasmgrid_tests::{Grid, wait_until};
+use wasmgrid_tests::Grid;
 
 use crate::{Bench, calls, machine::cores, report::Row, throughput::stop, times::Times};
+
+/// Between two looks at how far a flood is.
+const POLL: Duration = Duration::from_millis(10);
 
 /// Calls, alone and beside each flood.
 pub fn run(bench: &mut Bench) {
@@ -29,10 +34,7 @@ pub fn run(bench: &mut Bench) {
         ("noop-flood", "one call beside another tenant's no-op tasks", noop, 0),
         ("ms-flood", "one call beside another tenant's tasks of 1 ms", spin, rounds),
     ] {
-        let job = runtime.block_on(flood(&flooder, module, start));
-        wait_until("the flood to run", || {
-            runtime.block_on(flooder.job(job)).is_ok_and(|status| status.counts.ok > 1_000)
-        });
+        let job = runtime.block_on(flood_until_it_runs(&flooder, module, start));
         let times = measure();
         runtime.block_on(flooder.cancel(job)).expect("its own job");
         push(bench, name, what, &times, Some(&alone));
@@ -48,6 +50,15 @@ fn push(bench: &mut Bench, name: &str, what: &str, times: &Times, alone: Option<
         None => row,
         Some(alone) => row.of("fairness.alone.p99", alone.p99()),
     });
+}
+
+/// Starts a flood and waits until workers are busy with it.
+pub async fn flood_until_it_runs(client: &Client, module: Digest, start: i64) -> JobId {
+    let job = flood(client, module, start).await;
+    while client.job(job).await.is_ok_and(|status| status.counts.ok <= 1_000) {
+        tokio::time::sleep(POLL).await;
+    }
+    job
 }
 
 /// A hundred million tasks, or a million longer ones.

@@ -6,6 +6,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run says so")]
 
+mod attacks;
 mod calls;
 mod fairness;
 mod fleet;
@@ -44,7 +45,7 @@ use crate::{
 type Section = (&'static str, fn(&mut Bench));
 
 /// What can be run by itself, in the order in which it is. The last shows figures of the others too.
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 14] = [
     ("noop", throughput::noop),
     ("ms", throughput::ms),
     ("bulk", throughput::bulk),
@@ -56,6 +57,7 @@ const SECTIONS: [Section; 13] = [
     ("core", growth::core),
     ("scaling", scaling::run),
     ("fairness", fairness::run),
+    ("attacks", attacks::run),
     ("fleet", fleet::run),
     ("peers", peers::run),
 ];
