@@ -1,4 +1,4 @@
-//! The attribute `#[wasmgrid::task]`. What it means for authors is told in the crate `wasmgrid`.
+//! The attribute `#[wasmgrid::task]`. The crate `wasmgrid` documents it for task authors.
 
 mod only;
 mod signature;

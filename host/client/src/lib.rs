@@ -1,9 +1,9 @@
-//! Submits jobs to a grid and streams their results, over whatever link the caller dials.
+//! Submits jobs to a grid and streams their results, over any link that the caller dials.
 //!
-//! A lost link is dialled again, and what was asked on it is asked again: everything this crate
-//! repeats is safe to repeat. Results arrive in the order of a job's result log, without gaps
-//! and without repeats, however often the link was lost on the way. It prints nothing and knows
-//! no configuration.
+//! If a link is lost, the client dials again and repeats its unanswered requests; every request
+//! that it repeats is safe to repeat. Results arrive in the order of the job's result log, without
+//! gaps and without repeats, however often the link is lost. This crate prints nothing and reads no
+//! configuration.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

@@ -1,5 +1,5 @@
-//! The scheduler as a pure value: what happens and the time go in, what to do comes out. It does
-//! no IO, reads no clock, draws no random number and sees no payload; see [`Grid`].
+//! The scheduler as a value: events and the time go in, actions come out. It does no IO, reads no
+//! clock, draws no random number and sees no payload. [`Grid`] explains how to drive it.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,8 +1,8 @@
-//! Named places at which a test ends the process, as kill -9 there would.
+//! Named places at which a test ends the process, as kill -9 would.
 //!
-//! A test build reads them from the variable `FAILPOINTS` of the environment, in the form of the
-//! crate `fail`: `store-before-sync=40*off->return` ends the process when that place is reached for
-//! the 41st time. In a release build they are nothing.
+//! A test build reads them from the environment variable `FAILPOINTS`, in the syntax of the crate
+//! `fail`: `store-before-sync=40*off->return` ends the process when that place is reached for the
+//! 41st time. A release build contains none of them.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

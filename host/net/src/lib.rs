@@ -1,8 +1,10 @@
-//! Links between the parts of a grid: who is at the other end, and messages both ways.
+//! Links between the members of a grid: authentication of the peer, and messages in both
+//! directions.
 //!
 //! A [`Link`] exists only between peers whose certificates the grid's own authority signed for the
-//! right roles, and what a peer sends never makes this side hold more than a bound. The same link
-//! exists inside one process ([`in_process`]). Messages are carried here and never interpreted.
+//! right roles, and no peer can make this side hold more than a bounded amount of memory.
+//! [`in_process`] makes the same link within one process. This crate carries messages and never
+//! interprets them.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

@@ -1,9 +1,10 @@
 //! Every type that crosses a boundary of the grid: between processes, onto the wire, into the
-//! journal. It holds shapes and their checks; it decides nothing and does no IO.
+//! journal. It contains data types and their checks; it decides nothing and does no IO.
 //!
-//! Types are plain data with `serde` derives and travel as [postcard](https://postcard.jamesmunns.com);
-//! a message's large bytes travel beside it as a *payload*, so that they are never copied or
-//! scanned on the way (see [`wire`]). Enums are only ever appended to.
+//! Types are plain data with `serde` derives, encoded with
+//! [postcard](https://postcard.jamesmunns.com). The large bytes of a message travel beside it as a
+//! *payload*, so that they are never copied or scanned on the way (see [`wire`]). Enums are only
+//! ever appended to.
 
 #![no_std]
 #![forbid(unsafe_code)]

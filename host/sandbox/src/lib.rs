@@ -1,10 +1,10 @@
-//! Runs tasks nobody needs to trust: admits, compiles and runs WebAssembly under limits. The only
-//! crate that names Wasmtime.
+//! Runs untrusted tasks: admits, compiles and runs WebAssembly under limits. The only crate that
+//! names Wasmtime.
 //!
-//! Three kinds of process: the agent, which calls [`Sandbox`] and never looks into a module;
-//! compilers ([`compiler_main`]), which turn a module into compiled code; and runners, which run
-//! it. A module passes through [`admit`](admit::admit) where it is submitted, for a scheduler in a
-//! process of a fourth kind ([`admission`]), and again where it is compiled.
+//! Four kinds of process take part. The agent calls [`Sandbox`] and never looks into a module.
+//! Compilers ([`compiler_main`]) turn a module into code. Runners execute it. Admission processes
+//! ([`admission`]) check modules for a scheduler. A module passes [`admit`](admit::admit) where it
+//! is submitted, at the scheduler, and again where it is compiled.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 

@@ -1,11 +1,11 @@
-//! Drives the scheduler core over the store and the links: takes links of workers, clients and
-//! joiners, feeds what they say to [`wasmgrid_core::Grid`], and turns its outputs into commits and
-//! messages. It decides nothing about tasks, opens no sockets and names no database.
+//! Drives the scheduler core over the store and the links: accepts links of workers, clients and
+//! joining machines, passes their messages to [`wasmgrid_core::Grid`], and turns its outputs into
+//! commits and messages. It makes no scheduling decisions, opens no sockets and names no database.
 //!
-//! One driver task owns the `Grid`, and never waits: not for the disk (one thread commits what
-//! the driver hands it, see `journal`), not for a link (each has a bounded outbox, see
-//! `outbox`), not for a read (see `readers`). What must be durable first is held back by the
-//! `gate` until the records before it are committed.
+//! One driver task owns the `Grid` and never waits: not for the disk (one thread commits what the
+//! driver hands over, see `journal`), not for a link (each has a bounded outbox, see `outbox`), not
+//! for a read (see `readers`). The `gate` holds back each output that must not be seen before the
+//! records before it are durable.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

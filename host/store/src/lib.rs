@@ -1,8 +1,9 @@
-//! Durable state of a grid: the journal's records and the snapshot of those before them, segments
-//! of inputs and results, modules and small metadata, committed in atomic groups under a fence. It never interprets what it stores.
+//! Durable state of a grid: the journal's records and the snapshot of earlier ones, segments of
+//! inputs and results, modules and small metadata, committed in atomic groups under a fence. It
+//! never interprets what it stores.
 //!
-//! One trait, [`Store`], has the writer's side, and [`Reader`] the other; [`memory`] and
-//! [`SqliteStore`] implement them. One suite of tests holds both to the same promises.
+//! The trait [`Store`] is the writer's side, [`Reader`] the reader's; [`memory`] and
+//! [`SqliteStore`] implement them. One conformance suite checks both backends.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

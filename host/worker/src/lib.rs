@@ -1,9 +1,9 @@
-//! The agent of one machine: joins a grid, keeps its slots busy, and streams results until they
-//! are committed. It runs no WebAssembly itself and decides nothing about which tasks it gets.
+//! The agent of one machine: joins a grid, keeps its slots busy, and streams results until they are
+//! committed. It runs no WebAssembly itself and does not decide which tasks it gets.
 //!
-//! One agent task owns all state: what is queued, what each slot has, which results are not
-//! acknowledged. Around it one task dials and carries the link, two serve each slot, and one
-//! prepares each module; all of them talk to the agent by one bounded channel.
+//! One agent task owns all state: queued work, the content of each slot, unacknowledged results.
+//! Around it, one task dials and carries the link, two serve each slot, and one prepares each
+//! module; all of them talk to the agent over one bounded channel.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
