@@ -1,9 +1,8 @@
 //! Submits jobs to a grid and streams their results, over any link that the caller dials.
 //!
-//! If a link is lost, the client dials again and repeats its unanswered requests; every request
-//! that it repeats is safe to repeat. Results arrive in the order of the job's result log, without
-//! gaps and without repeats, however often the link is lost. This crate prints nothing and reads no
-//! configuration.
+//! If a link is lost, the client dials again and repeats the unanswered requests that are safe to
+//! repeat. Results arrive in the order of the job's result log, without gaps and without repeats,
+//! however often the link is lost. This crate prints nothing and reads no configuration.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
