@@ -3,11 +3,14 @@
 //! never interprets what it stores.
 //!
 //! The trait [`Store`] is the writer's side, [`Reader`] the reader's; [`memory`] and
-//! [`SqliteStore`] implement them. One conformance suite checks both backends.
+//! [`SqliteStore`] implement them. One conformance suite checks every backend: the module
+//! `conformance`, behind the feature of that name.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod memory;
 mod pack;
@@ -92,6 +95,24 @@ pub trait Reader: Send {
         log: LogKind,
         position: u64,
     ) -> Result<Option<Segment>, StoreError>;
+
+    /// The first segment of a log that has a position from `position` on: where there is a gap, the
+    /// one behind it. So a whole log is listed, a segment at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], if it is not as it was written.
+    fn segment_from(
+        &mut self,
+        job: JobId,
+        log: LogKind,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError>;
+
+    /// The digests of all modules, sorted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn modules(&mut self) -> Result<Vec<Digest>, StoreError>;
 
     /// A module by its digest.
     ///

@@ -215,6 +215,25 @@ impl Reader for MemoryReader {
         Ok(last.filter(|segment| segment.contains(position)).cloned())
     }
 
+    fn segment_from(
+        &mut self,
+        job: JobId,
+        log: LogKind,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError> {
+        let at = self.segment(job, log, position)?;
+        if at.is_some() {
+            return Ok(at);
+        }
+        let state = self.0.lock();
+        let next = state.segments.range((job, log, position)..=(job, log, u64::MAX)).next();
+        Ok(next.map(|(_, segment)| segment.clone()))
+    }
+
+    fn modules(&mut self) -> Result<Vec<Digest>, StoreError> {
+        Ok(self.0.lock().modules.keys().copied().collect())
+    }
+
     fn module(&mut self, digest: Digest) -> Result<Option<Bytes>, StoreError> {
         Ok(self.0.lock().modules.get(&digest).cloned())
     }

@@ -128,6 +128,19 @@ impl Reader for Unread {
         self.reader.segment(job, log, position)
     }
 
+    fn segment_from(
+        &mut self,
+        job: JobId,
+        log: LogKind,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError> {
+        self.reader.segment_from(job, log, position)
+    }
+
+    fn modules(&mut self) -> Result<Vec<Digest>, StoreError> {
+        self.reader.modules()
+    }
+
     fn module(&mut self, digest: Digest) -> Result<Option<Bytes>, StoreError> {
         self.reader.module(digest)
     }

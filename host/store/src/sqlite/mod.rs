@@ -57,8 +57,8 @@ impl SqliteStore {
     /// may write to it meanwhile: the WAL is looked through first.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] where the file is something else, [`StoreError::Newer`] where a
-    /// later version wrote it.
+    /// [`StoreError::Foreign`] if the file is something else, [`StoreError::Newer`] or
+    /// [`StoreError::Older`] if another version wrote it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
         let connection = schema::open_writer(&path)?;
@@ -196,7 +196,6 @@ impl Store for SqliteStore {
         }
         self.checkpoint()?;
         let after = self.free_pages()?;
-        // A file of the first version gives nothing back.
         Ok(after < before && after > FREE_PAGES)
     }
 }

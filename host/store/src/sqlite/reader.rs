@@ -45,9 +45,36 @@ impl Reader for SqliteReader {
     ) -> Result<Option<Segment>, StoreError> {
         let sql = "SELECT first, count, sum, data FROM segments \
                    WHERE job = ?1 AND log = ?2 AND first <= ?3 ORDER BY first DESC LIMIT 1";
-        let params = params![to_sql(job.0)?, log.code(), to_sql(position)?];
+        let params = params![to_sql(job.0)?, log.code(), position_to_sql(position)];
         let found = self.rows(sql, params, |row| row::segment(row, job, log))?;
         Ok(found.into_iter().find(|segment| segment.contains(position)))
+    }
+
+    fn segment_from(
+        &mut self,
+        job: JobId,
+        log: LogKind,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError> {
+        let at = self.segment(job, log, position)?;
+        if at.is_some() {
+            return Ok(at);
+        }
+        let sql = "SELECT first, count, sum, data FROM segments \
+                   WHERE job = ?1 AND log = ?2 AND first > ?3 ORDER BY first LIMIT 1";
+        let params = params![to_sql(job.0)?, log.code(), position_to_sql(position)];
+        let found = self.rows(sql, params, |row| row::segment(row, job, log))?;
+        Ok(found.into_iter().next())
+    }
+
+    fn modules(&mut self) -> Result<Vec<Digest>, StoreError> {
+        self.rows("SELECT digest FROM modules ORDER BY digest", [], |row| {
+            let digest = row::blob(row, 0)?;
+            digest.try_into().map(Digest).map_err(|_| StoreError::Damaged {
+                what: format!("a digest of {} bytes", digest.len()),
+                place: "table modules".into(),
+            })
+        })
     }
 
     fn module(&mut self, digest: Digest) -> Result<Option<Bytes>, StoreError> {
@@ -117,4 +144,9 @@ impl Reader for SqliteReader {
         }
         Ok(position)
     }
+}
+
+/// A position to look at: no segment reaches past what `SQLite` can count.
+fn position_to_sql(position: u64) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
 }

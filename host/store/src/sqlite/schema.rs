@@ -11,14 +11,15 @@ use crate::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "wgrd".
 const APPLICATION_ID: i64 = 0x7767_7264;
 
-/// The format's version (`PRAGMA user_version`).
+/// The format's version (`PRAGMA user_version`): of those that a release wrote, the first.
 const VERSION: i64 = 2;
 
 /// How long a connection waits for another's lock. Ours hold one for a commit only; more than
 /// that is another program that has the file open.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The tables of the first version. Checksums stand before the data they cover, so that they are read without it.
+/// The tables. Checksums stand before the data they cover, so that they are read without it. The bytes
+/// of each log are the sum of its segments' and so have no checksum of their own.
 const SCHEMA: &str = "
 CREATE TABLE fence (epoch INTEGER NOT NULL) STRICT;
 INSERT INTO fence (epoch) VALUES (0);
@@ -40,11 +41,6 @@ CREATE TABLE segments (
 CREATE UNIQUE INDEX segments_by_place ON segments (job, log, first);
 CREATE TABLE modules (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE metas (key TEXT PRIMARY KEY, sum BLOB NOT NULL, value BLOB NOT NULL) STRICT;
-";
-
-/// What the second version adds: the snapshot, and each log's bytes, which are the sum of its
-/// segments' and so have no checksum of their own. In a new store the sum is of nothing.
-const SCHEMA_2: &str = "
 CREATE TABLE snapshot (
     part INTEGER PRIMARY KEY,
     parts INTEGER NOT NULL,
@@ -58,8 +54,6 @@ CREATE TABLE sizes (
     bytes INTEGER NOT NULL,
     PRIMARY KEY (job, log)
 ) STRICT;
-INSERT INTO sizes (job, log, bytes)
-    SELECT job, log, sum(length(data)) FROM segments GROUP BY job, log;
 ";
 
 /// Settings of the one writer. The WAL is synced at every commit, and copied into the file only
@@ -143,7 +137,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Refuses a file that is something else or too new, before anything is written to it.
+/// Refuses a file that is something else or of another version, before anything is written to it.
 fn check_header(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let foreign = || StoreError::Foreign(path.display().to_string());
     let read = |sql: &str| {
@@ -160,13 +154,13 @@ fn check_header(connection: &Connection, path: &Path) -> Result<(), StoreError> 
         (APPLICATION_ID, found) if found > VERSION => {
             Err(StoreError::Newer { found, supported: VERSION })
         }
-        (APPLICATION_ID, 1..=VERSION) => Ok(()),
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, found) => Err(StoreError::Older { found, supported: VERSION }),
         _ => Err(foreign()),
     }
 }
 
-/// Makes the tables, or those that an older version did not have, unless another process was
-/// faster. An older program refuses the file from then on.
+/// Makes the tables, unless another process was faster.
 fn create_tables(connection: &mut Connection) -> Result<(), StoreError> {
     let failed = failed("making the store's tables");
     let transaction =
@@ -176,10 +170,7 @@ fn create_tables(connection: &mut Connection) -> Result<(), StoreError> {
     if version == VERSION {
         return Ok(());
     }
-    if version == 0 {
-        transaction.execute_batch(SCHEMA).map_err(failed)?;
-    }
-    transaction.execute_batch(SCHEMA_2).map_err(failed)?;
+    transaction.execute_batch(SCHEMA).map_err(failed)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     transaction.commit().map_err(failed)

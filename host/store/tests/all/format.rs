@@ -8,9 +8,6 @@ use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, Store};
 
 use crate::support::{commit, journal, meta, read, records, segment};
 
-/// What the first version wrote.
-const GOLDEN_1: &str = include_str!("../golden/version1.sql");
-
 const GOLDEN: &str = include_str!("../golden/version2.sql");
 
 fn golden_commits(store: &mut dyn Store) {
@@ -132,20 +129,4 @@ fn the_golden_format_is_read() {
     assert_eq!((snapshot.covers, snapshot.parts.concat()), (Seq(2), b"snapshotin parts".to_vec()));
     assert_eq!(journal(&mut store).expect("whole"), [(3, "three".to_owned())]);
     check_rest(&mut store);
-}
-
-#[test]
-fn the_first_versions_store_is_read_and_becomes_one_of_this_version() {
-    let (_folder, mut store) = golden(GOLDEN_1);
-    let expected = [(1, "one"), (2, ""), (3, "three")].map(|(seq, text)| (seq, text.to_owned()));
-    assert_eq!(journal(&mut store).expect("whole"), expected);
-    check_rest(&mut store);
-    let path = store.path().to_owned();
-    drop(store);
-    let version: i64 = Connection::open(&path)
-        .and_then(|raw| raw.pragma_query_value(None, "user_version", |row| row.get(0)))
-        .expect("reads");
-    assert_eq!(version, 2, "an older program refuses it from now on");
-    let mut store = SqliteStore::open(&path).expect("opens again");
-    assert_eq!(journal(&mut store).expect("whole"), expected);
 }

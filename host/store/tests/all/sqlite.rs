@@ -48,14 +48,25 @@ fn a_checkpoint_empties_the_wal_into_the_file() {
 }
 
 #[test]
-fn a_newer_format_is_refused_by_its_number() {
-    let (_folder, path) = folder();
-    drop(SqliteStore::open(&path).expect("opens"));
-    let raw = Connection::open(&path).expect("opens");
-    raw.pragma_update(None, "user_version", 3).expect("writes");
-    drop(raw);
-    let error = SqliteStore::open(&path).expect_err("newer");
-    assert!(matches!(error, StoreError::Newer { found: 3, supported: 2 }), "{error:?}");
+fn another_format_is_refused_by_its_number_and_left_as_it_is() {
+    for (number, newer) in [(1, false), (3, true)] {
+        let (_folder, path) = folder();
+        drop(SqliteStore::open(&path).expect("opens"));
+        let raw = Connection::open(&path).expect("opens");
+        raw.pragma_update(None, "user_version", number).expect("writes");
+        drop(raw);
+        let error = SqliteStore::open(&path).expect_err("another format");
+        let is_as_expected = match error {
+            StoreError::Newer { found, supported: 2 } => newer && found == number,
+            StoreError::Older { found, supported: 2 } => !newer && found == number,
+            _ => false,
+        };
+        assert!(is_as_expected, "{number}: {error:?}");
+        let raw = Connection::open(&path).expect("opens");
+        let left: i64 =
+            raw.pragma_query_value(None, "user_version", |row| row.get(0)).expect("reads");
+        assert_eq!(left, number);
+    }
 }
 
 #[test]
