@@ -150,8 +150,14 @@ where
 
 async fn submit(client: &Client, spec: JobSpec) {
     let inputs = InputBlock::Numbers { start: 0, step: 1, count: 1 };
-    let request =
-        SubmitRequest { spec, key: None, inputs, payload: Bytes::new(), closed: true, watch: false };
+    let request = SubmitRequest {
+        spec,
+        key: None,
+        inputs,
+        payload: Bytes::new(),
+        closed: true,
+        watch: false,
+    };
     let _ = client.submit(request).await;
 }
 
