@@ -81,7 +81,7 @@ pub struct GridConfig {
     pub batch_tasks: u64,
     /// A bug for the simulator to catch. Default none.
     #[cfg(all(feature = "planted-bugs", debug_assertions))]
-    pub planted: Option<crate::Planted>,
+    pub planted: Option<crate::planted::Planted>,
     /// How long after a job's end its results are kept, and the inputs of its tasks that did not
     /// end ok; `None` as long as the job. Default 7 days. More costs disk.
     pub keep_results: Option<Millis>,

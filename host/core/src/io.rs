@@ -9,7 +9,7 @@ use wasmgrid_proto::{
     wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };
 
-use crate::LeaseKey;
+use crate::proof::LeaseKey;
 
 /// The driver's number of a pending client request; comes back in [`Output::Reply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

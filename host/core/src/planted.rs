@@ -2,7 +2,7 @@
 //! only in debug builds with the feature `planted-bugs`, which the simulator's tests alone turn
 //! on; every other build has a constant `false` in their places.
 
-use crate::GridConfig;
+use crate::config::GridConfig;
 
 /// A rule that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

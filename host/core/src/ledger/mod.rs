@@ -1,0 +1,319 @@
+//! What must outlive a scheduler, and how records change it. Nothing else changes it, so that a
+//! replayed ledger equals the live one.
+
+mod again;
+mod appends;
+mod attempts;
+mod clock;
+mod holdings;
+mod inputs;
+mod job;
+mod retry;
+mod terms;
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+
+use wasmgrid_proto::{
+    Allowance, Epoch, Fuel, JobId, Micros, Record, Resource, SnapshotItem, WorkerId,
+};
+
+use self::holdings::{Holdings, Part};
+use crate::table::Table;
+
+pub(crate) use attempts::explain;
+pub(crate) use clock::Clock;
+pub(crate) use job::Job;
+pub(crate) use retry::{History, Verdict, judge};
+
+/// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
+/// known. Two ledgers are equal where the same records were applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub(crate) epoch: Epoch,
+    /// Up to when a scheduler ran, and which date that was.
+    pub(crate) clock: Clock,
+    pub(crate) jobs: Table<JobId, Job>,
+    /// The last job's number: not given again when the job is forgotten.
+    last_job: JobId,
+    /// By tenant and key.
+    keys: BTreeMap<String, BTreeMap<Arc<str>, JobId>>,
+    pub(crate) workers: BTreeMap<String, WorkerId>,
+    last_worker: WorkerId,
+    /// Workers that an operator wants to get nothing new.
+    pub(crate) cordoned: BTreeSet<WorkerId>,
+    /// Workers that an operator drained, and when the process of each started that this concerns.
+    pub(crate) drained: BTreeMap<WorkerId, Micros>,
+    /// The names of workers that were taken away, of at most [`FORMER_MAX`].
+    former: BTreeMap<WorkerId, String>,
+    /// The active jobs that run tasks of another again, by that one, which has their inputs.
+    retries: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// What each tenant has of all this.
+    pub(crate) holdings: Holdings,
+    /// What tenants may have, where an operator said so.
+    pub(crate) quotas: BTreeMap<String, BTreeMap<Resource, Allowance>>,
+    /// Of each tenant the last day on which its tasks used fuel, and how much.
+    pub(crate) fuel: BTreeMap<String, (u64, u64)>,
+}
+
+/// Workers that were taken away and are still known by name, those that came last: what they did is
+/// told under it.
+const FORMER_MAX: usize = 4_096;
+
+impl Ledger {
+    /// Takes in one record. A record that fits nothing here changes nothing.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::EpochStarted { epoch, .. } => self.epoch = self.epoch.max(*epoch),
+            Record::JobSubmitted { job, spec, idempotency_key, at } => {
+                let key = idempotency_key.as_deref().map(Arc::from);
+                let at = (*at, self.clock.time_of(*at));
+                self.add(*job, Job::new((**spec).clone(), key, self.epoch, at));
+            }
+            Record::TimePassed { time, date } => self.clock = Clock { time: *time, date: *date },
+            Record::JobForgotten { job } => self.forget(*job),
+            Record::WorkerKnown { worker, name } => {
+                self.workers.insert(name.to_string(), *worker);
+                self.last_worker = self.last_worker.max(*worker);
+            }
+            Record::WorkerCordoned { worker, cordoned: true } => {
+                self.cordoned.insert(*worker);
+            }
+            Record::WorkerCordoned { worker, cordoned: false } => {
+                self.cordoned.remove(worker);
+            }
+            Record::WorkerRemoved { worker } => self.remove_worker(*worker),
+            Record::WorkerDrained { worker, process: Some(process) } => {
+                self.drained.insert(*worker, *process);
+            }
+            Record::WorkerDrained { worker, process: None } => {
+                self.drained.remove(worker);
+            }
+            Record::QuotaSet { tenant, resource, allowed } => {
+                self.set_quota(tenant, *resource, *allowed);
+            }
+            Record::FuelUsed { tenant, day, fuel } => {
+                self.fuel.insert(tenant.clone(), (*day, fuel.0));
+            }
+            Record::InputsAppended { job, .. }
+            | Record::InputsClosed { job }
+            | Record::CancelRequested { job, .. }
+            | Record::Committed { job, .. }
+            | Record::Ended { job, .. }
+            | Record::Retried { job, .. }
+            | Record::AttemptsFailed { job, .. }
+            | Record::Diverged { job, .. }
+            | Record::ProducerNoted { job, .. }
+            | Record::SubmitDigest { job, .. }
+            | Record::InputsDigest { job, .. }
+            | Record::InputsDropped { job, .. }
+            | Record::IndicesSkipped { job, .. }
+            | Record::ResultsDropped { job, .. } => self.apply_to(*job, record),
+            Record::JobEnded { job, at, .. } => {
+                self.apply_to(*job, record);
+                let ended = self.clock.time_of(*at);
+                if let Some(entry) = self.jobs.get_mut(job) {
+                    entry.ended = Some(ended);
+                }
+                self.note_retry(*job);
+            }
+            Record::InputsTaken { job, .. } => {
+                self.apply_to(*job, record);
+                self.note_retry(*job);
+            }
+        }
+    }
+
+    fn apply_to(&mut self, job: JobId, record: &Record) {
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            let before = Part::of(entry);
+            entry.apply(record, self.epoch);
+            self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
+        }
+    }
+
+    fn remove_worker(&mut self, worker: WorkerId) {
+        self.cordoned.remove(&worker);
+        self.drained.remove(&worker);
+        let gone = self.workers.extract_if(.., |_, id| *id == worker).next();
+        if let Some((name, _)) = gone {
+            self.remember(worker, name);
+        }
+    }
+
+    fn remember(&mut self, worker: WorkerId, name: String) {
+        self.former.insert(worker, name);
+        if self.former.len() > FORMER_MAX {
+            self.former.pop_first();
+        }
+    }
+
+    fn set_quota(&mut self, tenant: &str, resource: Resource, allowed: Allowance) {
+        let set = self.quotas.entry(tenant.into()).or_default();
+        if allowed == Allowance::Default {
+            set.remove(&resource);
+        } else {
+            set.insert(resource, allowed);
+        }
+        if set.is_empty() {
+            self.quotas.remove(tenant);
+        }
+    }
+
+    /// Whether active jobs run tasks of this one again, with its inputs.
+    pub(crate) fn is_retried(&self, job: JobId) -> bool {
+        self.retries.contains_key(&job)
+    }
+
+    /// Sees to it that a job is among the retries as long as it is an active one.
+    fn note_retry(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.get(&job) else { return };
+        let Some(source) = entry.source else { return };
+        if entry.is_active() {
+            self.retries.entry(source).or_default().insert(job);
+        } else if let Some(of) = self.retries.get_mut(&source) {
+            of.remove(&job);
+            if of.is_empty() {
+                self.retries.remove(&source);
+            }
+        }
+    }
+
+    /// As items of a snapshot: from all of them, in this order, [`restore`](Self::restore) makes
+    /// an equal ledger.
+    pub fn snapshot(&self, out: &mut dyn FnMut(SnapshotItem)) {
+        let Self { epoch, last_job, last_worker, .. } = *self;
+        out(SnapshotItem::Grid { epoch, last_job, last_worker });
+        let Clock { time, date } = self.clock;
+        out(SnapshotItem::Time { time, date });
+        for (name, worker) in &self.workers {
+            let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
+            out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
+        }
+        for (worker, process) in &self.drained {
+            out(SnapshotItem::DrainedWorker { worker: *worker, process: *process });
+        }
+        for (worker, name) in &self.former {
+            out(SnapshotItem::FormerWorker { worker: *worker, name: name.clone() });
+        }
+        for (tenant, set) in &self.quotas {
+            for (resource, allowed) in set {
+                let (resource, allowed) = (*resource, *allowed);
+                out(SnapshotItem::Quota { tenant: tenant.clone(), resource, allowed });
+            }
+        }
+        for (tenant, (day, fuel)) in &self.fuel {
+            let (day, fuel) = (*day, Fuel(*fuel));
+            out(SnapshotItem::FuelUsed { tenant: tenant.clone(), day, fuel });
+        }
+        for (job, entry) in self.jobs.iter() {
+            entry.snapshot(job, out);
+        }
+    }
+
+    /// Takes in the next item of a snapshot.
+    pub fn restore(&mut self, item: SnapshotItem) {
+        match item {
+            SnapshotItem::Grid { epoch, last_job, last_worker } => {
+                (self.epoch, self.last_job, self.last_worker) = (epoch, last_job, last_worker);
+            }
+            SnapshotItem::Worker { worker, name, cordoned } => {
+                self.workers.insert(name, worker);
+                if cordoned {
+                    self.cordoned.insert(worker);
+                }
+            }
+            SnapshotItem::DrainedWorker { worker, process } => {
+                self.drained.insert(worker, process);
+            }
+            SnapshotItem::FormerWorker { worker, name } => self.remember(worker, name),
+            SnapshotItem::Time { time, date } => self.clock = Clock { time, date },
+            SnapshotItem::Quota { tenant, resource, allowed } => {
+                self.set_quota(&tenant, resource, allowed);
+            }
+            SnapshotItem::FuelUsed { tenant, day, fuel } => {
+                self.fuel.insert(tenant, (day, fuel.0));
+            }
+            SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
+            SnapshotItem::JobTimes { job, .. }
+            | SnapshotItem::Tasks { job, .. }
+            | SnapshotItem::Attempts { job, .. }
+            | SnapshotItem::Inputs { job, .. }
+            | SnapshotItem::Appends { job, .. }
+            | SnapshotItem::Producers { job, .. }
+            | SnapshotItem::Notes { job, .. }
+            | SnapshotItem::Terms { job, .. }
+            | SnapshotItem::Divergences { job, .. } => {
+                if let Some(entry) = self.jobs.get_mut(&job) {
+                    let before = Part::of(entry);
+                    entry.restore(item);
+                    self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
+                }
+            }
+        }
+    }
+
+    /// The grid's time up to which a scheduler is known to have run; 0 where none ever did. It goes
+    /// on from there.
+    #[must_use]
+    pub const fn time(&self) -> Micros {
+        self.clock.time
+    }
+
+    pub(crate) const fn next_job(&self) -> JobId {
+        JobId(self.last_job.0 + 1)
+    }
+
+    fn add(&mut self, job: JobId, entry: Job) {
+        if let Some(key) = &entry.key {
+            let keys = self.keys.entry(entry.spec.task.tenant.clone()).or_default();
+            keys.insert(key.clone(), job);
+        }
+        self.last_job = self.last_job.max(job);
+        self.holdings.add(&entry);
+        self.jobs.insert(job, entry);
+        self.note_retry(job);
+    }
+
+    fn forget(&mut self, job: JobId) {
+        let Some(entry) = self.jobs.remove(&job) else { return };
+        self.holdings.remove(&entry);
+        let Some(key) = &entry.key else { return };
+        let tenant = &entry.spec.task.tenant;
+        if let Some(keys) = self.keys.get_mut(tenant)
+            && keys.get(key) == Some(&job)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.keys.remove(tenant);
+            }
+        }
+    }
+
+    pub(crate) const fn next_worker(&self) -> WorkerId {
+        WorkerId(self.last_worker.0 + 1)
+    }
+
+    /// The name of a worker that is or was known.
+    pub(crate) fn worker_name(&self, worker: WorkerId) -> Option<&str> {
+        let known = self.workers.iter().find(|(_, id)| **id == worker).map(|(name, _)| name);
+        known.or_else(|| self.former.get(&worker)).map(String::as_str)
+    }
+
+    /// The names of those of these workers that are or were known.
+    pub(crate) fn names_of(&self, workers: &[WorkerId]) -> Vec<(WorkerId, String)> {
+        let wanted: BTreeSet<WorkerId> = workers.iter().copied().collect();
+        let known = self.workers.iter().map(|(name, id)| (*id, name));
+        let all = self.former.iter().map(|(id, name)| (*id, name)).chain(known);
+        let named = all.filter(|(id, _)| wanted.contains(id));
+        named.map(|(id, name)| (id, name.clone())).collect()
+    }
+
+    pub(crate) fn by_key(&self, tenant: &str, key: &str) -> Option<JobId> {
+        self.keys.get(tenant)?.get(key).copied()
+    }
+}

@@ -1,0 +1,95 @@
+//! Two processes with the certificate of one worker: its folder or disk was copied, or it was
+//! started again before its end was seen. Who is linked is asked whether it lives: if it answers,
+//! it stays and the other is refused; if it does not, the other takes its place.
+
+use alloc::{string::String, vec::Vec};
+
+use wasmgrid_proto::{Contest, Micros, WorkerId};
+
+use super::{claims::Claims, grid::Grid};
+use crate::{io::Output, placement::Worker, timers::Timer};
+
+/// Who wants the place of a worker that is linked.
+#[derive(Debug)]
+pub(crate) struct Rival {
+    joined: Worker,
+    claims: Claims,
+    /// When the worker was asked.
+    asked_at: Micros,
+}
+
+impl Grid {
+    /// A worker joins that is linked already: that link is asked whether it lives.
+    pub(crate) fn contest(&mut self, id: WorkerId, joined: Worker, claims: Claims) {
+        let (rival, address, asked_at) = (joined.link, joined.address.clone(), self.now);
+        if let Some(before) = self.rivals.insert(id, Rival { joined, claims, asked_at }) {
+            // Of several the newest may be the one that was started last.
+            self.refuse(id, &before);
+        }
+        self.output(Output::Contest { worker: id, rival, address });
+        self.timers.set(self.now.after(self.config.contest_timeout), Timer::Contest(id));
+    }
+
+    /// A worker that was asked whether it lives does.
+    pub(crate) fn alive(&mut self, id: WorkerId, rival: u64) {
+        self.hear(id);
+        if self.rivals.get(&id).is_some_and(|waits| waits.joined.link == rival)
+            && let Some(refused) = self.rivals.remove(&id)
+        {
+            let (now, address) = (self.now, refused.joined.address.clone());
+            if let Some(worker) = self.fleet.get_mut(id) {
+                worker.contested = Some((now, address));
+            }
+            self.refuse(id, &refused);
+        }
+    }
+
+    /// A worker that was asked whether it lives had its time to answer.
+    pub(crate) fn decide_contest(&mut self, id: WorkerId) {
+        let timeout = self.config.contest_timeout;
+        let Some(due) = self.rivals.get(&id).map(|rival| rival.asked_at.after(timeout)) else {
+            return;
+        };
+        if due > self.now {
+            return self.timers.set(due, Timer::Contest(id));
+        }
+        self.admit_rival(id);
+    }
+
+    /// Nobody has the worker's place any more: who waits for it gets it.
+    pub(crate) fn admit_rival(&mut self, id: WorkerId) {
+        if let Some(Rival { mut joined, claims, .. }) = self.rivals.remove(&id) {
+            (joined.since, joined.heard_at) = (self.now, self.now);
+            self.admit(id, joined, &claims);
+        }
+    }
+
+    /// The link of a worker that has not joined yet is gone.
+    pub(crate) fn rival_left(&mut self, link: u64) {
+        self.rivals.retain(|_, rival| rival.joined.link != link);
+    }
+
+    /// How long workers were silent is not known: what they were asked counts from now.
+    pub(crate) fn ask_rivals_anew(&mut self) {
+        let now = self.now;
+        self.rivals.values_mut().for_each(|rival| rival.asked_at = now);
+    }
+
+    /// The workers whose identity others have too, since the scheduler started; by number.
+    #[must_use]
+    pub fn contests(&self) -> Vec<Contest> {
+        let clock = self.ledger.clock;
+        let contest = |(_, worker): (WorkerId, &Worker)| {
+            let (at, address) = worker.contested.as_ref()?;
+            let (name, address) = (worker.name.clone(), address.clone());
+            Some(Contest { name, address, at: clock.date_of(*at) })
+        };
+        self.fleet.iter().filter_map(contest).collect()
+    }
+
+    pub(crate) fn refuse(&mut self, id: WorkerId, rival: &Rival) {
+        let Some(holder) = self.fleet.get(id) else { return };
+        let (address, linked_for) = (String::from(&*holder.address), self.now.since(holder.since));
+        self.output(Output::Refuse { link: rival.joined.link, address, linked_for });
+    }
+}

@@ -1,0 +1,36 @@
+//! Cordons: workers that an operator wants to get nothing new, while they keep what they have.
+
+use alloc::format;
+
+use wasmgrid_proto::{
+    Record,
+    wire::{ApiError, ErrorCode},
+};
+
+use super::grid::Grid;
+use crate::io::RequestId;
+
+impl Grid {
+    /// A cordon holds for the worker's name, linked or not, until it is taken back; that also
+    /// takes back a drain that the worker did not ask for itself.
+    pub(crate) fn cordon_worker(&mut self, request: RequestId, name: &str, cordoned: bool) {
+        let Some(id) = self.ledger.workers.get(name).copied() else {
+            let message = format!(
+                "no worker called {name:?} ever joined; `wasmgrid worker list` shows those that did"
+            );
+            return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
+        };
+        if self.ledger.cordoned.contains(&id) != cordoned {
+            self.persist(Record::WorkerCordoned { worker: id, cordoned });
+        }
+        if !cordoned && self.ledger.drained.contains_key(&id) {
+            self.persist(Record::WorkerDrained { worker: id, process: None });
+        }
+        if let Some(worker) = self.fleet.get_mut(id) {
+            worker.cordoned = cordoned;
+            worker.draining &= cordoned || worker.leaving;
+        }
+        self.refresh_worker(id);
+        self.reply(request, Ok(()));
+    }
+}

@@ -1,0 +1,353 @@
+//! The scheduler's value: how it is driven, and what each input leads to. The rules themselves
+//! are in the modules named after their subjects.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    vec::Vec,
+};
+
+use wasmgrid_proto::{
+    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId,
+};
+
+use super::{claims::Claims, contest::Rival, stored::Stored};
+use crate::{
+    config::GridConfig,
+    io::{Input, Output},
+    ledger::Ledger,
+    placement::{Distrust, Fleet, Leases, Preparing, Queue, Shares, Worker},
+    proof::LeaseKey,
+    table::Table,
+    timers::{Timer, Timers},
+};
+
+/// The scheduler.
+///
+/// To drive it: [`apply`](Self::apply) the journal's records, then [`handle`](Self::handle)
+/// [`Input::Start`] at the time at which the [ledger](Ledger::time) ends, or any where it has
+/// none, and commit what that outputs before anything else, since the numbers of
+/// leases rest on the epoch. From then on, for each thing that happens, `handle` it and drain
+/// [`poll_output`](Self::poll_output); sleep until the next thing or
+/// [`poll_timeout`](Self::poll_timeout), whichever is first.
+///
+/// All records of one drain belong into one atomic commit. Outputs are done in their order, but
+/// those that are [gated](Output::is_gated) wait until the records before them are durable, and
+/// the others do not.
+///
+/// Times are the grid's own: they only grow, pass as real time does, and go on at a start where
+/// the last term ended, so that what passed between two terms and how a machine's clock was set
+/// counts for nothing. Dates, which people are shown, are told from them.
+///
+/// The same inputs at the same times give the same outputs, to the byte.
+#[derive(Debug)]
+pub struct Grid {
+    pub(crate) config: GridConfig,
+    pub(crate) now: Micros,
+    /// What leases are proved with.
+    pub(crate) key: LeaseKey,
+    pub(crate) ledger: Ledger,
+    /// One for each active job, from the start on.
+    pub(crate) queues: Table<JobId, Queue>,
+    pub(crate) leases: Leases,
+    pub(crate) fleet: Fleet,
+    pub(crate) shares: Shares,
+    /// Jobs with tasks that wait for a worker of their own.
+    pub(crate) suspects: BTreeSet<JobId>,
+    /// Jobs with tasks whose last attempts were lost, and that wait for another worker.
+    pub(crate) lost: BTreeSet<JobId>,
+    /// The last of them that was looked at.
+    pub(crate) lost_last: JobId,
+    /// Workers on which only losses were seen of late.
+    pub(crate) distrust: Distrust,
+    /// Modules that workers make ready.
+    pub(crate) preparing: Preparing,
+    /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
+    pub(crate) overtaken: Option<(JobId, Micros)>,
+    pub(crate) timers: Timers,
+    /// Who wants the places of workers that are linked.
+    pub(crate) rivals: BTreeMap<WorkerId, Rival>,
+    /// After a start: known workers that have not come back yet.
+    pub(crate) awaited: BTreeSet<WorkerId>,
+    /// Late results by job, since the start.
+    pub(crate) discarded: BTreeMap<JobId, u64>,
+    /// Divergences that were found since the start and are not in the ledger.
+    pub(crate) diverged: BTreeMap<JobId, u64>,
+    /// What tenants have in the store.
+    pub(crate) stored: Stored,
+    /// True where some tenant may not have all slots.
+    pub(crate) bounds_running: bool,
+    /// Jobs whose watchers are to be woken.
+    pub(crate) changed: Changed,
+    outputs: VecDeque<Output>,
+}
+
+/// Some jobs. Most inputs change one or two, often more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Changed(Vec<JobId>);
+
+impl Changed {
+    pub(crate) fn insert(&mut self, job: JobId) {
+        if self.0.last() != Some(&job) {
+            self.0.push(job);
+        }
+    }
+
+    /// Takes them out: each once, by number.
+    fn drain(&mut self) -> impl Iterator<Item = JobId> {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.drain(..)
+    }
+}
+
+impl Grid {
+    /// A grid with nothing in it.
+    #[must_use]
+    pub fn new(config: GridConfig) -> Self {
+        let shares = Shares::new(config.tenant_weights.clone());
+        Self {
+            config,
+            now: Micros(0),
+            key: LeaseKey([0; 32]),
+            ledger: Ledger::default(),
+            queues: Table::default(),
+            leases: Leases::default(),
+            fleet: Fleet::default(),
+            shares,
+            suspects: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            lost_last: JobId(0),
+            distrust: Distrust::default(),
+            preparing: Preparing::default(),
+            overtaken: None,
+            timers: Timers::default(),
+            rivals: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            discarded: BTreeMap::new(),
+            diverged: BTreeMap::new(),
+            stored: Stored::default(),
+            bounds_running: false,
+            changed: Changed::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A grid that goes on where a ledger ends; before [`Input::Start`] only.
+    #[must_use]
+    pub fn with_ledger(config: GridConfig, ledger: Ledger) -> Self {
+        Self { ledger, ..Self::new(config) }
+    }
+
+    /// Replays one record of the journal; before [`Input::Start`] only.
+    pub fn apply(&mut self, record: &Record) {
+        self.ledger.apply(record);
+    }
+
+    /// Takes in what happened at `now`. A time before the last one counts as the last one.
+    pub fn handle(&mut self, now: Micros, input: Input) {
+        self.now = self.now.max(now);
+        self.take_in(input);
+        while let Some(timer) = self.timers.due(self.now) {
+            self.fire(timer);
+        }
+        self.pump();
+        let mut changed = core::mem::take(&mut self.changed);
+        for job in changed.drain() {
+            self.drop_spent(job);
+            self.output(Output::JobChanged { job });
+        }
+        self.changed = changed;
+    }
+
+    /// The next thing to do; `None` once all is drained.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Tick`], unless something comes first.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Micros> {
+        self.timers.next()
+    }
+
+    /// How a job stands.
+    #[must_use]
+    pub fn job(&self, job: JobId) -> Option<JobStatus> {
+        let running = self.queues.get(&job).map_or(0, |queue| queue.leased);
+        let discarded = self.discarded.get(&job).copied().unwrap_or_default();
+        self.ledger.jobs.get(&job).map(|entry| entry.status(job, running, discarded))
+    }
+
+    /// Where a job is in its life.
+    #[must_use]
+    pub fn state(&self, job: JobId) -> Option<JobState> {
+        self.ledger.jobs.get(&job).map(|entry| entry.state)
+    }
+
+    /// What the tasks of a job need to run; `None` once it has ended.
+    #[must_use]
+    pub fn task_spec(&self, job: JobId) -> Option<&TaskSpec> {
+        let entry = self.ledger.jobs.get(&job).filter(|entry| entry.is_active());
+        entry.map(|entry| &entry.spec.task)
+    }
+
+    /// Results in a job's log: the cursor behind the last.
+    #[must_use]
+    pub fn results(&self, job: JobId) -> Option<u64> {
+        self.ledger.jobs.get(&job).map(|entry| entry.results)
+    }
+
+    /// The modules that jobs name, each as often as one does.
+    pub fn modules(&self) -> impl Iterator<Item = Digest> {
+        self.ledger.jobs.iter().map(|(_, entry)| entry.spec.task.module)
+    }
+
+    /// The blobs that jobs name, with whose jobs they are, each as often as one does.
+    pub fn blobs(&self) -> impl Iterator<Item = (&str, Digest)> {
+        self.ledger.jobs.iter().flat_map(|(_, entry)| {
+            let task = &entry.spec.task;
+            task.blobs.iter().map(|blob| (task.tenant.as_str(), blob.digest))
+        })
+    }
+
+    /// Who owns a job.
+    #[must_use]
+    pub fn tenant(&self, job: JobId) -> Option<&str> {
+        self.ledger.jobs.get(&job).map(|entry| entry.spec.task.tenant.as_str())
+    }
+
+    /// The job in whose input log a job's inputs are: itself, unless it is a retry.
+    #[must_use]
+    pub fn source(&self, job: JobId) -> JobId {
+        self.ledger.jobs.get(&job).and_then(|entry| entry.source).unwrap_or(job)
+    }
+
+    /// True where a job takes inputs, and only of its submitter.
+    #[must_use]
+    pub fn is_attached(&self, job: JobId) -> bool {
+        let entry = self.ledger.jobs.get(&job);
+        entry.is_some_and(|entry| entry.spec.attached && entry.is_active() && !entry.closed)
+    }
+
+    /// The jobs that take inputs, and only of their submitters.
+    pub fn attached_jobs(&self) -> impl Iterator<Item = JobId> {
+        self.queues.iter().map(|(job, _)| job).filter(|job| self.is_attached(*job))
+    }
+
+    /// The scheduler's term; 0 before the first start.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.ledger.epoch
+    }
+
+    /// What must outlive the scheduler, to compare a replayed grid with the live one.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn take_in(&mut self, input: Input) {
+        match input {
+            Input::Start { date, key, vouched } => {
+                self.key = key;
+                self.fleet.vouch(vouched);
+                self.start(date);
+            }
+            input @ (Input::Submit { .. }
+            | Input::Append { .. }
+            | Input::Skip { .. }
+            | Input::Extend { .. }
+            | Input::Retry { .. }
+            | Input::Close { .. }
+            | Input::Cancel { .. }
+            | Input::DrainWorker { .. }
+            | Input::CordonWorker { .. }
+            | Input::RemoveWorker { .. }
+            | Input::SetQuota { .. }) => self.take_request(input),
+            Input::DropResults { job, before, why } => self.drop_results(job, before, why),
+            Input::WorkerJoined {
+                link,
+                name,
+                address,
+                started,
+                capacity,
+                vouched,
+                held,
+                proofs,
+            } => {
+                let offer = (capacity, vouched);
+                let worker = Worker::new(link, name, address, started, offer, self.now);
+                self.worker_joined(worker, Claims::new(held, proofs));
+            }
+            Input::KeysVouched { keys } => self.keys_vouched(keys),
+            Input::WorkerLeft { worker, link, graceful } => {
+                self.worker_left(worker, link, graceful);
+            }
+            Input::JoinerLeft { link } => self.rival_left(link),
+            Input::Alive { worker, rival } => self.alive(worker, rival),
+            Input::WorkerLeaving { worker } => self.worker_leaving(worker),
+            Input::Heartbeat { worker, heartbeat } => self.heartbeat(worker, heartbeat),
+            Input::Health { worker, unable } => self.worker_health(worker, unable),
+            Input::Preparing { worker, jobs, compiled } => {
+                self.worker_prepares(worker, &jobs, &compiled);
+            }
+            Input::Completed { worker, batch, blocks, token } => {
+                self.completed(worker, batch, &blocks, token);
+            }
+            Input::Returned { worker, job, lease, tasks, reason } => {
+                self.returned(worker, (job, lease), &tasks, &reason);
+            }
+            Input::Diverged { job, index, committed, late } => {
+                self.diverged(job, index, committed, late);
+            }
+            Input::Stored { job, inputs, results } => self.measured(job, inputs, results),
+            Input::Modules { tenant, bytes } => {
+                self.bound(&tenant);
+                self.stored.modules(&tenant, bytes);
+            }
+            Input::Deaf => {
+                self.fleet.hear_all(self.now);
+                self.ask_rivals_anew();
+            }
+            Input::Tick => {}
+        }
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Deadline(job) => self.expire(job),
+            Timer::Retry(job, index) => self.resume(job, index),
+            Timer::Contest(worker) => self.decide_contest(worker),
+            Timer::Silence(worker) => self.check_silence(worker),
+            Timer::Answer(worker) => self.check_answer(worker),
+            Timer::Overdue(worker) => self.check_overdue(worker),
+            Timer::Rejoin(worker) => self.give_up_on(worker),
+            Timer::Rest(worker) => self.rested(worker),
+            Timer::Recovery => self.recover(),
+            Timer::Retention(job) => self.retain(job),
+            Timer::Time => self.keep_time(),
+        }
+    }
+
+    /// The only way in which durable state changes: as a replay would change it.
+    pub(crate) fn persist(&mut self, record: Record) {
+        self.persist_as(record, Output::Persist);
+    }
+
+    /// As [`persist`](Self::persist), for a record that goes with a segment.
+    pub(crate) fn persist_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
+        self.bring_time();
+        self.ledger.apply(&record);
+        self.output(output(record));
+    }
+
+    /// Writes a record down as it is, whatever time it is.
+    pub(crate) fn write(&mut self, record: Record) {
+        self.ledger.apply(&record);
+        self.output(Output::Persist(record));
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+}

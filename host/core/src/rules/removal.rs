@@ -1,0 +1,69 @@
+//! Workers that an operator takes away. What they have goes elsewhere at once, and whoever gets
+//! their name next is another worker; that nobody comes back by an old certificate, whoever takes
+//! links sees to.
+
+use alloc::{format, string::String, vec::Vec};
+
+use wasmgrid_proto::{
+    Record, WorkerId,
+    wire::{ApiError, ErrorCode},
+};
+
+use super::grid::Grid;
+use crate::io::{Output, RequestId};
+
+/// Why the link of a worker ends that was taken away.
+const REMOVED: &str = "an operator removed this worker from the grid";
+
+impl Grid {
+    pub(crate) fn remove_worker(&mut self, request: RequestId, name: &str) {
+        let Some(id) = self.ledger.workers.get(name).copied() else {
+            let message = format!(
+                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \
+                 that it has"
+            );
+            return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
+        };
+        self.persist(Record::WorkerRemoved { worker: id });
+        self.let_go(id);
+        self.reply(request, Ok(()));
+    }
+
+    /// Forgets all that a worker is and has now.
+    fn let_go(&mut self, id: WorkerId) {
+        let now = self.now;
+        if let Some(worker) = self.fleet.get_mut(id).filter(|worker| worker.linked) {
+            worker.unlink(now);
+            self.output(Output::Disconnect { worker: id, reason: REMOVED.into() });
+        }
+        if let Some(rival) = self.rivals.remove(&id) {
+            self.refuse(id, &rival);
+        }
+        self.forget_preparing(id);
+        // Nobody's fault: the attempts are not counted.
+        self.release_all(id);
+        self.refresh_worker(id);
+        self.fleet.remove(id);
+        self.distrust.forget_worker(id);
+        if self.awaited.remove(&id) && self.awaited.is_empty() {
+            self.recover();
+        }
+    }
+
+    /// Whether a worker of this name is known.
+    #[must_use]
+    pub fn knows_worker(&self, name: &str) -> bool {
+        self.ledger.workers.contains_key(name)
+    }
+
+    /// The names of all workers that are known.
+    pub fn worker_names(&self) -> impl Iterator<Item = &String> {
+        self.ledger.workers.keys()
+    }
+
+    /// The names of those of these workers that are or were known.
+    #[must_use]
+    pub fn names_of(&self, workers: &[WorkerId]) -> Vec<(WorkerId, String)> {
+        self.ledger.names_of(workers)
+    }
+}

@@ -1,0 +1,480 @@
+//! What clients ask for: submit, append, close, cancel, retry, drain.
+
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+
+use wasmgrid_proto::{
+    Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Record, Resource, TaskRange,
+    wire::{ApiError, ErrorCode, Reply},
+};
+
+use super::{
+    bounds::{check_key, check_spec, job_bytes},
+    grid::Grid,
+};
+use crate::{
+    io::{Input, Output, RequestId},
+    ledger::Job,
+    planted::Planted,
+};
+
+/// Tasks of one job at most. Far above any real job, and far below where sums of indices and
+/// counts would leave 64 bits.
+const TASKS_MAX: u64 = 1 << 40;
+
+/// Runs of tasks in one record of a retry: so many records of a bounded size, not one without.
+const RUNS_PER_RECORD: usize = 4_096;
+
+/// Stands behind the name of a job that retries another, before the other's id.
+const RETRY_OF: &str = " (retry of ";
+
+impl Grid {
+    /// Takes what a client or an operator asks for; nothing else is given to it.
+    pub(crate) fn take_request(&mut self, input: Input) {
+        match input {
+            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest } => {
+                self.submit(request, spec, idempotency_key, (inputs, bytes, digest), closed);
+            }
+            Input::Append { request, job, first, count, bytes, digest } => {
+                self.append(request, job, (TaskRange { first, count }, bytes), digest);
+            }
+            Input::Skip { request, job, first, count, digest } => {
+                self.skip(request, job, TaskRange { first, count }, digest);
+            }
+            Input::Extend { request, job, producer, number, count, bytes } => {
+                self.extend(request, job, (producer, number), (count, bytes));
+            }
+            Input::Retry { request, job, limits, idempotency_key } => {
+                self.retry_failed(request, job, limits, idempotency_key);
+            }
+            Input::Close { request, job } => self.close(request, job),
+            Input::Cancel { request, job, by } => self.cancel(request, job, by),
+            Input::DrainWorker { request, name } => self.drain_worker(request, &name),
+            Input::CordonWorker { request, name, cordoned } => {
+                self.cordon_worker(request, &name, cordoned);
+            }
+            Input::RemoveWorker { request, name } => self.remove_worker(request, &name),
+            Input::SetQuota { request, tenant, resource, allowed } => {
+                self.set_quota(request, tenant, resource, allowed);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn submit(
+        &mut self,
+        request: RequestId,
+        spec: JobSpec,
+        key: Option<String>,
+        (inputs, bytes, digest): (u64, u64, Digest),
+        closed: bool,
+    ) {
+        if let Err(error) = check_key(key.as_deref()).and_then(|()| check_spec(&spec)) {
+            return self.reply(request, Err(error));
+        }
+        let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
+        if let Some(job) = known {
+            let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
+            return self.answer(request, reply);
+        }
+        if inputs > TASKS_MAX {
+            return self.reply(request, Err(too_many(inputs)));
+        }
+        if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes)) {
+            return self.reply(request, Err(error));
+        }
+        let job = self.ledger.next_job();
+        let (spec, at) = (Box::new(spec), self.date());
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
+        self.persist(Record::SubmitDigest { job, digest });
+        self.activate(job);
+        if inputs > 0 {
+            self.append_inputs(request, job, (TaskRange { first: 0, count: inputs }, bytes));
+        }
+        if closed {
+            self.persist(Record::InputsClosed { job });
+        }
+        self.settle_job(job);
+        let reply = self.job(job).map(Reply::Job).ok_or_else(|| no_job(job));
+        self.answer(request, reply);
+    }
+
+    /// Refuses a job that its tenant may not have beside those that it has.
+    fn check_new_job(
+        &self,
+        spec: &JobSpec,
+        key: Option<&str>,
+        (tasks, bytes): (u64, u64),
+    ) -> Result<(), ApiError> {
+        let record = job_bytes(spec, key);
+        let more = [
+            (Resource::Jobs, 1),
+            (Resource::OpenJobs, 1),
+            (Resource::RecordBytes, record),
+            (Resource::WaitingTasks, tasks),
+            (Resource::Bytes, bytes.saturating_add(record)),
+        ];
+        self.check_quota(&spec.task.tenant, &more)
+    }
+
+    /// Refuses inputs that their job's tenant may not have beside what it has.
+    fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
+        let more = [(Resource::WaitingTasks, tasks), (Resource::Bytes, bytes)];
+        self.check_quota(&self.find(job)?.spec.task.tenant, &more)
+    }
+
+    /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
+    /// with it would be lost while it looks accepted.
+    fn resubmitted(
+        &self,
+        job: JobId,
+        spec: &JobSpec,
+        (inputs, digest): (u64, Digest),
+        closed: bool,
+    ) -> Result<Reply, ApiError> {
+        let status = self.job(job).ok_or_else(|| no_job(job))?;
+        let total = status.counts.total;
+        let known = self.ledger.jobs.get(&job).and_then(|entry| entry.digest);
+        // A job of an older version has no digest. Where its submit left it open, more may have
+        // been appended since.
+        let by_count = if closed { status.closed && inputs == total } else { inputs <= total };
+        let same_inputs = known.map_or(by_count, |known| known == digest);
+        if status.spec == *spec && same_inputs {
+            return Ok(Reply::Job(status));
+        }
+        let what =
+            if status.spec == *spec { "has other inputs" } else { "asks for something else" };
+        Err(conflict(format!(
+            "the idempotency key is that of job {job}, which {what}; use another key for another \
+             job"
+        )))
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        (tasks, bytes): (TaskRange, u64),
+        digest: Digest,
+    ) {
+        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
+        let fresh = fresh.and_then(|fresh| {
+            // What was done before is no more than it was.
+            if fresh {
+                self.check_inputs(job, tasks.count, bytes).map(|()| true)
+            } else {
+                Ok(false)
+            }
+        });
+        match fresh {
+            Ok(true) => {
+                self.append_inputs(request, job, (tasks, bytes));
+                self.persist(Record::InputsDigest { job, tasks, digest });
+                self.refresh_job(job);
+                self.reply(request, Ok(()));
+            }
+            Ok(false) => self.reply(request, Ok(())),
+            Err(error) => self.reply(request, Err(error)),
+        }
+    }
+
+    /// Leaves indices behind what the job has without a task.
+    pub(crate) fn skip(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        tasks: TaskRange,
+        digest: Digest,
+    ) {
+        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
+        if fresh == Ok(true) {
+            self.persist(Record::IndicesSkipped { job, tasks });
+            self.persist(Record::InputsDigest { job, tasks, digest });
+        }
+        self.reply(request, fresh.map(|_| ()));
+    }
+
+    /// Appends behind what the job has: once for each number that a producer gives.
+    pub(crate) fn extend(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        (producer, number): (u64, u64),
+        (count, bytes): (u64, u64),
+    ) {
+        let first = self.find(job).and_then(|entry| {
+            if let Some(first) = repeated(job, entry, producer, number)?
+                && !self.config.breaks(Planted::RepeatedExtend)
+            {
+                return Ok((first, true));
+            }
+            check_open(job, entry)?;
+            let first = entry.next_index();
+            let fits = count <= TASKS_MAX && first + count <= TASKS_MAX;
+            if !fits {
+                return Err(too_many(first.saturating_add(count)));
+            }
+            self.check_inputs(job, count, bytes).map(|()| (first, false))
+        });
+        if let Ok((first, false)) = first {
+            if count > 0 {
+                self.append_inputs(request, job, (TaskRange { first, count }, bytes));
+            }
+            self.persist(Record::ProducerNoted { job, producer, number, first });
+            self.refresh_job(job);
+        }
+        let reply = first.map(|(first, _)| Reply::Appended { first });
+        self.answer(request, reply);
+    }
+
+    fn append_inputs(&mut self, request: RequestId, job: JobId, (tasks, bytes): (TaskRange, u64)) {
+        let record = Record::InputsAppended { job, tasks };
+        self.persist_as(record, |record| Output::PersistInputs { request, record });
+        if let Some(entry) = self.ledger.jobs.get(&job)
+            && let Some(queue) = self.queues.get_mut(&job)
+        {
+            queue.put(tasks, entry, &self.config);
+            self.stored.append(&entry.spec.task.tenant, job, tasks.first, bytes);
+        }
+        self.changed.insert(job);
+    }
+
+    pub(crate) fn close(&mut self, request: RequestId, job: JobId) {
+        let done = self.find(job).map(|entry| entry.closed);
+        if done == Ok(false) {
+            self.persist(Record::InputsClosed { job });
+            self.changed.insert(job);
+            self.settle_job(job);
+        }
+        self.reply(request, done.map(|_| ()));
+    }
+
+    pub(crate) fn cancel(&mut self, request: RequestId, job: JobId, by: String) {
+        let state = self.find(job).map(|entry| entry.state);
+        let result = match state {
+            Err(error) => Err(error),
+            Ok(JobState::Cancelled) => Ok(()),
+            Ok(JobState::Active) => {
+                let record = Record::CancelRequested { job, by: by.clone(), at: self.date() };
+                self.persist(record);
+                self.end_early(job, OutcomeClass::Cancelled, JobState::Cancelled, &by);
+                Ok(())
+            }
+            Ok(state) => Err(has_ended(job, state)),
+        };
+        self.reply(request, result);
+    }
+
+    /// Makes a job of the tasks of an ended one that did not end ok: their results stay, and the
+    /// new job's are under the same indices, so that seeds are the same too.
+    pub(crate) fn retry_failed(
+        &mut self,
+        request: RequestId,
+        of: JobId,
+        limits: Option<Limits>,
+        key: Option<String>,
+    ) {
+        let spec = check_key(key.as_deref()).and_then(|()| self.find(of));
+        let reply = match spec.map(|entry| retry_spec(of, entry, limits)) {
+            Err(error) => Err(error),
+            Ok(spec) => match key.as_ref().and_then(|k| self.ledger.by_key(&spec.task.tenant, k)) {
+                Some(job) => self.retried_before(job, of, &spec),
+                None => self.make_retry(of, spec, key),
+            },
+        };
+        self.answer(request, reply);
+    }
+
+    fn retried_before(&self, job: JobId, of: JobId, spec: &JobSpec) -> Result<Reply, ApiError> {
+        let status = self.job(job).ok_or_else(|| no_job(job))?;
+        let fits = status.spec == *spec && self.source(job) == self.source(of);
+        if fits { Ok(Reply::Job(status)) } else { Err(other_job(job)) }
+    }
+
+    fn make_retry(
+        &mut self,
+        of: JobId,
+        spec: JobSpec,
+        key: Option<String>,
+    ) -> Result<Reply, ApiError> {
+        let mut tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
+        let (job, source) = (self.ledger.next_job(), self.source(of));
+        if !self.find(source).is_ok_and(|entry| entry.inputs.has_ended(&tasks)) {
+            return Err(gone(of));
+        }
+        if self.config.breaks(Planted::RetryOfAll) {
+            let count = self.find(of)?.next_index();
+            tasks = Vec::from([TaskRange { first: 0, count }]);
+        }
+        let count = tasks.iter().map(|part| part.count).sum();
+        self.check_new_job(&spec, key.as_deref(), (count, 0))?;
+        let (spec, at) = (Box::new(spec), self.date());
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
+        for tasks in tasks.chunks(RUNS_PER_RECORD) {
+            self.persist(Record::InputsTaken { job, of: source, tasks: tasks.to_vec() });
+        }
+        self.persist(Record::InputsClosed { job });
+        self.activate(job);
+        self.settle_job(job);
+        self.changed.insert(job);
+        self.job(job).map(Reply::Job).ok_or_else(|| no_job(job))
+    }
+
+    pub(crate) fn drain_worker(&mut self, request: RequestId, name: &str) {
+        let known = self.ledger.workers.get(name).copied();
+        let linked = known.filter(|id| self.fleet.get(*id).is_some_and(|worker| worker.linked));
+        let Some(id) = linked else {
+            let message = format!(
+                "no worker called {name:?} is linked; `wasmgrid worker list` shows those that are"
+            );
+            return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
+        };
+        let process = self.fleet.get(id).map(|worker| worker.started);
+        if self.ledger.drained.get(&id).copied() != process {
+            self.persist(Record::WorkerDrained { worker: id, process });
+        }
+        if let Some(worker) = self.fleet.get_mut(id) {
+            worker.draining = true;
+        }
+        self.refresh_worker(id);
+        self.output(Output::Drain { worker: id });
+        self.revoke_all(id);
+        self.reply(request, Ok(()));
+    }
+
+    fn find(&self, job: JobId) -> Result<&Job, ApiError> {
+        self.ledger.jobs.get(&job).ok_or_else(|| no_job(job))
+    }
+
+    pub(crate) fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
+        self.answer(request, result.map(|()| Reply::Done));
+    }
+
+    fn answer(&mut self, request: RequestId, reply: Result<Reply, ApiError>) {
+        self.output(Output::Reply { request, reply: Box::new(reply) });
+    }
+}
+
+/// Whether an append is new; false where it repeats one that was done.
+fn check_append(
+    job: JobId,
+    entry: &Job,
+    tasks: TaskRange,
+    digest: Digest,
+) -> Result<bool, ApiError> {
+    let (next, first) = (entry.next_index(), tasks.first);
+    if tasks.count > TASKS_MAX || tasks.end() > TASKS_MAX {
+        return Err(too_many(tasks.end()));
+    }
+    if entry.appends.knows(tasks, digest) || (tasks.count == 0 && first <= next) {
+        return Ok(false);
+    }
+    if !entry.producers.is_empty() || entry.source.is_some() {
+        // What is there at these indices may be somebody else's.
+        return Err(invalid(format!(
+            "inputs from {first} cannot be appended to job {job} by their index, since others \
+             append to it as well; `wasmgrid job append {job}` appends beside them"
+        )));
+    }
+    check_open(job, entry)?;
+    if first < next {
+        return Err(conflict(format!(
+            "job {job} has {next} inputs, and those from {first} on are others than these, or \
+             were appended too long ago to tell; append at {next} what is not there"
+        )));
+    }
+    if first != next {
+        return Err(invalid(format!(
+            "inputs from {first} do not fit job {job}, which has {next}; append there"
+        )));
+    }
+    Ok(true)
+}
+
+/// Fails where a job takes no more inputs.
+fn check_open(job: JobId, entry: &Job) -> Result<(), ApiError> {
+    let why = match entry.state {
+        state if state.is_terminal() => format!("it has ended: {state}"),
+        _ if entry.has_given_up() => "too many of its tasks have failed".into(),
+        _ if entry.closed => format!("it was closed at {}", entry.next_index()),
+        _ => return Ok(()),
+    };
+    Err(conflict(format!("job {job} takes no more inputs: {why}")))
+}
+
+/// The first index that a producer's request got before; `None` where it is the next one.
+fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Option<u64>, ApiError> {
+    let last = entry.producers.last(producer);
+    match last {
+        Some(last) if last.number == number => Ok(Some(last.first)),
+        _ if last.map_or(0, |last| last.number).checked_add(1) == Some(number) => Ok(None),
+        _ => Err(invalid(format!(
+            "request {number} of this producer does not follow its last one for job {job}; start \
+             again as a new producer"
+        ))),
+    }
+}
+
+/// The tasks that a retry of a job runs.
+fn check_retry(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
+    if entry.is_active() {
+        return Err(conflict(format!(
+            "job {job} has not ended, and what has failed of it may be joined by more; `wasmgrid \
+             job wait {job}` waits for its end"
+        )));
+    }
+    let tasks = entry.not_ok.tasks().ok_or_else(|| {
+        conflict(format!(
+            "too many separate tasks of job {job} failed to run them again as one job; its \
+             results tell which"
+        ))
+    })?;
+    if tasks.is_empty() {
+        return Err(conflict(format!("nothing of job {job} has failed: all its tasks ended ok")));
+    }
+    Ok(tasks)
+}
+
+/// The spec of the job that retries another.
+fn retry_spec(of: JobId, entry: &Job, limits: Option<Limits>) -> JobSpec {
+    let mut spec = entry.spec.clone();
+    let plain = spec.name.rfind(RETRY_OF).and_then(|at| spec.name.get(..at)).unwrap_or(&spec.name);
+    spec.name = format!("{plain}{RETRY_OF}{of})");
+    spec.task.limits = limits.unwrap_or(spec.task.limits);
+    spec
+}
+
+fn has_ended(job: JobId, state: JobState) -> ApiError {
+    conflict(format!(
+        "job {job} has ended already: {state}; `wasmgrid job results {job}` has its results"
+    ))
+}
+
+fn gone(job: JobId) -> ApiError {
+    let message = format!(
+        "the inputs of job {job} are dropped: they are kept as long as its results are; submit \
+         those that failed again"
+    );
+    ApiError { code: ErrorCode::Gone, message }
+}
+
+fn other_job(job: JobId) -> ApiError {
+    conflict(format!("the idempotency key is that of job {job}, which asks for something else"))
+}
+
+fn invalid(message: String) -> ApiError {
+    ApiError { code: ErrorCode::Invalid, message }
+}
+
+fn no_job(job: JobId) -> ApiError {
+    let message = format!("there is no job {job}; `wasmgrid job list` shows those that are");
+    ApiError { code: ErrorCode::NotFound, message }
+}
+
+fn too_many(inputs: u64) -> ApiError {
+    let message = format!("a job has at most {TASKS_MAX} inputs, not {inputs}; split it");
+    ApiError { code: ErrorCode::Invalid, message }
+}
+
+fn conflict(message: String) -> ApiError {
+    ApiError { code: ErrorCode::Conflict, message }
+}

@@ -1,0 +1,463 @@
+//! What workers send back: results, which are committed at most once a task, and tasks that they
+//! will not run.
+
+use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
+
+use wasmgrid_proto::{
+    CommittedRun, JobId, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange, WorkerId,
+};
+
+use super::grid::Grid;
+use crate::{
+    io::{CompletedBlock, Completion, LostTask, Output, SegmentToken},
+    ledger::{Job, Verdict, explain, judge},
+    placement::{Queue, epoch_of},
+    planted::Planted,
+    ranges::one,
+    timers::Timer,
+};
+
+/// A block's results, sorted by what becomes of them.
+#[derive(Default)]
+struct Sorted {
+    /// What is committed, in the block's order.
+    runs: Vec<CommittedRun>,
+    /// How many results that is.
+    kept: u64,
+    /// The positions of the others in the block, rising.
+    others: Vec<u32>,
+    /// What is run again.
+    again: Vec<(u64, RetryCounter, String)>,
+    /// The positions of what ends as lost, with the tasks and the reasons.
+    lost: Vec<(u32, u64, String)>,
+    /// The positions of what is discarded.
+    late: Vec<u32>,
+}
+
+/// How attempts did not do.
+#[derive(Clone, Copy)]
+struct Failed<'a> {
+    worker: WorkerId,
+    counter: RetryCounter,
+    reason: &'a str,
+}
+
+/// Lost tasks of one block whose outcomes' texts are made to have all attempts, and lost tasks of
+/// one segment: so many texts fit a frame.
+const EXPLAINED_MAX: usize = 64;
+
+impl Grid {
+    pub(crate) fn completed(
+        &mut self,
+        worker: WorkerId,
+        batch: u64,
+        blocks: &[CompletedBlock],
+        token: SegmentToken,
+    ) {
+        self.hear(worker);
+        for (position, block) in blocks.iter().enumerate() {
+            self.commit(worker, token, position, block);
+        }
+        self.output(Output::Release { token });
+        self.output(Output::Acknowledge { worker, batch });
+    }
+
+    fn commit(
+        &mut self,
+        worker: WorkerId,
+        token: SegmentToken,
+        position: usize,
+        block: &CompletedBlock,
+    ) {
+        let sorted = self.sort(worker, block);
+        let all = block.results.len() as u64;
+        let kept = sorted.kept;
+        let taken = kept + sorted.again.len() as u64;
+        self.discard((token, position), block, &sorted.late);
+        if taken == 0 {
+            return;
+        }
+        let now = self.now;
+        if let Some(worker) = self.fleet.get_mut(worker) {
+            worker.committed += kept;
+            worker.believed = worker.believed.saturating_add(taken);
+            worker.delivered_at = now;
+        }
+        // What came too late is not this lease's cost.
+        let wall_us = if taken == all { block.wall_us } else { block.wall_us / all.max(1) * taken };
+        // What a lost attempt took says nothing of what a task takes.
+        if let Some(queue) = self.queues.get_mut(&block.job).filter(|_| !sorted.has_lost()) {
+            queue.learn(taken, wall_us, &self.config);
+        }
+        self.judge_worker(worker, block, &sorted);
+        self.explain_lost(worker, (token, position), block, sorted.lost);
+        if kept > 0 {
+            let keep = (kept < all).then(|| without(all, &sorted.others));
+            self.persist_results((token, position), block.job, keep, sorted.runs);
+            self.count_stored(block, kept);
+        }
+        self.settle_lease(block.lease, taken, Queue::took_ns(taken, wall_us));
+        for (index, counter, reason) in sorted.again {
+            let failed = Failed { worker, counter, reason: &reason };
+            self.count_all(block.job, &[one(index)], failed);
+        }
+        self.changed.insert(block.job);
+        self.settle_job(block.job);
+    }
+
+    /// Counts what the results that are kept take of the store, and what fuel they took.
+    fn count_stored(&mut self, block: &CompletedBlock, kept: u64) {
+        let Some(entry) = self.ledger.jobs.get(&block.job) else { return };
+        let all = (block.results.len() as u64).max(1);
+        let part = |whole: u64| whole.saturating_mul(kept) / all;
+        let took = (part(block.bytes), part(block.fuel));
+        self.stored.commit(&entry.spec.task.tenant, block.job, took);
+    }
+
+    /// What a block says of the worker: one that ran a task to its end can do that.
+    fn judge_worker(&mut self, worker: WorkerId, block: &CompletedBlock, sorted: &Sorted) {
+        let ran = |run: &CommittedRun| match run.class {
+            OutcomeClass::Ok => true,
+            // Refused tasks did not run, and took no time.
+            OutcomeClass::Failed | OutcomeClass::Retry => block.wall_us > 0,
+            _ => false,
+        };
+        let asked = |(_, counter, _): &(u64, RetryCounter, String)| *counter == RetryCounter::App;
+        if sorted.runs.iter().any(ran) || sorted.again.iter().any(asked) {
+            self.trust(worker);
+        }
+        let again = sorted.again.iter().filter(|again| !asked(again)).map(|(.., reason)| reason);
+        let lost = sorted.lost.iter().map(|(.., reason)| reason);
+        if let Some(reason) = again.chain(lost).next() {
+            self.distrust(worker, block.job, block.lease, reason);
+        }
+    }
+
+    /// Counts what came late, and tells of what may be worth a look: a copy of what a pure task
+    /// did, or what a task had logged when its job was cancelled.
+    fn discard(
+        &mut self,
+        (token, position): (SegmentToken, usize),
+        block: &CompletedBlock,
+        positions: &[u32],
+    ) {
+        let Some(entry) = self.ledger.jobs.get(&block.job).filter(|_| !positions.is_empty()) else {
+            return;
+        };
+        *self.discarded.entry(block.job).or_default() += positions.len() as u64;
+        self.changed.insert(block.job);
+        // What was given out in another term, and lost, says nothing of the task that is there now.
+        let upto = entry.leased_upto(epoch_of(block.lease));
+        let is_of_task = |at: &u32| {
+            let result = usize::try_from(*at).ok().and_then(|at| block.results.get(at));
+            result.is_some_and(|result| result.index < upto)
+        };
+        let positions: Vec<u32> = positions.iter().copied().filter(is_of_task).collect();
+        let is_pure = entry.spec.task.grants.is_empty();
+        if !positions.is_empty() && (is_pure || entry.cancelled_by.is_some()) {
+            self.output(Output::Late { token, block: position, positions });
+        }
+    }
+
+    /// Sees to it that tasks end as lost with every attempt in their outcomes.
+    fn explain_lost(
+        &mut self,
+        worker: WorkerId,
+        (token, position): (SegmentToken, usize),
+        block: &CompletedBlock,
+        lost: Vec<(u32, u64, String)>,
+    ) {
+        for (at, index, reason) in lost.into_iter().take(EXPLAINED_MAX) {
+            let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: &reason };
+            self.fail(block.job, vec![one(index)], block.attempt, failed, true);
+            let Some(reason) = self.explanation(block.job, index) else { continue };
+            self.output(Output::Explain { token, block: position, position: at, reason });
+        }
+    }
+
+    fn explanation(&self, job: JobId, index: u64) -> Option<String> {
+        let entry = self.ledger.jobs.get(&job)?;
+        Some(explain(&self.ledger, entry.history(index), entry.attempts.of(index)))
+    }
+
+    fn persist_results(
+        &mut self,
+        (token, block): (SegmentToken, usize),
+        job: JobId,
+        keep: Option<Vec<u32>>,
+        runs: Vec<CommittedRun>,
+    ) {
+        let first_cursor = self.ledger.jobs.get(&job).map_or(0, |entry| entry.results);
+        let record = Record::Committed { job, first_cursor, runs };
+        let output = |record| Output::PersistResults { token, block, keep, record };
+        self.persist_as(record, output);
+    }
+
+    /// Compares each result with its lease: only what the lease still has counts, once.
+    fn sort(&mut self, worker: WorkerId, block: &CompletedBlock) -> Sorted {
+        let mut sorted = Sorted::default();
+        let claim = (block.job, worker, block.attempt);
+        if let Some(job) = self.ledger.jobs.get(&block.job)
+            && self.config.breaks(Planted::NoFencing)
+        {
+            return unfenced(job, block);
+        }
+        let lease = self.leases.matching(block.lease, claim);
+        let (Some(lease), Some(job)) = (lease, self.ledger.jobs.get(&block.job)) else {
+            sorted.late = (0..).zip(&block.results).map(|(position, _)| position).collect();
+            return sorted;
+        };
+        let given_up = job.has_given_up();
+        let mut rest = block.results.as_slice();
+        let mut position = 0;
+        while let Some(first) = rest.first() {
+            let run = run_length(rest);
+            let tasks = TaskRange { first: first.index, count: run as u64 };
+            if run > 1 && lease.tasks.take(tasks) {
+                sorted.keep(tasks, first.class);
+            } else {
+                for (offset, result) in (0..).zip(rest.iter().take(run)) {
+                    let at = position + offset;
+                    if !lease.tasks.take(one(result.index)) {
+                        sorted.late.push(at);
+                        sorted.others.push(at);
+                        continue;
+                    }
+                    let history = job.history(result.index);
+                    match judge(result.class, history, &job.spec, &self.config) {
+                        Verdict::Again(counter) if !given_up => sorted.again(at, result, counter),
+                        _ => {
+                            let index = result.index;
+                            sorted.keep(one(index), result.class);
+                            if result.class == OutcomeClass::Lost {
+                                let reason = result.reason.clone().unwrap_or_default();
+                                sorted.lost.push((at, index, reason));
+                            }
+                        }
+                    }
+                }
+            }
+            position += u32::try_from(run).unwrap_or(u32::MAX);
+            rest = rest.get(run..).unwrap_or_default();
+        }
+        sorted
+    }
+
+    /// Writes down that attempts did not do.
+    fn fail(
+        &mut self,
+        job: JobId,
+        tasks: Vec<TaskRange>,
+        attempt: u32,
+        failed: Failed<'_>,
+        last: bool,
+    ) {
+        let Failed { worker, counter, reason } = failed;
+        let (at, reason) = (self.date(), String::from(reason));
+        self.persist(Record::AttemptsFailed {
+            job,
+            tasks,
+            attempt,
+            counter,
+            worker,
+            at,
+            reason,
+            last,
+        });
+    }
+
+    /// Makes tasks whose last attempt was counted wait for the next.
+    fn run_again(&mut self, job: JobId, tasks: &[TaskRange], counter: RetryCounter) {
+        if counter != RetryCounter::Infra {
+            return self.requeue(job, tasks);
+        }
+        for index in tasks.iter().flat_map(|part| part.first..part.end()) {
+            let Some(entry) = self.ledger.jobs.get(&job) else { return };
+            let pause = entry.history(index).infra_pause(&self.config);
+            self.timers.set(self.now.after(pause), Timer::Retry(job, index));
+            if let Some(queue) = self.queues.get_mut(&job) {
+                queue.pause(index);
+            }
+        }
+    }
+
+    /// A task waited long enough.
+    pub(crate) fn resume(&mut self, job: JobId, index: u64) {
+        if self.queues.get_mut(&job).is_some_and(|queue| queue.resume(index)) {
+            self.requeue(job, &[one(index)]);
+        }
+    }
+
+    pub(crate) fn returned(
+        &mut self,
+        id: WorkerId,
+        (job, lease): (JobId, LeaseId),
+        tasks: &[TaskRange],
+        reason: &str,
+    ) {
+        self.hear(id);
+        self.note_answer(id, lease);
+        let held = self.leases.get(lease).filter(|held| (held.job, held.worker) == (job, id));
+        let (Some(held), Some(worker)) = (held, self.fleet.get_mut(id)) else { return };
+        let answers = worker.asked.remove(&lease).is_some();
+        let wanted = if worker.draining || worker.unable.is_some() {
+            tasks.to_vec()
+        } else {
+            tasks.iter().flat_map(|part| held.asked.within(*part)).collect()
+        };
+        let wanted = self.take_back(lease, &wanted);
+        let unasked = self.take_back(lease, tasks);
+        if let Some(worker) = self.fleet.get_mut(id) {
+            worker.mute = false;
+            worker.begun_all = answers && wanted.is_empty() && unasked.is_empty();
+        }
+        self.refresh_worker(id);
+        self.requeue(job, &wanted);
+        // The worker gave these back for reasons of its own.
+        if !unasked.is_empty() {
+            self.distrust(id, job, lease, reason);
+        }
+        self.count_all(job, &unasked, Failed { worker: id, counter: RetryCounter::Infra, reason });
+        self.settle_job(job);
+    }
+
+    /// Makes tasks wait for another worker, with nothing counted against them.
+    pub(crate) fn requeue(&mut self, job: JobId, tasks: &[TaskRange]) {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(queue) = self.queues.get_mut(&job) else { return };
+        if queue.stopping {
+            return self.end_tasks(job, tasks.to_vec(), OutcomeClass::Skipped);
+        }
+        if self.config.breaks(Planted::NoRequeue) {
+            return;
+        }
+        for part in tasks {
+            queue.put(*part, entry, &self.config);
+        }
+        self.changed.insert(job);
+        self.refresh_job(job);
+    }
+
+    /// The tasks' host is gone, and each of them may be why.
+    pub(crate) fn lose(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
+        let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: why };
+        self.count_all(job, tasks, failed);
+        self.settle_job(job);
+    }
+
+    /// A worker did not end tasks in their time: it is to blame, and not they.
+    pub(crate) fn give_up(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
+        self.count_all(job, tasks, Failed { worker, counter: RetryCounter::Infra, reason: why });
+        self.settle_job(job);
+    }
+
+    /// Counts an attempt of each of these tasks, and lets them run again or ends them.
+    fn count_all(&mut self, job: JobId, tasks: &[TaskRange], failed: Failed<'_>) {
+        if self.queues.get(&job).is_some_and(|queue| queue.stopping) {
+            return self.requeue(job, tasks);
+        }
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let mut by_attempt: BTreeMap<u32, (Vec<TaskRange>, Vec<TaskRange>)> = BTreeMap::new();
+        for (tasks, history) in tasks.iter().flat_map(|part| entry.by_history(*part)) {
+            let survives = match failed.counter {
+                RetryCounter::App => true,
+                RetryCounter::HostLoss => history.survives_host_loss(&self.config),
+                RetryCounter::Infra => history.survives_infra(&entry.spec, &self.config),
+            };
+            let (again, dead) = by_attempt.entry(history.attempt()).or_default();
+            if survives { again.push(tasks) } else { dead.push(tasks) }
+        }
+        for (attempt, (again, dead)) in by_attempt {
+            if !again.is_empty() {
+                self.fail(job, again.clone(), attempt, failed, false);
+                if failed.counter == RetryCounter::HostLoss
+                    && self.config.breaks(Planted::DoubleHostLoss)
+                {
+                    self.fail(job, again.clone(), attempt, failed, false);
+                }
+                self.run_again(job, &again, failed.counter);
+            }
+            if !dead.is_empty() {
+                self.fail(job, dead.clone(), attempt, failed, true);
+                self.end_lost(job, &dead, failed.worker);
+            }
+        }
+    }
+
+    /// Ends tasks as lost, each with a result that has all its attempts.
+    fn end_lost(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId) {
+        let indices: Vec<u64> = tasks.iter().flat_map(|part| part.first..part.end()).collect();
+        for indices in indices.chunks(EXPLAINED_MAX) {
+            let Some(entry) = self.ledger.jobs.get(&job) else { return };
+            let lost = |index: &u64| {
+                let history = entry.history(*index);
+                let reason = explain(&self.ledger, history, entry.attempts.of(*index));
+                let attempt = history.attempt().saturating_sub(1);
+                LostTask { index: *index, attempt, worker, reason }
+            };
+            let lost: Vec<LostTask> = indices.iter().map(lost).collect();
+            let mut sorted = Sorted::default();
+            indices.iter().for_each(|index| sorted.keep(one(*index), OutcomeClass::Lost));
+            let (first_cursor, runs) = (entry.results, sorted.runs);
+            let record = Record::Committed { job, first_cursor, runs };
+            self.persist_as(record, |record| Output::PersistLost { lost, record });
+            self.changed.insert(job);
+        }
+    }
+}
+
+impl Sorted {
+    fn keep(&mut self, tasks: TaskRange, class: OutcomeClass) {
+        self.kept += tasks.count;
+        match self.runs.last_mut() {
+            Some(run) if run.class == class && run.tasks.end() == tasks.first => {
+                run.tasks.count += tasks.count;
+            }
+            _ => self.runs.push(CommittedRun { tasks, class }),
+        }
+    }
+
+    /// True where an attempt did not come to its end.
+    fn has_lost(&self) -> bool {
+        let lost = |(_, counter, _): &(u64, RetryCounter, String)| *counter != RetryCounter::App;
+        !self.lost.is_empty() || self.again.iter().any(lost)
+    }
+
+    fn again(&mut self, position: u32, result: &Completion, counter: RetryCounter) {
+        self.others.push(position);
+        let reason = result.reason.clone().unwrap_or_default();
+        self.again.push((result.index, counter, reason));
+    }
+}
+
+/// The planted bug: whatever is open is committed.
+fn unfenced(job: &Job, block: &CompletedBlock) -> Sorted {
+    let mut sorted = Sorted::default();
+    for (position, result) in (0..).zip(&block.results) {
+        if !job.open.within(one(result.index)).is_empty() {
+            sorted.keep(one(result.index), result.class);
+        } else {
+            sorted.others.push(position);
+        }
+    }
+    sorted
+}
+
+/// The positions in a block without some of them, which rise.
+fn without(all: u64, some: &[u32]) -> Vec<u32> {
+    let all = 0..u32::try_from(all).unwrap_or(u32::MAX);
+    all.filter(|position| some.binary_search(position).is_err()).collect()
+}
+
+/// How many of the first results are of neighbouring tasks that ended in the same final way; at
+/// least 1.
+fn run_length(results: &[Completion]) -> usize {
+    let Some(first) = results.first() else { return 0 };
+    if !matches!(first.class, OutcomeClass::Ok | OutcomeClass::Failed) {
+        return 1;
+    }
+    let follows = |(offset, result): &(u64, &Completion)| {
+        result.class == first.class && first.index.checked_add(*offset) == Some(result.index)
+    };
+    (0..).zip(results).take_while(follows).count()
+}

@@ -1,0 +1,163 @@
+//! What of a job goes when: its inputs as soon as nothing needs them, its results some time after
+//! its end, and then the job itself. How many bytes may stay is the driver's to say, which sees
+//! them.
+
+use alloc::vec::Vec;
+
+use wasmgrid_proto::{DropReason, Dropped, JobId, JobState, Micros, Millis, Record, TaskRange};
+
+use super::grid::Grid;
+use crate::{ledger::Job, timers::Timer};
+
+/// How a job's logs stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLogs {
+    /// Where the job is.
+    pub state: JobState,
+    /// When it ended, by the grid's own time.
+    pub ended: Option<Micros>,
+    /// False while inputs may be appended.
+    pub closed: bool,
+    /// Results in its log, with those that were dropped.
+    pub results: u64,
+    /// Which of them were.
+    pub dropped: Option<Dropped>,
+}
+
+impl Grid {
+    /// How a job's logs stand.
+    #[must_use]
+    pub fn logs(&self, job: JobId) -> Option<JobLogs> {
+        self.ledger.jobs.get(&job).map(logs)
+    }
+
+    /// The jobs that are known and their logs, by number.
+    pub fn all_logs(&self) -> impl Iterator<Item = (JobId, JobLogs)> {
+        self.ledger.jobs.iter().map(|(job, entry)| (job, logs(entry)))
+    }
+
+    /// Whether the input of a task is stored: not once the task can never need it again.
+    #[must_use]
+    pub fn has_input(&self, job: JobId, index: u64) -> bool {
+        self.ledger.jobs.get(&job).is_some_and(|entry| entry.inputs.has(index))
+    }
+
+    /// Drops input segments of a job that nothing needs any more.
+    pub(crate) fn drop_spent(&mut self, job: JobId) {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let tasks = entry.inputs.spent();
+        if !tasks.is_empty() {
+            self.drop_segments(job, tasks);
+        }
+    }
+
+    /// The driver found that results before a position take more bytes than are kept.
+    pub(crate) fn drop_results(&mut self, job: JobId, before: u64, why: DropReason) {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        if entry.is_active() {
+            self.drop_before(job, before, why);
+        } else {
+            self.drop_logs(job, why);
+        }
+    }
+
+    /// After a job's end: sees to what is to go, and when to look again.
+    pub(crate) fn retain(&mut self, job: JobId) {
+        let Some(ended) = self.ledger.jobs.get(&job).and_then(|entry| entry.ended) else { return };
+        let due = |keep: Option<Millis>| keep.map(|keep| ended.after(keep));
+        let (results, record) = (due(self.config.keep_results), due(self.config.keep_jobs));
+        let retried = self.ledger.is_retried(job);
+        if record.is_some_and(|at| at <= self.now) && !retried {
+            return self.forget(job);
+        }
+        let results = match results {
+            Some(at) if at <= self.now => {
+                self.drop_logs(job, DropReason::Age);
+                None
+            }
+            later => later,
+        };
+        // What a retry still needs is looked at again at its end.
+        let record = record.filter(|_| !retried);
+        if let Some(next) = results.into_iter().chain(record).min() {
+            self.timers.set(next, Timer::Retention(job));
+        }
+    }
+
+    /// After the end of a retry: what was kept of the job with its inputs, for its sake, may go.
+    pub(crate) fn release_inputs(&mut self, source: JobId) {
+        let Some(entry) = self.ledger.jobs.get(&source) else { return };
+        if entry.dropped.is_some_and(|dropped| dropped.before >= entry.results) {
+            self.drop_inputs(source);
+        }
+        self.retain(source);
+    }
+
+    /// At a start: jobs that have ended go in their time, also where an earlier version kept them.
+    pub(crate) fn retain_all(&mut self) {
+        let jobs: Vec<JobId> = self.ledger.jobs.iter().map(|(job, _)| job).collect();
+        for job in jobs {
+            self.drop_spent(job);
+            self.retain(job);
+        }
+    }
+
+    /// Drops all that is stored of an ended job but its record.
+    fn drop_logs(&mut self, job: JobId, why: DropReason) {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let results = entry.results;
+        self.drop_before(job, results, why);
+        self.drop_inputs(job);
+    }
+
+    /// Drops the inputs of an ended job, unless a retry needs them.
+    fn drop_inputs(&mut self, job: JobId) {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let tasks = entry.inputs.ended();
+        if !tasks.is_empty() && !self.ledger.is_retried(job) {
+            self.drop_segments(job, tasks);
+        }
+    }
+
+    fn drop_segments(&mut self, job: JobId, tasks: Vec<TaskRange>) {
+        self.persist(Record::InputsDropped { job, tasks: tasks.clone() });
+        if let Some(entry) = self.ledger.jobs.get(&job) {
+            let all = entry.inputs.is_empty();
+            self.stored.drop_inputs(&entry.spec.task.tenant, job, &tasks, all);
+        }
+    }
+
+    fn drop_before(&mut self, job: JobId, before: u64, why: DropReason) {
+        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let before = before.min(entry.results);
+        if before > entry.dropped.map_or(0, |dropped| dropped.before) {
+            let dropped = Dropped { before, why, at: self.date() };
+            self.persist(Record::ResultsDropped { job, dropped });
+            self.changed.insert(job);
+            let entry = self.ledger.jobs.get(&job).filter(|entry| before == entry.results);
+            if let Some(entry) = entry {
+                self.stored.drop_results(&entry.spec.task.tenant, job);
+            }
+        }
+    }
+
+    fn forget(&mut self, job: JobId) {
+        if let Some(entry) = self.ledger.jobs.get(&job) {
+            self.stored.forget(&entry.spec.task.tenant, job);
+        }
+        self.persist(Record::JobForgotten { job });
+        self.discarded.remove(&job);
+        self.diverged.remove(&job);
+        self.changed.insert(job);
+    }
+}
+
+fn logs(entry: &Job) -> JobLogs {
+    JobLogs {
+        state: entry.state,
+        ended: entry.ended,
+        closed: entry.closed,
+        results: entry.results,
+        dropped: entry.dropped,
+    }
+}
