@@ -8,10 +8,11 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    again::{NotOk, Producers},
     appends::Appends,
     attempts::{Attempts, Note, Notes},
+    failed_tasks::NotOk,
     inputs::Inputs,
+    producers::Producers,
     retry::History,
     terms::Terms,
 };

@@ -1,13 +1,14 @@
 //! What must outlive a scheduler, and how records change it. Nothing else changes it, so that a
 //! replayed ledger equals the live one.
 
-mod again;
 mod appends;
 mod attempts;
 mod clock;
+mod failed_tasks;
 mod holdings;
 mod inputs;
 mod job;
+mod producers;
 mod retry;
 mod terms;
 
