@@ -4,6 +4,8 @@ use alloc::{collections::BTreeMap, string::String};
 
 use wasmgrid_proto::{Millis, Resource};
 
+use crate::planted::Planted;
+
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The scheduler's settings; [`Default`] is what a grid runs with unless told otherwise.
@@ -81,7 +83,7 @@ pub struct GridConfig {
     pub batch_tasks: u64,
     /// A bug for the simulator to catch. Default none.
     #[cfg(all(feature = "planted-bugs", debug_assertions))]
-    pub planted: Option<crate::planted::Planted>,
+    pub planted: Option<Planted>,
     /// How long after a job's end its results are kept, and the inputs of its tasks that did not
     /// end ok; `None` as long as the job. Default 7 days. More costs disk.
     pub keep_results: Option<Millis>,
@@ -123,5 +125,24 @@ impl Default for GridConfig {
             keep_results: Some(Millis(7 * DAY_MS)),
             keep_jobs: Some(Millis(30 * DAY_MS)),
         }
+    }
+}
+
+impl GridConfig {
+    /// How long a worker rests that failed once more for the so-manieth time.
+    pub(crate) fn rest_after(&self, times: u32) -> Millis {
+        Millis(self.rest.0.saturating_mul(1 << times.min(32)).min(self.rest_max.0))
+    }
+
+    /// Whether the rule is to be broken.
+    #[cfg(all(feature = "planted-bugs", debug_assertions))]
+    pub(crate) fn breaks(&self, rule: Planted) -> bool {
+        self.planted == Some(rule)
+    }
+
+    /// Whether the rule is to be broken: never.
+    #[cfg(not(all(feature = "planted-bugs", debug_assertions)))]
+    pub(crate) const fn breaks(&self, _rule: Planted) -> bool {
+        false
     }
 }

@@ -2,8 +2,6 @@
 //! only in debug builds with the feature `planted-bugs`, which the simulator's tests alone turn
 //! on; every other build has a constant `false` in their places.
 
-use crate::config::GridConfig;
-
 /// A rule that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Planted {
@@ -35,18 +33,4 @@ pub enum Planted {
     EndlessLease,
     /// Tasks are given out however many of their tenant are on workers.
     QuotaIgnored,
-}
-
-impl GridConfig {
-    /// Whether the rule is to be broken.
-    #[cfg(all(feature = "planted-bugs", debug_assertions))]
-    pub(crate) fn breaks(&self, rule: Planted) -> bool {
-        self.planted == Some(rule)
-    }
-
-    /// Whether the rule is to be broken: never.
-    #[cfg(not(all(feature = "planted-bugs", debug_assertions)))]
-    pub(crate) const fn breaks(&self, _rule: Planted) -> bool {
-        false
-    }
 }

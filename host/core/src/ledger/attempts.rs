@@ -8,7 +8,7 @@ use wasmgrid_proto::{
     Attempt, AttemptItem, JobId, Micros, RetryCounter, SnapshotItem, TaskRange, WorkerId,
 };
 
-use super::{Ledger, retry::History};
+use super::history::History;
 
 /// Attempts of one task that are remembered, the newest: more than a task has whose hosts die.
 const PER_TASK: usize = 16;
@@ -126,11 +126,11 @@ impl Notes {
     }
 
     /// With the workers' names.
-    pub(crate) fn named(&self, ledger: &Ledger) -> Vec<Attempt> {
+    pub(crate) fn named<'a>(&self, name: impl Fn(WorkerId) -> Option<&'a str>) -> Vec<Attempt> {
         let named = |note: &Note| Attempt {
             attempt: note.attempt,
             counter: note.counter,
-            worker: ledger.worker_name(note.worker).unwrap_or_default().into(),
+            worker: name(note.worker).unwrap_or_default().into(),
             at: note.at,
             reason: String::from(&*note.reason),
         };
@@ -138,9 +138,14 @@ impl Notes {
     }
 }
 
-/// Why a task ended as lost: what was counted, then each attempt on a line of its own.
-pub(crate) fn explain(ledger: &Ledger, history: History, notes: Option<&Notes>) -> String {
-    let attempts = notes.map(|notes| notes.named(ledger)).unwrap_or_default();
+/// Why a task ended as lost: what was counted, then each attempt on a line of its own. Workers are
+/// called by the names that `name` knows.
+pub(crate) fn explain<'a>(
+    history: History,
+    notes: Option<&Notes>,
+    name: impl Fn(WorkerId) -> Option<&'a str>,
+) -> String {
+    let attempts = notes.map(|notes| notes.named(name)).unwrap_or_default();
     let last = attempts.last().map(|attempt| attempt.counter);
     let mut text = match last {
         Some(RetryCounter::HostLoss) => {

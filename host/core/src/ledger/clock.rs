@@ -5,16 +5,7 @@
 //! time. People are shown dates: each term notes which date its beginning was, by the machine's
 //! clock.
 
-use wasmgrid_proto::{Failing, Micros, Millis, Record};
-
-use crate::{rules::Grid, timers::Timer};
-
-/// How far the noted time may be behind a record, at most: so much of a job's deadline is counted
-/// twice where the scheduler dies right then.
-const NOTED_WITHIN: Millis = Millis(10_000);
-
-/// How often the time is noted where nothing else is written down.
-const NOTED_EVERY: Millis = Millis(60_000);
+use wasmgrid_proto::{Failing, Micros};
 
 /// A time, and which date that was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,42 +38,6 @@ const fn shift(value: Micros, from: Micros, to: Micros) -> Micros {
         Micros(to.0.saturating_add(value.0 - from.0))
     } else {
         Micros(to.0.saturating_sub(from.0 - value.0))
-    }
-}
-
-impl Grid {
-    /// Which date it is now.
-    pub(crate) const fn date(&self) -> Micros {
-        self.ledger.clock.date_of(self.now)
-    }
-
-    /// A term begins: now, and on this date.
-    pub(crate) fn set_date(&mut self, date: Micros) {
-        self.write(Record::TimePassed { time: self.now, date });
-        self.timers.set(self.now.after(NOTED_EVERY), Timer::Time);
-    }
-
-    /// Before a record is written: the time is not left far behind.
-    pub(crate) fn bring_time(&mut self) {
-        if self.ledger.clock.time.after(NOTED_WITHIN) < self.now {
-            self.note_time();
-        }
-    }
-
-    /// The time was not noted for a while, or was with something else.
-    pub(crate) fn keep_time(&mut self) {
-        let due = self.ledger.clock.time.after(NOTED_EVERY);
-        if due <= self.now {
-            self.note_time();
-        }
-        self.note_fuel();
-        let next = self.ledger.clock.time.after(NOTED_EVERY);
-        self.timers.set(next, Timer::Time);
-    }
-
-    fn note_time(&mut self) {
-        let (time, date) = (self.now, self.date());
-        self.write(Record::TimePassed { time, date });
     }
 }
 

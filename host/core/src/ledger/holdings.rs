@@ -1,10 +1,17 @@
 //! What each tenant has of the grid, as far as the ledger knows it: counted with each record, so
 //! that nobody's requests make the scheduler look through all jobs.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{
+    collections::BTreeMap,
+    string::{String, ToString},
+};
+
+use wasmgrid_proto::JobSpec;
 
 use super::job::Job;
-use crate::rules::job_bytes;
+
+/// What a job takes in memory and in the journal beside its texts, about, in bytes.
+const JOB_BYTES: u64 = 2 << 10;
 
 /// What one tenant has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,4 +90,16 @@ impl Holdings {
             self.0.remove(tenant);
         }
     }
+}
+
+/// About how many bytes of memory and of the journal a job takes as long as it is known.
+pub(crate) fn job_bytes(spec: &JobSpec, key: Option<&str>) -> u64 {
+    let args = spec.task.args.iter().map(|argument| argument.len() + 32);
+    let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 64);
+    let labels = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 64);
+    let blobs = spec.task.blobs.iter().map(|blob| blob.name.len() + 64);
+    let lists = args.chain(grants).chain(labels).chain(blobs).sum::<usize>();
+    let names = spec.name.len() + spec.task.tenant.len() + spec.task.program.len();
+    let texts = names + 4 * spec.task.ok_exits.len() + key.map_or(0, str::len) + lists;
+    JOB_BYTES + texts as u64
 }

@@ -11,9 +11,9 @@ use super::{
     appends::Appends,
     attempts::{Attempts, Note, Notes},
     failed_tasks::NotOk,
+    history::History,
     inputs::Inputs,
     producers::Producers,
-    retry::History,
     terms::Terms,
 };
 use crate::ranges::{RangeSet, one, range};

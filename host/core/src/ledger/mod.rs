@@ -5,11 +5,11 @@ mod appends;
 mod attempts;
 mod clock;
 mod failed_tasks;
+mod history;
 mod holdings;
 mod inputs;
 mod job;
 mod producers;
-mod retry;
 mod terms;
 
 use alloc::{
@@ -28,8 +28,9 @@ use crate::table::Table;
 
 pub(crate) use attempts::explain;
 pub(crate) use clock::Clock;
+pub(crate) use history::History;
+pub(crate) use holdings::job_bytes;
 pub(crate) use job::Job;
-pub(crate) use retry::{History, Verdict, judge};
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
 /// known. Two ledgers are equal where the same records were applied.

@@ -4,11 +4,6 @@
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
-use wasmgrid_proto::{LeaseId, VouchedLabels, WorkerId};
-
-use super::worker::Worker;
-use crate::rules::Grid;
-
 /// `key=value` labels, sorted.
 pub(crate) type Labels = Vec<(String, String)>;
 
@@ -38,37 +33,4 @@ pub(crate) fn counting(
 
 pub(crate) fn has_key(labels: &[(String, String)], key: &str) -> bool {
     labels.iter().any(|(known, _)| known == key)
-}
-
-impl Grid {
-    /// Tokens vouch for labels of these keys from now on. A worker whose own labels counted before
-    /// is asked for what it has not begun of jobs that require them.
-    pub(crate) fn keys_vouched(&mut self, keys: Vec<String>) {
-        for id in self.fleet.vouch(keys) {
-            self.refresh_worker(id);
-            let unfit = |lease: &LeaseId| {
-                let queue = self.leases.get(*lease).and_then(|lease| self.queues.get(&lease.job));
-                queue.is_some_and(|queue| !self.fleet.suits(id, queue.demand))
-            };
-            let unfit: Vec<LeaseId> = self.leases_of(id).into_iter().filter(unfit).collect();
-            let linked = self.fleet.get(id).is_some_and(|worker| worker.linked);
-            for lease in unfit.into_iter().filter(|_| linked) {
-                self.revoke(lease, u64::MAX);
-            }
-        }
-    }
-
-    /// The keys of which only labels of certificates count, sorted.
-    pub fn vouched_keys(&self) -> impl Iterator<Item = &str> {
-        self.fleet.vouched_keys()
-    }
-
-    /// The workers that joined in this epoch with labels in their certificates, by number.
-    pub fn vouched(&self) -> impl Iterator<Item = VouchedLabels> {
-        let vouched = |(worker, member): (WorkerId, &Worker)| {
-            let labels = member.vouched.clone();
-            (!labels.is_empty()).then_some(VouchedLabels { worker, labels })
-        };
-        self.fleet.iter().filter_map(vouched)
-    }
 }

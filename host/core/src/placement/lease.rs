@@ -2,13 +2,9 @@
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
-use wasmgrid_proto::{Epoch, JobId, LeaseId, TaskRange, WorkerId};
+use wasmgrid_proto::{Epoch, JobId, LeaseId, Micros, TaskRange, WorkerId};
 
-use crate::{
-    ranges::RangeSet,
-    rules::{Recall, WorkerTime},
-    table::Table,
-};
+use crate::{ranges::RangeSet, table::Table};
 
 /// Bits of a lease's number that count within one epoch; the epoch stands above them, so that
 /// numbers never repeat and only grow. 2^40 leases are 9 years at 4,000 a second.
@@ -31,6 +27,21 @@ pub(crate) struct Lease {
     pub(crate) given: WorkerTime,
     pub(crate) recall: Recall,
 }
+
+/// Whether a worker was asked for what it has not begun of a lease, because its tasks' time was over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Recall {
+    /// It was not.
+    #[default]
+    No,
+    /// It was, at first then, and has not answered.
+    Asked(WorkerTime),
+    /// It answered then: what it kept had begun.
+    Answered(WorkerTime),
+}
+
+/// When something happened to a worker, by the time in which it was heard.
+pub(crate) type WorkerTime = Micros;
 
 /// All leases of this scheduler.
 #[derive(Debug, Default)]

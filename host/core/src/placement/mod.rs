@@ -20,7 +20,7 @@ pub(crate) use classes::ANY;
 pub(crate) use demand::Demand;
 pub(crate) use distrust::Distrust;
 pub(crate) use fleet::{Fleet, could_run};
-pub(crate) use lease::{Lease, Leases, epoch_of};
+pub(crate) use lease::{Lease, Leases, Recall, epoch_of};
 pub(crate) use preparing::Preparing;
 pub(crate) use queue::{Lost, Queue};
 pub(crate) use share::{Shares, TenantView};

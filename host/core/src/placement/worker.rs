@@ -11,8 +11,12 @@ use wasmgrid_proto::{
     WorkerStatus,
 };
 
-use super::{labels::Labels, lease::LeaseSet, memory::MemoryBook};
-use crate::{ledger::Clock, rules::WorkerTime};
+use super::{
+    labels::Labels,
+    lease::{LeaseSet, WorkerTime},
+    memory::MemoryBook,
+};
+use crate::ledger::Clock;
 
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.

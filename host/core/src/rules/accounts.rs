@@ -5,10 +5,10 @@ use alloc::{vec, vec::Vec};
 
 use wasmgrid_proto::{JobId, LeaseId, TaskRange, WorkerId};
 
-use super::{grid::Grid, overdue::Recall};
+use super::grid::Grid;
 use crate::{
     io::Grant,
-    placement::{Lease, Worker},
+    placement::{Lease, Recall, Worker},
     proof::Given,
     ranges::RangeSet,
 };

@@ -36,9 +36,6 @@ const GRANTS_MAX: usize = 256;
 /// Bytes of all arguments and grants of a job.
 const TEXT_BYTES: usize = 64 << 10;
 
-/// What a job takes in memory and in the journal beside its texts, about, in bytes.
-const JOB_BYTES: u64 = 2 << 10;
-
 /// Refuses a spec whose texts are too long, with what was given and what is allowed.
 pub(crate) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
     bytes("job's name", spec.name.len(), NAME_BYTES)?;
@@ -104,18 +101,6 @@ fn check_blobs(blobs: &[Blob]) -> Result<(), ApiError> {
 /// The same for an idempotency key.
 pub(crate) fn check_key(key: Option<&str>) -> Result<(), ApiError> {
     bytes("idempotency key", key.map_or(0, str::len), KEY_BYTES)
-}
-
-/// About how many bytes of memory and of the journal a job takes as long as it is known.
-pub(crate) fn job_bytes(spec: &JobSpec, key: Option<&str>) -> u64 {
-    let args = spec.task.args.iter().map(|argument| argument.len() + 32);
-    let grants = spec.task.grants.iter().map(|grant| grant.to_string().len() + 64);
-    let labels = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 64);
-    let blobs = spec.task.blobs.iter().map(|blob| blob.name.len() + 64);
-    let lists = args.chain(grants).chain(labels).chain(blobs).sum::<usize>();
-    let names = spec.name.len() + spec.task.tenant.len() + spec.task.program.len();
-    let texts = names + 4 * spec.task.ok_exits.len() + key.map_or(0, str::len) + lists;
-    JOB_BYTES + texts as u64
 }
 
 fn bytes(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {

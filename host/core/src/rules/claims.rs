@@ -9,10 +9,10 @@ use alloc::{
 
 use wasmgrid_proto::{JobId, LeaseId, LeaseProof, TaskRange, WorkerId, wire::HeldLease};
 
-use super::{grid::Grid, overdue::Recall};
+use super::grid::Grid;
 use crate::{
     io::Output,
-    placement::{Lease, epoch_of},
+    placement::{Lease, Recall, epoch_of},
     planted::Planted,
     proof::Given,
     ranges::RangeSet,

@@ -72,14 +72,15 @@ impl Grid {
             (true, Some(_)) => TaskState::Running,
         };
         let notes = entry.attempts.of(index);
-        let name = holder.and_then(|worker| self.ledger.worker_name(worker));
+        let name_of = |worker| self.ledger.worker_name(worker);
+        let name = holder.and_then(name_of);
         Some(TaskStatus {
             task: TaskId { job, index },
             state,
             attempt: if open { history.attempt() } else { 0 },
             worker: name.unwrap_or_default().into(),
             suspect: open && history.is_suspect(&self.config),
-            attempts: notes.map(|notes| notes.named(&self.ledger)).unwrap_or_default(),
+            attempts: notes.map(|notes| notes.named(name_of)).unwrap_or_default(),
             attempts_dropped: notes.map_or(0, |notes| notes.dropped),
             result: None,
             log: Vec::new(),

@@ -9,10 +9,10 @@
 
 use alloc::{format, vec::Vec};
 
-use wasmgrid_proto::{JobId, LeaseId, Limits, Micros, Millis, WorkerId};
+use wasmgrid_proto::{JobId, LeaseId, Limits, Millis, WorkerId};
 
 use super::grid::Grid;
-use crate::{io::Output, planted::Planted, timers::Timer};
+use crate::{io::Output, placement::Recall, planted::Planted, timers::Timer};
 
 /// How fast the results of an honest worker come at least, in bytes a millisecond: 1 MiB/s.
 const RESULT_BYTES_PER_MS: u64 = 1 << 10;
@@ -24,18 +24,6 @@ const DELIVERY_MAX: Millis = Millis(600_000);
 /// A worker that was asked for what it has not begun counts as having answered after this: a link on
 /// which nothing arrives ends sooner.
 const UNANSWERED_MAX: Millis = Millis(30_000);
-
-/// Whether a worker was asked for what it has not begun of a lease, because its tasks' time was over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Recall {
-    /// It was not.
-    #[default]
-    No,
-    /// It was, at first then, and has not answered.
-    Asked(WorkerTime),
-    /// It answered then: what it kept had begun.
-    Answered(WorkerTime),
-}
 
 /// How a lease stands whose tasks' time may be over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +150,3 @@ impl Grid {
         }
     }
 }
-
-/// When something happened to a worker, by the time in which it was heard.
-pub(crate) type WorkerTime = Micros;

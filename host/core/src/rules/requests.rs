@@ -8,12 +8,12 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    bounds::{check_key, check_spec, job_bytes},
+    bounds::{check_key, check_spec},
     grid::Grid,
 };
 use crate::{
     io::{Input, Output, RequestId},
-    ledger::Job,
+    ledger::{Job, job_bytes},
     planted::Planted,
 };
 

@@ -7,10 +7,13 @@ use wasmgrid_proto::{
     CommittedRun, JobId, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange, WorkerId,
 };
 
-use super::grid::Grid;
+use super::{
+    grid::Grid,
+    verdict::{Verdict, judge},
+};
 use crate::{
     io::{CompletedBlock, Completion, LostTask, Output, SegmentToken},
-    ledger::{Job, Verdict, explain, judge},
+    ledger::{Job, explain},
     placement::{Queue, epoch_of},
     planted::Planted,
     ranges::one,
@@ -177,7 +180,8 @@ impl Grid {
 
     fn explanation(&self, job: JobId, index: u64) -> Option<String> {
         let entry = self.ledger.jobs.get(&job)?;
-        Some(explain(&self.ledger, entry.history(index), entry.attempts.of(index)))
+        let name = |worker| self.ledger.worker_name(worker);
+        Some(explain(entry.history(index), entry.attempts.of(index), name))
     }
 
     fn persist_results(
@@ -391,7 +395,8 @@ impl Grid {
             let Some(entry) = self.ledger.jobs.get(&job) else { return };
             let lost = |index: &u64| {
                 let history = entry.history(*index);
-                let reason = explain(&self.ledger, history, entry.attempts.of(*index));
+                let name = |worker| self.ledger.worker_name(worker);
+                let reason = explain(history, entry.attempts.of(*index), name);
                 let attempt = history.attempt().saturating_sub(1);
                 LostTask { index: *index, attempt, worker, reason }
             };

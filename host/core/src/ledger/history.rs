@@ -1,6 +1,7 @@
-//! When a task is run again: what has been counted against it, and how long it waits.
+//! What has been counted against a task, and what follows from it: whether it may be run again, and
+//! how long it waits before that.
 
-use wasmgrid_proto::{JobSpec, Millis, OutcomeClass, RetryCounter};
+use wasmgrid_proto::{JobSpec, Millis, RetryCounter};
 
 use crate::config::GridConfig;
 
@@ -53,36 +54,5 @@ impl History {
         let doublings = self.infra.saturating_sub(1).min(32);
         let pause = config.infra_backoff.0.saturating_mul(1 << doublings);
         Millis(pause.min(config.infra_backoff_max.0))
-    }
-}
-
-/// What a result means for its task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It is the task's end.
-    Commit,
-    /// The task runs again.
-    Again(RetryCounter),
-}
-
-/// Judges a result of a task of a job that goes on.
-pub(crate) fn judge(
-    class: OutcomeClass,
-    history: History,
-    spec: &JobSpec,
-    config: &GridConfig,
-) -> Verdict {
-    match class {
-        OutcomeClass::Retry if history.app < spec.retries => Verdict::Again(RetryCounter::App),
-        OutcomeClass::Lost if history.survives_host_loss(config) => {
-            Verdict::Again(RetryCounter::HostLoss)
-        }
-        // The job was not cancelled, so the worker stopped the task for reasons of its own.
-        OutcomeClass::Cancelled | OutcomeClass::Expired | OutcomeClass::Skipped
-            if history.survives_infra(spec, config) =>
-        {
-            Verdict::Again(RetryCounter::Infra)
-        }
-        _ => Verdict::Commit,
     }
 }

@@ -1,0 +1,152 @@
+//! Workers that cannot run tasks, or only fail, and what is kept from them; see
+//! [`Distrust`](crate::placement::Distrust).
+
+use alloc::{collections::BTreeSet, string::ToString, sync::Arc, vec::Vec};
+
+use wasmgrid_proto::{Failing, JobId, LeaseId, WorkerId, wire::Unable};
+
+use super::grid::Grid;
+use crate::{io::Output, placement::Demand, timers::Timer};
+
+impl Grid {
+    /// A worker says whether it can run tasks. One that says it can, and then cannot, is believed
+    /// later each time.
+    pub(crate) fn worker_health(&mut self, id: WorkerId, unable: Option<Unable>) {
+        self.hear(id);
+        let (now, rest) = (self.now, |times| self.config.rest_after(times));
+        let Some(worker) = self.fleet.get_mut(id) else { return };
+        let before = worker.unable.take();
+        worker.unable = match (unable, before) {
+            (Some(unable), before) => {
+                let news = before.is_none_or(|before| before.until.is_some());
+                worker.unable_count = worker.unable_count.saturating_add(u32::from(news));
+                Some(Failing { until: None, reason: unable.to_string() })
+            }
+            (None, Some(Failing { until: None, reason })) => {
+                let again = worker.unable_count.checked_sub(2);
+                again.map(|times| Failing { until: Some(now.after(rest(times))), reason })
+            }
+            (None, before) => before,
+        };
+        if let Some(until) = worker.unable.as_ref().and_then(|failing| failing.until) {
+            self.timers.set(until, Timer::Rest(id));
+        }
+        self.refresh_worker(id);
+        self.tell_failing(id);
+    }
+
+    /// A worker's pause may be over.
+    pub(crate) fn rested(&mut self, id: WorkerId) {
+        let now = self.now;
+        let Some(worker) = self.fleet.get_mut(id) else { return };
+        let is_due = |failing: &Failing| failing.until.is_some_and(|until| until <= now);
+        if worker.unable.take_if(|failing| is_due(failing)).is_some() {
+            self.refresh_worker(id);
+            self.tell_failing(id);
+        }
+    }
+
+    /// An attempt was lost on a worker, or given back as one that it cannot run.
+    pub(crate) fn distrust(&mut self, id: WorkerId, job: JobId, lease: LeaseId, reason: &str) {
+        self.distrust_by(id, job, lease, (reason, 1));
+    }
+
+    /// An attempt was lost in a way that no task can cause.
+    pub(crate) fn distrust_at_once(
+        &mut self,
+        id: WorkerId,
+        job: JobId,
+        lease: LeaseId,
+        reason: &str,
+    ) {
+        self.distrust_by(id, job, lease, (reason, self.config.failing_after.max(1)));
+    }
+
+    fn distrust_by(
+        &mut self,
+        id: WorkerId,
+        job: JobId,
+        lease: LeaseId,
+        (reason, weight): (&str, u32),
+    ) {
+        let Some(tenant) = self.queues.get(&job).map(|queue| queue.tenant.clone()) else { return };
+        let claim = (&tenant, id, lease);
+        let Some(until) = self.distrust.lost(claim, self.now, (reason, weight), &self.config)
+        else {
+            return;
+        };
+        self.timers.set(until, Timer::Rest(id));
+        self.tell_failing(id);
+        self.relieve(id, &tenant);
+    }
+
+    /// Asks back what a resting worker has of a tenant, where others can have that.
+    fn relieve(&mut self, id: WorkerId, tenant: &Arc<str>) {
+        let of_tenant = |lease: &LeaseId| {
+            let queue = self.queues.get(&self.leases.get(*lease)?.job)?;
+            (queue.tenant == *tenant).then_some(queue.demand)
+        };
+        let held = self.leases_of(id).into_iter();
+        let held = held.filter_map(|lease| Some((lease, of_tenant(&lease)?)));
+        let is_linked = self.fleet.get(id).is_some_and(|worker| worker.linked);
+        let relieved = |(_, demand): &(LeaseId, Demand)| {
+            is_linked && self.avoided(tenant, *demand, &[]).contains(&id)
+        };
+        let held: Vec<(LeaseId, Demand)> = held.filter(relieved).collect();
+        for (lease, _) in held {
+            self.revoke(lease, u64::MAX);
+        }
+    }
+
+    /// A worker ran a task to its end.
+    pub(crate) fn trust(&mut self, id: WorkerId) {
+        if let Some(worker) = self.fleet.get_mut(id) {
+            worker.unable_count = 0;
+        }
+        if !self.distrust.is_empty() && self.distrust.did(id) {
+            self.tell_failing(id);
+        }
+    }
+
+    /// A worker is given tasks of a job.
+    pub(crate) fn note_trial(&mut self, id: WorkerId, job: JobId, lease: LeaseId) {
+        if self.distrust.is_empty() {
+            return;
+        }
+        let Some(queue) = self.queues.get(&job) else { return };
+        let claim = (&*queue.tenant, id, lease);
+        if let Some(until) = self.distrust.given(claim, self.now, &self.config) {
+            self.timers.set(until, Timer::Rest(id));
+        }
+    }
+
+    /// The workers that tasks are not given to, as long as there are others that take such tasks:
+    /// those that lost them, and those that rest for the tenant.
+    pub(crate) fn avoided(
+        &self,
+        tenant: &str,
+        demand: Demand,
+        lost_by: &[WorkerId],
+    ) -> Vec<WorkerId> {
+        if lost_by.is_empty() && self.distrust.is_empty() {
+            return Vec::new();
+        }
+        let fits = |id: &WorkerId| self.fleet.could_take(*id, demand);
+        let resting = self.distrust.resting(tenant, self.now).map(|(id, _)| id);
+        let resting: BTreeSet<WorkerId> = resting.filter(fits).collect();
+        let lost_by: BTreeSet<WorkerId> = lost_by.iter().copied().filter(fits).collect();
+        let all = self.fleet.fitting(demand);
+        let leaves_some = |set: &BTreeSet<WorkerId>| (set.len() as u64) < all;
+        let both: BTreeSet<WorkerId> = resting.union(&lost_by).copied().collect();
+        let set = [both, resting, lost_by].into_iter().find(leaves_some).unwrap_or_default();
+        set.into_iter().collect()
+    }
+
+    fn tell_failing(&mut self, id: WorkerId) {
+        let Some(worker) = self.fleet.get(id) else { return };
+        let failing = worker.unable.clone().or_else(|| self.distrust.of_worker(id, self.now));
+        let failing = failing.map(|failing| self.ledger.clock.dated(failing));
+        let name = worker.name.to_string();
+        self.output(Output::Failing { worker: id, name, failing });
+    }
+}
