@@ -21,53 +21,53 @@ use crate::ranges::{RangeSet, one, range};
 /// A job's durable state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
-    pub(crate) spec: JobSpec,
+    pub(super) spec: JobSpec,
     /// The key under which it was submitted.
-    pub(crate) key: Option<Arc<str>>,
+    pub(super) key: Option<Arc<str>>,
     /// What its submit was, by content; `None` where an older version took it.
-    pub(crate) digest: Option<Digest>,
+    pub(super) digest: Option<Digest>,
     /// The term in which it was submitted: no lease of an earlier one is of this job.
-    pub(crate) epoch: Epoch,
+    pub(super) epoch: Epoch,
     /// Its date, for people.
-    pub(crate) submitted_at: Micros,
+    pub(super) submitted_at: Micros,
     /// The same by the grid's own time, which deadlines and ranks go by.
-    pub(crate) submitted: Micros,
-    pub(crate) cancelled_by: Option<String>,
-    pub(crate) state: JobState,
+    pub(super) submitted: Micros,
+    pub(super) cancelled_by: Option<String>,
+    pub(super) state: JobState,
     /// Its date, for people.
-    pub(crate) ended_at: Option<Micros>,
+    pub(super) ended_at: Option<Micros>,
     /// The same by the grid's own time, from which on it is kept for so long.
-    pub(crate) ended: Option<Micros>,
-    pub(crate) closed: bool,
+    pub(super) ended: Option<Micros>,
+    pub(super) closed: bool,
     /// Results in its log.
-    pub(crate) results: u64,
+    pub(super) results: u64,
     /// The job that has this one's inputs in its own log, at the same indices.
-    pub(crate) source: Option<JobId>,
+    pub(super) source: Option<JobId>,
     /// The tasks it took from there; all it has, where it has a source.
-    pub(crate) taken: RangeSet,
+    pub(super) taken: RangeSet,
     /// Indices at which it has no task, beside those that it did not take from its source.
     skipped: RangeSet,
     /// Which of its results are gone.
-    pub(crate) dropped: Option<Dropped>,
+    pub(super) dropped: Option<Dropped>,
     /// Which inputs are stored.
-    pub(crate) inputs: Inputs,
-    pub(crate) appends: Appends,
+    pub(super) inputs: Inputs,
+    pub(super) appends: Appends,
     /// In which terms the inputs were appended.
     terms: Terms,
     /// Tasks without a terminal state.
-    pub(crate) open: RangeSet,
+    pub(super) open: RangeSet,
     /// What a retry would run again.
-    pub(crate) not_ok: NotOk,
+    pub(super) not_ok: NotOk,
     /// Who appended beside others, and what last.
-    pub(crate) producers: Producers,
+    pub(super) producers: Producers,
     /// The index behind its last task.
     next_index: u64,
     /// Open tasks that were run more than once.
     history: BTreeMap<u64, History>,
     /// What is remembered of attempts that did not do.
-    pub(crate) attempts: Attempts,
+    pub(super) attempts: Attempts,
     /// Results that differ and should not, as far as they are kept.
-    pub(crate) divergences: Vec<Divergence>,
+    pub(super) divergences: Vec<Divergence>,
     /// All but `queued`, `running` and `discarded`, which are not durable.
     counts: JobCounts,
 }
@@ -166,6 +166,104 @@ impl Job {
             | Record::WorkerDrained { .. }
             | Record::TimePassed { .. } => {}
         }
+    }
+
+    pub(crate) const fn spec(&self) -> &JobSpec {
+        &self.spec
+    }
+
+    /// Who owns it.
+    pub(crate) fn tenant(&self) -> &str {
+        &self.spec.task.tenant
+    }
+
+    pub(crate) const fn state(&self) -> JobState {
+        self.state
+    }
+
+    /// True where no more inputs come.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The term in which it was submitted.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// When it was submitted, by the grid's own time.
+    pub(crate) const fn submitted(&self) -> Micros {
+        self.submitted
+    }
+
+    /// When it ended, by the grid's own time.
+    pub(crate) const fn ended(&self) -> Option<Micros> {
+        self.ended
+    }
+
+    /// Who wanted it to be cancelled.
+    pub(crate) fn cancelled_by(&self) -> Option<&str> {
+        self.cancelled_by.as_deref()
+    }
+
+    /// What its submit was, by content; `None` where an older version took it.
+    pub(crate) const fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// Results in its log, with those that were dropped.
+    pub(crate) const fn results(&self) -> u64 {
+        self.results
+    }
+
+    /// Which of its results are gone.
+    pub(crate) const fn dropped(&self) -> Option<Dropped> {
+        self.dropped
+    }
+
+    /// The job that has this one's inputs in its own log, at the same indices.
+    pub(crate) const fn source(&self) -> Option<JobId> {
+        self.source
+    }
+
+    /// The tasks it took from there; all it has, where it has a source.
+    pub(crate) const fn taken(&self) -> &RangeSet {
+        &self.taken
+    }
+
+    /// Tasks without a terminal state.
+    pub(crate) const fn open(&self) -> &RangeSet {
+        &self.open
+    }
+
+    /// Which inputs are stored.
+    pub(crate) const fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Its last appends by index.
+    pub(crate) const fn appends(&self) -> &Appends {
+        &self.appends
+    }
+
+    /// Who appended beside others, and what last.
+    pub(crate) const fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// What a retry would run again; `None` where that is too much to remember.
+    pub(crate) fn failed_tasks(&self) -> Option<Vec<TaskRange>> {
+        self.not_ok.tasks()
+    }
+
+    /// What is remembered of a task's failed attempts.
+    pub(crate) fn failed_attempts(&self, index: u64) -> Option<&Notes> {
+        self.attempts.of(index)
+    }
+
+    /// Results that differ and should not, as far as they are kept.
+    pub(crate) fn divergences(&self) -> &[Divergence] {
+        &self.divergences
     }
 
     /// The index of the next input; of most jobs also how many they have.

@@ -36,30 +36,30 @@ pub(crate) use job::Job;
 /// known. Two ledgers are equal where the same records were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    pub(crate) epoch: Epoch,
+    epoch: Epoch,
     /// Up to when a scheduler ran, and which date that was.
-    pub(crate) clock: Clock,
-    pub(crate) jobs: Table<JobId, Job>,
+    clock: Clock,
+    jobs: Table<JobId, Job>,
     /// The last job's number: not given again when the job is forgotten.
     last_job: JobId,
     /// By tenant and key.
     keys: BTreeMap<String, BTreeMap<Arc<str>, JobId>>,
-    pub(crate) workers: BTreeMap<String, WorkerId>,
+    workers: BTreeMap<String, WorkerId>,
     last_worker: WorkerId,
     /// Workers that an operator wants to get nothing new.
-    pub(crate) cordoned: BTreeSet<WorkerId>,
+    cordoned: BTreeSet<WorkerId>,
     /// Workers that an operator drained, and when the process of each started that this concerns.
-    pub(crate) drained: BTreeMap<WorkerId, Micros>,
+    drained: BTreeMap<WorkerId, Micros>,
     /// The names of workers that were taken away, of at most [`FORMER_MAX`].
     former: BTreeMap<WorkerId, String>,
     /// The active jobs that run tasks of another again, by that one, which has their inputs.
     retries: BTreeMap<JobId, BTreeSet<JobId>>,
     /// What each tenant has of all this.
-    pub(crate) holdings: Holdings,
+    holdings: Holdings,
     /// What tenants may have, where an operator said so.
-    pub(crate) quotas: BTreeMap<String, BTreeMap<Resource, Allowance>>,
+    quotas: BTreeMap<String, BTreeMap<Resource, Allowance>>,
     /// Of each tenant the last day on which its tasks used fuel, and how much.
-    pub(crate) fuel: BTreeMap<String, (u64, u64)>,
+    fuel: BTreeMap<String, (u64, u64)>,
 }
 
 /// Workers that were taken away and are still known by name, those that came last: what they did is
@@ -264,6 +264,65 @@ impl Ledger {
     #[must_use]
     pub const fn time(&self) -> Micros {
         self.clock.time
+    }
+
+    /// The last term.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Up to when a scheduler ran, and which date that was.
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn job(&self, job: JobId) -> Option<&Job> {
+        self.jobs.get(&job)
+    }
+
+    /// The jobs that are known, by number.
+    pub(crate) fn jobs(&self) -> impl DoubleEndedIterator<Item = (JobId, &Job)> {
+        self.jobs.iter()
+    }
+
+    /// Those that were submitted before this one, by number.
+    pub(crate) fn jobs_before(&self, end: JobId) -> impl DoubleEndedIterator<Item = (JobId, &Job)> {
+        self.jobs.below(end)
+    }
+
+    /// The workers that are known, by name.
+    pub(crate) fn workers(&self) -> impl ExactSizeIterator<Item = (&String, WorkerId)> {
+        self.workers.iter().map(|(name, id)| (name, *id))
+    }
+
+    /// The number of a worker that is known.
+    pub(crate) fn worker(&self, name: &str) -> Option<WorkerId> {
+        self.workers.get(name).copied()
+    }
+
+    /// True where an operator wants a worker to get nothing new.
+    pub(crate) fn is_cordoned(&self, worker: WorkerId) -> bool {
+        self.cordoned.contains(&worker)
+    }
+
+    /// When the process of a worker started that an operator drained.
+    pub(crate) fn drained(&self, worker: WorkerId) -> Option<Micros> {
+        self.drained.get(&worker).copied()
+    }
+
+    /// What each tenant has of all this.
+    pub(crate) const fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// What tenants may have, where an operator said so.
+    pub(crate) const fn quotas(&self) -> &BTreeMap<String, BTreeMap<Resource, Allowance>> {
+        &self.quotas
+    }
+
+    /// The last day on which a tenant's tasks used fuel, and how much.
+    pub(crate) fn fuel(&self, tenant: &str) -> Option<(u64, u64)> {
+        self.fuel.get(tenant).copied()
     }
 
     pub(crate) const fn next_job(&self) -> JobId {

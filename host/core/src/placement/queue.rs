@@ -78,11 +78,11 @@ pub(crate) struct Queue {
 impl Queue {
     /// The queue of a job none of whose tasks is leased.
     pub(crate) fn new(tenant: Arc<str>, demand: Demand, job: &Job, config: &GridConfig) -> Self {
-        let task = &job.spec.task;
+        let task = &job.spec().task;
         let mut queue = Self {
             tenant,
             demand,
-            rank: Rank::new(&job.spec, job.submitted, config.priority_step),
+            rank: Rank::new(job.spec(), job.submitted(), config.priority_step),
             module: task.module,
             recovering: false,
             recovered: 0,
@@ -99,7 +99,7 @@ impl Queue {
             cost_ns: None,
             per_slot: FIRST_PER_SLOT,
         };
-        for tasks in job.open.iter() {
+        for tasks in job.open().iter() {
             queue.put(tasks, job, config);
         }
         queue

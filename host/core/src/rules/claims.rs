@@ -69,12 +69,11 @@ impl Grid {
 
     /// Why nothing of a job that is not active is wanted.
     fn ender(&self, job: JobId) -> String {
-        match self.ledger.jobs.get(&job) {
-            Some(entry) => {
-                entry.cancelled_by.clone().unwrap_or_else(|| String::from("the job's end"))
-            }
-            None => String::from("a scheduler that does not know the job"),
+        match self.ledger.job(job) {
+            Some(entry) => entry.cancelled_by().unwrap_or("the job's end"),
+            None => "a scheduler that does not know the job",
         }
+        .into()
     }
 
     /// Believes a worker that it holds a lease of an earlier term, as far as that is proved and fits;
@@ -134,13 +133,13 @@ impl Grid {
     fn adoptable(&mut self, held: &HeldLease, given: TaskRange) -> RangeSet {
         let mut adopted = RangeSet::default();
         let term = epoch_of(held.lease);
-        let Some(entry) = self.ledger.jobs.get(&held.job) else { return adopted };
+        let Some(entry) = self.ledger.job(held.job) else { return adopted };
         let Some(queue) = self.queues.get_mut(&held.job) else { return adopted };
-        if term >= self.ledger.epoch {
+        if term >= self.ledger.epoch() {
             return adopted;
         }
         // What was not durable when it was leased may be another job, or other inputs, now.
-        let upto = if self.config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch {
+        let upto = if self.config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch() {
             queue.recovered
         } else {
             entry.leased_upto(term)
@@ -163,7 +162,7 @@ impl Grid {
     }
 
     fn has_suspect(&self, job: JobId, tasks: &RangeSet) -> bool {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return false };
+        let Some(entry) = self.ledger.job(job) else { return false };
         let histories = tasks.iter().flat_map(|part| entry.by_history(part));
         histories.into_iter().any(|(_, history)| history.is_suspect(&self.config))
     }

@@ -78,7 +78,7 @@ impl Grid {
     /// The workers whose identity others have too, since the scheduler started; by number.
     #[must_use]
     pub fn contests(&self) -> Vec<Contest> {
-        let clock = self.ledger.clock;
+        let clock = self.ledger.clock();
         let contest = |(_, worker): (WorkerId, &Worker)| {
             let (at, address) = worker.contested.as_ref()?;
             let (name, address) = (worker.name.clone(), address.clone());

@@ -14,16 +14,16 @@ impl Grid {
     /// A cordon holds for the worker's name, linked or not, until it is taken back; that also
     /// takes back a drain that the worker did not ask for itself.
     pub(crate) fn cordon_worker(&mut self, request: RequestId, name: &str, cordoned: bool) {
-        let Some(id) = self.ledger.workers.get(name).copied() else {
+        let Some(id) = self.ledger.worker(name) else {
             let message = format!(
                 "no worker called {name:?} ever joined; `wasmgrid worker list` shows those that did"
             );
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };
-        if self.ledger.cordoned.contains(&id) != cordoned {
+        if self.ledger.is_cordoned(id) != cordoned {
             self.persist(Record::WorkerCordoned { worker: id, cordoned });
         }
-        if !cordoned && self.ledger.drained.contains_key(&id) {
+        if !cordoned && self.ledger.drained(id).is_some() {
             self.persist(Record::WorkerDrained { worker: id, process: None });
         }
         if let Some(worker) = self.fleet.get_mut(id) {

@@ -145,7 +145,7 @@ impl Grid {
     fn tell_failing(&mut self, id: WorkerId) {
         let Some(worker) = self.fleet.get(id) else { return };
         let failing = worker.unable.clone().or_else(|| self.distrust.of_worker(id, self.now));
-        let failing = failing.map(|failing| self.ledger.clock.dated(failing));
+        let failing = failing.map(|failing| self.ledger.clock().dated(failing));
         let name = worker.name.to_string();
         self.output(Output::Failing { worker: id, name, failing });
     }

@@ -17,14 +17,14 @@ const KEPT: usize = 16;
 impl Grid {
     /// Takes in that a late result differs from the one that counts.
     pub(crate) fn diverged(&mut self, job: JobId, index: u64, committed: Witness, late: Witness) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(entry) = self.ledger.job(job) else { return };
         let repeats = |known: &Divergence| known.index == index && known.late == late;
         if self.have_other_engines(committed.worker, late.worker)
-            || entry.divergences.iter().any(repeats)
+            || entry.divergences().iter().any(repeats)
         {
             return;
         }
-        if entry.divergences.len() < KEPT {
+        if entry.divergences().len() < KEPT {
             let divergence = Divergence { index, at: self.date(), committed, late };
             self.persist(Record::Diverged { job, divergence: Box::new(divergence) });
         } else {
@@ -44,7 +44,7 @@ impl Grid {
     /// The results of a job that differ and should not.
     #[must_use]
     pub fn divergences(&self, job: JobId) -> Option<Divergences> {
-        let list = self.ledger.jobs.get(&job)?.divergences.clone();
+        let list = self.ledger.job(job)?.divergences().to_vec();
         let more = self.diverged.get(&job).copied().unwrap_or_default();
         let named = |worker: WorkerId| {
             self.ledger.worker_name(worker).map(|name| (worker, String::from(name)))
@@ -60,7 +60,7 @@ impl Grid {
     /// How a task stands, without its result; `None` where there is no such task.
     #[must_use]
     pub fn task(&self, job: JobId, index: u64) -> Option<TaskStatus> {
-        let entry = self.ledger.jobs.get(&job)?;
+        let entry = self.ledger.job(job)?;
         if !entry.has_task(index) {
             return None;
         }
@@ -71,7 +71,7 @@ impl Grid {
             (true, None) => TaskState::Queued,
             (true, Some(_)) => TaskState::Running,
         };
-        let notes = entry.attempts.of(index);
+        let notes = entry.failed_attempts(index);
         let name_of = |worker| self.ledger.worker_name(worker);
         let name = holder.and_then(name_of);
         Some(TaskStatus {
@@ -95,16 +95,16 @@ impl Grid {
         job: JobId,
         index: u64,
     ) -> Option<(JobId, Option<u64>, Option<u64>)> {
-        let entry = self.ledger.jobs.get(&job)?;
-        let (below, above) = entry.taken.nearest(index);
-        Some((entry.source?, below, above))
+        let entry = self.ledger.job(job)?;
+        let (below, above) = entry.taken().nearest(index);
+        Some((entry.source()?, below, above))
     }
 
     /// True where a task has no terminal state.
     #[must_use]
     pub fn is_open(&self, job: JobId, index: u64) -> bool {
-        let entry = self.ledger.jobs.get(&job);
-        entry.is_some_and(|entry| !entry.open.within(one(index)).is_empty())
+        let entry = self.ledger.job(job);
+        entry.is_some_and(|entry| !entry.open().within(one(index)).is_empty())
     }
 
     /// The name of a worker that was known once.

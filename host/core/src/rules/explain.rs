@@ -22,7 +22,7 @@ impl Grid {
         if let Some(queue) = self.queues.get(&job) {
             if queue.recovering {
                 let until = self.timers.at(Timer::Recovery).unwrap_or(self.now);
-                let until = self.ledger.clock.date_of(until);
+                let until = self.ledger.clock().date_of(until);
                 let tasks = status.counts.queued.saturating_sub(queue.paused_len());
                 reasons.push(Reason { tasks, wait: Wait::Recovering { until } });
             } else {
@@ -32,7 +32,7 @@ impl Grid {
             }
             if queue.paused_len() > 0 {
                 let until = self.timers.next_retry(job).unwrap_or(self.now);
-                let until = self.ledger.clock.date_of(until);
+                let until = self.ledger.clock().date_of(until);
                 reasons.push(Reason { tasks: queue.paused_len(), wait: Wait::Paused { until } });
             }
             if !queue.preparing.is_empty() {
@@ -90,7 +90,7 @@ impl Grid {
     fn failing(&self, tenant: &str, avoided: &[WorkerId]) -> Wait {
         let resting = self.distrust.resting(tenant, self.now);
         let until = resting.filter(|(id, _)| avoided.contains(id)).map(|(_, until)| until).min();
-        let until = self.ledger.clock.date_of(until.unwrap_or(self.now));
+        let until = self.ledger.clock().date_of(until.unwrap_or(self.now));
         Wait::Failing { workers: avoided.len() as u64, until }
     }
 

@@ -14,7 +14,7 @@ use super::{claims::Claims, contest::Rival, stored::Stored};
 use crate::{
     config::GridConfig,
     io::{Input, Output},
-    ledger::Ledger,
+    ledger::{Job, Ledger},
     placement::{Distrust, Fleet, Leases, Preparing, Queue, Shares, Worker},
     proof::LeaseKey,
     table::Table,
@@ -175,37 +175,37 @@ impl Grid {
     pub fn job(&self, job: JobId) -> Option<JobStatus> {
         let running = self.queues.get(&job).map_or(0, |queue| queue.leased);
         let discarded = self.discarded.get(&job).copied().unwrap_or_default();
-        self.ledger.jobs.get(&job).map(|entry| entry.status(job, running, discarded))
+        self.ledger.job(job).map(|entry| entry.status(job, running, discarded))
     }
 
     /// Where a job is in its life.
     #[must_use]
     pub fn state(&self, job: JobId) -> Option<JobState> {
-        self.ledger.jobs.get(&job).map(|entry| entry.state)
+        self.ledger.job(job).map(Job::state)
     }
 
     /// What the tasks of a job need to run; `None` once it has ended.
     #[must_use]
     pub fn task_spec(&self, job: JobId) -> Option<&TaskSpec> {
-        let entry = self.ledger.jobs.get(&job).filter(|entry| entry.is_active());
-        entry.map(|entry| &entry.spec.task)
+        let entry = self.ledger.job(job).filter(|entry| entry.is_active());
+        entry.map(|entry| &entry.spec().task)
     }
 
     /// Results in a job's log: the cursor behind the last.
     #[must_use]
     pub fn results(&self, job: JobId) -> Option<u64> {
-        self.ledger.jobs.get(&job).map(|entry| entry.results)
+        self.ledger.job(job).map(Job::results)
     }
 
     /// The modules that jobs name, each as often as one does.
     pub fn modules(&self) -> impl Iterator<Item = Digest> {
-        self.ledger.jobs.iter().map(|(_, entry)| entry.spec.task.module)
+        self.ledger.jobs().map(|(_, entry)| entry.spec().task.module)
     }
 
     /// The blobs that jobs name, with whose jobs they are, each as often as one does.
     pub fn blobs(&self) -> impl Iterator<Item = (&str, Digest)> {
-        self.ledger.jobs.iter().flat_map(|(_, entry)| {
-            let task = &entry.spec.task;
+        self.ledger.jobs().flat_map(|(_, entry)| {
+            let task = &entry.spec().task;
             task.blobs.iter().map(|blob| (task.tenant.as_str(), blob.digest))
         })
     }
@@ -213,20 +213,20 @@ impl Grid {
     /// Who owns a job.
     #[must_use]
     pub fn tenant(&self, job: JobId) -> Option<&str> {
-        self.ledger.jobs.get(&job).map(|entry| entry.spec.task.tenant.as_str())
+        self.ledger.job(job).map(Job::tenant)
     }
 
     /// The job in whose input log a job's inputs are: itself, unless it is a retry.
     #[must_use]
     pub fn source(&self, job: JobId) -> JobId {
-        self.ledger.jobs.get(&job).and_then(|entry| entry.source).unwrap_or(job)
+        self.ledger.job(job).and_then(Job::source).unwrap_or(job)
     }
 
     /// True where a job takes inputs, and only of its submitter.
     #[must_use]
     pub fn is_attached(&self, job: JobId) -> bool {
-        let entry = self.ledger.jobs.get(&job);
-        entry.is_some_and(|entry| entry.spec.attached && entry.is_active() && !entry.closed)
+        let entry = self.ledger.job(job);
+        entry.is_some_and(|entry| entry.spec().attached && entry.is_active() && !entry.is_closed())
     }
 
     /// The jobs that take inputs, and only of their submitters.
@@ -237,7 +237,7 @@ impl Grid {
     /// The scheduler's term; 0 before the first start.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
-        self.ledger.epoch
+        self.ledger.epoch()
     }
 
     /// What must outlive the scheduler, to compare a replayed grid with the live one.

@@ -7,21 +7,20 @@ use wasmgrid_proto::{
 };
 
 use super::grid::Grid;
-use crate::{io::Output, placement::Queue, planted::Planted, timers::Timer};
+use crate::{io::Output, ledger::Job, placement::Queue, planted::Planted, timers::Timer};
 
 impl Grid {
     /// Begins a new epoch, with whatever the journal had.
     pub(crate) fn start(&mut self, date: Micros) {
-        let epoch = Epoch(self.ledger.epoch.0 + 1);
+        let epoch = Epoch(self.ledger.epoch().0 + 1);
         self.write(Record::EpochStarted { epoch, at: date });
         self.set_date(date);
         let forgets = self.config.breaks(Planted::LostLeaseCounter);
         self.leases.start(if forgets { Epoch(1) } else { epoch });
-        self.awaited = self.ledger.workers.values().copied().collect();
+        self.awaited = self.ledger.workers().map(|(_, id)| id).collect();
         let active: Vec<JobId> = self
             .ledger
-            .jobs
-            .iter()
+            .jobs()
             .filter_map(|(job, entry)| entry.is_active().then_some(job))
             .collect();
         for job in active {
@@ -37,26 +36,26 @@ impl Grid {
 
     /// Makes an active job part of the scheduling.
     pub(crate) fn activate(&mut self, job: JobId) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        if let Some(deadline) = entry.spec.deadline {
-            self.timers.set(entry.submitted.after(deadline), Timer::Deadline(job));
+        let Some(entry) = self.ledger.job(job) else { return };
+        if let Some(deadline) = entry.spec().deadline {
+            self.timers.set(entry.submitted().after(deadline), Timer::Deadline(job));
         }
-        let tenant = self.shares.enter(&entry.spec.task.tenant);
+        let tenant = self.shares.enter(entry.tenant());
         self.bound(&tenant);
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        let spec = &entry.spec;
+        let Some(entry) = self.ledger.job(job) else { return };
+        let spec = entry.spec();
         let demand = self.fleet.enter_class(&spec.requires, spec.task.limits.memory.0);
         self.queues.insert(job, Queue::new(tenant, demand, entry, &self.config));
     }
 
     fn resume_after_start(&mut self, job: JobId) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(entry) = self.ledger.job(job) else { return };
         if let Some(queue) = self.queues.get_mut(&job) {
             queue.recovering = !self.awaited.is_empty();
             queue.recovered = entry.next_index();
         }
         // The journal may end right behind the request.
-        match entry.cancelled_by.clone() {
+        match entry.cancelled_by().map(String::from) {
             Some(by) => self.end_early(job, OutcomeClass::Cancelled, JobState::Cancelled, &by),
             None => self.settle_job(job),
         }
@@ -76,12 +75,12 @@ impl Grid {
 
     /// After its tasks changed: gives the job up or ends it, where that is due.
     pub(crate) fn settle_job(&mut self, job: JobId) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(entry) = self.ledger.job(job) else { return };
         let stopping = self.queues.get(&job).is_some_and(|queue| queue.stopping);
         if entry.is_active() && entry.has_given_up() && !stopping {
             self.stop(job);
         }
-        let state = self.ledger.jobs.get(&job).and_then(|entry| entry.final_state());
+        let state = self.ledger.job(job).and_then(Job::final_state);
         match state {
             Some(state) => self.end_job(job, state),
             None => self.refresh_job(job),
@@ -115,10 +114,10 @@ impl Grid {
 
     /// Ends an active job and all its tasks now; nothing of it commits any more.
     pub(crate) fn end_early(&mut self, job: JobId, class: OutcomeClass, state: JobState, by: &str) {
-        let Some(entry) = self.ledger.jobs.get(&job).filter(|entry| entry.is_active()) else {
+        let Some(entry) = self.ledger.job(job).filter(|entry| entry.is_active()) else {
             return;
         };
-        let open = entry.open.iter().collect();
+        let open = entry.open().iter().collect();
         let leases = self.queues.get(&job);
         let leases: Vec<LeaseId> =
             leases.map(|queue| queue.leases.iter().collect()).unwrap_or_default();
@@ -153,10 +152,10 @@ impl Grid {
             self.fleet.leave_class(queue.demand.class);
             self.end_preparing(&queue);
         }
-        if let Some(entry) = self.ledger.jobs.get(&job)
-            && let Some(deadline) = entry.spec.deadline
+        if let Some(entry) = self.ledger.job(job)
+            && let Some(deadline) = entry.spec().deadline
         {
-            self.timers.clear(entry.submitted.after(deadline), Timer::Deadline(job));
+            self.timers.clear(entry.submitted().after(deadline), Timer::Deadline(job));
         }
         // A job may be forgotten as soon as it has ended.
         let source = self.source(job);

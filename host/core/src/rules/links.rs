@@ -27,13 +27,13 @@ impl Grid {
         // Draining outlives a broken link and the scheduler, but not the process: one that comes anew takes tasks,
         // also where the end of the one before it was not seen yet.
         let draining = lived_on && before.is_some_and(|worker| worker.draining);
-        let drained = self.ledger.drained.get(&id).copied();
+        let drained = self.ledger.drained(id);
         let draining = draining || drained == Some(joined.started);
         if drained.is_some_and(|process| process != joined.started) {
             self.persist(Record::WorkerDrained { worker: id, process: None });
         }
         joined.draining = draining;
-        joined.cordoned = self.ledger.cordoned.contains(&id);
+        joined.cordoned = self.ledger.is_cordoned(id);
         self.link(id, joined);
         self.output(Output::Joined { link, worker: id });
         if draining {
@@ -49,8 +49,8 @@ impl Grid {
 
     /// The worker's number; a new one where the name is new.
     fn know(&mut self, name: &str) -> WorkerId {
-        if let Some(id) = self.ledger.workers.get(name) {
-            return *id;
+        if let Some(id) = self.ledger.worker(name) {
+            return id;
         }
         let worker = self.ledger.next_worker();
         self.persist(Record::WorkerKnown { worker, name: name.into() });

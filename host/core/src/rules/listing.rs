@@ -44,7 +44,7 @@ impl Grid {
         before: Option<JobId>,
         filter: &JobFilter,
     ) -> impl Iterator<Item = JobId> {
-        let jobs = self.ledger.jobs.below(before.unwrap_or(JobId(u64::MAX))).rev();
+        let jobs = self.ledger.jobs_before(before.unwrap_or(JobId(u64::MAX))).rev();
         jobs.filter(move |(_, entry)| is_wanted(entry, filter)).map(|(job, _)| job)
     }
 
@@ -64,25 +64,25 @@ impl Grid {
         let shown = self.fleet.iter().filter(|(_, worker)| is_shown(worker));
         let mut shown: Vec<_> = shown.map(|(id, worker)| self.worker_status(id, worker)).collect();
         if all {
-            let known = self.ledger.workers.iter().map(|(name, id)| (*id, name));
+            let known = self.ledger.workers().map(|(name, id)| (id, name));
             let away = known.filter(|(id, _)| self.fleet.get(*id).is_none());
             shown.extend(away.map(|(id, name)| gone(id, name.clone())));
             shown.sort_unstable_by_key(|worker| worker.worker);
         }
-        let hidden = (self.ledger.workers.len() as u64).saturating_sub(shown.len() as u64);
+        let hidden = (self.ledger.workers().len() as u64).saturating_sub(shown.len() as u64);
         (shown, hidden)
     }
 
     /// How a worker stands that is known.
     #[must_use]
     pub fn worker(&self, name: &str) -> Option<WorkerStatus> {
-        let id = *self.ledger.workers.get(name)?;
+        let id = self.ledger.worker(name)?;
         let joined = self.fleet.get(id).map(|worker| self.worker_status(id, worker));
         Some(joined.unwrap_or_else(|| gone(id, name.into())))
     }
 
     fn worker_status(&self, id: WorkerId, worker: &Worker) -> WorkerStatus {
-        worker.status(id, self.distrust.of_worker(id, self.now), self.ledger.clock)
+        worker.status(id, self.distrust.of_worker(id, self.now), self.ledger.clock())
     }
 }
 
@@ -103,8 +103,8 @@ fn gone(worker: WorkerId, name: String) -> WorkerStatus {
 
 fn is_wanted(entry: &Job, filter: &JobFilter) -> bool {
     let JobFilter { states, name, tenant } = filter;
-    let spec = &entry.spec;
-    (states.is_empty() || states.contains(&entry.state))
+    let spec = entry.spec();
+    (states.is_empty() || states.contains(&entry.state()))
         && tenant.as_ref().is_none_or(|tenant| *tenant == spec.task.tenant)
         && name.as_ref().is_none_or(|pattern| matches(pattern, &spec.name))
 }

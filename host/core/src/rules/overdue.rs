@@ -89,7 +89,7 @@ impl Grid {
     }
 
     fn limits_of(&self, job: JobId) -> Option<&Limits> {
-        self.ledger.jobs.get(&job).map(|entry| &entry.spec.task.limits)
+        self.ledger.job(job).map(|entry| &entry.spec().task.limits)
     }
 
     /// How long a result may take from its task's end to here.

@@ -260,7 +260,7 @@ impl Grid {
     }
 
     fn place_alone(&mut self, job: JobId, worker: WorkerId, index: u64, grants: &mut Grants) {
-        let attempt = self.ledger.jobs.get(&job).map_or(1, |entry| entry.history(index).attempt());
+        let attempt = self.ledger.job(job).map_or(1, |entry| entry.history(index).attempt());
         let grant = self.grant(worker, job, (attempt, one(index)));
         grants.entry((worker, job)).or_default().push(grant);
         if let Some(worker) = self.fleet.get_mut(worker) {

@@ -24,8 +24,8 @@ impl Grid {
     /// All tenants that have something, or for which something was set, and what they have.
     #[must_use]
     pub fn tenants(&self) -> Vec<TenantStatus> {
-        let names: BTreeSet<&String> = self.ledger.quotas.keys().collect();
-        let names = names.into_iter().chain(self.ledger.holdings.tenants());
+        let names: BTreeSet<&String> = self.ledger.quotas().keys().collect();
+        let names = names.into_iter().chain(self.ledger.holdings().tenants());
         let names: BTreeSet<&String> = names.chain(self.stored.tenants()).collect();
         names.into_iter().map(|name| self.tenant_status(name)).collect()
     }
@@ -33,7 +33,7 @@ impl Grid {
     /// What a tenant has, and may have.
     #[must_use]
     pub fn tenant_status(&self, tenant: &str) -> TenantStatus {
-        let set = self.ledger.quotas.get(tenant);
+        let set = self.ledger.quotas().get(tenant);
         let use_of = |resource| {
             let own = set.is_some_and(|set| set.contains_key(&resource));
             let (used, allowed) = (self.used(tenant, resource), self.allowed(tenant, resource));
@@ -68,7 +68,7 @@ impl Grid {
 
     /// How much of something a tenant may have; `None` without end.
     fn allowed(&self, tenant: &str, resource: Resource) -> Option<u64> {
-        let set = self.ledger.quotas.get(tenant).and_then(|set| set.get(&resource));
+        let set = self.ledger.quotas().get(tenant).and_then(|set| set.get(&resource));
         match set {
             Some(Allowance::Most(most)) => Some(*most),
             Some(Allowance::Unbounded) => None,
@@ -77,7 +77,7 @@ impl Grid {
     }
 
     fn used(&self, tenant: &str, resource: Resource) -> u64 {
-        let (holding, account) = (self.ledger.holdings.of(tenant), self.stored.account(tenant));
+        let (holding, account) = (self.ledger.holdings().of(tenant), self.stored.account(tenant));
         match resource {
             Resource::Bytes => account.log_bytes + account.module_bytes + holding.record_bytes,
             Resource::Jobs => holding.jobs,
@@ -91,8 +91,8 @@ impl Grid {
 
     /// The fuel of this day that is in the ledger.
     fn noted_fuel(&self, tenant: &str) -> u64 {
-        let noted = self.ledger.fuel.get(tenant).filter(|(day, _)| *day == self.day());
-        noted.map_or(0, |(_, fuel)| *fuel)
+        let noted = self.ledger.fuel(tenant).filter(|(day, _)| *day == self.day());
+        noted.map_or(0, |(_, fuel)| fuel)
     }
 
     const fn day(&self) -> u64 {
@@ -107,7 +107,7 @@ impl Grid {
         resource: Resource,
         allowed: Allowance,
     ) {
-        let known = self.ledger.quotas.contains_key(&tenant);
+        let known = self.ledger.quotas().contains_key(&tenant);
         if tenant.is_empty() || tenant.len() > TENANT_BYTES {
             let length = tenant.len();
             let why = format!(
@@ -116,7 +116,7 @@ impl Grid {
             );
             return self.reply(request, Err(invalid(why)));
         }
-        if !known && self.ledger.quotas.len() >= TENANTS_MAX {
+        if !known && self.ledger.quotas().len() >= TENANTS_MAX {
             let why = format!(
                 "something is set for {TENANTS_MAX} tenants already; set it back to the default \
                  for some"
@@ -131,19 +131,19 @@ impl Grid {
     /// Brings the bounds of a tenant's account up to date.
     pub(crate) fn bound(&mut self, tenant: &str) {
         let most = |resource| self.allowed(tenant, resource).unwrap_or(u64::MAX);
-        let records = self.ledger.holdings.of(tenant).record_bytes;
+        let records = self.ledger.holdings().of(tenant).record_bytes;
         let log_bytes = most(Resource::Bytes).saturating_sub(records);
         let fuel = most(Resource::FuelADay).saturating_sub(self.noted_fuel(tenant));
         self.stored.bound(tenant, Most { log_bytes, fuel });
         let bounds_running =
             |set: &BTreeMap<Resource, Allowance>| set.contains_key(&Resource::RunningTasks);
         self.bounds_running = self.config.quotas.contains_key(&Resource::RunningTasks)
-            || self.ledger.quotas.values().any(bounds_running);
+            || self.ledger.quotas().values().any(bounds_running);
     }
 
     /// At a start, and at the end of a day: brings all bounds up to date.
     pub(crate) fn bound_all(&mut self) {
-        let known = self.ledger.holdings.tenants().chain(self.ledger.quotas.keys());
+        let known = self.ledger.holdings().tenants().chain(self.ledger.quotas().keys());
         let tenants: BTreeSet<String> = known.chain(self.stored.tenants()).cloned().collect();
         for tenant in tenants {
             self.bound(&tenant);
@@ -194,8 +194,8 @@ impl Grid {
 
     /// What the store has of a job's logs.
     pub(crate) fn measured(&mut self, job: JobId, inputs: Option<u64>, results: Option<u64>) {
-        if let Some(entry) = self.ledger.jobs.get(&job) {
-            self.stored.measured(&entry.spec.task.tenant, job, (inputs, results));
+        if let Some(entry) = self.ledger.job(job) {
+            self.stored.measured(entry.tenant(), job, (inputs, results));
         }
     }
 }

@@ -17,7 +17,7 @@ const REMOVED: &str = "an operator removed this worker from the grid";
 
 impl Grid {
     pub(crate) fn remove_worker(&mut self, request: RequestId, name: &str) {
-        let Some(id) = self.ledger.workers.get(name).copied() else {
+        let Some(id) = self.ledger.worker(name) else {
             let message = format!(
                 "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \
                  that it has"
@@ -53,12 +53,12 @@ impl Grid {
     /// Whether a worker of this name is known.
     #[must_use]
     pub fn knows_worker(&self, name: &str) -> bool {
-        self.ledger.workers.contains_key(name)
+        self.ledger.worker(name).is_some()
     }
 
     /// The names of all workers that are known.
     pub fn worker_names(&self) -> impl Iterator<Item = &String> {
-        self.ledger.workers.keys()
+        self.ledger.workers().map(|(name, _)| name)
     }
 
     /// The names of those of these workers that are or were known.

@@ -119,7 +119,7 @@ impl Grid {
     /// Refuses inputs that their job's tenant may not have beside what it has.
     fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
         let more = [(Resource::WaitingTasks, tasks), (Resource::Bytes, bytes)];
-        self.check_quota(&self.find(job)?.spec.task.tenant, &more)
+        self.check_quota(self.find(job)?.tenant(), &more)
     }
 
     /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
@@ -133,7 +133,7 @@ impl Grid {
     ) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
         let total = status.counts.total;
-        let known = self.ledger.jobs.get(&job).and_then(|entry| entry.digest);
+        let known = self.ledger.job(job).and_then(Job::digest);
         // A job of an older version has no digest. Where its submit left it open, more may have
         // been appended since.
         let by_count = if closed { status.closed && inputs == total } else { inputs <= total };
@@ -229,17 +229,17 @@ impl Grid {
     fn append_inputs(&mut self, request: RequestId, job: JobId, (tasks, bytes): (TaskRange, u64)) {
         let record = Record::InputsAppended { job, tasks };
         self.persist_as(record, |record| Output::PersistInputs { request, record });
-        if let Some(entry) = self.ledger.jobs.get(&job)
+        if let Some(entry) = self.ledger.job(job)
             && let Some(queue) = self.queues.get_mut(&job)
         {
             queue.put(tasks, entry, &self.config);
-            self.stored.append(&entry.spec.task.tenant, job, tasks.first, bytes);
+            self.stored.append(entry.tenant(), job, tasks.first, bytes);
         }
         self.changed.insert(job);
     }
 
     pub(crate) fn close(&mut self, request: RequestId, job: JobId) {
-        let done = self.find(job).map(|entry| entry.closed);
+        let done = self.find(job).map(Job::is_closed);
         if done == Ok(false) {
             self.persist(Record::InputsClosed { job });
             self.changed.insert(job);
@@ -249,7 +249,7 @@ impl Grid {
     }
 
     pub(crate) fn cancel(&mut self, request: RequestId, job: JobId, by: String) {
-        let state = self.find(job).map(|entry| entry.state);
+        let state = self.find(job).map(Job::state);
         let result = match state {
             Err(error) => Err(error),
             Ok(JobState::Cancelled) => Ok(()),
@@ -298,7 +298,7 @@ impl Grid {
     ) -> Result<Reply, ApiError> {
         let mut tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
         let (job, source) = (self.ledger.next_job(), self.source(of));
-        if !self.find(source).is_ok_and(|entry| entry.inputs.has_ended(&tasks)) {
+        if !self.find(source).is_ok_and(|entry| entry.inputs().has_ended(&tasks)) {
             return Err(gone(of));
         }
         if self.config.breaks(Planted::RetryOfAll) {
@@ -320,7 +320,7 @@ impl Grid {
     }
 
     pub(crate) fn drain_worker(&mut self, request: RequestId, name: &str) {
-        let known = self.ledger.workers.get(name).copied();
+        let known = self.ledger.worker(name);
         let linked = known.filter(|id| self.fleet.get(*id).is_some_and(|worker| worker.linked));
         let Some(id) = linked else {
             let message = format!(
@@ -329,7 +329,7 @@ impl Grid {
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };
         let process = self.fleet.get(id).map(|worker| worker.started);
-        if self.ledger.drained.get(&id).copied() != process {
+        if self.ledger.drained(id) != process {
             self.persist(Record::WorkerDrained { worker: id, process });
         }
         if let Some(worker) = self.fleet.get_mut(id) {
@@ -342,7 +342,7 @@ impl Grid {
     }
 
     fn find(&self, job: JobId) -> Result<&Job, ApiError> {
-        self.ledger.jobs.get(&job).ok_or_else(|| no_job(job))
+        self.ledger.job(job).ok_or_else(|| no_job(job))
     }
 
     pub(crate) fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
@@ -365,10 +365,10 @@ fn check_append(
     if tasks.count > TASKS_MAX || tasks.end() > TASKS_MAX {
         return Err(too_many(tasks.end()));
     }
-    if entry.appends.knows(tasks, digest) || (tasks.count == 0 && first <= next) {
+    if entry.appends().knows(tasks, digest) || (tasks.count == 0 && first <= next) {
         return Ok(false);
     }
-    if !entry.producers.is_empty() || entry.source.is_some() {
+    if !entry.producers().is_empty() || entry.source().is_some() {
         // What is there at these indices may be somebody else's.
         return Err(invalid(format!(
             "inputs from {first} cannot be appended to job {job} by their index, since others \
@@ -392,10 +392,10 @@ fn check_append(
 
 /// Fails where a job takes no more inputs.
 fn check_open(job: JobId, entry: &Job) -> Result<(), ApiError> {
-    let why = match entry.state {
+    let why = match entry.state() {
         state if state.is_terminal() => format!("it has ended: {state}"),
         _ if entry.has_given_up() => "too many of its tasks have failed".into(),
-        _ if entry.closed => format!("it was closed at {}", entry.next_index()),
+        _ if entry.is_closed() => format!("it was closed at {}", entry.next_index()),
         _ => return Ok(()),
     };
     Err(conflict(format!("job {job} takes no more inputs: {why}")))
@@ -403,7 +403,7 @@ fn check_open(job: JobId, entry: &Job) -> Result<(), ApiError> {
 
 /// The first index that a producer's request got before; `None` where it is the next one.
 fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Option<u64>, ApiError> {
-    let last = entry.producers.last(producer);
+    let last = entry.producers().last(producer);
     match last {
         Some(last) if last.number == number => Ok(Some(last.first)),
         _ if last.map_or(0, |last| last.number).checked_add(1) == Some(number) => Ok(None),
@@ -422,7 +422,7 @@ fn check_retry(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
              job wait {job}` waits for its end"
         )));
     }
-    let tasks = entry.not_ok.tasks().ok_or_else(|| {
+    let tasks = entry.failed_tasks().ok_or_else(|| {
         conflict(format!(
             "too many separate tasks of job {job} failed to run them again as one job; its \
              results tell which"
@@ -436,7 +436,7 @@ fn check_retry(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
 
 /// The spec of the job that retries another.
 fn retry_spec(of: JobId, entry: &Job, limits: Option<Limits>) -> JobSpec {
-    let mut spec = entry.spec.clone();
+    let mut spec = entry.spec().clone();
     let plain = spec.name.rfind(RETRY_OF).and_then(|at| spec.name.get(..at)).unwrap_or(&spec.name);
     spec.name = format!("{plain}{RETRY_OF}{of})");
     spec.task.limits = limits.unwrap_or(spec.task.limits);

@@ -110,11 +110,11 @@ impl Grid {
 
     /// Counts what the results that are kept take of the store, and what fuel they took.
     fn count_stored(&mut self, block: &CompletedBlock, kept: u64) {
-        let Some(entry) = self.ledger.jobs.get(&block.job) else { return };
+        let Some(entry) = self.ledger.job(block.job) else { return };
         let all = (block.results.len() as u64).max(1);
         let part = |whole: u64| whole.saturating_mul(kept) / all;
         let took = (part(block.bytes), part(block.fuel));
-        self.stored.commit(&entry.spec.task.tenant, block.job, took);
+        self.stored.commit(entry.tenant(), block.job, took);
     }
 
     /// What a block says of the worker: one that ran a task to its end can do that.
@@ -144,7 +144,7 @@ impl Grid {
         block: &CompletedBlock,
         positions: &[u32],
     ) {
-        let Some(entry) = self.ledger.jobs.get(&block.job).filter(|_| !positions.is_empty()) else {
+        let Some(entry) = self.ledger.job(block.job).filter(|_| !positions.is_empty()) else {
             return;
         };
         *self.discarded.entry(block.job).or_default() += positions.len() as u64;
@@ -156,8 +156,8 @@ impl Grid {
             result.is_some_and(|result| result.index < upto)
         };
         let positions: Vec<u32> = positions.iter().copied().filter(is_of_task).collect();
-        let is_pure = entry.spec.task.grants.is_empty();
-        if !positions.is_empty() && (is_pure || entry.cancelled_by.is_some()) {
+        let is_pure = entry.spec().task.grants.is_empty();
+        if !positions.is_empty() && (is_pure || entry.cancelled_by().is_some()) {
             self.output(Output::Late { token, block: position, positions });
         }
     }
@@ -179,9 +179,9 @@ impl Grid {
     }
 
     fn explanation(&self, job: JobId, index: u64) -> Option<String> {
-        let entry = self.ledger.jobs.get(&job)?;
+        let entry = self.ledger.job(job)?;
         let name = |worker| self.ledger.worker_name(worker);
-        Some(explain(entry.history(index), entry.attempts.of(index), name))
+        Some(explain(entry.history(index), entry.failed_attempts(index), name))
     }
 
     fn persist_results(
@@ -191,7 +191,7 @@ impl Grid {
         keep: Option<Vec<u32>>,
         runs: Vec<CommittedRun>,
     ) {
-        let first_cursor = self.ledger.jobs.get(&job).map_or(0, |entry| entry.results);
+        let first_cursor = self.ledger.job(job).map_or(0, Job::results);
         let record = Record::Committed { job, first_cursor, runs };
         let output = |record| Output::PersistResults { token, block, keep, record };
         self.persist_as(record, output);
@@ -201,13 +201,13 @@ impl Grid {
     fn sort(&mut self, worker: WorkerId, block: &CompletedBlock) -> Sorted {
         let mut sorted = Sorted::default();
         let claim = (block.job, worker, block.attempt);
-        if let Some(job) = self.ledger.jobs.get(&block.job)
+        if let Some(job) = self.ledger.job(block.job)
             && self.config.breaks(Planted::NoFencing)
         {
             return unfenced(job, block);
         }
         let lease = self.leases.matching(block.lease, claim);
-        let (Some(lease), Some(job)) = (lease, self.ledger.jobs.get(&block.job)) else {
+        let (Some(lease), Some(job)) = (lease, self.ledger.job(block.job)) else {
             sorted.late = (0..).zip(&block.results).map(|(position, _)| position).collect();
             return sorted;
         };
@@ -228,7 +228,7 @@ impl Grid {
                         continue;
                     }
                     let history = job.history(result.index);
-                    match judge(result.class, history, &job.spec, &self.config) {
+                    match judge(result.class, history, job.spec(), &self.config) {
                         Verdict::Again(counter) if !given_up => sorted.again(at, result, counter),
                         _ => {
                             let index = result.index;
@@ -276,7 +276,7 @@ impl Grid {
             return self.requeue(job, tasks);
         }
         for index in tasks.iter().flat_map(|part| part.first..part.end()) {
-            let Some(entry) = self.ledger.jobs.get(&job) else { return };
+            let Some(entry) = self.ledger.job(job) else { return };
             let pause = entry.history(index).infra_pause(&self.config);
             self.timers.set(self.now.after(pause), Timer::Retry(job, index));
             if let Some(queue) = self.queues.get_mut(&job) {
@@ -327,7 +327,7 @@ impl Grid {
 
     /// Makes tasks wait for another worker, with nothing counted against them.
     pub(crate) fn requeue(&mut self, job: JobId, tasks: &[TaskRange]) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(entry) = self.ledger.job(job) else { return };
         let Some(queue) = self.queues.get_mut(&job) else { return };
         if queue.stopping {
             return self.end_tasks(job, tasks.to_vec(), OutcomeClass::Skipped);
@@ -360,13 +360,13 @@ impl Grid {
         if self.queues.get(&job).is_some_and(|queue| queue.stopping) {
             return self.requeue(job, tasks);
         }
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(entry) = self.ledger.job(job) else { return };
         let mut by_attempt: BTreeMap<u32, (Vec<TaskRange>, Vec<TaskRange>)> = BTreeMap::new();
         for (tasks, history) in tasks.iter().flat_map(|part| entry.by_history(*part)) {
             let survives = match failed.counter {
                 RetryCounter::App => true,
                 RetryCounter::HostLoss => history.survives_host_loss(&self.config),
-                RetryCounter::Infra => history.survives_infra(&entry.spec, &self.config),
+                RetryCounter::Infra => history.survives_infra(entry.spec(), &self.config),
             };
             let (again, dead) = by_attempt.entry(history.attempt()).or_default();
             if survives { again.push(tasks) } else { dead.push(tasks) }
@@ -392,18 +392,18 @@ impl Grid {
     fn end_lost(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId) {
         let indices: Vec<u64> = tasks.iter().flat_map(|part| part.first..part.end()).collect();
         for indices in indices.chunks(EXPLAINED_MAX) {
-            let Some(entry) = self.ledger.jobs.get(&job) else { return };
+            let Some(entry) = self.ledger.job(job) else { return };
             let lost = |index: &u64| {
                 let history = entry.history(*index);
                 let name = |worker| self.ledger.worker_name(worker);
-                let reason = explain(history, entry.attempts.of(*index), name);
+                let reason = explain(history, entry.failed_attempts(*index), name);
                 let attempt = history.attempt().saturating_sub(1);
                 LostTask { index: *index, attempt, worker, reason }
             };
             let lost: Vec<LostTask> = indices.iter().map(lost).collect();
             let mut sorted = Sorted::default();
             indices.iter().for_each(|index| sorted.keep(one(*index), OutcomeClass::Lost));
-            let (first_cursor, runs) = (entry.results, sorted.runs);
+            let (first_cursor, runs) = (entry.results(), sorted.runs);
             let record = Record::Committed { job, first_cursor, runs };
             self.persist_as(record, |record| Output::PersistLost { lost, record });
             self.changed.insert(job);
@@ -439,7 +439,7 @@ impl Sorted {
 fn unfenced(job: &Job, block: &CompletedBlock) -> Sorted {
     let mut sorted = Sorted::default();
     for (position, result) in (0..).zip(&block.results) {
-        if !job.open.within(one(result.index)).is_empty() {
+        if !job.open().within(one(result.index)).is_empty() {
             sorted.keep(one(result.index), result.class);
         } else {
             sorted.others.push(position);

@@ -28,24 +28,24 @@ impl Grid {
     /// How a job's logs stand.
     #[must_use]
     pub fn logs(&self, job: JobId) -> Option<JobLogs> {
-        self.ledger.jobs.get(&job).map(logs)
+        self.ledger.job(job).map(logs)
     }
 
     /// The jobs that are known and their logs, by number.
     pub fn all_logs(&self) -> impl Iterator<Item = (JobId, JobLogs)> {
-        self.ledger.jobs.iter().map(|(job, entry)| (job, logs(entry)))
+        self.ledger.jobs().map(|(job, entry)| (job, logs(entry)))
     }
 
     /// Whether the input of a task is stored: not once the task can never need it again.
     #[must_use]
     pub fn has_input(&self, job: JobId, index: u64) -> bool {
-        self.ledger.jobs.get(&job).is_some_and(|entry| entry.inputs.has(index))
+        self.ledger.job(job).is_some_and(|entry| entry.inputs().has(index))
     }
 
     /// Drops input segments of a job that nothing needs any more.
     pub(crate) fn drop_spent(&mut self, job: JobId) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        let tasks = entry.inputs.spent();
+        let Some(entry) = self.ledger.job(job) else { return };
+        let tasks = entry.inputs().spent();
         if !tasks.is_empty() {
             self.drop_segments(job, tasks);
         }
@@ -53,7 +53,7 @@ impl Grid {
 
     /// The driver found that results before a position take more bytes than are kept.
     pub(crate) fn drop_results(&mut self, job: JobId, before: u64, why: DropReason) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
+        let Some(entry) = self.ledger.job(job) else { return };
         if entry.is_active() {
             self.drop_before(job, before, why);
         } else {
@@ -63,7 +63,7 @@ impl Grid {
 
     /// After a job's end: sees to what is to go, and when to look again.
     pub(crate) fn retain(&mut self, job: JobId) {
-        let Some(ended) = self.ledger.jobs.get(&job).and_then(|entry| entry.ended) else { return };
+        let Some(ended) = self.ledger.job(job).and_then(Job::ended) else { return };
         let due = |keep: Option<Millis>| keep.map(|keep| ended.after(keep));
         let (results, record) = (due(self.config.keep_results), due(self.config.keep_jobs));
         let retried = self.ledger.is_retried(job);
@@ -86,8 +86,8 @@ impl Grid {
 
     /// After the end of a retry: what was kept of the job with its inputs, for its sake, may go.
     pub(crate) fn release_inputs(&mut self, source: JobId) {
-        let Some(entry) = self.ledger.jobs.get(&source) else { return };
-        if entry.dropped.is_some_and(|dropped| dropped.before >= entry.results) {
+        let Some(entry) = self.ledger.job(source) else { return };
+        if entry.dropped().is_some_and(|dropped| dropped.before >= entry.results()) {
             self.drop_inputs(source);
         }
         self.retain(source);
@@ -95,7 +95,7 @@ impl Grid {
 
     /// At a start: jobs that have ended go in their time, also where an earlier version kept them.
     pub(crate) fn retain_all(&mut self) {
-        let jobs: Vec<JobId> = self.ledger.jobs.iter().map(|(job, _)| job).collect();
+        let jobs: Vec<JobId> = self.ledger.jobs().map(|(job, _)| job).collect();
         for job in jobs {
             self.drop_spent(job);
             self.retain(job);
@@ -104,16 +104,16 @@ impl Grid {
 
     /// Drops all that is stored of an ended job but its record.
     fn drop_logs(&mut self, job: JobId, why: DropReason) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        let results = entry.results;
+        let Some(entry) = self.ledger.job(job) else { return };
+        let results = entry.results();
         self.drop_before(job, results, why);
         self.drop_inputs(job);
     }
 
     /// Drops the inputs of an ended job, unless a retry needs them.
     fn drop_inputs(&mut self, job: JobId) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        let tasks = entry.inputs.ended();
+        let Some(entry) = self.ledger.job(job) else { return };
+        let tasks = entry.inputs().ended();
         if !tasks.is_empty() && !self.ledger.is_retried(job) {
             self.drop_segments(job, tasks);
         }
@@ -121,29 +121,29 @@ impl Grid {
 
     fn drop_segments(&mut self, job: JobId, tasks: Vec<TaskRange>) {
         self.persist(Record::InputsDropped { job, tasks: tasks.clone() });
-        if let Some(entry) = self.ledger.jobs.get(&job) {
-            let all = entry.inputs.is_empty();
-            self.stored.drop_inputs(&entry.spec.task.tenant, job, &tasks, all);
+        if let Some(entry) = self.ledger.job(job) {
+            let all = entry.inputs().is_empty();
+            self.stored.drop_inputs(entry.tenant(), job, &tasks, all);
         }
     }
 
     fn drop_before(&mut self, job: JobId, before: u64, why: DropReason) {
-        let Some(entry) = self.ledger.jobs.get(&job) else { return };
-        let before = before.min(entry.results);
-        if before > entry.dropped.map_or(0, |dropped| dropped.before) {
+        let Some(entry) = self.ledger.job(job) else { return };
+        let before = before.min(entry.results());
+        if before > entry.dropped().map_or(0, |dropped| dropped.before) {
             let dropped = Dropped { before, why, at: self.date() };
             self.persist(Record::ResultsDropped { job, dropped });
             self.changed.insert(job);
-            let entry = self.ledger.jobs.get(&job).filter(|entry| before == entry.results);
+            let entry = self.ledger.job(job).filter(|entry| before == entry.results());
             if let Some(entry) = entry {
-                self.stored.drop_results(&entry.spec.task.tenant, job);
+                self.stored.drop_results(entry.tenant(), job);
             }
         }
     }
 
     fn forget(&mut self, job: JobId) {
-        if let Some(entry) = self.ledger.jobs.get(&job) {
-            self.stored.forget(&entry.spec.task.tenant, job);
+        if let Some(entry) = self.ledger.job(job) {
+            self.stored.forget(entry.tenant(), job);
         }
         self.persist(Record::JobForgotten { job });
         self.discarded.remove(&job);
@@ -154,10 +154,10 @@ impl Grid {
 
 fn logs(entry: &Job) -> JobLogs {
     JobLogs {
-        state: entry.state,
-        ended: entry.ended,
-        closed: entry.closed,
-        results: entry.results,
-        dropped: entry.dropped,
+        state: entry.state(),
+        ended: entry.ended(),
+        closed: entry.is_closed(),
+        results: entry.results(),
+        dropped: entry.dropped(),
     }
 }

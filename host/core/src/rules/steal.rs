@@ -64,7 +64,7 @@ impl Grid {
 
     /// The workers that the tasks of a lease would not be given to.
     fn avoided_by(&self, lease: &Lease, queue: &Queue) -> Vec<WorkerId> {
-        let entry = self.ledger.jobs.get(&lease.job).filter(|_| lease.attempt > 1);
+        let entry = self.ledger.job(lease.job).filter(|_| lease.attempt > 1);
         let first = lease.tasks.iter().next().map(|tasks| tasks.first);
         let lost_by = entry.zip(first).map(|(entry, first)| entry.lost_by(first));
         let avoided = self.avoided(&queue.tenant, queue.demand, &lost_by.unwrap_or_default());

@@ -15,7 +15,7 @@ const NOTED_EVERY: Millis = Millis(60_000);
 impl Grid {
     /// Which date it is now.
     pub(crate) const fn date(&self) -> Micros {
-        self.ledger.clock.date_of(self.now)
+        self.ledger.clock().date_of(self.now)
     }
 
     /// A term begins: now, and on this date.
@@ -26,19 +26,19 @@ impl Grid {
 
     /// Before a record is written: the time is not left far behind.
     pub(crate) fn bring_time(&mut self) {
-        if self.ledger.clock.time.after(NOTED_WITHIN) < self.now {
+        if self.ledger.clock().time.after(NOTED_WITHIN) < self.now {
             self.note_time();
         }
     }
 
     /// The time was not noted for a while, or was with something else.
     pub(crate) fn keep_time(&mut self) {
-        let due = self.ledger.clock.time.after(NOTED_EVERY);
+        let due = self.ledger.clock().time.after(NOTED_EVERY);
         if due <= self.now {
             self.note_time();
         }
         self.note_fuel();
-        let next = self.ledger.clock.time.after(NOTED_EVERY);
+        let next = self.ledger.clock().time.after(NOTED_EVERY);
         self.timers.set(next, Timer::Time);
     }
 
