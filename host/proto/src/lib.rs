@@ -24,6 +24,7 @@ mod limits;
 mod member;
 mod outcome;
 mod quota;
+mod range;
 mod record;
 mod segment;
 mod snapshot;
@@ -43,8 +44,9 @@ pub use limits::{Limit, Limits};
 pub use member::{MemberStatus, TokenGives, TokenState, TokenStatus};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use quota::{Allowance, Resource, TenantStatus, Use};
+pub use range::{RangeList, TaskRange};
 pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
-pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError, TaskRange};
+pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError};
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{

@@ -8,23 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{JobId, LeaseId, Outcome, Usage, WorkerId, wire::bounded};
 
-/// A run of neighbouring tasks of one job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct TaskRange {
-    /// The first task's index.
-    pub first: u64,
-    /// How many tasks; not 0.
-    pub count: u64,
-}
-
-impl TaskRange {
-    /// The index behind the last; saturates.
-    #[must_use]
-    pub const fn end(self) -> u64 {
-        self.first.saturating_add(self.count)
-    }
-}
-
 /// The inputs of a run of tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InputBlock {
