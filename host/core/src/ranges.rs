@@ -49,7 +49,7 @@ impl RangeSet {
 
     /// The ranges, rising.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = TaskRange> {
-        self.from(0).map(|(first, end)| range(first, end))
+        self.from(0).map(|(first, end)| TaskRange::between(first, end))
     }
 
     /// Adds a range; what is there already stays.
@@ -97,7 +97,7 @@ impl RangeSet {
     /// Takes out the first indices that are neighbours, at most `max` of them.
     pub(crate) fn take_first(&mut self, max: u64) -> Option<TaskRange> {
         let (first, end) = self.lowest;
-        let tasks = range(first, end.min(first.saturating_add(max)));
+        let tasks = TaskRange::between(first, end.min(first.saturating_add(max)));
         self.take(tasks).then_some(tasks)
     }
 
@@ -108,7 +108,7 @@ impl RangeSet {
             .take_while(|span| span.0 < end)
             .map(|span| (span.0.max(first), span.1.min(end)))
             .filter(|(from, to)| from < to)
-            .map(|(from, to)| range(from, to))
+            .map(|(from, to)| TaskRange::between(from, to))
             .collect()
     }
 
@@ -205,16 +205,6 @@ impl FromIterator<TaskRange> for RangeSet {
     }
 }
 
-/// The range from `first` to before `end`.
-pub(crate) const fn range(first: u64, end: u64) -> TaskRange {
-    TaskRange { first, count: end.saturating_sub(first) }
-}
-
-/// The range of one task.
-pub(crate) const fn one(index: u64) -> TaskRange {
-    TaskRange { first: index, count: 1 }
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeSet;
@@ -259,8 +249,9 @@ mod tests {
 
     #[test]
     fn the_last_indices_come_from_the_end() {
-        let set: RangeSet = [range(0, 5), range(8, 10)].into_iter().collect();
-        assert_eq!(set.last(4), [range(8, 10), range(3, 5)]);
-        assert_eq!(set.last(99), [range(8, 10), range(0, 5)]);
+        let set: RangeSet =
+            [TaskRange::between(0, 5), TaskRange::between(8, 10)].into_iter().collect();
+        assert_eq!(set.last(4), [TaskRange::between(8, 10), TaskRange::between(3, 5)]);
+        assert_eq!(set.last(99), [TaskRange::between(8, 10), TaskRange::between(0, 5)]);
     }
 }

@@ -6,7 +6,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use wasmgrid_proto::{SNAPSHOT_LIST, SnapshotItem, TaskRange, TaskSet};
 
 use super::job::lists;
-use crate::ranges::{RangeSet, range};
+use crate::ranges::RangeSet;
 
 /// The input segments of a job that are stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Inputs {
             live.keep |= keep;
             if live.open == 0 {
                 let ended = if live.keep { &mut self.kept } else { &mut self.spent };
-                ended.insert(range(first, end));
+                ended.insert(TaskRange::between(first, end));
                 self.live.remove(&first);
             }
             at = upto;
@@ -84,7 +84,7 @@ impl Inputs {
 
     /// Whether a task's input is stored.
     pub(crate) fn has(&self, index: u64) -> bool {
-        let one = range(index, index.saturating_add(1));
+        let one = TaskRange::one(index);
         let live = self.live.range(..=index).next_back();
         live.is_some_and(|(first, live)| index - first < live.count)
             || !self.kept.within(one).is_empty()
@@ -100,8 +100,9 @@ impl Inputs {
     /// As items of a snapshot.
     pub(crate) fn snapshot(&self, job: wasmgrid_proto::JobId, out: &mut dyn FnMut(SnapshotItem)) {
         let live = self.live.iter();
-        let live: Vec<_> =
-            live.map(|(first, live)| (range(*first, first + live.count), live.keep)).collect();
+        let live: Vec<_> = live
+            .map(|(first, live)| (TaskRange::between(*first, first + live.count), live.keep))
+            .collect();
         for part in live.chunks(SNAPSHOT_LIST) {
             out(SnapshotItem::Inputs { job, segments: part.to_vec() });
         }

@@ -16,7 +16,7 @@ use super::{
     producers::Producers,
     terms::Terms,
 };
-use crate::ranges::{RangeSet, one, range};
+use crate::ranges::RangeSet;
 
 /// A job's durable state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Job {
             Record::Retried { index, counter, attempt, reason, .. } => {
                 let (worker, at, reason) = (WorkerId(0), Micros(0), reason.as_str().into());
                 let note = Note { attempt: *attempt, counter: *counter, worker, at, reason };
-                self.fail_attempts(&[one(*index)], &note, false);
+                self.fail_attempts(&[TaskRange::one(*index)], &note, false);
             }
             Record::AttemptsFailed {
                 tasks, attempt, counter, worker, at, reason, last, ..
@@ -335,13 +335,13 @@ impl Job {
         let mut from = tasks.first;
         for (index, history) in self.history.range(tasks.first..tasks.end()) {
             if from < *index {
-                parts.push((range(from, *index), History::default()));
+                parts.push((TaskRange::between(from, *index), History::default()));
             }
-            parts.push((one(*index), *history));
+            parts.push((TaskRange::one(*index), *history));
             from = index + 1;
         }
         if from < tasks.end() {
-            parts.push((range(from, tasks.end()), History::default()));
+            parts.push((TaskRange::between(from, tasks.end()), History::default()));
         }
         parts
     }
@@ -362,7 +362,7 @@ impl Job {
     }
 
     fn append(&mut self, tasks: TaskRange, term: Epoch) {
-        let fresh = range(self.next_index, tasks.end());
+        let fresh = TaskRange::between(self.next_index, tasks.end());
         self.terms.append(fresh.first, term, self.epoch);
         self.open.insert(fresh);
         self.inputs.append(fresh);
@@ -371,7 +371,7 @@ impl Job {
     }
 
     fn skip(&mut self, tasks: TaskRange) {
-        let fresh = range(self.next_index, tasks.end());
+        let fresh = TaskRange::between(self.next_index, tasks.end());
         self.skipped.insert(fresh);
         self.next_index = self.next_index.max(fresh.end());
     }

@@ -18,7 +18,7 @@ use crate::{
     config::GridConfig,
     ledger::{History, Job},
     planted::Planted,
-    ranges::{RangeSet, one},
+    ranges::RangeSet,
 };
 
 /// Tasks a slot has queued, itself included, while nothing is known of what they cost.
@@ -142,12 +142,12 @@ impl Queue {
 
     /// Makes a task wait out a pause.
     pub(crate) fn pause(&mut self, index: u64) {
-        self.paused.insert(one(index));
+        self.paused.insert(TaskRange::one(index));
     }
 
     /// The pause is over; says whether the task was still waiting for that.
     pub(crate) fn resume(&mut self, index: u64) -> bool {
-        self.paused.take(one(index))
+        self.paused.take(TaskRange::one(index))
     }
 
     /// True where tasks can be given to any worker.

@@ -81,7 +81,7 @@ impl Grid {
 
     /// Takes all of a lease back.
     pub(crate) fn take_back_all(&mut self, id: LeaseId) -> Vec<TaskRange> {
-        let all = vec![TaskRange { first: 0, count: u64::MAX }];
+        let all = vec![TaskRange::ALL];
         self.take_back(id, &all)
     }
 

@@ -121,7 +121,7 @@ impl Grid {
         let (job, attempt) = (held.job, held.attempt);
         let queue = self.queues.get(&job)?;
         if self.config.breaks(Planted::UnprovedLease) {
-            return Some(TaskRange { first: 0, count: u64::MAX });
+            return Some(TaskRange::ALL);
         }
         let given = Given { worker, job, tenant: &queue.tenant, attempt };
         let proof = proof.filter(|proof| self.key.proves(proof, given))?;
@@ -146,9 +146,8 @@ impl Grid {
         };
         let believes_all = self.config.breaks(Planted::StaleAdoption);
         for part in &held.tasks {
-            let first = part.first.max(given.first);
-            let count = part.end().min(given.end()).min(upto).saturating_sub(first);
-            let durable = TaskRange { first, count };
+            let Some(durable) = part.intersect(given) else { continue };
+            let durable = TaskRange::between(durable.first, durable.end().min(upto));
             let first_hand = RangeSet::from_iter([durable]).without(&queue.given);
             let parts = first_hand.iter().flat_map(|part| entry.by_history(part));
             for (part, history) in parts.collect::<Vec<_>>() {

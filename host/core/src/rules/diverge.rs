@@ -3,12 +3,11 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Divergence, Divergences, JobId, LeaseId, Record, TaskId, TaskState, TaskStatus, Witness,
-    WorkerId,
+    Divergence, Divergences, JobId, LeaseId, Record, TaskId, TaskRange, TaskState, TaskStatus,
+    Witness, WorkerId,
 };
 
 use super::grid::Grid;
-use crate::ranges::one;
 
 /// Divergences of a job that are kept, the first: each is in the journal for good, and who sends
 /// one can send many.
@@ -104,7 +103,7 @@ impl Grid {
     #[must_use]
     pub fn is_open(&self, job: JobId, index: u64) -> bool {
         let entry = self.ledger.job(job);
-        entry.is_some_and(|entry| !entry.open().within(one(index)).is_empty())
+        entry.is_some_and(|entry| !entry.open().within(TaskRange::one(index)).is_empty())
     }
 
     /// The name of a worker that was known once.
@@ -117,7 +116,7 @@ impl Grid {
     fn holder(&self, job: JobId, index: u64) -> Option<WorkerId> {
         let holds = |id: LeaseId| {
             let lease = self.leases.get(id)?;
-            (!lease.tasks.within(one(index)).is_empty()).then_some(lease.worker)
+            (!lease.tasks.within(TaskRange::one(index)).is_empty()).then_some(lease.worker)
         };
         self.queues.get(&job)?.leases.iter().find_map(holds)
     }

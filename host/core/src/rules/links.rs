@@ -140,7 +140,7 @@ impl Grid {
 
     fn lose_all(&mut self, id: WorkerId, reason: &str) {
         for lease in self.leases_of(id) {
-            let all = [TaskRange { first: 0, count: u64::MAX }];
+            let all = [TaskRange::ALL];
             self.lose_part(lease, &all, reason);
         }
         self.refresh_worker(id);
@@ -159,7 +159,7 @@ impl Grid {
     /// A worker stopped in order, or was taken away: what it leaves behind is nobody's fault.
     pub(crate) fn release_all(&mut self, id: WorkerId) {
         for lease in self.leases_of(id) {
-            self.release(lease, &[TaskRange { first: 0, count: u64::MAX }]);
+            self.release(lease, &[TaskRange::ALL]);
         }
     }
 

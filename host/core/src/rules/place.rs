@@ -3,13 +3,12 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
 
-use wasmgrid_proto::{JobId, Millis, WorkerId};
+use wasmgrid_proto::{JobId, Millis, TaskRange, WorkerId};
 
 use super::grid::Grid;
 use crate::{
     io::{Grant, Output},
     placement::{ANY, Demand, FULL, Lost, Queue},
-    ranges::one,
 };
 
 /// For so long tasks that need much memory are overtaken by smaller ones before a worker is kept
@@ -261,7 +260,7 @@ impl Grid {
 
     fn place_alone(&mut self, job: JobId, worker: WorkerId, index: u64, grants: &mut Grants) {
         let attempt = self.ledger.job(job).map_or(1, |entry| entry.history(index).attempt());
-        let grant = self.grant(worker, job, (attempt, one(index)));
+        let grant = self.grant(worker, job, (attempt, TaskRange::one(index)));
         grants.entry((worker, job)).or_default().push(grant);
         if let Some(worker) = self.fleet.get_mut(worker) {
             worker.alone = true;

@@ -16,7 +16,6 @@ use crate::{
     ledger::{Job, explain},
     placement::{Queue, epoch_of},
     planted::Planted,
-    ranges::one,
     timers::Timer,
 };
 
@@ -102,7 +101,7 @@ impl Grid {
         self.settle_lease(block.lease, taken, Queue::took_ns(taken, wall_us));
         for (index, counter, reason) in sorted.again {
             let failed = Failed { worker, counter, reason: &reason };
-            self.count_all(block.job, &[one(index)], failed);
+            self.count_all(block.job, &[TaskRange::one(index)], failed);
         }
         self.changed.insert(block.job);
         self.settle_job(block.job);
@@ -172,7 +171,7 @@ impl Grid {
     ) {
         for (at, index, reason) in lost.into_iter().take(EXPLAINED_MAX) {
             let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: &reason };
-            self.fail(block.job, vec![one(index)], block.attempt, failed, true);
+            self.fail(block.job, vec![TaskRange::one(index)], block.attempt, failed, true);
             let Some(reason) = self.explanation(block.job, index) else { continue };
             self.output(Output::Explain { token, block: position, position: at, reason });
         }
@@ -222,7 +221,7 @@ impl Grid {
             } else {
                 for (offset, result) in (0..).zip(rest.iter().take(run)) {
                     let at = position + offset;
-                    if !lease.tasks.take(one(result.index)) {
+                    if !lease.tasks.take(TaskRange::one(result.index)) {
                         sorted.late.push(at);
                         sorted.others.push(at);
                         continue;
@@ -232,7 +231,7 @@ impl Grid {
                         Verdict::Again(counter) if !given_up => sorted.again(at, result, counter),
                         _ => {
                             let index = result.index;
-                            sorted.keep(one(index), result.class);
+                            sorted.keep(TaskRange::one(index), result.class);
                             if result.class == OutcomeClass::Lost {
                                 let reason = result.reason.clone().unwrap_or_default();
                                 sorted.lost.push((at, index, reason));
@@ -288,7 +287,7 @@ impl Grid {
     /// A task waited long enough.
     pub(crate) fn resume(&mut self, job: JobId, index: u64) {
         if self.queues.get_mut(&job).is_some_and(|queue| queue.resume(index)) {
-            self.requeue(job, &[one(index)]);
+            self.requeue(job, &[TaskRange::one(index)]);
         }
     }
 
@@ -402,7 +401,9 @@ impl Grid {
             };
             let lost: Vec<LostTask> = indices.iter().map(lost).collect();
             let mut sorted = Sorted::default();
-            indices.iter().for_each(|index| sorted.keep(one(*index), OutcomeClass::Lost));
+            indices
+                .iter()
+                .for_each(|index| sorted.keep(TaskRange::one(*index), OutcomeClass::Lost));
             let (first_cursor, runs) = (entry.results(), sorted.runs);
             let record = Record::Committed { job, first_cursor, runs };
             self.persist_as(record, |record| Output::PersistLost { lost, record });
@@ -439,8 +440,8 @@ impl Sorted {
 fn unfenced(job: &Job, block: &CompletedBlock) -> Sorted {
     let mut sorted = Sorted::default();
     for (position, result) in (0..).zip(&block.results) {
-        if !job.open().within(one(result.index)).is_empty() {
-            sorted.keep(one(result.index), result.class);
+        if !job.open().within(TaskRange::one(result.index)).is_empty() {
+            sorted.keep(TaskRange::one(result.index), result.class);
         } else {
             sorted.others.push(position);
         }
