@@ -280,7 +280,7 @@ impl Driver {
         for sent in state.batches.iter_mut().filter(|at| at.number.is_some()) {
             let (job, lease) = (sent.batch.job, sent.batch.lease);
             if !sent.revoking.is_empty() {
-                let tasks = std::mem::take(&mut sent.revoking);
+                let tasks = std::mem::take(&mut sent.revoking).into_vec();
                 orders.push(ToRunner::Revoke(Revoke { job, lease, tasks }));
             }
             if let Some(by) = sent.cancelled_by.clone().filter(|_| !sent.cancel_sent) {

@@ -4,17 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use wasmgrid_proto::{JobId, LeaseId, Outcome, RunningTask, TaskId, TaskRange, Usage};
+use wasmgrid_proto::{JobId, LeaseId, Outcome, RangeList, RunningTask, TaskId, TaskRange, Usage};
 
 use super::{
     SlotBatch, SlotError, SlotEvent,
     launch::Runner,
     results::{returned, unrun},
 };
-use crate::{
-    run::{board::Board, now_us},
-    runner::queue::{intersection, without},
-};
+use crate::run::{board::Board, now_us};
 
 /// Batches a slot takes at once: one that runs and one behind it, so that the runner never idles.
 const BATCHES_MAX: usize = 2;
@@ -42,14 +39,14 @@ pub(super) struct Outstanding {
     /// The number it was sent to the runner with; `None` until it is.
     pub(super) number: Option<u64>,
     /// The tasks that have not come back, in order.
-    pub(super) left: Vec<TaskRange>,
+    pub(super) left: RangeList,
     pub(super) cancelled_by: Option<String>,
     /// When it was.
     pub(super) cancelled_us: Option<u64>,
     /// The runner knows of the cancellation.
     pub(super) cancel_sent: bool,
     /// What was revoked and is not yet told to the runner.
-    pub(super) revoking: Vec<TaskRange>,
+    pub(super) revoking: RangeList,
     /// Makes room when all parts of the batch are finished.
     room: Arc<OwnedSemaphorePermit>,
 }
@@ -82,7 +79,7 @@ impl Shared {
             return Ok(());
         }
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| SlotError::Closed)?;
-        let left = vec![TaskRange { first: batch.first, count }];
+        let left = RangeList::from(TaskRange { first: batch.first, count });
         self.lock().batches.push(Outstanding {
             batch,
             number: None,
@@ -90,7 +87,7 @@ impl Shared {
             cancelled_by: None,
             cancelled_us: None,
             cancel_sent: false,
-            revoking: Vec::new(),
+            revoking: RangeList::default(),
             room: Arc::new(room),
         });
         self.changed.notify_one();
@@ -112,12 +109,7 @@ impl Shared {
         let of_lease = |at: &&mut Outstanding| at.batch.job == job && at.batch.lease == lease;
         for outstanding in state.batches.iter_mut().filter(of_lease) {
             for range in tasks {
-                let parts = outstanding.left.iter().filter_map(|left| intersection(*range, *left));
-                let new: Vec<_> = outstanding
-                    .revoking
-                    .iter()
-                    .fold(parts.collect::<Vec<_>>(), |parts, taken| cut(&parts, *taken));
-                outstanding.revoking.extend(new);
+                outstanding.revoking.extend(outstanding.left.within(*range));
             }
         }
         drop(state);
@@ -220,28 +212,18 @@ impl Outstanding {
             cancelled_by: self.cancelled_by.clone(),
             cancelled_us: self.cancelled_us,
             cancel_sent: false,
-            revoking: Vec::new(),
+            revoking: RangeList::default(),
             room: Arc::clone(&self.room),
         })
     }
 
     /// Whether the task has not come back.
     pub(super) fn has(&self, index: u64) -> bool {
-        self.left.iter().any(|range| range.first <= index && index < range.end())
+        self.left.has(index)
     }
 
     /// Takes `range` out of what is left; false where some of it is not left.
     pub(super) fn take(&mut self, range: TaskRange) -> bool {
-        let before = count(&self.left);
-        self.left = cut(&self.left, range);
-        before - count(&self.left) == range.count
+        self.left.remove(range) == range.count
     }
-}
-
-fn count(ranges: &[TaskRange]) -> u64 {
-    ranges.iter().map(|range| range.count).sum()
-}
-
-fn cut(ranges: &[TaskRange], taken: TaskRange) -> Vec<TaskRange> {
-    ranges.iter().flat_map(|range| without(*range, taken)).collect()
 }

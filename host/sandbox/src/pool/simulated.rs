@@ -26,9 +26,7 @@ use super::{
     results::{returned, unrun},
     shared::Shared,
 };
-use crate::{
-    ModuleSource, PrepareError, Prepared, SandboxError, runner::queue::without, sealed::Sealed,
-};
+use crate::{ModuleSource, PrepareError, Prepared, SandboxError, sealed::Sealed};
 
 /// How long results wait for others of their batch, as in a runner.
 const GATHER: Duration = Duration::from_millis(1);
@@ -241,7 +239,7 @@ impl Driver {
         }
         let mut state = self.shared.lock();
         let sent = state.sent(number);
-        let passed = sent.is_some_and(|sent| sent.take(TaskRange { first: index, count: 1 }));
+        let passed = sent.is_some_and(|sent| sent.take(TaskRange::one(index)));
         state.settle();
         Ok(passed)
     }
@@ -254,7 +252,7 @@ impl Driver {
         let Some(sent) = state.sent(number) else { return (events, None) };
         let running = TaskRange { first: running.unwrap_or(0), count: running.is_some().into() };
         let revoked = std::mem::take(&mut sent.revoking);
-        let parts = revoked.into_iter().flat_map(|range| without(range, running));
+        let parts = revoked.into_iter().flat_map(|range| range.without(running));
         let back: Vec<_> = parts.filter(|range| sent.take(*range)).collect();
         if !back.is_empty() {
             events.push(returned(&sent.batch, back));

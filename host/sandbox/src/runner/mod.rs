@@ -9,7 +9,7 @@
 mod forking;
 pub(crate) mod message;
 mod outbox;
-pub(crate) mod queue;
+mod queue;
 pub(crate) mod socket;
 
 use std::{

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_proto::{JobId, TaskRange};
+use wasmgrid_proto::{JobId, RangeList, TaskRange};
 
 use super::message::{Returned, Revoke, Run};
 use crate::run::Control;
@@ -64,7 +64,7 @@ struct Current {
 #[derive(Default)]
 struct Orders {
     cancelled_by: Option<String>,
-    revoked: Vec<TaskRange>,
+    revoked: RangeList,
 }
 
 impl Queue {
@@ -107,7 +107,7 @@ impl Queue {
         let mut state = self.lock();
         let Some(current) = &mut state.current else { return Step::Skip };
         current.next = index.saturating_add(1);
-        if current.orders.revoked.iter().any(|range| range.first <= index && index < range.end()) {
+        if current.orders.revoked.has(index) {
             return Step::Skip;
         }
         if let Some(by) = &current.orders.cancelled_by {
@@ -150,7 +150,7 @@ impl Queue {
         if let Some(current) =
             current.as_mut().filter(|at| at.job == revoke.job && at.lease == revoke.lease)
         {
-            let unstarted = TaskRange { first: current.next, count: current.end - current.next };
+            let unstarted = TaskRange::between(current.next, current.end);
             returned.extend(current.orders.take(current.batch, unstarted, &revoke.tasks));
         }
         for (batch, orders) in waiting {
@@ -188,37 +188,12 @@ impl State {
 impl Orders {
     fn take(&mut self, batch: u64, unstarted: TaskRange, asked: &[TaskRange]) -> Option<Returned> {
         let mut tasks = Vec::new();
-        for range in asked {
-            let Some(part) = intersection(*range, unstarted) else { continue };
-            let mut free = vec![part];
-            for taken in &self.revoked {
-                free = free.into_iter().flat_map(|part| without(part, *taken)).collect();
-            }
-            tasks.append(&mut free);
+        for part in asked.iter().filter_map(|range| range.intersect(unstarted)) {
+            tasks.append(&mut self.revoked.missing(part));
+            self.revoked.push(part);
         }
-        self.revoked.extend(&tasks);
         (!tasks.is_empty()).then_some(Returned { batch, tasks })
     }
-}
-
-/// What two ranges have in common.
-pub(crate) fn intersection(one: TaskRange, other: TaskRange) -> Option<TaskRange> {
-    let first = one.first.max(other.first);
-    let end = one.end().min(other.end());
-    (first < end).then(|| TaskRange { first, count: end - first })
-}
-
-/// What is left of `range` when `taken` is taken out: nothing, one part or two.
-pub(crate) fn without(range: TaskRange, taken: TaskRange) -> impl Iterator<Item = TaskRange> {
-    let before = TaskRange { first: range.first, count: 0 };
-    let parts = match intersection(range, taken) {
-        None => [range, before],
-        Some(hole) => [
-            TaskRange { first: range.first, count: hole.first - range.first },
-            TaskRange { first: hole.end(), count: range.end() - hole.end() },
-        ],
-    };
-    parts.into_iter().filter(|part| part.count > 0)
 }
 
 #[cfg(test)]
@@ -227,16 +202,6 @@ mod tests {
 
     fn range(first: u64, count: u64) -> TaskRange {
         TaskRange { first, count }
-    }
-
-    #[test]
-    fn a_range_is_cut_where_another_lies_in_it() {
-        let cut = |taken| without(range(10, 10), taken).collect::<Vec<_>>();
-        assert_eq!(cut(range(0, 5)), [range(10, 10)]);
-        assert_eq!(cut(range(0, 12)), [range(12, 8)]);
-        assert_eq!(cut(range(12, 3)), [range(10, 2), range(15, 5)]);
-        assert_eq!(cut(range(18, 9)), [range(10, 8)]);
-        assert_eq!(cut(range(0, 99)), []);
     }
 
     #[test]
