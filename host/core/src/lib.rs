@@ -7,6 +7,7 @@
 
 extern crate alloc;
 
+mod changed;
 mod config;
 mod io;
 mod ledger;

@@ -9,6 +9,7 @@ use super::{
     classes::{ANY, Classes, Entry, Standing},
     demand::Demand,
     labels::{counting, has_key},
+    seen::Seen,
     worker::{FULL, Worker},
 };
 use crate::table::Table;
@@ -39,7 +40,7 @@ pub(crate) struct Fleet {
     /// Kept free for a task that must run alone.
     reserved: Option<WorkerId>,
     /// There may be something to ask back that was not there when nothing was found.
-    pub(crate) worth_stealing: bool,
+    worth_stealing: bool,
 }
 
 #[derive(Debug)]
@@ -73,14 +74,29 @@ impl Fleet {
         self.members.get(&id).map(|member| &member.worker)
     }
 
-    /// A worker to change; [`refresh`](Self::refresh) it afterwards.
-    pub(crate) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
-        self.members.get_mut(&id).map(|member| &mut member.worker)
+    /// What was seen of a worker, to change.
+    pub(super) fn seen_mut(&mut self, id: WorkerId) -> Option<&mut Seen> {
+        self.members.get_mut(&id).map(|member| &mut member.worker.seen)
     }
 
-    /// Puts a worker that joined in its place, with the accounts it had there;
-    /// [`refresh`](Self::refresh) it afterwards.
-    pub(crate) fn join(&mut self, id: WorkerId, mut joined: Worker) {
+    /// Changes a worker, and its place with it; `shared` where several tenants have tasks to give.
+    pub(super) fn change<T>(
+        &mut self,
+        id: WorkerId,
+        shared: bool,
+        change: impl FnOnce(&mut Worker) -> T,
+    ) -> Option<T> {
+        let member = self.members.get_mut(&id)?;
+        let changed = change(&mut member.worker);
+        let place = place(&member.worker, self.reserved == Some(id), shared);
+        if place != member.place {
+            self.set_place(id, place);
+        }
+        Some(changed)
+    }
+
+    /// Puts a worker that joined in its place, with the accounts it had there.
+    pub(super) fn join(&mut self, id: WorkerId, mut joined: Worker, shared: bool) {
         let mut place = Place::default();
         if let Some(before) = self.members.remove(&id) {
             self.withdraw(id, &before);
@@ -88,10 +104,11 @@ impl Fleet {
             joined.take_over(before.worker);
         }
         self.enter(id, joined, place);
+        self.refresh(id, shared);
     }
 
     /// Takes a worker out that has nothing any more and is not to come back.
-    pub(crate) fn remove(&mut self, id: WorkerId) {
+    pub(super) fn remove(&mut self, id: WorkerId) {
         let Some(member) = self.members.remove(&id) else { return };
         self.withdraw(id, &member);
         self.asked = self.asked.saturating_sub(member.place.asked);
@@ -108,8 +125,8 @@ impl Fleet {
     }
 
     /// From now on only labels of certificates count for these keys. The workers for which that
-    /// changes something; [`refresh`](Self::refresh) them afterwards.
-    pub(crate) fn vouch(&mut self, keys: Vec<String>) -> Vec<WorkerId> {
+    /// changes something.
+    pub(super) fn vouch(&mut self, keys: Vec<String>, shared: bool) -> Vec<WorkerId> {
         let new = |key: String| self.vouched.insert(key.clone()).then_some(key);
         let new: Vec<String> = keys.into_iter().filter_map(new).collect();
         let says = |worker: &Worker| new.iter().any(|key| has_key(&worker.capacity.labels, key));
@@ -120,6 +137,7 @@ impl Fleet {
                 self.withdraw(*id, &before);
                 let place = Place { asked: before.place.asked, ..Place::default() };
                 self.enter(*id, before.worker, place);
+                self.refresh(*id, shared);
             }
         }
         changed
@@ -140,7 +158,7 @@ impl Fleet {
     }
 
     /// A job requires these labels, and so much memory for each task; returns what that is.
-    pub(crate) fn enter_class(&mut self, labels: &Vec<(String, String)>, memory: u64) -> Demand {
+    pub(super) fn enter_class(&mut self, labels: &Vec<(String, String)>, memory: u64) -> Demand {
         let (class, is_new) = self.classes.enter(labels);
         let demand = Demand { class, memory };
         if is_new {
@@ -170,7 +188,7 @@ impl Fleet {
     }
 
     /// A job of this class ended.
-    pub(crate) fn leave_class(&mut self, number: u32) {
+    pub(super) fn leave_class(&mut self, number: u32) {
         let gone = self.classes.leave(number);
         if !gone.is_empty() {
             self.homes.forget(&gone);
@@ -186,9 +204,9 @@ impl Fleet {
     }
 
     /// All workers count as heard at `now`; that changes nobody's place.
-    pub(crate) fn hear_all(&mut self, now: Micros) {
+    pub(super) fn hear_all(&mut self, now: Micros) {
         for (_, member) in self.members.iter_mut() {
-            member.worker.excuse(now);
+            member.worker.seen.excuse(now);
         }
     }
 
@@ -233,7 +251,7 @@ impl Fleet {
 
     /// The worker with a free slot that a module's few tasks go to: one of its homes that is
     /// `wanted`.
-    pub(crate) fn home(
+    pub(super) fn home(
         &mut self,
         demand: Demand,
         module: Digest,
@@ -253,11 +271,21 @@ impl Fleet {
     }
 
     /// The workers to ask tasks back from, those with the most that cannot have begun first.
-    pub(crate) fn richest(&mut self) -> impl Iterator<Item = WorkerId> {
+    pub(super) fn richest(&mut self) -> impl Iterator<Item = WorkerId> {
         for (id, entry) in core::mem::take(&mut self.stale) {
             self.set_indexed(id, entry);
         }
         self.rich.iter().rev().map(|(_, id)| *id)
+    }
+
+    /// True where there may be something to ask back that was not there when nothing was found.
+    pub(crate) const fn is_worth_stealing(&self) -> bool {
+        self.worth_stealing
+    }
+
+    /// Whether something was found to ask back.
+    pub(super) const fn set_worth_stealing(&mut self, found: bool) {
+        self.worth_stealing = found;
     }
 
     /// Free slots of the workers of a class that take tasks.
@@ -295,11 +323,8 @@ impl Fleet {
     }
 
     /// Keeps the worker free that is soonest idle of those that can meet the demand and are not
-    /// avoided, or none; returns those whose place changed.
-    pub(crate) fn reserve(
-        &mut self,
-        wanted: Option<(Demand, Vec<WorkerId>)>,
-    ) -> [Option<WorkerId>; 2] {
+    /// avoided, or none.
+    pub(super) fn reserve(&mut self, wanted: Option<(Demand, Vec<WorkerId>)>, shared: bool) {
         let next = wanted.and_then(|(demand, avoided)| {
             let fits =
                 |(id, one): &(WorkerId, &Worker)| could_run(one, demand) && !avoided.contains(id);
@@ -312,7 +337,9 @@ impl Fleet {
             })
         });
         let before = core::mem::replace(&mut self.reserved, next);
-        if before == next { [None, None] } else { [before, next] }
+        if before != next {
+            before.into_iter().chain(next).for_each(|id| self.refresh(id, shared));
+        }
     }
 
     /// The worker that is kept free, where it has a slot and the memory for such a task.
@@ -324,16 +351,15 @@ impl Fleet {
         })
     }
 
-    /// Brings the indexes up to date with a worker that changed; `shared` where several tenants
-    /// have tasks to give.
-    pub(crate) fn refresh(&mut self, id: WorkerId, shared: bool) {
+    /// Brings a worker's place up to date.
+    fn refresh(&mut self, id: WorkerId, shared: bool) {
+        self.change(id, shared, |_| ());
+    }
+
+    /// A worker has another place: the indexes follow.
+    fn set_place(&mut self, id: WorkerId, place: Place) {
         let Some(member) = self.members.get_mut(&id) else { return };
-        let before = member.place;
-        let place = place(&member.worker, self.reserved == Some(id), shared);
-        if place == before {
-            return;
-        }
-        member.place = place;
+        let before = core::mem::replace(&mut member.place, place);
         self.classes.count(&member.classes, before.entry, place.entry);
         self.asked = self.asked + place.asked - before.asked;
         if before.ready != place.ready {

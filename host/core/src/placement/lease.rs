@@ -13,19 +13,52 @@ const COUNT_BITS: u32 = 40;
 /// The right to commit one attempt of some tasks.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) job: JobId,
-    pub(crate) worker: WorkerId,
-    pub(crate) attempt: u32,
+    pub(super) job: JobId,
+    pub(super) worker: WorkerId,
+    pub(super) attempt: u32,
     /// What its tenant was charged with for each task; the rest is settled as tasks leave.
-    pub(crate) charged_ns: u64,
+    pub(super) charged_ns: u64,
     /// The tasks that are not ended nor given back.
-    pub(crate) tasks: RangeSet,
+    pub(super) tasks: RangeSet,
     /// The tasks that were asked back. They come back in any number of messages, some after a
     /// worker's slots were asked, and others not at all because they had begun.
-    pub(crate) asked: RangeSet,
+    pub(super) asked: RangeSet,
     /// When it was given, by the worker's time.
-    pub(crate) given: WorkerTime,
-    pub(crate) recall: Recall,
+    pub(super) given: WorkerTime,
+    pub(super) recall: Recall,
+}
+
+impl Lease {
+    pub(crate) const fn job(&self) -> JobId {
+        self.job
+    }
+
+    pub(crate) const fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// The tasks that are not ended nor given back.
+    pub(crate) const fn tasks(&self) -> &RangeSet {
+        &self.tasks
+    }
+
+    /// The tasks that were asked back.
+    pub(crate) const fn asked(&self) -> &RangeSet {
+        &self.asked
+    }
+
+    /// When it was given, by the worker's time.
+    pub(crate) const fn given(&self) -> WorkerTime {
+        self.given
+    }
+
+    pub(crate) const fn recall(&self) -> Recall {
+        self.recall
+    }
 }
 
 /// Whether a worker was asked for what it has not begun of a lease, because its tasks' time was over.
@@ -52,29 +85,29 @@ pub(crate) struct Leases {
 
 impl Leases {
     /// From now on numbers are of this epoch.
-    pub(crate) fn start(&mut self, epoch: Epoch) {
+    pub(super) fn start(&mut self, epoch: Epoch) {
         self.last = LeaseId(epoch.0 << COUNT_BITS);
     }
 
-    pub(crate) fn next_id(&mut self) -> LeaseId {
+    pub(super) fn next_id(&mut self) -> LeaseId {
         self.last.0 += 1;
         self.last
     }
 
-    pub(crate) fn insert(&mut self, id: LeaseId, lease: Lease) {
+    pub(super) fn insert(&mut self, id: LeaseId, lease: Lease) {
         self.table.insert(id, lease);
     }
 
-    pub(crate) fn get(&self, id: LeaseId) -> Option<&Lease> {
+    pub(super) fn get(&self, id: LeaseId) -> Option<&Lease> {
         self.table.get(&id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: LeaseId) -> Option<&mut Lease> {
+    pub(super) fn get_mut(&mut self, id: LeaseId) -> Option<&mut Lease> {
         self.table.get_mut(&id)
     }
 
     /// The lease, where it is this worker's for this attempt of this job.
-    pub(crate) fn matching(
+    pub(super) fn matching(
         &mut self,
         id: LeaseId,
         (job, worker, attempt): (JobId, WorkerId, u32),
@@ -85,7 +118,7 @@ impl Leases {
     }
 
     /// Takes tasks out of a lease, as far as they are in it.
-    pub(crate) fn take_back(&mut self, id: LeaseId, tasks: &[TaskRange]) -> Vec<TaskRange> {
+    pub(super) fn take_back(&mut self, id: LeaseId, tasks: &[TaskRange]) -> Vec<TaskRange> {
         let Some(lease) = self.table.get_mut(&id) else { return Vec::new() };
         let mut taken = Vec::new();
         for tasks in tasks {
@@ -97,7 +130,7 @@ impl Leases {
         taken
     }
 
-    pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Box<Lease>> {
+    pub(super) fn remove(&mut self, id: LeaseId) -> Option<Box<Lease>> {
         self.table.remove(&id)
     }
 }

@@ -18,12 +18,12 @@ pub(crate) struct Preparing {
 }
 
 impl Preparing {
-    pub(crate) fn begin(&mut self, tenant: &Arc<str>, worker: WorkerId) {
+    pub(super) fn begin(&mut self, tenant: &Arc<str>, worker: WorkerId) {
         let workers = self.by_tenant.entry(Arc::clone(tenant)).or_default();
         *workers.entry(worker).or_default() += 1;
     }
 
-    pub(crate) fn end(&mut self, tenant: &Arc<str>, worker: WorkerId) {
+    pub(super) fn end(&mut self, tenant: &Arc<str>, worker: WorkerId) {
         let Some(workers) = self.by_tenant.get_mut(tenant) else { return };
         if let Some(count) = workers.get_mut(&worker) {
             *count = count.saturating_sub(1);

@@ -40,26 +40,26 @@ pub(crate) struct Lost {
 /// An active job's waiting tasks.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    pub(crate) tenant: Arc<str>,
+    pub(super) tenant: Arc<str>,
     /// What its tasks need of a worker.
-    pub(crate) demand: Demand,
+    pub(super) demand: Demand,
     /// Where it stands among its tenant's jobs.
-    pub(crate) rank: Rank,
+    pub(super) rank: Rank,
     /// Whose homes its tasks prefer.
-    pub(crate) module: Digest,
+    module: Digest,
     /// True after a start, until the workers had their time to say what they hold of the job.
-    pub(crate) recovering: bool,
+    recovering: bool,
     /// Inputs that were durable when this scheduler started: leases of earlier terms are of these.
-    pub(crate) recovered: u64,
+    recovered: u64,
     /// Of these, the tasks that this scheduler gave out itself: no earlier lease of them counts.
-    pub(crate) given: RangeSet,
+    given: RangeSet,
     /// True where nothing more is given out, because too many tasks failed.
-    pub(crate) stopping: bool,
+    stopping: bool,
     /// As its tenant's jobs with tasks to give have it.
-    pub(crate) listed: bool,
-    pub(crate) leases: LeaseSet,
+    pub(super) listed: bool,
+    pub(super) leases: LeaseSet,
     /// Tasks in `leases`.
-    pub(crate) leased: u64,
+    pub(super) leased: u64,
     /// Waiting tasks by the number of their next attempt.
     ready: BTreeMap<u32, RangeSet>,
     /// Waiting tasks that workers lost, by those workers and the number of the next attempt.
@@ -69,7 +69,7 @@ pub(crate) struct Queue {
     /// Tasks that wait out a pause.
     paused: RangeSet,
     /// The workers that make its module ready.
-    pub(crate) preparing: BTreeSet<WorkerId>,
+    pub(super) preparing: BTreeSet<WorkerId>,
     cost_ns: Option<u64>,
     /// Tasks a slot may have, running and queued.
     per_slot: u64,
@@ -103,6 +103,78 @@ impl Queue {
             queue.put(tasks, job, config);
         }
         queue
+    }
+
+    pub(crate) const fn tenant(&self) -> &Arc<str> {
+        &self.tenant
+    }
+
+    /// What its tasks need of a worker.
+    pub(crate) const fn demand(&self) -> Demand {
+        self.demand
+    }
+
+    /// Where it stands among its tenant's jobs.
+    pub(crate) const fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    /// Whose homes its tasks prefer.
+    pub(crate) const fn module(&self) -> Digest {
+        self.module
+    }
+
+    /// True after a start, until the workers had their time to say what they hold of the job.
+    pub(crate) const fn is_recovering(&self) -> bool {
+        self.recovering
+    }
+
+    /// Inputs that were durable when this scheduler started.
+    pub(crate) const fn recovered(&self) -> u64 {
+        self.recovered
+    }
+
+    /// Of these, the tasks that this scheduler gave out itself.
+    pub(crate) const fn given(&self) -> &RangeSet {
+        &self.given
+    }
+
+    /// True where what had not begun was skipped, because too many tasks failed.
+    pub(crate) const fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Leases of its tasks.
+    pub(crate) const fn leases(&self) -> &LeaseSet {
+        &self.leases
+    }
+
+    /// Tasks in its leases.
+    pub(crate) const fn leased(&self) -> u64 {
+        self.leased
+    }
+
+    /// The workers that make its module ready.
+    pub(crate) const fn preparing(&self) -> &BTreeSet<WorkerId> {
+        &self.preparing
+    }
+
+    /// A scheduler started when the job had so many inputs. Where workers are `awaited`, what they
+    /// hold of it is not given out meanwhile.
+    pub(crate) const fn start(&mut self, recovered: u64, awaited: bool) {
+        self.recovered = recovered;
+        self.recovering = awaited;
+    }
+
+    /// The workers had their time to say what they hold.
+    pub(crate) const fn end_recovery(&mut self) {
+        self.recovering = false;
+    }
+
+    /// Too many tasks failed: takes all that waits.
+    pub(crate) fn stop(&mut self) -> RangeSet {
+        self.stopping = true;
+        self.take_all()
     }
 
     /// Makes open tasks wait for a worker.
@@ -193,7 +265,7 @@ impl Queue {
         if entry.get().is_empty() {
             entry.remove();
         }
-        tasks.map(|tasks| (attempt, tasks))
+        self.give(tasks).map(|tasks| (attempt, tasks))
     }
 
     /// Takes at most `max` neighbouring tasks that workers lost, of those that are alike.
@@ -203,7 +275,7 @@ impl Queue {
         if waiting.is_empty() {
             self.lost.remove(alike);
         }
-        tasks.map(|tasks| (alike.attempt, tasks))
+        self.give(tasks).map(|tasks| (alike.attempt, tasks))
     }
 
     /// Takes one task that must run alone, which these workers lost.
@@ -213,7 +285,15 @@ impl Queue {
         if waiting.is_empty() {
             self.suspects.remove(lost_by);
         }
-        tasks.map(|tasks| tasks.first)
+        self.give(tasks).map(|tasks| tasks.first)
+    }
+
+    /// Notes that tasks are given out.
+    fn give(&mut self, tasks: Option<TaskRange>) -> Option<TaskRange> {
+        if let Some(tasks) = tasks.filter(|tasks| tasks.first < self.recovered) {
+            self.given.insert(tasks);
+        }
+        tasks
     }
 
     /// Takes what waits of a range with exactly this history, because its worker has it already.
@@ -234,8 +314,7 @@ impl Queue {
         taken
     }
 
-    /// Takes all that waits.
-    pub(crate) fn take_all(&mut self) -> RangeSet {
+    fn take_all(&mut self) -> RangeSet {
         let ready = core::mem::take(&mut self.ready).into_values();
         let lost = core::mem::take(&mut self.lost).into_values();
         let suspects = core::mem::take(&mut self.suspects).into_values();

@@ -65,7 +65,7 @@ impl Shares {
     }
 
     /// A job of the tenant became active; returns the tenant's name to keep with the job.
-    pub(crate) fn enter(&mut self, tenant: &str) -> Arc<str> {
+    pub(super) fn enter(&mut self, tenant: &str) -> Arc<str> {
         let name = self.tenants.get_key_value(tenant).map(|(name, _)| Arc::clone(name));
         let name = name.unwrap_or_else(|| Arc::from(tenant));
         let weight = self.weights.get(tenant).copied().unwrap_or(1).max(1);
@@ -78,7 +78,7 @@ impl Shares {
     }
 
     /// A job of the tenant ended; it has nothing to give any more.
-    pub(crate) fn leave(&mut self, name: &Arc<str>) {
+    pub(super) fn leave(&mut self, name: &Arc<str>) {
         let Some(tenant) = self.tenants.get_mut(name) else { return };
         tenant.active -= 1;
         if tenant.active == 0 {
@@ -98,7 +98,7 @@ impl Shares {
     }
 
     /// Says whether a job has tasks to give.
-    pub(crate) fn set_ready(
+    pub(super) fn set_ready(
         &mut self,
         name: &Arc<str>,
         (demand, rank, job): (Demand, Rank, JobId),
@@ -159,7 +159,7 @@ impl Shares {
     }
 
     /// Charges a tenant that was given tasks with what they are likely to take of a slot.
-    pub(crate) fn charge(&mut self, name: &Arc<str>, tasks: u64, cost_ns: u64) {
+    pub(super) fn charge(&mut self, name: &Arc<str>, tasks: u64, cost_ns: u64) {
         let Some(tenant) = self.tenants.get_mut(name) else { return };
         let before = tenant.pass;
         self.level = self.level.max(before);
@@ -172,7 +172,7 @@ impl Shares {
 
     /// Tasks left their lease: what they were charged with goes back, and what they took is
     /// charged instead.
-    pub(crate) fn settle(&mut self, name: &Arc<str>, tasks: u64, charged_ns: u64, took_ns: u64) {
+    pub(super) fn settle(&mut self, name: &Arc<str>, tasks: u64, charged_ns: u64, took_ns: u64) {
         let Some(tenant) = self.tenants.get_mut(name) else { return };
         let before = tenant.pass;
         tenant.leased = tenant.leased.saturating_sub(tasks);

@@ -15,8 +15,9 @@ use super::{
     labels::Labels,
     lease::{LeaseSet, WorkerTime},
     memory::MemoryBook,
+    seen::Seen,
 };
-use crate::ledger::Clock;
+use crate::{config::GridConfig, ledger::Clock};
 
 /// Slots a worker is believed to have at most: more than any machine has threads. One that says
 /// more would otherwise be given all there is, in leases without number.
@@ -25,9 +26,6 @@ const SLOTS_MAX: u32 = 4_096;
 /// Slots that a worker is believed to have at first, whatever it says: more than most machines have
 /// threads. Each task that it ends makes it one more.
 const SLOTS_FIRST: u64 = 128;
-
-/// A worker that is not heard for longer than this may have been stopped: several heartbeats.
-const STALL_US: u64 = 3_000_000;
 
 /// The load of a worker that has all the work it should; its queues are parts of this.
 pub(crate) const FULL: u64 = 1 << 40;
@@ -54,74 +52,72 @@ pub(crate) struct Weight {
 }
 
 /// A worker that joined in this epoch.
+///
+/// What it is given rests on most of this, so that the indexes over all workers have to follow each
+/// change: only [`Fleet::change`](super::fleet::Fleet::change) gives a worker to change. What nothing of
+/// that rests on stands apart in [`Seen`].
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) name: String,
-    pub(crate) address: String,
+    name: String,
+    address: String,
     /// When its process started, by its own clock.
-    pub(crate) started: Micros,
-    pub(crate) capacity: WorkerCapacity,
+    started: Micros,
+    pub(super) capacity: WorkerCapacity,
     /// The labels of its certificate.
-    pub(crate) vouched: Labels,
+    pub(super) vouched: Labels,
     /// Those that count: these, and its own of other keys.
-    pub(crate) labels: Labels,
+    pub(super) labels: Labels,
     /// The driver's number of its newest link.
-    pub(crate) link: u64,
-    pub(crate) linked: bool,
+    link: u64,
+    pub(super) linked: bool,
     /// Since when it has this link.
-    pub(crate) since: Micros,
-    /// When another process was last refused its place, and from where that came.
-    pub(crate) contested: Option<(Micros, String)>,
+    since: Micros,
     /// Since when it is not linked.
-    pub(crate) lost_at: Micros,
-    pub(crate) draining: bool,
+    lost_at: Micros,
+    draining: bool,
     /// It drains on its own wish: it stops when it is done.
-    pub(crate) leaving: bool,
+    leaving: bool,
     /// An operator wants it to get nothing new.
-    pub(crate) cordoned: bool,
+    cordoned: bool,
     /// It said that it cannot run tasks; or it says that it can again, but said so in vain before.
-    pub(crate) unable: Option<Failing>,
-    /// How often it became unable since it last ran a task to its end.
-    pub(crate) unable_count: u32,
-    pub(crate) heard_at: Micros,
-    /// For how long it was not heard though it should have been, in microseconds: it may have been
-    /// stopped, or cut off.
-    stalled_us: u64,
-    /// When results of it were last taken.
-    pub(crate) delivered_at: Micros,
-    /// A timer for what it holds is set; one is enough.
-    pub(crate) overdue_watched: bool,
+    unable: Option<Failing>,
     /// Slots that it is taken to have at most: grows with what it ends.
-    pub(crate) believed: u64,
-    /// A timer for its silence is set; one is enough, however often it joins.
-    pub(crate) watched: bool,
-    pub(crate) running: Vec<RunningTask>,
-    pub(crate) committed: u64,
-    pub(crate) leases: LeaseSet,
+    believed: u64,
+    running: Vec<RunningTask>,
+    leases: LeaseSet,
     /// What it has, by job; nothing without tasks. The oldest jobs' tasks end first mostly.
     jobs: VecDeque<(JobId, Held)>,
     /// The tasks of `jobs`.
-    pub(crate) assigned: u64,
+    pub(super) assigned: u64,
     /// Those of them that wait for their module.
     waiting: u64,
     /// The jobs whose modules it makes ready.
-    pub(crate) preparing: BTreeSet<JobId>,
+    preparing: BTreeSet<JobId>,
     /// How much of the work it should have it has, of [`FULL`]: for each job the part that its
     /// tasks are of what that job alone might have there.
     load: u128,
     memory: MemoryBook,
     /// Leases of which tasks were asked back, and how many; until it answers.
-    pub(crate) asked: BTreeMap<LeaseId, u64>,
+    pub(super) asked: BTreeMap<LeaseId, u64>,
     /// Since when an answer is due.
-    pub(crate) asked_at: Micros,
-    /// A timer for its answers is set; one is enough.
-    pub(crate) answer_watched: bool,
+    asked_at: Micros,
     /// It did not answer in time, and is not asked again until it answers something.
-    pub(crate) mute: bool,
+    pub(super) mute: bool,
     /// It gave nothing back when it was last asked, and nothing has changed since.
-    pub(crate) begun_all: bool,
+    pub(super) begun_all: bool,
     /// It has a task that must run alone.
-    pub(crate) alone: bool,
+    pub(super) alone: bool,
+    pub(super) seen: Seen,
+}
+
+/// Results of a lease that were taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) at: Micros,
+    /// How many of them are committed.
+    pub(crate) kept: u64,
+    /// What all of them took of a slot's time.
+    pub(crate) took_ns: u64,
 }
 
 impl Worker {
@@ -145,21 +141,13 @@ impl Worker {
             link,
             linked: true,
             since: now,
-            contested: None,
             lost_at: now,
             draining: false,
             leaving: false,
             cordoned: false,
             unable: None,
-            unable_count: 0,
-            heard_at: now,
-            stalled_us: 0,
-            delivered_at: now,
-            overdue_watched: false,
             believed: SLOTS_FIRST,
-            watched: false,
             running: Vec::new(),
-            committed: 0,
             leases: LeaseSet::default(),
             jobs: VecDeque::new(),
             assigned: 0,
@@ -169,26 +157,20 @@ impl Worker {
             memory: MemoryBook::default(),
             asked: BTreeMap::new(),
             asked_at: now,
-            answer_watched: false,
             mute: false,
             begun_all: false,
             alone: false,
+            seen: Seen::new(now),
         }
     }
 
     /// Keeps the accounts of the worker as it was on its last link. What was asked there is not
     /// answered any more.
-    pub(crate) fn take_over(&mut self, before: Self) {
-        let now = core::mem::replace(&mut self.heard_at, before.heard_at);
-        self.stalled_us = before.stalled_us;
-        self.hear(now);
+    pub(super) fn take_over(&mut self, before: Self) {
+        let now = self.seen.heard_at;
+        self.seen = before.seen;
+        self.seen.hear(now);
         self.believed = before.believed;
-        self.delivered_at = before.delivered_at;
-        self.overdue_watched = before.overdue_watched;
-        self.watched = before.watched;
-        self.unable_count = before.unable_count;
-        self.contested = before.contested;
-        self.committed = before.committed;
         self.leases = before.leases;
         self.jobs = before.jobs;
         self.assigned = before.assigned;
@@ -196,8 +178,190 @@ impl Worker {
         self.preparing = before.preparing;
         self.load = before.load;
         self.memory = before.memory;
-        self.answer_watched = before.answer_watched;
         self.alone = before.alone;
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// When its process started, by its own clock.
+    pub(crate) const fn started(&self) -> Micros {
+        self.started
+    }
+
+    /// What it offers. Its labels are what it says itself.
+    pub(crate) const fn capacity(&self) -> &WorkerCapacity {
+        &self.capacity
+    }
+
+    /// The labels of its certificate.
+    pub(crate) const fn vouched(&self) -> &Labels {
+        &self.vouched
+    }
+
+    /// The labels that count.
+    pub(crate) const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// The driver's number of its newest link.
+    pub(crate) const fn link(&self) -> u64 {
+        self.link
+    }
+
+    pub(crate) const fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    /// Since when it has this link.
+    pub(crate) const fn since(&self) -> Micros {
+        self.since
+    }
+
+    /// Since when it is not linked.
+    pub(crate) const fn lost_at(&self) -> Micros {
+        self.lost_at
+    }
+
+    pub(crate) const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub(crate) const fn is_cordoned(&self) -> bool {
+        self.cordoned
+    }
+
+    /// Why it cannot run tasks.
+    pub(crate) const fn unable(&self) -> Option<&Failing> {
+        self.unable.as_ref()
+    }
+
+    /// True where it has a task that must run alone.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    pub(crate) const fn leases(&self) -> &LeaseSet {
+        &self.leases
+    }
+
+    /// Since when it owes an answer.
+    pub(crate) fn asked_at(&self) -> Option<Micros> {
+        (!self.asked.is_empty()).then_some(self.asked_at)
+    }
+
+    pub(crate) const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// It is given a place for which it waited: its link counts from now.
+    pub(crate) const fn begin(&mut self, now: Micros) {
+        self.since = now;
+        self.seen.heard_at = now;
+    }
+
+    /// What operators wanted of it before it joined.
+    pub(crate) const fn set_orders(&mut self, draining: bool, cordoned: bool) {
+        self.draining = draining;
+        self.cordoned = cordoned;
+    }
+
+    /// It gets nothing new, and gives back what it has not begun.
+    pub(crate) const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// It drains on its own wish.
+    pub(crate) const fn leave(&mut self) {
+        self.draining = true;
+        self.leaving = true;
+    }
+
+    /// It gets nothing new, or takes tasks again, unless it leaves.
+    pub(crate) const fn set_cordoned(&mut self, cordoned: bool) {
+        self.cordoned = cordoned;
+        self.draining &= cordoned || self.leaving;
+    }
+
+    /// It says that it cannot run tasks, or that it can: once it said so in vain, that is believed
+    /// later each time. Returns when.
+    pub(crate) fn set_unable(
+        &mut self,
+        unable: Option<String>,
+        now: Micros,
+        config: &GridConfig,
+    ) -> Option<Micros> {
+        let before = self.unable.take();
+        self.unable = match (unable, before) {
+            (Some(reason), before) => {
+                let news = before.is_none_or(|before| before.until.is_some());
+                let count = &mut self.seen.unable_count;
+                *count = count.saturating_add(u32::from(news));
+                Some(Failing { until: None, reason })
+            }
+            (None, Some(Failing { until: None, reason })) => {
+                let again = self.seen.unable_count.checked_sub(2);
+                let until = again.map(|times| now.after(config.rest_after(times)));
+                until.map(|until| Failing { until: Some(until), reason })
+            }
+            (None, before) => before,
+        };
+        self.unable.as_ref().and_then(|failing| failing.until)
+    }
+
+    /// Its pause may be over; says whether it is.
+    pub(crate) fn end_rest(&mut self, now: Micros) -> bool {
+        let is_due = |failing: &Failing| failing.until.is_some_and(|until| until <= now);
+        self.unable.take_if(|failing| is_due(failing)).is_some()
+    }
+
+    /// It is taken to have one slot until it has shown more.
+    pub(crate) const fn doubt(&mut self) {
+        self.believed = 1;
+    }
+
+    /// It says what it runs.
+    pub(crate) fn set_running(&mut self, running: Vec<RunningTask>) {
+        self.running = running;
+        self.running.truncate(self.capacity.slots as usize);
+        self.begun_all = false;
+    }
+
+    /// Results of so many tasks were taken.
+    pub(super) fn deliver(&mut self, tasks: u64, Delivery { at, kept, .. }: Delivery) {
+        self.believed = self.believed.saturating_add(tasks);
+        self.seen.committed += kept;
+        self.seen.delivered_at = at;
+    }
+
+    /// It is asked for so many tasks of a lease.
+    pub(super) fn ask(&mut self, lease: LeaseId, tasks: u64, now: Micros) {
+        if self.asked.is_empty() {
+            self.asked_at = now;
+        }
+        self.asked.insert(lease, tasks);
+    }
+
+    /// It answers what it was asked of a lease; false where it was asked nothing.
+    pub(crate) fn answer(&mut self, lease: LeaseId) -> bool {
+        self.mute = false;
+        self.asked.remove(&lease).is_some()
+    }
+
+    /// Whether it had begun all that it has when it was last asked.
+    pub(crate) const fn set_begun_all(&mut self, begun_all: bool) {
+        self.begun_all = begun_all;
+    }
+
+    /// It does not answer, and is not asked again until it answers something.
+    pub(crate) fn silence(&mut self) {
+        self.asked.clear();
+        self.mute = true;
     }
 
     /// Its link is gone.
@@ -213,26 +377,10 @@ impl Worker {
         u64::from(self.capacity.slots).min(self.believed)
     }
 
-    /// It said something.
-    pub(crate) fn hear(&mut self, now: Micros) {
-        self.stalled_us += self.silence_us(now);
-        self.heard_at = self.heard_at.max(now);
-    }
-
-    /// Whether it said something since it was last heard is not known.
-    pub(crate) fn excuse(&mut self, now: Micros) {
-        self.stalled_us += now.0.saturating_sub(self.heard_at.0);
-        self.heard_at = self.heard_at.max(now);
-    }
-
-    /// How much of the time since it was last heard is more than between two heartbeats.
-    const fn silence_us(&self, now: Micros) -> u64 {
-        now.0.saturating_sub(self.heard_at.0).saturating_sub(STALL_US)
-    }
-
     /// Its own time: it passes only while it is heard, as that of its tasks does at least.
     pub(crate) const fn time(&self, now: Micros) -> WorkerTime {
-        Micros(now.0.saturating_sub(self.stalled_us).saturating_sub(self.silence_us(now)))
+        let Seen { stalled_us, .. } = self.seen;
+        Micros(now.0.saturating_sub(stalled_us).saturating_sub(self.seen.silence_us(now)))
     }
 
     /// True where it may be given tasks, as far as its state says.
@@ -275,7 +423,7 @@ impl Worker {
         self.memory.fitting(limit, self.slots(), self.capacity.memory.0)
     }
 
-    pub(crate) fn add(&mut self, job: JobId, lease: LeaseId, count: u64, weight: Weight) {
+    pub(super) fn add(&mut self, job: JobId, lease: LeaseId, count: u64, weight: Weight) {
         self.leases.insert(lease);
         let tasks = self.held(job).tasks;
         self.hold(job, tasks + count, weight);
@@ -283,7 +431,7 @@ impl Worker {
 
     /// Takes tasks off its account; `last` where the lease has none left. Without a weight they
     /// weigh what they did.
-    pub(crate) fn subtract(
+    pub(super) fn subtract(
         &mut self,
         job: JobId,
         (lease, last): (LeaseId, bool),
@@ -331,8 +479,14 @@ impl Worker {
         .unwrap_or_default()
     }
 
+    /// Enters the jobs whose modules it makes ready now; those it made ready before. What it has of
+    /// those that differ is to be [weighed](Self::reweigh) anew.
+    pub(super) fn set_preparing(&mut self, jobs: BTreeSet<JobId>) -> BTreeSet<JobId> {
+        core::mem::replace(&mut self.preparing, jobs)
+    }
+
     /// Its job's module is being made ready, or no longer: its tasks weigh nothing, or this again.
-    pub(crate) fn reweigh(&mut self, job: JobId, weight: Option<Weight>) {
+    pub(super) fn reweigh(&mut self, job: JobId, weight: Option<Weight>) {
         let held = self.held(job);
         if held.tasks > 0 {
             let as_before = Weight { unit: held.unit, memory: held.memory };
@@ -395,8 +549,8 @@ impl Worker {
             state,
             capacity: self.all_labels(),
             assigned: self.assigned,
-            committed: self.committed,
-            heard_at: clock.date_of(self.heard_at),
+            committed: self.seen.committed,
+            heard_at: clock.date_of(self.seen.heard_at),
             running: self.running.clone(),
         }
     }

@@ -12,7 +12,7 @@ use wasmgrid_proto::{JobId, LeaseId, LeaseProof, TaskRange, WorkerId, wire::Held
 use super::grid::Grid;
 use crate::{
     io::Output,
-    placement::{Lease, Recall, epoch_of},
+    placement::{Booking, Lease, epoch_of},
     planted::Planted,
     proof::Given,
     ranges::RangeSet,
@@ -42,14 +42,11 @@ impl Grid {
             let tasks = brought.entry(lease.lease).or_default();
             lease.tasks.iter().for_each(|part| tasks.insert(*part));
         }
-        let leases: Vec<LeaseId> = self.leases_of(id);
-        for lease in leases {
+        for lease in self.placement.leases_of(id) {
             let has = brought.get(&lease);
-            let Some(entry) = self.leases.get(lease) else { continue };
-            let missing: Vec<TaskRange> = has
-                .map_or_else(|| entry.tasks.clone(), |has| entry.tasks.without(has))
-                .iter()
-                .collect();
+            let Some(tasks) = self.placement.lease(lease).map(Lease::tasks) else { continue };
+            let missing: Vec<TaskRange> =
+                has.map_or_else(|| tasks.clone(), |has| tasks.without(has)).iter().collect();
             if lived_on {
                 self.release(lease, &missing);
             } else {
@@ -58,7 +55,7 @@ impl Grid {
         }
         let mut ended = BTreeSet::new();
         for lease in held {
-            if self.queues.contains_key(&lease.job) {
+            if self.placement.is_active(lease.job) {
                 self.adopt(id, lease, proofs.get(&lease.lease));
             } else if ended.insert(lease.job) {
                 let by = self.ender(lease.job);
@@ -79,8 +76,8 @@ impl Grid {
     /// Believes a worker that it holds a lease of an earlier term, as far as that is proved and fits;
     /// the rest is asked back.
     fn adopt(&mut self, id: WorkerId, held: &HeldLease, proof: Option<&LeaseProof>) {
-        let known = self.leases.get(held.lease);
-        if known.is_some_and(|lease| lease.worker == id && lease.job == held.job) {
+        let known = self.placement.lease(held.lease);
+        if known.is_some_and(|lease| lease.worker() == id && lease.job() == held.job) {
             return;
         }
         let tasks = match self.given(id, held, proof).filter(|_| known.is_none()) {
@@ -96,18 +93,9 @@ impl Grid {
         if tasks.is_empty() {
             return;
         }
-        let suspect = self.has_suspect(held.job, &tasks);
-        let (job, asked) = (held.job, RangeSet::default());
-        let charged_ns = self.charge(job, tasks.len());
-        let (attempt, recall) = (held.attempt, Recall::No);
-        let given = self.fleet.get(id).map_or(self.now, |worker| worker.time(self.now));
-        let lease = Lease { job, worker: id, attempt, charged_ns, tasks, asked, given, recall };
-        self.book(held.lease, lease);
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.alone |= suspect;
-        }
-        self.changed.insert(held.job);
-        self.refresh_job(held.job);
+        let (job, attempt, alone) = (held.job, held.attempt, self.has_suspect(held.job, &tasks));
+        let booking = Booking { job, worker: id, attempt, tasks, alone };
+        self.placement.book(held.lease, booking, self.now, &self.config);
     }
 
     /// All tasks of a lease that a worker proves it was given for this job and attempt, where it
@@ -119,45 +107,45 @@ impl Grid {
         proof: Option<&LeaseProof>,
     ) -> Option<TaskRange> {
         let (job, attempt) = (held.job, held.attempt);
-        let queue = self.queues.get(&job)?;
+        let queue = self.placement.queue(job)?;
         if self.config.breaks(Planted::UnprovedLease) {
             return Some(TaskRange::ALL);
         }
-        let given = Given { worker, job, tenant: &queue.tenant, attempt };
+        let given = Given { worker, job, tenant: queue.tenant(), attempt };
         let proof = proof.filter(|proof| self.key.proves(proof, given))?;
-        self.fleet.suits(worker, queue.demand).then_some(proof.tasks)
+        self.placement.fleet().suits(worker, queue.demand()).then_some(proof.tasks)
     }
 
     /// Takes from the queue what a worker has already, of the tasks that it was `given`, under the
     /// attempt that is the next.
     fn adoptable(&mut self, held: &HeldLease, given: TaskRange) -> RangeSet {
-        let mut adopted = RangeSet::default();
         let term = epoch_of(held.lease);
-        let Some(entry) = self.ledger.job(held.job) else { return adopted };
-        let Some(queue) = self.queues.get_mut(&held.job) else { return adopted };
-        if term >= self.ledger.epoch() {
-            return adopted;
-        }
-        // What was not durable when it was leased may be another job, or other inputs, now.
-        let upto = if self.config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch() {
-            queue.recovered
-        } else {
-            entry.leased_upto(term)
-        };
-        let believes_all = self.config.breaks(Planted::StaleAdoption);
-        for part in &held.tasks {
-            let Some(durable) = part.intersect(given) else { continue };
-            let durable = TaskRange::between(durable.first, durable.end().min(upto));
-            let first_hand = RangeSet::from_iter([durable]).without(&queue.given);
-            let parts = first_hand.iter().flat_map(|part| entry.by_history(part));
-            for (part, history) in parts.collect::<Vec<_>>() {
-                if history.attempt() == held.attempt || believes_all {
-                    let taken = queue.adopt(part, entry, history, &self.config);
-                    taken.iter().for_each(|part| adopted.insert(part));
+        let entry = self.ledger.job(held.job).filter(|_| term < self.ledger.epoch());
+        let Some(entry) = entry else { return RangeSet::default() };
+        let config = &self.config;
+        let adopted = self.placement.change_queue(held.job, |queue| {
+            // What was not durable when it was leased may be another job, or other inputs, now.
+            let upto = if config.breaks(Planted::LeaseOfLostInput) && term >= entry.epoch() {
+                queue.recovered()
+            } else {
+                entry.leased_upto(term)
+            };
+            let believes_all = config.breaks(Planted::StaleAdoption);
+            let mut adopted = RangeSet::default();
+            for part in held.tasks.iter().filter_map(|part| part.intersect(given)) {
+                let durable = TaskRange::between(part.first, part.end().min(upto));
+                let first_hand = RangeSet::from_iter([durable]).without(queue.given());
+                let parts = first_hand.iter().flat_map(|part| entry.by_history(part));
+                for (part, history) in parts {
+                    if history.attempt() == held.attempt || believes_all {
+                        let taken = queue.adopt(part, entry, history, config);
+                        taken.iter().for_each(|part| adopted.insert(part));
+                    }
                 }
             }
-        }
-        adopted
+            adopted
+        });
+        adopted.unwrap_or_default()
     }
 
     fn has_suspect(&self, job: JobId, tasks: &RangeSet) -> bool {

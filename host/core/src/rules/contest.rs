@@ -2,7 +2,7 @@
 //! started again before its end was seen. Who is linked is asked whether it lives: if it answers,
 //! it stays and the other is refused; if it does not, the other takes its place.
 
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 
 use wasmgrid_proto::{Contest, Micros, WorkerId};
 
@@ -21,7 +21,7 @@ pub(crate) struct Rival {
 impl Grid {
     /// A worker joins that is linked already: that link is asked whether it lives.
     pub(crate) fn contest(&mut self, id: WorkerId, joined: Worker, claims: Claims) {
-        let (rival, address, asked_at) = (joined.link, joined.address.clone(), self.now);
+        let (rival, address, asked_at) = (joined.link(), joined.address().into(), self.now);
         if let Some(before) = self.rivals.insert(id, Rival { joined, claims, asked_at }) {
             // Of several the newest may be the one that was started last.
             self.refuse(id, &before);
@@ -33,12 +33,11 @@ impl Grid {
     /// A worker that was asked whether it lives does.
     pub(crate) fn alive(&mut self, id: WorkerId, rival: u64) {
         self.hear(id);
-        if self.rivals.get(&id).is_some_and(|waits| waits.joined.link == rival)
+        if self.rivals.get(&id).is_some_and(|waits| waits.joined.link() == rival)
             && let Some(refused) = self.rivals.remove(&id)
         {
-            let (now, address) = (self.now, refused.joined.address.clone());
-            if let Some(worker) = self.fleet.get_mut(id) {
-                worker.contested = Some((now, address));
+            if let Some(seen) = self.placement.seen_mut(id) {
+                seen.contest(self.now, refused.joined.address().into());
             }
             self.refuse(id, &refused);
         }
@@ -59,14 +58,14 @@ impl Grid {
     /// Nobody has the worker's place any more: who waits for it gets it.
     pub(crate) fn admit_rival(&mut self, id: WorkerId) {
         if let Some(Rival { mut joined, claims, .. }) = self.rivals.remove(&id) {
-            (joined.since, joined.heard_at) = (self.now, self.now);
+            joined.begin(self.now);
             self.admit(id, joined, &claims);
         }
     }
 
     /// The link of a worker that has not joined yet is gone.
     pub(crate) fn rival_left(&mut self, link: u64) {
-        self.rivals.retain(|_, rival| rival.joined.link != link);
+        self.rivals.retain(|_, rival| rival.joined.link() != link);
     }
 
     /// How long workers were silent is not known: what they were asked counts from now.
@@ -80,16 +79,16 @@ impl Grid {
     pub fn contests(&self) -> Vec<Contest> {
         let clock = self.ledger.clock();
         let contest = |(_, worker): (WorkerId, &Worker)| {
-            let (at, address) = worker.contested.as_ref()?;
-            let (name, address) = (worker.name.clone(), address.clone());
+            let (at, address) = worker.seen().contested()?;
+            let (name, address) = (worker.name().into(), address.clone());
             Some(Contest { name, address, at: clock.date_of(*at) })
         };
-        self.fleet.iter().filter_map(contest).collect()
+        self.placement.fleet().iter().filter_map(contest).collect()
     }
 
     pub(crate) fn refuse(&mut self, id: WorkerId, rival: &Rival) {
-        let Some(holder) = self.fleet.get(id) else { return };
-        let (address, linked_for) = (String::from(&*holder.address), self.now.since(holder.since));
-        self.output(Output::Refuse { link: rival.joined.link, address, linked_for });
+        let Some(holder) = self.placement.worker(id) else { return };
+        let (address, linked_for) = (holder.address().into(), self.now.since(holder.since()));
+        self.output(Output::Refuse { link: rival.joined.link(), address, linked_for });
     }
 }

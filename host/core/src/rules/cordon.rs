@@ -26,11 +26,7 @@ impl Grid {
         if !cordoned && self.ledger.drained(id).is_some() {
             self.persist(Record::WorkerDrained { worker: id, process: None });
         }
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.cordoned = cordoned;
-            worker.draining &= cordoned || worker.leaving;
-        }
-        self.refresh_worker(id);
+        self.placement.change_worker(id, |worker| worker.set_cordoned(cordoned));
         self.reply(request, Ok(()));
     }
 }

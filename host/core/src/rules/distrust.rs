@@ -3,45 +3,34 @@
 
 use alloc::{collections::BTreeSet, string::ToString, sync::Arc, vec::Vec};
 
-use wasmgrid_proto::{Failing, JobId, LeaseId, WorkerId, wire::Unable};
+use wasmgrid_proto::{JobId, LeaseId, WorkerId, wire::Unable};
 
 use super::grid::Grid;
-use crate::{io::Output, placement::Demand, timers::Timer};
+use crate::{
+    io::Output,
+    placement::{Demand, Worker},
+    timers::Timer,
+};
 
 impl Grid {
     /// A worker says whether it can run tasks. One that says it can, and then cannot, is believed
     /// later each time.
     pub(crate) fn worker_health(&mut self, id: WorkerId, unable: Option<Unable>) {
         self.hear(id);
-        let (now, rest) = (self.now, |times| self.config.rest_after(times));
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        let before = worker.unable.take();
-        worker.unable = match (unable, before) {
-            (Some(unable), before) => {
-                let news = before.is_none_or(|before| before.until.is_some());
-                worker.unable_count = worker.unable_count.saturating_add(u32::from(news));
-                Some(Failing { until: None, reason: unable.to_string() })
-            }
-            (None, Some(Failing { until: None, reason })) => {
-                let again = worker.unable_count.checked_sub(2);
-                again.map(|times| Failing { until: Some(now.after(rest(times))), reason })
-            }
-            (None, before) => before,
-        };
-        if let Some(until) = worker.unable.as_ref().and_then(|failing| failing.until) {
+        let (now, unable) = (self.now, unable.map(|unable| unable.to_string()));
+        let config = &self.config;
+        let change = |worker: &mut Worker| worker.set_unable(unable, now, config);
+        let Some(until) = self.placement.change_worker(id, change) else { return };
+        if let Some(until) = until {
             self.timers.set(until, Timer::Rest(id));
         }
-        self.refresh_worker(id);
         self.tell_failing(id);
     }
 
     /// A worker's pause may be over.
     pub(crate) fn rested(&mut self, id: WorkerId) {
         let now = self.now;
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        let is_due = |failing: &Failing| failing.until.is_some_and(|until| until <= now);
-        if worker.unable.take_if(|failing| is_due(failing)).is_some() {
-            self.refresh_worker(id);
+        if self.placement.change_worker(id, |worker| worker.end_rest(now)) == Some(true) {
             self.tell_failing(id);
         }
     }
@@ -69,7 +58,7 @@ impl Grid {
         lease: LeaseId,
         (reason, weight): (&str, u32),
     ) {
-        let Some(tenant) = self.queues.get(&job).map(|queue| queue.tenant.clone()) else { return };
+        let Some(tenant) = self.placement.tenant(job).cloned() else { return };
         let claim = (&tenant, id, lease);
         let Some(until) = self.distrust.lost(claim, self.now, (reason, weight), &self.config)
         else {
@@ -83,12 +72,12 @@ impl Grid {
     /// Asks back what a resting worker has of a tenant, where others can have that.
     fn relieve(&mut self, id: WorkerId, tenant: &Arc<str>) {
         let of_tenant = |lease: &LeaseId| {
-            let queue = self.queues.get(&self.leases.get(*lease)?.job)?;
-            (queue.tenant == *tenant).then_some(queue.demand)
+            let queue = self.placement.queue(self.placement.lease(*lease)?.job())?;
+            (queue.tenant() == tenant).then_some(queue.demand())
         };
-        let held = self.leases_of(id).into_iter();
+        let held = self.placement.leases_of(id).into_iter();
         let held = held.filter_map(|lease| Some((lease, of_tenant(&lease)?)));
-        let is_linked = self.fleet.get(id).is_some_and(|worker| worker.linked);
+        let is_linked = self.placement.worker(id).is_some_and(Worker::is_linked);
         let relieved = |(_, demand): &(LeaseId, Demand)| {
             is_linked && self.avoided(tenant, *demand, &[]).contains(&id)
         };
@@ -100,8 +89,8 @@ impl Grid {
 
     /// A worker ran a task to its end.
     pub(crate) fn trust(&mut self, id: WorkerId) {
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.unable_count = 0;
+        if let Some(seen) = self.placement.seen_mut(id) {
+            seen.note_run();
         }
         if !self.distrust.is_empty() && self.distrust.did(id) {
             self.tell_failing(id);
@@ -113,8 +102,8 @@ impl Grid {
         if self.distrust.is_empty() {
             return;
         }
-        let Some(queue) = self.queues.get(&job) else { return };
-        let claim = (&*queue.tenant, id, lease);
+        let Some(tenant) = self.placement.tenant(job) else { return };
+        let claim = (&**tenant, id, lease);
         if let Some(until) = self.distrust.given(claim, self.now, &self.config) {
             self.timers.set(until, Timer::Rest(id));
         }
@@ -131,11 +120,11 @@ impl Grid {
         if lost_by.is_empty() && self.distrust.is_empty() {
             return Vec::new();
         }
-        let fits = |id: &WorkerId| self.fleet.could_take(*id, demand);
+        let fits = |id: &WorkerId| self.placement.fleet().could_take(*id, demand);
         let resting = self.distrust.resting(tenant, self.now).map(|(id, _)| id);
         let resting: BTreeSet<WorkerId> = resting.filter(fits).collect();
         let lost_by: BTreeSet<WorkerId> = lost_by.iter().copied().filter(fits).collect();
-        let all = self.fleet.fitting(demand);
+        let all = self.placement.fleet().fitting(demand);
         let leaves_some = |set: &BTreeSet<WorkerId>| (set.len() as u64) < all;
         let both: BTreeSet<WorkerId> = resting.union(&lost_by).copied().collect();
         let set = [both, resting, lost_by].into_iter().find(leaves_some).unwrap_or_default();
@@ -143,10 +132,10 @@ impl Grid {
     }
 
     fn tell_failing(&mut self, id: WorkerId) {
-        let Some(worker) = self.fleet.get(id) else { return };
-        let failing = worker.unable.clone().or_else(|| self.distrust.of_worker(id, self.now));
+        let Some(worker) = self.placement.worker(id) else { return };
+        let failing = worker.unable().cloned().or_else(|| self.distrust.of_worker(id, self.now));
         let failing = failing.map(|failing| self.ledger.clock().dated(failing));
-        let name = worker.name.to_string();
+        let name = worker.name().to_string();
         self.output(Output::Failing { worker: id, name, failing });
     }
 }

@@ -27,15 +27,14 @@ impl Grid {
             let divergence = Divergence { index, at: self.date(), committed, late };
             self.persist(Record::Diverged { job, divergence: Box::new(divergence) });
         } else {
-            *self.diverged.entry(job).or_default() += 1;
+            self.count(job, |counts| counts.diverged += 1);
         }
-        self.changed.insert(job);
     }
 
     /// True where the two are known to run engines that may differ in what a task does.
     fn have_other_engines(&self, one: WorkerId, other: WorkerId) -> bool {
-        match (self.fleet.get(one), self.fleet.get(other)) {
-            (Some(one), Some(other)) => one.capacity.engine != other.capacity.engine,
+        match (self.placement.worker(one), self.placement.worker(other)) {
+            (Some(one), Some(other)) => one.capacity().engine != other.capacity().engine,
             _ => false,
         }
     }
@@ -44,7 +43,7 @@ impl Grid {
     #[must_use]
     pub fn divergences(&self, job: JobId) -> Option<Divergences> {
         let list = self.ledger.job(job)?.divergences().to_vec();
-        let more = self.diverged.get(&job).copied().unwrap_or_default();
+        let more = self.counts_of(job).diverged;
         let named = |worker: WorkerId| {
             self.ledger.worker_name(worker).map(|name| (worker, String::from(name)))
         };
@@ -115,9 +114,9 @@ impl Grid {
     /// Who has a task.
     fn holder(&self, job: JobId, index: u64) -> Option<WorkerId> {
         let holds = |id: LeaseId| {
-            let lease = self.leases.get(id)?;
-            (!lease.tasks.within(TaskRange::one(index)).is_empty()).then_some(lease.worker)
+            let lease = self.placement.lease(id)?;
+            (!lease.tasks().within(TaskRange::one(index)).is_empty()).then_some(lease.worker())
         };
-        self.queues.get(&job)?.leases.iter().find_map(holds)
+        self.placement.queue(job)?.leases().iter().find_map(holds)
     }
 }

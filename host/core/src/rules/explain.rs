@@ -19,8 +19,8 @@ impl Grid {
     pub fn explain(&self, job: JobId) -> Option<Explanation> {
         let status = self.job(job)?;
         let mut reasons = Vec::new();
-        if let Some(queue) = self.queues.get(&job) {
-            if queue.recovering {
+        if let Some(queue) = self.placement.queue(job) {
+            if queue.is_recovering() {
                 let until = self.timers.at(Timer::Recovery).unwrap_or(self.now);
                 let until = self.ledger.clock().date_of(until);
                 let tasks = status.counts.queued.saturating_sub(queue.paused_len());
@@ -35,8 +35,8 @@ impl Grid {
                 let until = self.ledger.clock().date_of(until);
                 reasons.push(Reason { tasks: queue.paused_len(), wait: Wait::Paused { until } });
             }
-            if !queue.preparing.is_empty() {
-                let workers = queue.preparing.len() as u64;
+            if !queue.preparing().is_empty() {
+                let workers = queue.preparing().len() as u64;
                 reasons.push(Reason { tasks: 0, wait: Wait::Preparing { workers } });
             }
             if !status.closed && status.counts.queued == 0 {
@@ -54,27 +54,27 @@ impl Grid {
             return;
         }
         let mut say = |tasks, wait| reasons.push(Reason { tasks, wait });
-        if let Some(wait) = self.held_by(&queue.tenant) {
+        if let Some(wait) = self.held_by(queue.tenant()) {
             return say(tasks, wait);
         }
-        if let Some(wait) = self.obstacle(queue.demand) {
+        if let Some(wait) = self.obstacle(queue.demand()) {
             return say(tasks, wait);
         }
-        let avoided = self.avoided(&queue.tenant, queue.demand, &[]);
-        if self.fleet.roomiest_but(queue.demand, &avoided).is_some() {
+        let avoided = self.avoided(queue.tenant(), queue.demand(), &[]);
+        if self.placement.fleet().roomiest_but(queue.demand(), &avoided).is_some() {
             return say(tasks, Wait::Ready);
         }
-        if self.fleet.roomiest(queue.demand).is_some() {
-            return say(tasks, self.failing(&queue.tenant, &avoided));
+        if self.placement.fleet().roomiest(queue.demand()).is_some() {
+            return say(tasks, self.failing(queue.tenant(), &avoided));
         }
-        if let Some(wait) = self.memory_taken(queue.demand) {
+        if let Some(wait) = self.memory_taken(queue.demand()) {
             return say(tasks, wait);
         }
-        let place = (queue.demand, queue.rank, job);
-        let before = self.shares.before(&queue.tenant, queue.demand.class);
+        let place = (queue.demand(), queue.rank(), job);
+        let before = self.placement.shares().before(queue.tenant(), queue.demand().class);
         let tenants: Vec<_> = before.take(NAMED_MAX).map(|tenant| share(&tenant)).collect();
-        let mut jobs = self.shares.jobs_before(&queue.tenant, place);
-        let busy = self.busy(queue.demand);
+        let mut jobs = self.placement.shares().jobs_before(queue.tenant(), place);
+        let busy = self.busy(queue.demand());
         if !tenants.is_empty() {
             say(tasks, Wait::Share { tenants });
             say(0, busy);
@@ -96,14 +96,16 @@ impl Grid {
 
     fn explain_elsewhere(&self, queue: &Queue, reasons: &mut Vec<Reason>) {
         for (alike, waiting) in queue.lost() {
-            let avoided = self.avoided(&queue.tenant, queue.demand, &alike.by);
-            let others = || self.fleet.fitting(queue.demand).saturating_sub(avoided.len() as u64);
-            let has_room = self.fleet.roomiest_but(queue.demand, &avoided).is_some();
+            let avoided = self.avoided(queue.tenant(), queue.demand(), &alike.by);
+            let others = || {
+                self.placement.fleet().fitting(queue.demand()).saturating_sub(avoided.len() as u64)
+            };
+            let has_room = self.placement.fleet().roomiest_but(queue.demand(), &avoided).is_some();
             let elsewhere = || match has_room {
                 true => Wait::Ready,
                 false => Wait::Elsewhere { workers: others() },
             };
-            let wait = self.obstacle(queue.demand).unwrap_or_else(elsewhere);
+            let wait = self.obstacle(queue.demand()).unwrap_or_else(elsewhere);
             match reasons.iter_mut().find(|reason| reason.wait == wait) {
                 Some(reason) => reason.tasks += waiting.len(),
                 None => reasons.push(Reason { tasks: waiting.len(), wait }),
@@ -113,28 +115,29 @@ impl Grid {
 
     fn explain_suspects(&self, queue: &Queue, reasons: &mut Vec<Reason>) {
         let alone = || {
-            let fits = |(_, worker): &(_, &Worker)| could_run(worker, queue.demand);
-            let workers = self.fleet.of_class(queue.demand.class).filter(fits).count() as u64;
+            let fits = |(_, worker): &(_, &Worker)| could_run(worker, queue.demand());
+            let workers =
+                self.placement.fleet().of_class(queue.demand().class).filter(fits).count() as u64;
             Wait::Suspects { workers }
         };
         if queue.suspects_len() > 0 {
-            let wait = self.obstacle(queue.demand).unwrap_or_else(alone);
+            let wait = self.obstacle(queue.demand()).unwrap_or_else(alone);
             reasons.push(Reason { tasks: queue.suspects_len(), wait });
         }
     }
 
     /// Why no worker takes such tasks, whatever else runs.
     fn obstacle(&self, demand: Demand) -> Option<Wait> {
-        let mut linked = self.fleet.iter().filter(|(_, worker)| worker.linked);
+        let mut linked = self.placement.fleet().iter().filter(|(_, worker)| worker.is_linked());
         linked.next().map_or(Some(Wait::NoWorker), |_| {
             let fitting: Vec<&Worker> = self.linked_of(demand.class).collect();
-            let largest = fitting.iter().map(|worker| worker.capacity.memory).max();
+            let largest = fitting.iter().map(|worker| worker.capacity().memory).max();
             let Some(largest) = largest else {
                 return Some(Wait::Labels { required: self.label_counts(demand.class) });
             };
             let needed = ByteCount(demand.memory);
             let mut holding =
-                fitting.iter().filter(|worker| worker.capacity.memory >= needed).peekable();
+                fitting.iter().filter(|worker| worker.capacity().memory >= needed).peekable();
             if holding.peek().is_none() {
                 return Some(Wait::Memory { needed, largest });
             }
@@ -143,19 +146,23 @@ impl Grid {
     }
 
     fn linked_of(&self, class: u32) -> impl Iterator<Item = &Worker> {
-        self.fleet.of_class(class).map(|(_, worker)| worker).filter(|worker| worker.linked)
+        self.placement
+            .fleet()
+            .of_class(class)
+            .map(|(_, worker)| worker)
+            .filter(|worker| worker.is_linked())
     }
 
     fn label_counts(&self, class: u32) -> Vec<LabelCount> {
         let count = |(key, value): &(String, String)| {
             let has = |worker: &&Worker| {
-                let labels = &worker.labels;
-                worker.linked && labels.iter().any(|(k, v)| k == key && v == value)
+                worker.is_linked() && worker.labels().iter().any(|(k, v)| k == key && v == value)
             };
-            let workers = self.fleet.iter().map(|(_, worker)| worker).filter(has).count() as u64;
+            let workers =
+                self.placement.fleet().iter().map(|(_, worker)| worker).filter(has).count() as u64;
             LabelCount { key: key.clone(), value: value.clone(), workers }
         };
-        let mut counts: Vec<_> = self.fleet.labels(class).iter().map(count).collect();
+        let mut counts: Vec<_> = self.placement.fleet().labels(class).iter().map(count).collect();
         counts.sort_by_key(|label| label.workers);
         counts.truncate(NAMED_MAX);
         counts
@@ -164,7 +171,7 @@ impl Grid {
     /// Slots are free, but not the memory beside them.
     fn memory_taken(&self, demand: Demand) -> Option<Wait> {
         let taking = self.linked_of(demand.class).filter(|worker| worker.is_ready());
-        let free = taking.filter(|worker| worker.free_slots() > 0 && !worker.alone);
+        let free = taking.filter(|worker| worker.free_slots() > 0 && !worker.is_alone());
         let free = free.map(Worker::memory_room).max().filter(|room| *room < demand.memory)?;
         Some(Wait::MemoryTaken { needed: ByteCount(demand.memory), free: ByteCount(free) })
     }
@@ -175,7 +182,8 @@ impl Grid {
             workers += 1;
             slots += worker.slots();
         }
-        let mut tenants: Vec<_> = self.shares.served().map(|tenant| share(&tenant)).collect();
+        let mut tenants: Vec<_> =
+            self.placement.shares().served().map(|tenant| share(&tenant)).collect();
         tenants.sort_by_key(|tenant| Reverse(tenant.tasks));
         tenants.truncate(NAMED_MAX);
         Wait::Busy { workers, slots, tenants }
@@ -191,15 +199,15 @@ fn not_taking<'a>(fitting: impl Iterator<Item = &'a &'a Worker>) -> Option<Wait>
             return None;
         }
         workers += 1;
-        cordoned += u64::from(worker.cordoned && !worker.draining);
-        draining += u64::from(worker.draining);
-        unable.extend(worker.unable.as_ref().map(|why| (&worker.name, &why.reason)));
+        cordoned += u64::from(worker.is_cordoned() && !worker.is_draining());
+        draining += u64::from(worker.is_draining());
+        unable.extend(worker.unable().map(|why| (worker.name(), &why.reason)));
     }
     Some(match unable.first() {
         Some((name, reason)) => Wait::Unable {
             workers,
             unable: unable.len() as u64,
-            name: String::clone(name),
+            name: String::from(*name),
             reason: String::clone(reason),
         },
         None => Wait::NotTaking { cordoned, draining },

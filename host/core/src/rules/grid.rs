@@ -1,10 +1,7 @@
 //! The scheduler's value: how it is driven, and what each input leads to. The rules themselves
 //! are in the modules named after their subjects.
 
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    vec::Vec,
-};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_proto::{
     Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId,
@@ -12,12 +9,12 @@ use wasmgrid_proto::{
 
 use super::{claims::Claims, contest::Rival, stored::Stored};
 use crate::{
+    changed::Changed,
     config::GridConfig,
     io::{Input, Output},
     ledger::{Job, Ledger},
-    placement::{Distrust, Fleet, Leases, Preparing, Queue, Shares, Worker},
+    placement::{Distrust, Placement, Queue, Worker},
     proof::LeaseKey,
-    table::Table,
     timers::{Timer, Timers},
 };
 
@@ -46,21 +43,11 @@ pub struct Grid {
     /// What leases are proved with.
     pub(crate) key: LeaseKey,
     pub(crate) ledger: Ledger,
-    /// One for each active job, from the start on.
-    pub(crate) queues: Table<JobId, Queue>,
-    pub(crate) leases: Leases,
-    pub(crate) fleet: Fleet,
-    pub(crate) shares: Shares,
-    /// Jobs with tasks that wait for a worker of their own.
-    pub(crate) suspects: BTreeSet<JobId>,
-    /// Jobs with tasks whose last attempts were lost, and that wait for another worker.
-    pub(crate) lost: BTreeSet<JobId>,
-    /// The last of them that was looked at.
+    pub(crate) placement: Placement,
+    /// The last of the jobs with lost tasks that was looked at.
     pub(crate) lost_last: JobId,
     /// Workers on which only losses were seen of late.
     pub(crate) distrust: Distrust,
-    /// Modules that workers make ready.
-    pub(crate) preparing: Preparing,
     /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
     pub(crate) overtaken: Option<(JobId, Micros)>,
     pub(crate) timers: Timers,
@@ -68,63 +55,44 @@ pub struct Grid {
     pub(crate) rivals: BTreeMap<WorkerId, Rival>,
     /// After a start: known workers that have not come back yet.
     pub(crate) awaited: BTreeSet<WorkerId>,
-    /// Late results by job, since the start.
-    pub(crate) discarded: BTreeMap<JobId, u64>,
-    /// Divergences that were found since the start and are not in the ledger.
-    pub(crate) diverged: BTreeMap<JobId, u64>,
+    /// What was counted of jobs since the start.
+    counts: BTreeMap<JobId, SinceStart>,
     /// What tenants have in the store.
     pub(crate) stored: Stored,
     /// True where some tenant may not have all slots.
     pub(crate) bounds_running: bool,
-    /// Jobs whose watchers are to be woken.
-    pub(crate) changed: Changed,
+    /// Jobs that changed: they are settled, and their watchers are woken.
+    changed: Changed,
     outputs: VecDeque<Output>,
 }
 
-/// Some jobs. Most inputs change one or two, often more than once.
-#[derive(Debug, Default)]
-pub(crate) struct Changed(Vec<JobId>);
-
-impl Changed {
-    pub(crate) fn insert(&mut self, job: JobId) {
-        if self.0.last() != Some(&job) {
-            self.0.push(job);
-        }
-    }
-
-    /// Takes them out: each once, by number.
-    fn drain(&mut self) -> impl Iterator<Item = JobId> {
-        self.0.sort_unstable();
-        self.0.dedup();
-        self.0.drain(..)
-    }
+/// What is counted of a job from the start of a scheduler on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SinceStart {
+    /// Late results.
+    pub(crate) discarded: u64,
+    /// Divergences that are not in the ledger.
+    pub(crate) diverged: u64,
 }
 
 impl Grid {
     /// A grid with nothing in it.
     #[must_use]
     pub fn new(config: GridConfig) -> Self {
-        let shares = Shares::new(config.tenant_weights.clone());
+        let placement = Placement::new(config.tenant_weights.clone());
         Self {
             config,
             now: Micros(0),
             key: LeaseKey([0; 32]),
             ledger: Ledger::default(),
-            queues: Table::default(),
-            leases: Leases::default(),
-            fleet: Fleet::default(),
-            shares,
-            suspects: BTreeSet::new(),
-            lost: BTreeSet::new(),
+            placement,
             lost_last: JobId(0),
             distrust: Distrust::default(),
-            preparing: Preparing::default(),
             overtaken: None,
             timers: Timers::default(),
             rivals: BTreeMap::new(),
             awaited: BTreeSet::new(),
-            discarded: BTreeMap::new(),
-            diverged: BTreeMap::new(),
+            counts: BTreeMap::new(),
             stored: Stored::default(),
             bounds_running: false,
             changed: Changed::default(),
@@ -147,11 +115,26 @@ impl Grid {
     pub fn handle(&mut self, now: Micros, input: Input) {
         self.now = self.now.max(now);
         self.take_in(input);
+        self.settle();
         while let Some(timer) = self.timers.due(self.now) {
             self.fire(timer);
+            self.settle();
         }
         self.pump();
+        self.tell_changes();
+    }
+
+    /// Gives up and ends the jobs for which that is due since they changed.
+    pub(crate) fn settle(&mut self) {
+        while let Some(job) = self.changed.next_unsettled() {
+            self.settle_job(job);
+        }
+    }
+
+    /// Wakes who watches jobs that changed.
+    fn tell_changes(&mut self) {
         let mut changed = core::mem::take(&mut self.changed);
+        changed.append(self.placement.changed_mut());
         for job in changed.drain() {
             self.drop_spent(job);
             self.output(Output::JobChanged { job });
@@ -173,8 +156,8 @@ impl Grid {
     /// How a job stands.
     #[must_use]
     pub fn job(&self, job: JobId) -> Option<JobStatus> {
-        let running = self.queues.get(&job).map_or(0, |queue| queue.leased);
-        let discarded = self.discarded.get(&job).copied().unwrap_or_default();
+        let running = self.placement.queue(job).map_or(0, Queue::leased);
+        let discarded = self.counts_of(job).discarded;
         self.ledger.job(job).map(|entry| entry.status(job, running, discarded))
     }
 
@@ -231,7 +214,7 @@ impl Grid {
 
     /// The jobs that take inputs, and only of their submitters.
     pub fn attached_jobs(&self) -> impl Iterator<Item = JobId> {
-        self.queues.iter().map(|(job, _)| job).filter(|job| self.is_attached(*job))
+        self.placement.active_jobs().filter(|job| self.is_attached(*job))
     }
 
     /// The scheduler's term; 0 before the first start.
@@ -250,7 +233,7 @@ impl Grid {
         match input {
             Input::Start { date, key, vouched } => {
                 self.key = key;
-                self.fleet.vouch(vouched);
+                self.placement.vouch(vouched);
                 self.start(date);
             }
             input @ (Input::Submit { .. }
@@ -306,7 +289,7 @@ impl Grid {
                 self.stored.modules(&tenant, bytes);
             }
             Input::Deaf => {
-                self.fleet.hear_all(self.now);
+                self.placement.hear_all(self.now);
                 self.ask_rivals_anew();
             }
             Input::Tick => {}
@@ -337,17 +320,71 @@ impl Grid {
     /// As [`persist`](Self::persist), for a record that goes with a segment.
     pub(crate) fn persist_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
         self.bring_time();
-        self.ledger.apply(&record);
-        self.output(output(record));
+        self.write_as(record, output);
     }
 
     /// Writes a record down as it is, whatever time it is.
     pub(crate) fn write(&mut self, record: Record) {
+        self.write_as(record, Output::Persist);
+    }
+
+    fn write_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
         self.ledger.apply(&record);
-        self.output(Output::Persist(record));
+        if let Some(job) = changed_by(&record) {
+            self.changed.insert(job);
+        }
+        self.output(output(record));
+    }
+
+    /// Counts something of a job that is not durable.
+    pub(crate) fn count(&mut self, job: JobId, count: impl FnOnce(&mut SinceStart)) {
+        count(self.counts.entry(job).or_default());
+        self.changed.insert(job);
+    }
+
+    /// What was counted of a job since the start.
+    pub(crate) fn counts_of(&self, job: JobId) -> SinceStart {
+        self.counts.get(&job).copied().unwrap_or_default()
+    }
+
+    /// Nothing is counted of a job any more.
+    pub(crate) fn forget_counts(&mut self, job: JobId) {
+        self.counts.remove(&job);
     }
 
     pub(crate) fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+}
+
+/// The job that a record changes, as far as that shows: in how it stands, or in its results.
+const fn changed_by(record: &Record) -> Option<JobId> {
+    match record {
+        Record::JobSubmitted { job, .. }
+        | Record::InputsAppended { job, .. }
+        | Record::InputsTaken { job, .. }
+        | Record::InputsClosed { job }
+        | Record::Committed { job, .. }
+        | Record::Ended { job, .. }
+        | Record::Retried { job, .. }
+        | Record::AttemptsFailed { job, .. }
+        | Record::Diverged { job, .. }
+        | Record::ResultsDropped { job, .. }
+        | Record::JobEnded { job, .. }
+        | Record::JobForgotten { job } => Some(*job),
+        Record::CancelRequested { .. }
+        | Record::ProducerNoted { .. }
+        | Record::SubmitDigest { .. }
+        | Record::InputsDigest { .. }
+        | Record::InputsDropped { .. }
+        | Record::IndicesSkipped { .. }
+        | Record::EpochStarted { .. }
+        | Record::TimePassed { .. }
+        | Record::WorkerKnown { .. }
+        | Record::WorkerCordoned { .. }
+        | Record::WorkerDrained { .. }
+        | Record::WorkerRemoved { .. }
+        | Record::QuotaSet { .. }
+        | Record::FuelUsed { .. } => None,
     }
 }

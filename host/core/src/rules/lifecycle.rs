@@ -7,7 +7,14 @@ use wasmgrid_proto::{
 };
 
 use super::grid::Grid;
-use crate::{io::Output, ledger::Job, placement::Queue, planted::Planted, timers::Timer};
+use crate::{
+    io::Output,
+    ledger::Job,
+    placement::{Lease, Queue},
+    planted::Planted,
+    ranges::RangeSet,
+    timers::Timer,
+};
 
 impl Grid {
     /// Begins a new epoch, with whatever the journal had.
@@ -16,7 +23,7 @@ impl Grid {
         self.write(Record::EpochStarted { epoch, at: date });
         self.set_date(date);
         let forgets = self.config.breaks(Planted::LostLeaseCounter);
-        self.leases.start(if forgets { Epoch(1) } else { epoch });
+        self.placement.start(if forgets { Epoch(1) } else { epoch });
         self.awaited = self.ledger.workers().map(|(_, id)| id).collect();
         let active: Vec<JobId> = self
             .ledger
@@ -40,21 +47,17 @@ impl Grid {
         if let Some(deadline) = entry.spec().deadline {
             self.timers.set(entry.submitted().after(deadline), Timer::Deadline(job));
         }
-        let tenant = self.shares.enter(entry.tenant());
-        self.bound(&tenant);
-        let Some(entry) = self.ledger.job(job) else { return };
-        let spec = entry.spec();
-        let demand = self.fleet.enter_class(&spec.requires, spec.task.limits.memory.0);
-        self.queues.insert(job, Queue::new(tenant, demand, entry, &self.config));
+        self.placement.activate(job, entry, &self.config);
+        if let Some(tenant) = self.placement.tenant(job).cloned() {
+            self.bound(&tenant);
+        }
     }
 
     fn resume_after_start(&mut self, job: JobId) {
         let Some(entry) = self.ledger.job(job) else { return };
-        if let Some(queue) = self.queues.get_mut(&job) {
-            queue.recovering = !self.awaited.is_empty();
-            queue.recovered = entry.next_index();
-        }
-        // The journal may end right behind the request.
+        let (recovered, awaited) = (entry.next_index(), !self.awaited.is_empty());
+        self.placement.change_queue(job, |queue| queue.start(recovered, awaited));
+        // The journal may end right behind the request, or the last result.
         match entry.cancelled_by().map(String::from) {
             Some(by) => self.end_early(job, OutcomeClass::Cancelled, JobState::Cancelled, &by),
             None => self.settle_job(job),
@@ -64,36 +67,29 @@ impl Grid {
     /// The workers had their time to come back: what they did not bring is given out again.
     pub(crate) fn recover(&mut self) {
         self.awaited.clear();
-        let jobs: Vec<JobId> = self.queues.iter().map(|(job, _)| job).collect();
+        let jobs: Vec<JobId> = self.placement.active_jobs().collect();
         for job in jobs {
-            if let Some(queue) = self.queues.get_mut(&job) {
-                queue.recovering = false;
-            }
-            self.refresh_job(job);
+            self.placement.change_queue(job, Queue::end_recovery);
         }
     }
 
-    /// After its tasks changed: gives the job up or ends it, where that is due.
+    /// Gives a job up or ends it, if that is due.
     pub(crate) fn settle_job(&mut self, job: JobId) {
-        let Some(entry) = self.ledger.job(job) else { return };
-        let stopping = self.queues.get(&job).is_some_and(|queue| queue.stopping);
-        if entry.is_active() && entry.has_given_up() && !stopping {
+        let Some(entry) = self.ledger.job(job).filter(|entry| entry.is_active()) else { return };
+        if entry.has_given_up() && self.placement.queue(job).is_some_and(|one| !one.is_stopping()) {
             self.stop(job);
         }
-        let state = self.ledger.job(job).and_then(Job::final_state);
-        match state {
-            Some(state) => self.end_job(job, state),
-            None => self.refresh_job(job),
+        if let Some(state) = self.ledger.job(job).and_then(Job::final_state) {
+            self.end_job(job, state);
         }
     }
 
     /// Too many tasks failed: what has not begun is skipped, what runs may end.
     fn stop(&mut self, job: JobId) {
-        let Some(queue) = self.queues.get_mut(&job) else { return };
-        queue.stopping = true;
-        let waiting = queue.take_all().iter().collect();
-        let leases: Vec<LeaseId> = queue.leases.iter().collect();
-        self.end_tasks(job, waiting, OutcomeClass::Skipped);
+        let stop = |queue: &mut Queue| (queue.stop(), queue.leases().iter().collect());
+        let stopped: Option<(RangeSet, Vec<LeaseId>)> = self.placement.change_queue(job, stop);
+        let Some((waiting, leases)) = stopped else { return };
+        self.end_tasks(job, waiting.iter().collect(), OutcomeClass::Skipped);
         for lease in leases {
             self.revoke(lease, u64::MAX);
         }
@@ -103,7 +99,6 @@ impl Grid {
     pub(crate) fn end_tasks(&mut self, job: JobId, tasks: Vec<TaskRange>, class: OutcomeClass) {
         if !tasks.is_empty() {
             self.persist(Record::Ended { job, tasks, class });
-            self.changed.insert(job);
         }
     }
 
@@ -118,12 +113,12 @@ impl Grid {
             return;
         };
         let open = entry.open().iter().collect();
-        let leases = self.queues.get(&job);
+        let leases = self.placement.queue(job);
         let leases: Vec<LeaseId> =
-            leases.map(|queue| queue.leases.iter().collect()).unwrap_or_default();
+            leases.map(|queue| queue.leases().iter().collect()).unwrap_or_default();
         let holders: BTreeSet<WorkerId> = leases
             .iter()
-            .filter_map(|lease| self.leases.get(*lease).map(|lease| lease.worker))
+            .filter_map(|lease| self.placement.lease(*lease).map(Lease::worker))
             .collect();
         if class == OutcomeClass::Cancelled
             && !leases.is_empty()
@@ -133,7 +128,7 @@ impl Grid {
         }
         self.end_tasks(job, open, class);
         for lease in leases {
-            self.take_back_all(lease);
+            self.take_back(lease, &[TaskRange::ALL]);
         }
         for worker in holders {
             self.output(Output::Cancel { worker, job, by: String::from(by) });
@@ -143,15 +138,7 @@ impl Grid {
 
     fn end_job(&mut self, job: JobId, state: JobState) {
         self.persist(Record::JobEnded { job, state, at: self.date() });
-        self.changed.insert(job);
-        self.suspects.remove(&job);
-        self.lost.remove(&job);
-        if let Some(queue) = self.queues.remove(&job) {
-            self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
-            self.shares.leave(&queue.tenant);
-            self.fleet.leave_class(queue.demand.class);
-            self.end_preparing(&queue);
-        }
+        self.placement.end(job);
         if let Some(entry) = self.ledger.job(job)
             && let Some(deadline) = entry.spec().deadline
         {

@@ -1,39 +1,42 @@
 //! Workers coming, going and falling silent, and what becomes of what they hold then.
 
-use alloc::{format, vec::Vec};
+use alloc::format;
 
 use wasmgrid_proto::{LeaseId, Record, TaskRange, WorkerId, wire::Heartbeat};
 
 use super::{claims::Claims, grid::Grid};
-use crate::{io::Output, placement::Worker, timers::Timer};
+use crate::{
+    io::Output,
+    placement::{Lease, Watch, Worker},
+    timers::Timer,
+};
 
 impl Grid {
     pub(crate) fn worker_joined(&mut self, joined: Worker, claims: Claims) {
-        let id = self.know(&joined.name);
-        match self.fleet.get(id) {
-            Some(before) if before.link >= joined.link => {}
-            Some(before) if before.linked => self.contest(id, joined, claims),
+        let id = self.know(joined.name());
+        match self.placement.worker(id) {
+            Some(before) if before.link() >= joined.link() => {}
+            Some(before) if before.is_linked() => self.contest(id, joined, claims),
             _ => self.admit(id, joined, &claims),
         }
     }
 
     /// A worker that joined gets the place of its name.
     pub(crate) fn admit(&mut self, id: WorkerId, mut joined: Worker, claims: &Claims) {
-        let link = joined.link;
+        let link = joined.link();
         // It says so anew.
         self.forget_preparing(id);
-        let before = self.fleet.get(id);
-        let lived_on = before.is_some_and(|worker| worker.started == joined.started);
+        let before = self.placement.worker(id);
+        let lived_on = before.is_some_and(|worker| worker.started() == joined.started());
         // Draining outlives a broken link and the scheduler, but not the process: one that comes anew takes tasks,
         // also where the end of the one before it was not seen yet.
-        let draining = lived_on && before.is_some_and(|worker| worker.draining);
+        let draining = lived_on && before.is_some_and(|worker| worker.is_draining());
         let drained = self.ledger.drained(id);
-        let draining = draining || drained == Some(joined.started);
-        if drained.is_some_and(|process| process != joined.started) {
+        let draining = draining || drained == Some(joined.started());
+        if drained.is_some_and(|process| process != joined.started()) {
             self.persist(Record::WorkerDrained { worker: id, process: None });
         }
-        joined.draining = draining;
-        joined.cordoned = self.ledger.is_cordoned(id);
+        joined.set_orders(draining, self.ledger.is_cordoned(id));
         self.link(id, joined);
         self.output(Output::Joined { link, worker: id });
         if draining {
@@ -41,7 +44,6 @@ impl Grid {
         }
         self.reconcile(id, claims, lived_on);
         self.ask_anew(id);
-        self.refresh_worker(id);
         if self.awaited.remove(&id) && self.awaited.is_empty() {
             self.recover();
         }
@@ -59,69 +61,57 @@ impl Grid {
 
     /// Puts a joined worker in its place; its leases stay.
     fn link(&mut self, id: WorkerId, joined: Worker) {
-        self.fleet.join(id, joined);
-        if let Some(worker) = self.fleet.get_mut(id)
-            && !core::mem::replace(&mut worker.watched, true)
-        {
+        self.placement.join(id, joined);
+        if self.placement.seen_mut(id).is_some_and(|seen| seen.watch(Watch::Silence)) {
             self.timers.set(self.now.after(self.config.worker_timeout), Timer::Silence(id));
         }
     }
 
     pub(crate) fn worker_left(&mut self, id: WorkerId, link: u64, graceful: bool) {
-        let now = self.now;
-        let current = self.fleet.get_mut(id).filter(|worker| worker.linked && worker.link == link);
-        let Some(worker) = current else { return };
-        worker.unlink(now);
+        let is_current = |worker: &&Worker| worker.is_linked() && worker.link() == link;
+        let Some(worker) = self.placement.worker(id).filter(is_current) else { return };
+        let (now, has_tasks) = (self.now, !worker.leases().is_empty());
+        self.placement.change_worker(id, |worker| worker.unlink(now));
         self.forget_preparing(id);
-        let Some(worker) = self.fleet.get_mut(id) else { return };
         if graceful {
             self.release_all(id);
-        } else if !worker.leases.is_empty() {
+        } else if has_tasks {
             self.timers.set(now.after(self.config.rejoin_grace), Timer::Rejoin(id));
         }
-        self.refresh_worker(id);
         self.admit_rival(id);
     }
 
     pub(crate) fn worker_leaving(&mut self, id: WorkerId) {
         self.hear(id);
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.draining = true;
-            worker.leaving = true;
-        }
-        self.refresh_worker(id);
+        self.placement.change_worker(id, Worker::leave);
     }
 
     pub(crate) fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) {
         self.hear(id);
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.running = heartbeat.running;
-            worker.running.truncate(worker.capacity.slots as usize);
-            worker.begun_all = false;
-        }
-        self.refresh_worker(id);
+        self.placement.change_worker(id, |worker| worker.set_running(heartbeat.running));
     }
 
     pub(crate) fn hear(&mut self, id: WorkerId) {
-        let now = self.now;
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.hear(now);
+        if let Some(seen) = self.placement.seen_mut(id) {
+            seen.hear(self.now);
         }
     }
 
     /// Disconnects a worker that said nothing for too long.
     pub(crate) fn check_silence(&mut self, id: WorkerId) {
         let (now, timeout) = (self.now, self.config.worker_timeout);
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        let due = worker.heard_at.after(timeout);
-        worker.watched = worker.linked && due > now;
-        if worker.watched {
+        let Some(worker) = self.placement.worker(id) else { return };
+        let (linked, due) = (worker.is_linked(), worker.seen().heard_at().after(timeout));
+        if linked && due > now {
             return self.timers.set(due, Timer::Silence(id));
         }
-        if !worker.linked {
+        if let Some(seen) = self.placement.seen_mut(id) {
+            seen.unwatch(Watch::Silence);
+        }
+        if !linked {
             return;
         }
-        worker.unlink(now);
+        self.placement.change_worker(id, |worker| worker.unlink(now));
         self.forget_preparing(id);
         let reason = format!("the worker was silent for {timeout}");
         self.output(Output::Disconnect { worker: id, reason: reason.clone() });
@@ -132,23 +122,21 @@ impl Grid {
     /// A worker whose link was lost had its time to come back.
     pub(crate) fn give_up_on(&mut self, id: WorkerId) {
         let (now, grace) = (self.now, self.config.rejoin_grace);
-        let gone = |worker: &&Worker| !worker.linked && worker.lost_at.after(grace) <= now;
-        if self.fleet.get(id).filter(gone).is_some() {
+        let gone = |worker: &&Worker| !worker.is_linked() && worker.lost_at().after(grace) <= now;
+        if self.placement.worker(id).filter(gone).is_some() {
             self.lose_all(id, "the worker lost its link and did not come back");
         }
     }
 
     fn lose_all(&mut self, id: WorkerId, reason: &str) {
-        for lease in self.leases_of(id) {
-            let all = [TaskRange::ALL];
-            self.lose_part(lease, &all, reason);
+        for lease in self.placement.leases_of(id) {
+            self.lose_part(lease, &[TaskRange::ALL], reason);
         }
-        self.refresh_worker(id);
     }
 
     pub(crate) fn lose_part(&mut self, lease: LeaseId, tasks: &[TaskRange], reason: &str) {
-        let Some(entry) = self.leases.get(lease) else { return };
-        let (job, worker) = (entry.job, entry.worker);
+        let Some(entry) = self.placement.lease(lease) else { return };
+        let (job, worker) = (entry.job(), entry.worker());
         let taken = self.take_back(lease, tasks);
         if !taken.is_empty() {
             self.distrust(worker, job, lease, reason);
@@ -158,21 +146,15 @@ impl Grid {
 
     /// A worker stopped in order, or was taken away: what it leaves behind is nobody's fault.
     pub(crate) fn release_all(&mut self, id: WorkerId) {
-        for lease in self.leases_of(id) {
+        for lease in self.placement.leases_of(id) {
             self.release(lease, &[TaskRange::ALL]);
         }
     }
 
     /// Queues tasks of a lease again, as they were before it.
     pub(crate) fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
-        let Some(job) = self.leases.get(lease).map(|lease| lease.job) else { return };
+        let Some(job) = self.placement.lease(lease).map(Lease::job) else { return };
         let taken = self.take_back(lease, tasks);
         self.requeue(job, &taken);
-        self.settle_job(job);
-    }
-
-    pub(crate) fn leases_of(&self, id: WorkerId) -> Vec<LeaseId> {
-        let worker = self.fleet.get(id);
-        worker.map(|worker| worker.leases.iter().collect()).unwrap_or_default()
     }
 }

@@ -51,7 +51,7 @@ impl Grid {
     /// How the workers stand that joined in this epoch, by number.
     #[must_use]
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.fleet.iter().map(|(id, worker)| self.worker_status(id, worker)).collect()
+        self.placement.fleet().iter().map(|(id, worker)| self.worker_status(id, worker)).collect()
     }
 
     /// How the workers stand that a list shows, by number, and how many it does not show: those that
@@ -60,12 +60,12 @@ impl Grid {
     pub fn listed_workers(&self, all: bool) -> (Vec<WorkerStatus>, u64) {
         let now = self.now;
         let is_shown =
-            |worker: &Worker| all || worker.linked || now < worker.lost_at.after(GONE_AFTER);
-        let shown = self.fleet.iter().filter(|(_, worker)| is_shown(worker));
+            |worker: &Worker| all || worker.is_linked() || now < worker.lost_at().after(GONE_AFTER);
+        let shown = self.placement.fleet().iter().filter(|(_, worker)| is_shown(worker));
         let mut shown: Vec<_> = shown.map(|(id, worker)| self.worker_status(id, worker)).collect();
         if all {
             let known = self.ledger.workers().map(|(name, id)| (id, name));
-            let away = known.filter(|(id, _)| self.fleet.get(*id).is_none());
+            let away = known.filter(|(id, _)| self.placement.worker(*id).is_none());
             shown.extend(away.map(|(id, name)| gone(id, name.clone())));
             shown.sort_unstable_by_key(|worker| worker.worker);
         }
@@ -77,7 +77,7 @@ impl Grid {
     #[must_use]
     pub fn worker(&self, name: &str) -> Option<WorkerStatus> {
         let id = self.ledger.worker(name)?;
-        let joined = self.fleet.get(id).map(|worker| self.worker_status(id, worker));
+        let joined = self.placement.worker(id).map(|worker| self.worker_status(id, worker));
         Some(joined.unwrap_or_else(|| gone(id, name.into())))
     }
 

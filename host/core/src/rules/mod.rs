@@ -1,7 +1,6 @@
 //! What each input leads to. The [`Grid`] has the state; each other file here has the rules of one
 //! subject.
 
-mod accounts;
 mod bounds;
 mod claims;
 mod contest;
@@ -11,6 +10,7 @@ mod diverge;
 mod explain;
 mod grid;
 mod labels;
+mod leases;
 mod lifecycle;
 mod links;
 mod listing;

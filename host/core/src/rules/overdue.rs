@@ -9,10 +9,15 @@
 
 use alloc::{format, vec::Vec};
 
-use wasmgrid_proto::{JobId, LeaseId, Limits, Millis, WorkerId};
+use wasmgrid_proto::{JobId, LeaseId, Limits, Millis, TaskRange, WorkerId};
 
 use super::grid::Grid;
-use crate::{io::Output, placement::Recall, planted::Planted, timers::Timer};
+use crate::{
+    io::Output,
+    placement::{Lease, Recall, Watch, Worker},
+    planted::Planted,
+    timers::Timer,
+};
 
 /// How fast the results of an honest worker come at least, in bytes a millisecond: 1 MiB/s.
 const RESULT_BYTES_PER_MS: u64 = 1 << 10;
@@ -38,26 +43,27 @@ impl Grid {
     /// A worker was given a lease, or comes back with some.
     pub(crate) fn watch_overdue(&mut self, id: WorkerId) {
         let every = Millis(self.config.lease_margin.0 / 2);
-        if let Some(worker) = self.fleet.get_mut(id)
-            && !core::mem::replace(&mut worker.overdue_watched, true)
-        {
+        if self.placement.seen_mut(id).is_some_and(|seen| seen.watch(Watch::Overdue)) {
             self.timers.set(self.now.after(every.max(Millis(1))), Timer::Overdue(id));
         }
     }
 
     /// Looks at what a worker has, as long as it has something.
     pub(crate) fn check_overdue(&mut self, id: WorkerId) {
-        let Some(worker) = self.fleet.get_mut(id) else { return };
-        worker.overdue_watched = false;
-        if worker.leases.is_empty() || self.config.breaks(Planted::EndlessLease) {
+        if let Some(seen) = self.placement.seen_mut(id) {
+            seen.unwatch(Watch::Overdue);
+        }
+        let Some(worker) = self.placement.worker(id) else { return };
+        if worker.leases().is_empty() || self.config.breaks(Planted::EndlessLease) {
             return;
         }
-        let linked = worker.linked;
+        let linked = worker.is_linked();
         self.watch_overdue(id);
         if !linked {
             return;
         }
         let due: Vec<(LeaseId, Due)> = self
+            .placement
             .leases_of(id)
             .into_iter()
             .filter_map(|lease| Some((lease, self.due(id, lease)?)))
@@ -71,19 +77,19 @@ impl Grid {
     }
 
     fn due(&self, id: WorkerId, lease: LeaseId) -> Option<Due> {
-        let (worker, lease) = (self.fleet.get(id)?, self.leases.get(lease)?);
-        let limits = self.limits_of(lease.job)?;
+        let (worker, lease) = (self.placement.worker(id)?, self.placement.lease(lease)?);
+        let limits = self.limits_of(lease.job())?;
         let (time, delivery) = (worker.time(self.now), self.delivery(limits));
-        let begun_by = match lease.recall {
+        let begun_by = match lease.recall() {
             Recall::No => {
-                let from = lease.given.after(limits.deadline).after(self.config.lease_margin);
+                let from = lease.given().after(limits.deadline).after(self.config.lease_margin);
                 return (from <= time).then_some(Due::Recall);
             }
             Recall::Asked(at) => at.after(UNANSWERED_MAX),
             Recall::Answered(at) => at,
         };
         let until = begun_by.after(limits.deadline).after(delivery);
-        let delivers = worker.delivered_at.after(delivery) > self.now;
+        let delivers = worker.seen().delivered_at().after(delivery) > self.now;
         let is_over = until <= time && !(delivers && time < until.after(DELIVERY_MAX));
         is_over.then_some(Due::Over)
     }
@@ -100,36 +106,26 @@ impl Grid {
 
     /// Asks for all of a lease back that has not begun.
     fn recall(&mut self, id: WorkerId, lease: LeaseId) {
-        let time = self.fleet.get(id).map_or(self.now, |worker| worker.time(self.now));
-        if let Some(entry) = self.leases.get_mut(lease) {
-            entry.recall = Recall::Asked(time);
-        }
+        let time = self.placement.worker(id).map_or(self.now, |worker| worker.time(self.now));
+        self.placement.recall(lease, time);
         self.revoke(lease, u64::MAX);
     }
 
     /// A worker answered what it was asked of a lease.
     pub(crate) fn note_answer(&mut self, id: WorkerId, lease: LeaseId) {
-        let time = self.fleet.get(id).map_or(self.now, |worker| worker.time(self.now));
-        if let Some(entry) = self.leases.get_mut(lease)
-            && entry.worker == id
-            && matches!(entry.recall, Recall::Asked(_))
-        {
-            entry.recall = Recall::Answered(time);
-        }
+        let time = self.placement.worker(id).map_or(self.now, |worker| worker.time(self.now));
+        self.placement.note_answer(id, lease, time);
     }
 
     /// Ends a lease that is held for longer than its tasks can take: they go elsewhere, and the
     /// worker is told, and given little until it has shown that it ends what it is given.
     fn overrun(&mut self, id: WorkerId, lease: LeaseId) {
-        let Some(job) = self.leases.get(lease).map(|entry| entry.job) else { return };
+        let Some(job) = self.placement.lease(lease).map(Lease::job) else { return };
         let deadline = self.limits_of(job).map(|limits| limits.deadline).unwrap_or_default();
         let reason =
             format!("the worker kept it for longer than it can take: each may run for {deadline}");
-        let taken = self.take_back_all(lease);
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.believed = 1;
-        }
-        self.refresh_worker(id);
+        let taken = self.take_back(lease, &[TaskRange::ALL]);
+        self.placement.change_worker(id, Worker::doubt);
         self.output(Output::Overrun { worker: id, job, lease, reason: reason.clone() });
         self.distrust_at_once(id, job, lease, &reason);
         self.give_up(job, &taken, id, &reason);
@@ -138,12 +134,12 @@ impl Grid {
     /// What was asked on a link that is gone is not answered any more: it is asked anew, and counts
     /// from when it was asked at first. A worker could else keep all by joining again and again.
     pub(crate) fn ask_anew(&mut self, id: WorkerId) {
-        let leases = self.leases_of(id);
+        let leases = self.placement.leases_of(id);
         if !leases.is_empty() {
             self.watch_overdue(id);
         }
         for lease in leases {
-            let recall = self.leases.get(lease).map(|entry| entry.recall);
+            let recall = self.placement.lease(lease).map(Lease::recall);
             if matches!(recall, Some(Recall::Asked(_))) {
                 self.revoke(lease, u64::MAX);
             }

@@ -46,76 +46,75 @@ impl Grid {
             let count = self.portion(job, worker, None);
             self.place(job, worker, None, count, &mut grants);
         }
-        passed_over.into_iter().for_each(|job| self.refresh_job(job));
+        passed_over.into_iter().for_each(|job| self.placement.relist(job));
         for ((worker, job), grants) in grants {
-            self.changed.insert(job);
             self.output(Output::Assign { worker, job, grants });
         }
         // What waits still fits none of the free slots.
-        if self.fleet.worth_stealing && self.fleet.free_slots(ANY) > self.fleet.asked() {
+        let fleet = self.placement.fleet();
+        if fleet.is_worth_stealing() && fleet.free_slots(ANY) > fleet.asked() {
             self.steal();
         }
     }
 
     /// Leaves a job out of the round whose module is being made ready; false where it is not.
     fn pass_over(&mut self, job: JobId) -> bool {
-        let Some(queue) = self.queues.get_mut(&job).filter(|one| !one.preparing.is_empty()) else {
-            return false;
-        };
-        if core::mem::take(&mut queue.listed) {
-            self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
+        let is_prepared = self.placement.queue(job).is_some_and(|one| !one.preparing().is_empty());
+        if is_prepared {
+            self.placement.unlist(job);
         }
-        true
+        is_prepared
     }
 
     /// The job whose tasks are given next.
     fn next_job(&self) -> Option<JobId> {
-        let has_room = |demand| self.fleet.roomiest(demand).is_some();
+        let has_room = |demand| self.placement.fleet().roomiest(demand).is_some();
         let suits = |demand, tenant: &str| {
             !self.holds_back(tenant)
-                && ((self.distrust.is_empty() && self.preparing.is_empty()) || {
+                && ((self.distrust.is_empty() && self.placement.preparing().is_empty()) || {
                     let mut avoided = self.avoided(tenant, demand, &[]);
-                    avoided.extend(self.preparing.full_of(tenant));
-                    self.fleet.roomiest_but(demand, &avoided).is_some()
+                    avoided.extend(self.placement.preparing().full_of(tenant));
+                    self.placement.fleet().roomiest_but(demand, &avoided).is_some()
                 })
         };
-        self.shares.next(has_room, suits)
+        self.placement.shares().next(has_room, suits)
     }
 
     /// The worker that a job's next tasks go to: where there are slots for all of them a home of
     /// its module that has none of them yet, so that they are spread, else the one with most room.
     fn pick(&mut self, job: JobId, grants: &Grants) -> Option<WorkerId> {
-        let queue = self.queues.get(&job)?;
-        let (demand, module) = (queue.demand, queue.module);
-        let few = queue.ready_len() <= self.fleet.free_slots(demand.class);
-        let avoided = self.kept_from(queue, self.avoided(&queue.tenant, demand, &[]));
+        let queue = self.placement.queue(job)?;
+        let (demand, module) = (queue.demand(), queue.module());
+        let few = queue.ready_len() <= self.placement.fleet().free_slots(demand.class);
+        let avoided = self.kept_from(queue, self.avoided(queue.tenant(), demand, &[]));
         let is_new = |worker| !grants.contains_key(&(worker, job)) && !avoided.contains(&worker);
-        let home = if few { self.fleet.home(demand, module, is_new) } else { None };
-        home.or_else(|| self.fleet.roomiest_but(demand, &avoided).map(|(_, id)| id))
+        let home = if few { self.placement.home(demand, module, is_new) } else { None };
+        home.or_else(|| self.placement.fleet().roomiest_but(demand, &avoided).map(|(_, id)| id))
     }
 
     /// How many of a job's tasks a worker is given at once: no more than its room, nor than its
     /// part where there are few for all, nor than a fair part where other tenants wait; one where
     /// that tries a worker. Of tasks that were `lost`, or of those that can go to any worker.
     fn portion(&self, job: JobId, id: WorkerId, lost: Option<&Lost>) -> u64 {
-        let (Some(queue), Some(worker)) = (self.queues.get(&job), self.fleet.get(id)) else {
+        let (Some(queue), Some(worker)) = (self.placement.queue(job), self.placement.worker(id))
+        else {
             return 1;
         };
-        if self.distrust.is_on_trial(&queue.tenant, id) {
+        if self.distrust.is_on_trial(queue.tenant(), id) {
             return 1;
         }
         let ready = lost.map_or_else(|| queue.ready_len(), |alike| queue.lost_len(alike));
-        let (free, class) = (worker.free_slots(), queue.demand.class);
-        let even = if ready <= self.fleet.free_slots(class) {
-            part(ready, free, self.fleet.free_slots(class))
+        let (free, class) = (worker.free_slots(), queue.demand().class);
+        let even = if ready <= self.placement.fleet().free_slots(class) {
+            part(ready, free, self.placement.fleet().free_slots(class))
         } else {
-            part(ready, worker.slots(), self.fleet.roomy_slots(class)).max(free)
+            part(ready, worker.slots(), self.placement.fleet().roomy_slots(class)).max(free)
         };
         let unit = queue.weight(worker.slots(), &self.config).unit;
         let room = FULL.saturating_sub(worker.load()) / unit.max(1);
-        let fair = even.min(room.div_ceil(self.shares.waiting().max(1)));
-        let most = worker.memory_fitting(queue.demand.memory);
-        fair.min(most).min(self.running_room(&queue.tenant)).max(1)
+        let fair = even.min(room.div_ceil(self.placement.shares().waiting().max(1)));
+        let most = worker.memory_fitting(queue.demand().memory);
+        fair.min(most).min(self.running_room(queue.tenant())).max(1)
     }
 
     /// Gives a worker at most `count` of a job's tasks, in leases of bounded size: of those that
@@ -130,33 +129,32 @@ impl Grid {
     ) {
         let mut left = count;
         while left > 0 {
-            let Some(queue) = self.queues.get_mut(&job) else { break };
             let most = left.min(self.config.batch_tasks.max(1));
-            let taken = match lost {
+            let taken = self.placement.change_queue(job, |queue| match lost {
                 Some(alike) => queue.take_lost(alike, most),
                 None => queue.take(most),
-            };
-            let Some(taken) = taken else { break };
+            });
+            let Some(taken) = taken.flatten() else { break };
             left = left.saturating_sub(taken.1.count);
-            let grant = self.grant(worker, job, taken);
+            let grant = self.grant(worker, job, taken, false);
             grants.entry((worker, job)).or_default().push(grant);
         }
         if self.overtaken.is_some_and(|(overtaken, _)| overtaken == job) {
             self.overtaken = None;
         }
-        self.refresh_job(job);
-        self.refresh_worker(worker);
     }
 
     /// Notes whose turn it was, where its tasks need more memory than is free on any one worker
     /// and smaller ones are given out instead: without end those would take what becomes free.
     fn note_overtaken(&mut self, job: JobId) {
-        if self.shares.demands() < 2 {
+        if self.placement.shares().demands() < 2 {
             return;
         }
-        let memory = |job: JobId| self.queues.get(&job).map_or(0, |queue| queue.demand.memory);
+        let memory =
+            |job: JobId| self.placement.queue(job).map_or(0, |queue| queue.demand().memory);
         let suits = |_, tenant: &str| !self.holds_back(tenant);
-        let first = self.shares.next(|demand| self.fleet.can_meet(demand), suits);
+        let first =
+            self.placement.shares().next(|demand| self.placement.fleet().can_meet(demand), suits);
         if let Some(first) = first.filter(|first| memory(*first) > memory(job))
             && self.overtaken.is_none_or(|(overtaken, _)| overtaken != first)
         {
@@ -167,22 +165,22 @@ impl Grid {
     /// Keeps one worker free for a task that must run `alone`, else for one that was overtaken
     /// for too long, which is given to it once its memory is free.
     fn place_overtaken(&mut self, alone: Option<Wanted>, grants: &mut Grants) {
-        let waits = |job: &JobId| self.queues.get(job).is_some_and(Queue::is_ready);
+        let waits = |job: &JobId| self.placement.queue(*job).is_some_and(Queue::is_ready);
         self.overtaken = self.overtaken.filter(|(job, _)| waits(job));
         let due = self.overtaken.filter(|(_, since)| since.after(OVERTAKEN_MAX) <= self.now);
-        let due = due.and_then(|(job, _)| Some((job, self.queues.get(&job)?)));
-        let due = due.filter(|(_, queue)| !self.holds_back(&queue.tenant));
-        let due = due.filter(|(_, queue)| alone.is_none() && self.fleet.can_meet(queue.demand));
+        let due = due.and_then(|(job, _)| Some((job, self.placement.queue(job)?)));
+        let due = due.filter(|(_, queue)| !self.holds_back(queue.tenant()));
+        let due = due.filter(|(_, queue)| {
+            alone.is_none() && self.placement.fleet().can_meet(queue.demand())
+        });
         let due = due.map(|(job, queue)| {
-            let avoided = self.avoided(&queue.tenant, queue.demand, &[]);
-            (job, queue.demand, self.kept_from(queue, avoided))
+            let avoided = self.avoided(queue.tenant(), queue.demand(), &[]);
+            (job, queue.demand(), self.kept_from(queue, avoided))
         });
         let wanted = due.clone().map(|(_, demand, avoided)| (demand, avoided));
-        for worker in self.fleet.reserve(alone.or(wanted)) {
-            worker.into_iter().for_each(|worker| self.refresh_worker(worker));
-        }
+        self.placement.reserve(alone.or(wanted));
         if let Some((job, demand, avoided)) = due
-            && let Some(worker) = self.fleet.reserved_with_room(demand)
+            && let Some(worker) = self.placement.fleet().reserved_with_room(demand)
             && !avoided.contains(&worker)
         {
             let count = self.portion(job, worker, None);
@@ -192,11 +190,12 @@ impl Grid {
 
     /// Gives tasks that workers lost to others. Their turn was when they were given out first.
     fn place_lost(&mut self, grants: &mut Grants) {
-        if self.lost.is_empty() {
+        if self.placement.lost().is_empty() {
             return;
         }
-        let after = self.lost.range((Bound::Excluded(self.lost_last), Bound::Unbounded));
-        let jobs = after.chain(self.lost.range(..=self.lost_last)).take(LOST_MAX);
+        let waiting = self.placement.lost();
+        let after = waiting.range((Bound::Excluded(self.lost_last), Bound::Unbounded));
+        let jobs = after.chain(waiting.range(..=self.lost_last)).take(LOST_MAX);
         let jobs: Vec<JobId> = jobs.copied().collect();
         self.lost_last = jobs.last().copied().unwrap_or_default();
         for job in jobs {
@@ -209,31 +208,27 @@ impl Grid {
 
     /// Tasks of a job that workers lost, and another that has room for them.
     fn pick_lost(&self, job: JobId) -> Option<(Lost, WorkerId)> {
-        let lost = |queue: &&Queue| queue.has_lost() && !self.holds_back(&queue.tenant);
-        let queue = self.queues.get(&job).filter(lost)?;
+        let lost = |queue: &&Queue| queue.has_lost() && !self.holds_back(queue.tenant());
+        let queue = self.placement.queue(job).filter(lost)?;
         queue.lost().take(LOST_MAX).find_map(|(alike, _)| {
-            let avoided = self.avoided(&queue.tenant, queue.demand, &alike.by);
+            let avoided = self.avoided(queue.tenant(), queue.demand(), &alike.by);
             let avoided = self.kept_from(queue, avoided);
-            let (_, worker) = self.fleet.roomiest_but(queue.demand, &avoided)?;
+            let (_, worker) = self.placement.fleet().roomiest_but(queue.demand(), &avoided)?;
             Some((alike.clone(), worker))
         })
     }
 
     /// Gives suspects idle workers of their own; returns what those need that are left.
     fn place_suspects(&mut self, grants: &mut Grants) -> Option<Wanted> {
-        let suspects: Vec<JobId> = self.suspects.iter().copied().collect();
+        let suspects: Vec<JobId> = self.placement.suspects().iter().copied().collect();
         let mut waiting = None;
         for job in suspects {
             while let Some((lost_by, worker)) = self.pick_alone(job) {
-                let queue = self.queues.get_mut(&job);
-                let Some(index) = queue.and_then(|queue| queue.take_suspect(&lost_by)) else {
-                    break;
-                };
+                let take = |queue: &mut Queue| queue.take_suspect(&lost_by);
+                let Some(index) = self.placement.change_queue(job, take).flatten() else { break };
                 self.place_alone(job, worker, index, grants);
-                self.refresh_worker(worker);
             }
-            self.refresh_job(job);
-            if waiting.is_none() && self.suspects.contains(&job) {
+            if waiting.is_none() && self.placement.suspects().contains(&job) {
                 waiting = self.wanted_alone(job);
             }
         }
@@ -242,29 +237,27 @@ impl Grid {
 
     /// The workers that lost a task of a job that must run alone, and an idle one for it.
     fn pick_alone(&self, job: JobId) -> Option<(Vec<WorkerId>, WorkerId)> {
-        let queue = self.queues.get(&job).filter(|queue| !self.holds_back(&queue.tenant))?;
+        let queue = self.placement.queue(job).filter(|queue| !self.holds_back(queue.tenant()))?;
         queue.suspects().take(LOST_MAX).find_map(|lost_by| {
-            let avoided = self.avoided(&queue.tenant, queue.demand, lost_by);
-            Some((lost_by.clone(), self.fleet.idle(queue.demand, &avoided)?))
+            let avoided = self.avoided(queue.tenant(), queue.demand(), lost_by);
+            Some((lost_by.clone(), self.placement.fleet().idle(queue.demand(), &avoided)?))
         })
     }
 
     /// What a task of a job needs that must run alone.
     fn wanted_alone(&self, job: JobId) -> Option<Wanted> {
-        let fits =
-            |queue: &&Queue| self.fleet.can_meet(queue.demand) && !self.holds_back(&queue.tenant);
-        let queue = self.queues.get(&job).filter(fits)?;
+        let fits = |queue: &&Queue| {
+            self.placement.fleet().can_meet(queue.demand()) && !self.holds_back(queue.tenant())
+        };
+        let queue = self.placement.queue(job).filter(fits)?;
         let lost_by = queue.suspects().next()?;
-        Some((queue.demand, self.avoided(&queue.tenant, queue.demand, lost_by)))
+        Some((queue.demand(), self.avoided(queue.tenant(), queue.demand(), lost_by)))
     }
 
     fn place_alone(&mut self, job: JobId, worker: WorkerId, index: u64, grants: &mut Grants) {
         let attempt = self.ledger.job(job).map_or(1, |entry| entry.history(index).attempt());
-        let grant = self.grant(worker, job, (attempt, TaskRange::one(index)));
+        let grant = self.grant(worker, job, (attempt, TaskRange::one(index)), true);
         grants.entry((worker, job)).or_default().push(grant);
-        if let Some(worker) = self.fleet.get_mut(worker) {
-            worker.alone = true;
-        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Grid {
             Resource::OpenJobs => holding.open_jobs,
             Resource::RecordBytes => holding.record_bytes,
             Resource::WaitingTasks => holding.tasks,
-            Resource::RunningTasks => self.shares.leased(tenant),
+            Resource::RunningTasks => self.placement.shares().leased(tenant),
             Resource::FuelADay => self.noted_fuel(tenant).saturating_add(account.fuel),
         }
     }
@@ -176,7 +176,7 @@ impl Grid {
             return u64::MAX;
         }
         let allowed = self.allowed(tenant, Resource::RunningTasks).unwrap_or(u64::MAX);
-        allowed.saturating_sub(self.shares.leased(tenant))
+        allowed.saturating_sub(self.placement.shares().leased(tenant))
     }
 
     /// Why a tenant is given no more tasks, where it is not.

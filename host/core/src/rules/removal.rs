@@ -10,7 +10,10 @@ use wasmgrid_proto::{
 };
 
 use super::grid::Grid;
-use crate::io::{Output, RequestId};
+use crate::{
+    io::{Output, RequestId},
+    placement::Worker,
+};
 
 /// Why the link of a worker ends that was taken away.
 const REMOVED: &str = "an operator removed this worker from the grid";
@@ -32,8 +35,8 @@ impl Grid {
     /// Forgets all that a worker is and has now.
     fn let_go(&mut self, id: WorkerId) {
         let now = self.now;
-        if let Some(worker) = self.fleet.get_mut(id).filter(|worker| worker.linked) {
-            worker.unlink(now);
+        if self.placement.worker(id).is_some_and(Worker::is_linked) {
+            self.placement.change_worker(id, |worker| worker.unlink(now));
             self.output(Output::Disconnect { worker: id, reason: REMOVED.into() });
         }
         if let Some(rival) = self.rivals.remove(&id) {
@@ -42,8 +45,7 @@ impl Grid {
         self.forget_preparing(id);
         // Nobody's fault: the attempts are not counted.
         self.release_all(id);
-        self.refresh_worker(id);
-        self.fleet.remove(id);
+        self.placement.remove(id);
         self.distrust.forget_worker(id);
         if self.awaited.remove(&id) && self.awaited.is_empty() {
             self.recover();

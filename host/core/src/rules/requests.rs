@@ -14,6 +14,7 @@ use super::{
 use crate::{
     io::{Input, Output, RequestId},
     ledger::{Job, job_bytes},
+    placement::Worker,
     planted::Planted,
 };
 
@@ -93,8 +94,7 @@ impl Grid {
         if closed {
             self.persist(Record::InputsClosed { job });
         }
-        self.settle_job(job);
-        let reply = self.job(job).map(Reply::Job).ok_or_else(|| no_job(job));
+        let reply = self.settled(job);
         self.answer(request, reply);
     }
 
@@ -169,7 +169,6 @@ impl Grid {
             Ok(true) => {
                 self.append_inputs(request, job, (tasks, bytes));
                 self.persist(Record::InputsDigest { job, tasks, digest });
-                self.refresh_job(job);
                 self.reply(request, Ok(()));
             }
             Ok(false) => self.reply(request, Ok(())),
@@ -220,7 +219,6 @@ impl Grid {
                 self.append_inputs(request, job, (TaskRange { first, count }, bytes));
             }
             self.persist(Record::ProducerNoted { job, producer, number, first });
-            self.refresh_job(job);
         }
         let reply = first.map(|(first, _)| Reply::Appended { first });
         self.answer(request, reply);
@@ -229,21 +227,15 @@ impl Grid {
     fn append_inputs(&mut self, request: RequestId, job: JobId, (tasks, bytes): (TaskRange, u64)) {
         let record = Record::InputsAppended { job, tasks };
         self.persist_as(record, |record| Output::PersistInputs { request, record });
-        if let Some(entry) = self.ledger.job(job)
-            && let Some(queue) = self.queues.get_mut(&job)
-        {
-            queue.put(tasks, entry, &self.config);
-            self.stored.append(entry.tenant(), job, tasks.first, bytes);
-        }
-        self.changed.insert(job);
+        let Some(entry) = self.ledger.job(job) else { return };
+        self.placement.change_queue(job, |queue| queue.put(tasks, entry, &self.config));
+        self.stored.append(entry.tenant(), job, tasks.first, bytes);
     }
 
     pub(crate) fn close(&mut self, request: RequestId, job: JobId) {
         let done = self.find(job).map(Job::is_closed);
         if done == Ok(false) {
             self.persist(Record::InputsClosed { job });
-            self.changed.insert(job);
-            self.settle_job(job);
         }
         self.reply(request, done.map(|_| ()));
     }
@@ -314,28 +306,29 @@ impl Grid {
         }
         self.persist(Record::InputsClosed { job });
         self.activate(job);
-        self.settle_job(job);
-        self.changed.insert(job);
+        self.settled(job)
+    }
+
+    /// How a new job stands once it is settled: it may have ended with its submit.
+    fn settled(&mut self, job: JobId) -> Result<Reply, ApiError> {
+        self.settle();
         self.job(job).map(Reply::Job).ok_or_else(|| no_job(job))
     }
 
     pub(crate) fn drain_worker(&mut self, request: RequestId, name: &str) {
         let known = self.ledger.worker(name);
-        let linked = known.filter(|id| self.fleet.get(*id).is_some_and(|worker| worker.linked));
+        let linked = known.filter(|id| self.placement.worker(*id).is_some_and(Worker::is_linked));
         let Some(id) = linked else {
             let message = format!(
                 "no worker called {name:?} is linked; `wasmgrid worker list` shows those that are"
             );
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };
-        let process = self.fleet.get(id).map(|worker| worker.started);
+        let process = self.placement.worker(id).map(Worker::started);
         if self.ledger.drained(id) != process {
             self.persist(Record::WorkerDrained { worker: id, process });
         }
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.draining = true;
-        }
-        self.refresh_worker(id);
+        self.placement.change_worker(id, Worker::drain);
         self.output(Output::Drain { worker: id });
         self.revoke_all(id);
         self.reply(request, Ok(()));
@@ -349,7 +342,9 @@ impl Grid {
         self.answer(request, result.map(|()| Reply::Done));
     }
 
+    /// Answers a request. What it leads to is before the answer.
     fn answer(&mut self, request: RequestId, reply: Result<Reply, ApiError>) {
+        self.settle();
         self.output(Output::Reply { request, reply: Box::new(reply) });
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     io::{CompletedBlock, Completion, LostTask, Output, SegmentToken},
     ledger::{Job, explain},
-    placement::{Queue, epoch_of},
+    placement::{Delivery, Lease, Queue, Worker, epoch_of},
     planted::Planted,
     timers::Timer,
 };
@@ -79,17 +79,12 @@ impl Grid {
         if taken == 0 {
             return;
         }
-        let now = self.now;
-        if let Some(worker) = self.fleet.get_mut(worker) {
-            worker.committed += kept;
-            worker.believed = worker.believed.saturating_add(taken);
-            worker.delivered_at = now;
-        }
         // What came too late is not this lease's cost.
         let wall_us = if taken == all { block.wall_us } else { block.wall_us / all.max(1) * taken };
         // What a lost attempt took says nothing of what a task takes.
-        if let Some(queue) = self.queues.get_mut(&block.job).filter(|_| !sorted.has_lost()) {
-            queue.learn(taken, wall_us, &self.config);
+        if !sorted.has_lost() {
+            let learn = |queue: &mut Queue| queue.learn(taken, wall_us, &self.config);
+            self.placement.change_queue(block.job, learn);
         }
         self.judge_worker(worker, block, &sorted);
         self.explain_lost(worker, (token, position), block, sorted.lost);
@@ -98,13 +93,13 @@ impl Grid {
             self.persist_results((token, position), block.job, keep, sorted.runs);
             self.count_stored(block, kept);
         }
-        self.settle_lease(block.lease, taken, Queue::took_ns(taken, wall_us));
+        let took_ns = Queue::took_ns(taken, wall_us);
+        let delivery = Delivery { at: self.now, kept, took_ns };
+        self.placement.settle_lease(block.lease, taken, Some(delivery), &self.config);
         for (index, counter, reason) in sorted.again {
             let failed = Failed { worker, counter, reason: &reason };
             self.count_all(block.job, &[TaskRange::one(index)], failed);
         }
-        self.changed.insert(block.job);
-        self.settle_job(block.job);
     }
 
     /// Counts what the results that are kept take of the store, and what fuel they took.
@@ -146,18 +141,18 @@ impl Grid {
         let Some(entry) = self.ledger.job(block.job).filter(|_| !positions.is_empty()) else {
             return;
         };
-        *self.discarded.entry(block.job).or_default() += positions.len() as u64;
-        self.changed.insert(block.job);
         // What was given out in another term, and lost, says nothing of the task that is there now.
         let upto = entry.leased_upto(epoch_of(block.lease));
         let is_of_task = |at: &u32| {
             let result = usize::try_from(*at).ok().and_then(|at| block.results.get(at));
             result.is_some_and(|result| result.index < upto)
         };
-        let positions: Vec<u32> = positions.iter().copied().filter(is_of_task).collect();
+        let of_task: Vec<u32> = positions.iter().copied().filter(is_of_task).collect();
         let is_pure = entry.spec().task.grants.is_empty();
-        if !positions.is_empty() && (is_pure || entry.cancelled_by().is_some()) {
-            self.output(Output::Late { token, block: position, positions });
+        let is_told = !of_task.is_empty() && (is_pure || entry.cancelled_by().is_some());
+        self.count(block.job, |counts| counts.discarded += positions.len() as u64);
+        if is_told {
+            self.output(Output::Late { token, block: position, positions: of_task });
         }
     }
 
@@ -205,8 +200,8 @@ impl Grid {
         {
             return unfenced(job, block);
         }
-        let lease = self.leases.matching(block.lease, claim);
-        let (Some(lease), Some(job)) = (lease, self.ledger.job(block.job)) else {
+        let left = self.placement.claimed(block.lease, claim);
+        let (Some(left), Some(job)) = (left, self.ledger.job(block.job)) else {
             sorted.late = (0..).zip(&block.results).map(|(position, _)| position).collect();
             return sorted;
         };
@@ -216,12 +211,12 @@ impl Grid {
         while let Some(first) = rest.first() {
             let run = run_length(rest);
             let tasks = TaskRange { first: first.index, count: run as u64 };
-            if run > 1 && lease.tasks.take(tasks) {
+            if run > 1 && left.take(tasks) {
                 sorted.keep(tasks, first.class);
             } else {
                 for (offset, result) in (0..).zip(rest.iter().take(run)) {
                     let at = position + offset;
-                    if !lease.tasks.take(TaskRange::one(result.index)) {
+                    if !left.take(TaskRange::one(result.index)) {
                         sorted.late.push(at);
                         sorted.others.push(at);
                         continue;
@@ -278,15 +273,13 @@ impl Grid {
             let Some(entry) = self.ledger.job(job) else { return };
             let pause = entry.history(index).infra_pause(&self.config);
             self.timers.set(self.now.after(pause), Timer::Retry(job, index));
-            if let Some(queue) = self.queues.get_mut(&job) {
-                queue.pause(index);
-            }
+            self.placement.change_queue(job, |queue| queue.pause(index));
         }
     }
 
     /// A task waited long enough.
     pub(crate) fn resume(&mut self, job: JobId, index: u64) {
-        if self.queues.get_mut(&job).is_some_and(|queue| queue.resume(index)) {
+        if self.placement.change_queue(job, |queue| queue.resume(index)) == Some(true) {
             self.requeue(job, &[TaskRange::one(index)]);
         }
     }
@@ -300,66 +293,64 @@ impl Grid {
     ) {
         self.hear(id);
         self.note_answer(id, lease);
-        let held = self.leases.get(lease).filter(|held| (held.job, held.worker) == (job, id));
-        let (Some(held), Some(worker)) = (held, self.fleet.get_mut(id)) else { return };
-        let answers = worker.asked.remove(&lease).is_some();
-        let wanted = if worker.draining || worker.unable.is_some() {
-            tasks.to_vec()
-        } else {
-            tasks.iter().flat_map(|part| held.asked.within(*part)).collect()
+        let is_held = |held: &&Lease| (held.job(), held.worker()) == (job, id);
+        if self.placement.lease(lease).filter(is_held).is_none() {
+            return;
+        }
+        let answer = |worker: &mut Worker| {
+            (worker.answer(lease), worker.is_draining() || worker.unable().is_some())
         };
+        let Some((answers, wants_all)) = self.placement.change_worker(id, answer) else { return };
+        let asked = self.placement.lease(lease).map(Lease::asked).filter(|_| !wants_all);
+        let wanted = asked.map_or_else(
+            || tasks.to_vec(),
+            |asked| tasks.iter().flat_map(|part| asked.within(*part)).collect(),
+        );
         let wanted = self.take_back(lease, &wanted);
         let unasked = self.take_back(lease, tasks);
-        if let Some(worker) = self.fleet.get_mut(id) {
-            worker.mute = false;
-            worker.begun_all = answers && wanted.is_empty() && unasked.is_empty();
-        }
-        self.refresh_worker(id);
+        let begun_all = answers && wanted.is_empty() && unasked.is_empty();
+        self.placement.change_worker(id, |worker| worker.set_begun_all(begun_all));
         self.requeue(job, &wanted);
         // The worker gave these back for reasons of its own.
         if !unasked.is_empty() {
             self.distrust(id, job, lease, reason);
         }
         self.count_all(job, &unasked, Failed { worker: id, counter: RetryCounter::Infra, reason });
-        self.settle_job(job);
     }
 
     /// Makes tasks wait for another worker, with nothing counted against them.
     pub(crate) fn requeue(&mut self, job: JobId, tasks: &[TaskRange]) {
-        let Some(entry) = self.ledger.job(job) else { return };
-        let Some(queue) = self.queues.get_mut(&job) else { return };
-        if queue.stopping {
+        let Some(entry) = self.ledger.job(job).filter(|_| self.placement.is_active(job)) else {
+            return;
+        };
+        if entry.has_given_up() {
             return self.end_tasks(job, tasks.to_vec(), OutcomeClass::Skipped);
         }
         if self.config.breaks(Planted::NoRequeue) {
             return;
         }
-        for part in tasks {
-            queue.put(*part, entry, &self.config);
-        }
-        self.changed.insert(job);
-        self.refresh_job(job);
+        self.placement.change_queue(job, |queue| {
+            tasks.iter().for_each(|part| queue.put(*part, entry, &self.config));
+        });
     }
 
     /// The tasks' host is gone, and each of them may be why.
     pub(crate) fn lose(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
         let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: why };
         self.count_all(job, tasks, failed);
-        self.settle_job(job);
     }
 
     /// A worker did not end tasks in their time: it is to blame, and not they.
     pub(crate) fn give_up(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
         self.count_all(job, tasks, Failed { worker, counter: RetryCounter::Infra, reason: why });
-        self.settle_job(job);
     }
 
     /// Counts an attempt of each of these tasks, and lets them run again or ends them.
     fn count_all(&mut self, job: JobId, tasks: &[TaskRange], failed: Failed<'_>) {
-        if self.queues.get(&job).is_some_and(|queue| queue.stopping) {
+        let Some(entry) = self.ledger.job(job) else { return };
+        if entry.has_given_up() {
             return self.requeue(job, tasks);
         }
-        let Some(entry) = self.ledger.job(job) else { return };
         let mut by_attempt: BTreeMap<u32, (Vec<TaskRange>, Vec<TaskRange>)> = BTreeMap::new();
         for (tasks, history) in tasks.iter().flat_map(|part| entry.by_history(*part)) {
             let survives = match failed.counter {
@@ -407,7 +398,6 @@ impl Grid {
             let (first_cursor, runs) = (entry.results(), sorted.runs);
             let record = Record::Committed { job, first_cursor, runs };
             self.persist_as(record, |record| Output::PersistLost { lost, record });
-            self.changed.insert(job);
         }
     }
 }

@@ -133,7 +133,6 @@ impl Grid {
         if before > entry.dropped().map_or(0, |dropped| dropped.before) {
             let dropped = Dropped { before, why, at: self.date() };
             self.persist(Record::ResultsDropped { job, dropped });
-            self.changed.insert(job);
             let entry = self.ledger.job(job).filter(|entry| before == entry.results());
             if let Some(entry) = entry {
                 self.stored.drop_results(entry.tenant(), job);
@@ -146,9 +145,7 @@ impl Grid {
             self.stored.forget(entry.tenant(), job);
         }
         self.persist(Record::JobForgotten { job });
-        self.discarded.remove(&job);
-        self.diverged.remove(&job);
-        self.changed.insert(job);
+        self.forget_counts(job);
     }
 }
 
