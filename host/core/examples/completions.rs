@@ -105,7 +105,7 @@ fn complete(run: &Run) -> Option<Duration> {
     for job in 0..run.jobs {
         let submit = Input::Submit {
             request: RequestId(job),
-            spec: spec(job % TENANTS),
+            spec: Box::new(spec(job % TENANTS)),
             idempotency_key: None,
             inputs: run.tasks / run.jobs,
             bytes: 0,

@@ -21,7 +21,6 @@ pub struct SegmentToken(pub u64);
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "each is made, handled and gone")]
 pub enum Input {
     /// Once, after the replay: a new epoch starts. Nothing else is taken before it.
     Start {
@@ -37,7 +36,7 @@ pub enum Input {
         /// Whom to answer.
         request: RequestId,
         /// The job; the driver has admitted its module.
-        spec: JobSpec,
+        spec: Box<JobSpec>,
         /// The same key of the same tenant gives the same job.
         idempotency_key: Option<String>,
         /// How many inputs came with it.

@@ -530,6 +530,7 @@ impl Scheduler {
         let digest = content(&inputs);
         let request = self.pending(link, id, inputs, watch, promise);
         let (inputs, bytes) = (count, INPUT_BYTES * count);
+        let spec = Box::new(spec);
         let input = Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.grid.handle(self.now, input);
     }

@@ -64,7 +64,7 @@ impl Grid {
     pub(crate) fn submit(
         &mut self,
         request: RequestId,
-        spec: JobSpec,
+        spec: Box<JobSpec>,
         key: Option<String>,
         (inputs, bytes, digest): (u64, u64, Digest),
         closed: bool,
@@ -83,8 +83,7 @@ impl Grid {
         if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes)) {
             return self.reply(request, Err(error));
         }
-        let job = self.ledger.next_job();
-        let (spec, at) = (Box::new(spec), self.date());
+        let (job, at) = (self.ledger.next_job(), self.date());
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         self.persist(Record::SubmitDigest { job, digest });
         self.activate(job);

@@ -99,7 +99,7 @@ impl Clockwork {
         let digest = content(0, inputs, true);
         self.drive(Input::Submit {
             request,
-            spec,
+            spec: Box::new(spec),
             idempotency_key,
             inputs,
             bytes: 0,

@@ -107,7 +107,7 @@ fn an_idempotency_key_does_not_swallow_other_inputs() {
     let repeat = |world: &mut World, key: &str, inputs, closed| {
         let request = world.request();
         let idempotency_key = Some(key.into());
-        let (spec, digest) = (spec(), content(0, inputs, closed));
+        let (spec, digest) = (Box::new(spec()), content(0, inputs, closed));
         world.drive(Input::Submit {
             request,
             spec,
@@ -137,7 +137,7 @@ fn an_idempotency_key_of_another_job_is_a_conflict() {
     let mut world = World::new();
     world.submit_as(spec(), Some("key"), 2, true);
     let request = world.request();
-    let changed = JobSpec { retries: 3, ..spec() };
+    let changed = Box::new(JobSpec { retries: 3, ..spec() });
     let idempotency_key = Some("key".into());
     let (spec, inputs, closed, digest) = (changed, 2, true, content(0, 2, true));
     world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes: 0, closed, digest });

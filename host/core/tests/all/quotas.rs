@@ -19,7 +19,7 @@ fn world_with(quotas: &[(Resource, u64)]) -> World {
 
 /// What a submit of so many inputs is answered.
 fn submit(world: &mut World, tenant: &str, inputs: u64) -> Result<JobId, ApiError> {
-    let (request, spec) = (world.request(), spec_of(tenant));
+    let (request, spec) = (world.request(), Box::new(spec_of(tenant)));
     let (digest, bytes) = (content(0, inputs, true), inputs * world.input_bytes);
     let idempotency_key = None;
     world.drive(Input::Submit {
@@ -244,7 +244,7 @@ fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
         let (digest, idempotency_key) = (content(0, 1, true), None);
         world.drive(Input::Submit {
             request,
-            spec,
+            spec: Box::new(spec),
             idempotency_key,
             inputs: 1,
             bytes: 0,

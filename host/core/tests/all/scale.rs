@@ -55,7 +55,7 @@ fn drive(grid: &mut Grid, input: Input) -> usize {
 
 fn submit(grid: &mut Grid, number: u64, inputs: u64) {
     let request = RequestId(number);
-    let spec = spec_of(&format!("tenant-{}", number % 100));
+    let spec = Box::new(spec_of(&format!("tenant-{}", number % 100)));
     let idempotency_key = Some(format!("key-{number}"));
     let digest = content(0, inputs, true);
     drive(

@@ -17,7 +17,7 @@ fn refused(task: TaskSpec) -> String {
 
 fn submit(task: TaskSpec) -> Result<(), ApiError> {
     let mut world = World::new();
-    let (request, spec) = (world.request(), JobSpec { task, ..spec() });
+    let (request, spec) = (world.request(), Box::new(JobSpec { task, ..spec() }));
     let (digest, idempotency_key) = (content(0, 1, true), None);
     let (inputs, bytes, closed) = (1, 0, true);
     world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });

@@ -180,7 +180,7 @@ impl World {
         let request = self.request();
         let idempotency_key = key.map(String::from);
         let digest = content(0, inputs, closed);
-        let bytes = inputs * self.input_bytes;
+        let (spec, bytes) = (Box::new(spec), inputs * self.input_bytes);
         let submit =
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.drive(submit);

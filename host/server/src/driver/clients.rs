@@ -316,7 +316,7 @@ impl Driver {
         };
         let bytes = stored_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), watch);
-        let inputs = count;
+        let (spec, inputs) = (Box::new(spec), count);
         let submit =
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.grid.handle(self.state.now, submit);
