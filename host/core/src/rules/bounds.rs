@@ -37,7 +37,7 @@ const GRANTS_MAX: usize = 256;
 const TEXT_BYTES: usize = 64 << 10;
 
 /// Refuses a spec whose texts are too long, with what was given and what is allowed.
-pub(crate) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
+pub(super) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
     bytes("job's name", spec.name.len(), NAME_BYTES)?;
     count("labels that the job requires", spec.requires.len(), REQUIRES_MAX)?;
     for (key, value) in &spec.requires {
@@ -99,7 +99,7 @@ fn check_blobs(blobs: &[Blob]) -> Result<(), ApiError> {
 }
 
 /// The same for an idempotency key.
-pub(crate) fn check_key(key: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check_key(key: Option<&str>) -> Result<(), ApiError> {
     bytes("idempotency key", key.map_or(0, str::len), KEY_BYTES)
 }
 

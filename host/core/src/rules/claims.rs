@@ -20,14 +20,14 @@ use crate::{
 
 /// What a worker that joins says it holds.
 #[derive(Debug)]
-pub(crate) struct Claims {
+pub(super) struct Claims {
     held: Vec<HeldLease>,
     /// By the leases that they are of.
     proofs: BTreeMap<LeaseId, LeaseProof>,
 }
 
 impl Claims {
-    pub(crate) fn new(held: Vec<HeldLease>, proofs: Vec<LeaseProof>) -> Self {
+    pub(super) fn new(held: Vec<HeldLease>, proofs: Vec<LeaseProof>) -> Self {
         Self { held, proofs: proofs.into_iter().map(|proof| (proof.lease, proof)).collect() }
     }
 }
@@ -35,7 +35,7 @@ impl Claims {
 impl Grid {
     /// Compares what a worker holds with what it should hold. Where its process `lived_on`, what it
     /// lacks never arrived or was given back in words that were lost with the link: nobody's fault.
-    pub(crate) fn reconcile(&mut self, id: WorkerId, claims: &Claims, lived_on: bool) {
+    pub(super) fn reconcile(&mut self, id: WorkerId, claims: &Claims, lived_on: bool) {
         let Claims { held, proofs } = claims;
         let mut brought: BTreeMap<LeaseId, RangeSet> = BTreeMap::new();
         for lease in held {
@@ -66,11 +66,11 @@ impl Grid {
 
     /// Why nothing of a job that is not active is wanted.
     fn ender(&self, job: JobId) -> String {
-        match self.ledger.job(job) {
+        let by = match self.ledger.job(job) {
             Some(entry) => entry.cancelled_by().unwrap_or("the job's end"),
             None => "a scheduler that does not know the job",
-        }
-        .into()
+        };
+        by.into()
     }
 
     /// Believes a worker that it holds a lease of an earlier term, as far as that is proved and fits;

@@ -11,7 +11,7 @@ use crate::{io::Output, placement::Worker, timers::Timer};
 
 /// Who wants the place of a worker that is linked.
 #[derive(Debug)]
-pub(crate) struct Rival {
+pub(super) struct Rival {
     joined: Worker,
     claims: Claims,
     /// When the worker was asked.
@@ -20,7 +20,7 @@ pub(crate) struct Rival {
 
 impl Grid {
     /// A worker joins that is linked already: that link is asked whether it lives.
-    pub(crate) fn contest(&mut self, id: WorkerId, joined: Worker, claims: Claims) {
+    pub(super) fn contest(&mut self, id: WorkerId, joined: Worker, claims: Claims) {
         let (rival, address, asked_at) = (joined.link(), joined.address().into(), self.now);
         if let Some(before) = self.rivals.insert(id, Rival { joined, claims, asked_at }) {
             // Of several the newest may be the one that was started last.
@@ -31,7 +31,7 @@ impl Grid {
     }
 
     /// A worker that was asked whether it lives does.
-    pub(crate) fn alive(&mut self, id: WorkerId, rival: u64) {
+    pub(super) fn alive(&mut self, id: WorkerId, rival: u64) {
         self.hear(id);
         if self.rivals.get(&id).is_some_and(|waits| waits.joined.link() == rival)
             && let Some(refused) = self.rivals.remove(&id)
@@ -44,7 +44,7 @@ impl Grid {
     }
 
     /// A worker that was asked whether it lives had its time to answer.
-    pub(crate) fn decide_contest(&mut self, id: WorkerId) {
+    pub(super) fn decide_contest(&mut self, id: WorkerId) {
         let timeout = self.config.contest_timeout;
         let Some(due) = self.rivals.get(&id).map(|rival| rival.asked_at.after(timeout)) else {
             return;
@@ -56,7 +56,7 @@ impl Grid {
     }
 
     /// Nobody has the worker's place any more: who waits for it gets it.
-    pub(crate) fn admit_rival(&mut self, id: WorkerId) {
+    pub(super) fn admit_rival(&mut self, id: WorkerId) {
         if let Some(Rival { mut joined, claims, .. }) = self.rivals.remove(&id) {
             joined.begin(self.now);
             self.admit(id, joined, &claims);
@@ -64,12 +64,12 @@ impl Grid {
     }
 
     /// The link of a worker that has not joined yet is gone.
-    pub(crate) fn rival_left(&mut self, link: u64) {
+    pub(super) fn rival_left(&mut self, link: u64) {
         self.rivals.retain(|_, rival| rival.joined.link() != link);
     }
 
     /// How long workers were silent is not known: what they were asked counts from now.
-    pub(crate) fn ask_rivals_anew(&mut self) {
+    pub(super) fn ask_rivals_anew(&mut self) {
         let now = self.now;
         self.rivals.values_mut().for_each(|rival| rival.asked_at = now);
     }
@@ -86,7 +86,7 @@ impl Grid {
         self.placement.fleet().iter().filter_map(contest).collect()
     }
 
-    pub(crate) fn refuse(&mut self, id: WorkerId, rival: &Rival) {
+    pub(super) fn refuse(&mut self, id: WorkerId, rival: &Rival) {
         let Some(holder) = self.placement.worker(id) else { return };
         let (address, linked_for) = (holder.address().into(), self.now.since(holder.since()));
         self.output(Output::Refuse { link: rival.joined.link(), address, linked_for });

@@ -13,7 +13,7 @@ use crate::io::RequestId;
 impl Grid {
     /// A cordon holds for the worker's name, linked or not, until it is taken back; that also
     /// takes back a drain that the worker did not ask for itself.
-    pub(crate) fn cordon_worker(&mut self, request: RequestId, name: &str, cordoned: bool) {
+    pub(super) fn cordon_worker(&mut self, request: RequestId, name: &str, cordoned: bool) {
         let Some(id) = self.ledger.worker(name) else {
             let message = format!(
                 "no worker called {name:?} ever joined; `wasmgrid worker list` shows those that did"

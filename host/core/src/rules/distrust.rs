@@ -15,7 +15,7 @@ use crate::{
 impl Grid {
     /// A worker says whether it can run tasks. One that says it can, and then cannot, is believed
     /// later each time.
-    pub(crate) fn worker_health(&mut self, id: WorkerId, unable: Option<Unable>) {
+    pub(super) fn worker_health(&mut self, id: WorkerId, unable: Option<Unable>) {
         self.hear(id);
         let (now, unable) = (self.now, unable.map(|unable| unable.to_string()));
         let config = &self.config;
@@ -28,7 +28,7 @@ impl Grid {
     }
 
     /// A worker's pause may be over.
-    pub(crate) fn rested(&mut self, id: WorkerId) {
+    pub(super) fn rested(&mut self, id: WorkerId) {
         let now = self.now;
         if self.placement.change_worker(id, |worker| worker.end_rest(now)) == Some(true) {
             self.tell_failing(id);
@@ -36,12 +36,12 @@ impl Grid {
     }
 
     /// An attempt was lost on a worker, or given back as one that it cannot run.
-    pub(crate) fn distrust(&mut self, id: WorkerId, job: JobId, lease: LeaseId, reason: &str) {
+    pub(super) fn distrust(&mut self, id: WorkerId, job: JobId, lease: LeaseId, reason: &str) {
         self.distrust_by(id, job, lease, (reason, 1));
     }
 
     /// An attempt was lost in a way that no task can cause.
-    pub(crate) fn distrust_at_once(
+    pub(super) fn distrust_at_once(
         &mut self,
         id: WorkerId,
         job: JobId,
@@ -88,7 +88,7 @@ impl Grid {
     }
 
     /// A worker ran a task to its end.
-    pub(crate) fn trust(&mut self, id: WorkerId) {
+    pub(super) fn trust(&mut self, id: WorkerId) {
         if let Some(seen) = self.placement.seen_mut(id) {
             seen.note_run();
         }
@@ -98,7 +98,7 @@ impl Grid {
     }
 
     /// A worker is given tasks of a job.
-    pub(crate) fn note_trial(&mut self, id: WorkerId, job: JobId, lease: LeaseId) {
+    pub(super) fn note_trial(&mut self, id: WorkerId, job: JobId, lease: LeaseId) {
         if self.distrust.is_empty() {
             return;
         }
@@ -111,7 +111,7 @@ impl Grid {
 
     /// The workers that tasks are not given to, as long as there are others that take such tasks:
     /// those that lost them, and those that rest for the tenant.
-    pub(crate) fn avoided(
+    pub(super) fn avoided(
         &self,
         tenant: &str,
         demand: Demand,

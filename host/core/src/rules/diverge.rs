@@ -15,7 +15,7 @@ const KEPT: usize = 16;
 
 impl Grid {
     /// Takes in that a late result differs from the one that counts.
-    pub(crate) fn diverged(&mut self, job: JobId, index: u64, committed: Witness, late: Witness) {
+    pub(super) fn diverged(&mut self, job: JobId, index: u64, committed: Witness, late: Witness) {
         let Some(entry) = self.ledger.job(job) else { return };
         let repeats = |known: &Divergence| known.index == index && known.late == late;
         if self.have_other_engines(committed.worker, late.worker)

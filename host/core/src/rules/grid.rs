@@ -38,29 +38,29 @@ use crate::{
 /// The same inputs at the same times give the same outputs, to the byte.
 #[derive(Debug)]
 pub struct Grid {
-    pub(crate) config: GridConfig,
-    pub(crate) now: Micros,
+    pub(super) config: GridConfig,
+    pub(super) now: Micros,
     /// What leases are proved with.
-    pub(crate) key: LeaseKey,
-    pub(crate) ledger: Ledger,
-    pub(crate) placement: Placement,
+    pub(super) key: LeaseKey,
+    pub(super) ledger: Ledger,
+    pub(super) placement: Placement,
     /// The last of the jobs with lost tasks that was looked at.
-    pub(crate) lost_last: JobId,
+    pub(super) lost_last: JobId,
     /// Workers on which only losses were seen of late.
-    pub(crate) distrust: Distrust,
+    pub(super) distrust: Distrust,
     /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
-    pub(crate) overtaken: Option<(JobId, Micros)>,
-    pub(crate) timers: Timers,
+    pub(super) overtaken: Option<(JobId, Micros)>,
+    pub(super) timers: Timers,
     /// Who wants the places of workers that are linked.
-    pub(crate) rivals: BTreeMap<WorkerId, Rival>,
+    pub(super) rivals: BTreeMap<WorkerId, Rival>,
     /// After a start: known workers that have not come back yet.
-    pub(crate) awaited: BTreeSet<WorkerId>,
+    pub(super) awaited: BTreeSet<WorkerId>,
     /// What was counted of jobs since the start.
     counts: BTreeMap<JobId, SinceStart>,
     /// What tenants have in the store.
-    pub(crate) stored: Stored,
+    pub(super) stored: Stored,
     /// True where some tenant may not have all slots.
-    pub(crate) bounds_running: bool,
+    pub(super) bounds_running: bool,
     /// Jobs that changed: they are settled, and their watchers are woken.
     changed: Changed,
     outputs: VecDeque<Output>,
@@ -68,11 +68,11 @@ pub struct Grid {
 
 /// What is counted of a job from the start of a scheduler on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SinceStart {
+pub(super) struct SinceStart {
     /// Late results.
-    pub(crate) discarded: u64,
+    pub(super) discarded: u64,
     /// Divergences that are not in the ledger.
-    pub(crate) diverged: u64,
+    pub(super) diverged: u64,
 }
 
 impl Grid {
@@ -125,7 +125,7 @@ impl Grid {
     }
 
     /// Gives up and ends the jobs for which that is due since they changed.
-    pub(crate) fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while let Some(job) = self.changed.next_unsettled() {
             self.settle_job(job);
         }
@@ -313,18 +313,18 @@ impl Grid {
     }
 
     /// The only way in which durable state changes: as a replay would change it.
-    pub(crate) fn persist(&mut self, record: Record) {
+    pub(super) fn persist(&mut self, record: Record) {
         self.persist_as(record, Output::Persist);
     }
 
     /// As [`persist`](Self::persist), for a record that goes with a segment.
-    pub(crate) fn persist_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
+    pub(super) fn persist_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
         self.bring_time();
         self.write_as(record, output);
     }
 
     /// Writes a record down as it is, whatever time it is.
-    pub(crate) fn write(&mut self, record: Record) {
+    pub(super) fn write(&mut self, record: Record) {
         self.write_as(record, Output::Persist);
     }
 
@@ -337,22 +337,22 @@ impl Grid {
     }
 
     /// Counts something of a job that is not durable.
-    pub(crate) fn count(&mut self, job: JobId, count: impl FnOnce(&mut SinceStart)) {
+    pub(super) fn count(&mut self, job: JobId, count: impl FnOnce(&mut SinceStart)) {
         count(self.counts.entry(job).or_default());
         self.changed.insert(job);
     }
 
     /// What was counted of a job since the start.
-    pub(crate) fn counts_of(&self, job: JobId) -> SinceStart {
+    pub(super) fn counts_of(&self, job: JobId) -> SinceStart {
         self.counts.get(&job).copied().unwrap_or_default()
     }
 
     /// Nothing is counted of a job any more.
-    pub(crate) fn forget_counts(&mut self, job: JobId) {
+    pub(super) fn forget_counts(&mut self, job: JobId) {
         self.counts.remove(&job);
     }
 
-    pub(crate) fn output(&mut self, output: Output) {
+    pub(super) fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
     }
 }

@@ -11,7 +11,7 @@ use crate::placement::Worker;
 impl Grid {
     /// Tokens vouch for labels of these keys from now on. A worker whose own labels counted before
     /// is asked for what it has not begun of jobs that require them.
-    pub(crate) fn keys_vouched(&mut self, keys: Vec<String>) {
+    pub(super) fn keys_vouched(&mut self, keys: Vec<String>) {
         for id in self.placement.vouch(keys) {
             let unfit = |lease: &LeaseId| {
                 let queue = self

@@ -15,7 +15,7 @@ use crate::{
 
 impl Grid {
     /// Gives a worker a run of tasks, which it must run `alone` or with others.
-    pub(crate) fn grant(
+    pub(super) fn grant(
         &mut self,
         worker: WorkerId,
         job: JobId,
@@ -34,12 +34,12 @@ impl Grid {
     }
 
     /// Takes tasks back from a lease, as far as they are in it.
-    pub(crate) fn take_back(&mut self, id: LeaseId, tasks: &[TaskRange]) -> Vec<TaskRange> {
+    pub(super) fn take_back(&mut self, id: LeaseId, tasks: &[TaskRange]) -> Vec<TaskRange> {
         self.placement.take_back(id, tasks, &self.config)
     }
 
     /// Asks back the last `count` tasks of a lease.
-    pub(crate) fn revoke(&mut self, id: LeaseId, count: u64) {
+    pub(super) fn revoke(&mut self, id: LeaseId, count: u64) {
         let asked = self.placement.ask_back(id, count, self.now);
         let Some((job, worker, tasks)) = asked else { return };
         self.watch_answer(worker);
@@ -47,7 +47,7 @@ impl Grid {
     }
 
     /// Asks back all that a worker has not begun.
-    pub(crate) fn revoke_all(&mut self, worker: WorkerId) {
+    pub(super) fn revoke_all(&mut self, worker: WorkerId) {
         for lease in self.placement.leases_of(worker) {
             self.revoke(lease, u64::MAX);
         }
@@ -64,7 +64,7 @@ impl Grid {
 
     /// A worker that was asked for tasks and does not answer has begun them, for all that is
     /// known: they stay where they are, and it is not asked again until it answers something.
-    pub(crate) fn check_answer(&mut self, id: WorkerId) {
+    pub(super) fn check_answer(&mut self, id: WorkerId) {
         let Some(seen) = self.placement.seen_mut(id) else { return };
         seen.unwatch(Watch::Answer);
         let asked_at = self.placement.worker(id).and_then(|worker| worker.asked_at());

@@ -18,7 +18,7 @@ use crate::{
 
 impl Grid {
     /// Begins a new epoch, with whatever the journal had.
-    pub(crate) fn start(&mut self, date: Micros) {
+    pub(super) fn start(&mut self, date: Micros) {
         let epoch = Epoch(self.ledger.epoch().0 + 1);
         self.write(Record::EpochStarted { epoch, at: date });
         self.set_date(date);
@@ -42,7 +42,7 @@ impl Grid {
     }
 
     /// Makes an active job part of the scheduling.
-    pub(crate) fn activate(&mut self, job: JobId) {
+    pub(super) fn activate(&mut self, job: JobId) {
         let Some(entry) = self.ledger.job(job) else { return };
         if let Some(deadline) = entry.spec().deadline {
             self.timers.set(entry.submitted().after(deadline), Timer::Deadline(job));
@@ -65,7 +65,7 @@ impl Grid {
     }
 
     /// The workers had their time to come back: what they did not bring is given out again.
-    pub(crate) fn recover(&mut self) {
+    pub(super) fn recover(&mut self) {
         self.awaited.clear();
         let jobs: Vec<JobId> = self.placement.active_jobs().collect();
         for job in jobs {
@@ -74,7 +74,7 @@ impl Grid {
     }
 
     /// Gives a job up or ends it, if that is due.
-    pub(crate) fn settle_job(&mut self, job: JobId) {
+    pub(super) fn settle_job(&mut self, job: JobId) {
         let Some(entry) = self.ledger.job(job).filter(|entry| entry.is_active()) else { return };
         if entry.has_given_up() && self.placement.queue(job).is_some_and(|one| !one.is_stopping()) {
             self.stop(job);
@@ -96,19 +96,19 @@ impl Grid {
     }
 
     /// Ends tasks without a result.
-    pub(crate) fn end_tasks(&mut self, job: JobId, tasks: Vec<TaskRange>, class: OutcomeClass) {
+    pub(super) fn end_tasks(&mut self, job: JobId, tasks: Vec<TaskRange>, class: OutcomeClass) {
         if !tasks.is_empty() {
             self.persist(Record::Ended { job, tasks, class });
         }
     }
 
     /// A job's deadline passed.
-    pub(crate) fn expire(&mut self, job: JobId) {
+    pub(super) fn expire(&mut self, job: JobId) {
         self.end_early(job, OutcomeClass::Expired, JobState::Expired, "the job's deadline");
     }
 
     /// Ends an active job and all its tasks now; nothing of it commits any more.
-    pub(crate) fn end_early(&mut self, job: JobId, class: OutcomeClass, state: JobState, by: &str) {
+    pub(super) fn end_early(&mut self, job: JobId, class: OutcomeClass, state: JobState, by: &str) {
         let Some(entry) = self.ledger.job(job).filter(|entry| entry.is_active()) else {
             return;
         };

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Grid {
-    pub(crate) fn worker_joined(&mut self, joined: Worker, claims: Claims) {
+    pub(super) fn worker_joined(&mut self, joined: Worker, claims: Claims) {
         let id = self.know(joined.name());
         match self.placement.worker(id) {
             Some(before) if before.link() >= joined.link() => {}
@@ -22,7 +22,7 @@ impl Grid {
     }
 
     /// A worker that joined gets the place of its name.
-    pub(crate) fn admit(&mut self, id: WorkerId, mut joined: Worker, claims: &Claims) {
+    pub(super) fn admit(&mut self, id: WorkerId, mut joined: Worker, claims: &Claims) {
         let link = joined.link();
         // It says so anew.
         self.forget_preparing(id);
@@ -67,7 +67,7 @@ impl Grid {
         }
     }
 
-    pub(crate) fn worker_left(&mut self, id: WorkerId, link: u64, graceful: bool) {
+    pub(super) fn worker_left(&mut self, id: WorkerId, link: u64, graceful: bool) {
         let is_current = |worker: &&Worker| worker.is_linked() && worker.link() == link;
         let Some(worker) = self.placement.worker(id).filter(is_current) else { return };
         let (now, has_tasks) = (self.now, !worker.leases().is_empty());
@@ -81,24 +81,24 @@ impl Grid {
         self.admit_rival(id);
     }
 
-    pub(crate) fn worker_leaving(&mut self, id: WorkerId) {
+    pub(super) fn worker_leaving(&mut self, id: WorkerId) {
         self.hear(id);
         self.placement.change_worker(id, Worker::leave);
     }
 
-    pub(crate) fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) {
+    pub(super) fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) {
         self.hear(id);
         self.placement.change_worker(id, |worker| worker.set_running(heartbeat.running));
     }
 
-    pub(crate) fn hear(&mut self, id: WorkerId) {
+    pub(super) fn hear(&mut self, id: WorkerId) {
         if let Some(seen) = self.placement.seen_mut(id) {
             seen.hear(self.now);
         }
     }
 
     /// Disconnects a worker that said nothing for too long.
-    pub(crate) fn check_silence(&mut self, id: WorkerId) {
+    pub(super) fn check_silence(&mut self, id: WorkerId) {
         let (now, timeout) = (self.now, self.config.worker_timeout);
         let Some(worker) = self.placement.worker(id) else { return };
         let (linked, due) = (worker.is_linked(), worker.seen().heard_at().after(timeout));
@@ -120,7 +120,7 @@ impl Grid {
     }
 
     /// A worker whose link was lost had its time to come back.
-    pub(crate) fn give_up_on(&mut self, id: WorkerId) {
+    pub(super) fn give_up_on(&mut self, id: WorkerId) {
         let (now, grace) = (self.now, self.config.rejoin_grace);
         let gone = |worker: &&Worker| !worker.is_linked() && worker.lost_at().after(grace) <= now;
         if self.placement.worker(id).filter(gone).is_some() {
@@ -134,7 +134,7 @@ impl Grid {
         }
     }
 
-    pub(crate) fn lose_part(&mut self, lease: LeaseId, tasks: &[TaskRange], reason: &str) {
+    pub(super) fn lose_part(&mut self, lease: LeaseId, tasks: &[TaskRange], reason: &str) {
         let Some(entry) = self.placement.lease(lease) else { return };
         let (job, worker) = (entry.job(), entry.worker());
         let taken = self.take_back(lease, tasks);
@@ -145,14 +145,14 @@ impl Grid {
     }
 
     /// A worker stopped in order, or was taken away: what it leaves behind is nobody's fault.
-    pub(crate) fn release_all(&mut self, id: WorkerId) {
+    pub(super) fn release_all(&mut self, id: WorkerId) {
         for lease in self.placement.leases_of(id) {
             self.release(lease, &[TaskRange::ALL]);
         }
     }
 
     /// Queues tasks of a lease again, as they were before it.
-    pub(crate) fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
+    pub(super) fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
         let Some(job) = self.placement.lease(lease).map(Lease::job) else { return };
         let taken = self.take_back(lease, tasks);
         self.requeue(job, &taken);

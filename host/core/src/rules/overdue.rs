@@ -41,7 +41,7 @@ enum Due {
 
 impl Grid {
     /// A worker was given a lease, or comes back with some.
-    pub(crate) fn watch_overdue(&mut self, id: WorkerId) {
+    pub(super) fn watch_overdue(&mut self, id: WorkerId) {
         let every = Millis(self.config.lease_margin.0 / 2);
         if self.placement.seen_mut(id).is_some_and(|seen| seen.watch(Watch::Overdue)) {
             self.timers.set(self.now.after(every.max(Millis(1))), Timer::Overdue(id));
@@ -49,7 +49,7 @@ impl Grid {
     }
 
     /// Looks at what a worker has, as long as it has something.
-    pub(crate) fn check_overdue(&mut self, id: WorkerId) {
+    pub(super) fn check_overdue(&mut self, id: WorkerId) {
         if let Some(seen) = self.placement.seen_mut(id) {
             seen.unwatch(Watch::Overdue);
         }
@@ -112,7 +112,7 @@ impl Grid {
     }
 
     /// A worker answered what it was asked of a lease.
-    pub(crate) fn note_answer(&mut self, id: WorkerId, lease: LeaseId) {
+    pub(super) fn note_answer(&mut self, id: WorkerId, lease: LeaseId) {
         let time = self.placement.worker(id).map_or(self.now, |worker| worker.time(self.now));
         self.placement.note_answer(id, lease, time);
     }
@@ -133,7 +133,7 @@ impl Grid {
 
     /// What was asked on a link that is gone is not answered any more: it is asked anew, and counts
     /// from when it was asked at first. A worker could else keep all by joining again and again.
-    pub(crate) fn ask_anew(&mut self, id: WorkerId) {
+    pub(super) fn ask_anew(&mut self, id: WorkerId) {
         let leases = self.placement.leases_of(id);
         if !leases.is_empty() {
             self.watch_overdue(id);

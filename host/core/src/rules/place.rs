@@ -27,7 +27,7 @@ const LOST_MAX: usize = 64;
 
 impl Grid {
     /// Gives waiting tasks to workers with room, and rebalances where slots are left.
-    pub(crate) fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         let mut grants = Grants::new();
         let alone = self.place_suspects(&mut grants);
         self.place_overtaken(alone, &mut grants);
@@ -262,7 +262,7 @@ impl Grid {
 }
 
 /// `share` of `whole` of an amount, rounded up.
-pub(crate) fn part(amount: u64, share: u64, whole: u64) -> u64 {
+pub(super) fn part(amount: u64, share: u64, whole: u64) -> u64 {
     let part = u128::from(amount) * u128::from(share);
     u64::try_from(part.div_ceil(u128::from(whole.max(1)))).unwrap_or(amount)
 }

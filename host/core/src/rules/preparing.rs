@@ -13,7 +13,7 @@ const OF_WORKER_MAX: usize = 64;
 
 impl Grid {
     /// A worker says which jobs' modules it makes ready, and what it has compiled since.
-    pub(crate) fn worker_prepares(&mut self, id: WorkerId, jobs: &[JobId], compiled: &[Compiled]) {
+    pub(super) fn worker_prepares(&mut self, id: WorkerId, jobs: &[JobId], compiled: &[Compiled]) {
         self.hear(id);
         for Compiled { job, took_us } in compiled {
             self.placement.charge(*job, took_us.saturating_mul(1_000));
@@ -24,12 +24,12 @@ impl Grid {
     }
 
     /// The worker makes nothing ready, as far as is known.
-    pub(crate) fn forget_preparing(&mut self, id: WorkerId) {
+    pub(super) fn forget_preparing(&mut self, id: WorkerId) {
         self.placement.set_preparing(id, BTreeSet::new(), &self.config);
     }
 
     /// The workers that get no tasks of a job now, beside those it `avoids`.
-    pub(crate) fn kept_from(&self, queue: &Queue, mut avoids: Vec<WorkerId>) -> Vec<WorkerId> {
+    pub(super) fn kept_from(&self, queue: &Queue, mut avoids: Vec<WorkerId>) -> Vec<WorkerId> {
         if !self.placement.preparing().is_empty() {
             avoids.extend(self.placement.preparing().full_of(queue.tenant()));
             avoids.extend(queue.preparing());

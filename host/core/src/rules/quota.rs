@@ -51,7 +51,7 @@ impl Grid {
     }
 
     /// Refuses what would bring a tenant over what it may have.
-    pub(crate) fn check_quota(
+    pub(super) fn check_quota(
         &self,
         tenant: &str,
         more: &[(Resource, u64)],
@@ -100,7 +100,7 @@ impl Grid {
     }
 
     /// An operator says how much of something a tenant may have.
-    pub(crate) fn set_quota(
+    pub(super) fn set_quota(
         &mut self,
         request: RequestId,
         tenant: String,
@@ -129,7 +129,7 @@ impl Grid {
     }
 
     /// Brings the bounds of a tenant's account up to date.
-    pub(crate) fn bound(&mut self, tenant: &str) {
+    pub(super) fn bound(&mut self, tenant: &str) {
         let most = |resource| self.allowed(tenant, resource).unwrap_or(u64::MAX);
         let records = self.ledger.holdings().of(tenant).record_bytes;
         let log_bytes = most(Resource::Bytes).saturating_sub(records);
@@ -142,7 +142,7 @@ impl Grid {
     }
 
     /// At a start, and at the end of a day: brings all bounds up to date.
-    pub(crate) fn bound_all(&mut self) {
+    pub(super) fn bound_all(&mut self) {
         let known = self.ledger.holdings().tenants().chain(self.ledger.quotas().keys());
         let tenants: BTreeSet<String> = known.chain(self.stored.tenants()).cloned().collect();
         for tenant in tenants {
@@ -151,7 +151,7 @@ impl Grid {
     }
 
     /// Writes down what fuel was used, with the time: so much of it is counted anew after a crash.
-    pub(crate) fn note_fuel(&mut self) {
+    pub(super) fn note_fuel(&mut self) {
         let used = self.stored.tenants().filter(|name| self.stored.account(name).fuel > 0);
         let used: Vec<String> = used.cloned().collect();
         let day = self.day();
@@ -163,7 +163,7 @@ impl Grid {
     }
 
     /// True where a tenant is given no more tasks for now.
-    pub(crate) fn holds_back(&self, tenant: &str) -> bool {
+    pub(super) fn holds_back(&self, tenant: &str) -> bool {
         if self.config.breaks(Planted::QuotaIgnored) {
             return false;
         }
@@ -171,7 +171,7 @@ impl Grid {
     }
 
     /// How many more tasks of a tenant may be on workers.
-    pub(crate) fn running_room(&self, tenant: &str) -> u64 {
+    pub(super) fn running_room(&self, tenant: &str) -> u64 {
         if !self.bounds_running {
             return u64::MAX;
         }
@@ -180,7 +180,7 @@ impl Grid {
     }
 
     /// Why a tenant is given no more tasks, where it is not.
-    pub(crate) fn held_by(&self, tenant: &str) -> Option<Wait> {
+    pub(super) fn held_by(&self, tenant: &str) -> Option<Wait> {
         if !self.holds_back(tenant) {
             return None;
         }
@@ -193,7 +193,7 @@ impl Grid {
     }
 
     /// What the store has of a job's logs.
-    pub(crate) fn measured(&mut self, job: JobId, inputs: Option<u64>, results: Option<u64>) {
+    pub(super) fn measured(&mut self, job: JobId, inputs: Option<u64>, results: Option<u64>) {
         if let Some(entry) = self.ledger.job(job) {
             self.stored.measured(entry.tenant(), job, (inputs, results));
         }

@@ -19,7 +19,7 @@ use crate::{
 const REMOVED: &str = "an operator removed this worker from the grid";
 
 impl Grid {
-    pub(crate) fn remove_worker(&mut self, request: RequestId, name: &str) {
+    pub(super) fn remove_worker(&mut self, request: RequestId, name: &str) {
         let Some(id) = self.ledger.worker(name) else {
             let message = format!(
                 "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \

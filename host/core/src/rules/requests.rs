@@ -30,7 +30,7 @@ const RETRY_OF: &str = " (retry of ";
 
 impl Grid {
     /// Takes what a client or an operator asks for; nothing else is given to it.
-    pub(crate) fn take_request(&mut self, input: Input) {
+    pub(super) fn take_request(&mut self, input: Input) {
         match input {
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest } => {
                 self.submit(request, spec, idempotency_key, (inputs, bytes, digest), closed);
@@ -61,7 +61,7 @@ impl Grid {
         }
     }
 
-    pub(crate) fn submit(
+    pub(super) fn submit(
         &mut self,
         request: RequestId,
         spec: Box<JobSpec>,
@@ -148,7 +148,7 @@ impl Grid {
         )))
     }
 
-    pub(crate) fn append(
+    pub(super) fn append(
         &mut self,
         request: RequestId,
         job: JobId,
@@ -176,7 +176,7 @@ impl Grid {
     }
 
     /// Leaves indices behind what the job has without a task.
-    pub(crate) fn skip(
+    pub(super) fn skip(
         &mut self,
         request: RequestId,
         job: JobId,
@@ -192,7 +192,7 @@ impl Grid {
     }
 
     /// Appends behind what the job has: once for each number that a producer gives.
-    pub(crate) fn extend(
+    pub(super) fn extend(
         &mut self,
         request: RequestId,
         job: JobId,
@@ -231,7 +231,7 @@ impl Grid {
         self.stored.append(entry.tenant(), job, tasks.first, bytes);
     }
 
-    pub(crate) fn close(&mut self, request: RequestId, job: JobId) {
+    pub(super) fn close(&mut self, request: RequestId, job: JobId) {
         let done = self.find(job).map(Job::is_closed);
         if done == Ok(false) {
             self.persist(Record::InputsClosed { job });
@@ -239,7 +239,7 @@ impl Grid {
         self.reply(request, done.map(|_| ()));
     }
 
-    pub(crate) fn cancel(&mut self, request: RequestId, job: JobId, by: String) {
+    pub(super) fn cancel(&mut self, request: RequestId, job: JobId, by: String) {
         let state = self.find(job).map(Job::state);
         let result = match state {
             Err(error) => Err(error),
@@ -257,7 +257,7 @@ impl Grid {
 
     /// Makes a job of the tasks of an ended one that did not end ok: their results stay, and the
     /// new job's are under the same indices, so that seeds are the same too.
-    pub(crate) fn retry_failed(
+    pub(super) fn retry_failed(
         &mut self,
         request: RequestId,
         of: JobId,
@@ -314,7 +314,7 @@ impl Grid {
         self.job(job).map(Reply::Job).ok_or_else(|| no_job(job))
     }
 
-    pub(crate) fn drain_worker(&mut self, request: RequestId, name: &str) {
+    pub(super) fn drain_worker(&mut self, request: RequestId, name: &str) {
         let known = self.ledger.worker(name);
         let linked = known.filter(|id| self.placement.worker(*id).is_some_and(Worker::is_linked));
         let Some(id) = linked else {
@@ -337,7 +337,7 @@ impl Grid {
         self.ledger.job(job).ok_or_else(|| no_job(job))
     }
 
-    pub(crate) fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
+    pub(super) fn reply(&mut self, request: RequestId, result: Result<(), ApiError>) {
         self.answer(request, result.map(|()| Reply::Done));
     }
 

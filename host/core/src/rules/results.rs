@@ -49,7 +49,7 @@ struct Failed<'a> {
 const EXPLAINED_MAX: usize = 64;
 
 impl Grid {
-    pub(crate) fn completed(
+    pub(super) fn completed(
         &mut self,
         worker: WorkerId,
         batch: u64,
@@ -278,13 +278,13 @@ impl Grid {
     }
 
     /// A task waited long enough.
-    pub(crate) fn resume(&mut self, job: JobId, index: u64) {
+    pub(super) fn resume(&mut self, job: JobId, index: u64) {
         if self.placement.change_queue(job, |queue| queue.resume(index)) == Some(true) {
             self.requeue(job, &[TaskRange::one(index)]);
         }
     }
 
-    pub(crate) fn returned(
+    pub(super) fn returned(
         &mut self,
         id: WorkerId,
         (job, lease): (JobId, LeaseId),
@@ -293,8 +293,8 @@ impl Grid {
     ) {
         self.hear(id);
         self.note_answer(id, lease);
-        let is_held = |held: &&Lease| (held.job(), held.worker()) == (job, id);
-        if self.placement.lease(lease).filter(is_held).is_none() {
+        let is_held = |held: &Lease| (held.job(), held.worker()) == (job, id);
+        if !self.placement.lease(lease).is_some_and(is_held) {
             return;
         }
         let answer = |worker: &mut Worker| {
@@ -319,7 +319,7 @@ impl Grid {
     }
 
     /// Makes tasks wait for another worker, with nothing counted against them.
-    pub(crate) fn requeue(&mut self, job: JobId, tasks: &[TaskRange]) {
+    pub(super) fn requeue(&mut self, job: JobId, tasks: &[TaskRange]) {
         let Some(entry) = self.ledger.job(job).filter(|_| self.placement.is_active(job)) else {
             return;
         };
@@ -335,13 +335,13 @@ impl Grid {
     }
 
     /// The tasks' host is gone, and each of them may be why.
-    pub(crate) fn lose(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
+    pub(super) fn lose(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
         let failed = Failed { worker, counter: RetryCounter::HostLoss, reason: why };
         self.count_all(job, tasks, failed);
     }
 
     /// A worker did not end tasks in their time: it is to blame, and not they.
-    pub(crate) fn give_up(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
+    pub(super) fn give_up(&mut self, job: JobId, tasks: &[TaskRange], worker: WorkerId, why: &str) {
         self.count_all(job, tasks, Failed { worker, counter: RetryCounter::Infra, reason: why });
     }
 

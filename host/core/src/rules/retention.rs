@@ -43,7 +43,7 @@ impl Grid {
     }
 
     /// Drops input segments of a job that nothing needs any more.
-    pub(crate) fn drop_spent(&mut self, job: JobId) {
+    pub(super) fn drop_spent(&mut self, job: JobId) {
         let Some(entry) = self.ledger.job(job) else { return };
         let tasks = entry.inputs().spent();
         if !tasks.is_empty() {
@@ -52,7 +52,7 @@ impl Grid {
     }
 
     /// The driver found that results before a position take more bytes than are kept.
-    pub(crate) fn drop_results(&mut self, job: JobId, before: u64, why: DropReason) {
+    pub(super) fn drop_results(&mut self, job: JobId, before: u64, why: DropReason) {
         let Some(entry) = self.ledger.job(job) else { return };
         if entry.is_active() {
             self.drop_before(job, before, why);
@@ -62,7 +62,7 @@ impl Grid {
     }
 
     /// After a job's end: sees to what is to go, and when to look again.
-    pub(crate) fn retain(&mut self, job: JobId) {
+    pub(super) fn retain(&mut self, job: JobId) {
         let Some(ended) = self.ledger.job(job).and_then(Job::ended) else { return };
         let due = |keep: Option<Millis>| keep.map(|keep| ended.after(keep));
         let (results, record) = (due(self.config.keep_results), due(self.config.keep_jobs));
@@ -85,7 +85,7 @@ impl Grid {
     }
 
     /// After the end of a retry: what was kept of the job with its inputs, for its sake, may go.
-    pub(crate) fn release_inputs(&mut self, source: JobId) {
+    pub(super) fn release_inputs(&mut self, source: JobId) {
         let Some(entry) = self.ledger.job(source) else { return };
         if entry.dropped().is_some_and(|dropped| dropped.before >= entry.results()) {
             self.drop_inputs(source);
@@ -94,7 +94,7 @@ impl Grid {
     }
 
     /// At a start: jobs that have ended go in their time, also where an earlier version kept them.
-    pub(crate) fn retain_all(&mut self) {
+    pub(super) fn retain_all(&mut self) {
         let jobs: Vec<JobId> = self.ledger.jobs().map(|(job, _)| job).collect();
         for job in jobs {
             self.drop_spent(job);

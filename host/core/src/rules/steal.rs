@@ -20,7 +20,7 @@ impl Grid {
     /// Slots are free that nothing fits which waits: asks a worker with many unstarted tasks for
     /// the part of them that the free slots are of all. Where nothing is found, nothing is looked
     /// for until that may have changed.
-    pub(crate) fn steal(&mut self) {
+    pub(super) fn steal(&mut self) {
         let victims: Vec<WorkerId> = self.placement.richest().take(VICTIMS_MAX).collect();
         let found = victims.into_iter().any(|victim| self.steal_from(victim));
         self.placement.set_worth_stealing(found);

@@ -13,7 +13,7 @@ use crate::table::Table;
 
 /// What is counted.
 #[derive(Debug, Default)]
-pub(crate) struct Stored {
+pub(super) struct Stored {
     jobs: Table<JobId, Logs>,
     tenants: BTreeMap<String, Account>,
     /// Tenants that are given nothing, since they have used up what they may.
@@ -31,22 +31,22 @@ struct Logs {
 
 /// What one tenant has, and how much it may have before its tasks are held back.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Account {
+pub(super) struct Account {
     /// Of its jobs' logs.
-    pub(crate) log_bytes: u64,
+    pub(super) log_bytes: u64,
     /// Of the modules that it sent first, and of its blobs.
-    pub(crate) module_bytes: u64,
+    pub(super) module_bytes: u64,
     /// Fuel that no record has yet.
-    pub(crate) fuel: u64,
+    pub(super) fuel: u64,
     /// How many bytes its logs may have, and how much fuel it may use up until the next record.
-    pub(crate) most: Most,
+    pub(super) most: Most,
 }
 
 /// Bounds of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Most {
-    pub(crate) log_bytes: u64,
-    pub(crate) fuel: u64,
+pub(super) struct Most {
+    pub(super) log_bytes: u64,
+    pub(super) fuel: u64,
 }
 
 impl Default for Most {
@@ -57,26 +57,26 @@ impl Default for Most {
 }
 
 impl Stored {
-    pub(crate) fn account(&self, tenant: &str) -> Account {
+    pub(super) fn account(&self, tenant: &str) -> Account {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
-    pub(crate) fn tenants(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &String> {
         self.tenants.keys()
     }
 
     /// True where the tenant is given nothing for now.
-    pub(crate) fn holds_back(&self, tenant: &str) -> bool {
+    pub(super) fn holds_back(&self, tenant: &str) -> bool {
         !self.held.is_empty() && self.held.contains(tenant)
     }
 
     /// True where the tenant's bounds are known.
-    pub(crate) fn knows(&self, tenant: &str) -> bool {
+    pub(super) fn knows(&self, tenant: &str) -> bool {
         self.tenants.contains_key(tenant)
     }
 
     /// Sets how much a tenant may have.
-    pub(crate) fn bound(&mut self, tenant: &str, most: Most) {
+    pub(super) fn bound(&mut self, tenant: &str, most: Most) {
         if !self.knows(tenant) {
             self.tenants.insert(tenant.into(), Account::default());
         }
@@ -84,7 +84,7 @@ impl Stored {
     }
 
     /// An input segment was appended.
-    pub(crate) fn append(&mut self, tenant: &str, job: JobId, first: u64, bytes: u64) {
+    pub(super) fn append(&mut self, tenant: &str, job: JobId, first: u64, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -96,7 +96,7 @@ impl Stored {
     }
 
     /// Results were committed, which took so much fuel.
-    pub(crate) fn commit(&mut self, tenant: &str, job: JobId, (bytes, fuel): (u64, u64)) {
+    pub(super) fn commit(&mut self, tenant: &str, job: JobId, (bytes, fuel): (u64, u64)) {
         self.change(job, |logs| logs.results += bytes);
         self.update(tenant, |account| {
             account.log_bytes += bytes;
@@ -105,7 +105,7 @@ impl Stored {
     }
 
     /// Input segments were dropped; all there are, where `all`.
-    pub(crate) fn drop_inputs(&mut self, tenant: &str, job: JobId, tasks: &[TaskRange], all: bool) {
+    pub(super) fn drop_inputs(&mut self, tenant: &str, job: JobId, tasks: &[TaskRange], all: bool) {
         let Some(logs) = self.jobs.get_mut(&job) else { return };
         let mut bytes = 0;
         for part in tasks {
@@ -122,19 +122,19 @@ impl Stored {
     }
 
     /// All results of a job were dropped.
-    pub(crate) fn drop_results(&mut self, tenant: &str, job: JobId) {
+    pub(super) fn drop_results(&mut self, tenant: &str, job: JobId) {
         let bytes = self.jobs.get_mut(&job).map_or(0, |logs| core::mem::take(&mut logs.results));
         self.release(tenant, bytes);
     }
 
     /// A job is forgotten, and all that was stored of it.
-    pub(crate) fn forget(&mut self, tenant: &str, job: JobId) {
+    pub(super) fn forget(&mut self, tenant: &str, job: JobId) {
         let bytes = self.jobs.remove(&job).map_or(0, |logs| logs.inputs + logs.results);
         self.release(tenant, bytes);
     }
 
     /// What the store has of a job's logs; of inputs or results that are not told it stays.
-    pub(crate) fn measured(
+    pub(super) fn measured(
         &mut self,
         tenant: &str,
         job: JobId,
@@ -155,12 +155,12 @@ impl Stored {
     }
 
     /// What the modules of a tenant take.
-    pub(crate) fn modules(&mut self, tenant: &str, bytes: u64) {
+    pub(super) fn modules(&mut self, tenant: &str, bytes: u64) {
         self.update(tenant, |account| account.module_bytes = bytes);
     }
 
     /// Takes the fuel of a tenant that no record has.
-    pub(crate) fn take_fuel(&mut self, tenant: &str) -> u64 {
+    pub(super) fn take_fuel(&mut self, tenant: &str) -> u64 {
         self.tenants.get_mut(tenant).map_or(0, |account| core::mem::take(&mut account.fuel))
     }
 

@@ -14,25 +14,25 @@ const NOTED_EVERY: Millis = Millis(60_000);
 
 impl Grid {
     /// Which date it is now.
-    pub(crate) const fn date(&self) -> Micros {
+    pub(super) const fn date(&self) -> Micros {
         self.ledger.clock().date_of(self.now)
     }
 
     /// A term begins: now, and on this date.
-    pub(crate) fn set_date(&mut self, date: Micros) {
+    pub(super) fn set_date(&mut self, date: Micros) {
         self.write(Record::TimePassed { time: self.now, date });
         self.timers.set(self.now.after(NOTED_EVERY), Timer::Time);
     }
 
     /// Before a record is written: the time is not left far behind.
-    pub(crate) fn bring_time(&mut self) {
+    pub(super) fn bring_time(&mut self) {
         if self.ledger.clock().time.after(NOTED_WITHIN) < self.now {
             self.note_time();
         }
     }
 
     /// The time was not noted for a while, or was with something else.
-    pub(crate) fn keep_time(&mut self) {
+    pub(super) fn keep_time(&mut self) {
         let due = self.ledger.clock().time.after(NOTED_EVERY);
         if due <= self.now {
             self.note_time();

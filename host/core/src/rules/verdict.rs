@@ -6,7 +6,7 @@ use crate::{config::GridConfig, ledger::History};
 
 /// What a result means for its task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(super) enum Verdict {
     /// It is the task's end.
     Commit,
     /// The task runs again.
@@ -14,7 +14,7 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a result of a task of a job that goes on.
-pub(crate) fn judge(
+pub(super) fn judge(
     class: OutcomeClass,
     history: History,
     spec: &JobSpec,
