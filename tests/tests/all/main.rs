@@ -31,6 +31,7 @@ mod generated;
 mod grants;
 mod hostile_clients;
 mod house;
+mod imports;
 mod languages;
 mod liars;
 mod lists;
