@@ -91,6 +91,11 @@ impl Members {
         self.lock().get(key).cloned()
     }
 
+    /// True where an operator took the member away, and nobody has its name again.
+    pub(crate) fn has_removed(&self, key: &MemberKey) -> bool {
+        self.lock().get(key).is_some_and(|member| member.removed_at.is_some())
+    }
+
     /// Why this peer may not be linked; `None` where it may.
     pub(crate) fn turns_away(&self, peer: &Peer) -> Option<String> {
         let key = member_key(&peer.identity);

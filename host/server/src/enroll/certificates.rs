@@ -187,7 +187,11 @@ impl Enroller {
         let date = clock::date();
         let known = self.known().await?;
         let stay = known.iter().filter(|(_, one)| one.authority == former && one.ends > date);
-        let stay: Vec<_> = stay.map(|(member, _)| member).collect();
+        // Who was removed is out already, whichever authority its certificate is of.
+        let stay: Vec<_> = stay
+            .map(|(member, _)| member)
+            .filter(|member| !self.members.has_removed(member))
+            .collect();
         let own = (asker.identity.role(), asker.identity.name().to_owned());
         if stay.contains(&&own) {
             let why = "your own certificate is of the former authority; renew it first, as each \

@@ -150,6 +150,20 @@ async fn a_former_authority_is_retired_when_nobody_needs_it_or_by_force() {
 }
 
 #[tokio::test]
+async fn a_member_that_was_removed_keeps_no_former_authority() {
+    let grid = Grid::start(memory());
+    let mut operator = client_link(&grid.server.handle(), Role::Operator, "olga");
+    enroll(&grid.token(1).await, "stolen").await.expect("joins");
+    let remove = Request::RemoveMember { role: Role::Worker, name: "stolen".into() };
+    assert_eq!(operator.request(remove, &[]).await, Ok(Reply::Done));
+    let replace = Request::Authority(AuthorityRequest::Replace);
+    assert_eq!(operator.request(replace, &[]).await, Ok(Reply::Done));
+    let retire = Request::Authority(AuthorityRequest::Retire { force: false });
+    assert_eq!(operator.request(retire, &[]).await, Ok(Reply::Done));
+    grid.server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
 async fn who_joins_again_with_its_key_keeps_its_name() {
     let grid = Grid::start(memory());
     let token = grid.token(4).await;
