@@ -32,6 +32,8 @@ const RAISE: u64 = 10;
 const RAISE_MEMORY: u64 = 4;
 /// What one memory of a 32-bit module can have, in bytes.
 const MEMORY_MAX: u64 = 4 << 30;
+/// What a result can have whatever its limits are, in bytes: it travels in one frame.
+const OUTPUT_MAX: u64 = 64 << 20;
 /// What stands in place of an outcome for an input that never ran.
 const NOT_RUN: &str = "not run";
 
@@ -300,8 +302,11 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
         Limit::Deadline => format!("--timeout {}", Millis(more)),
         Limit::Memory => format!("--memory {}", more_memory(least)),
         Limit::TableElements => format!("--table-limit {more}"),
-        Limit::Output => format!("--output-limit {}", ByteCount(more)),
-        Limit::Record => format!("--record-limit {}", ByteCount(more)),
+        Limit::Output | Limit::Record if used.max(allowed.saturating_add(1)) > OUTPUT_MAX => {
+            format!("no result has more than {}: give each task less to do", ByteCount(OUTPUT_MAX))
+        }
+        Limit::Output => format!("--output-limit {}", ByteCount(more.min(OUTPUT_MAX))),
+        Limit::Record => format!("--record-limit {}", ByteCount(more.min(OUTPUT_MAX))),
         Limit::VirtualDeadline => {
             let enough = Millis(raised(used.max(allowed), 2));
             format!("--timeout {enough}: without --allow clock a sleep takes no time and counts")
@@ -422,6 +427,11 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert_eq!(raised(Limit::Memory, 4 << 30, 64 << 20), "--memory 4GiB");
         assert_eq!(raised(Limit::Memory, 5 << 30, 64 << 20), "--memory 8GiB");
         assert_eq!(raised(Limit::Output, 11, 0), "--output-limit 160B");
+        assert_eq!(raised(Limit::Output, 17 << 20, 16 << 20), "--output-limit 64MiB");
+        let most = raised(Limit::Output, 65 << 20, 64 << 20);
+        assert_eq!(most, "no result has more than 64MiB: give each task less to do");
+        assert_eq!(raised(Limit::Record, 33 << 20, 1 << 20), "--record-limit 64MiB");
+        assert_eq!(raised(Limit::Record, 65 << 20, 1 << 20), most);
         assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
         let sleep = raised(Limit::VirtualDeadline, 3_600_000, 120_000);
         assert!(sleep.starts_with("--timeout 2h: "), "{sleep}");
