@@ -18,9 +18,11 @@ struct TerminalOutput;
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut environment = linker.instance(wasi!("cli/environment"))?;
     environment.func_wrap("get-environment", |mut store: Caller<'_>, (): ()| {
+        let bytes = variables(store.data()).map(|(name, value)| name.len() + value.len()).sum();
+        charge(&mut store, bytes)?;
         let variables = variables(store.data());
-        charge(&mut store, variables.iter().map(|(name, value)| name.len() + value.len()).sum())?;
-        Ok((variables,))
+        let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Ok((owned.collect::<Vec<_>>(),))
     })?;
     environment.func_wrap("get-arguments", |mut store: Caller<'_>, (): ()| {
         let arguments = arguments(store.data()).map(|argument| str::from_utf8(argument));
@@ -59,13 +61,11 @@ pub(super) fn leave(state: &State, code: i32) -> HostResult {
     Err(Stop::Exit(code).into())
 }
 
-pub(super) fn variables(state: &State) -> Vec<(String, String)> {
-    let granted = state.spec.grants.iter();
-    let variables = granted.filter_map(|grant| match grant {
-        Grant::Env { name, value } => Some((name.clone(), value.clone())),
+pub(super) fn variables(state: &State) -> impl Iterator<Item = (&str, &str)> {
+    state.spec.grants.iter().filter_map(|grant| match grant {
+        Grant::Env { name, value } => Some((name.as_str(), value.as_str())),
         _ => None,
-    });
-    variables.collect()
+    })
 }
 
 /// The program's name, and what is given to it.

@@ -18,14 +18,16 @@ pub(super) fn read(guest: &mut Guest<'_>, fd: u32, buffer: Span, cookie: u64, ou
     let mut cost = list(state, fd, cookie)?;
     let descriptors = state.descriptors()?;
     let directory = &descriptors.directory(fd)?.open;
-    let entries = descriptors.listing.iter().flat_map(|listing| &listing.entries);
     let own = inode(&directory.stat()?);
-    let found = entries.map(|entry| (entry.name.as_str(), None, entry.type_.into()));
     // The directory above it is none of the program's business.
     let heads = [".", ".."].map(|name| (name, Some(own), FileType::DIRECTORY));
     let skipped = usize::try_from(cookie).map_err(|_| Errno::OVERFLOW)?;
+    let listed = descriptors.listing.as_ref().map_or(&[][..], |listing| &listing.entries);
+    let left = behind(listed, skipped.saturating_sub(heads.len()));
+    let found = left.iter().map(|entry| (entry.name.as_str(), None, entry.type_.into()));
+    let entries = heads.into_iter().skip(skipped).chain(found);
     let mut filling = Filling { buffer, used: 0 };
-    for (next, (name, known, kind)) in (1_u64..).zip(heads.into_iter().chain(found)).skip(skipped) {
+    for ((name, known, kind), next) in entries.zip(cookie.saturating_add(1)..) {
         if filling.is_full() {
             break;
         }
@@ -37,6 +39,12 @@ pub(super) fn read(guest: &mut Guest<'_>, fd: u32, buffer: Span, cookie: u64, ou
     let used = filling.used;
     guest.charge(cost.saturating_add(used as u64))?;
     guest.write_u32(out, u32::try_from(used).unwrap_or(u32::MAX))
+}
+
+/// What is left behind so many entries, without a look at each of them: a program may read a long
+/// directory by one entry a call.
+fn behind<T>(entries: &[T], skipped: usize) -> &[T] {
+    entries.get(skipped..).unwrap_or_default()
 }
 
 /// Reads the directory, where that has not been done or it is read from its start; gives what that

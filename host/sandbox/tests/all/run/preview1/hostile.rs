@@ -1,6 +1,6 @@
 //! Programs that give a function pointers, lengths and counts that are none.
 
-use wasmgrid_proto::{Limit, ModuleKind, Outcome, TrapKind};
+use wasmgrid_proto::{Arg, Grant, Limit, ModuleKind, Outcome, TaskSpec, TrapKind};
 use wasmgrid_sandbox::{Isolation, SandboxConfig};
 
 use super::{
@@ -165,4 +165,26 @@ async fn lengths_that_have_no_number_and_calls_without_sense_are_answered() {
     ];
     let good = words(&[1_024, 8]);
     assert_answers(&[(40, &good), (40_000, &list)], expected, &[], b"").await;
+}
+
+/// Thousands of arguments, and variables as long: what a program can ask for again and again.
+#[tokio::test]
+async fn to_ask_for_arguments_and_variables_costs_what_there_is_of_them() {
+    const TEXTS: usize = 4_000;
+    let fuel_of = async |name: &str, change: &dyn Fn(TaskSpec) -> TaskSpec| {
+        let module = asking(&[], &[(name, &[0, 8_192])]);
+        let spec = change(spec(&module, ModuleKind::Preview1));
+        let ended = run_one(&module, &spec, b"").await;
+        assert_eq!(ended.outcome, Outcome::Ok, "{name}");
+        ended.usage.fuel
+    };
+    let many = |spec| TaskSpec { args: vec![Arg::from(""); TEXTS], ..spec };
+    let variable = |value: String| Grant::Env { name: "A".to_owned(), value };
+    let long = |spec| TaskSpec { grants: vec![variable("x".repeat(TEXTS))], ..spec };
+    for (name, least) in [("args_sizes_get", TEXTS / 2), ("args_get", 50 * TEXTS)] {
+        let more = fuel_of(name, &many).await - fuel_of(name, &|spec| spec).await;
+        assert!(more >= least as u64, "{name}: {more}");
+    }
+    let more = fuel_of("environ_get", &long).await - fuel_of("environ_get", &|spec| spec).await;
+    assert!(more >= TEXTS as u64 / 2, "environ_get: {more}");
 }
