@@ -85,6 +85,12 @@ pub enum NetError {
         /// Its words.
         reason: String,
     },
+    /// None of several addresses has taken the link.
+    #[error("{}", of_several(failures))]
+    Several {
+        /// What went wrong at each of them; at least two.
+        failures: Vec<NetError>,
+    },
     /// A name cannot stand in an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -121,9 +127,63 @@ pub enum NetError {
     },
 }
 
+impl NetError {
+    /// The error of a dial whose addresses have all failed, each for its reason.
+    pub(crate) fn of_all(mut failures: Vec<Self>) -> Self {
+        match failures.pop() {
+            None => Self::NoAddress,
+            Some(only) if failures.is_empty() => only,
+            Some(last) => {
+                failures.push(last);
+                Self::Several { failures }
+            }
+        }
+    }
+
+    /// What went wrong at each address; itself, if there was one.
+    #[must_use]
+    pub fn each(&self) -> &[Self] {
+        match self {
+            Self::Several { failures } => failures,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// What says most of why there is no link: what a scheduler has answered at one address, rather
+    /// than the silence of others.
+    #[must_use]
+    pub fn telling(&self) -> &Self {
+        let is_answer = |error: &&Self| {
+            !matches!(error, Self::NoAddress | Self::Address { .. } | Self::Unreachable { .. })
+        };
+        let each = self.each();
+        each.iter().find(is_answer).or(each.first()).unwrap_or(self)
+    }
+}
+
+/// What went wrong at several addresses, with the advice that they share said once.
+fn of_several(failures: &[NetError]) -> String {
+    let silent = |error: &NetError| match error {
+        NetError::Unreachable { address, reason } => Some(format!("{address}: {reason}")),
+        _ => None,
+    };
+    let count = failures.len();
+    match failures.iter().map(silent).collect::<Option<Vec<_>>>() {
+        Some(silent) => format!(
+            "no scheduler answers at any of {count} addresses; {}; is it running, and does UDP reach \
+             its port?",
+            silent.join("; ")
+        ),
+        None => {
+            let all: Vec<_> = failures.iter().map(ToString::to_string).collect();
+            format!("there is no link at any of {count} addresses; {}", all.join("; "))
+        }
+    }
+}
+
 /// What helps where a member was away for so long that its authority is trusted no more.
-const REPLACED: &str =
-    " If the grid's authority was replaced and retired meanwhile, join again with a new token";
+const REPLACED: &str = " If the grid's authority was replaced and retired meanwhile, join again with a new token, which \
+     keeps the name";
 
 /// What helps where a member's own certificate is not good.
 fn ours(problem: &CertificateProblem) -> &'static str {

@@ -186,8 +186,8 @@ impl Tries {
 
 /// True where a dial that failed so fails each time until something is changed on this side: the
 /// scheduler of this grid has spoken, or none was asked.
-const fn is_final(error: &NetError) -> bool {
-    match error {
+fn is_final(error: &NetError) -> bool {
+    match error.telling() {
         NetError::Refused { problem, .. } => !matches!(
             problem,
             CertificateProblem::Expired
@@ -207,14 +207,15 @@ const fn is_final(error: &NetError) -> bool {
         | NetError::Address { .. }
         | NetError::Busy { .. }
         | NetError::Socket { .. }
+        | NetError::Several { .. }
         | NetError::BadCertificate { .. } => false,
     }
 }
 
 /// True where a dial that failed so may succeed once a clock is right, or another answers at the
 /// address; neither takes a second.
-const fn is_stubborn(error: &NetError) -> bool {
-    matches!(error, NetError::Refused { .. } | NetError::BadCertificate { .. })
+fn is_stubborn(error: &NetError) -> bool {
+    matches!(error.telling(), NetError::Refused { .. } | NetError::BadCertificate { .. })
 }
 
 /// How a link was over.

@@ -119,7 +119,9 @@ pub fn unreached(error: NetError) -> anyhow::Error {
     let is_here = |address: &str| {
         address.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
     };
-    let is_here = matches!(&error, NetError::Unreachable { address, .. } if is_here(address));
+    let is_silent =
+        |one: &NetError| matches!(one, NetError::Unreachable { address, .. } if is_here(address));
+    let is_here = error.each().iter().all(is_silent);
     let error = anyhow::Error::from(error);
     if !is_here {
         return error;
@@ -195,9 +197,8 @@ async fn work(
             keep();
         }
         over(&worker).await.map(|why| match &why {
-            GaveUp::Refused(_) | GaveUp::Unreachable(NetError::Refused { .. }) if !joined => {
-                End::Refused(why)
-            }
+            GaveUp::Refused(_) if !joined => End::Refused(why),
+            GaveUp::Unreachable(error) if !joined && is_refusal(error) => End::Refused(why),
             _ => End::GaveUp(why),
         })
     };
@@ -222,6 +223,11 @@ async fn work(
     worker.drain_and_stop().await;
     endpoint.close().await;
     Ok(End::Left)
+}
+
+/// Whether a scheduler does not accept the certificate.
+fn is_refusal(error: &NetError) -> bool {
+    matches!(error.telling(), NetError::Refused { .. })
 }
 
 /// Waits until a worker is in its grid, or never will be.

@@ -348,9 +348,9 @@ const fn is_repeatable(request: &Request) -> bool {
 }
 
 /// Whether a dial that failed so may succeed later, with nothing changed on this side.
-const fn may_pass(error: &NetError) -> bool {
+fn may_pass(error: &NetError) -> bool {
     matches!(
-        error,
+        error.telling(),
         NetError::Unreachable { .. }
             | NetError::Busy { .. }
             | NetError::Address { .. }

@@ -22,7 +22,7 @@ use wasmgrid_proto::{
 use super::{
     close::{CloseCode, refusal},
     driver::{self, CLOSE_TIME, REASON_TIME, Wire},
-    peer, profile,
+    peer, profile, race,
     signal::{OPEN_LEN, Signal, Wanted},
     socket::{self, Sockets, System},
     tls::{self, SchedulerVerifier, Trust},
@@ -34,10 +34,6 @@ use crate::{
     link::Link,
     pki::{Credentials, validity::today},
 };
-
-/// How long one address may take to answer: several round trips over any path, lost packets
-/// included.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// What schedulers' tokens are kept for: so many addresses, and as many tokens of each as a scheduler
 /// gives at a time.
@@ -133,7 +129,7 @@ impl Endpoint {
     /// A worker's link to the scheduler, at the first of the addresses (`HOST:PORT`) that answers.
     ///
     /// # Errors
-    /// [`NetError`], the most telling of those of all addresses.
+    /// [`NetError`]; with several addresses [`NetError::Several`], which has that of each.
     pub async fn connect_worker(
         &self,
         addresses: &[String],
@@ -145,7 +141,7 @@ impl Endpoint {
     /// (`HOST:PORT`) that answers.
     ///
     /// # Errors
-    /// [`NetError`], the most telling of those of all addresses.
+    /// [`NetError`]; with several addresses [`NetError::Several`], which has that of each.
     pub async fn connect_client(
         &self,
         addresses: &[String],
@@ -232,45 +228,27 @@ impl Dialler {
         Self { sockets, v4: Mutex::default(), v6: Mutex::default(), tokens }
     }
 
-    /// Dials one address after the other. Where none takes the link, says what was most telling:
-    /// a refusal rather than a silence.
+    /// Dials all addresses, each a moment after the one before it: see [`race`]. The first that
+    /// takes the link wins. If none does, the error has what became of each.
     pub(super) async fn dial_any(
         &self,
         addresses: &[String],
         wanted: Wanted,
         mut configure: impl FnMut() -> Result<(QuicClientConfig, Arc<SchedulerVerifier>), NetError>,
     ) -> Result<Dialled, NetError> {
-        let mut telling = NetError::NoAddress;
-        for address in addresses {
-            let found = match tokio::net::lookup_host(address).await {
-                Ok(found) => found,
-                Err(error) => {
-                    let (address, reason) = (address.clone(), error.to_string());
-                    telling = more_telling(telling, NetError::Address { address, reason });
-                    continue;
-                }
-            };
-            for socket in found {
-                let (config, verifier) = configure()?;
-                let dialled = async {
-                    tokio::select! {
-                        biased;
-                        dialled = self.dial(socket, config, &verifier, wanted) => dialled,
-                        error = self.sockets.refused(socket) => Err(unreachable(socket, &error)),
-                    }
-                };
-                match time::timeout(CONNECT_TIME, dialled).await {
-                    Ok(Ok(dialled)) => return Ok(dialled),
-                    Ok(Err(error)) => telling = more_telling(telling, error),
-                    Err(_) => {
-                        let reason = format!("no answer in {} s", CONNECT_TIME.as_secs());
-                        let address = socket.to_string();
-                        telling = more_telling(telling, NetError::Unreachable { address, reason });
-                    }
+        race::first(addresses, |socket| {
+            // Each has its own: a verifier remembers what it has found wrong.
+            let configured = configure();
+            async move {
+                let (config, verifier) = configured?;
+                tokio::select! {
+                    biased;
+                    dialled = self.dial(socket, config, &verifier, wanted) => dialled,
+                    error = self.sockets.refused(socket) => Err(unreachable(socket, &error)),
                 }
             }
-        }
-        Err(telling)
+        })
+        .await
     }
 
     async fn dial(
@@ -353,14 +331,4 @@ fn unreachable(address: SocketAddr, error: &io::Error) -> NetError {
         _ => error.to_string(),
     };
     NetError::Unreachable { address: address.to_string(), reason }
-}
-
-fn more_telling(old: NetError, new: NetError) -> NetError {
-    let silent = |error: &NetError| {
-        matches!(
-            error,
-            NetError::NoAddress | NetError::Address { .. } | NetError::Unreachable { .. }
-        )
-    };
-    if silent(&old) { new } else { old }
 }

@@ -15,6 +15,7 @@ mod places;
 mod presented;
 mod probe;
 mod profile;
+mod race;
 mod restart;
 mod signal;
 mod socket;

@@ -237,6 +237,45 @@ async fn an_address_without_a_scheduler_is_named() {
     link.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_link_wins_over_an_address_that_is_silent_and_one_that_is_slow_is_closed() {
+    let grid = Grid::new();
+    let endpoint = grid.endpoint(Role::Worker);
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // This one shakes hands as the grid's scheduler, and says no more.
+    let folder = grid.forge(|params| {
+        params.subject_alt_names = vec![uri("spiffe://home/scheduler/one")];
+    });
+    let slow = raw::listen(&folder, "wasmgrid/1");
+    let addresses =
+        [silent.local_addr().unwrap().to_string(), slow.local_addr().unwrap().to_string()];
+    let addresses = [&addresses[..], &grid.addresses()].concat();
+    let held = async { slow.accept().await.unwrap().await.unwrap() };
+    let (dialled, _accepted, held) =
+        tokio::join!(endpoint.connect_worker(&addresses), grid.accept_worker(), held);
+    assert_eq!(dialled.unwrap().peer.address, grid.addresses()[0]);
+    let end = held.closed().await;
+    assert!(
+        matches!(&end, quinn::ConnectionError::ApplicationClosed(close) if close.error_code == 0_u32.into()),
+        "{end}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn if_no_address_takes_the_link_each_is_named_with_its_reason() {
+    let (grid, other) = (Grid::new(), Grid::new());
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let addresses = ["nonsense".to_owned(), nobody.clone(), other.addresses().remove(0)];
+    let error = grid.endpoint(Role::Worker).connect_worker(&addresses).await.unwrap_err();
+    let text = error.to_string();
+    let strange = other.addresses().remove(0);
+    for part in ["\"nonsense\"", &nobody, "nothing listens there", &strange, "authority"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert_eq!(error.each().len(), 3);
+    assert!(matches!(error.telling(), NetError::BadCertificate { .. }), "{:?}", error.telling());
+}
+
 #[test]
 fn keys_stay_with_their_owner_and_come_back_as_they_were() {
     let folder = tempfile::tempdir().unwrap();
