@@ -178,13 +178,13 @@ async fn another_version_of_the_protocol_is_named_as_the_reason() {
         if let Some(incoming) = newer.accept().await {
             let _ = incoming.await;
         }
-        // It stays: a port that is closed is another reason.
+        // With its socket its last packet could go.
         newer
     });
     let addresses = [address.clone()];
     let refused = grid.endpoint(Role::Worker).connect_worker(&addresses).await.unwrap_err();
     assert_eq!(refused, NetError::Version { address });
-    drop(serving.await.unwrap());
+    serving.await.unwrap();
     let address = grid.listener.local_addr();
     assert!(raw::connect(address, None, "wasmgrid/2", Default::default()).await.is_err());
     grid.still_accepts().await;
