@@ -31,9 +31,12 @@ pub use identity::{Identity, IdentityError, Peer, key_of};
 pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, SaidRelease, Sender, TrySendError};
 pub use pki::{
-    Authority, Certificate, Credentials, LabelsError, Renewal, Signed, Validity, check_labels,
+    Authority, Certificate, Credentials, LabelsError, Recognized, Renewal, Signed, Validity,
+    check_labels,
 };
-pub use quic::{Accepted, Endpoint, Listener, ListenerConfig, Presented, enroll, enroll_again};
+pub use quic::{
+    Accepted, Endpoint, Listener, ListenerConfig, Presented, enroll, enroll_again, enroll_by_key,
+};
 pub use release::Release;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, fmt, sync::Mutex as SyncMutex};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
-use wasmgrid_net::{Identity, JoinToken, Link};
+use wasmgrid_net::{Identity, JoinToken, Link, Recognized, key_of};
 use wasmgrid_proto::{
     Digest, TokenGives, TokenState,
     wire::{
@@ -160,17 +160,22 @@ impl Enroller {
         };
         let _turn = self.turn.lock().await;
         let mut token = self.check(enroll).await?;
-        let (key, before) = self.name(&token, enroll).await?;
+        let Place { key, before, former } = self.place(&token, enroll).await?;
         let (role, name) = key.clone();
+        let labels = former.as_ref().filter(|_| token.gives.labels.is_empty());
+        let labels = labels.map_or(&token.gives.labels, |former| &former.labels).clone();
         let _signing = self.signing.read().await;
-        let signed =
-            certificates::sign(enrollment, &enroll.csr, (role, &name), &token.gives.labels)?;
-        token.uses_left -= 1;
+        let signed = certificates::sign(enrollment, &enroll.csr, (role, &name), &labels)?;
+        // A worker that gets what it has adds no machine: it could as well renew over its link.
+        let has_all = |former: &Former| former.is_good && former.has_labels(&labels);
+        if role != Role::Worker || !former.as_ref().is_some_and(has_all) {
+            token.uses_left -= 1;
+        }
         let member = Member {
             request: Some(Digest::of(&enroll.csr)),
             only_keys: only_keys(before.as_ref(), &signed.renewed.certificate)?,
             tenant: token.gives.tenant.clone().or_else(|| before.and_then(|one| one.kept_tenant())),
-            machine: enroll.name.clone(),
+            machine: if enroll.name.is_empty() { name.clone() } else { enroll.name.clone() },
             joined_at: clock::date(),
             removed_at: None,
         };
@@ -208,22 +213,23 @@ impl Enroller {
         }
     }
 
-    /// A name that no other machine of the role has, and who had it before: the one that the machine
-    /// has already, where it shows that and the token gives no other.
-    async fn name(
-        &self,
-        token: &Token,
-        enroll: &Enroll,
-    ) -> Result<(MemberKey, Option<Member>), ApiError> {
+    /// A name that no other machine of the role has: the one that the machine has already, if it shows
+    /// that and the token gives no other.
+    async fn place(&self, token: &Token, enroll: &Enroll) -> Result<Place, ApiError> {
         let (role, request) = (token.role, Digest::of(&enroll.csr));
-        if let Some(name) = self.former_name(role, enroll) {
-            let key = (role, name);
-            let member = self.members.get(&key);
-            let is_removed = member.as_ref().is_some_and(|member| member.removed_at.is_some());
+        if let Some(former) = self.former(role, enroll) {
+            let key = (role, former.name.clone());
+            let before = self.members.get(&key);
+            // A name that was given again is not that of who had it before and was taken away.
+            let has_key = before.as_ref().is_none_or(|member| member.has_key(&former.key));
             let is_given = token.gives.name.as_ref().is_none_or(|name| *name == key.1);
-            if is_given && !is_removed {
-                return Ok((key, member));
+            if is_given && has_key {
+                return Ok(Place { key, before, former: Some(former) });
             }
+        }
+        if enroll.name.is_empty() {
+            let why = "this grid does not know the key of the machine that joins again";
+            return Err(api_error(ErrorCode::Forbidden, why.into()));
         }
         let wanted = token.gives.name.as_ref().unwrap_or(&enroll.name);
         let workers = if role == Role::Worker { self.workers().await? } else { BTreeSet::new() };
@@ -239,7 +245,7 @@ impl Enroller {
             let is_free = holder.as_ref().is_none_or(|holder| holder.removed_at.is_some());
             let is_free = is_free && !workers.contains(&key.1);
             if repeats || (is_free && self.may_be(token, &key, holder.as_ref()).await?) {
-                return Ok((key, holder));
+                return Ok(Place { key, before: holder, former: None });
             }
         }
         let why =
@@ -263,16 +269,26 @@ impl Enroller {
         Ok(!is_somebodys && !self.gives_tenant(&tenant).await?)
     }
 
-    /// The name of a machine that joins again with its key and its certificate, also where that has
-    /// ended.
-    fn former_name(&self, role: Role, enroll: &Enroll) -> Option<String> {
-        let former = enroll.former.as_ref()?;
+    /// Who a machine is that joins again with its key: by its certificate, also if that has ended, or by
+    /// its key alone, if the authority that signed its certificate was replaced and is trusted no more.
+    fn former(&self, role: Role, enroll: &Enroll) -> Option<Former> {
+        let shown = enroll.former.as_ref()?;
+        let key = key_of(shown).ok()?;
         let authority = &self.enrollment.as_ref()?.authority;
-        match authority.recognize(former, &enroll.csr) {
-            Ok(identity) => (identity.role() == role).then(|| identity.name().to_owned()),
+        match authority.recognize(shown, &enroll.csr) {
+            Ok(Recognized { identity, labels, validity }) => {
+                let is_good = validity.is_good(clock::date());
+                let labels = if is_good { labels } else { Vec::new() };
+                let name = identity.name().to_owned();
+                let former = Former { name, key, labels, is_good };
+                (identity.role() == role).then_some(former)
+            }
             Err(error) => {
-                tracing::warn!(%error, name = enroll.name, "a machine shows a wrong identity");
-                None
+                let name = self.members.with_request(role, Digest::of(&enroll.csr));
+                if name.is_none() {
+                    tracing::warn!(%error, name = enroll.name, "a machine shows a wrong identity");
+                }
+                Some(Former { name: name?, key, labels: Vec::new(), is_good: false })
             }
         }
     }
@@ -312,6 +328,34 @@ impl Enroller {
     pub(crate) async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
         let Some(writes) = self.writes.upgrade() else { return Err(stopping()) };
         write(&writes, entries).await
+    }
+}
+
+/// Where a machine that joins gets its place in the grid.
+struct Place {
+    key: MemberKey,
+    /// Who had the name before.
+    before: Option<Member>,
+    /// If it is who it was.
+    former: Option<Former>,
+}
+
+/// A machine that joins again.
+struct Former {
+    name: String,
+    /// The one that its certificate is for.
+    key: Digest,
+    /// Those that its certificate still vouches for, sorted.
+    labels: Vec<(String, String)>,
+    /// Its certificate is good.
+    is_good: bool,
+}
+
+impl Former {
+    fn has_labels(&self, labels: &[(String, String)]) -> bool {
+        let mut labels = labels.to_vec();
+        labels.sort_unstable();
+        self.labels == labels
     }
 }
 

@@ -45,6 +45,12 @@ impl Member {
 }
 
 impl Member {
+    /// Whether its name is good with this key.
+    pub(crate) fn has_key(&self, key: &Digest) -> bool {
+        let is_one = self.only_keys.is_empty() || self.only_keys.contains(key);
+        self.removed_at.is_none() && is_one
+    }
+
     /// Its tenant, as long as it was not taken away.
     pub(crate) fn kept_tenant(self) -> Option<String> {
         self.tenant.filter(|_| self.removed_at.is_none())
@@ -102,8 +108,7 @@ impl Members {
         // Inside this process there are no certificates that somebody else could have.
         let shown = peer.key?;
         let member = self.get(&key)?;
-        let has_key = member.only_keys.is_empty() || member.only_keys.contains(&shown);
-        let is_good = member.removed_at.is_none() && has_key;
+        let is_good = member.has_key(&shown);
         let (role, name) = key;
         let how = match role {
             Role::Worker => "`wasmgrid join`",
@@ -115,6 +120,16 @@ impl Members {
                  new token of `wasmgrid token create` ({how} takes it)"
             )
         })
+    }
+
+    /// The name of a member that is there, whose last certificate was signed for this request: by that
+    /// its key is known whichever authority there was then.
+    pub(crate) fn with_request(&self, role: Role, request: Digest) -> Option<String> {
+        let all = self.lock();
+        let found = all.iter().find(|((of, _), member)| {
+            *of == role && member.request == Some(request) && member.removed_at.is_none()
+        });
+        found.map(|((_, name), _)| name.clone())
     }
 
     /// Who a peer is as an owner of jobs.

@@ -182,3 +182,32 @@ fn a_life_out_of_its_bounds_is_refused_before_anything_is_made() {
     let made = fs::read_dir(home.path()).expect("a folder").filter_map(Result::ok).count();
     assert_eq!(made, 1, "only what the test wrote");
 }
+
+#[test]
+fn a_worker_that_was_away_while_the_authority_was_retired_joins_again_as_who_it_was() {
+    let mut grid = Grid::start(1, 1);
+    let before = worker(&grid.home);
+    assert_eq!(grid.workers[0].process.interrupt().code(), Some(0));
+    grid.run(&["authority", "replace"]).ok();
+    // The operator's own certificate is renewed by a command before.
+    grid.run(&["authority", "show"]).ok();
+    grid.run(&["authority", "retire", "--force"]).ok();
+    let home = &grid.workers[0].home;
+    let mut away = Daemon::start(home.command(["worker"]));
+    away.hear("what helps", |line| {
+        line.contains("join again with a new token, which keeps the name").then_some(())
+    });
+    // As long as it runs, its identity is not changed under it.
+    let token = grid.run(&["token", "create"]).ok().trim().to_owned();
+    home.run(["join", &token]).fails_with(2, &["another authority", "stop the worker"]);
+    away.kill();
+    let mut again = Daemon::start(home.command(["join", &token]));
+    again.hear("why it joins again", |line| line.contains("authority was replaced").then_some(()));
+    grid.wait_for_worker("w1", "ready");
+    let after = worker(&grid.home);
+    assert_eq!((&before["id"], &before["name"]), (&after["id"], &after["name"]));
+    again.interrupt();
+    let mut again = Daemon::start(home.command(["worker"]));
+    grid.wait_for_worker("w1", "ready");
+    again.interrupt();
+}

@@ -254,3 +254,29 @@ fn a_scheduler_that_moves_is_found_again_with_one_command_on_each_member() {
     user.run(["context", "set", "team", "--server", &moved]).ok();
     assert_eq!(user.run(["run", &guest("noop"), "--range", "0..3"]).ok(), "0\n1\n2\n");
 }
+
+#[test]
+fn a_machine_that_joins_again_has_the_labels_of_its_last_token() {
+    let grid = Grid::start(0, 1);
+    let token = |flags: &[&str]| {
+        let args = [&["token", "create"], flags].concat();
+        grid.run(&args).ok().trim().to_owned()
+    };
+    let machine = Home::new();
+    let vouched = |token: &str, said: &str| {
+        let args = ["join", token, "--name", "box", "--slots", "1"];
+        let mut worker = Daemon::start(machine.command(args));
+        worker.hear(said, |line| line.contains(said).then_some(()));
+        let shown = wait_for(&grid.home, "box", "ready");
+        worker.interrupt();
+        grid.wait_for_worker("box", "gone");
+        shown["vouched"].clone()
+    };
+    assert_eq!(vouched(&token(&["--label", "zone=a"]), "joined the grid"), json!(["zone=a"]));
+    let zone_b = token(&["--label", "zone=b"]);
+    assert_eq!(vouched(&zone_b, "with the labels of the token"), json!(["zone=b"]));
+    assert_eq!(vouched(&token(&[]), "is the same worker"), json!(["zone=b"]));
+    // One that is used up is said to be, and changes nothing.
+    assert_eq!(vouched(&zone_b, "used up"), json!(["zone=b"]));
+    assert_eq!(workers(&grid.home).len(), 1);
+}

@@ -4,10 +4,17 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use wasmgrid_net::{Credentials, Endpoint, JoinToken, NetError, Role, enroll, enroll_again};
+use wasmgrid_net::{
+    Credentials, Endpoint, JoinToken, NetError, Role, enroll, enroll_again, enroll_by_key,
+};
 use wasmgrid_worker::{Dial, GaveUp, Keep, LinkState, Worker};
 
-use super::{folder::lock, membership::Membership, token, up::setup};
+use super::{
+    folder::lock,
+    membership::{Belongs, Membership},
+    token,
+    up::setup,
+};
 use crate::{
     args::{Command, TokenSource},
     config::{Memory, Told},
@@ -45,10 +52,10 @@ pub async fn join(
         Some(_) => None,
         None => Membership::of_grid(&paths, &token, name.as_deref()).await?,
     };
-    if let Some(one) = &before {
-        let is_it = || format!("this machine is worker {:?} of that grid already", one.name());
-        drop(lock(one.folder()).map_err(|error| exit::hinting(&error, is_it()))?);
-    }
+    let before = match before {
+        Some(before) => returned(before, folder.as_deref(), &token).await?,
+        None => None,
+    };
     let at = before.as_ref().map(Membership::folder).or(folder.as_deref());
     let (settings, memory) = told.settle(at)?;
     let start = async || Machine::start_proven(setup(&settings, &paths)).await;
@@ -84,34 +91,115 @@ async fn enrolled(token: &JoinToken, wanted: &str) -> anyhow::Result<Credentials
 }
 
 /// The worker of this grid in a folder that is there, if it has one.
-async fn there(folder: &Path, token: &JoinToken) -> anyhow::Result<Option<Membership>> {
+async fn there(folder: &Path, token: &JoinToken) -> anyhow::Result<Option<(Membership, Belongs)>> {
     drop(lock(folder)?);
     let Ok(found) = Membership::load(folder) else { return Ok(None) };
-    if found.is_of(token).await {
-        return Ok(Some(found));
+    let belongs = found.belongs(token).await;
+    if belongs != Belongs::No {
+        return Ok(Some((found, belongs)));
     }
-    Err(usage(format!(
-        "{} has the identity of worker {:?} of another grid, {:?}; choose another --state-dir",
-        folder.display(),
-        found.name(),
-        found.grid()
-    )))
+    Err(of_another_grid(&found))
 }
 
-/// A worker that has joined before: with the certificate that it has, as long as that is good.
+fn of_another_grid(found: &Membership) -> anyhow::Error {
+    usage(format!(
+        "{} has the identity of worker {:?} of another grid, {:?}; choose another --state-dir",
+        found.folder().display(),
+        found.name(),
+        found.grid()
+    ))
+}
+
+/// Says what a worker is that runs on this machine, instead of which one would join.
+fn runs(one: &Membership, belongs: Belongs) -> String {
+    let (name, grid) = (one.name(), one.grid());
+    match belongs {
+        Belongs::Perhaps => format!(
+            "it is worker {name:?} of a grid {grid:?} with another authority. If that is this grid, \
+             whose authority was replaced, stop the worker and join again; if it is another grid of \
+             that name, join with a --name of its own"
+        ),
+        _ => format!("this machine is worker {name:?} of that grid already"),
+    }
+}
+
+/// A worker that has joined before: with the certificate that it has, as long as that is good, unless
+/// the token gives it another one.
 async fn again(before: Membership, token: &JoinToken) -> anyhow::Result<Membership> {
     let (name, grid) = (before.name().to_owned(), before.grid().to_owned());
-    if before.credentials().validity().ends > table::now() {
+    let is_good = before.credentials().validity().ends > table::now();
+    let credentials = match enroll_again(token, before.credentials()).await {
+        Ok(credentials) => credentials,
+        Err(error) if is_good => {
+            let why = error.to_string();
+            tracing::info!(
+                name,
+                grid,
+                why,
+                "this machine has joined before and is the same worker, with the labels that it had; \
+                 the token is not used"
+            );
+            return Ok(before.moved(token));
+        }
+        Err(error) => return Err(unreached(error)),
+    };
+    let labels = credentials.labels();
+    if !is_good {
+        tracing::info!(name, grid, "joined again: the certificate had expired");
+    } else if labels == before.credentials().labels() {
+        tracing::info!(name, grid, "this machine has joined before and is the same worker");
+    } else {
+        let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels = labels.join(" ");
         tracing::info!(
             name,
             grid,
-            "this machine has joined before and is the same worker; the token is not used"
+            labels,
+            "this machine has joined before and is the same worker, with the labels of the token"
         );
-        return Ok(before.moved(token));
     }
-    let credentials = enroll_again(token, before.credentials()).await.map_err(unreached)?;
-    tracing::info!(name, grid, "joined again: the certificate had expired");
     Ok(before.moved(token).certified(credentials))
+}
+
+/// The worker that joins again, which does not run meanwhile. If its grid may be the token's, with an
+/// authority that was replaced and retired, the scheduler is asked whether it knows its key; `None` if
+/// it does not: the grid is another one of that name, or has forgotten it. In a `folder` that was named
+/// nobody takes its place.
+async fn returned(
+    (before, belongs): (Membership, Belongs),
+    folder: Option<&Path>,
+    token: &JoinToken,
+) -> anyhow::Result<Option<Membership>> {
+    drop(lock(before.folder()).map_err(|error| exit::hinting(&error, runs(&before, belongs)))?);
+    if belongs == Belongs::Yes {
+        return Ok(Some(before));
+    }
+    let (name, grid) = (before.name().to_owned(), before.grid().to_owned());
+    match enroll_by_key(token, before.credentials()).await {
+        Ok(credentials) => {
+            tracing::info!(
+                name,
+                grid,
+                "joined again: the grid's authority was replaced, and the one that signed this \
+                 worker's certificate retired"
+            );
+            Ok(Some(before.moved(token).certified(credentials)))
+        }
+        Err(NetError::Denied { .. }) if folder.is_some() => Err(of_another_grid(&before)),
+        // If the token is no good, whoever uses it next is told so.
+        Err(error @ NetError::Denied { .. }) => {
+            let why = error.to_string();
+            tracing::warn!(
+                name,
+                grid,
+                why,
+                "this machine was a worker of a grid of that name, with another authority, and joins as \
+                 another one; if it was this grid, `wasmgrid worker remove NAME` takes the old entry away"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(unreached(error)),
+    }
 }
 
 /// Says more of a scheduler that is said to be on this machine: its tokens are of no use elsewhere.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use wasmgrid_net::{Credentials, Endpoint, JoinToken};
+use wasmgrid_net::{CertificateProblem, Credentials, Endpoint, JoinToken, NetError};
 use wasmgrid_worker::Addresses;
 
 use super::folder::remember;
@@ -36,6 +36,18 @@ struct Description {
     /// The name it asked for, where that was another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wanted: Option<String>,
+}
+
+/// Whether a worker has joined a certain grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Belongs {
+    /// It has.
+    Yes,
+    /// The grid has the same name, and does not trust the authority of the worker's certificate: it is
+    /// another one, or that authority was replaced and retired.
+    Perhaps,
+    /// It has not.
+    No,
 }
 
 /// A worker of a grid that this machine is.
@@ -76,28 +88,33 @@ impl Membership {
         }
     }
 
-    /// The one that has joined a token's grid, by its name where one is wanted.
+    /// The one that has joined a token's grid, by its name if one is wanted; or the only one that may
+    /// have.
     ///
     /// # Errors
-    /// A usage error where it is not clear which.
+    /// A usage error if it is not clear which.
     pub async fn of_grid(
         paths: &Paths,
         token: &JoinToken,
         name: Option<&str>,
-    ) -> anyhow::Result<Option<Self>> {
+    ) -> anyhow::Result<Option<(Self, Belongs)>> {
         // What cannot be read is of no grid.
         let known = known(&paths.workers())?.into_iter().filter_map(|at| Self::load(&at).ok());
-        let mut of_grid = Vec::new();
+        let (mut of_grid, mut perhaps) = (Vec::new(), Vec::new());
         for one in known.filter(|one| name.is_none_or(|name| one.is_called(name))) {
-            if one.is_of(token).await {
-                of_grid.push(one);
+            match one.belongs(token).await {
+                Belongs::Yes => of_grid.push(one),
+                Belongs::Perhaps => perhaps.push(one),
+                Belongs::No => {}
             }
         }
         if of_grid.len() > 1 {
             let folders: Vec<_> = of_grid.iter().map(|one| &one.folder).collect();
             return Err(several_joined(&folders));
         }
-        Ok(of_grid.pop())
+        let certain = of_grid.pop().map(|one| (one, Belongs::Yes));
+        let only = perhaps.pop().filter(|_| perhaps.is_empty());
+        Ok(certain.or_else(|| only.map(|one| (one, Belongs::Perhaps))))
     }
 
     /// A worker that has just joined. Without a folder of its own it is where this machine's workers
@@ -128,22 +145,30 @@ impl Membership {
 
     /// Whether it has joined a token's grid: its authority is the token's, or one that was replaced by
     /// that, as the scheduler there shows.
-    pub async fn is_of(&self, token: &JoinToken) -> bool {
+    pub async fn belongs(&self, token: &JoinToken) -> Belongs {
         if self.credentials.ca_hash() == token.ca_hash {
-            return true;
+            return Belongs::Yes;
         }
         if self.description.grid != token.grid {
-            return false;
+            return Belongs::No;
         }
         let endpoint = Endpoint::new(&self.credentials);
-        match endpoint.connect_worker(&token.addresses).await {
+        let belongs = match endpoint.connect_worker(&token.addresses).await {
             Ok(link) => {
                 link.sender.close("its grid is known");
-                endpoint.close().await;
-                true
+                Belongs::Yes
             }
-            Err(_) => false,
-        }
+            Err(error) => match error.telling() {
+                NetError::BadCertificate { problem, .. } | NetError::Refused { problem, .. }
+                    if *problem == CertificateProblem::WrongAuthority =>
+                {
+                    Belongs::Perhaps
+                }
+                _ => Belongs::No,
+            },
+        };
+        endpoint.close().await;
+        belongs
     }
 
     /// The same worker, whose grid is where the token says, or where it was.

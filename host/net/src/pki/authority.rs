@@ -17,8 +17,8 @@ use wasmgrid_proto::{
 use super::{
     ca::{Ca, Wanted, grid_of, requested, unmade},
     credentials::{self, Credentials, Former},
-    files,
-    validity::Certificate,
+    files, labels,
+    validity::{Certificate, Validity},
 };
 use crate::{
     error::NetError,
@@ -61,6 +61,17 @@ pub struct Signed {
     pub renewed: Renewed,
     /// For how long it is good.
     pub certificate: Certificate,
+}
+
+/// What a certificate says that a machine has shown to be its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognized {
+    /// Who it is.
+    pub identity: Identity,
+    /// The labels that were vouched for, sorted.
+    pub labels: Vec<(String, String)>,
+    /// For how long it is good.
+    pub validity: Validity,
 }
 
 impl Signed {
@@ -279,12 +290,12 @@ impl Authority {
         Ok(Signed { renewed: Renewed { certificate: der.to_vec(), authority }, certificate })
     }
 
-    /// Who has a certificate (DER) that this authority signed, or the one before it that is still
+    /// Whose certificate (DER) this is, that this authority signed, or the one before it that is still
     /// trusted, for the key of a signing request (DER). It may have ended.
     ///
     /// # Errors
     /// [`NetError::Certificate`] says why it is nobody's.
-    pub fn recognize(&self, certificate: &[u8], request: &[u8]) -> Result<Identity, NetError> {
+    pub fn recognize(&self, certificate: &[u8], request: &[u8]) -> Result<Recognized, NetError> {
         let state = self.state();
         let certificate = CertificateDer::from(certificate.to_vec());
         let key = requested(request)?;
@@ -295,7 +306,11 @@ impl Authority {
         let mut trusted = vec![state.ca.certificate.clone()];
         trusted.extend(state.former.as_ref().map(|former| former.certificate.clone()));
         credentials::check_signed(&certificate, &trusted)?;
-        Ok(Identity::from_certificate(&certificate)?)
+        Ok(Recognized {
+            identity: Identity::from_certificate(&certificate)?,
+            labels: labels::of_certificate(&certificate)?,
+            validity: Certificate::read(&certificate)?.validity,
+        })
     }
 
     fn state(&self) -> Arc<State> {

@@ -13,7 +13,7 @@ use wasmgrid_proto::Micros;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::{
-    files,
+    files, labels,
     renewal::Renewal,
     validity::{Certificate, Validity},
 };
@@ -29,6 +29,7 @@ pub struct Credentials {
     identity: Identity,
     certificate: CertificateDer<'static>,
     about: Certificate,
+    labels: Vec<(String, String)>,
     key: Arc<PrivateKeyDer<'static>>,
     ca: CertificateDer<'static>,
     /// Of a scheduler: who else is trusted.
@@ -68,9 +69,10 @@ impl Credentials {
     ) -> Result<Self, NetError> {
         let identity = Identity::from_certificate(&certificate)?;
         let about = Certificate::read(&certificate)?;
+        let labels = labels::of_certificate(&certificate)?;
         let lasting = blake3::derive_key(LASTING, key.secret_der());
         let (key, former) = (Arc::new(key), None);
-        Ok(Self { identity, certificate, about, key, ca, former, lasting })
+        Ok(Self { identity, certificate, about, labels, key, ca, former, lasting })
     }
 
     /// Of a scheduler: with another lasting secret, one that comes from the authority, which gives
@@ -134,6 +136,12 @@ impl Credentials {
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
         &self.about
+    }
+
+    /// The labels that the certificate has, sorted: an operator vouched for them.
+    #[must_use]
+    pub fn labels(&self) -> &[(String, String)] {
+        &self.labels
     }
 
     /// For who joins again with the key that it has: what the scheduler is asked, and shown.

@@ -8,7 +8,7 @@ pub(crate) mod labels;
 mod renewal;
 pub(crate) mod validity;
 
-pub use authority::{Authority, Signed};
+pub use authority::{Authority, Recognized, Signed};
 pub use credentials::Credentials;
 pub use labels::{LabelsError, check_labels};
 pub use renewal::Renewal;

@@ -37,8 +37,9 @@ pub async fn enroll(token: &JoinToken, wanted_name: &str) -> Result<Credentials,
     enroll_with(token, wanted_name, Renewal::new()?, None).await
 }
 
-/// As [`enroll`], for a member that joins again: with its key, also where its certificate has ended,
-/// and so under its name.
+/// As [`enroll`], for a member that joins again: with its key, also if its certificate has ended,
+/// and so under its name. It gets the labels that the token vouches for; if that has none, it keeps
+/// those of a certificate that is still good.
 ///
 /// # Errors
 /// As [`enroll`].
@@ -48,6 +49,20 @@ pub async fn enroll_again(
 ) -> Result<Credentials, NetError> {
     let (key, certificate) = former.again()?;
     enroll_with(token, former.identity().name(), key, Some(certificate)).await
+}
+
+/// As [`enroll_again`], for who may be a member that was away while its grid's authority was replaced
+/// and the old one retired: nobody trusts its certificate any more, but the scheduler may know its
+/// key. If it does not, it denies that, and the token is not used.
+///
+/// # Errors
+/// As [`enroll`].
+pub async fn enroll_by_key(
+    token: &JoinToken,
+    former: &Credentials,
+) -> Result<Credentials, NetError> {
+    let (key, certificate) = former.again()?;
+    enroll_with(token, "", key, Some(certificate)).await
 }
 
 async fn enroll_with(

@@ -23,7 +23,7 @@ mod tls;
 mod tokens;
 
 pub use dial::Endpoint;
-pub use joiner::{enroll, enroll_again};
+pub use joiner::{enroll, enroll_again, enroll_by_key};
 pub use listen::{Accepted, Listener, ListenerConfig};
 pub use presented::Presented;
 #[cfg(feature = "simulated")]

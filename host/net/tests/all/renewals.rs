@@ -140,7 +140,7 @@ fn a_member_is_known_by_its_key_and_certificate_also_after_that_has_ended() {
     let again = |credentials: &Credentials| credentials.again().unwrap();
     let (key, certificate) = again(&ended);
     let known = authority.recognize(&certificate, &key.request().csr).unwrap();
-    assert_eq!(known.to_string(), "spiffe://home/worker/a");
+    assert_eq!(known.identity.to_string(), "spiffe://home/worker/a");
     let other_key = Renewal::new().unwrap();
     assert!(authority.recognize(&certificate, &other_key.request().csr).is_err());
     assert!(stranger.recognize(&certificate, &key.request().csr).is_err());

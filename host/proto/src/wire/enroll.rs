@@ -36,7 +36,8 @@ pub struct Enroll {
     pub token: u64,
     /// The token's secret.
     pub secret: [u8; 32],
-    /// The name the machine wants; made unique by the scheduler.
+    /// The name the machine wants; made unique by the scheduler. Empty if it wants none but the one
+    /// that it had, by `former`.
     pub name: String,
     /// A certificate signing request in DER. Only its public key is used.
     pub csr: Vec<u8>,

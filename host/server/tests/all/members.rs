@@ -1,6 +1,8 @@
 //! Who may be in the grid: names, tenants and tokens, and who was taken away; over QUIC on loopback.
 
-use wasmgrid_net::{Credentials, Endpoint, JoinToken, LinkError, NetError, enroll};
+use wasmgrid_net::{
+    Credentials, Endpoint, JoinToken, LinkError, NetError, Renewal, enroll, enroll_again,
+};
 use wasmgrid_proto::{
     JobFilter, MemberStatus, Micros, Millis, TokenGives, TokenState, TokenStatus, WorkerCapacity,
     wire::{
@@ -12,6 +14,7 @@ use wasmgrid_store::memory;
 use crate::{
     enrollment::{Grid, name},
     harness::*,
+    renewals::renew_worker,
 };
 
 fn request(role: Role) -> TokenRequest {
@@ -114,6 +117,40 @@ async fn a_removed_worker_loses_its_link_and_comes_back_with_a_new_token_alone()
     assert_eq!(name(&new), "machine");
     let _linked = joined(worker(&new, &token).await.expect("linked")).await;
     assert!(refused_worker(&old, &token).await, "the name is back, and not for the old key");
+    grid.server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn a_name_that_was_given_again_is_renewed_for_its_new_owner_alone() {
+    let grid = Grid::start(memory());
+    let token = grid.token(3).await;
+    let old = enroll(&token, "machine").await.expect("joins");
+    assert_eq!(remove(&grid, Role::Worker, "machine").await, Ok(Reply::Done));
+    let new = enroll(&token, "machine").await.expect("joins");
+    assert_eq!(name(&new), "machine");
+    // The former owner asks at once, which may be before anybody has looked at its link.
+    if let Ok(mut link) = Endpoint::new(&old).connect_worker(&token.addresses).await {
+        let asked = Renewal::new().expect("a key").request();
+        let _ = link.sender.send(FromWorker::Renew(asked)).await;
+        let end = loop {
+            let heard = tokio::time::timeout(NEVER, link.receiver.recv()).await.expect("an end");
+            match heard {
+                Ok(Some(envelope)) => {
+                    assert!(!matches!(envelope.message, ToWorker::Renewed(_)), "{envelope:?}");
+                }
+                end => break end,
+            }
+        };
+        assert!(matches!(end, Err(LinkError::Removed { .. })), "{end:?}");
+    }
+    let endpoint = Endpoint::new(&new);
+    let mut link = endpoint.connect_worker(&token.addresses).await.expect("linked");
+    renew_worker(&endpoint, &mut link).await;
+    drop(link);
+    assert!(refused_worker(&old, &token).await, "the renewal is not the former owner's");
+    let again = enroll_again(&token, &old).await.expect("joins");
+    assert_eq!(name(&again), "machine-2", "nor does a token give it the name");
+    let _linked = joined(worker(&endpoint.credentials(), &token).await.expect("linked")).await;
     grid.server.shutdown().await.expect("in order");
 }
 

@@ -1,7 +1,7 @@
 //! Certificates that members renew over their links, and an authority that is replaced.
 
 use wasmgrid_net::{
-    Credentials, Endpoint, Identity, Link, NetError, Renewal, enroll, enroll_again,
+    Credentials, Endpoint, Identity, Link, NetError, Renewal, enroll, enroll_again, enroll_by_key,
 };
 use wasmgrid_proto::{
     ByteCount, Micros, WorkerCapacity,
@@ -29,7 +29,7 @@ async fn ask(link: &mut Link<FromClient, ToClient>, request: Request) -> Result<
 }
 
 /// Renews what an endpoint shows over a worker's link of it.
-async fn renew_worker(endpoint: &Endpoint, link: &mut Link<FromWorker, ToWorker>) {
+pub async fn renew_worker(endpoint: &Endpoint, link: &mut Link<FromWorker, ToWorker>) {
     let key = Renewal::new().expect("a key");
     link.sender.send(FromWorker::Renew(key.request())).await.expect("the link is open");
     let renewed = loop {
@@ -185,5 +185,62 @@ async fn who_joins_again_with_its_key_keeps_its_name() {
     assert_eq!(name(&other), "machine-2");
     let identity: &Identity = other.identity();
     assert_eq!(identity.role(), Role::Worker);
+    grid.server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn joining_again_gives_the_labels_of_the_token_and_takes_no_use_for_nothing() {
+    let grid = Grid::start(memory());
+    let label = |zone: &str| vec![("zone".to_owned(), zone.to_owned())];
+    let token_a = grid.token_for(Role::Worker, 1, label("a")).await;
+    let token_b = grid.token_for(Role::Worker, 1, label("b")).await;
+    let plain = grid.token(1).await;
+    let first = enroll(&token_a, "machine").await.expect("joins");
+    assert_eq!(first.labels(), label("a"));
+    let second = enroll_again(&token_b, &first).await.expect("joins again");
+    assert_eq!((name(&second), second.labels()), ("machine", &label("b")[..]));
+    let used = enroll_again(&token_b, &first).await.expect_err("its one use is gone");
+    assert!(used.to_string().contains("used up"), "{used}");
+    // A token that gives what the machine has keeps its use for a machine that needs it.
+    for _ in 0..2 {
+        let again = enroll_again(&plain, &second).await.expect("joins again");
+        assert_eq!((name(&again), again.labels()), ("machine", &label("b")[..]));
+    }
+    let other = enroll(&plain, "other").await.expect("the use is there");
+    assert!(other.labels().is_empty());
+    grid.server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn who_was_away_while_the_authority_was_replaced_and_retired_is_known_by_its_key() {
+    let grid = Grid::start(memory());
+    let first = enroll(&grid.token(1).await, "machine").await.expect("joins");
+    for asked in [AuthorityRequest::Replace, AuthorityRequest::Retire { force: true }] {
+        let done = grid.operator(Request::Authority(asked)).await;
+        assert_eq!(done, Ok(Reply::Done));
+    }
+    let token = grid.token(3).await;
+    let refused = Endpoint::new(&first).connect_worker(&token.addresses).await;
+    assert!(matches!(refused, Err(NetError::BadCertificate { .. })), "{refused:?}");
+    let again = enroll_by_key(&token, &first).await.expect("joins again");
+    assert_eq!(name(&again), "machine");
+    Endpoint::new(&again).connect_worker(&token.addresses).await.expect("it is trusted");
+    // A key that the grid never signed is nobody's, whatever name its certificate says.
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = wasmgrid_net::Authority::create("test", folder.path()).expect("made");
+    let life = std::time::Duration::from_secs(60);
+    let stranger = elsewhere.issue(Role::Worker, "machine", life).expect("made");
+    let denied = |error: NetError| error.to_string().contains("does not know the key");
+    let unknown = enroll_by_key(&token, &stranger).await.expect_err("it is another's");
+    assert!(denied(unknown));
+    // Nor is one that an operator took away.
+    let removed = Request::RemoveMember { role: Role::Worker, name: "machine".into() };
+    assert_eq!(grid.operator(removed).await, Ok(Reply::Done));
+    let gone = enroll_by_key(&token, &again).await.expect_err("it is out");
+    assert!(denied(gone));
+    // Who is not known has used nothing up.
+    for wanted in ["a", "b"] {
+        assert_eq!(name(&enroll(&token, wanted).await.expect("joins")), wanted);
+    }
     grid.server.shutdown().await.expect("in order");
 }
