@@ -19,8 +19,8 @@ use wasmgrid_proto::{
     ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobFilter, JobId, JobSpec,
     JobStatus, Limits, Millis, TaskStatus, TenantStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{
-        AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, Renew, Renewed, Reply,
-        Request, Submit, ToClient, WatchRequest,
+        AuthorityRequest, AuthorityStatus, ErrorCode, FromClient, MemberCertificate, Renew,
+        Renewed, Reply, Request, Submit, ToClient, WatchRequest,
     },
 };
 
@@ -368,6 +368,24 @@ impl Client {
         match self.ask(Request::WorkerNames { workers }).await? {
             Reply::WorkerNames(names) => Ok(names),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// Why the scheduler takes no new work for now, from anybody: its store refuses it. `None` if it
+    /// does.
+    ///
+    /// # Errors
+    /// [`ClientError`], as for every question.
+    pub async fn refuses_work(&self) -> Result<Option<String>, ClientError> {
+        // What would add to a job is refused before anybody looks for the job. There is none of this
+        // number, so that nothing can come of it.
+        let add_nothing = Request::Skip { job: JobId(u64::MAX), first: 0, count: 0 };
+        match self.ask(add_nothing).await {
+            Err(ClientError::Api(error)) if error.code == ErrorCode::Unavailable => {
+                Ok(Some(error.message))
+            }
+            Ok(_) | Err(ClientError::Api(_)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

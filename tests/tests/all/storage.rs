@@ -75,6 +75,10 @@ fn on_a_full_disk_reading_goes_on_and_submits_are_refused_until_there_is_room() 
     let mut large = Daemon::start(home.command(["submit", &noop, "--lines", "large"]));
     scheduler.hear("a full disk", |line| line.contains("disk is full").then_some(()));
     home.run(["submit", &noop, "--range", "0..1"]).fails_with(4, &["disk is full"]);
+    // Also if no job waits for it.
+    let status = home.run(["status"]);
+    assert_eq!(status.code, Some(1), "{status}");
+    assert!(status.text().contains("disk is full"), "{status}");
     let expected: String = (0..100).map(|n| format!("{n}\n")).collect();
     assert_eq!(home.run(["job", "results", &first]).ok(), expected);
 

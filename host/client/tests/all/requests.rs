@@ -34,6 +34,27 @@ async fn an_error_of_the_scheduler_arrives_with_its_code_and_words() {
 }
 
 #[tokio::test]
+async fn a_store_that_takes_no_new_work_is_told_from_one_that_does() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        for (code, message) in
+            [(ErrorCode::Unavailable, "the disk is full"), (ErrorCode::NotFound, "no such job")]
+        {
+            let (id, request) = server.request().await;
+            assert!(matches!(request, Request::Skip { first: 0, count: 0, .. }), "{request:?}");
+            let error = ApiError { code, message: message.into() };
+            server.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
+        }
+        server
+    };
+    let asked = async { [client.refuses_work().await, client.refuses_work().await] };
+    let ([full, takes], _server) = tokio::join!(asked, server);
+    assert_eq!(full.expect("answered").as_deref(), Some("the disk is full"));
+    assert_eq!(takes.expect("answered"), None);
+}
+
+#[tokio::test]
 async fn answers_find_their_questions_in_any_order() {
     let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
     let server = async {

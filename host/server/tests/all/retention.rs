@@ -325,6 +325,10 @@ async fn reading_goes_on_while_the_disk_is_full_and_results_wait() {
         id += 1;
         tokio::task::yield_now().await;
     }
+    // Also what would add to a job that there is not: so it can be asked with no job at all.
+    let nothing = Request::Skip { job: JobId(u64::MAX), first: 0, count: 0 };
+    let full = client.request(nothing.clone(), &[]).await.expect_err("refused");
+    assert!(full.code == ErrorCode::Unavailable && full.message.contains("full"), "{full}");
     let request = Request::Watch { job: done, watch: watch(1, PLENTY) };
     client.request(request, &[]).await.expect("reading goes on");
     assert_eq!(client.watched(1).await.0.len(), 3);
@@ -333,5 +337,7 @@ async fn reading_goes_on_while_the_disk_is_full_and_results_wait() {
     // It goes on without a restart.
     while !worker.committed().await.contains(&9) {}
     client.request(submit(numbers(1), None), &[]).await.expect("taken again");
+    let none = client.request(nothing, &[]).await.expect_err("there is no such job");
+    assert_eq!(none.code, ErrorCode::NotFound, "{none}");
     server.shutdown().await.expect("in order");
 }

@@ -33,6 +33,8 @@ pub struct Facts {
     pub explanations: Vec<Explanation>,
     /// Such jobs that were not asked about.
     pub unexplained: usize,
+    /// Why the store takes no new work.
+    pub refuses: Option<String>,
 }
 
 /// How grave a finding is.
@@ -136,9 +138,10 @@ fn no_worker(facts: &Facts) -> Option<Finding> {
 }
 
 fn disk(facts: &Facts) -> Option<Finding> {
-    let mut reasons = facts.explanations.iter().flat_map(|job| &job.reasons);
-    let full = reasons.find(|reason| reason.wait == Wait::DiskFull)?;
-    Some(Finding::problem(full.wait.name(), full.wait.text(Micros(0)), full.wait.remedy()))
+    let why = facts.refuses.as_ref()?;
+    let full = Wait::DiskFull;
+    let text = format!("the scheduler takes no new work: {why}");
+    Some(Finding::problem(full.name(), text, full.remedy()))
 }
 
 fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
@@ -358,8 +361,16 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].kind, found[0].subject.as_deref()), ("job-stuck", Some("7")));
         assert!(found[0].help.contains("--memory"), "{found:?}");
-        let full = Facts { explanations: vec![explained(Wait::DiskFull)], ..facts };
-        assert_eq!(kinds(&full), ["disk-full"]);
+    }
+
+    #[test]
+    fn a_store_that_takes_no_new_work_is_a_problem_whether_or_not_a_job_waits() {
+        let workers = vec![worker("a", WorkerState::Ready)];
+        let refuses = Some("the scheduler's disk is full".into());
+        let found = findings(&Facts { workers, refuses, ..Facts::default() }, Micros(0));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].kind, found[0].severity), ("disk-full", Severity::Problem));
+        assert!(found[0].text.contains("disk is full") && found[0].help.contains("make room"));
     }
 
     #[test]

@@ -63,6 +63,7 @@ async fn ask(contexts: &Contexts, name: &str) -> anyhow::Result<(Facts, Release)
 
 async fn facts(client: &Client) -> anyhow::Result<Facts> {
     let (workers, contests) = (client.workers().await?, client.contests().await?);
+    let refuses = client.refuses_work().await?;
     let (tenants, authority) = (client.tenants().await?, client.authority().await?);
     let certificates = authority.certificates;
     let (mut jobs, unseen) = client.jobs(JOBS_MAX, &JobFilter::default()).await?;
@@ -74,7 +75,17 @@ async fn facts(client: &Client) -> anyhow::Result<Facts> {
         explanations.push(client.explain(*job).await?);
     }
     let unexplained = standing.len().saturating_sub(EXPLAINED_MAX);
-    Ok(Facts { workers, contests, certificates, tenants, jobs, unseen, explanations, unexplained })
+    Ok(Facts {
+        workers,
+        contests,
+        certificates,
+        tenants,
+        jobs,
+        unseen,
+        explanations,
+        unexplained,
+        refuses,
+    })
 }
 
 /// How a grid is.
