@@ -75,6 +75,7 @@ fn a_clock_that_is_set_while_the_scheduler_runs_moves_no_deadline_lease_or_time_
         grid.job("1")["counts"]["ok"] == json!(4) && running(&grid) == json!(4)
     });
     clock.set_ahead(9 * HOUR);
+    assert_heard_now(&grid, &clock);
     let status = run.wait();
     assert_eq!(status.code(), Some(0), "{}", run.said());
     let first = grid.job("1");
@@ -94,6 +95,17 @@ fn a_clock_that_is_set_while_the_scheduler_runs_moves_no_deadline_lease_or_time_
     clock.set_ahead(-10 * HOUR);
     job.assert_whole(&grid);
     assert_times_go_on(&first, &grid.job("2"));
+}
+
+/// Workers that are linked were heard a moment ago by the scheduler's clock as it is now, whenever and
+/// however it was set.
+fn assert_heard_now(grid: &Grid, clock: &Clock) {
+    let listed = run_with(grid, clock, &["worker", "list", "--output", "json"]);
+    let listed: Value = serde_json::from_str(listed.ok()).expect("JSON");
+    for worker in listed.as_array().expect("a list") {
+        let ahead = time_us(worker, "heard_at_us") - now_us() - 9 * HOUR * 1_000_000;
+        assert!(ahead.abs() < SLACK_US, "{ahead} us off: {worker}");
+    }
 }
 
 /// All times are by the clock as it was when the scheduler started: an hour ahead.

@@ -13,6 +13,12 @@ const NOTED_WITHIN: Millis = Millis(10_000);
 const NOTED_EVERY: Millis = Millis(60_000);
 
 impl Grid {
+    /// The date of a time of this term, as people are told it.
+    #[must_use]
+    pub const fn date_of(&self, time: Micros) -> Micros {
+        self.ledger.clock().date_of(time)
+    }
+
     /// Which date it is now.
     pub(super) const fn date(&self) -> Micros {
         self.ledger.clock().date_of(self.now)

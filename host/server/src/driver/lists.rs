@@ -1,7 +1,8 @@
 //! Lists that clients ask for: as many as fit one answer, and how many there are behind those.
 
 use wasmgrid_proto::{
-    JobFilter, JobId, JobStatus, VouchedLabels, WorkerId,
+    Contest, JobFilter, JobId, JobStatus, Micros, VouchedLabels, WorkerId, WorkerState,
+    WorkerStatus,
     wire::{ApiError, AuthorityRequest, ErrorCode, Reply, Request, Role},
 };
 
@@ -13,7 +14,7 @@ use super::{
         worker_bytes,
     },
 };
-use crate::links::LinkId;
+use crate::{clock, links::LinkId};
 
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
@@ -47,12 +48,35 @@ impl Driver {
     }
 
     pub(super) fn workers_request(&mut self, link: LinkId, id: u64) {
-        let workers = fitting(self.grid.workers().into_iter().map(shown), worker_bytes);
+        let workers =
+            fitting(self.grid.workers().into_iter().map(|one| self.told(one)), worker_bytes);
         self.answer(link, id, Ok(Reply::Workers(workers)));
     }
 
+    /// A worker as it is told of now.
+    fn told(&self, worker: WorkerStatus) -> WorkerStatus {
+        let mut worker = shown(worker);
+        // One that was never heard has no date.
+        if worker.heard_at > Micros(0) {
+            worker.heard_at = self.by_clock(worker.heard_at);
+        }
+        if let WorkerState::Failing(failing) = &mut worker.state {
+            failing.until = failing.until.map(|until| self.by_clock(until));
+        }
+        worker
+    }
+
+    /// A date of this term by this machine's clock as it is set now: whoever compares it with theirs
+    /// learns how much time has passed. Other dates stay as they were, so that jobs keep their order.
+    fn by_clock(&self, date: Micros) -> Micros {
+        let (is, was) = (clock::date(), self.grid.date_of(self.state.now));
+        Micros(date.0.saturating_add(is.0).saturating_sub(was.0))
+    }
+
     pub(super) fn contests_request(&mut self, link: LinkId, id: u64) {
-        let contests = fitting(self.grid.contests().into_iter(), contest_bytes);
+        let contests = self.grid.contests().into_iter();
+        let contests = contests.map(|one| Contest { at: self.by_clock(one.at), ..one });
+        let contests = fitting(contests, contest_bytes);
         self.answer(link, id, Ok(Reply::Contests(contests)));
     }
 
@@ -71,7 +95,7 @@ impl Driver {
     }
 
     pub(super) fn worker_request(&mut self, link: LinkId, id: u64, name: &str) {
-        let worker = self.grid.worker(name).map(|worker| Reply::Worker(shown(worker)));
+        let worker = self.grid.worker(name).map(|worker| Reply::Worker(self.told(worker)));
         let reply = worker.ok_or_else(|| {
             let why = format!(
                 "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \
@@ -97,7 +121,7 @@ impl Driver {
         let (mut left, hidden) = self.grid.listed_workers(all);
         left.retain(|worker| after.is_none_or(|after| worker.worker > after));
         let count = left.len() as u64;
-        let workers = fitting(left.into_iter().map(shown), worker_bytes);
+        let workers = fitting(left.into_iter().map(|one| self.told(one)), worker_bytes);
         let more = count - workers.len() as u64;
         self.answer(link, id, Ok(Reply::WorkerPage { workers, more, hidden }));
     }
