@@ -30,6 +30,9 @@ const NOT_RUN_KEPT: usize = 1 << 20;
 const RAISE: u64 = 10;
 /// The same for memory, of which there is less to give.
 const RAISE_MEMORY: u64 = 4;
+/// The longest sleep for which a timeout is proposed, a year: a task that sleeps longer waits for
+/// something that never comes.
+const SLEEP_MAX: Millis = Millis(365 * 24 * 60 * 60 * 1_000);
 /// What one memory of a 32-bit module can have, in bytes.
 const MEMORY_MAX: u64 = 4 << 30;
 /// What a result can have whatever its limits are, in bytes: it travels in one frame.
@@ -307,6 +310,9 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
         }
         Limit::Output => format!("--output-limit {}", ByteCount(more.min(OUTPUT_MAX))),
         Limit::Record => format!("--record-limit {}", ByteCount(more.min(OUTPUT_MAX))),
+        Limit::VirtualDeadline if used > SLEEP_MAX.0 => {
+            "it sleeps longer than any timeout: a task must end by itself".into()
+        }
         Limit::VirtualDeadline => {
             let enough = Millis(raised(used.max(allowed), 2));
             format!("--timeout {enough}: without --allow clock a sleep takes no time and counts")
@@ -435,6 +441,10 @@ task 17 failed: limit(fuel): used 2G of 2G allowed
         assert_eq!(raised(Limit::Fuel, 0, 0), "--fuel 10");
         let sleep = raised(Limit::VirtualDeadline, 3_600_000, 120_000);
         assert!(sleep.starts_with("--timeout 2h: "), "{sleep}");
+        for endless in [SLEEP_MAX.0 + 1, u64::MAX / 1_000_000, u64::MAX] {
+            let text = raised(Limit::VirtualDeadline, endless, 120_000);
+            assert!(text.contains("longer than any timeout") && !text.contains("--"), "{text}");
+        }
         assert_eq!(raised(Limit::TableElements, 11, 0), "--table-limit 160");
         let compile = raised(Limit::Compile, 10_000, 10_000);
         assert!(compile.starts_with("--compile-time 1m40s; "), "{compile}");
