@@ -16,16 +16,19 @@ use super::{
     reorder::{NEVER_RAN, Shown},
 };
 
-/// Writes a result as text: nothing of a task that failed, unless it is a filter.
+/// Writes a result as text: nothing of a task that failed. Of a filter that exited with another code
+/// than 0 its output is written, as a shell would; its records, which no command has, are not.
 ///
 /// # Errors
 /// As `out` has it.
 pub fn write_plain(out: &mut impl Write, shape: Shape, shown: Shown<'_>) -> io::Result<()> {
-    if shown.meta.outcome != Outcome::Ok && shape != Shape::Filter {
-        return Ok(());
-    }
     let Parts { output, records, .. } =
         shown.meta.parts(shown.payload).map_err(io::Error::other)?;
+    match &shown.meta.outcome {
+        Outcome::Ok => {}
+        Outcome::Exit(_) if shape == Shape::Filter => return out.write_all(output),
+        _ => return Ok(()),
+    }
     for bytes in records.chain([output]) {
         out.write_all(bytes)?;
         if shape == Shape::Lines && bytes.last().is_some_and(|last| *last != b'\n') {
@@ -176,6 +179,8 @@ fn error(outcome: &Outcome) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use wasmgrid_proto::TrapKind;
+
     use super::{
         super::reorder::{Finished, Run, tests::finished},
         *,
@@ -212,6 +217,15 @@ mod tests {
         assert_eq!(plain(Shape::Lines, &results), "record\nzero\none\n");
         assert_eq!(plain(Shape::Raw, &results), "recordzeroone\n");
         assert_eq!(plain(Shape::Filter, &results), "recordzeroone\nhalf");
+        let trap = Outcome::Trap { kind: TrapKind::Unreachable, backtrace: String::new() };
+        for outcome in [Outcome::Rejected("no".into()), trap] {
+            let failed = [with_record(finished(0, outcome, "half"), "record")];
+            for shape in [Shape::Filter, Shape::Lines, Shape::Raw] {
+                assert_eq!(plain(shape, &failed), "");
+            }
+        }
+        let exited = [with_record(finished(0, Outcome::Exit(1), ""), "record")];
+        assert_eq!(plain(Shape::Filter, &exited), "");
     }
 
     #[test]
