@@ -213,3 +213,28 @@ fn a_context_is_forgotten_with_its_key_and_not_by_mistake_while_it_is_used() {
     assert!(!ada.run(["context", "list"]).ok().contains("team"));
     grid.run(&["client", "remove", "ada"]).ok();
 }
+
+#[test]
+fn a_weight_counts_for_the_user_whom_a_token_names() {
+    let mut grid = Grid::start(1, 1);
+    grid.kill_scheduler();
+    grid.restart_scheduler_with(|command| {
+        command.args(["--tenant-weight", "ada=3"]);
+    });
+    grid.wait_for_worker("w1", "ready");
+    grid.run(&["worker", "cordon", "w1"]).ok();
+    let users =
+        ["ada", "bob"].map(|name| user(&token(&grid, &["--role", "client", "--name", name])));
+    let jobs = users.each_ref().map(|user| {
+        user.write("in", "40\n".repeat(60));
+        let args = ["submit", &guest("sleeper"), "--allow", "clock", "--lines", "in"];
+        user.run(args).ok().trim().to_owned()
+    });
+    grid.run(&["worker", "uncordon", "w1"]).ok();
+    let ok = |job: &str| grid.job(job)["counts"]["ok"].as_u64().expect("a number");
+    wait_until("the end of ada's job", || ok(&jobs[0]) == 60);
+    // With equal weights both would end together.
+    let bobs = ok(&jobs[1]);
+    assert!((10..=35).contains(&bobs), "bob has {bobs} of 60");
+    grid.run(&["job", "cancel", &jobs[1]]).ok();
+}
