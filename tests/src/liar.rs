@@ -109,12 +109,17 @@ impl<Out: Message, In: Message> End<Out, In> {
 }
 
 impl LyingWorker {
-    /// Joins with a token's certificate, as a worker of so many slots that offers this.
-    pub fn join(token: &str, name: &str, capacity: WorkerCapacity) -> Self {
+    /// Links with a token's certificate, and says nothing yet.
+    pub fn link(token: &str, name: &str) -> Self {
         let (runtime, endpoint, addresses) = enrolled(token, name);
         let link = runtime.block_on(endpoint.connect_worker(&addresses)).expect("a scheduler");
         let stash = VecDeque::new();
-        let worker = Self(End { link, endpoint, addresses, stash, runtime });
+        Self(End { link, endpoint, addresses, stash, runtime })
+    }
+
+    /// Joins with a token's certificate, as a worker of so many slots that offers this.
+    pub fn join(token: &str, name: &str, capacity: WorkerCapacity) -> Self {
+        let worker = Self::link(token, name);
         worker.say_join(capacity, Vec::new());
         worker
     }
@@ -125,9 +130,10 @@ impl LyingWorker {
         WorkerCapacity { slots, memory, labels: Vec::new(), engine: "of a liar".into() }
     }
 
-    /// Joins again on a new link, with what it says it holds.
+    /// Joins on a new link, with what it says it holds.
     pub fn join_again(&mut self, capacity: WorkerCapacity, held: Vec<HeldLease>) {
-        let End { endpoint, addresses, runtime, .. } = &self.0;
+        let End { endpoint, addresses, runtime, link, .. } = &self.0;
+        link.sender.close("it joins again");
         let link = runtime.block_on(endpoint.connect_worker(addresses)).expect("a scheduler");
         self.0.link = link;
         self.0.stash.clear();

@@ -1,98 +1,43 @@
 //! A worker that is not to be trusted, by the real protocol over QUIC: it says what it likes of
 //! itself and of what it holds. What the grid believes of that.
 
-use std::time::Duration;
-
 use serde_json::Value;
-use tokio::runtime::Runtime;
-use wasmgrid_net::{Credentials, Endpoint, JoinToken, Link, enroll};
 use wasmgrid_proto::{
-    ByteCount, JobId, LeaseId, Micros, Outcome, ResultBlock, ResultMeta, TaskRange, Usage,
-    WorkerCapacity, WorkerId,
-    wire::{FromWorker, HeldLease, Join, PROTOCOL_MINOR, ToWorker, WorkerResults},
+    JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, WorkerCapacity, WorkerId,
+    wire::{FromWorker, HeldLease, ToWorker, WorkerResults},
 };
-use wasmgrid_tests::{Daemon, Grid, Home, guest};
-
-/// How long a message may take; far above what it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+use wasmgrid_tests::{Daemon, Grid, Home, guest, liar::LyingWorker};
 
 /// Bits of a lease's number below its term.
 const LEASE_COUNT_BITS: u32 = 40;
 
-struct FalseWorker {
-    runtime: Runtime,
-    credentials: Credentials,
-    addresses: Vec<String>,
-    link: Option<Link<FromWorker, ToWorker>>,
+/// Joins with these labels of its own, and says that it holds this.
+fn join(worker: &mut LyingWorker, labels: &[(&str, &str)], held: Vec<HeldLease>) {
+    let label = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let labels = labels.iter().map(label).collect();
+    worker.join_again(WorkerCapacity { labels, ..LyingWorker::capacity(2) }, held);
+    worker.hear("that it joined", |envelope| {
+        matches!(envelope.message, ToWorker::Joined(_)).then_some(())
+    });
 }
 
-impl FalseWorker {
-    /// A machine that has joined with a token.
-    fn enroll(token: &str, name: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.expect("a runtime");
-        let token: JoinToken = token.parse().expect("a token");
-        let credentials = runtime.block_on(enroll(&token, name)).expect("the token is good");
-        Self { runtime, credentials, addresses: token.addresses, link: None }
-    }
-
-    /// Joins with these labels of its own, and says that it holds this.
-    fn join(&mut self, labels: &[(&str, &str)], held: Vec<HeldLease>) {
-        let label = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let capacity = WorkerCapacity {
-            slots: 2,
-            memory: ByteCount(1 << 30),
-            labels: labels.iter().map(label).collect(),
-            engine: "none".into(),
-        };
-        let join = Join { minor: PROTOCOL_MINOR, started: Micros(1), capacity, held };
-        self.link = Some(self.runtime.block_on(async {
-            let endpoint = Endpoint::new(&self.credentials);
-            let link = endpoint.connect_worker(&self.addresses).await.expect("a scheduler");
-            link.sender.send(FromWorker::Join(join)).await.expect("the link is open");
-            link
-        }));
-        self.hear("that it joined", |message| matches!(message, ToWorker::Joined(_)).then_some(()));
-    }
-
-    fn say(&mut self, message: FromWorker) {
-        let link = self.link.as_ref().expect("it has joined");
-        self.runtime.block_on(link.sender.send(message)).expect("the link is open");
-    }
-
-    fn hear<T>(&mut self, what: &str, find: impl Fn(ToWorker) -> Option<T>) -> T {
-        let link = self.link.as_mut().expect("it has joined");
-        self.runtime.block_on(async {
-            loop {
-                let received = tokio::time::timeout(PATIENCE, link.receiver.recv()).await;
-                let envelope = received.unwrap_or_else(|_| panic!("gave up waiting for {what}"));
-                let envelope = envelope.expect("the link is open").expect("the link is open");
-                if let Some(found) = find(envelope.message) {
-                    return found;
-                }
-            }
-        })
-    }
-
-    /// Sends results of its own making, and waits until the scheduler has dealt with them.
-    fn forge(&mut self, held: &HeldLease) {
-        let result = |index| ResultMeta {
-            index,
-            outcome: Outcome::Rejected("stolen".into()),
-            usage: Usage::default(),
-            output_len: 0,
-            record_lens: Vec::new(),
-            log_len: 0,
-            log_dropped: 0,
-        };
-        let HeldLease { job, lease, attempt, .. } = *held;
-        let indices = held.tasks.iter().flat_map(|tasks| tasks.first..tasks.end());
-        let results = indices.map(result).collect();
-        let block = ResultBlock { job, lease, worker: WorkerId(0), attempt, results };
-        self.say(FromWorker::Results(WorkerResults { batch: 1, blocks: vec![block] }));
-        let committed = |message| matches!(message, ToWorker::Committed(_)).then_some(());
-        self.hear("that its results were dealt with", committed);
-    }
+/// Sends results of its own making, and waits until the scheduler has dealt with them.
+fn forge(worker: &mut LyingWorker, held: &HeldLease) {
+    let result = |index| ResultMeta {
+        index,
+        outcome: Outcome::Rejected("stolen".into()),
+        usage: Usage::default(),
+        output_len: 0,
+        record_lens: Vec::new(),
+        log_len: 0,
+        log_dropped: 0,
+    };
+    let HeldLease { job, lease, attempt, .. } = *held;
+    let indices = held.tasks.iter().flat_map(|tasks| tasks.first..tasks.end());
+    let results = indices.map(result).collect();
+    let block = ResultBlock { job, lease, worker: WorkerId(0), attempt, results };
+    worker.say(FromWorker::Results(WorkerResults { batch: 1, blocks: vec![block] }));
+    worker.acknowledged(1);
 }
 
 fn parsed(text: &str) -> Value {
@@ -109,7 +54,7 @@ fn a_worker_commits_nothing_under_a_lease_that_it_never_had_after_a_restart() {
         grid.run(&args).ok().trim().to_owned()
     };
     let jobs = [submit(&[]), submit(&["--require", "zone=secure"])];
-    let mut thief = FalseWorker::enroll(grid.token(), "thief");
+    let mut thief = LyingWorker::link(grid.token(), "thief");
     grid.kill_scheduler();
     grid.restart_scheduler();
     for job in &jobs {
@@ -119,10 +64,11 @@ fn a_worker_commits_nothing_under_a_lease_that_it_never_had_after_a_restart() {
             attempt: 1,
             tasks: vec![TaskRange { first: 0, count: 2 }],
         };
-        thief.join(&[], vec![held.clone()]);
-        thief.forge(&held);
-        thief.link = None;
+        join(&mut thief, &[], vec![held.clone()]);
+        forge(&mut thief, &held);
     }
+    // What it was given meanwhile is nobody's again.
+    drop(thief);
     for job in &jobs {
         let shown = grid.job(job);
         assert_eq!((&shown["state"], &shown["results"]), (&"active".into(), &0.into()), "{shown}");
@@ -140,8 +86,8 @@ fn a_label_that_tokens_vouch_for_counts_from_certificates_alone() {
         parsed(grid.run(&args).ok())["token"].as_str().expect("a token").to_owned()
     };
     let made = token(&["--label", "zone=secure", "--label", "rack=4"]);
-    let mut claimant = FalseWorker::enroll(&token(&[]), "claimant");
-    claimant.join(&[("gpu", "1"), ("zone", "secure")], Vec::new());
+    let mut claimant = LyingWorker::link(&token(&[]), "claimant");
+    join(&mut claimant, &[("gpu", "1"), ("zone", "secure")], Vec::new());
 
     let machine = Home::new();
     let contrary = ["join", &made, "--name", "secure", "--label", "zone=other", "--slots", "1"];
