@@ -2,12 +2,12 @@
 //! core as inputs, and turns the core's outputs into effects. It never waits for anything but the
 //! next event.
 
-mod audit;
 mod certificates;
 mod clients;
+mod comparison;
 mod contests;
+mod divergence;
 mod feeders;
-mod late;
 mod lists;
 mod logs;
 mod members;
@@ -48,10 +48,10 @@ use crate::{
     readers::{Found, Readers},
     retention::{Measured, Retention},
 };
-use audit::Audit;
 use clients::{Client, Pending};
+use comparison::Compared;
+use divergence::Audit;
 use feeders::Feeders;
-use late::Compared;
 use logs::Logs;
 use members::Seen;
 use walks::{FoundResult, Walks};

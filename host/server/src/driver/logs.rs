@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use wasmgrid_proto::JobId;
 use wasmgrid_store::Entry;
 
-use super::{Driver, late::Late};
+use super::{Driver, comparison::Late};
 use crate::journal::{Write, log_prefix};
 
 /// Logs that are kept of tasks of one cancelled job.

@@ -11,7 +11,7 @@ use wasmgrid_proto::{
 
 use super::{
     Driver, Event, api_error,
-    late::{Comparison, Late},
+    comparison::{Comparison, Late},
     logs,
 };
 use crate::{cache::Results, gate::Gated, links::LinkId};

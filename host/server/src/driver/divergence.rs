@@ -14,7 +14,7 @@ use wasmgrid_proto::{
 
 use super::{
     Driver, Event, api_error,
-    late::{Compared, Late, compare, is_comparable},
+    comparison::{Compared, Late, compare, is_comparable},
     walks::{Walk, Want},
 };
 use crate::{cache::Results, links::LinkId};
