@@ -2,17 +2,24 @@
 //! core as inputs, and turns the core's outputs into effects. It never waits for anything but the
 //! next event.
 
+pub(crate) mod blobs;
+pub(crate) mod cache;
 mod certificates;
 mod clients;
 mod comparison;
 mod contests;
 mod divergence;
 mod feeders;
+pub(crate) mod gate;
 mod lists;
 mod logs;
 mod members;
+pub(crate) mod modules;
+pub(crate) mod outbox;
 mod outputs;
+pub(crate) mod retention;
 mod sizes;
+pub(crate) mod turns;
 mod walks;
 mod watches;
 mod workers;
@@ -35,18 +42,18 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    cache::{Cache, Place},
     clock::Clock,
+    driver::cache::{Cache, Place},
+    driver::gate::Gate,
+    driver::modules::{Looked, Modules},
+    driver::outbox::{Freed, Kin, Outbox},
+    driver::retention::{Measured, Retention},
     enroll::Enroller,
     error::ServerError,
-    gate::Gate,
     journal::Write,
     links::{HeardRoom, LinkId},
     members::MemberKey,
-    modules::{Looked, Modules},
-    outbox::{Freed, Kin, Outbox},
     readers::{Found, Readers},
-    retention::{Measured, Retention},
 };
 use clients::{Client, Pending};
 use comparison::Compared;

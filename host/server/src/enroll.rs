@@ -23,10 +23,10 @@ use wasmgrid_store::{Entry, Reader, StoreError};
 use crate::{
     clock::{self, Clock},
     config::Enrollment,
+    driver::modules::write,
     driver::{Event, api_error},
     journal::Write,
     members::{Member, MemberKey, Members, own_tenant},
-    modules::write,
     readers::Readers,
     tokens::{self, Token, token_key},
 };

@@ -19,9 +19,9 @@ use wasmgrid_store::{Commit, Entry, LogKind, Reader, Segment, Snapshot, Store, S
 
 use crate::{
     blocking::{Beside, Blocking},
-    cache::{Results, encode},
     compact,
     driver::Event,
+    driver::cache::{Results, encode},
     error::ServerError,
 };
 

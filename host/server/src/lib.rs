@@ -10,27 +10,20 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
-mod blobs;
 mod blocking;
-mod cache;
 mod clock;
 mod compact;
 mod config;
 mod driver;
 mod enroll;
 mod error;
-mod gate;
 mod journal;
 mod links;
 mod members;
-mod modules;
-mod outbox;
 mod readers;
-mod retention;
 mod secret;
 mod server;
 mod tokens;
-mod turns;
 
 pub use blocking::Blocking;
 pub use config::{

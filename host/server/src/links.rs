@@ -14,7 +14,7 @@ use wasmgrid_proto::{frame::Envelope, wire::Message};
 
 use crate::{
     driver::Event,
-    outbox::{Closing, Ending, Kin, Outbox, Outgoing, outbox},
+    driver::outbox::{Closing, Ending, Kin, Outbox, Outgoing, outbox},
 };
 
 /// The driver's number of a link; never given twice.

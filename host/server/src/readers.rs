@@ -13,11 +13,11 @@ use wasmgrid_store::{LogKind, Reader, Store, StoreError};
 
 use crate::{
     blocking::Blocking,
-    cache::{Cached, Place, Results, decode},
     driver::Event,
+    driver::cache::{Cached, Place, Results, decode},
+    driver::retention::measure,
     error::ServerError,
     links::LinkId,
-    retention::measure,
 };
 
 /// Reads at a time: enough to keep a disk's queue busy beside the writer.

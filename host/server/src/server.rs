@@ -20,22 +20,22 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Commit, LogKind, LogSize, Store, StoreError};
 
 use crate::{
-    blobs::{BLOB_PREFIX, Blobs},
     blocking::Beside,
-    cache::Cache,
     clock::{self, Clock},
     compact,
     config::{Admission, ServerConfig},
+    driver::blobs::{BLOB_PREFIX, Blobs},
+    driver::cache::Cache,
+    driver::gate::Gate,
+    driver::modules::{Beyond, Kept, MODULE_PREFIX, Modules, OWNER_PREFIX},
+    driver::retention::Retention,
     driver::{Driver, Event, Inboxes, State},
     enroll::{self, Enroller},
     error::ServerError,
-    gate::Gate,
     journal::{self, Extent, Item, Told, Write},
     links::{HEARD_BYTES, Kinships, LinkContext, LinkId, Room, serve},
     members::Members,
-    modules::{Beyond, Kept, MODULE_PREFIX, Modules, OWNER_PREFIX},
     readers::Readers,
-    retention::Retention,
     secret,
 };
 

@@ -23,9 +23,9 @@ use super::{
     watches::Watch,
 };
 use crate::{
+    driver::modules::Sort,
+    driver::outbox::Outbox,
     links::{HeardRoom, LinkId},
-    modules::Sort,
-    outbox::Outbox,
 };
 
 /// Requests of one client that are not answered; a client that sends more without reading is

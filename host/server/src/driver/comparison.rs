@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use wasmgrid_proto::{Digest, Outcome, ResultBlock, ResultMeta, Witness, WorkerId};
 
-use crate::cache::Results;
+use crate::driver::cache::Results;
 
 /// A result, and whose it is.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::{
     comparison::{Compared, Late, compare, is_comparable},
     walks::{Walk, Want},
 };
-use crate::{cache::Results, links::LinkId};
+use crate::{driver::cache::Results, links::LinkId};
 
 /// Late results that wait to be compared. Beyond it they are discarded unseen: to compare them is
 /// a help, and no promise of one.

@@ -13,12 +13,12 @@ use wasmgrid_proto::{
 
 use super::{Driver, Waiter};
 use crate::{
-    cache::{Cached, Inputs, Place, Results},
+    driver::cache::{Cached, Inputs, Place, Results},
+    driver::gate::Gated,
+    driver::outbox::{Freed, Kin},
     error::ServerError,
-    gate::Gated,
     journal::Item,
     links::LinkId,
-    outbox::{Freed, Kin},
     readers::Found,
 };
 

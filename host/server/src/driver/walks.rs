@@ -14,7 +14,10 @@ use super::{
     comparison::{Comparison, Late},
     logs,
 };
-use crate::{cache::Results, gate::Gated, links::LinkId};
+use crate::{
+    driver::{cache::Results, gate::Gated},
+    links::LinkId,
+};
 
 /// Readings of logs that wait for each other: one goes on at a time, so that they never take the
 /// readers from those who wait for inputs and results.

@@ -11,8 +11,8 @@ use wasmgrid_proto::{
 
 use super::{Driver, Waiter, api_error, clients::Client, sizes::job_bytes, workers::join};
 use crate::{
-    cache::{Cached, Place},
     clock,
+    driver::cache::{Cached, Place},
     links::LinkId,
     members::member_key,
 };

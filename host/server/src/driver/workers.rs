@@ -19,10 +19,10 @@ use wasmgrid_proto::{
 
 use super::{Driver, Waiter};
 use crate::{
-    cache::{Cached, Place},
+    driver::cache::{Cached, Place},
+    driver::outbox::Outbox,
     error::ServerError,
     links::LinkId,
-    outbox::Outbox,
 };
 
 /// What may wait for one worker. The core's credit keeps assignments far below it; a worker that

@@ -1,4 +1,4 @@
-//! The modules and [blobs](crate::blobs) jobs may name: admitted once, in their tenants' turn, kept
+//! The modules and [blobs](super::blobs) jobs may name: admitted once, in their tenants' turn, kept
 //! durably, given to workers that ask. It never looks into one; the admission it was given does.
 
 use std::{
@@ -17,14 +17,14 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Entry, StoreError};
 
 use crate::{
-    blobs::{self, Blobs},
     blocking::Blocking,
     config::{Admission, Admit, NotAdmitted},
+    driver::blobs::{self, Blobs},
+    driver::turns::{Bounds, Full, Turns},
     driver::{ERROR_BYTES, Event, api_error},
     journal::Write,
     links::LinkId,
     readers::Readers,
-    turns::{Bounds, Full, Turns},
 };
 
 /// The keys under which the store has what admission found.

@@ -11,7 +11,10 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::Entry;
 
-use crate::{driver::api_error, error::ServerError, modules::UNUSED_AFTER};
+use crate::{
+    driver::{api_error, modules::UNUSED_AFTER},
+    error::ServerError,
+};
 
 /// The keys under which the store has whose blobs there are; behind it stand digest and tenant.
 pub(crate) const BLOB_PREFIX: &str = "blob/";

@@ -6,7 +6,7 @@ use wasmgrid_core::RequestId;
 use wasmgrid_proto::{JobId, WorkerId, wire::ApiError, wire::Reply};
 
 use crate::{
-    cache::Place,
+    driver::cache::Place,
     journal::{Batch, Item},
     links::LinkId,
 };
