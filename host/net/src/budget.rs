@@ -113,6 +113,13 @@ impl Held {
     }
 }
 
+impl From<OwnedSemaphorePermit> for Held {
+    /// Room in a budget of the caller's own: for messages inside one process.
+    fn from(own: OwnedSemaphorePermit) -> Self {
+        Self::new(own, None)
+    }
+}
+
 fn cost(frame: usize, meta: usize) -> usize {
     frame.saturating_add(meta.min(META_MAX) * META_GROWTH).max(MESSAGE_COST)
 }
