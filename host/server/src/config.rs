@@ -5,9 +5,9 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use wasmgrid_core::GridConfig;
 use wasmgrid_net::Authority;
-use wasmgrid_proto::{ByteCount, Millis, ModuleInfo, TaskSpec};
+use wasmgrid_proto::{ByteCount, Millis, ModuleInfo};
 
-use crate::Blocking;
+use crate::{Blocking, driver::CheckTask};
 
 /// How a server behaves. Limits of single tasks are in each job's spec.
 #[derive(Clone, Debug)]
@@ -103,10 +103,6 @@ pub enum NotAdmitted {
     /// It could not be looked at now.
     Unavailable(String),
 }
-
-/// Says whether the module can use all that its tasks are given, and is given all that they need.
-/// Quick: it compares names.
-pub type CheckTask = Arc<dyn Fn(&ModuleInfo, &TaskSpec) -> Result<(), String> + Send + Sync>;
 
 /// What decides about modules; given from outside, so that the server names no engine.
 #[derive(Clone)]

@@ -1,172 +1,164 @@
-//! The driver: the one task that owns the scheduler core. It takes events, gives them to the
-//! core as inputs, and turns the core's outputs into effects. It never waits for anything but the
-//! next event.
+//! The driver: a value that owns the scheduler core and everything about links, watches and the
+//! journal that needs no operating system. It has no thread, no clock and no sockets, and waits for
+//! nothing; whoever has those drives it (`shell.rs` in a server, `tests/sim` in a simulated
+//! world):
+//!
+//! 1. [`Driver::turn`] is called with the time and with the events that have come. While
+//!    [`Driver::listens`] is false, nothing that links say is among them: too much is uncommitted.
+//! 2. The effects that the turn has led to are taken ([`Driver::effects`]) and carried out in
+//!    their order. Those that have an answer get it by an event of a later turn.
+//! 3. The next turn is when there are events, or at [`Driver::poll_timeout`] at the latest. It is
+//!    also due from time to time without either, since not all that the driver looks after has a
+//!    deadline: each second is enough.
+//! 4. Once [`Driver::failure`] says so, or the server is to stop, [`Driver::finish`] hands over
+//!    the last batch, and [`Driver::wind_down`] takes what becomes of it until
+//!    [`Driver::is_settled`]. [`Driver::last_words`] ends it.
+//!
+//! The same events at the same times lead to the same effects. All files of the driver name
+//! nothing outside their folder but errors and the members' table, and not tokio;
+//! `tests/tests/all/house.rs` checks that.
 
-pub(crate) mod blobs;
-pub(crate) mod cache;
+mod batch;
+mod blobs;
+mod cache;
 mod certificates;
 mod clients;
 mod comparison;
 mod contests;
 mod divergence;
 mod feeders;
-pub(crate) mod gate;
+mod gate;
+mod io;
 mod lists;
 mod logs;
 mod members;
-pub(crate) mod modules;
-pub(crate) mod outbox;
+mod modules;
+mod observer;
+mod outbox;
 mod outputs;
-pub(crate) mod retention;
+mod planted;
+mod retention;
 mod sizes;
-pub(crate) mod turns;
+mod turns;
 mod walks;
 mod watches;
 mod workers;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
+    fmt, vec,
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
-use wasmgrid_net::Peer;
-use wasmgrid_proto::{
-    Digest, JobId, Micros, Millis, ResultBlock, TaskStatus, WorkerId,
-    frame::Envelope,
-    wire::{ApiError, ErrorCode, FromClient, FromWorker, Renewed, Reply, ToClient, ToWorker},
-};
+pub use wasmgrid_net::{Identity, Peer};
+use wasmgrid_proto::{JobId, Micros, Millis, ResultBlock, WorkerId, wire::FromWorker};
 
-use crate::{
-    clock::Clock,
-    driver::cache::{Cache, Place},
-    driver::gate::Gate,
-    driver::modules::{Looked, Modules},
-    driver::outbox::{Freed, Kin, Outbox},
-    driver::retention::{Measured, Retention},
-    enroll::Enroller,
-    error::ServerError,
-    journal::Write,
-    links::{HeardRoom, LinkId},
-    members::MemberKey,
-    readers::{Found, Readers},
+pub use self::{
+    batch::{Batch, Item},
+    blobs::Blobs,
+    cache::{Cached, Inputs, Place, Results, decode},
+    comparison::{Compared, Pairs},
+    io::{Ask, Effect, Event, LinkId, Now},
+    modules::{CheckTask, Looked, Modules, Put, Sort},
+    observer::Observer,
+    outbox::{Closing, Ending, Freed, Kin, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight, outbox},
+    planted::DriverBug,
+    retention::Measured,
+    walks::{Search, Walk},
 };
+pub(crate) use self::{
+    blobs::{BLOB_PREFIX, meta as blob_entry},
+    modules::{MODULE_PREFIX, OWNER_PREFIX},
+};
+use crate::error::ServerError;
+pub use crate::members::{Member, MemberKey, Members};
+use cache::Cache;
 use clients::{Client, Pending};
-use comparison::Compared;
-use divergence::Audit;
+use divergence::LateResults;
 use feeders::Feeders;
+use gate::Gate;
 use logs::Logs;
 use members::Seen;
-use walks::{FoundResult, Walks};
+use retention::Retention;
+use walks::Walks;
 use watches::Visible;
 use workers::Worker;
 
-/// Events taken before the core's outputs are polled: the natural batch is what has come, this
-/// keeps one turn short.
-const TURN_EVENTS: usize = 256;
+/// Events that one turn should take: the natural batch is what has come, this keeps a turn short.
+pub const TURN_EVENTS: usize = 256;
+
+/// Uncommitted items at which a driver stops to listen to links, unless it is told otherwise.
+pub const UNCOMMITTED_ITEMS: usize = 65_536;
 
 /// How long nothing was to be committed before the store is asked to tidy up: that delays a commit
 /// that comes right then.
 const IDLE_AFTER: Millis = Millis(1_000);
 
-/// The longest the driver sleeps: a clock that was set back must not hold a deadline for longer.
-const SLEEP_MAX: Duration = Duration::from_secs(1);
-
 /// Events with results that wait while the disk is full: more than honest workers have under way.
 const DEFERRED_MAX: usize = 4_096;
 
 /// After so long without listening to links, because too much was uncommitted or the machine
-/// slept, the silence of workers means nothing. Over [`SLEEP_MAX`]; well under the time after
-/// which a silent worker is given up.
-const DEAF_AFTER: Millis = Millis(2_000);
+/// slept, the silence of workers means nothing. Over the second after which there is a turn in any
+/// case; well under the time after which a silent worker is given up.
+const STALLED_AFTER: Millis = Millis(2_000);
 
-/// Bytes of an error's text: it may quote what a client or a module says.
-pub(crate) const ERROR_BYTES: usize = 8 << 10;
-
-/// All that can happen to a server.
-pub(crate) enum Event {
-    /// A worker's link was given to the server.
-    WorkerLinked { link: LinkId, peer: Peer, outbox: Outbox<ToWorker> },
-    /// A worker said something.
-    FromWorker { link: LinkId, envelope: Envelope<FromWorker>, room: HeardRoom },
-    /// A client's link was given to the server.
-    ClientLinked { link: LinkId, peer: Peer, outbox: Outbox<ToClient> },
-    /// A client said something.
-    FromClient { link: LinkId, envelope: Envelope<FromClient>, room: HeardRoom },
-    /// A link has ended.
-    Unlinked { link: LinkId, reason: String, kin: Arc<Kin> },
-    /// A link's outbox has room again, which the driver had asked for, or that of its identity's.
-    Room { link: LinkId, freed: Freed },
-    /// All batches up to this one are durable.
-    Committed { number: u64 },
-    /// The disk is full, or no longer.
-    StoreFull(bool),
-    /// A commit failed or its thread is gone; none will succeed.
-    JournalFailed(ServerError),
-    /// The store was measured.
-    Measured(Result<Measured, ServerError>),
-    /// A segment was read.
-    Loaded { place: Place, found: Found },
-    /// Late results were compared with those that count.
-    Compared { job: JobId, compared: Vec<Compared> },
-    /// A task's result was looked for.
-    TaskFound { link: LinkId, id: u64, status: Box<TaskStatus>, found: Option<FoundResult> },
-    /// A module was read for a worker.
-    ModuleRead { link: LinkId, digest: Digest, found: Result<Option<Bytes>, ServerError> },
-    /// A module or a blob of the tenant's was looked at.
-    ModuleLooked { tenant: String, digest: Digest, looked: Looked },
-    /// A request that was worked on beside the driver is done.
-    Answer { link: LinkId, id: u64, reply: Result<Reply, ApiError> },
-    /// The next certificate of a worker is made, or is not.
-    Renewed { link: LinkId, answer: Result<Renewed, ApiError> },
-    /// Workers of these names, or all, should renew their certificates soon.
-    RenewSoon { names: Option<BTreeSet<String>> },
-    /// A member was taken away, as the asker of this request wanted.
-    MemberRemoved { link: LinkId, id: u64, key: MemberKey },
-    /// Which names do workers have?
-    WorkerNames(oneshot::Sender<BTreeSet<String>>),
-    /// A token vouches for labels of these keys; whoever makes it waits until that counts.
-    KeysVouched(Vec<String>, oneshot::Sender<()>),
+/// How a driver behaves; see `ServerConfig` for what each is about.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often workers are asked for a heartbeat.
+    pub heartbeat: Millis,
+    /// How long a job whose submitter feeds it waits for one that is gone.
+    pub producer_grace: Millis,
+    /// Memory for recent inputs and results, in bytes.
+    pub segment_cache: usize,
+    /// Bytes that are kept of the results of all jobs that have ended.
+    pub keep_bytes: Option<u64>,
+    /// Bytes that are kept of the results of a running job whose inputs are not closed.
+    pub keep_open_bytes: Option<u64>,
+    /// Uncommitted items at which it stops to listen to links: [`UNCOMMITTED_ITEMS`].
+    pub uncommitted_items: usize,
+    /// A bug to be caught; without the feature `planted-bugs` it is not there.
+    pub planted: Option<DriverBug>,
 }
 
-/// Where the driver's events come from.
-pub(crate) struct Inboxes {
-    /// What links say; not taken while too much is uncommitted.
-    pub heard: mpsc::Receiver<Event>,
-    /// What the driver waits for.
-    pub done: mpsc::Receiver<Event>,
+/// What a driver begins with.
+#[derive(Debug)]
+pub struct Start {
+    /// How it behaves.
+    pub settings: Settings,
+    /// The core, whose term has begun durably and whose outputs are all taken.
+    pub grid: Grid,
+    /// The modules and blobs that the store has.
+    pub modules: Modules,
+    /// The members that the store has. The enroller changes them.
+    pub members: Members,
+    /// When it begins.
+    pub now: Now,
 }
 
 /// See the module's text.
-pub(crate) struct Driver {
-    pub heartbeat: Millis,
-    pub producer_grace: Millis,
-    pub grid: Grid,
-    pub clock: Clock,
-    pub gate: Gate,
-    pub cache: Cache,
-    pub modules: Modules,
-    pub readers: Readers,
-    pub retention: Retention,
-    /// Cancelled where the journal's thread broke off.
-    pub journal_broken: CancellationToken,
-    pub enroller: Arc<Enroller>,
-    pub tasks: TaskTracker,
-    pub done: mpsc::Sender<Event>,
-    pub state: State,
+pub struct Driver<O = ()> {
+    settings: Settings,
+    grid: Grid,
+    gate: Gate,
+    cache: Cache,
+    modules: Modules,
+    members: Members,
+    retention: Retention,
+    state: State,
+    effects: Vec<Effect>,
+    observer: O,
 }
 
-/// What the driver itself keeps; empty at the start.
+/// What the driver keeps beside its parts; empty at the start.
 #[derive(Default)]
-pub(crate) struct State {
-    writes: Option<mpsc::Sender<Write>>,
+struct State {
     /// When the store may tidy up, unless there is more to commit by then.
     tidy_at: Option<Micros>,
-    pub now: Micros,
+    /// The time and the date of this turn.
+    now: Micros,
+    date: Micros,
     /// Results that came while the disk was full and too much was uncommitted already.
     deferred: VecDeque<Event>,
     /// The end of the last turn after which links were listened to.
@@ -184,7 +176,7 @@ pub(crate) struct State {
     held: BTreeMap<SegmentToken, Vec<(ResultBlock, Bytes)>>,
     next_token: u64,
     /// Late results that are compared.
-    audit: Audit,
+    late: LateResults,
     walks: Walks,
     feeders: Feeders,
     /// Kept of tasks that a cancel stopped.
@@ -212,60 +204,127 @@ enum Waiter {
     Watch(LinkId, u64),
 }
 
-impl State {
-    /// With the journal's inbox.
-    pub(crate) fn new(writes: mpsc::Sender<Write>) -> Self {
-        Self { writes: Some(writes), ..Self::default() }
+impl<O: Observer> Driver<O> {
+    /// A driver that has done nothing yet.
+    #[must_use]
+    pub fn new(start: Start, observer: O) -> Self {
+        let Start { settings, grid, modules, members, now } = start;
+        let mut state = State { now: now.time, date: now.date, ..State::default() };
+        // What the last term left is tidied too, also if nothing comes now.
+        state.tidy_at = Some(now.time.after(IDLE_AFTER));
+        let mut driver = Self {
+            gate: Gate::new(settings.uncommitted_items),
+            cache: Cache::new(settings.segment_cache),
+            retention: Retention::new(),
+            effects: Vec::new(),
+            settings,
+            grid,
+            modules,
+            members,
+            state,
+            observer,
+        };
+        for owner in driver.modules.owners() {
+            driver.count_modules(owner);
+        }
+        driver.await_feeders();
+        driver
     }
-}
 
-impl Driver {
-    /// Runs until `stop`, or until the store fails. What was taken by then is committed and
-    /// answered.
-    ///
-    /// # Errors
-    /// [`ServerError`], where the store failed.
-    pub(crate) async fn run(
-        mut self,
-        mut inboxes: Inboxes,
-        stop: CancellationToken,
-    ) -> Result<(), ServerError> {
-        let (mut done, mut heard) = (Vec::new(), Vec::with_capacity(TURN_EVENTS));
-        let broken = self.journal_broken.clone();
-        // What the last term left is tidied too, also where nothing comes now.
-        self.state.tidy_at = Some(self.clock.now().after(IDLE_AFTER));
-        self.state.now = self.clock.now();
-        self.await_feeders();
-        while self.state.failure.is_none() && !stop.is_cancelled() {
-            self.turn(done.drain(..).chain(heard.drain(..)));
-            let sleep = self.sleep();
-            let takes = self.takes();
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                _ = inboxes.done.recv_many(&mut done, TURN_EVENTS) => {}
-                _ = inboxes.heard.recv_many(&mut heard, TURN_EVENTS), if takes => {}
-                () = broken.cancelled() => self.fail(ServerError::Writer),
-                () = tokio::time::sleep(sleep) => {}
-            }
-            while takes && heard.len() < TURN_EVENTS {
-                let Ok(event) = inboxes.heard.try_recv() else { break };
-                heard.push(event);
+    /// Handles what has come, then everything that follows from it.
+    pub fn turn(&mut self, now: Now, events: impl Iterator<Item = Event>) {
+        self.begin_turn(now);
+        for event in events {
+            let waits = self.gate.is_full() || !self.state.deferred.is_empty();
+            if waits && is_results(&event) {
+                self.state.deferred.push_back(event);
+            } else {
+                self.handle(event);
+                self.take_outputs();
             }
         }
-        self.turn(done.into_iter().chain(heard));
-        self.finish(inboxes.done).await
+        self.end_turn();
+    }
+
+    /// What is to be done now, in order. The room for it is used again.
+    pub fn effects(&mut self) -> vec::Drain<'_, Effect> {
+        self.effects.drain(..)
     }
 
     /// Whether what links say is taken now. While the disk is full it is, although results must
     /// wait, so that reading goes on and clients are told.
-    fn takes(&self) -> bool {
+    #[must_use]
+    pub fn listens(&self) -> bool {
         let defers = self.state.store_full && self.state.deferred.len() < DEFERRED_MAX;
         !self.gate.is_full() || defers
     }
 
-    /// Handles what was deferred, as far as there is room for it.
-    fn take_deferred(&mut self) {
+    /// When the next turn is due without any event.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Micros> {
+        let due = self.state.due.first().map(|(at, ..)| *at);
+        let timers = [self.grid.poll_timeout(), due, self.state.acknowledge_at, self.next_unfed()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// Why nothing more is to be done with it, if so.
+    #[must_use]
+    pub const fn failure(&self) -> Option<&ServerError> {
+        self.state.failure.as_ref()
+    }
+
+    /// Nothing more is taken: hands over what is not handed over yet.
+    pub fn finish(&mut self) {
+        self.effects.extend(self.gate.take_last().map(Effect::Commit));
+    }
+
+    /// After [`Driver::finish`]: takes what became of the last batches, and answers by it.
+    pub fn wind_down(&mut self, event: Event) {
+        match event {
+            Event::Committed { number } => self.gate.committed(number),
+            Event::JournalFailed(error) => self.fail(error),
+            _ => {}
+        }
+        self.release();
+        self.pump();
+    }
+
+    /// After the last [`Driver::wind_down`]: says what it still has to say.
+    pub fn last_words(&mut self) {
+        self.acknowledge_all();
+        self.pump();
+    }
+
+    /// Whether all that was handed over is durable.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.gate.is_settled()
+    }
+
+    /// The names of all workers that the grid knows.
+    pub fn worker_names(&self) -> impl Iterator<Item = &String> {
+        self.grid.worker_names()
+    }
+
+    /// The core, for whoever checks it.
+    #[must_use]
+    pub const fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// The core and who watches the driver.
+    pub const fn observed(&mut self) -> (&Grid, &mut O) {
+        (&self.grid, &mut self.observer)
+    }
+
+    fn begin_turn(&mut self, now: Now) {
+        self.state.now = now.time;
+        self.state.date = now.date;
+        if self.state.listened_at.after(STALLED_AFTER) < self.state.now {
+            self.grid.handle(self.state.now, Input::Deaf);
+            self.await_feeders_anew();
+        }
+        // Handles what was deferred, as far as there is room for it.
         while !self.gate.is_full()
             && let Some(event) = self.state.deferred.pop_front()
         {
@@ -274,22 +333,7 @@ impl Driver {
         }
     }
 
-    /// Handles what has come, then everything that follows from it.
-    fn turn(&mut self, events: impl Iterator<Item = Event>) {
-        self.state.now = self.clock.now();
-        if self.state.listened_at.after(DEAF_AFTER) < self.state.now {
-            self.grid.handle(self.state.now, Input::Deaf);
-            self.await_feeders_anew();
-        }
-        self.take_deferred();
-        for event in events {
-            let waits = self.gate.is_full() || !self.state.deferred.is_empty();
-            if waits && is_results(&event) {
-                self.state.deferred.push_back(event);
-            } else {
-                self.handle(event);
-            }
-        }
+    fn end_turn(&mut self) {
         if self.grid.poll_timeout().is_some_and(|at| at <= self.state.now) {
             self.grid.handle(self.state.now, Input::Tick);
         }
@@ -297,14 +341,14 @@ impl Driver {
         self.close_unfed();
         self.take_outputs();
         self.release();
-        self.tell_due();
+        self.send_due_updates();
         if self.state.acknowledge_at.is_some_and(|at| at <= self.state.now) {
             self.acknowledge_all();
         }
         self.pump();
         self.hand_over();
         // Results that wait for room are not heard either.
-        if self.takes() && self.state.deferred.is_empty() {
+        if self.listens() && self.state.deferred.is_empty() {
             self.state.listened_at = self.state.now;
         }
     }
@@ -333,66 +377,43 @@ impl Driver {
             Event::Measured(Err(error)) => self.not_measured(error),
             Event::Loaded { place, found } => self.loaded(place, found),
             Event::Compared { job, compared } => self.compared(job, compared),
-            Event::TaskFound { link, id, status, found } => {
-                self.task_found((link, id), *status, found);
-            }
+            Event::Walked { search, log } => self.walked(search, log),
             Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
-            Event::ModuleLooked { tenant, digest, looked } => {
+            Event::ModuleLooked { tenant, digest, link, id, looked } => {
                 let is_kept = matches!(looked, Looked::Kept(_) | Looked::KeptBlob(_));
+                let reply = looked.reply();
                 self.modules.looked(&tenant, digest, looked, self.state.now);
                 if is_kept {
                     self.count_modules(tenant);
                 }
+                self.admit_next();
+                self.answer(link, id, reply);
             }
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
+            Event::TokensRead { link, id, found } => self.tokens_read(link, id, found),
             Event::Renewed { link, answer } => self.renewed(link, answer),
             Event::RenewSoon { names } => self.renew_soon(names.as_ref()),
             Event::MemberRemoved { link, id, key } => self.member_removed(link, id, key),
-            Event::WorkerNames(asker) => {
-                let names = self.grid.worker_names().cloned().collect();
-                // The asker may have gone.
-                let _ = asker.send(names);
-            }
-            Event::KeysVouched(keys, asker) => {
+            Event::KeysVouched(keys) => {
                 self.grid.handle(self.state.now, Input::KeysVouched { keys });
-                // As above.
-                let _ = asker.send(());
             }
         }
     }
 
-    /// How long nothing is to be done unless something comes.
-    fn sleep(&self) -> Duration {
-        let due = self.state.due.first().map(|(at, ..)| *at);
-        let timers = [self.grid.poll_timeout(), due, self.state.acknowledge_at, self.next_unfed()];
-        let next = timers.into_iter().flatten().min();
-        let wait = next.map(|at| at.0.saturating_sub(self.state.now.0));
-        wait.map_or(SLEEP_MAX, Duration::from_micros).min(SLEEP_MAX)
-    }
-
-    /// Gives the journal what was built; keeps it where the journal has enough to do.
+    /// Hands over what was built, if the journal has not enough to do.
     fn hand_over(&mut self) {
-        let Some(writes) = &self.state.writes else { return };
-        let Ok(permit) = writes.try_reserve() else { return };
         if let Some(batch) = self.gate.take() {
-            permit.send(Write::Batch(batch));
+            self.effects.push(Effect::Commit(batch));
             self.retention.touch();
             self.state.tidy_at = Some(self.state.now.after(IDLE_AFTER));
         } else if self.state.tidy_at.is_some_and(|at| at <= self.state.now) {
-            permit.send(Write::Tidy);
+            self.effects.push(Effect::Tidy);
             self.state.tidy_at = None;
         }
     }
 
-    /// Tells the core what the modules and blobs of all tenants take.
-    pub(crate) fn count_all_modules(&mut self) {
-        for owner in self.modules.owners() {
-            self.count_modules(owner);
-        }
-    }
-
     /// Tells the core what the modules and blobs of a tenant take.
-    pub(crate) fn count_modules(&mut self, tenant: String) {
+    fn count_modules(&mut self, tenant: String) {
         // Nobody knows whose those are that an older version took.
         if tenant.is_empty() {
             return;
@@ -412,48 +433,18 @@ impl Driver {
         }
     }
 
-    pub(crate) fn fail(&mut self, error: ServerError) {
+    fn fail(&mut self, error: ServerError) {
         self.state.failure.get_or_insert(error);
     }
+}
 
-    /// Commits what was taken and answers it; the store's thread ends behind it.
-    async fn finish(mut self, mut done: mpsc::Receiver<Event>) -> Result<(), ServerError> {
-        if let Some(writes) = self.state.writes.take()
-            && let Some(batch) = self.gate.take()
-        {
-            // Where the thread is gone it has said why.
-            let _ = writes.send(Write::Batch(batch)).await;
-        }
-        while self.state.failure.is_none() && !self.gate.is_settled() {
-            let event = tokio::select! {
-                biased;
-                event = done.recv() => event,
-                () = self.journal_broken.cancelled() => {
-                    self.fail(ServerError::Writer);
-                    break;
-                }
-            };
-            let Some(event) = event else { break };
-            match event {
-                Event::Committed { number } => self.gate.committed(number),
-                Event::JournalFailed(error) => self.fail(error),
-                _ => {}
-            }
-            self.release();
-            self.pump();
-        }
-        self.acknowledge_all();
-        self.pump();
-        self.state.failure.map_or(Ok(()), Err)
+impl<O> fmt::Debug for Driver<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").finish_non_exhaustive()
     }
 }
 
 fn is_results(event: &Event) -> bool {
     let Event::FromWorker { envelope, .. } = event else { return false };
     matches!(envelope.message, FromWorker::Results(_))
-}
-
-/// An answer that something was not done.
-pub(crate) fn api_error(code: ErrorCode, message: String) -> ApiError {
-    ApiError { code, message }
 }

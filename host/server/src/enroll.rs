@@ -21,10 +21,10 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Entry, Reader, StoreError};
 
 use crate::{
+    admit::write,
     clock::{self, Clock},
     config::Enrollment,
-    driver::modules::write,
-    driver::{Event, api_error},
+    error::api_error,
     journal::Write,
     members::{Member, MemberKey, Members, own_tenant},
     readers::Readers,
@@ -40,6 +40,17 @@ const KEYS_MAX: usize = 256;
 /// Machines of one wanted name, told apart by a number behind it.
 const NAMESAKES_MAX: u32 = 10_000;
 
+/// What the enroller needs of the scheduler.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// Which names do workers have?
+    WorkerNames(oneshot::Sender<BTreeSet<String>>),
+    /// A token vouches for labels of these keys; the enroller waits until the core knows.
+    KeysVouched(Vec<String>, oneshot::Sender<()>),
+    /// Workers of these names, or all, should renew their certificates soon.
+    RenewSoon { names: Option<BTreeSet<String>> },
+}
+
 /// Makes tokens and takes them.
 pub(crate) struct Enroller {
     enrollment: Option<Enrollment>,
@@ -48,7 +59,7 @@ pub(crate) struct Enroller {
     pub(crate) readers: Readers,
     /// Weak: the journal ends when the driver has gone, whoever still holds a handle.
     writes: mpsc::WeakSender<Write>,
-    events: mpsc::Sender<Event>,
+    notices: mpsc::Sender<Notice>,
     pub(crate) clock: Clock,
     /// One at a time: a token's uses and the names that are taken are read, then written.
     pub(crate) turn: Mutex<()>,
@@ -72,10 +83,10 @@ impl Enroller {
         clock: Clock,
         readers: Readers,
         writes: mpsc::WeakSender<Write>,
-        events: mpsc::Sender<Event>,
+        notices: mpsc::Sender<Notice>,
     ) -> Self {
         let (turn, signing, shown) = (Mutex::new(()), RwLock::new(()), SyncMutex::default());
-        Self { enrollment, grid, members, readers, writes, events, clock, turn, signing, shown }
+        Self { enrollment, grid, members, readers, writes, notices, clock, turn, signing, shown }
     }
 
     /// Makes a token, as it is given to `wasmgrid join`.
@@ -311,13 +322,13 @@ impl Enroller {
     /// The core counts only vouched labels for these keys; returns when it does.
     async fn vouch(&self, keys: Vec<String>) -> Result<(), ApiError> {
         let (asker, done) = oneshot::channel();
-        let _ = self.events.send(Event::KeysVouched(keys, asker)).await;
+        let _ = self.notices.send(Notice::KeysVouched(keys, asker)).await;
         done.await.map_err(|_| stopping())
     }
 
     async fn workers(&self) -> Result<BTreeSet<String>, ApiError> {
         let (asker, names) = oneshot::channel();
-        let _ = self.events.send(Event::WorkerNames(asker)).await;
+        let _ = self.notices.send(Notice::WorkerNames(asker)).await;
         names.await.map_err(|_| stopping())
     }
 

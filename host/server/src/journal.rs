@@ -14,14 +14,13 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use wasmgrid_proto::{Epoch, InputBlock, JobId, Record};
-use wasmgrid_store::{Commit, Entry, LogKind, Reader, Segment, Snapshot, Store, StoreError};
+use wasmgrid_proto::Epoch;
+use wasmgrid_store::{Commit, Entry, Reader, Snapshot, Store, StoreError};
 
 use crate::{
     blocking::{Beside, Blocking},
     compact,
-    driver::Event,
-    driver::cache::{Results, encode},
+    driver::Batch,
     error::ServerError,
 };
 
@@ -44,33 +43,10 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 /// How long no snapshot is made after one that there was no room for.
 const COMPACT_RETRY: Duration = Duration::from_secs(30);
 
-/// What a record takes in memory and on disk, about, in bytes.
-const RECORD_BYTES: usize = 128;
-
-/// One thing to make durable.
-#[derive(Debug)]
-pub(crate) enum Item {
-    /// A record.
-    Record(Record),
-    /// The inputs of the record after it.
-    Inputs { job: JobId, first: u64, block: InputBlock, payload: Bytes },
-    /// The results of the record after it.
-    Results { job: JobId, results: Arc<Results> },
-}
-
-/// What the driver hands over at once: committed together.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    /// The driver's number of it.
-    pub number: u64,
-    /// In order.
-    pub items: Vec<Item>,
-}
-
 /// What the thread is asked to write.
 #[derive(Debug)]
 pub(crate) enum Write {
-    /// Of the core: answered by [`Event::Committed`].
+    /// Of the core: answered by [`Progress::Committed`].
     Batch(Batch),
     /// Modules and values beside the journal, which nothing in the core rests on: so a failure
     /// fails the asker alone.
@@ -79,25 +55,6 @@ pub(crate) enum Write {
     Tidy,
     /// A snapshot was made, or could not be; with the bytes of records that it covers.
     Snapshot(Result<Option<(Snapshot, usize)>, ServerError>),
-}
-
-impl Item {
-    /// About how many bytes it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        match self {
-            Self::Record(_) => RECORD_BYTES,
-            Self::Inputs { block, payload, .. } => {
-                let lengths = match block {
-                    InputBlock::Packed(lengths) => lengths.len() * size_of::<u32>(),
-                    InputBlock::Numbers { .. } => 0,
-                };
-                RECORD_BYTES + lengths + payload.len()
-            }
-            Self::Results { results, .. } => {
-                RECORD_BYTES + results.meta_bytes + results.payload.len()
-            }
-        }
-    }
 }
 
 /// How much there is to read at a start.
@@ -109,12 +66,25 @@ pub(crate) struct Extent {
     pub tail_bytes: usize,
 }
 
-/// What tells the driver of the thread.
-pub(crate) struct Told {
-    /// What is committed, and why it ends.
-    pub events: mpsc::Sender<Event>,
-    /// Cancelled where it breaks off and so can tell nothing.
-    pub broken: CancellationToken,
+/// What the thread reports. If it breaks off, the channel of these ends without a failure.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// All batches up to this one are durable.
+    Committed { number: u64 },
+    /// The disk is full, or has room again.
+    Full(bool),
+    /// A commit failed; none will succeed.
+    Failed(ServerError),
+}
+
+/// The running thread.
+pub(crate) struct Journal {
+    /// What it is to write. It ends when all senders of these are gone.
+    pub writes: mpsc::Sender<Write>,
+    /// What it reports.
+    pub progress: mpsc::Receiver<Progress>,
+    /// Its end.
+    pub thread: Beside,
 }
 
 /// Starts the thread. It ends when every sender of writes is gone and all is written, or when a
@@ -126,19 +96,19 @@ pub(crate) fn start(
     store: Box<dyn Store>,
     extent: Extent,
     epoch: Epoch,
-    told: Told,
     stop: CancellationToken,
     blocking: &Blocking,
-) -> std::io::Result<(mpsc::Sender<Write>, Beside)> {
+) -> std::io::Result<Journal> {
     let (sender, writes) = mpsc::channel(WRITES_QUEUED);
     let (to_self, blocking_too) = (sender.downgrade(), blocking.clone());
-    let Told { events, broken } = told;
+    // It may wait to report: whoever runs the driver always listens.
+    let (reports, progress) = mpsc::channel(WRITES_QUEUED);
     let compactor = None;
     let writer = Writer {
         store,
         extent,
         epoch,
-        events,
+        reports,
         writes,
         to_self,
         compactor,
@@ -146,19 +116,15 @@ pub(crate) fn start(
         stop,
         blocking: blocking_too,
     };
-    let thread = blocking.start("journal", async move {
-        let guard = broken.drop_guard();
-        writer.run().await;
-        guard.disarm();
-    })?;
-    Ok((sender, thread))
+    let thread = blocking.start("journal", writer.run())?;
+    Ok(Journal { writes: sender, progress, thread })
 }
 
 struct Writer {
     store: Box<dyn Store>,
     extent: Extent,
     epoch: Epoch,
-    events: mpsc::Sender<Event>,
+    reports: mpsc::Sender<Progress>,
     writes: mpsc::Receiver<Write>,
     /// For the compactor: it must not keep the thread alive.
     to_self: mpsc::WeakSender<Write>,
@@ -175,7 +141,7 @@ impl Writer {
         while let Some(write) = self.writes.recv().await {
             if let Err(error) = self.write_group(write).await {
                 // Without a driver nobody is left to be told.
-                let _ = self.events.send(Event::JournalFailed(error)).await;
+                let _ = self.reports.send(Progress::Failed(error)).await;
                 break;
             }
         }
@@ -198,7 +164,7 @@ impl Writer {
                     last = Some(batch.number);
                     for item in &batch.items {
                         bytes += item.bytes();
-                        add_entries(item, &mut entries).map_err(failed)?;
+                        item.add_entries(&mut entries).map_err(failed)?;
                     }
                 }
                 Write::Keep { entries, done } => keeps.push((entries, done)),
@@ -212,7 +178,7 @@ impl Writer {
             self.blocking.pause().await;
             self.commit_journal(&commit).await.map_err(failed)?;
             self.blocking.pause().await;
-            let _ = self.events.send(Event::Committed { number }).await;
+            let _ = self.reports.send(Progress::Committed { number }).await;
             self.extent.tail_bytes += record_bytes(&commit);
         }
         for (entries, done) in keeps {
@@ -324,14 +290,14 @@ impl Writer {
             match self.store.commit(self.epoch, commit) {
                 Ok(_) => {
                     if full {
-                        let _ = self.events.send(Event::StoreFull(false)).await;
+                        let _ = self.reports.send(Progress::Full(false)).await;
                     }
                     return Ok(());
                 }
                 Err(StoreError::Full(_)) if !self.stop.is_cancelled() => {
                     if !full {
                         full = true;
-                        let _ = self.events.send(Event::StoreFull(true)).await;
+                        let _ = self.reports.send(Progress::Full(true)).await;
                     }
                     thread::sleep(FULL_RETRY);
                 }
@@ -354,58 +320,4 @@ async fn make_snapshot(mut reader: Box<dyn Reader>, journal: mpsc::WeakSender<Wr
 fn record_bytes(commit: &Commit) -> usize {
     let bytes = |entry: &Entry| if let Entry::Record(bytes) = entry { bytes.len() } else { 0 };
     commit.entries.iter().map(bytes).sum()
-}
-
-/// What makes `item` durable; segments that its record drops go with it.
-pub(crate) fn add_entries(item: &Item, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
-    let encoded = match item {
-        Item::Record(record) => {
-            add_drops(record, entries);
-            postcard::to_allocvec(record).map(|bytes| Entry::Record(bytes.into()))
-        }
-        Item::Inputs { job, first, block, payload } => {
-            encode(block, payload).map(|(head, data)| {
-                let (job, first, count) = (*job, *first, block.count());
-                Entry::Segment(Segment { job, log: LogKind::Input, first, count, head, data })
-            })
-        }
-        Item::Results { job, results } => {
-            encode(&results.block, &results.payload).map(|(head, data)| {
-                let (job, first) = (*job, results.first);
-                let count = results.block.results.len() as u64;
-                Entry::Segment(Segment { job, log: LogKind::Result, first, count, head, data })
-            })
-        }
-    };
-    let entry =
-        encoded.map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))?;
-    entries.push(entry);
-    Ok(())
-}
-
-fn add_drops(record: &Record, entries: &mut Vec<Entry>) {
-    let mut add = |job, log, first, end| {
-        entries.push(Entry::DropSegments { job, log, first, end });
-    };
-    match record {
-        Record::InputsDropped { job, tasks } => {
-            for part in tasks {
-                add(*job, LogKind::Input, part.first, part.end());
-            }
-        }
-        Record::ResultsDropped { job, dropped } => {
-            add(*job, LogKind::Result, 0, dropped.before);
-        }
-        Record::JobForgotten { job } => {
-            add(*job, LogKind::Input, 0, u64::MAX);
-            add(*job, LogKind::Result, 0, u64::MAX);
-            entries.push(Entry::DropMetas { prefix: log_prefix(*job) });
-        }
-        _ => {}
-    }
-}
-
-/// What the keys start with under which the logs of a job's stopped tasks are kept.
-pub(crate) fn log_prefix(job: JobId) -> String {
-    format!("log/{:020}/", job.0)
 }

@@ -2,19 +2,22 @@
 //! joining machines, passes their messages to [`wasmgrid_core::Grid`], and turns its outputs into
 //! commits and messages. It makes no scheduling decisions, opens no sockets and names no database.
 //!
-//! One driver task owns the `Grid` and never waits: not for the disk (one thread commits what the
-//! driver hands over, see `journal`), not for a link (each has a bounded outbox, see `outbox`), not
-//! for a read (see `readers`). The `gate` holds back each output that must not be seen before the
-//! records before it are durable.
+//! The [`driver`] owns the `Grid` and is a value itself: events go in, effects come out. The shell
+//! around it (`shell`) owns the links, the clock and the services, carries the effects out and feeds
+//! what becomes of them back. Neither ever waits: not for the disk (one thread commits what the
+//! driver hands over, see `journal`), not for a link (each has a bounded outbox), not for a read
+//! (see `readers`). What must be durable first is held back by the driver's gate until the records
+//! before it are committed.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod admit;
 mod blocking;
 mod clock;
 mod compact;
 mod config;
-mod driver;
+pub mod driver;
 mod enroll;
 mod error;
 mod journal;
@@ -23,11 +26,11 @@ mod members;
 mod readers;
 mod secret;
 mod server;
+mod shell;
 mod tokens;
 
 pub use blocking::Blocking;
-pub use config::{
-    Admission, Admit, AdmitHere, Admitting, CheckTask, Enrollment, NotAdmitted, ServerConfig,
-};
+pub use config::{Admission, Admit, AdmitHere, Admitting, Enrollment, NotAdmitted, ServerConfig};
+pub use driver::CheckTask;
 pub use error::ServerError;
 pub use server::{Server, ServerHandle};

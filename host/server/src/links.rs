@@ -3,29 +3,20 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use wasmgrid_net::{Held, Identity, Link, Receiver, Sender};
-use wasmgrid_proto::{frame::Envelope, wire::Message};
-
-use crate::{
-    driver::Event,
-    driver::outbox::{Closing, Ending, Kin, Outbox, Outgoing, outbox},
+use wasmgrid_net::{Held, Identity, Link, Peer, Receiver, Sender};
+use wasmgrid_proto::{
+    frame::Envelope,
+    wire::{Message, ToClient, ToWorker},
 };
 
-/// The driver's number of a link; never given twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LinkId(pub u64);
-
-impl fmt::Display for LinkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::driver::{
+    Closing, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued, outbox,
+};
 
 /// Payload bytes of all links of one kind inside this process that the driver has not taken: the
 /// largest message and some. Beyond it links wait, so that a slow disk does not fill the memory.
@@ -40,13 +31,35 @@ pub(crate) enum Room {
     Client,
 }
 
-/// The room that a message takes until the driver is done with it; free again when dropped.
+/// What comes of links.
+pub(crate) enum Heard {
+    /// A worker's link begins; what is said on it goes into this.
+    Worker(Event, Line<ToWorker>),
+    /// The same of a client's.
+    Client(Event, Line<ToClient>),
+    /// Anything else.
+    Event(Event),
+}
+
+/// The shell's end of a link.
 #[derive(Debug)]
-pub(crate) enum HeardRoom {
-    /// Of its sender's budget.
-    Budget { _held: Held },
-    /// Of [`HEARD_BYTES`]; none for one without payload.
-    Here { _room: Option<OwnedSemaphorePermit> },
+pub(crate) struct Line<M> {
+    queue: mpsc::Sender<Queued<M>>,
+    close: oneshot::Sender<Closing>,
+}
+
+impl<M> Line<M> {
+    /// Queues a message to be sent. There is room: the driver counts what is queued.
+    pub(crate) fn say(&self, queued: Queued<M>) {
+        // A closed queue is a link that ends; its end is an event of its own.
+        let _ = self.queue.try_send(queued);
+    }
+
+    /// Ends the link; what is queued is not sent.
+    pub(crate) fn close(self, closing: Closing) {
+        // As above.
+        let _ = self.close.send(closing);
+    }
 }
 
 /// What the links of each identity share.
@@ -74,7 +87,7 @@ const STOPPING: &str = "the scheduler is stopping";
 #[derive(Clone, Debug)]
 pub(crate) struct LinkContext {
     /// What links say: bounded, and not taken while the driver has too much to commit.
-    pub heard: mpsc::Sender<Event>,
+    pub heard: mpsc::Sender<Heard>,
     /// [`HEARD_BYTES`] of workers' links, as far as they are free.
     pub worker_room: Arc<Semaphore>,
     /// The same of clients' links.
@@ -94,33 +107,36 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     id: LinkId,
     link: Link<Out, In>,
     room: Room,
-    announce: impl FnOnce(Outbox<Out>, wasmgrid_net::Peer) -> Event,
-    heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
+    announce: impl FnOnce(Outbox, Peer, Line<Out>) -> Heard,
+    heard: impl Fn(Envelope<In>, Option<Held>) -> Event,
 ) {
     let Link { sender, receiver, peer } = link;
     let kin = context.kinships.of(&peer.identity);
-    let (outbox, outgoing, closed) = outbox(kin.clone());
-    if context.heard.send(announce(outbox, peer)).await.is_err() {
+    let (outbox, meter) = outbox(kin.clone());
+    let (queue, queued) = mpsc::channel(OUTBOX_MESSAGES);
+    let (close, closed) = oneshot::channel();
+    let line = Line { queue, close };
+    if context.heard.send(announce(outbox, peer, line)).await.is_err() {
         return sender.close(STOPPING);
     }
     let reason = tokio::select! {
         biased;
-        // First: the outbox goes with it, which the writer would take for an end in order.
+        // First: the queue goes with it, which the writer would take for an end in order.
         reason = closing(closed, &sender) => reason,
         reason = read(receiver, &context, room, heard) => reason,
-        reason = write(&sender, outgoing, &context.done, id) => reason,
+        reason = write(&sender, (queued, meter), &context.done, id) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
     };
     sender.close(&reason);
-    // Behind all that was heard of the link. The driver is gone only when the server ends.
-    let _ = context.heard.send(Event::Unlinked { link: id, reason, kin }).await;
+    // After all that was heard of the link. The driver is gone only when the server ends.
+    let _ = context.heard.send(Heard::Event(Event::Unlinked { link: id, reason, kin })).await;
 }
 
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
     context: &LinkContext,
     room: Room,
-    heard: impl Fn(Envelope<In>, HeardRoom) -> Event,
+    heard: impl Fn(Envelope<In>, Option<Held>) -> Event,
 ) -> String {
     let room = match room {
         Room::Worker => &context.worker_room,
@@ -130,10 +146,11 @@ async fn read<In: Message>(
         match receiver.recv_held().await {
             Ok(Some((envelope, held))) => {
                 let room = match held {
-                    Some(held) => HeardRoom::Budget { _held: held },
+                    Some(held) => Some(held),
                     None => reserve(room, envelope.payload.len()).await,
                 };
-                if context.heard.send(heard(envelope, room)).await.is_err() {
+                let event = heard(envelope, room);
+                if context.heard.send(Heard::Event(event)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;
                 }
@@ -145,27 +162,27 @@ async fn read<In: Message>(
 }
 
 /// Waits for room for so many bytes; more than there are in all count as all.
-async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> HeardRoom {
+async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> Option<Held> {
     let permits = u32::try_from(bytes.min(HEARD_BYTES)).unwrap_or(u32::MAX);
     if permits == 0 {
-        return HeardRoom::Here { _room: None };
+        return None;
     }
     // The semaphore is never closed.
-    HeardRoom::Here { _room: room.clone().acquire_many_owned(permits).await.ok() }
+    room.clone().acquire_many_owned(permits).await.ok().map(Held::from)
 }
 
 async fn write<Out: Message>(
     sender: &Sender<Out>,
-    mut outgoing: Outgoing<Out>,
+    (mut queue, meter): (mpsc::Receiver<Queued<Out>>, Meter),
     done: &mpsc::Sender<Event>,
     link: LinkId,
 ) -> String {
-    while let Some(queued) = outgoing.next().await {
+    while let Some(queued) = queue.recv().await {
         let weight = queued.weight();
         if let Err(error) = sender.send_weighing(queued.envelope, queued.meta_bytes).await {
             return error.to_string();
         }
-        if let Some(freed) = outgoing.sent(weight)
+        if let Some(freed) = meter.sent(weight)
             && done.send(Event::Room { link, freed }).await.is_err()
         {
             break;
@@ -185,7 +202,7 @@ async fn closing<Out: Message>(closed: oneshot::Receiver<Closing>, sender: &Send
             }
             reason
         }
-        // The outbox was dropped: the writer ends when all of it is sent.
+        // The line was dropped: the writer ends when all that was queued is sent.
         Err(_) => std::future::pending().await,
     }
 }

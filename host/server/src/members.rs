@@ -19,7 +19,7 @@ const MEMBER_PREFIX: &str = "member/";
 
 /// A member as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Member {
+pub struct Member {
     /// Of its signing request: a request that is repeated gets the same name. `None` where it has
     /// no token to thank.
     pub request: Option<Digest>,
@@ -38,7 +38,8 @@ pub(crate) struct Member {
 
 impl Member {
     /// One that did not join with a token, on the date on which it was first seen.
-    pub(crate) fn seen_at(date: Micros) -> Self {
+    #[must_use]
+    pub fn seen_at(date: Micros) -> Self {
         let (request, only_keys, tenant, machine) = (None, Vec::new(), None, String::new());
         Self { request, only_keys, tenant, machine, joined_at: date, removed_at: None }
     }
@@ -58,11 +59,11 @@ impl Member {
 }
 
 /// A role and a name: two members are never alike in both.
-pub(crate) type MemberKey = (Role, String);
+pub type MemberKey = (Role, String);
 
 /// All members; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Members(Arc<Mutex<BTreeMap<MemberKey, Member>>>);
+pub struct Members(Arc<Mutex<BTreeMap<MemberKey, Member>>>);
 
 impl Members {
     /// Those that the store has.
@@ -89,7 +90,7 @@ impl Members {
     }
 
     /// Enters what the store has now.
-    pub(crate) fn set(&self, key: MemberKey, member: Member) {
+    pub fn set(&self, key: MemberKey, member: Member) {
         self.lock().insert(key, member);
     }
 

@@ -6,18 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::{Digest, JobId};
 use wasmgrid_store::{LogKind, Reader, Store, StoreError};
 
 use crate::{
     blocking::Blocking,
-    driver::Event,
-    driver::cache::{Cached, Place, Results, decode},
-    driver::retention::measure,
+    driver::{Cached, Measured, Place, Search, decode},
     error::ServerError,
-    links::LinkId,
 };
 
 /// Reads at a time: enough to keep a disk's queue busy beside the writer.
@@ -32,57 +29,51 @@ pub(crate) struct Readers {
     idle: Arc<Mutex<Vec<Box<dyn Reader>>>>,
     permits: Arc<Semaphore>,
     tasks: TaskTracker,
-    events: mpsc::Sender<Event>,
     blocking: Blocking,
 }
 
 impl Readers {
-    /// Readers of `store`, whose findings go to `events`.
+    /// Readers of `store`.
     ///
     /// # Errors
     /// As the store says.
     pub(crate) fn new(
         store: &dyn Store,
         tasks: TaskTracker,
-        events: mpsc::Sender<Event>,
         blocking: Blocking,
     ) -> Result<Self, StoreError> {
         let idle = (0..READERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>()?;
         let permits = Arc::new(Semaphore::new(READERS));
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, tasks, events, blocking })
+        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, tasks, blocking })
     }
 
-    /// Reads the segment that holds `place`; found it is an [`Event::Loaded`].
-    pub(crate) fn segment(&self, place: Place) {
-        let this = self.clone();
-        self.tasks.spawn(async move {
-            let read = this.run(move |reader| {
-                let found = reader.segment(place.job, place.log(), place.position)?;
-                Ok(found.map(|segment| decode(&segment)))
-            });
-            let found = match read.await {
-                Ok(Some(Ok(segment))) => Ok(segment),
-                Ok(Some(Err(reason))) => Err(ServerError::Meta { key: place.to_string(), reason }),
-                Ok(None) => Err(ServerError::Missing { what: place.to_string() }),
-                Err(error) => Err(error),
-            };
-            // The driver is gone only when the server ends.
-            let _ = this.events.send(Event::Loaded { place, found }).await;
+    /// Reads the segment that holds `place`.
+    ///
+    /// # Errors
+    /// [`ServerError::Missing`], if there is none.
+    pub(crate) async fn segment(&self, place: Place) -> Result<Cached, ServerError> {
+        let read = self.run(move |reader| {
+            let found = reader.segment(place.job, place.log(), place.position)?;
+            Ok(found.map(|segment| decode(&segment)))
         });
+        match read.await? {
+            Some(Ok(segment)) => Ok(segment),
+            Some(Err(reason)) => Err(ServerError::Meta { key: place.to_string(), reason }),
+            None => Err(ServerError::Missing { what: place.to_string() }),
+        }
     }
 
-    /// Reads a job's results from before `end` backwards, a segment at a time, as long as `look`
-    /// says so and there are more; at most [`WALK_BYTES`].
+    /// Reads a job's results from before `end` backwards, a segment at a time, until the search is
+    /// over or there are no more; at most [`WALK_BYTES`].
     ///
     /// # Errors
     /// [`ServerError::Load`].
-    pub(crate) async fn walk_back<T: Send + 'static>(
+    pub(crate) async fn walk_back(
         &self,
         job: JobId,
         end: u64,
-        mut state: T,
-        look: fn(&mut T, &Results) -> bool,
-    ) -> Result<T, ServerError> {
+        mut search: Search,
+    ) -> Result<Search, ServerError> {
         self.run(move |reader| {
             let (mut end, mut bytes) = (end, 0);
             while end > 0 && bytes < WALK_BYTES {
@@ -91,11 +82,11 @@ impl Readers {
                 end = segment.first.min(end - 1);
                 // One that cannot be read is told of by who needs it.
                 let Ok(Cached::Results(results)) = decode(&segment) else { continue };
-                if !look(&mut state, &results) {
+                if !search.look(&results) {
                     break;
                 }
             }
-            Ok(state)
+            Ok(search)
         })
         .await
     }
@@ -108,22 +99,20 @@ impl Readers {
         self.blocking.run(&self.tasks, call).await
     }
 
-    /// Measures the store; the answer is an [`Event::Measured`].
-    pub(crate) fn measure(&self, keep_open: Option<u64>) {
-        let this = self.clone();
-        self.tasks.spawn(async move {
-            let found = this.run(move |reader| measure(reader, keep_open)).await;
-            let _ = this.events.send(Event::Measured(found)).await;
-        });
+    /// Measures the store.
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn measure(&self, keep_open: Option<u64>) -> Result<Measured, ServerError> {
+        self.run(move |reader| measure(reader, keep_open)).await
     }
 
-    /// Reads a module for a worker; the answer is an [`Event::ModuleRead`].
-    pub(crate) fn module(&self, link: LinkId, digest: Digest) {
-        let this = self.clone();
-        self.tasks.spawn(async move {
-            let found = this.run(move |reader| reader.module(digest)).await;
-            let _ = this.events.send(Event::ModuleRead { link, digest, found }).await;
-        });
+    /// Reads a module or a blob.
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn module(&self, digest: Digest) -> Result<Option<Bytes>, ServerError> {
+        self.run(move |reader| reader.module(digest)).await
     }
 
     /// Reads one value.
@@ -163,11 +152,24 @@ impl Readers {
     }
 }
 
+/// Measures the store.
+///
+/// # Errors
+/// Where it cannot be read.
+fn measure(reader: &mut dyn Reader, keep_open: Option<u64>) -> Result<Measured, StoreError> {
+    let sizes = reader.sizes()?;
+    let mut cuts = Vec::new();
+    for size in sizes.iter().filter(|size| size.log == LogKind::Result) {
+        let over = keep_open.map_or(0, |keep| size.bytes.saturating_sub(keep));
+        if over > 0 {
+            cuts.push((size.job, reader.position_after(size.job, LogKind::Result, over)?));
+        }
+    }
+    Ok(Measured { sizes, cuts })
+}
+
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readers").finish_non_exhaustive()
     }
 }
-
-/// A segment as it was found.
-pub(crate) type Found = Result<Cached, ServerError>;

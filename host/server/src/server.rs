@@ -20,23 +20,23 @@ use wasmgrid_proto::{
 use wasmgrid_store::{Commit, LogKind, LogSize, Store, StoreError};
 
 use crate::{
+    admit::Admitter,
     blocking::Beside,
     clock::{self, Clock},
     compact,
     config::{Admission, ServerConfig},
-    driver::blobs::{BLOB_PREFIX, Blobs},
-    driver::cache::Cache,
-    driver::gate::Gate,
-    driver::modules::{Beyond, Kept, MODULE_PREFIX, Modules, OWNER_PREFIX},
-    driver::retention::Retention,
-    driver::{Driver, Event, Inboxes, State},
-    enroll::{self, Enroller},
+    driver::{
+        BLOB_PREFIX, Blobs, Driver, Event, Item, LinkId, MODULE_PREFIX, Modules, Now, OWNER_PREFIX,
+        Settings, Start, UNCOMMITTED_ITEMS,
+    },
+    enroll::{self, Enroller, Notice},
     error::ServerError,
-    journal::{self, Extent, Item, Told, Write},
-    links::{HEARD_BYTES, Kinships, LinkContext, LinkId, Room, serve},
+    journal::{self, Extent, Journal, Write},
+    links::{HEARD_BYTES, Heard, Kinships, LinkContext, Room, serve},
     members::Members,
     readers::Readers,
     secret,
+    shell::{Hands, Inboxes, Services, Shell},
 };
 
 /// Events of links that wait for the driver: with batches of hundreds of tasks each, this is far
@@ -85,23 +85,20 @@ impl Server {
 
         let (heard_sender, heard) = mpsc::channel(HEARD_MAX);
         let (done_sender, done) = mpsc::channel(DONE_MAX);
+        let (notices_sender, notices) = mpsc::channel(DONE_MAX);
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
-        let kept = kept(store.as_ref(), clock.now())?;
+        let known = known_modules(store.as_ref())?;
+        let blobs = Blobs::new(known_blobs(store.as_ref())?, clock.now())?;
         let members = Members::load(store.reader().map_err(load)?.as_mut())?;
-        let readers = Readers::new(
-            store.as_ref(),
-            tasks.clone(),
-            done_sender.clone(),
-            config.blocking.clone(),
-        )
-        .map_err(load)?;
-        let journal_broken = CancellationToken::new();
-        let told = Told { events: done_sender.clone(), broken: journal_broken.clone() };
-        let (writes, thread) =
-            journal::start(store, extent, grid.epoch(), told, stop.clone(), &config.blocking)
+        let blocking = config.blocking.clone();
+        let readers =
+            Readers::new(store.as_ref(), tasks.clone(), blocking.clone()).map_err(load)?;
+        let Journal { writes, progress, thread } =
+            journal::start(store, extent, grid.epoch(), stop.clone(), &blocking)
                 .map_err(|_| ServerError::Writer)?;
-        let enroller = enroller(&config, (clock, members), &readers, &writes, &heard_sender);
+        let known_by = (clock, members.clone());
+        let enroller = enroller(&config, known_by, &readers, &writes, notices_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
             heard: heard_sender,
@@ -113,33 +110,28 @@ impl Server {
             cut: cut.clone(),
         };
         let (end, ended) = watch::channel(None);
-        let mut driver = Driver {
-            heartbeat: config.heartbeat,
-            producer_grace: config.producer_grace,
-            grid,
-            clock,
-            gate: Gate::default(),
-            cache: Cache::new(usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX)),
-            modules: Modules::new(
-                kept,
-                admission,
-                writes.clone(),
-                readers.clone(),
-                context.done.clone(),
-                Beyond { tasks: tasks.clone(), blocking: config.blocking, stop: stop.clone() },
-            ),
-            retention: Retention::new(config.keep_bytes, config.keep_open_bytes),
-            journal_broken,
+        let now = Now { time: clock.now(), date: clock::date() };
+        let modules = Modules::new(known, blobs, admission.check_task, now.time);
+        let settings = settings(&config);
+        let driver = Driver::new(Start { settings, grid, modules, members, now }, ());
+        let services = Services {
             readers,
+            admitter: Admitter {
+                admit: admission.admit,
+                writes: writes.clone(),
+                tasks: tasks.clone(),
+                blocking,
+                stop: stop.clone(),
+            },
             enroller: enroller.clone(),
             tasks: tasks.clone(),
             done: context.done.clone(),
-            state: State::new(writes),
         };
-        driver.count_all_modules();
         let (keeping, stopped) = (enroller.clone().keep(), stop.clone());
         tasks.spawn(async move { stopped.run_until_cancelled(keeping).await });
-        let running = driver.run(Inboxes { heard, done }, stop.clone());
+        let inboxes = Inboxes { heard, done, progress, notices };
+        let shell = Shell::new(driver, clock, Hands::new(writes, services), inboxes);
+        let running = shell.run(stop.clone());
         let links = Links { tasks: tasks.clone(), stop, cut };
         let main = tokio::spawn(async move {
             let result = running.await;
@@ -224,7 +216,9 @@ impl ServerHandle {
             id,
             link,
             Room::Worker,
-            move |outbox, peer| Event::WorkerLinked { link: id, peer, outbox },
+            move |outbox, peer, line| {
+                Heard::Worker(Event::WorkerLinked { link: id, peer, outbox }, line)
+            },
             move |envelope, room| Event::FromWorker { link: id, envelope, room },
         ));
     }
@@ -237,7 +231,9 @@ impl ServerHandle {
             id,
             link,
             Room::Client,
-            move |outbox, peer| Event::ClientLinked { link: id, peer, outbox },
+            move |outbox, peer, line| {
+                Heard::Client(Event::ClientLinked { link: id, peer, outbox }, line)
+            },
             move |envelope, room| Event::FromClient { link: id, envelope, room },
         ));
     }
@@ -326,10 +322,22 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
     store.fence(grid.epoch()).map_err(failed)?;
     while let Some(output) = grid.poll_output() {
         if let Output::Persist(record) = output {
-            journal::add_entries(&Item::Record(record), &mut entries).map_err(failed)?;
+            Item::Record(record).add_entries(&mut entries).map_err(failed)?;
         }
     }
     store.commit(grid.epoch(), &Commit { entries }).map(drop).map_err(failed)
+}
+
+fn settings(config: &ServerConfig) -> Settings {
+    Settings {
+        heartbeat: config.heartbeat,
+        producer_grace: config.producer_grace,
+        segment_cache: usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX),
+        keep_bytes: config.keep_bytes.map(|bytes| bytes.0),
+        keep_open_bytes: config.keep_open_bytes.map(|bytes| bytes.0),
+        uncommitted_items: UNCOMMITTED_ITEMS,
+        planted: None,
+    }
 }
 
 fn enroller(
@@ -337,7 +345,7 @@ fn enroller(
     (clock, members): (Clock, Members),
     readers: &Readers,
     writes: &mpsc::Sender<Write>,
-    heard: &mpsc::Sender<Event>,
+    notices: mpsc::Sender<Notice>,
 ) -> Arc<Enroller> {
     Arc::new(Enroller::new(
         config.enrollment.clone(),
@@ -346,7 +354,7 @@ fn enroller(
         clock,
         readers.clone(),
         writes.downgrade(),
-        heard.clone(),
+        notices,
     ))
 }
 
@@ -361,11 +369,6 @@ fn count_stored(store: &dyn Store, grid: &mut Grid, now: Micros) -> Result<(), S
         grid.handle(now, Input::Stored { job, inputs, results });
     }
     Ok(())
-}
-
-/// The modules and blobs of the store, as they are known from `now` on.
-fn kept(store: &dyn Store, now: Micros) -> Result<Kept, ServerError> {
-    Ok((known_modules(store)?, Blobs::new(known_blobs(store)?, now)?, now))
 }
 
 fn known_blobs(store: &dyn Store) -> Result<Vec<(String, bytes::Bytes)>, ServerError> {

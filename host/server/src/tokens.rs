@@ -11,8 +11,8 @@ use wasmgrid_store::Entry;
 
 use crate::{
     clock,
-    driver::api_error,
     enroll::{Enroller, invalid, meta, parse, unreadable},
+    error::api_error,
 };
 
 const TOKEN_PREFIX: &str = "token/";

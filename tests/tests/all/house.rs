@@ -31,7 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "wasmgrid-worker",
         &["wasmgrid-failpoints", "wasmgrid-net", "wasmgrid-proto", "wasmgrid-sandbox"],
     ),
-    ("wasmgrid-sim", &["wasmgrid-core", "wasmgrid-proto", "wasmgrid-store"]),
+    ("wasmgrid-sim", &["wasmgrid-core", "wasmgrid-proto", "wasmgrid-server", "wasmgrid-store"]),
     (
         "wasmgrid-cli",
         &[
@@ -214,4 +214,60 @@ fn no_crate_of_host_prints_but_in_one_place() {
             assert!(source.contains(NO_PRINTING), "{} may print", root.src_path);
         }
     }
+}
+
+/// What the files of the driver may import of their own crate: everything else has threads, tasks
+/// or the store behind it.
+const DRIVER_MAY_NAME: &[&str] = &["error", "members"];
+
+#[test]
+fn the_driver_is_a_value_without_runtime_and_services() {
+    let source = repository().join("host/server/src");
+    let folder = fs::read_dir(source.join("driver")).expect("the driver's folder is there");
+    let files = folder.map(|entry| entry.expect("readable").path());
+    let files: Vec<_> = files.chain([source.join("driver.rs")]).collect();
+    assert!(files.len() > 10, "{} files are no driver", files.len());
+    for path in files {
+        let text = fs::read_to_string(&path).expect("readable");
+        let (path, code) = (path.display(), text.lines().filter(|line| !is_comment(line)));
+        let code: Vec<&str> = code.collect();
+        for word in ["tokio", "std::thread", "SystemTime", "Instant"] {
+            assert!(!code.iter().any(|line| line.contains(word)), "{path} names {word}");
+        }
+        for name in named_of_crate(&code.join("\n")) {
+            assert!(DRIVER_MAY_NAME.contains(&name.as_str()), "{path} names crate::{name}");
+        }
+    }
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
+/// The modules that a source names as `crate::…`, also within braces.
+fn named_of_crate(source: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let mut names = Vec::new();
+    for rest in source.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            names.push(word(rest));
+            continue;
+        };
+        let mut depth = 0_usize;
+        let mut at_name = true;
+        for (at, letter) in list.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => at_name = true,
+                letter if at_name && letter.is_alphabetic() => {
+                    names.push(word(list.get(at..).unwrap_or_default()));
+                    at_name = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    names
 }

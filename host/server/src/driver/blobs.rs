@@ -11,10 +11,8 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::Entry;
 
-use crate::{
-    driver::{api_error, modules::UNUSED_AFTER},
-    error::ServerError,
-};
+use super::modules::UNUSED_AFTER;
+use crate::error::{ServerError, api_error};
 
 /// The keys under which the store has whose blobs there are; behind it stand digest and tenant.
 pub(crate) const BLOB_PREFIX: &str = "blob/";
@@ -23,8 +21,8 @@ pub(crate) const BLOB_PREFIX: &str = "blob/";
 const BLOBS_OF_ONE: usize = 10_000;
 
 /// What the server knows of blobs.
-#[derive(Debug)]
-pub(crate) struct Blobs {
+#[derive(Debug, Default)]
+pub struct Blobs {
     known: BTreeMap<(Digest, String), Known>,
 }
 
@@ -36,11 +34,11 @@ struct Known {
 }
 
 impl Blobs {
-    /// With those the store has.
+    /// With those the store has, under keys that begin with [`BLOB_PREFIX`].
     ///
     /// # Errors
-    /// Where one of them is not what was written.
-    pub(crate) fn new(metas: Vec<(String, Bytes)>, now: Micros) -> Result<Self, ServerError> {
+    /// [`ServerError::Meta`], if one of them is not what was written.
+    pub fn new(metas: Vec<(String, Bytes)>, now: Micros) -> Result<Self, ServerError> {
         let mut known = BTreeMap::new();
         for (key, bytes) in metas {
             let read = |reason| ServerError::Meta { key: key.clone(), reason };
@@ -55,18 +53,18 @@ impl Blobs {
     }
 
     /// True where the tenant has given the blob; then it stays for a while.
-    pub(crate) fn has(&mut self, tenant: &str, digest: Digest, now: Micros) -> bool {
+    pub(super) fn has(&mut self, tenant: &str, digest: Digest, now: Micros) -> bool {
         let known = self.known.get_mut(&(digest, tenant.to_owned()));
         known.map(|known| known.touched_at = now).is_some()
     }
 
     /// True where somebody has given it.
-    pub(crate) fn is_anybodys(&self, digest: Digest) -> bool {
+    pub(super) fn is_anybodys(&self, digest: Digest) -> bool {
         self.givers(digest) > 0
     }
 
     /// True where nobody else has given it.
-    pub(crate) fn is_one_tenants(&self, digest: Digest) -> bool {
+    pub(super) fn is_one_tenants(&self, digest: Digest) -> bool {
         self.givers(digest) == 1
     }
 
@@ -76,17 +74,17 @@ impl Blobs {
     }
 
     /// What the blobs of a tenant take.
-    pub(crate) fn bytes_of(&self, tenant: &str) -> u64 {
+    pub(super) fn bytes_of(&self, tenant: &str) -> u64 {
         self.of(tenant).map(|known| known.size_bytes).sum()
     }
 
     /// Who has blobs here.
-    pub(crate) fn owners(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn owners(&self) -> impl Iterator<Item = &String> {
         self.known.keys().map(|(_, tenant)| tenant)
     }
 
     /// Refuses a blob that cannot be one, or that is one too many.
-    pub(crate) fn check(&self, tenant: &str, size_bytes: u64) -> Result<(), ApiError> {
+    pub(super) fn check(&self, tenant: &str, size_bytes: u64) -> Result<(), ApiError> {
         if size_bytes == 0 || size_bytes > BLOB_BYTES_MAX {
             let why = format!("the blob has {size_bytes} bytes; 1 to {BLOB_BYTES_MAX} are allowed");
             return Err(api_error(ErrorCode::Invalid, why));
@@ -102,13 +100,13 @@ impl Blobs {
     }
 
     /// It is durable.
-    pub(crate) fn kept(&mut self, tenant: &str, digest: Digest, size_bytes: u64, now: Micros) {
+    pub(super) fn kept(&mut self, tenant: &str, digest: Digest, size_bytes: u64, now: Micros) {
         let known = Known { size_bytes, touched_at: now };
         self.known.insert((digest, tenant.to_owned()), known);
     }
 
     /// Those that no job of their tenant's names, and that it did not ask for lately.
-    pub(crate) fn unused(
+    pub(super) fn unused(
         &self,
         named: &BTreeSet<(&str, Digest)>,
         now: Micros,
@@ -121,7 +119,7 @@ impl Blobs {
     }
 
     /// It is no longer this tenant's.
-    pub(crate) fn forget(&mut self, place: &(Digest, String)) {
+    pub(super) fn forget(&mut self, place: &(Digest, String)) {
         self.known.remove(place);
     }
 

@@ -26,7 +26,7 @@ const SHARED_BYTES: usize = 64 << 10;
 
 /// A run of one job's inputs.
 #[derive(Debug)]
-pub(crate) struct Inputs {
+pub struct Inputs {
     first: u64,
     block: InputBlock,
     payload: Bytes,
@@ -37,7 +37,7 @@ pub(crate) struct Inputs {
 
 /// A run of one job's results.
 #[derive(Debug)]
-pub(crate) struct Results {
+pub struct Results {
     /// The first one's cursor.
     pub first: u64,
     /// What they are.
@@ -45,14 +45,14 @@ pub(crate) struct Results {
     /// Their bytes.
     pub payload: Bytes,
     /// About how long `block` is on the wire, in bytes.
-    pub meta_bytes: usize,
+    pub(super) meta_bytes: usize,
     /// All of them fit one message.
     fits: bool,
 }
 
 /// A segment as it is used.
 #[derive(Clone, Debug)]
-pub(crate) enum Cached {
+pub enum Cached {
     /// Of the input log.
     Inputs(Arc<Inputs>),
     /// Of the result log.
@@ -64,7 +64,7 @@ impl Inputs {
     ///
     /// # Errors
     /// [`SegmentError`], where it is not.
-    pub(crate) fn new(first: u64, block: InputBlock, payload: Bytes) -> Result<Self, SegmentError> {
+    pub fn new(first: u64, block: InputBlock, payload: Bytes) -> Result<Self, SegmentError> {
         let mut starts = Vec::new();
         if let InputBlock::Packed(lengths) = &block {
             starts.reserve_exact(lengths.len() + 1);
@@ -88,7 +88,7 @@ impl Inputs {
     ///
     /// # Errors
     /// [`SegmentError::Range`], where the first is not here or a number leaves 64 bits.
-    pub(crate) fn cut(
+    pub fn cut(
         &self,
         tasks: TaskRange,
         max_bytes: usize,
@@ -123,7 +123,7 @@ impl Inputs {
 impl Results {
     /// The results whose first has cursor `first`. Each of them is made to fit a message, also those
     /// of stores that were written before there was a bound.
-    pub(crate) fn new(first: u64, mut block: ResultBlock, payload: Bytes) -> Self {
+    pub(super) fn new(first: u64, mut block: ResultBlock, payload: Bytes) -> Self {
         let payload = block.fit(payload);
         let count = block.results.len();
         let varying: usize = block.results.iter().map(ResultMeta::varying_bytes).sum();
@@ -133,14 +133,15 @@ impl Results {
         Self { first, block, payload, meta_bytes, fits }
     }
 
-    /// The cursor behind the last.
-    pub(crate) fn end(&self) -> u64 {
+    /// The cursor after the last.
+    #[must_use]
+    pub fn end(&self) -> u64 {
         self.first + self.block.results.len() as u64
     }
 
     /// The results from `cursor` on and before `end`, as many of them as fit one message and at
     /// least one, with their bytes.
-    pub(crate) fn cut(&self, cursor: u64, end: u64) -> (ResultBlock, Bytes) {
+    pub(super) fn cut(&self, cursor: u64, end: u64) -> (ResultBlock, Bytes) {
         let skip = usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let take = usize::try_from(end.saturating_sub(cursor)).unwrap_or(usize::MAX);
         if self.fits && skip == 0 && take >= self.block.results.len() {
@@ -164,7 +165,7 @@ impl Results {
 
 /// A block of either log and its payload, as the store keeps them: postcard, then raw bytes. A
 /// large payload is not copied, a small one is not to hold on to the message it came in.
-pub(crate) fn encode<T: serde::Serialize>(
+pub(super) fn encode<T: serde::Serialize>(
     block: &T,
     payload: &Bytes,
 ) -> postcard::Result<(Bytes, Bytes)> {
@@ -180,7 +181,7 @@ pub(crate) fn encode<T: serde::Serialize>(
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn decode(segment: &Segment) -> Result<Cached, postcard::Error> {
+pub fn decode(segment: &Segment) -> Result<Cached, postcard::Error> {
     let Segment { head, data, .. } = segment;
     let meta = if head.is_empty() { data } else { head };
     let payload = |behind: &[u8]| {
@@ -205,7 +206,7 @@ pub(crate) fn decode(segment: &Segment) -> Result<Cached, postcard::Error> {
 
 /// A position in one of a job's logs; orders segments by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// The job.
     pub job: JobId,
     /// True for its result log.
@@ -216,17 +217,18 @@ pub(crate) struct Place {
 
 impl Place {
     /// Of an input.
-    pub(crate) const fn input(job: JobId, position: u64) -> Self {
+    pub(super) const fn input(job: JobId, position: u64) -> Self {
         Self { job, result: false, position }
     }
 
     /// Of a result.
-    pub(crate) const fn result(job: JobId, position: u64) -> Self {
+    pub(super) const fn result(job: JobId, position: u64) -> Self {
         Self { job, result: true, position }
     }
 
     /// Which log.
-    pub(crate) const fn log(self) -> LogKind {
+    #[must_use]
+    pub const fn log(self) -> LogKind {
         if self.result { LogKind::Result } else { LogKind::Input }
     }
 }
@@ -240,7 +242,7 @@ impl fmt::Display for Place {
 
 /// The cache.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(super) struct Cache {
     limit: usize,
     bytes: usize,
     uses: u64,
@@ -250,12 +252,12 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// An empty one that holds at most `limit` bytes, and always the newest segment.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { limit, bytes: 0, uses: 0, segments: BTreeMap::new(), by_use: BTreeSet::new() }
     }
 
     /// Keeps a segment, and drops what was not used for longest where it is too much.
-    pub(crate) fn insert(&mut self, job: JobId, segment: Cached) {
+    pub(super) fn insert(&mut self, job: JobId, segment: Cached) {
         let place = match &segment {
             Cached::Inputs(inputs) => Place::input(job, inputs.first),
             Cached::Results(results) => Place::result(job, results.first),
@@ -272,7 +274,7 @@ impl Cache {
     }
 
     /// The segment that holds the input or result at `place`.
-    pub(crate) fn find(&mut self, place: Place) -> Option<Cached> {
+    pub(super) fn find(&mut self, place: Place) -> Option<Cached> {
         let lowest = Place { position: 0, ..place };
         let (key, (used, segment)) = self.segments.range_mut(lowest..=place).next_back()?;
         if place.position >= segment.end() {

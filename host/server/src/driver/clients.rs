@@ -1,11 +1,11 @@
 //! The driver's side of clients' links: each request is checked against the asker's role, then
-//! answered from the core, put to it, or worked on beside the driver.
+//! answered from the core, put to it, or worked on off the driver.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
-use wasmgrid_net::Peer;
+use wasmgrid_net::{Held, Peer};
 use wasmgrid_proto::{
     Digest, Explanation, InputBlock, JobFilter, JobId, Limits, Reason, TokenGives, Wait,
     frame::Envelope,
@@ -17,16 +17,14 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    Driver, ERROR_BYTES, api_error,
+    Ask, Driver, Effect, LinkId, Observer,
     lists::{Page, others_jobs, unread},
+    modules::{Put, Sort},
+    outbox::Outbox,
     sizes::{reply_bytes, stored_bytes},
     watches::Watch,
 };
-use crate::{
-    driver::modules::Sort,
-    driver::outbox::Outbox,
-    links::{HeardRoom, LinkId},
-};
+use crate::error::{ERROR_BYTES, api_error};
 
 /// Requests of one client that are not answered; a client that sends more without reading is
 /// told to wait.
@@ -40,7 +38,7 @@ pub(super) struct Client {
     pub peer: Peer,
     /// Who it is as an owner of jobs.
     pub tenant: String,
-    pub outbox: Outbox<ToClient>,
+    pub outbox: Outbox,
     pub watches: BTreeMap<u64, Watch>,
     /// Requests that are worked on.
     open: usize,
@@ -55,21 +53,13 @@ pub(super) struct Pending {
     watch: Option<WatchRequest>,
 }
 
-impl Driver {
-    pub(super) fn client_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox<ToClient>) {
-        if !matches!(peer.identity.role(), Role::Client | Role::Operator) {
-            return outbox.close(format!("a {} is no client", peer.identity.role()));
-        }
-        if let Some(reason) = self.turns_away(&peer) {
-            tracing::warn!(
-                name = peer.identity.name(),
-                from = peer.address,
-                "turned away: removed"
-            );
-            return outbox.expel(reason);
+impl<O: Observer> Driver<O> {
+    pub(super) fn client_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox) {
+        if !self.lets_in(link, &peer, &[Role::Client, Role::Operator], "client") {
+            return;
         }
         tracing::debug!(name = peer.identity.name(), address = peer.address, "client linked");
-        let tenant = self.enroller.members.tenant(&peer.identity);
+        let tenant = self.members.tenant(&peer.identity);
         let client = Client { peer, tenant, outbox, watches: BTreeMap::new(), open: 0 };
         self.state.clients.insert(link, client);
     }
@@ -78,7 +68,7 @@ impl Driver {
         &mut self,
         link: LinkId,
         envelope: Envelope<FromClient>,
-        room: HeardRoom,
+        room: Option<Held>,
     ) {
         match envelope.message {
             FromClient::Credit(credit) => self.watch_credit(link, credit.watch, credit.bytes),
@@ -159,7 +149,7 @@ impl Driver {
         link: LinkId,
         id: u64,
         request: Request,
-        (payload, room): (Bytes, HeardRoom),
+        (payload, room): (Bytes, Option<Held>),
     ) {
         let now = self.state.now;
         match request {
@@ -215,8 +205,12 @@ impl Driver {
                 self.create_token(link, id, token, TokenGives::default());
             }
             Request::CreateTokenWith { token, gives } => self.create_token(link, id, token, gives),
-            Request::Tokens { after } => self.tokens_request(link, id, after),
-            Request::RevokeToken { token } => self.revoke_token(link, id, token),
+            Request::Tokens { after } => {
+                self.effects.push(Effect::Enroll(Ask::Tokens { link, id, after }));
+            }
+            Request::RevokeToken { token } => {
+                self.effects.push(Effect::Enroll(Ask::RevokeToken { link, id, token }));
+            }
             Request::Members { after } => self.members_request(link, id, after.as_ref()),
             Request::RemoveMember { role, name } => self.remove_member(link, id, role, name),
             Request::Task { job, index } => self.task_request(link, id, job, index),
@@ -268,7 +262,7 @@ impl Driver {
         link: LinkId,
         id: u64,
         (sort, digest, bytes): (Sort, Digest, Bytes),
-        room: HeardRoom,
+        room: Option<Held>,
     ) {
         // What waits of each tenant is bounded of itself: the room is for what comes next.
         drop(room);
@@ -283,10 +277,17 @@ impl Driver {
             return self.answer(link, id, Ok(Reply::Done));
         }
         let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
-        let waits = has_room
-            .and_then(|()| self.modules.put(&tenant, (link, id), (sort, digest, bytes), now));
-        if let Err(error) = waits {
+        let put = Put { tenant, sort, link, id, digest, bytes };
+        if let Err(error) = has_room.and_then(|()| self.modules.put(put, now)) {
             self.answer(link, id, Err(error));
+        }
+        self.admit_next();
+    }
+
+    /// Has looked at what modules and blobs may be looked at now.
+    pub(super) fn admit_next(&mut self) {
+        while let Some(put) = self.modules.next() {
+            self.effects.push(Effect::Admit(put));
         }
     }
 
@@ -434,8 +435,9 @@ impl Driver {
             .map_err(|error| ApiError { message: shortened(error.message, ERROR_BYTES), ..error });
         let bytes = reply_bytes(&reply);
         let frame = ToClient::Reply(ReplyFrame { id, reply });
-        if client.outbox.push_answer(frame, bytes).is_err() {
-            self.close(link, "it does not read its answers");
+        match client.outbox.push_answer(frame, bytes) {
+            Ok(queued) => self.effects.push(Effect::ToClient(link, queued)),
+            Err(_) => self.close(link, "it does not read its answers"),
         }
     }
 }

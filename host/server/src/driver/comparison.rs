@@ -3,22 +3,22 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_proto::{Digest, Outcome, ResultBlock, ResultMeta, Witness, WorkerId};
+use wasmgrid_proto::{Digest, JobId, Outcome, ResultBlock, ResultMeta, Witness, WorkerId};
 
-use crate::driver::cache::Results;
+use super::{cache::Results, io::Event};
 
 /// A result, and whose it is.
 #[derive(Debug)]
-pub(crate) struct Late {
-    pub worker: WorkerId,
-    pub attempt: u32,
-    pub meta: ResultMeta,
-    pub payload: Bytes,
+pub(super) struct Late {
+    pub(super) worker: WorkerId,
+    pub(super) attempt: u32,
+    pub(super) meta: ResultMeta,
+    pub(super) payload: Bytes,
 }
 
 /// What came of a comparison.
 #[derive(Debug)]
-pub(crate) struct Compared {
+pub struct Compared {
     /// The task's index.
     pub index: u64,
     /// True where the one that counts was found.
@@ -27,7 +27,15 @@ pub(crate) struct Compared {
     pub differs: Option<(Witness, Witness)>,
 }
 
+/// Late results, each with the one that counts.
+#[derive(Debug)]
+pub struct Pairs {
+    job: JobId,
+    pairs: Vec<(Arc<Late>, Late)>,
+}
+
 /// A search for the results that late ones are compared with.
+#[derive(Debug)]
 pub(super) struct Comparison {
     sought: BTreeMap<u64, Arc<Late>>,
     compared: Vec<Compared>,
@@ -59,6 +67,20 @@ impl Late {
     }
 }
 
+impl Pairs {
+    /// Of results of this job.
+    pub(super) const fn new(job: JobId, pairs: Vec<(Arc<Late>, Late)>) -> Self {
+        Self { job, pairs }
+    }
+
+    /// Compares them, which may take long.
+    #[must_use]
+    pub fn compare(&self) -> Event {
+        let compared = self.pairs.iter().map(|(late, committed)| compare(late, committed));
+        Event::Compared { job: self.job, compared: compared.collect() }
+    }
+}
+
 impl Comparison {
     /// A search for what is compared with these.
     pub(super) fn new(late: Vec<Arc<Late>>) -> Self {
@@ -86,7 +108,7 @@ impl Comparison {
 }
 
 /// Compares a late result with the one that counts.
-pub(super) fn compare(late: &Late, committed: &Late) -> Compared {
+fn compare(late: &Late, committed: &Late) -> Compared {
     let same = late.outcome() == committed.outcome()
         && late.meta.output_len == committed.meta.output_len
         && late.meta.record_lens == committed.meta.record_lens

@@ -7,14 +7,13 @@ use wasmgrid_proto::{
     wire::{Contested, Refused, ToWorker},
 };
 
-use super::{Driver, workers::Worker};
-use crate::links::LinkId;
+use super::{Driver, Effect, LinkId, Observer, workers::Worker};
 
 /// A worker's rivals are warned of once in this time: one that is started again and again would
 /// else fill the log.
 const WARN_EVERY: Millis = Millis(600_000);
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// Asks a worker whether it lives. It is said before all that waits for room on the link.
     pub(super) fn contest(&mut self, id: WorkerId, rival: u64, address: String) {
         if let Some(waiting) = self.state.workers.get_mut(&LinkId(rival)) {
@@ -24,12 +23,10 @@ impl Driver {
         let Some(worker) = self.state.workers.get(&link) else { return };
         tracing::debug!(worker = worker.peer.identity.name(), address, "asked whether it lives");
         let message = ToWorker::Contested(Contested { rival, address });
-        if worker.outbox.push(message).is_err() {
-            self.close(link, "it does not read what it is sent");
-        }
+        self.say_to_worker(link, message);
     }
 
-    /// Refuses a worker that joined, and closes its link behind that.
+    /// Refuses a worker that joined, and closes its link after that.
     pub(super) fn refuse(&mut self, link: LinkId, address: &str, linked_for: Millis) {
         let Some(refused) = self.state.workers.remove(&link) else { return };
         let (name, from) = (refused.peer.identity.name(), &refused.peer.address);
@@ -56,24 +53,27 @@ impl Driver {
              on a machine of an operator makes one, `wasmgrid join TOKEN` here takes it), or stop \
              the other one"
         );
-        say_refused(&refused, reason);
+        self.say_refused(link, &refused, reason);
     }
 
     /// Refuses a worker that joins: it is told why, and need not try again.
     pub(super) fn refuse_worker(&mut self, link: LinkId, reason: String) {
         let Some(worker) = self.state.workers.remove(&link) else { return };
         tracing::warn!(name = worker.peer.identity.name(), reason, "refused the worker");
-        say_refused(&worker, reason);
+        self.say_refused(link, &worker, reason);
     }
 
     /// A worker says that it lives.
     pub(super) fn alive(&mut self, worker: WorkerId, rival: u64) {
         self.grid.handle(self.state.now, Input::Alive { worker, rival });
     }
-}
 
-/// The last word to a worker; its link ends behind it.
-fn say_refused(worker: &Worker, reason: String) {
-    // Where it has no room the link ends all the same.
-    let _ = worker.outbox.push(ToWorker::Refused(Refused { reason }));
+    /// The last word to a worker, after which its link ends.
+    fn say_refused(&mut self, link: LinkId, worker: &Worker, reason: String) {
+        // If it has no room, the link ends all the same.
+        if let Ok(queued) = worker.outbox.push(ToWorker::Refused(Refused { reason })) {
+            self.effects.push(Effect::ToWorker(link, queued));
+        }
+        self.effects.push(Effect::HangUp { link });
+    }
 }

@@ -13,11 +13,12 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    Driver, Event, api_error,
-    comparison::{Compared, Late, compare, is_comparable},
-    walks::{Walk, Want},
+    Driver, Effect, LinkId, Observer,
+    cache::Results,
+    comparison::{Compared, Late, Pairs, is_comparable},
+    walks::{Walking, Want},
 };
-use crate::{driver::cache::Results, links::LinkId};
+use crate::error::api_error;
 
 /// Late results that wait to be compared. Beyond it they are discarded unseen: to compare them is
 /// a help, and no promise of one.
@@ -28,14 +29,14 @@ const LATE_BYTES: usize = 64 << 20;
 
 /// What waits to be compared.
 #[derive(Default)]
-pub(super) struct Audit {
+pub(super) struct LateResults {
     /// By job and task.
     late: BTreeMap<JobId, BTreeMap<u64, Arc<Late>>>,
     count: usize,
     bytes: usize,
 }
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// Results came late: those that can be are compared, logs of stopped tasks are kept.
     pub(super) fn late(&mut self, token: SegmentToken, block: usize, positions: &[u32]) {
         let Some((block, payload)) =
@@ -56,40 +57,30 @@ impl Driver {
                 self.keep_log(job, &late);
             }
             if status.spec.task.grants.is_empty() && is_comparable(&meta.outcome) {
-                added.extend(self.state.audit.add(job, late));
+                added.extend(self.state.late.add(job, late));
             }
         }
         if !added.is_empty() {
-            self.walk(Walk { job, end: status.results, want: Want::Compare(added) });
+            self.walk(Walking { job, end: status.results, want: Want::Compare(added) });
         }
     }
 
     /// Compares results that are about to be stored with late ones of the same tasks.
     pub(super) fn compare_committed(&mut self, job: JobId, results: &Results) {
-        if !self.state.audit.late.contains_key(&job) {
+        if !self.state.late.late.contains_key(&job) {
             return;
         }
         let Ok(entries) = results.block.entries(&results.payload) else { return };
         let mut pairs = Vec::new();
         for (meta, payload) in entries {
-            let Some(late) = self.state.audit.take(job, meta.index) else { continue };
+            let Some(late) = self.state.late.take(job, meta.index) else { continue };
             let (worker, attempt) = (results.block.worker, results.block.attempt);
             let meta = meta.clone();
             pairs.push((late, Late { worker, attempt, meta, payload }));
         }
-        if pairs.is_empty() {
-            return;
+        if !pairs.is_empty() {
+            self.effects.push(Effect::Compare(Pairs::new(job, pairs)));
         }
-        let (readers, done) = (self.readers.clone(), self.done.clone());
-        self.tasks.spawn(async move {
-            let compare = move || {
-                let compared = pairs.iter().map(|(late, committed)| compare(late, committed));
-                compared.collect::<Vec<_>>()
-            };
-            let Some(compared) = readers.beside(compare).await else { return };
-            // The driver is gone only when the server ends.
-            let _ = done.send(Event::Compared { job, compared }).await;
-        });
     }
 
     /// Comparisons are done.
@@ -97,7 +88,7 @@ impl Driver {
         for Compared { index, found, differs } in compared {
             // One of a task that goes on waits for the result that will count.
             if found || !self.grid.is_open(job, index) {
-                self.state.audit.drop_late(job, index);
+                self.state.late.drop_late(job, index);
             }
             if let Some((committed, late)) = differs {
                 self.diverged(job, index, committed, late);
@@ -107,10 +98,10 @@ impl Driver {
 
     /// A job changed: where it has ended, no other result of it will come.
     pub(super) fn forget_late(&mut self, job: JobId) {
-        if self.state.audit.late.contains_key(&job)
+        if self.state.late.late.contains_key(&job)
             && self.grid.job(job).is_none_or(|status| status.state.is_terminal())
         {
-            self.state.audit.forget(job);
+            self.state.late.forget(job);
         }
     }
 
@@ -146,7 +137,7 @@ impl Driver {
     }
 }
 
-impl Audit {
+impl LateResults {
     /// Remembers a late result until it is compared; nothing where one of the task waits already
     /// or there is no room.
     fn add(&mut self, job: JobId, late: Late) -> Option<Arc<Late>> {

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_proto::{JobId, JobStatus, Micros, wire::Reply};
 
-use super::Driver;
-use crate::links::LinkId;
+use super::{Driver, LinkId, Observer};
 
 /// See the module's text.
 #[derive(Default)]
@@ -19,10 +18,10 @@ pub(super) struct Feeders {
     due: BTreeMap<JobId, Micros>,
 }
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// After a start: whoever fed a job has time to come back.
     pub(super) fn await_feeders(&mut self) {
-        let at = self.state.now.after(self.producer_grace);
+        let at = self.state.now.after(self.settings.producer_grace);
         self.state.feeders.due = self.grid.attached_jobs().map(|job| (job, at)).collect();
     }
 
@@ -37,7 +36,7 @@ impl Driver {
 
     /// A job was made: its submitter says next that it feeds it.
     pub(super) fn await_feeder(&mut self, job: &JobStatus) {
-        let at = self.state.now.after(self.producer_grace);
+        let at = self.state.now.after(self.settings.producer_grace);
         let feeders = &mut self.state.feeders;
         if self.grid.is_attached(job.job) && !feeders.present.contains_key(&job.job) {
             feeders.due.entry(job.job).or_insert(at);
@@ -46,7 +45,7 @@ impl Driver {
 
     /// A client has gone.
     pub(super) fn feeder_unlinked(&mut self, link: LinkId) {
-        let at = self.state.now.after(self.producer_grace);
+        let at = self.state.now.after(self.settings.producer_grace);
         let Feeders { present, due } = &mut self.state.feeders;
         present.retain(|job, feeders| {
             feeders.retain(|(of, _)| *of != link);
@@ -70,7 +69,7 @@ impl Driver {
 
     /// Links were not listened to for a while: who is gone cannot have come back meanwhile.
     pub(super) fn await_feeders_anew(&mut self) {
-        let at = self.state.now.after(self.producer_grace);
+        let at = self.state.now.after(self.settings.producer_grace);
         self.state.feeders.due.values_mut().for_each(|due| *due = at);
     }
 
@@ -83,7 +82,7 @@ impl Driver {
                 %job,
                 "closed: who submitted it was still sending its inputs, and has been gone for {}; \
                  the inputs that it has are run",
-                self.producer_grace
+                self.settings.producer_grace
             );
             // Nobody waits for the answer.
             self.state.next_request += 1;

@@ -5,22 +5,23 @@ use std::collections::VecDeque;
 use wasmgrid_core::RequestId;
 use wasmgrid_proto::{JobId, WorkerId, wire::ApiError, wire::Reply};
 
-use crate::{
-    driver::cache::Place,
-    journal::{Batch, Item},
-    links::LinkId,
+use super::{
+    batch::{Batch, Item},
+    cache::Place,
+    io::LinkId,
 };
 
 /// Uncommitted bytes at which the driver takes no more events: what a disk writes in a fraction
 /// of a second, so that more would only wait longer.
 const UNCOMMITTED_BYTES: usize = 64 << 20;
 
-/// Uncommitted items at which the driver takes no more events: small records count too.
-const UNCOMMITTED_ITEMS: usize = 65_536;
+/// Batches that are handed over and not committed; beyond it the next one grows. Each is one turn's,
+/// so that this much is on its way to the disk already.
+const BATCHES_MAX: usize = 64;
 
 /// What waits for a commit.
 #[derive(Debug)]
-pub(crate) enum Gated {
+pub(super) enum Gated {
     /// The answer to a client.
     Reply { request: RequestId, reply: Box<Result<Reply, ApiError>> },
     /// The answer to a worker's join.
@@ -40,8 +41,10 @@ pub(crate) enum Gated {
 }
 
 /// The records that are not committed, and what waits for them. Batches are numbered from 1.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
+#[derive(Debug)]
+pub(super) struct Gate {
+    /// Uncommitted items at which the driver takes no more events: small records count too.
+    items_max: usize,
     building: Vec<Item>,
     /// Batches that were taken to be committed; the one being built is the next.
     taken: u64,
@@ -54,26 +57,40 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// With nothing in it.
+    pub(super) fn new(items_max: usize) -> Self {
+        let (building, in_flight, waiting) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        let (taken, committed, items, bytes) = (0, 0, 0, 0);
+        Self { items_max, building, taken, committed, in_flight, items, bytes, waiting }
+    }
+
     /// Adds to the batch being built.
-    pub(crate) fn persist(&mut self, item: Item) {
+    pub(super) fn persist(&mut self, item: Item) {
         self.items += 1;
         self.bytes += item.bytes();
         self.building.push(item);
     }
 
     /// Holds `gated` back until all that was persisted before is committed.
-    pub(crate) fn hold(&mut self, gated: Gated) {
+    pub(super) fn hold(&mut self, gated: Gated) {
         let needs = if self.building.is_empty() { self.taken } else { self.taken + 1 };
         self.waiting.push_back((needs, gated));
     }
 
-    /// The next that waits for nothing any more.
-    pub(crate) fn release(&mut self) -> Option<Gated> {
-        self.waiting.pop_front_if(|(needs, _)| *needs <= self.committed).map(|(_, gated)| gated)
+    /// The next that waits for nothing any more; `early` is a bug to be caught: then what needs the
+    /// batch being built waits for nothing either.
+    pub(super) fn release(&mut self, early: bool) -> Option<Gated> {
+        let upto = if early { self.taken + 1 } else { self.committed };
+        self.waiting.pop_front_if(|(needs, _)| *needs <= upto).map(|(_, gated)| gated)
     }
 
-    /// Takes the batch that was built; `None` where it is empty.
-    pub(crate) fn take(&mut self) -> Option<Batch> {
+    /// Takes the batch that was built; `None` if it is empty, or has to wait for those before it.
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        if self.in_flight.len() >= BATCHES_MAX { None } else { self.take_last() }
+    }
+
+    /// As [`Self::take`], however many are on their way.
+    pub(super) fn take_last(&mut self) -> Option<Batch> {
         if self.building.is_empty() {
             return None;
         }
@@ -85,7 +102,7 @@ impl Gate {
     }
 
     /// All batches up to `number` are committed.
-    pub(crate) fn committed(&mut self, number: u64) {
+    pub(super) fn committed(&mut self, number: u64) {
         self.committed = self.committed.max(number);
         while let Some((_, items, bytes)) =
             self.in_flight.pop_front_if(|(taken, ..)| *taken <= number)
@@ -96,12 +113,12 @@ impl Gate {
     }
 
     /// True where no more should be added.
-    pub(crate) fn is_full(&self) -> bool {
-        self.bytes >= UNCOMMITTED_BYTES || self.items >= UNCOMMITTED_ITEMS
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= UNCOMMITTED_BYTES || self.items >= self.items_max
     }
 
     /// True where everything is committed.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.building.is_empty() && self.in_flight.is_empty()
     }
 }
@@ -112,6 +129,8 @@ mod tests {
 
     use super::*;
 
+    const ITEMS_MAX: usize = 1_000;
+
     fn record() -> Item {
         Item::Record(Record::InputsClosed { job: JobId(1) })
     }
@@ -121,7 +140,7 @@ mod tests {
     }
 
     fn released(gate: &mut Gate) -> Vec<u64> {
-        std::iter::from_fn(|| gate.release())
+        std::iter::from_fn(|| gate.release(false))
             .map(|gated| match gated {
                 Gated::JobChanged { job } => job.0,
                 other => panic!("not held here: {other:?}"),
@@ -131,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_follows_a_record_waits_for_the_commit_with_it() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(ITEMS_MAX);
         gate.hold(changed(1));
         gate.persist(record());
         gate.hold(changed(2));
@@ -149,9 +168,26 @@ mod tests {
     }
 
     #[test]
+    fn batches_grow_while_many_are_on_their_way() {
+        let mut gate = Gate::new(ITEMS_MAX);
+        for _ in 0..BATCHES_MAX {
+            gate.persist(record());
+            gate.take().expect("one record");
+        }
+        gate.persist(record());
+        assert!(gate.take().is_none());
+        gate.persist(record());
+        gate.committed(1);
+        assert_eq!(gate.take().expect("both").items.len(), 2);
+        gate.persist(record());
+        assert!(gate.take().is_none());
+        assert_eq!(gate.take_last().expect("the last").items.len(), 1);
+    }
+
+    #[test]
     fn a_gate_with_too_much_uncommitted_is_full_until_it_is_committed() {
-        let mut gate = Gate::default();
-        for _ in 0..UNCOMMITTED_ITEMS {
+        let mut gate = Gate::new(ITEMS_MAX);
+        for _ in 0..ITEMS_MAX {
             gate.persist(record());
         }
         assert!(gate.is_full());

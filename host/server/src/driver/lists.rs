@@ -7,14 +7,14 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    Driver, api_error,
+    Driver, LinkId, Observer,
     clients::Client,
     sizes::{
         contest_bytes, fitting, job_bytes, name_bytes, shown, tenant_bytes, vouched_bytes,
         worker_bytes,
     },
 };
-use crate::{clock, links::LinkId};
+use crate::error::api_error;
 
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
@@ -26,7 +26,7 @@ pub(super) struct Page {
     pub more: u64,
 }
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// The wanted of the jobs that the asker may know of: its tenant's, and all for an operator.
     pub(super) fn job_page(
         &self,
@@ -69,7 +69,7 @@ impl Driver {
     /// A date of this term by this machine's clock as it is set now: whoever compares it with theirs
     /// learns how much time has passed. Other dates stay as they were, so that jobs keep their order.
     fn by_clock(&self, date: Micros) -> Micros {
-        let (is, was) = (clock::date(), self.grid.date_of(self.state.now));
+        let (is, was) = (self.state.date, self.grid.date_of(self.state.now));
         Micros(date.0.saturating_add(is.0).saturating_sub(was.0))
     }
 

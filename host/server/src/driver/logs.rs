@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::oneshot;
 use wasmgrid_proto::JobId;
 use wasmgrid_store::Entry;
 
-use super::{Driver, comparison::Late};
-use crate::journal::{Write, log_prefix};
+use super::{Driver, Effect, Observer, batch::log_prefix, comparison::Late};
 
 /// Logs that are kept of tasks of one cancelled job.
 const LOGS_PER_JOB: u32 = 64;
@@ -23,7 +21,7 @@ const LOG_BYTES: usize = 32 << 10;
 #[derive(Default)]
 pub(super) struct Logs(BTreeMap<JobId, u32>);
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// Keeps what a task had logged when it was stopped: nothing of it commits any more.
     pub(super) fn keep_log(&mut self, job: JobId, late: &Late) {
         let length = late.meta.log_len as usize;
@@ -31,8 +29,6 @@ impl Driver {
         if length == 0 || logs.first_key_value().is_some_and(|(first, _)| *first > job) {
             return;
         }
-        let Some(writes) = &self.state.writes else { return };
-        let Ok(permit) = writes.try_reserve() else { return };
         let kept = logs.entry(job).or_default();
         if *kept >= LOGS_PER_JOB {
             return;
@@ -43,9 +39,7 @@ impl Driver {
         }
         let from = late.payload.len().saturating_sub(length.min(LOG_BYTES));
         let (key, value) = (key(job, late.meta.index), Some(late.payload.slice(from..)));
-        // Nobody waits for it; where the disk is full it is not kept.
-        let (done, _) = oneshot::channel();
-        permit.send(Write::Keep { entries: vec![Entry::Meta { key, value }], done });
+        self.effects.push(Effect::Keep(vec![Entry::Meta { key, value }]));
     }
 }
 

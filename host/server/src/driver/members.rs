@@ -1,81 +1,94 @@
 //! The driver's side of who may be here: clients and operators that are listed, members that are
-//! taken away, and tokens. What is written down of it the enroller does beside the driver.
+//! removed, and tokens. The enroller keeps the durable part of it.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::collections::BTreeMap;
 
 use wasmgrid_core::Input;
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    MemberStatus, Micros, TokenGives,
+    MemberStatus, Micros, TokenGives, TokenStatus,
     wire::{ApiError, ErrorCode, Reply, Role, TokenRequest},
 };
 
 use super::{
-    Driver, Event, api_error,
+    Ask, Driver, Effect, LinkId, Observer,
+    outbox::{Closing, Ending},
     sizes::{fitting, member_bytes, token_bytes},
 };
 use crate::{
-    clock,
-    enroll::Enroller,
-    links::LinkId,
+    error::api_error,
     members::{Member, MemberKey, member_key, own_tenant},
 };
 
 /// When members' last links ended, since the start, by the date.
 pub(super) type Seen = BTreeMap<MemberKey, Micros>;
 
-impl Driver {
-    /// Why a peer is not let in; where it is one that nobody knows, it is written down.
-    pub(super) fn turns_away(&self, peer: &Peer) -> Option<String> {
-        let members = &self.enroller.members;
-        let turned_away = members.turns_away(peer);
-        let key = member_key(&peer.identity);
-        if turned_away.is_none() && peer.key.is_some() && members.get(&key).is_none() {
-            let enroller = self.enroller.clone();
-            self.tasks.spawn(async move {
-                if let Err(error) = enroller.note(key).await {
-                    tracing::debug!(%error, "who is linked was not written down");
-                }
-            });
+impl<O: Observer> Driver<O> {
+    /// Whether a link that was just given to the server may stay: its peer has one of these roles,
+    /// and was not removed. If not, the link is ended. A peer that nobody knew is written down.
+    pub(super) fn lets_in(
+        &mut self,
+        link: LinkId,
+        peer: &Peer,
+        roles: &[Role],
+        what: &str,
+    ) -> bool {
+        let role = peer.identity.role();
+        if !roles.contains(&role) {
+            let closing =
+                Closing { reason: format!("a {role} is no {what}"), how: Ending::InOrder };
+            self.effects.push(Effect::Close { link, closing });
+            return false;
         }
-        turned_away
+        if let Some(reason) = self.members.turns_away(peer) {
+            tracing::warn!(
+                name = peer.identity.name(),
+                from = peer.address,
+                "turned away: removed"
+            );
+            let closing = Closing { reason, how: Ending::Removed };
+            self.effects.push(Effect::Close { link, closing });
+            return false;
+        }
+        let key = member_key(&peer.identity);
+        if peer.key.is_some() && self.members.get(&key).is_none() {
+            self.effects.push(Effect::Enroll(Ask::Note { key }));
+        }
+        true
     }
 
     pub(super) fn create_token(
-        &self,
+        &mut self,
         link: LinkId,
         id: u64,
         token: TokenRequest,
         gives: TokenGives,
     ) {
-        self.beside(link, id, async move |enroller| {
-            enroller.create(token, gives).await.map(Reply::Token)
-        });
+        self.effects.push(Effect::Enroll(Ask::CreateToken { link, id, token, gives }));
     }
 
-    pub(super) fn tokens_request(&self, link: LinkId, id: u64, after: Option<u64>) {
-        self.beside(link, id, async move |enroller| {
-            let left = enroller.tokens(after).await?;
+    pub(super) fn tokens_read(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        found: Result<Vec<TokenStatus>, ApiError>,
+    ) {
+        let reply = found.map(|left| {
             let all = left.len() as u64;
             let tokens = fitting(left.into_iter(), token_bytes);
             let more = all - tokens.len() as u64;
-            Ok(Reply::Tokens { tokens, more })
+            Reply::Tokens { tokens, more }
         });
+        self.answer(link, id, reply);
     }
 
-    pub(super) fn revoke_token(&self, link: LinkId, id: u64, token: u64) {
-        self.beside(link, id, async move |enroller| {
-            enroller.revoke(token).await.map(|()| Reply::Done)
-        });
-    }
-
-    /// Clients and operators behind `after`.
+    /// Clients and operators after `after`.
     pub(super) fn members_request(&mut self, link: LinkId, id: u64, after: Option<&MemberKey>) {
         let mut linked: BTreeMap<MemberKey, u64> = BTreeMap::new();
         for client in self.state.clients.values() {
             *linked.entry(member_key(&client.peer.identity)).or_default() += 1;
         }
-        let (now, seen) = (clock::date(), &self.state.seen);
+        let (now, seen) = (self.state.date, &self.state.seen);
         let status = |(key, member): (MemberKey, Member)| {
             let links = linked.get(&key).copied().unwrap_or_default();
             let seen_at = if links > 0 { Some(now) } else { seen.get(&key).copied() };
@@ -84,7 +97,7 @@ impl Driver {
             let Member { machine, joined_at, .. } = member;
             MemberStatus { role, name, tenant, machine, joined_at, links, seen_at }
         };
-        let left = self.enroller.members.list(after);
+        let left = self.members.list(after);
         let all = left.len() as u64;
         let members = fitting(left.into_iter().map(status), member_bytes);
         let more = all - members.len() as u64;
@@ -98,15 +111,7 @@ impl Driver {
             return self.answer(link, id, Err(error));
         }
         let is_known = role == Role::Worker && self.grid.knows_worker(&key.1);
-        let (enroller, done) = (self.enroller.clone(), self.done.clone());
-        self.tasks.spawn(async move {
-            let event = match enroller.remove(key.clone(), is_known).await {
-                Ok(()) => Event::MemberRemoved { link, id, key },
-                Err(error) => Event::Answer { link, id, reply: Err(error) },
-            };
-            // The driver is gone only when the server ends.
-            let _ = done.send(event).await;
-        });
+        self.effects.push(Effect::Enroll(Ask::Remove { link, id, key, is_known }));
     }
 
     fn check_removal(&self, link: LinkId, key: &MemberKey) -> Result<(), ApiError> {
@@ -151,7 +156,7 @@ impl Driver {
 
     /// Ends all links of a member that may not be here.
     fn expel(&mut self, key: &MemberKey) {
-        let members = self.enroller.members.clone();
+        let members = &self.members;
         let unwanted = |peer: &Peer| {
             let why = (member_key(&peer.identity) == *key).then(|| members.turns_away(peer));
             why.flatten()
@@ -164,18 +169,5 @@ impl Driver {
         for (link, reason) in links {
             self.expel_link(link, reason);
         }
-    }
-
-    /// Asks the enroller, and answers with what it says.
-    fn beside<F>(&self, link: LinkId, id: u64, ask: impl FnOnce(Arc<Enroller>) -> F)
-    where
-        F: Future<Output = Result<Reply, ApiError>> + Send + 'static,
-    {
-        let (asked, done) = (ask(self.enroller.clone()), self.done.clone());
-        self.tasks.spawn(async move {
-            let reply = asked.await;
-            // The driver is gone only when the server ends.
-            let _ = done.send(Event::Answer { link, id, reply }).await;
-        });
     }
 }

@@ -1,17 +1,18 @@
-//! What the driver has to say on one link, between it and the link's writer. The driver never
-//! waits: it asks whether there is room, and is told when there is again.
+//! What waits to be sent on a link, as the driver counts it: messages and bytes, of the link and of
+//! all links of its identity. The driver adds what it says; whoever sends it, on whatever thread,
+//! takes it off ([`Meter`]). So the driver never waits: it asks whether there is room, and is told
+//! when there is again.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use tokio::sync::{mpsc, oneshot};
-use wasmgrid_proto::{frame::Envelope, wire::Message};
+use wasmgrid_proto::frame::Envelope;
 
 /// Messages an outbox holds. Half of them are for bulk (inputs, results), so that answers find
 /// room beside it.
-pub(crate) const OUTBOX_MESSAGES: usize = 1_024;
+pub const OUTBOX_MESSAGES: usize = 1_024;
 
 /// Bytes from which on an outbox takes no more bulk: a few round trips of a fast link.
 const OUTBOX_BYTES: usize = 4 << 20;
@@ -28,22 +29,24 @@ const ANSWERS_MAX: usize = 48 << 20;
 
 /// The driver's end.
 #[derive(Debug)]
-pub(crate) struct Outbox<M> {
-    queue: mpsc::Sender<Queued<M>>,
-    level: Arc<Level>,
-    close: oneshot::Sender<Closing>,
-}
+pub struct Outbox(Arc<Level>);
+
+/// The sender's end.
+#[derive(Debug)]
+pub struct Meter(Arc<Level>);
 
 /// Why the driver ends a link.
 #[derive(Debug)]
-pub(crate) struct Closing {
+pub struct Closing {
+    /// For people.
     pub reason: String,
+    /// What the peer is told.
     pub how: Ending,
 }
 
 /// What the peer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// That the link is over.
     InOrder,
     /// That what it said makes no sense: another link would be no better.
@@ -52,20 +55,13 @@ pub(crate) enum Ending {
     Removed,
 }
 
-/// The writer's end.
-#[derive(Debug)]
-pub(crate) struct Outgoing<M> {
-    queue: mpsc::Receiver<Queued<M>>,
-    level: Arc<Level>,
-}
-
 /// The outbox has no room for what must be said.
 #[derive(Debug)]
-pub(crate) struct Overflow;
+pub(super) struct Overflow;
 
 /// What the outboxes of all links of one identity hold: a budget that many links make no larger.
 #[derive(Debug, Default)]
-pub(crate) struct Kin {
+pub struct Kin {
     bytes: AtomicUsize,
     answers: AtomicUsize,
     /// The driver waits for room in it.
@@ -74,16 +70,24 @@ pub(crate) struct Kin {
 
 /// A message, and what it takes of the room.
 #[derive(Debug)]
-pub(crate) struct Queued<M> {
+pub struct Queued<M> {
+    /// The message.
     pub envelope: Envelope<M>,
     /// About how many bytes of memory it takes beside its payload.
     pub meta_bytes: usize,
     is_answer: bool,
 }
 
+/// What a message takes of the room.
+#[derive(Clone, Copy, Debug)]
+pub struct Weight {
+    bytes: usize,
+    is_answer: bool,
+}
+
 /// Who has room again, where the driver wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freed {
+pub enum Freed {
     /// The link.
     Link,
     /// All links of its identity.
@@ -92,6 +96,7 @@ pub(crate) enum Freed {
 
 #[derive(Debug)]
 struct Level {
+    messages: AtomicUsize,
     bytes: AtomicUsize,
     answers: AtomicUsize,
     /// The driver waits for room.
@@ -100,12 +105,8 @@ struct Level {
 }
 
 impl Level {
-    fn new(kin: Arc<Kin>) -> Self {
-        let (bytes, answers, wanted) = Default::default();
-        Self { bytes, answers, wanted, kin }
-    }
-
-    fn add(&self, bytes: usize, is_answer: bool) {
+    fn add(&self, Weight { bytes, is_answer }: Weight) {
+        self.messages.fetch_add(1, Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
         self.kin.bytes.fetch_add(bytes, Ordering::SeqCst);
         if is_answer {
@@ -114,14 +115,15 @@ impl Level {
         }
     }
 
-    /// Says how many bytes the link has left.
-    fn subtract(&self, bytes: usize, is_answer: bool) -> usize {
+    /// Says how many messages and bytes the link has left.
+    fn subtract(&self, Weight { bytes, is_answer }: Weight) -> (usize, usize) {
         if is_answer {
             self.answers.fetch_sub(bytes, Ordering::SeqCst);
             self.kin.answers.fetch_sub(bytes, Ordering::SeqCst);
         }
         self.kin.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst).saturating_sub(bytes)
+        let left = self.bytes.fetch_sub(bytes, Ordering::SeqCst).saturating_sub(bytes);
+        (self.messages.fetch_sub(1, Ordering::SeqCst).saturating_sub(1), left)
     }
 }
 
@@ -133,143 +135,108 @@ impl Drop for Level {
     }
 }
 
-/// An outbox, and what ends its link: the reason why, or that the driver dropped it.
-pub(crate) fn outbox<M: Message>(
-    kin: Arc<Kin>,
-) -> (Outbox<M>, Outgoing<M>, oneshot::Receiver<Closing>) {
-    let (sender, receiver) = mpsc::channel(OUTBOX_MESSAGES);
-    let (close, closed) = oneshot::channel();
-    let level = Arc::new(Level::new(kin));
-    let outgoing = Outgoing { queue: receiver, level: level.clone() };
-    (Outbox { queue: sender, level, close }, outgoing, closed)
+/// An empty outbox, and what takes off it.
+#[must_use]
+pub fn outbox(kin: Arc<Kin>) -> (Outbox, Meter) {
+    let (messages, bytes, answers, wanted) = Default::default();
+    let level = Arc::new(Level { messages, bytes, answers, wanted, kin });
+    (Outbox(Arc::clone(&level)), Meter(level))
 }
 
-impl<M> Outbox<M> {
-    /// Queues a message.
+impl Outbox {
+    /// Takes room for a message.
     ///
     /// # Errors
-    /// [`Overflow`], where the outbox is full: the peer reads too slowly, and its link should be
+    /// [`Overflow`], if the outbox is full: the peer reads too slowly, and its link should be
     /// closed.
-    pub(crate) fn push(&self, envelope: impl Into<Envelope<M>>) -> Result<(), Overflow> {
+    pub(super) fn push<M>(&self, envelope: impl Into<Envelope<M>>) -> Result<Queued<M>, Overflow> {
         self.push_weighing(envelope, 0)
     }
 
-    /// As [`Self::push`], where the message takes `meta_bytes` beside its payload, about, and those
+    /// As [`Self::push`], if the message takes `meta_bytes` beside its payload, about, and those
     /// are not few.
     ///
     /// # Errors
     /// As [`Self::push`].
-    pub(crate) fn push_weighing(
+    pub(super) fn push_weighing<M>(
         &self,
         envelope: impl Into<Envelope<M>>,
         meta_bytes: usize,
-    ) -> Result<(), Overflow> {
+    ) -> Result<Queued<M>, Overflow> {
         self.put(Queued { envelope: envelope.into(), meta_bytes, is_answer: false })
     }
 
     /// As [`Self::push_weighing`], for the answer to a request.
     ///
     /// # Errors
-    /// [`Overflow`], also where too much waits for the identity.
-    pub(crate) fn push_answer(
+    /// [`Overflow`], also if too much waits for the identity.
+    pub(super) fn push_answer<M>(
         &self,
         envelope: impl Into<Envelope<M>>,
         meta_bytes: usize,
-    ) -> Result<(), Overflow> {
-        let waiting = self.level.kin.answers.load(Ordering::SeqCst);
+    ) -> Result<Queued<M>, Overflow> {
+        let waiting = self.0.kin.answers.load(Ordering::SeqCst);
         if waiting.saturating_add(meta_bytes) > ANSWERS_MAX {
             return Err(Overflow);
         }
         self.put(Queued { envelope: envelope.into(), meta_bytes, is_answer: true })
     }
 
-    fn put(&self, queued: Queued<M>) -> Result<(), Overflow> {
-        let (bytes, is_answer) = (queued.bytes(), queued.is_answer);
-        self.level.add(bytes, is_answer);
-        match self.queue.try_send(queued) {
-            Ok(()) => Ok(()),
-            // A closed queue is a link that ends; its end is an event of its own.
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                self.level.subtract(bytes, is_answer);
-                Ok(())
-            }
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.level.subtract(bytes, is_answer);
-                Err(Overflow)
-            }
+    fn put<M>(&self, queued: Queued<M>) -> Result<Queued<M>, Overflow> {
+        // Only the driver adds: what is free now stays free until it has added this.
+        if self.0.messages.load(Ordering::SeqCst) >= OUTBOX_MESSAGES {
+            return Err(Overflow);
         }
+        self.0.add(queued.weight());
+        Ok(queued)
     }
 
-    /// How many bytes of answers wait for the links of the identity, and how many may, where it is
-    /// to read some before it is given another list.
-    pub(crate) fn unread(&self) -> Option<(usize, usize)> {
-        let waiting = self.level.kin.answers.load(Ordering::SeqCst);
+    /// How many bytes of answers wait for the links of the identity, and how many may, if it has to
+    /// read some before it is given another list.
+    pub(super) fn unread(&self) -> Option<(usize, usize)> {
+        let waiting = self.0.kin.answers.load(Ordering::SeqCst);
         (waiting > ANSWERS_BYTES).then_some((waiting, ANSWERS_BYTES))
     }
 
-    /// True where it is of this identity.
-    pub(crate) fn is_of(&self, kin: &Arc<Kin>) -> bool {
-        Arc::ptr_eq(&self.level.kin, kin)
+    /// True if it is of this identity.
+    pub(super) fn is_of(&self, kin: &Arc<Kin>) -> bool {
+        Arc::ptr_eq(&self.0.kin, kin)
     }
 
     /// What it shares with the other links of its identity.
-    pub(crate) fn kin(&self) -> &Arc<Kin> {
-        &self.level.kin
+    pub(super) fn kin(&self) -> &Arc<Kin> {
+        &self.0.kin
     }
 
-    /// True where bulk may be pushed. Where it may not, the writer tells once there is room.
-    pub(crate) fn has_room(&self) -> bool {
+    /// True if bulk may be pushed. If not, the meter says once there is room.
+    pub(super) fn has_room(&self) -> bool {
         if self.is_roomy() {
             return true;
         }
-        self.level.wanted.store(true, Ordering::SeqCst);
-        if self.level.kin.is_full() {
-            self.level.kin.wanted.store(true, Ordering::SeqCst);
+        self.0.wanted.store(true, Ordering::SeqCst);
+        if self.0.kin.is_full() {
+            self.0.kin.wanted.store(true, Ordering::SeqCst);
         }
-        // The writer may have made room just before it could see that it is wanted.
-        self.is_roomy() && self.level.wanted.swap(false, Ordering::SeqCst)
-    }
-
-    /// Ends the link; what is queued is not sent.
-    pub(crate) fn close(self, reason: impl Into<String>) {
-        self.end(reason.into(), Ending::InOrder);
-    }
-
-    /// Ends the link of a peer that is not understood.
-    pub(crate) fn refuse(self, reason: impl Into<String>) {
-        self.end(reason.into(), Ending::Misunderstood);
-    }
-
-    /// Ends the link of a peer that was taken out of the grid.
-    pub(crate) fn expel(self, reason: impl Into<String>) {
-        self.end(reason.into(), Ending::Removed);
-    }
-
-    fn end(self, reason: String, how: Ending) {
-        let _ = self.close.send(Closing { reason, how });
+        // The sender may have made room just before it could see that it is wanted.
+        self.is_roomy() && self.0.wanted.swap(false, Ordering::SeqCst)
     }
 
     fn is_roomy(&self) -> bool {
-        self.level.bytes.load(Ordering::SeqCst) < OUTBOX_BYTES
-            && !self.level.kin.is_full()
-            && self.queue.capacity() > OUTBOX_MESSAGES / 2
+        self.0.bytes.load(Ordering::SeqCst) < OUTBOX_BYTES
+            && !self.0.kin.is_full()
+            && self.0.messages.load(Ordering::SeqCst) < OUTBOX_MESSAGES / 2
     }
 }
 
-impl<M> Outgoing<M> {
-    /// The next message; `None` once the driver dropped the outbox and all is taken.
-    pub(crate) async fn next(&mut self) -> Option<Queued<M>> {
-        self.queue.recv().await
-    }
-
-    /// Says that a message was sent, which took so many bytes; who has room by that.
-    pub(crate) fn sent(&self, (bytes, is_answer): (usize, bool)) -> Option<Freed> {
-        let left = self.level.subtract(bytes, is_answer);
-        if self.level.kin.has_waited() {
+impl Meter {
+    /// A message was sent, or never will be. Says who has room by that, if the driver waits for it.
+    pub fn sent(&self, weight: Weight) -> Option<Freed> {
+        let (messages, bytes) = self.0.subtract(weight);
+        if self.0.kin.has_waited() {
             return Some(Freed::Kin);
         }
-        let roomy = left <= OUTBOX_BYTES / 2 && self.queue.len() < OUTBOX_MESSAGES / 4;
-        (roomy && self.level.wanted.swap(false, Ordering::SeqCst)).then_some(Freed::Link)
+        let roomy = bytes <= OUTBOX_BYTES / 2 && messages < OUTBOX_MESSAGES / 4;
+        (roomy && self.0.wanted.swap(false, Ordering::SeqCst)).then_some(Freed::Link)
     }
 }
 
@@ -278,8 +245,8 @@ impl Kin {
         self.bytes.load(Ordering::SeqCst) >= KIN_BYTES
     }
 
-    /// True where the driver waited for room in it, and there is some again.
-    pub(crate) fn has_waited(&self) -> bool {
+    /// True if the driver waited for room in it, and there is some again.
+    pub(super) fn has_waited(&self) -> bool {
         self.wanted.load(Ordering::SeqCst)
             && self.bytes.load(Ordering::SeqCst) <= KIN_BYTES / 2
             && self.wanted.swap(false, Ordering::SeqCst)
@@ -287,12 +254,10 @@ impl Kin {
 }
 
 impl<M> Queued<M> {
-    fn bytes(&self) -> usize {
-        self.envelope.payload.len().saturating_add(self.meta_bytes)
-    }
-
-    /// What [`Outgoing::sent`] is told.
-    pub(crate) fn weight(&self) -> (usize, bool) {
-        (self.bytes(), self.is_answer)
+    /// What it takes of the room.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        let bytes = self.envelope.payload.len().saturating_add(self.meta_bytes);
+        Weight { bytes, is_answer: self.is_answer }
     }
 }

@@ -11,23 +11,23 @@ use wasmgrid_proto::{
     wire::{Cancel, Drain, Overrun, Revoke, ToWorker},
 };
 
-use super::{Driver, Waiter};
-use crate::{
-    driver::cache::{Cached, Inputs, Place, Results},
-    driver::gate::Gated,
-    driver::outbox::{Freed, Kin},
-    error::ServerError,
-    journal::Item,
-    links::LinkId,
-    readers::Found,
+use super::{
+    Driver, Effect, LinkId, Observer, Waiter,
+    batch::Item,
+    cache::{Cached, Inputs, Place, Results},
+    gate::Gated,
+    outbox::{Closing, Ending, Freed, Kin},
+    planted::DriverBug,
 };
+use crate::error::ServerError;
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// Takes all the core has to say.
     pub(super) fn take_outputs(&mut self) {
         while let Some(output) = self.grid.poll_output() {
+            self.observer.output(&self.grid, &output);
             match output {
-                Output::Persist(record) => self.gate.persist(Item::Record(record)),
+                Output::Persist(record) => self.persist(Item::Record(record)),
                 Output::PersistInputs { request, record } => self.persist_inputs(request, record),
                 Output::PersistResults { token, block, keep, record } => {
                     self.persist_results(token, block, keep, record);
@@ -38,23 +38,23 @@ impl Driver {
                 }
                 Output::Late { token, block, positions } => self.late(token, block, &positions),
                 Output::Reply { request, reply } => {
-                    self.gate.hold(Gated::Reply { request, reply });
+                    self.hold(Gated::Reply { request, reply });
                 }
                 Output::Joined { link, worker } => {
                     self.worker_known(LinkId(link), worker);
-                    self.gate.hold(Gated::Joined { link: LinkId(link), worker });
+                    self.hold(Gated::Joined { link: LinkId(link), worker });
                 }
                 Output::Contest { worker, rival, address } => self.contest(worker, rival, address),
                 Output::Refuse { link, address, linked_for } => {
                     self.refuse(LinkId(link), &address, linked_for);
                 }
                 Output::Acknowledge { worker, batch } => {
-                    self.gate.hold(Gated::Acknowledge { worker, batch });
+                    self.hold(Gated::Acknowledge { worker, batch });
                 }
                 Output::JobChanged { job } => {
                     self.forget_late(job);
                     *self.state.unsettled.entry(job).or_default() += 1;
-                    self.gate.hold(Gated::JobChanged { job });
+                    self.hold(Gated::JobChanged { job });
                 }
                 Output::Release { token } => _ = self.state.held.remove(&token),
                 Output::Assign { worker, job, grants } => self.assign(worker, job, grants),
@@ -81,8 +81,10 @@ impl Driver {
     }
 
     /// Does what waited for commits that are through.
-    pub(crate) fn release(&mut self) {
-        while let Some(gated) = self.gate.release() {
+    pub(super) fn release(&mut self) {
+        let early = self.settings.breaks(DriverBug::AckBeforeSync);
+        while let Some(gated) = self.gate.release(early) {
+            self.observer.released();
             match gated {
                 Gated::Reply { request, reply } => {
                     reach(Failpoint::ServerBeforeReply);
@@ -97,7 +99,7 @@ impl Driver {
                 }
                 Gated::JobChanged { job } => self.job_changed(job),
                 Gated::Visible { job, end } => self.results_visible(job, end),
-                Gated::Load { place } => self.readers.segment(place),
+                Gated::Load { place } => self.effects.push(Effect::Read(place)),
                 Gated::Walk { number } => self.start_walk(number),
                 Gated::Measure => self.begin_measure(),
             }
@@ -138,12 +140,12 @@ impl Driver {
         let waiters = self.state.loading.entry(place).or_default();
         waiters.insert(waiter);
         if waiters.len() == 1 {
-            self.gate.hold(Gated::Load { place });
+            self.hold(Gated::Load { place });
             self.release();
         }
     }
 
-    pub(super) fn loaded(&mut self, place: Place, found: Found) {
+    pub(super) fn loaded(&mut self, place: Place, found: Result<Cached, ServerError>) {
         let waiters = self.state.loading.remove(&place).unwrap_or_default();
         match found {
             Ok(segment) => self.cache.insert(place.job, segment),
@@ -178,47 +180,56 @@ impl Driver {
 
     /// Ends a link; the core hears of it at once.
     pub(super) fn close(&mut self, link: LinkId, reason: &str) {
-        self.end_link(link, reason, true);
+        if self.end_link(link, reason) {
+            self.close_as(link, reason.into(), Ending::InOrder);
+        }
     }
 
     /// A link has ended.
     pub(super) fn unlinked(&mut self, link: LinkId, reason: &str) {
-        self.end_link(link, reason, false);
+        self.end_link(link, reason);
     }
 
     /// Ends the link of a worker that is not understood.
     pub(super) fn misunderstand(&mut self, link: LinkId, reason: &str) {
-        if let Some(worker) = self.state.workers.remove(&link) {
-            self.worker_unlinked(link, &worker, reason);
-            worker.outbox.refuse(reason);
+        if self.end_link(link, reason) {
+            self.close_as(link, reason.into(), Ending::Misunderstood);
         }
     }
 
     /// Ends a link whose peer was taken out of the grid.
     pub(super) fn expel_link(&mut self, link: LinkId, reason: String) {
-        if let Some(worker) = self.state.workers.remove(&link) {
-            self.worker_unlinked(link, &worker, &reason);
-            worker.outbox.expel(reason);
-        } else if let Some(client) = self.state.clients.remove(&link) {
-            self.modules.unlinked(link);
-            self.client_unlinked(link, &client);
-            client.outbox.expel(reason);
+        if self.end_link(link, &reason) {
+            self.close_as(link, reason, Ending::Removed);
         }
     }
 
-    fn end_link(&mut self, link: LinkId, reason: &str, close: bool) {
+    fn close_as(&mut self, link: LinkId, reason: String, how: Ending) {
+        self.effects.push(Effect::Close { link, closing: Closing { reason, how } });
+    }
+
+    /// Forgets a link; false if it is forgotten already.
+    fn end_link(&mut self, link: LinkId, reason: &str) -> bool {
         if let Some(worker) = self.state.workers.remove(&link) {
             self.worker_unlinked(link, &worker, reason);
-            if close {
-                worker.outbox.close(reason);
-            }
         } else if let Some(client) = self.state.clients.remove(&link) {
             self.modules.unlinked(link);
             self.client_unlinked(link, &client);
-            if close {
-                client.outbox.close(reason);
-            }
+        } else {
+            return false;
         }
+        true
+    }
+
+    fn persist(&mut self, item: Item) {
+        self.observer.persisted(&item);
+        self.gate.persist(item);
+    }
+
+    /// Has something wait until all that was persisted so far is durable.
+    pub(super) fn hold(&mut self, gated: Gated) {
+        self.observer.held();
+        self.gate.hold(gated);
     }
 
     fn persist_inputs(&mut self, request: RequestId, record: Record) {
@@ -236,8 +247,8 @@ impl Driver {
                 return self.fail(ServerError::Missing { what });
             }
         }
-        self.gate.persist(Item::Inputs { job, first, block, payload });
-        self.gate.persist(Item::Record(record));
+        self.persist(Item::Inputs { job, first, block, payload });
+        self.persist(Item::Record(record));
     }
 
     fn persist_results(
@@ -295,10 +306,10 @@ impl Driver {
         let (first, end, results) = (results.first, results.end(), Arc::new(results));
         self.compare_committed(job, &results);
         self.cache.insert(job, Cached::Results(results.clone()));
-        self.gate.persist(Item::Results { job, results });
-        self.gate.persist(Item::Record(record));
+        self.persist(Item::Results { job, results });
+        self.persist(Item::Record(record));
         self.results_pending(job, first);
-        self.gate.hold(Gated::Visible { job, end });
+        self.hold(Gated::Visible { job, end });
     }
 }
 

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use wasmgrid_core::{Input, JobLogs};
-use wasmgrid_proto::{ByteCount, DropReason, JobId, Micros, Millis};
-use wasmgrid_store::{LogKind, LogSize, Reader, StoreError};
+use wasmgrid_proto::{DropReason, JobId, Micros, Millis};
+use wasmgrid_store::{LogKind, LogSize};
 
-use crate::{driver::Driver, error::ServerError, gate::Gated, modules::Named};
+use super::{Driver, Effect, Observer, gate::Gated, modules::Named};
+use crate::error::ServerError;
 
 /// How often at most the store is measured: by so much time's results the bounds are passed.
 const MEASURE_EVERY: Millis = Millis(1_000);
@@ -20,9 +21,7 @@ const SWEEP_EVERY: Millis = Millis(60_000);
 
 /// What may stay, and what is under way.
 #[derive(Debug)]
-pub(crate) struct Retention {
-    keep_bytes: Option<u64>,
-    keep_open_bytes: Option<u64>,
+pub(super) struct Retention {
     /// Something was committed since the last measure.
     dirty: bool,
     measuring: bool,
@@ -32,81 +31,59 @@ pub(crate) struct Retention {
 
 /// What is in the store.
 #[derive(Debug)]
-pub(crate) struct Measured {
-    sizes: Vec<LogSize>,
+pub struct Measured {
+    /// How much each log takes.
+    pub sizes: Vec<LogSize>,
     /// Of each result log over the bound of one: where to cut it.
-    cuts: Vec<(JobId, u64)>,
+    pub cuts: Vec<(JobId, u64)>,
 }
 
 impl Retention {
-    pub(crate) fn new(keep: Option<ByteCount>, keep_open: Option<ByteCount>) -> Self {
-        Self {
-            keep_bytes: keep.map(|bytes| bytes.0),
-            keep_open_bytes: keep_open.map(|bytes| bytes.0),
-            dirty: true,
-            measuring: false,
-            next: Micros(0),
-            next_sweep: Micros(0),
-        }
+    pub(super) const fn new() -> Self {
+        let (next, next_sweep) = (Micros(0), Micros(0));
+        Self { dirty: true, measuring: false, next, next_sweep }
     }
 
     /// Something is given to be committed.
-    pub(crate) const fn touch(&mut self) {
+    pub(super) const fn touch(&mut self) {
         self.dirty = true;
     }
 }
 
-/// Measures the store.
-///
-/// # Errors
-/// Where it cannot be read.
-pub(crate) fn measure(
-    reader: &mut dyn Reader,
-    keep_open: Option<u64>,
-) -> Result<Measured, StoreError> {
-    let sizes = reader.sizes()?;
-    let mut cuts = Vec::new();
-    for size in sizes.iter().filter(|size| size.log == LogKind::Result) {
-        let over = keep_open.map_or(0, |keep| size.bytes.saturating_sub(keep));
-        if over > 0 {
-            cuts.push((size.job, reader.position_after(size.job, LogKind::Result, over)?));
-        }
-    }
-    Ok(Measured { sizes, cuts })
-}
-
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// Begins what is due.
-    pub(crate) fn retain(&mut self) {
+    pub(super) fn retain(&mut self) {
         let now = self.state.now;
-        let bounded =
-            self.retention.keep_bytes.is_some() || self.retention.keep_open_bytes.is_some();
+        let bounded = self.settings.keep_bytes.is_some() || self.settings.keep_open_bytes.is_some();
         let due = self.retention.dirty && !self.retention.measuring && self.retention.next <= now;
         if bounded && due {
             self.retention.measuring = true;
             self.retention.dirty = false;
             self.retention.next = now.after(MEASURE_EVERY);
             // What was dropped before must be gone when it is measured.
-            self.gate.hold(Gated::Measure);
+            self.hold(Gated::Measure);
             self.release();
         }
         if self.retention.next_sweep <= now {
             self.retention.next_sweep = now.after(SWEEP_EVERY);
             let (modules, blobs) = (self.grid.modules().collect(), self.grid.blobs().collect());
-            let owners = self.modules.sweep(&Named { modules, blobs }, now);
-            for owner in owners {
+            let swept = self.modules.sweep(&Named { modules, blobs }, now);
+            if !swept.entries.is_empty() {
+                self.effects.push(Effect::Keep(swept.entries));
+            }
+            for owner in swept.owners {
                 self.count_modules(owner);
             }
         }
     }
 
     /// Has the store measured, now that all that was decided before is committed.
-    pub(crate) fn begin_measure(&self) {
-        self.readers.measure(self.retention.keep_open_bytes);
+    pub(super) fn begin_measure(&mut self) {
+        self.effects.push(Effect::Measure { keep_open: self.settings.keep_open_bytes });
     }
 
     /// Drops what is over the bounds: of jobs that have ended the one that ended first goes first.
-    pub(crate) fn measured(&mut self, measured: Measured) {
+    pub(super) fn measured(&mut self, measured: Measured) {
         self.retention.measuring = false;
         self.recount(&measured.sizes);
         let (mut ended, mut total) = (BTreeSet::new(), 0);
@@ -116,7 +93,7 @@ impl Driver {
                 ended.insert((at, size.job));
             }
         }
-        let keep = self.retention.keep_bytes.unwrap_or(u64::MAX);
+        let keep = self.settings.keep_bytes.unwrap_or(u64::MAX);
         let bytes_of = |job| -> u64 {
             let of_job = measured.sizes.iter().filter(|size| size.job == job);
             of_job.map(|size| size.bytes).sum()
@@ -148,7 +125,7 @@ impl Driver {
     }
 
     /// The store could not be measured: what may pass delays what is to be dropped.
-    pub(crate) fn not_measured(&mut self, error: ServerError) {
+    pub(super) fn not_measured(&mut self, error: ServerError) {
         match error {
             ServerError::Load(error) if error.may_pass() => {
                 tracing::warn!(%error, "the store cannot be measured; what is over its bounds stays");

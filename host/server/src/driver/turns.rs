@@ -5,22 +5,22 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// How much may wait and be worked on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(super) struct Bounds {
     /// At work at a time.
-    pub(crate) at_work: usize,
+    pub(super) at_work: usize,
     /// Of them of one tenant, so that another's first never waits for two of the same tenant.
-    pub(crate) of_one: usize,
+    pub(super) of_one: usize,
     /// Waiting of one tenant.
-    pub(crate) waiting: usize,
+    pub(super) waiting: usize,
     /// Bytes of these together; one alone may have more.
-    pub(crate) waiting_bytes: usize,
+    pub(super) waiting_bytes: usize,
     /// Bytes that wait of all tenants together; one alone may have more.
-    pub(crate) all_bytes: usize,
+    pub(super) all_bytes: usize,
 }
 
 /// Why something does not wait for its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
+pub(super) enum Full {
     /// Too much of this tenant waits.
     Tenant,
     /// Too much of all tenants together waits.
@@ -29,7 +29,7 @@ pub(crate) enum Full {
 
 /// What waits, by tenant. Whose turn is next is first.
 #[derive(Debug)]
-pub(crate) struct Turns<T> {
+pub(super) struct Turns<T> {
     bounds: Bounds,
     lanes: VecDeque<Lane<T>>,
     /// How many of each tenant are at work; no zeros.
@@ -44,7 +44,7 @@ struct Lane<T> {
 }
 
 impl<T> Turns<T> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds) -> Self {
         Self { bounds, lanes: VecDeque::new(), at_work: BTreeMap::new() }
     }
 
@@ -52,7 +52,7 @@ impl<T> Turns<T> {
     ///
     /// # Errors
     /// [`Full`], where it may not.
-    pub(crate) fn push(&mut self, tenant: &str, item: T, bytes: usize) -> Result<(), Full> {
+    pub(super) fn push(&mut self, tenant: &str, item: T, bytes: usize) -> Result<(), Full> {
         let all: usize = self.lanes.iter().map(|lane| lane.bytes).sum();
         if all > 0 && all.saturating_add(bytes) > self.bounds.all_bytes {
             return Err(Full::All);
@@ -72,7 +72,7 @@ impl<T> Turns<T> {
     }
 
     /// The next whose turn it is, with its tenant, where one more may be at work.
-    pub(crate) fn next(&mut self) -> Option<(String, T)> {
+    pub(super) fn next(&mut self) -> Option<(String, T)> {
         if self.at_work.values().sum::<usize>() >= self.bounds.at_work {
             return None;
         }
@@ -93,7 +93,7 @@ impl<T> Turns<T> {
     }
 
     /// One of the tenant's is done.
-    pub(crate) fn done(&mut self, tenant: &str) {
+    pub(super) fn done(&mut self, tenant: &str) {
         if let Some(count) = self.at_work.get_mut(tenant) {
             *count -= 1;
             if *count == 0 {
@@ -103,7 +103,7 @@ impl<T> Turns<T> {
     }
 
     /// Forgets what waits and is not `wanted` any more.
-    pub(crate) fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+    pub(super) fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
         for lane in &mut self.lanes {
             lane.waiting.retain(|(item, _)| wanted(item));
             lane.bytes = lane.waiting.iter().map(|(_, bytes)| bytes).sum();

@@ -1,48 +1,48 @@
 //! Single tasks looked for in their job's result log, of which no index is kept: it is read
 //! backwards, beside the driver. For late results, and for what is asked of one task.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
-use tokio::sync::Semaphore;
+use bytes::Bytes;
 use wasmgrid_proto::{
     JobId, ResultBlock, TaskResult, TaskState, TaskStatus, WorkerId,
     wire::{ApiError, ErrorCode, Reply},
 };
 
 use super::{
-    Driver, Event, api_error,
+    Driver, Effect, LinkId, Observer,
+    cache::Results,
     comparison::{Comparison, Late},
+    gate::Gated,
     logs,
 };
-use crate::{
-    driver::{cache::Results, gate::Gated},
-    links::LinkId,
-};
+use crate::error::api_error;
 
 /// Readings of logs that wait for each other: one goes on at a time, so that they never take the
 /// readers from those who wait for inputs and results.
 const WALKS_MAX: usize = 256;
 
 /// The readings that are to be done.
+#[derive(Default)]
 pub(super) struct Walks {
     /// Those that wait until all they need is durable.
-    waiting: BTreeMap<u64, Walk>,
+    waiting: BTreeMap<u64, Walking>,
     next: u64,
-    turn: Arc<Semaphore>,
+    /// Those that wait for their turn.
+    ready: VecDeque<Walking>,
+    /// Who waits for the one that goes on.
+    asker: Option<Asker>,
 }
 
-impl Default for Walks {
-    fn default() -> Self {
-        Self { waiting: BTreeMap::new(), next: 0, turn: Arc::new(Semaphore::new(1)) }
-    }
-}
-
-/// A reading of a job's log from its end.
-pub(super) struct Walk {
-    pub job: JobId,
-    /// The cursor behind the last result that is read.
-    pub end: u64,
-    pub want: Want,
+/// A reading of a job's log that is to be done.
+pub(super) struct Walking {
+    pub(super) job: JobId,
+    /// The cursor after the last result that is read.
+    pub(super) end: u64,
+    pub(super) want: Want,
 }
 
 /// What it is for.
@@ -51,15 +51,57 @@ pub(super) enum Want {
     Task { link: LinkId, id: u64, status: Box<TaskStatus> },
 }
 
+/// Who waits for a reading.
+enum Asker {
+    Comparison(JobId),
+    Client { link: LinkId, id: u64, status: Box<TaskStatus> },
+}
+
+/// A reading of a job's log from its end.
+#[derive(Debug)]
+pub struct Walk {
+    /// The job.
+    pub job: JobId,
+    /// The cursor after the last result that is read.
+    pub end: u64,
+    /// What looks at each segment.
+    pub search: Search,
+    /// The key of a value that is read too.
+    pub log_key: Option<String>,
+}
+
+/// What is sought in a log, and what of it was found.
+#[derive(Debug)]
+pub struct Search(Sought);
+
+#[derive(Debug)]
+enum Sought {
+    Late(Comparison),
+    Task { index: u64, found: Option<FoundResult> },
+}
+
 /// A task's result as it was found in the log.
 #[derive(Debug)]
-pub(crate) struct FoundResult {
+struct FoundResult {
     worker: WorkerId,
     attempt: u32,
     result: TaskResult,
 }
 
-impl Driver {
+impl Search {
+    /// Looks at a segment; false if nothing more is sought.
+    pub fn look(&mut self, results: &Results) -> bool {
+        match &mut self.0 {
+            Sought::Late(comparison) => comparison.look(results),
+            Sought::Task { index, found } => {
+                *found = find(*index, results);
+                found.is_none()
+            }
+        }
+    }
+}
+
+impl<O: Observer> Driver<O> {
     /// Answers what one task is asked about.
     pub(super) fn task_request(&mut self, link: LinkId, id: u64, job: JobId, index: u64) {
         let Some(status) = self.grid.task(job, index) else {
@@ -70,7 +112,7 @@ impl Driver {
             return self.answer(link, id, Ok(Reply::Task(status)));
         }
         let want = Want::Task { link, id, status: Box::new(status) };
-        self.walk(Walk { job, end, want });
+        self.walk(Walking { job, end, want });
     }
 
     fn no_task(&self, job: JobId, index: u64) -> ApiError {
@@ -88,37 +130,23 @@ impl Driver {
         api_error(ErrorCode::NotFound, why)
     }
 
-    /// A task's result was looked for.
-    pub(super) fn task_found(
-        &mut self,
-        (link, id): (LinkId, u64),
-        mut status: TaskStatus,
-        found: Option<FoundResult>,
-    ) {
-        if let Some(FoundResult { worker, attempt, result }) = found {
-            status.worker = self.grid.worker_name(worker).unwrap_or_default().to_owned();
-            status.attempt = attempt;
-            status.result = Some(result);
-        }
-        self.answer(link, id, Ok(Reply::Task(status)));
-    }
-
     /// Reads a log once all of it that counts is durable.
-    pub(super) fn walk(&mut self, walk: Walk) {
+    pub(super) fn walk(&mut self, walk: Walking) {
         let walks = &mut self.state.walks;
-        if walks.waiting.len() >= WALKS_MAX {
+        if walks.waiting.len() + walks.ready.len() >= WALKS_MAX {
             return self.give_up(walk);
         }
         walks.next += 1;
-        walks.waiting.insert(walks.next, walk);
-        self.gate.hold(Gated::Walk { number: walks.next });
+        let number = walks.next;
+        walks.waiting.insert(number, walk);
+        self.hold(Gated::Walk { number });
     }
 
-    fn give_up(&mut self, walk: Walk) {
+    fn give_up(&mut self, walk: Walking) {
         match walk.want {
             Want::Compare(late) => {
                 for late in late {
-                    self.state.audit.drop_late(walk.job, late.meta.index);
+                    self.state.late.drop_late(walk.job, late.meta.index);
                 }
             }
             Want::Task { link, id, .. } => {
@@ -130,41 +158,71 @@ impl Driver {
 
     /// What a reading needs is durable.
     pub(super) fn start_walk(&mut self, number: u64) {
-        let Some(Walk { job, end, want }) = self.state.walks.waiting.remove(&number) else {
+        let walks = &mut self.state.walks;
+        walks.ready.extend(walks.waiting.remove(&number));
+        self.next_walk();
+    }
+
+    fn next_walk(&mut self) {
+        if self.state.walks.asker.is_some() {
             return;
+        }
+        let Some(Walking { job, end, want }) = self.state.walks.ready.pop_front() else { return };
+        let (asker, sought, log_key) = match want {
+            Want::Compare(late) => {
+                (Asker::Comparison(job), Sought::Late(Comparison::new(late)), None)
+            }
+            Want::Task { link, id, status } => {
+                let index = status.task.index;
+                let sought = Sought::Task { index, found: None };
+                (Asker::Client { link, id, status }, sought, Some(logs::key(job, index)))
+            }
         };
-        let (turn, readers) = (self.state.walks.turn.clone(), self.readers.clone());
-        let done = self.done.clone();
-        self.tasks.spawn(async move {
-            // The semaphore is never closed.
-            let _turn = turn.acquire_owned().await;
-            let event = match want {
-                Want::Compare(late) => {
-                    let state = Comparison::new(late);
-                    let walked = readers.walk_back(job, end, state, Comparison::look).await;
-                    let compared = walked.map(Comparison::finish).unwrap_or_default();
-                    Event::Compared { job, compared }
-                }
-                Want::Task { link, id, mut status } => {
-                    let index = status.task.index;
-                    let walked = readers.walk_back(job, end, (index, None), find).await;
-                    let found = walked.ok().and_then(|(_, found)| found);
-                    let log = readers.meta(logs::key(job, index)).await.ok().flatten();
-                    status.log = log.unwrap_or_default().to_vec();
-                    Event::TaskFound { link, id, status, found }
-                }
-            };
-            // The driver is gone only when the server ends.
-            let _ = done.send(event).await;
-        });
+        self.state.walks.asker = Some(asker);
+        self.effects.push(Effect::Walk(Walk { job, end, search: Search(sought), log_key }));
+    }
+
+    /// A log was read.
+    pub(super) fn walked(&mut self, search: Option<Search>, log: Option<Bytes>) {
+        let asker = self.state.walks.asker.take();
+        match (asker, search.map(|search| search.0)) {
+            (Some(Asker::Comparison(job)), Some(Sought::Late(comparison))) => {
+                self.compared(job, comparison.finish());
+            }
+            (Some(Asker::Client { link, id, status }), sought) => {
+                let found = match sought {
+                    Some(Sought::Task { found, .. }) => found,
+                    _ => None,
+                };
+                self.task_found((link, id), *status, found, log);
+            }
+            // The log could not be read: what was to be compared is not.
+            _ => {}
+        }
+        self.next_walk();
+    }
+
+    /// A task's result was looked for.
+    fn task_found(
+        &mut self,
+        (link, id): (LinkId, u64),
+        mut status: TaskStatus,
+        found: Option<FoundResult>,
+        log: Option<Bytes>,
+    ) {
+        status.log = log.unwrap_or_default().to_vec();
+        if let Some(FoundResult { worker, attempt, result }) = found {
+            status.worker = self.grid.worker_name(worker).unwrap_or_default().to_owned();
+            status.attempt = attempt;
+            status.result = Some(result);
+        }
+        self.answer(link, id, Ok(Reply::Task(status)));
     }
 }
 
-fn find((index, found): &mut (u64, Option<FoundResult>), results: &Results) -> bool {
-    let place = results.block.results.iter().position(|meta| meta.index == *index);
-    let Some((at, meta)) = place.and_then(|at| Some((at, results.block.results.get(at)?))) else {
-        return true;
-    };
+fn find(index: u64, results: &Results) -> Option<FoundResult> {
+    let at = results.block.results.iter().position(|meta| meta.index == index)?;
+    let meta = results.block.results.get(at)?;
     let result = TaskResult {
         cursor: results.first + at as u64,
         outcome: meta.outcome.clone(),
@@ -174,6 +232,5 @@ fn find((index, found): &mut (u64, Option<FoundResult>), results: &Results) -> b
         log_bytes: meta.log_len.into(),
     };
     let ResultBlock { worker, attempt, .. } = results.block;
-    *found = Some(FoundResult { worker, attempt, result });
-    false
+    Some(FoundResult { worker, attempt, result })
 }

@@ -9,13 +9,15 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
 };
 
-use super::{Driver, Waiter, api_error, clients::Client, sizes::job_bytes, workers::join};
-use crate::{
-    clock,
-    driver::cache::{Cached, Place},
-    links::LinkId,
-    members::member_key,
+use super::{
+    Driver, Effect, LinkId, Observer, Waiter,
+    cache::{Cached, Place},
+    clients::Client,
+    planted::DriverBug,
+    sizes::job_bytes,
+    workers::join,
 };
+use crate::{error::api_error, members::member_key};
 
 /// How often at most a watch is told how its job stands: faster than people read.
 const UPDATE_EVERY: Millis = Millis(200);
@@ -34,6 +36,8 @@ pub(super) struct Watch {
     credit_bytes: u64,
     /// A segment is being read for it.
     loading: bool,
+    /// How many results it passes over: none, but for a planted bug.
+    skips: u64,
     /// When it may be told again how its job stands.
     next_update: Micros,
 }
@@ -62,7 +66,7 @@ enum Next {
     Nothing,
 }
 
-impl Driver {
+impl<O: Observer> Driver<O> {
     /// Starts a watch.
     pub(super) fn watch(
         &mut self,
@@ -83,7 +87,9 @@ impl Driver {
         if let Some(error) = gone(job, self.grid.logs(job), cursor) {
             return Err(error);
         }
-        let state = Watch { job, cursor, credit_bytes, loading: false, next_update: Micros(0) };
+        let skips = u64::from(cursor > 0 && self.settings.breaks(DriverBug::CursorOffByOne));
+        let (loading, next_update) = (false, Micros(0));
+        let state = Watch { job, cursor, credit_bytes, loading, skips, next_update };
         if let Some(client) = self.state.clients.get_mut(&link) {
             client.watches.insert(watch, state);
         }
@@ -114,7 +120,7 @@ impl Driver {
         }
         self.feeder_unlinked(link);
         if client.peer.key.is_some() {
-            self.state.seen.insert(member_key(&client.peer.identity), clock::date());
+            self.state.seen.insert(member_key(&client.peer.identity), self.state.date);
         }
     }
 
@@ -170,7 +176,7 @@ impl Driver {
     }
 
     /// Tells the watches whose time has come how their jobs stand.
-    pub(super) fn tell_due(&mut self) {
+    pub(super) fn send_due_updates(&mut self) {
         let now = self.state.now;
         while let Some(next) = self.state.due.first().copied().filter(|(at, ..)| *at <= now) {
             self.state.due.remove(&next);
@@ -186,7 +192,9 @@ impl Driver {
             if !status.state.is_terminal() && client.outbox.has_room() {
                 let bytes = job_bytes(&status);
                 let update = ToClient::Update(Update { watch, status });
-                let _ = client.outbox.push_weighing(update, bytes);
+                if let Ok(queued) = client.outbox.push_weighing(update, bytes) {
+                    self.effects.push(Effect::ToClient(link, queued));
+                }
             }
         }
     }
@@ -208,7 +216,8 @@ impl Driver {
                 return;
             }
             let (job, cursor, credit_bytes) = (state.job, state.cursor, state.credit_bytes);
-            match self.next(watch, job, cursor, credit_bytes) {
+            let skips = state.skips;
+            match self.next(watch, job, (cursor, skips), credit_bytes) {
                 Next::Missing(place) => {
                     if let Some(state) = self.watch_mut(link, watch) {
                         state.loading = true;
@@ -218,13 +227,14 @@ impl Driver {
                 }
                 Next::Frame { envelope, cursor, cost, meta_bytes } => {
                     let Some(client) = self.state.clients.get_mut(&link) else { return };
-                    let full = client.outbox.push_weighing(*envelope, meta_bytes).is_err();
+                    let queued = client.outbox.push_weighing(*envelope, meta_bytes);
                     if let Some(state) = client.watches.get_mut(&watch) {
                         state.cursor = cursor;
                         state.credit_bytes = state.credit_bytes.saturating_sub(cost);
                     }
-                    if full {
-                        return self.close(link, "it does not read its results");
+                    match queued {
+                        Ok(queued) => self.effects.push(Effect::ToClient(link, queued)),
+                        Err(_) => return self.close(link, "it does not read its results"),
                     }
                 }
                 Next::Gone(error) => return self.break_watch(link, (watch, cursor), error),
@@ -234,12 +244,20 @@ impl Driver {
     }
 
     /// The next frame for a watch.
-    fn next(&mut self, watch: u64, job: JobId, from: u64, credit_bytes: u64) -> Next {
+    fn next(
+        &mut self,
+        watch: u64,
+        job: JobId,
+        (from, skips): (u64, u64),
+        credit_bytes: u64,
+    ) -> Next {
         if let Some(error) = gone(job, self.grid.logs(job), from) {
             return Next::Gone(error);
         }
         let visible = self.visible(job);
         let (mut blocks, mut pieces, mut bytes, mut cursor) = (Vec::new(), Vec::new(), 0, from);
+        let skips = if from + skips < visible { skips } else { 0 };
+        cursor += skips;
         let mut meta_bytes = 0;
         while cursor < visible && bytes < FRAME_BYTES && credit_bytes > bytes as u64 {
             let place = Place::result(job, cursor);
@@ -266,6 +284,7 @@ impl Driver {
         let frame = ResultsFrame { watch, first_cursor: from, blocks };
         let cost = frame.credit_bytes();
         let envelope = Envelope { message: ToClient::Results(frame), payload: join(pieces) };
+        let cursor = cursor - skips;
         Next::Frame { envelope: Box::new(envelope), cursor, cost, meta_bytes }
     }
 
@@ -273,10 +292,11 @@ impl Driver {
     fn break_watch(&mut self, link: LinkId, (watch, cursor): (u64, u64), error: ApiError) {
         let Some(client) = self.state.clients.get(&link) else { return };
         let ended = ToClient::WatchEnded(WatchEnded { watch, cursor, error });
-        let full = client.outbox.push(ended).is_err();
+        let queued = client.outbox.push(ended);
         self.unwatch(link, watch);
-        if full {
-            self.close(link, "it does not read its results");
+        match queued {
+            Ok(queued) => self.effects.push(Effect::ToClient(link, queued)),
+            Err(_) => self.close(link, "it does not read its results"),
         }
     }
 
@@ -291,10 +311,11 @@ impl Driver {
         let Some(client) = self.state.clients.get(&link) else { return };
         let bytes = job_bytes(&status);
         let update = ToClient::Update(Update { watch, status });
-        let full = client.outbox.push_weighing(update, bytes).is_err();
+        let queued = client.outbox.push_weighing(update, bytes);
         self.unwatch(link, watch);
-        if full {
-            self.close(link, "it does not read its results");
+        match queued {
+            Ok(queued) => self.effects.push(Effect::ToClient(link, queued)),
+            Err(_) => self.close(link, "it does not read its results"),
         }
     }
 

@@ -17,13 +17,12 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Driver, Waiter};
-use crate::{
-    driver::cache::{Cached, Place},
-    driver::outbox::Outbox,
-    error::ServerError,
-    links::LinkId,
+use super::{
+    Driver, Effect, LinkId, Observer, Waiter,
+    cache::{Cached, Place},
+    outbox::Outbox,
 };
+use crate::error::ServerError;
 
 /// What may wait for one worker. The core's credit keeps assignments far below it; a worker that
 /// reads so slowly that this fills is better linked anew.
@@ -64,7 +63,7 @@ const RESULT_BYTES: u64 = 24;
 /// A linked worker.
 pub(super) struct Worker {
     pub peer: Peer,
-    pub outbox: Outbox<ToWorker>,
+    pub outbox: Outbox,
     /// Its number, once the core has given it.
     pub id: Option<WorkerId>,
     /// True once its join is durable: nothing is said to it before.
@@ -101,18 +100,10 @@ enum Assembled {
     Broken(ServerError),
 }
 
-impl Driver {
-    pub(super) fn worker_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox<ToWorker>) {
-        if peer.identity.role() != Role::Worker {
-            return outbox.close(format!("a {} is no worker", peer.identity.role()));
-        }
-        if let Some(reason) = self.turns_away(&peer) {
-            tracing::warn!(
-                name = peer.identity.name(),
-                from = peer.address,
-                "turned away: removed"
-            );
-            return outbox.expel(reason);
+impl<O: Observer> Driver<O> {
+    pub(super) fn worker_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox) {
+        if !self.lets_in(link, &peer, &[Role::Worker], "worker") {
+            return;
         }
         let worker = Worker {
             peer,
@@ -247,7 +238,7 @@ impl Driver {
             && let Some(digest) = worker.wanted.pop_first()
         {
             worker.reading = Some(digest);
-            self.modules.read(link, digest);
+            self.effects.push(Effect::ReadModule { link, digest });
         }
     }
 
@@ -288,8 +279,15 @@ impl Driver {
         tracing::debug!(worker = worker.peer.identity.name(), %digest, size_bytes, "sent");
         worker.reading = None;
         self.state.touched.insert(link);
-        if worker.outbox.push(Envelope { message, payload }).is_err() {
-            self.close(link, "it does not read what it is sent");
+        self.say_to_worker(link, Envelope { message, payload });
+    }
+
+    /// Says something to a worker, before all that waits for room on its link.
+    pub(super) fn say_to_worker(&mut self, link: LinkId, envelope: impl Into<Envelope<ToWorker>>) {
+        let Some(worker) = self.state.workers.get(&link) else { return };
+        match worker.outbox.push(envelope) {
+            Ok(queued) => self.effects.push(Effect::ToWorker(link, queued)),
+            Err(_) => self.close(link, "it does not read what it is sent"),
         }
     }
 
@@ -310,7 +308,7 @@ impl Driver {
 
     /// The worker's join is durable.
     pub(super) fn worker_open(&mut self, link: LinkId, id: WorkerId) {
-        let (epoch, heartbeat) = (self.grid.epoch(), self.heartbeat);
+        let (epoch, heartbeat) = (self.grid.epoch(), self.settings.heartbeat);
         if let Some(worker) = self.state.workers.get_mut(&link) {
             worker.open = true;
             let joined = Joined { minor: PROTOCOL_MINOR, worker: id, epoch, heartbeat };
@@ -405,10 +403,7 @@ impl Driver {
                     }
                 }
             };
-            let Some(worker) = self.state.workers.get(&link) else { return };
-            if worker.outbox.push(envelope).is_err() {
-                return self.close(link, "it does not read what it is sent");
-            }
+            self.say_to_worker(link, envelope);
         }
     }
 

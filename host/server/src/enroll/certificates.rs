@@ -14,11 +14,11 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::Entry;
 
-use super::{Enroller, invalid, known::only_keys, meta, parse, unreadable};
+use super::{Enroller, Notice, invalid, known::only_keys, meta, parse, unreadable};
 use crate::{
     clock,
     config::Enrollment,
-    driver::{Event, api_error},
+    error::api_error,
     members::{Member, member_key},
 };
 
@@ -151,7 +151,7 @@ impl Enroller {
     async fn replace(&self) -> Result<(), ApiError> {
         self.replace_and_present().await?;
         // The driver is gone only when the server ends.
-        let _ = self.events.send(Event::RenewSoon { names: None }).await;
+        let _ = self.notices.send(Notice::RenewSoon { names: None }).await;
         Ok(())
     }
 

@@ -13,8 +13,8 @@ use wasmgrid_proto::{
     wire::{ApiError, Role},
 };
 
-use super::Enroller;
-use crate::{clock, config::Enrollment, driver::Event};
+use super::{Enroller, Notice};
+use crate::{clock, config::Enrollment};
 
 /// The longest time between two looks at the date, which a clock that is set may move at once.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -125,7 +125,7 @@ impl Enroller {
         warned.retain(|(.., ends)| *ends > date);
         if !names.is_empty() {
             // The driver is gone only when the server ends.
-            let _ = self.events.send(Event::RenewSoon { names: Some(names) }).await;
+            let _ = self.notices.send(Notice::RenewSoon { names: Some(names) }).await;
         }
         Ok(())
     }

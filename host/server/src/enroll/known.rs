@@ -10,7 +10,7 @@ use wasmgrid_store::Entry;
 use super::{Enroller, meta};
 use crate::{
     clock,
-    driver::api_error,
+    error::api_error,
     members::{Member, MemberKey, Members},
 };
 

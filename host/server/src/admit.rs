@@ -1,0 +1,175 @@
+//! Looks at modules and blobs that clients have sent, and has them kept: off the driver, for
+//! seconds if need be. It does not decide whose turn it is; that is the table's
+//! (`driver/modules.rs`).
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmgrid_proto::{
+    Digest, ModuleInfo,
+    text::shortened,
+    wire::{ApiError, ErrorCode},
+};
+use wasmgrid_store::{Entry, StoreError};
+
+use crate::{
+    blocking::Blocking,
+    config::{Admit, NotAdmitted},
+    driver::{Looked, MODULE_PREFIX, OWNER_PREFIX, Put, Sort, blob_entry},
+    error::{ERROR_BYTES, api_error},
+    journal::Write,
+};
+
+/// Looks at what was sent; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Admitter {
+    pub(crate) admit: Admit,
+    pub(crate) writes: mpsc::Sender<Write>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) blocking: Blocking,
+    /// The server stops: nothing that is being looked at is waited for.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Admitter {
+    /// Looks at what a client has sent and keeps it, if it may be kept; `None` if the server stops
+    /// meanwhile.
+    pub(crate) async fn look(&self, put: Put) -> Option<Looked> {
+        let Put { tenant, sort, digest, bytes, .. } = put;
+        let looking = async {
+            self.check_digest(sort, digest, &bytes).await?;
+            match sort {
+                Sort::Module => self.look_and_keep(digest, bytes, &tenant).await,
+                Sort::Blob => Ok(keep_blob(&self.writes, digest, &tenant, bytes).await?),
+            }
+        };
+        // Its links end with the server, and nobody is left who could be answered.
+        Some(match self.stop.run_until_cancelled(looking).await? {
+            Ok(kept) => kept,
+            Err(NotKept { error, is_final: true }) => Looked::Refused(error),
+            Err(NotKept { error, .. }) => Looked::Failed(error),
+        })
+    }
+
+    /// Fails if the bytes are not those that their digest names.
+    async fn check_digest(
+        &self,
+        sort: Sort,
+        digest: Digest,
+        bytes: &Bytes,
+    ) -> Result<(), ApiError> {
+        let hashed = bytes.clone();
+        let found = self.blocking.run(&self.tasks, move || Digest::of(&hashed)).await;
+        let found = found.ok_or_else(|| broken_off(sort, digest))?;
+        if found == digest {
+            return Ok(());
+        }
+        let why = format!("the {sort}'s digest is {found}, not {digest}; send it again");
+        Err(api_error(ErrorCode::Invalid, why))
+    }
+
+    async fn look_and_keep(
+        &self,
+        digest: Digest,
+        bytes: Bytes,
+        owner: &str,
+    ) -> Result<Looked, NotKept> {
+        let broken = || broken_off(Sort::Module, digest);
+        let admitted = match &self.admit {
+            Admit::Here(admit) => {
+                let (admit, bytes) = (admit.clone(), bytes.clone());
+                let admitted = self
+                    .blocking
+                    .run(&self.tasks, move || admit(&bytes))
+                    .await
+                    .ok_or_else(broken)?;
+                admitted.map_err(NotAdmitted::Refused)
+            }
+            Admit::Apart(admit) => admit(bytes.clone()).await,
+        };
+        let info = admitted.map_err(|why| match why {
+            NotAdmitted::Refused(why) => {
+                let why = shortened(why, ERROR_BYTES);
+                NotKept { error: api_error(ErrorCode::Refused, why), is_final: true }
+            }
+            NotAdmitted::Unavailable(why) => api_error(ErrorCode::Unavailable, why).into(),
+        })?;
+        keep(&self.writes, &info, owner, bytes).await?;
+        Ok(Looked::Kept(info))
+    }
+}
+
+/// Why a module is not kept.
+struct NotKept {
+    error: ApiError,
+    /// It is of the module itself, by its content.
+    is_final: bool,
+}
+
+impl From<ApiError> for NotKept {
+    fn from(error: ApiError) -> Self {
+        Self { error, is_final: false }
+    }
+}
+
+fn broken_off(sort: Sort, digest: Digest) -> ApiError {
+    let why = format!("{sort} {digest:.12} could not be looked at: the check broke off");
+    api_error(ErrorCode::Refused, why)
+}
+
+async fn keep_blob(
+    writes: &mpsc::Sender<Write>,
+    digest: Digest,
+    tenant: &str,
+    bytes: Bytes,
+) -> Result<Looked, ApiError> {
+    let size_bytes = bytes.len() as u64;
+    let meta = blob_entry(digest, tenant, Some(size_bytes));
+    write(writes, vec![Entry::Module { digest, bytes }, meta]).await?;
+    Ok(Looked::KeptBlob(size_bytes))
+}
+
+async fn keep(
+    writes: &mpsc::Sender<Write>,
+    info: &ModuleInfo,
+    owner: &str,
+    bytes: Bytes,
+) -> Result<(), ApiError> {
+    let value = postcard::to_allocvec(info)
+        .map_err(|error| api_error(ErrorCode::Refused, format!("its description: {error}")))?;
+    let key = format!("{MODULE_PREFIX}{}", info.digest);
+    let owner_key = format!("{OWNER_PREFIX}{}", info.digest);
+    let owner = Bytes::copy_from_slice(owner.as_bytes());
+    write(
+        writes,
+        vec![
+            Entry::Module { digest: info.digest, bytes },
+            Entry::Meta { key, value: Some(value.into()) },
+            Entry::Meta { key: owner_key, value: Some(owner) },
+        ],
+    )
+    .await
+}
+
+/// Makes `entries` durable.
+///
+/// # Errors
+/// [`ErrorCode::Unavailable`], where that cannot be done now; nothing of them is then kept.
+pub(crate) async fn write(
+    writes: &mpsc::Sender<Write>,
+    entries: Vec<Entry>,
+) -> Result<(), ApiError> {
+    let unavailable = |why: &str| api_error(ErrorCode::Unavailable, why.into());
+    let (done, written) = oneshot::channel();
+    if writes.send(Write::Keep { entries, done }).await.is_err() {
+        return Err(unavailable("the scheduler is stopping; try again"));
+    }
+    match written.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if matches!(*error, StoreError::Full(_)) => {
+            Err(unavailable("the scheduler's disk is full; make room there and try again"))
+        }
+        Ok(Err(error)) => Err(unavailable(&format!("{error}; try again"))),
+        Err(_) => Err(unavailable("the scheduler is stopping; try again")),
+    }
+}

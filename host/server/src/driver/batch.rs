@@ -1,0 +1,123 @@
+//! What the driver makes durable: the core's records, with the segments that they speak of, and as
+//! what the store has them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wasmgrid_proto::{InputBlock, JobId, Record};
+use wasmgrid_store::{Entry, LogKind, Segment, StoreError};
+
+use super::cache::{Results, encode};
+
+/// What a record takes in memory and on disk, about, in bytes.
+const RECORD_BYTES: usize = 128;
+
+/// One thing to make durable.
+#[derive(Debug)]
+pub enum Item {
+    /// A record.
+    Record(Record),
+    /// The inputs of the record after it.
+    Inputs {
+        /// The job.
+        job: JobId,
+        /// The first one's index.
+        first: u64,
+        /// What they are.
+        block: InputBlock,
+        /// Their bytes.
+        payload: Bytes,
+    },
+    /// The results of the record after it.
+    Results {
+        /// The job.
+        job: JobId,
+        /// The results.
+        results: Arc<Results>,
+    },
+}
+
+/// What the driver hands over at once: committed together.
+#[derive(Debug)]
+pub struct Batch {
+    /// The driver's number of it.
+    pub number: u64,
+    /// In order.
+    pub items: Vec<Item>,
+}
+
+impl Item {
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Record(_) => RECORD_BYTES,
+            Self::Inputs { block, payload, .. } => {
+                let lengths = match block {
+                    InputBlock::Packed(lengths) => lengths.len() * size_of::<u32>(),
+                    InputBlock::Numbers { .. } => 0,
+                };
+                RECORD_BYTES + lengths + payload.len()
+            }
+            Self::Results { results, .. } => {
+                RECORD_BYTES + results.meta_bytes + results.payload.len()
+            }
+        }
+    }
+
+    /// Adds what makes it durable; segments that its record drops go with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`], if it cannot be encoded.
+    pub fn add_entries(&self, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+        let encoded = match self {
+            Self::Record(record) => {
+                add_drops(record, entries);
+                postcard::to_allocvec(record).map(|bytes| Entry::Record(bytes.into()))
+            }
+            Self::Inputs { job, first, block, payload } => {
+                encode(block, payload).map(|(head, data)| {
+                    let (job, first, count) = (*job, *first, block.count());
+                    Entry::Segment(Segment { job, log: LogKind::Input, first, count, head, data })
+                })
+            }
+            Self::Results { job, results } => {
+                encode(&results.block, &results.payload).map(|(head, data)| {
+                    let (job, first) = (*job, results.first);
+                    let count = results.block.results.len() as u64;
+                    Entry::Segment(Segment { job, log: LogKind::Result, first, count, head, data })
+                })
+            }
+        };
+        let entry = encoded
+            .map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))?;
+        entries.push(entry);
+        Ok(())
+    }
+}
+
+fn add_drops(record: &Record, entries: &mut Vec<Entry>) {
+    let mut add = |job, log, first, end| {
+        entries.push(Entry::DropSegments { job, log, first, end });
+    };
+    match record {
+        Record::InputsDropped { job, tasks } => {
+            for part in tasks {
+                add(*job, LogKind::Input, part.first, part.end());
+            }
+        }
+        Record::ResultsDropped { job, dropped } => {
+            add(*job, LogKind::Result, 0, dropped.before);
+        }
+        Record::JobForgotten { job } => {
+            add(*job, LogKind::Input, 0, u64::MAX);
+            add(*job, LogKind::Result, 0, u64::MAX);
+            entries.push(Entry::DropMetas { prefix: log_prefix(*job) });
+        }
+        _ => {}
+    }
+}
+
+/// What the keys start with under which the logs of a job's stopped tasks are kept.
+pub(super) fn log_prefix(job: JobId) -> String {
+    format!("log/{:020}/", job.0)
+}

@@ -1,0 +1,330 @@
+//! What goes into the driver, and what comes out of it.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+use bytes::Bytes;
+use wasmgrid_net::{Held, Peer};
+use wasmgrid_proto::{
+    Digest, JobId, Micros, TokenGives, TokenStatus,
+    frame::Envelope,
+    wire::{
+        ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, ToClient,
+        ToWorker, TokenRequest,
+    },
+};
+use wasmgrid_store::Entry;
+
+use super::{
+    batch::Batch,
+    cache::{Cached, Place},
+    comparison::{Compared, Pairs},
+    modules::{Looked, Put},
+    outbox::{Closing, Freed, Kin, Outbox, Queued},
+    retention::Measured,
+    walks::{Search, Walk},
+};
+use crate::{error::ServerError, members::MemberKey};
+
+/// The number of a link; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// When a turn is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// The grid's own time, which never goes back.
+    pub time: Micros,
+    /// The date by the machine's clock, for what people read.
+    pub date: Micros,
+}
+
+/// Something that happened to a server.
+#[derive(Debug)]
+pub enum Event {
+    /// A worker's link was given to the server.
+    WorkerLinked {
+        /// The link.
+        link: LinkId,
+        /// Who is at its other end.
+        peer: Peer,
+        /// What may wait to be sent on it.
+        outbox: Outbox,
+    },
+    /// A worker said something.
+    FromWorker {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        envelope: Envelope<FromWorker>,
+        /// The room that the message takes, free again when this is dropped.
+        room: Option<Held>,
+    },
+    /// A client's link was given to the server.
+    ClientLinked {
+        /// The link.
+        link: LinkId,
+        /// Who is at its other end.
+        peer: Peer,
+        /// What may wait to be sent on it.
+        outbox: Outbox,
+    },
+    /// A client said something.
+    FromClient {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        envelope: Envelope<FromClient>,
+        /// The room that the message takes, free again when this is dropped.
+        room: Option<Held>,
+    },
+    /// A link has ended.
+    Unlinked {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        reason: String,
+        /// What it shared with the other links of its identity.
+        kin: Arc<Kin>,
+    },
+    /// A link's outbox, or those of its identity, have room again, as the driver had wanted to
+    /// know.
+    Room {
+        /// The link.
+        link: LinkId,
+        /// Whose outboxes.
+        freed: Freed,
+    },
+    /// All batches up to this one are durable.
+    Committed {
+        /// The last batch's number.
+        number: u64,
+    },
+    /// The disk is full, or has room again.
+    StoreFull(bool),
+    /// A commit failed or its thread is gone; none will succeed.
+    JournalFailed(ServerError),
+    /// The store was measured: the answer to [`Effect::Measure`].
+    Measured(Result<Measured, ServerError>),
+    /// A segment was read: the answer to [`Effect::Read`].
+    Loaded {
+        /// What was asked for.
+        place: Place,
+        /// The segment that holds it.
+        found: Result<Cached, ServerError>,
+    },
+    /// Results were compared: the answer to [`Effect::Compare`].
+    Compared {
+        /// Their job.
+        job: JobId,
+        /// What came of it.
+        compared: Vec<Compared>,
+    },
+    /// A log was searched: the answer to [`Effect::Walk`].
+    Walked {
+        /// The search with what it found; `None` if the log could not be read.
+        search: Option<Search>,
+        /// The value of [`Walk::log_key`].
+        log: Option<Bytes>,
+    },
+    /// A module was read for a worker: the answer to [`Effect::ReadModule`].
+    ModuleRead {
+        /// For whom.
+        link: LinkId,
+        /// Which.
+        digest: Digest,
+        /// Its bytes, if the store has it.
+        found: Result<Option<Bytes>, ServerError>,
+    },
+    /// A module or a blob was looked at: the answer to [`Effect::Admit`].
+    ModuleLooked {
+        /// Who sent it.
+        tenant: String,
+        /// Which.
+        digest: Digest,
+        /// On which link it came.
+        link: LinkId,
+        /// In which request.
+        id: u64,
+        /// What became of it.
+        looked: Looked,
+    },
+    /// A request that was worked on off the driver is done: the answer to most of [`Ask`].
+    Answer {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// The answer.
+        reply: Result<Reply, ApiError>,
+    },
+    /// The answer to [`Ask::Tokens`].
+    TokensRead {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// The tokens, by number.
+        found: Result<Vec<TokenStatus>, ApiError>,
+    },
+    /// The answer to [`Ask::RenewWorker`].
+    Renewed {
+        /// Which worker's link.
+        link: LinkId,
+        /// Its next certificate.
+        answer: Result<Renewed, ApiError>,
+    },
+    /// Workers of these names, or all, should renew their certificates soon.
+    RenewSoon {
+        /// Their names.
+        names: Option<BTreeSet<String>>,
+    },
+    /// A member was removed, durably: the answer to [`Ask::Remove`].
+    MemberRemoved {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// Who was removed.
+        key: MemberKey,
+    },
+    /// A token vouches for labels of these keys.
+    KeysVouched(Vec<String>),
+}
+
+/// Something that the driver wants done. Effects are carried out in their order.
+#[derive(Debug)]
+pub enum Effect {
+    /// Says something to a worker.
+    ToWorker(LinkId, Queued<ToWorker>),
+    /// Says something to a client.
+    ToClient(LinkId, Queued<ToClient>),
+    /// Ends a link; what was not sent yet is not sent.
+    Close {
+        /// The link.
+        link: LinkId,
+        /// Why, and what the peer is told.
+        closing: Closing,
+    },
+    /// Ends a link once all that was said on it is sent.
+    HangUp {
+        /// The link.
+        link: LinkId,
+    },
+    /// Makes a batch durable, after all that were handed over before. [`Event::Committed`] follows.
+    Commit(Batch),
+    /// Makes these entries durable, in the order of the batches. Nobody waits for it, and if the
+    /// disk is full it need not be done.
+    Keep(Vec<Entry>),
+    /// Nothing was to be committed for a while: the store may do what it put off.
+    Tidy,
+    /// Reads the segment that holds this place. [`Event::Loaded`] follows.
+    Read(Place),
+    /// Reads a module or a blob for a worker. [`Event::ModuleRead`] follows.
+    ReadModule {
+        /// For whom.
+        link: LinkId,
+        /// Which.
+        digest: Digest,
+    },
+    /// Measures the store. [`Event::Measured`] follows.
+    Measure {
+        /// Bytes of one result log beyond which it is said where to cut it.
+        keep_open: Option<u64>,
+    },
+    /// Searches a log. [`Event::Walked`] follows.
+    Walk(Walk),
+    /// Compares results. [`Event::Compared`] follows.
+    Compare(Pairs),
+    /// Looks at a module or a blob, and keeps it if it may be kept. [`Event::ModuleLooked`]
+    /// follows.
+    Admit(Put),
+    /// Asks the enroller.
+    Enroll(Ask),
+}
+
+/// What the driver asks the enroller. Each is answered by an event.
+#[derive(Debug)]
+pub enum Ask {
+    /// Write down a member whom nobody knew. There is no answer.
+    Note {
+        /// Who it is.
+        key: MemberKey,
+    },
+    /// Make a worker's next certificate.
+    RenewWorker {
+        /// Its link.
+        link: LinkId,
+        /// Who it is.
+        peer: Peer,
+        /// What it asked for.
+        renew: Renew,
+    },
+    /// Make a client's next certificate.
+    RenewClient {
+        /// Its link.
+        link: LinkId,
+        /// Its request.
+        id: u64,
+        /// Who it is.
+        peer: Peer,
+        /// What it asked for.
+        renew: Renew,
+    },
+    /// Something about the grid's authority.
+    Authority {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// Who asks.
+        peer: Peer,
+        /// What.
+        asked: AuthorityRequest,
+    },
+    /// Make a token.
+    CreateToken {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// For whom.
+        token: TokenRequest,
+        /// What those get who join with it.
+        gives: TokenGives,
+    },
+    /// List the tokens.
+    Tokens {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// The number after which the list begins.
+        after: Option<u64>,
+    },
+    /// Revoke a token.
+    RevokeToken {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// The token's number.
+        token: u64,
+    },
+    /// Remove a member. The answer is [`Event::MemberRemoved`], or [`Event::Answer`] with an error.
+    Remove {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// Whom.
+        key: MemberKey,
+        /// The grid knows it though it may not have joined with a token.
+        is_known: bool,
+    },
+}
+
+impl fmt::Display for LinkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
