@@ -617,12 +617,6 @@ impl Book {
         job.is_some_and(|job| job.has(index) && !job.done.contains_key(&index))
     }
 
-    /// How many results a job's log has.
-    #[must_use]
-    pub fn results(&self, job: JobId) -> u64 {
-        self.jobs.get(&job).map_or(0, |job| job.log.len() as u64)
-    }
-
     /// All committed results in the order of the journal, by the key of their job.
     #[must_use]
     pub fn committed(&self) -> Vec<(String, u64)> {

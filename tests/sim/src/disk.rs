@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use wasmgrid_proto::{Epoch, JobId, Record};
+use wasmgrid_server::driver::{Cached, decode as decode_segment};
 use wasmgrid_store::{Commit, Entry, LogKind, MemoryStore, Segment, Store, StoreError, memory};
 
-use crate::random::mix;
+use crate::{message::Shown, random::mix, scheduler::block_of};
 
 /// One thing to make durable.
 #[derive(Clone, Debug)]
@@ -170,32 +171,52 @@ impl Disk {
         }
     }
 
-    /// The durable entries of a log from `position` to the end of their segment.
+    /// The durable segment that holds this position of a log, if there is one.
     ///
     /// # Errors
-    /// Where they cannot be read.
-    pub fn read<T: DeserializeOwned>(
+    /// Where it cannot be read.
+    pub fn segment(
         &self,
         job: JobId,
         log: LogKind,
         position: u64,
-    ) -> Result<Vec<T>, Damage> {
-        let segment = match self {
+    ) -> Result<Option<Segment>, Damage> {
+        match self {
             Self::File(file) => {
                 let upto = (job, log, 0)..=(job, log, position);
                 let last = file.segments.range(upto).next_back().map(|(_, segment)| segment);
-                last.filter(|segment| segment.contains(position)).cloned()
+                Ok(last.filter(|segment| segment.contains(position)).cloned())
             }
             Self::Memory { root, .. } => {
                 let mut reader = root.reader().map_err(damage)?;
-                reader.segment(job, log, position).map_err(damage)?
+                reader.segment(job, log, position).map_err(damage)
             }
+        }
+    }
+
+    /// The durable results of a job from `position` to the end of their segment.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn results(&self, job: JobId, position: u64) -> Result<Vec<Shown>, Damage> {
+        let Some(segment) = self.segment(job, LogKind::Result, position)? else {
+            return Ok(Vec::new());
         };
-        let Some(segment) = segment else { return Ok(Vec::new()) };
-        let mut entries: Vec<T> = decode(&segment.data)?;
+        let Ok(Cached::Results(results)) = decode_segment(&segment) else {
+            return Err(Damage(format!("result {position} of job {job} cannot be read")));
+        };
+        let mut shown = block_of(&results.block, &results.payload).results;
         let skip = usize::try_from(position - segment.first).unwrap_or(usize::MAX);
-        entries.drain(..skip.min(entries.len()));
-        Ok(entries)
+        shown.drain(..skip.min(shown.len()));
+        Ok(shown)
+    }
+
+    /// Whether an input of a job is durable.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub fn has_input(&self, job: JobId, position: u64) -> Result<bool, Damage> {
+        self.segment(job, LogKind::Input, position).map(|segment| segment.is_some())
     }
 }
 

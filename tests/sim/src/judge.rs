@@ -1,7 +1,6 @@
 //! The last word: what clients have in the end, against what they gave and what is in the store.
 
 use wasmgrid_proto::{JobState, OutcomeClass};
-use wasmgrid_store::LogKind;
 
 use crate::{
     book::{Book, Violation, hold},
@@ -81,7 +80,7 @@ pub fn client(
 fn log_of(disk: &Disk, end: Summary) -> Result<Vec<Shown>, Violation> {
     let mut log: Vec<Shown> = Vec::new();
     while (log.len() as u64) < end.results {
-        let more = disk.read(end.job, LogKind::Result, log.len() as u64);
+        let more = disk.results(end.job, log.len() as u64);
         let more: Vec<Shown> = more.map_err(|damage| Violation {
             invariant: "the store gives what was written",
             detail: damage.0,

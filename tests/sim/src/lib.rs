@@ -1,7 +1,7 @@
 //! The scheduler core in seeded worlds: virtual time, a disk that loses what was not synced,
 //! machines that die, links that break; and the promises of the design, checked after every step.
 //!
-//! The core is the real one; its driver, the workers and the clients are models of `host/server`,
+//! The core and its driver are the real ones; the workers and the clients are models of
 //! `host/worker` and `host/client`, with the same rules. A seed is a world, and the same one each
 //! time: `wasmgrid-sim --seed N --trace` shows it.
 
@@ -10,7 +10,7 @@
 mod book;
 mod client;
 mod disk;
-mod gate;
+mod journal;
 mod judge;
 mod message;
 mod net;

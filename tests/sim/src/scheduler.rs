@@ -1,50 +1,55 @@
-//! The scheduler: the real core, driven as `host/server` drives it. Its outputs become effects,
-//! gated ones once the records before them are durable, the others at once.
+//! The scheduler's process: the real driver with the real core, and around it what `host/server`
+//! has threads and sockets for. Its effects go to the simulated disk and the simulated links; what
+//! becomes of them comes back as events.
 
-mod outputs;
-mod watches;
+mod probe;
+mod wire;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
+    mem,
     sync::Arc,
 };
 
-use wasmgrid_core::{
-    CompletedBlock, Completion, Grid, Input, LeaseKey, Ledger, RequestId, SegmentToken,
-};
+use wasmgrid_core::{Grid, Input, LeaseKey, Ledger, Output};
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, JobId, JobSpec, Limits, Micros, Millis, ModuleKind, OutcomeClass,
-    Record, SnapshotItem, TaskSpec, WorkerCapacity, WorkerId,
-    wire::{ErrorCode, Part, Unable},
+    Digest, Epoch, JobId, LeaseId, LeaseProof, Micros, Millis, ModuleInfo, ModuleKind, Record,
+    SnapshotItem,
+    frame::Envelope,
+    wire::{FromClient, Request as Asked, RequestFrame, Role, ToClient, ToWorker},
 };
+use wasmgrid_server::{
+    ServerError,
+    driver::{
+        self, Ask, Batch, Blobs, Driver, Event, Identity, Kin, Member, MemberKey, Members, Meter,
+        Modules, Now, Outbox, Peer, Place, Settings, Start, TURN_EVENTS, Walk, outbox,
+    },
+};
+use wasmgrid_store::{Entry, LogKind};
 
 use crate::{
-    book::{Book, Violation, hold},
+    book::{Book, Violation},
     disk::{Damage, Disk, Item, encode},
-    gate::{Gate, Journal},
-    message::{Answer, Block, Down, Request, Up, WatchFrom},
+    journal::Journal,
+    message::{Down, Up},
     net::LinkId,
     plan::Plan,
-    task::Task,
 };
-use watches::{Visible, Watch};
-
-/// Events taken in one turn.
-const TURN_EVENTS: usize = 256;
+use probe::Probe;
+use wire::Promise;
+pub(crate) use wire::block_of;
 
 /// The grid's secret, which no worker has.
 const KEY: LeaseKey = LeaseKey([0x5e; 32]);
 
-/// After so long without listening, silence means nothing.
-const DEAF_AFTER: Millis = Millis(2_000);
+/// The link of the operator who drains and removes workers; links of the net have higher numbers.
+const OPERATOR: LinkId = 0;
 
-/// How long a worker may wait to be told that it may forget a batch, and how many are told at once.
-const COMMITTED_AFTER: Millis = Millis(10);
-const COMMITTED_MAX: usize = 64;
+/// How the only module is known.
+const MODULE: Digest = Digest([7; 32]);
 
-/// What each input and each result takes in the store.
-const INPUT_BYTES: u64 = 100;
-const RESULT_BYTES: u64 = 10;
+/// Memory for recent segments: of most worlds all fit, so that they are read after a restart alone.
+const SEGMENT_CACHE: usize = 128 << 10;
 
 /// A bug of a driver, planted to be caught.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,16 @@ pub enum DriverBug {
     CursorOffByOne,
     /// The grid's time is that of the machine's clock, however that was set before the start.
     TrustsTheClock,
+}
+
+impl DriverBug {
+    const fn in_driver(self) -> Option<driver::DriverBug> {
+        match self {
+            Self::AckBeforeSync => Some(driver::DriverBug::AckBeforeSync),
+            Self::CursorOffByOne => Some(driver::DriverBug::CursorOffByOne),
+            Self::TrustsTheClock => None,
+        }
+    }
 }
 
 /// Something that happened to the scheduler.
@@ -91,86 +106,40 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Scheduler {
     plan: Arc<Plan>,
-    bug: Option<DriverBug>,
-    grid: Grid,
-    /// The grid that knows the journal alone.
-    shadow: Grid,
-    gate: Gate,
+    driver: Driver<Probe>,
     /// The thread that writes.
     pub journal: Journal,
-    inbox: VecDeque<Heard>,
+    members: Members,
+    /// What the next turns take, by its order.
+    inbox: VecDeque<Event>,
     /// When it started, by real time and by the grid's.
     began: (u64, Micros),
-    now: Micros,
-    listened_at: Micros,
-    full: bool,
-    workers: BTreeMap<LinkId, Peer>,
-    by_worker: BTreeMap<WorkerId, LinkId>,
-    clients: BTreeMap<LinkId, Reading>,
-    requests: BTreeMap<RequestId, Pending>,
-    next_request: u64,
-    held: BTreeMap<SegmentToken, Vec<Block>>,
-    next_token: u64,
-    visible: BTreeMap<JobId, Visible>,
-    unsettled: BTreeMap<JobId, u64>,
-    inputs: BTreeMap<JobId, BTreeMap<u64, Vec<u64>>>,
-    results: BTreeMap<JobId, BTreeMap<u64, Vec<crate::message::Shown>>>,
-    touched: BTreeSet<LinkId>,
-    /// Suspects that were given to a worker in this turn, and on which link.
-    alone: Vec<(WorkerId, LinkId, JobId, u64)>,
-    /// Jobs of which tasks were given out in this turn, and whether a worker joined in it, which is
-    /// believed to have what it says.
-    given: BTreeSet<JobId>,
-    joined: bool,
-    /// When workers are told of committed batches at the latest.
-    acknowledge_at: Option<Micros>,
+    lines: BTreeMap<LinkId, Line>,
+    /// What clients have asked and were not answered, by link and request.
+    asked: BTreeMap<(LinkId, u64), Promise>,
+    /// Requests of the operator.
+    requests: u64,
+    /// Workers whose removal is handled in the next turn; they may come back after that.
+    removed: Vec<MemberKey>,
     effects: Vec<Effect>,
+    /// The driver's effects; empty between turns.
+    wanted: Vec<driver::Effect>,
+}
+
+/// A link as the scheduler's process has it.
+#[derive(Debug)]
+struct Line {
+    meter: Meter,
+    kin: Arc<Kin>,
+    peer: Who,
 }
 
 #[derive(Debug)]
-struct Peer {
-    name: String,
-    id: Option<WorkerId>,
-    /// It waits until another one of its name has answered.
-    contests: bool,
-    open: bool,
-    leaving: bool,
-    /// Batches that it may forget, which it is told with what it is told next, or a little later.
-    committed: Vec<u64>,
-    waiting: VecDeque<Waiting>,
-}
-
-#[derive(Debug)]
-enum Waiting {
-    Message(Down),
-    Assign(JobId, Vec<wasmgrid_core::Grant>),
-}
-
-#[derive(Debug)]
-struct Reading {
-    client: usize,
-    watches: BTreeMap<u64, Watch>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    link: LinkId,
-    id: u64,
-    inputs: Vec<Task>,
-    watch: Option<WatchFrom>,
-    promise: Promise,
-}
-
-/// What an answer promises.
-#[derive(Debug)]
-enum Promise {
-    Submitted { key: (String, String), inputs: u64, closed: bool },
-    Appended { job: JobId, end: u64 },
-    Extended { job: JobId, by: (u64, u64), count: u64 },
-    Retried { key: (String, String) },
-    Closed(JobId),
-    Cancelled(JobId),
-    Nothing,
+enum Who {
+    /// With what proves the leases that it is being given.
+    Worker(BTreeMap<LeaseId, LeaseProof>),
+    Client(usize),
+    Operator,
 }
 
 /// Why the scheduler cannot go on: an invariant does not hold, or its disk fails it.
@@ -212,91 +181,91 @@ impl Scheduler {
         let mut grid = Grid::with_ledger(plan.config.clone(), by_snapshot(&found)?);
         let ran_until = Some(grid.ledger().time()).filter(|time| *time > Micros(0));
         let goes_on = bug != Some(DriverBug::TrustsTheClock);
-        let now = ran_until.filter(|_| goes_on).unwrap_or(date);
-        let mut shadow = Grid::new(plan.config.clone());
-        found.iter().for_each(|record| shadow.apply(record));
+        let time = ran_until.filter(|_| goes_on).unwrap_or(date);
+        let mut probe = Probe::new(plan);
+        found.iter().for_each(|record| probe.replay(record));
         if grid.epoch() < taken {
             // Who took that term died before its first commit: the term is over all the same.
             let over = Record::EpochStarted { epoch: taken, at: date };
             grid.apply(&over);
-            shadow.apply(&over);
+            probe.replay(&over);
         }
+        begin_term(&mut grid, (time, date), disk, &mut probe, book)?;
+        let (now, members) = (Now { time, date }, Members::default());
+        let known = BTreeMap::from([(MODULE, (module(), String::new()))]);
+        let modules = Modules::new(known, Blobs::default(), Arc::new(|_, _| Ok(())), time);
+        let settings = Settings {
+            heartbeat: Millis(1_000),
+            producer_grace: Millis(180_000),
+            segment_cache: SEGMENT_CACHE,
+            keep_bytes: None,
+            keep_open_bytes: None,
+            uncommitted_items: plan.gate_items,
+            planted: bug.and_then(DriverBug::in_driver),
+        };
+        let start = Start { settings, grid, modules, members: members.clone(), now };
         let mut scheduler = Self {
             plan: Arc::clone(plan),
-            bug,
-            grid,
-            shadow,
-            gate: Gate::default(),
+            driver: Driver::new(start, probe),
             journal: Journal::default(),
+            members,
             inbox: VecDeque::new(),
-            began: (real, now),
-            now,
-            listened_at: now,
-            full: false,
-            workers: BTreeMap::new(),
-            by_worker: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            next_request: 0,
-            held: BTreeMap::new(),
-            next_token: 0,
-            visible: BTreeMap::new(),
-            unsettled: BTreeMap::new(),
-            inputs: BTreeMap::new(),
-            results: BTreeMap::new(),
-            touched: BTreeSet::new(),
-            alone: Vec::new(),
-            given: BTreeSet::new(),
-            joined: false,
-            acknowledge_at: None,
+            began: (real, time),
+            lines: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            requests: 0,
+            removed: Vec::new(),
             effects: Vec::new(),
+            wanted: Vec::new(),
         };
-        scheduler.begin_term(date, disk, book)?;
+        scheduler.link_client(OPERATOR, Who::Operator, Role::Operator, "operator");
         Ok(scheduler)
-    }
-
-    fn begin_term(&mut self, date: Micros, disk: &mut Disk, book: &mut Book) -> Result<(), Failed> {
-        self.grid.handle(self.now, Input::Start { date, key: KEY, vouched: Vec::new() });
-        let mut items = Vec::new();
-        while let Some(output) = self.grid.poll_output() {
-            if let wasmgrid_core::Output::Persist(record) = output {
-                items.push(self.record(&record, book)?);
-            }
-        }
-        disk.write(self.grid.epoch(), items);
-        Ok(())
     }
 
     /// The scheduler's term.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
-        self.grid.epoch()
+        self.driver.grid().epoch()
     }
 
     /// Something happened; it is handled at the next turn.
     pub fn hear(&mut self, heard: Heard) {
-        self.inbox.push_back(heard);
+        match heard {
+            Heard::Worker(link, name) => self.link_worker(link, &name),
+            Heard::Client(link, client) => {
+                let plan = Arc::clone(&self.plan);
+                let tenant = plan.clients.get(client).map_or("nobody", |plan| &plan.tenant);
+                self.link_client(link, Who::Client(client), Role::Client, tenant);
+            }
+            Heard::Says(link, up) => self.says(link, up),
+            Heard::Unlinked(link) => {
+                if let Some(Line { kin, .. }) = self.lines.remove(&link) {
+                    let (link, reason) = (driver::LinkId(link), String::from("it ended"));
+                    self.inbox.push_back(Event::Unlinked { link, reason, kin });
+                }
+            }
+            Heard::Committed(number) => self.inbox.push_back(Event::Committed { number }),
+            Heard::Full(full) => self.inbox.push_back(Event::StoreFull(full)),
+            Heard::Drain(name) => self.operate(Asked::Drain { name }),
+            Heard::Remove(name) => {
+                self.operate(Asked::RemoveMember { role: Role::Worker, name });
+            }
+        }
     }
 
     /// When, by real time, there is something to do though nothing happens.
     #[must_use]
     pub fn next_turn(&self) -> Option<u64> {
-        let next = [self.grid.poll_timeout(), self.acknowledge_at].into_iter().flatten().min();
         let (real, then) = self.began;
+        let next = self.driver.poll_timeout();
         next.map(|at| real.saturating_add(at.0.saturating_sub(then.0)))
     }
 
     /// True where nothing waits to be handled.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.inbox.is_empty() || self.listens_to() == 0
-    }
-
-    /// Events that the next turn takes.
-    fn listens_to(&self) -> usize {
-        let full = self.gate.items() >= self.plan.gate_items;
-        let takes = |heard: &&Heard| !full || matches!(heard, Heard::Committed(_) | Heard::Full(_));
-        self.inbox.iter().filter(takes).count().min(TURN_EVENTS)
+        let listens = self.driver.listens();
+        !self.inbox.iter().any(|event| listens || !is_of_link(event))
     }
 
     /// Handles what has come, then everything that follows from it.
@@ -310,369 +279,253 @@ impl Scheduler {
         book: &mut Book,
     ) -> Result<Vec<Effect>, Failed> {
         let (began, then) = self.began;
-        self.now = Micros(then.0.saturating_add(real.saturating_sub(began)));
+        let time = Micros(then.0.saturating_add(real.saturating_sub(began)));
         book.turn();
-        if self.listened_at.after(DEAF_AFTER) < self.now {
-            self.grid.handle(self.now, Input::Deaf);
-            self.take_outputs(book)?;
+        let rest = self.sort_inbox();
+        self.driver.observed().1.watch(book);
+        self.driver.turn(Now { time, date: time }, self.inbox.drain(..));
+        self.inbox.extend(rest);
+        let watched = self.driver.observed().1.ends(book);
+        for key in mem::take(&mut self.removed) {
+            self.members.set(key, Member::seen_at(time));
         }
-        let full = self.gate.items() >= self.plan.gate_items;
-        let (mut taken, mut rest) = (Vec::new(), VecDeque::new());
-        for heard in std::mem::take(&mut self.inbox) {
-            let urgent = matches!(heard, Heard::Committed(_) | Heard::Full(_));
-            if taken.len() < TURN_EVENTS && (urgent || !full) {
-                taken.push(heard);
-            } else {
-                rest.push_back(heard);
-            }
+        watched?;
+        if let Some(error) = self.driver.failure() {
+            return Err(Damage(error.to_string()).into());
         }
-        self.inbox = rest;
-        // As the workers are now they were when the core gave them tasks.
-        for heard in taken {
-            self.handle(heard, book)?;
-            self.take_outputs(book)?;
+        let mut wanted = mem::take(&mut self.wanted);
+        wanted.extend(self.driver.effects());
+        for effect in wanted.drain(..) {
+            self.carry_out(effect, disk, book)?;
         }
-        if self.grid.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.grid.handle(self.now, Input::Tick);
-        }
-        self.take_outputs(book)?;
-        self.release(book)?;
-        if self.acknowledge_at.is_some_and(|at| at <= self.now) {
-            self.acknowledge_all();
-        }
-        self.pump(disk, book)?;
-        self.gate.hand_over(&mut self.journal);
-        if self.gate.items() < self.plan.gate_items {
-            self.listened_at = self.now;
-        }
-        self.check(book)?;
-        Ok(std::mem::take(&mut self.effects))
+        self.wanted = wanted;
+        let lines = &self.lines;
+        let (grid, probe) = self.driver.observed();
+        probe.check(grid, book, |link| lines.contains_key(&link))?;
+        Ok(mem::take(&mut self.effects))
     }
 
-    fn handle(&mut self, heard: Heard, book: &mut Book) -> Result<(), Failed> {
-        match heard {
-            Heard::Worker(link, name) => {
-                let (id, committed, waiting) = (None, Vec::new(), VecDeque::new());
-                let (contests, open, leaving) = (false, false, false);
-                let peer = Peer { name, id, contests, open, leaving, committed, waiting };
-                self.workers.insert(link, peer);
+    /// Leaves in the inbox what the next turn takes; what has to wait is returned.
+    fn sort_inbox(&mut self) -> VecDeque<Event> {
+        let listens = self.driver.listens();
+        if listens {
+            return self.inbox.split_off(self.inbox.len().min(TURN_EVENTS));
+        }
+        let inbox = mem::take(&mut self.inbox);
+        let (waits, taken) = inbox.into_iter().partition(is_of_link);
+        self.inbox = taken;
+        waits
+    }
+
+    fn link_worker(&mut self, link: LinkId, name: &str) {
+        // A certificate's key: without one it would be a worker in the scheduler's own process,
+        // which cannot be removed.
+        let Some(peer) = peer(Role::Worker, name) else { return };
+        let peer = Peer { key: Some(Digest::of(name.as_bytes())), ..peer };
+        let outbox = self.line(link, Who::Worker(BTreeMap::new()));
+        let link = driver::LinkId(link);
+        self.inbox.push_back(Event::WorkerLinked { link, peer, outbox });
+    }
+
+    fn link_client(&mut self, link: LinkId, who: Who, role: Role, name: &str) {
+        let Some(peer) = peer(role, name) else { return };
+        let outbox = self.line(link, who);
+        let link = driver::LinkId(link);
+        self.inbox.push_back(Event::ClientLinked { link, peer, outbox });
+    }
+
+    fn line(&mut self, link: LinkId, peer: Who) -> Outbox {
+        let kin = Arc::<Kin>::default();
+        let (outbox, meter) = outbox(Arc::clone(&kin));
+        self.lines.insert(link, Line { meter, kin, peer });
+        outbox
+    }
+
+    /// The operator asks something.
+    fn operate(&mut self, request: Asked) {
+        self.requests += 1;
+        let message = FromClient::Request(RequestFrame { id: self.requests, request });
+        let (link, envelope) = (driver::LinkId(OPERATOR), Envelope::from(message));
+        self.inbox.push_back(Event::FromClient { link, envelope, room: None });
+    }
+
+    fn carry_out(
+        &mut self,
+        effect: driver::Effect,
+        disk: &Disk,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        use driver::Effect as Wanted;
+        match effect {
+            Wanted::ToWorker(link, queued) => {
+                let weight = queued.weight();
+                self.to_worker(link.0, queued.envelope);
+                self.sent(link, weight);
             }
-            Heard::Client(link, client) => {
-                self.clients.insert(link, Reading { client, watches: BTreeMap::new() });
+            Wanted::ToClient(link, queued) => {
+                let weight = queued.weight();
+                self.to_client(link.0, queued.envelope, book)?;
+                self.sent(link, weight);
             }
-            Heard::Says(link, message) => self.says(link, message, book)?,
-            Heard::Unlinked(link) => self.end_link(link, false),
-            Heard::Committed(number) => self.gate.committed(number),
-            Heard::Full(full) => self.full = full,
-            Heard::Drain(name) => {
-                let request = self.pending(0, 0, Vec::new(), None, Promise::Nothing);
-                self.grid.handle(self.now, Input::DrainWorker { request, name });
-            }
-            Heard::Remove(name) => {
-                let links = self.workers.iter().filter(|(_, peer)| peer.name == name);
-                for link in links.map(|(link, _)| *link).collect::<Vec<_>>() {
-                    self.end_link(link, true);
+            Wanted::Close { link, .. } | Wanted::HangUp { link } => {
+                if self.lines.remove(&link.0).is_some() {
+                    self.effects.push(Effect::Close(link.0));
                 }
-                let request = self.pending(0, 0, Vec::new(), None, Promise::Nothing);
-                self.grid.handle(self.now, Input::RemoveWorker { request, name });
             }
+            Wanted::Commit(batch) => self.journal.push(batch.number, items(&batch)?),
+            Wanted::Read(place) => {
+                let found = read(disk, place);
+                self.inbox.push_back(Event::Loaded { place, found });
+            }
+            Wanted::Walk(walk) => self.inbox.push_back(walked(disk, walk)?),
+            Wanted::Compare(pairs) => self.inbox.push_back(pairs.compare()),
+            Wanted::Enroll(Ask::Remove { link, id, key, .. }) => {
+                let removed_at = Some(Micros(1));
+                self.members.set(key.clone(), Member { removed_at, ..Member::seen_at(Micros(0)) });
+                self.removed.push(key.clone());
+                self.inbox.push_back(Event::MemberRemoved { link, id, key });
+            }
+            // Nothing here bounds the store, nobody sends modules, and workers ask for none.
+            Wanted::Keep(_)
+            | Wanted::Tidy
+            | Wanted::ReadModule { .. }
+            | Wanted::Measure { .. }
+            | Wanted::Admit(_)
+            | Wanted::Enroll(_) => {}
         }
         Ok(())
     }
 
-    fn says(&mut self, link: LinkId, message: Up, book: &mut Book) -> Result<(), Failed> {
-        if self.clients.contains_key(&link) {
-            match message {
-                Up::Request { id, request } => self.request(link, id, request),
-                Up::Credit { watch, results } => self.credit(link, watch, results),
-                _ => {}
-            }
-            return Ok(());
-        }
-        let Some(peer) = self.workers.get_mut(&link) else { return Ok(()) };
-        let (now, id) = (self.now, peer.id);
-        match (message, id) {
-            (Up::Join { started, slots, held, proofs }, None) => {
-                let (name, address) = (peer.name.clone(), String::from("simulated"));
-                let capacity = capacity(slots);
-                let vouched = Vec::new();
-                let joined = Input::WorkerJoined {
-                    link,
-                    name,
-                    address,
-                    started,
-                    capacity,
-                    vouched,
-                    held,
-                    proofs,
-                };
-                self.grid.handle(now, joined);
-                // What the worker says next needs the number that the core gives it.
-                self.take_outputs(book)?;
-                let is_known = |peer: &Peer| peer.id.is_some() || peer.contests;
-                if self.workers.get(&link).is_some_and(|peer| !is_known(peer)) {
-                    self.end_link(link, true);
-                }
-            }
-            (Up::Heartbeat(heartbeat), Some(worker)) => {
-                self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
-            }
-            (Up::Results { batch, blocks }, Some(worker)) => self.completed(worker, batch, blocks),
-            (Up::Returned { job, lease, tasks }, Some(worker)) => {
-                let reason = "given back".into();
-                self.grid.handle(now, Input::Returned { worker, job, lease, tasks, reason });
-            }
-            (Up::Health { able }, Some(worker)) => {
-                let (part, reason, again) = (Part::Runner, "as planned".into(), Millis(1_000));
-                let unable = (!able).then_some(Unable { part, reason, again });
-                self.grid.handle(now, Input::Health { worker, unable });
-            }
-            (Up::Alive { rival }, Some(worker)) => {
-                self.grid.handle(now, Input::Alive { worker, rival });
-            }
-            (Up::Leaving, Some(worker)) => {
-                peer.leaving = true;
-                self.grid.handle(now, Input::WorkerLeaving { worker });
-            }
-            _ => {}
-        }
-        Ok(())
+    /// What was said is on its way at once.
+    fn sent(&mut self, link: driver::LinkId, weight: driver::Weight) {
+        let freed = self.lines.get(&link.0).and_then(|line| line.meter.sent(weight));
+        self.inbox.extend(freed.map(|freed| Event::Room { link, freed }));
     }
 
-    fn completed(&mut self, worker: WorkerId, batch: u64, blocks: Vec<Block>) {
-        self.next_token += 1;
-        let token = SegmentToken(self.next_token);
-        let completed = blocks.iter().map(completed_block).collect();
-        self.held.insert(token, blocks);
-        self.grid.handle(self.now, Input::Completed { worker, batch, blocks: completed, token });
-    }
-
-    fn request(&mut self, link: LinkId, id: u64, request: Request) {
-        let Some(client) = self.clients.get(&link).map(|reading| reading.client) else { return };
-        let takes = !matches!(
-            request,
-            Request::Close { .. } | Request::Cancel { .. } | Request::Watch { .. }
-        );
-        if takes && self.full {
-            return self.say(link, Down::Reply { id, reply: Err(ErrorCode::Unavailable) });
-        }
-        let now = self.now;
-        match request {
-            Request::Submit { run, closed, watch } => {
-                self.submit(link, id, (client, run), closed, watch);
-            }
-            Request::Append { run, job, chunk } => {
-                let Some((first, inputs)) = chunk_of(&self.plan, client, run, chunk) else {
-                    return;
-                };
-                let count = inputs.len() as u64;
-                let promise = Promise::Appended { job, end: first + count };
-                let digest = content(&inputs);
-                let bytes = INPUT_BYTES * count;
-                let request = self.pending(link, id, inputs, None, promise);
-                self.grid.handle(now, Input::Append { request, job, first, count, bytes, digest });
-            }
-            Request::Extend { run, job, chunk } => {
-                let Some((_, inputs)) = chunk_of(&self.plan, client, run, chunk) else { return };
-                let count = inputs.len() as u64;
-                let (producer, number) = producer_of(client, run, chunk);
-                let bytes = INPUT_BYTES * count;
-                let promise = Promise::Extended { job, by: (producer, number), count };
-                let request = self.pending(link, id, inputs, None, promise);
-                self.grid
-                    .handle(now, Input::Extend { request, job, producer, number, count, bytes });
-            }
-            Request::Retry { run, of } => {
-                let Some(spec) = spec_of(&self.plan, client, run) else { return };
-                let key = (spec.task.tenant, spec.name.clone());
-                let promise = Promise::Retried { key };
-                let request = self.pending(link, id, Vec::new(), None, promise);
-                let (job, limits, idempotency_key) = (of, None, Some(spec.name));
-                self.grid.handle(now, Input::Retry { request, job, limits, idempotency_key });
-            }
-            Request::Close { job } => {
-                let request = self.pending(link, id, Vec::new(), None, Promise::Closed(job));
-                self.grid.handle(now, Input::Close { request, job });
-            }
-            Request::Cancel { job } => {
-                let request = self.pending(link, id, Vec::new(), None, Promise::Cancelled(job));
-                let by = format!("client {client}");
-                self.grid.handle(now, Input::Cancel { request, job, by });
-            }
-            Request::Watch { job, from } => {
-                let status = self.summary(job);
-                let reply = match status {
-                    Some(status) => {
-                        self.watch(link, job, from);
-                        Ok(Answer::Job(status))
-                    }
-                    None => Err(ErrorCode::NotFound),
-                };
-                self.say(link, Down::Reply { id, reply });
-            }
-        }
-    }
-
-    fn submit(
-        &mut self,
-        link: LinkId,
-        id: u64,
-        (client, run): (usize, usize),
-        closed: bool,
-        watch: Option<WatchFrom>,
-    ) {
-        let Some(spec) = spec_of(&self.plan, client, run) else { return };
-        let (_, inputs) = chunk_of(&self.plan, client, run, 0).unwrap_or_default();
-        let count = inputs.len() as u64;
-        let key = (spec.task.tenant.clone(), spec.name.clone());
-        let idempotency_key = Some(spec.name.clone());
-        let promise = Promise::Submitted { key, inputs: count, closed };
-        let digest = content(&inputs);
-        let request = self.pending(link, id, inputs, watch, promise);
-        let (inputs, bytes) = (count, INPUT_BYTES * count);
-        let spec = Box::new(spec);
-        let input = Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
-        self.grid.handle(self.now, input);
-    }
-
-    fn pending(
-        &mut self,
-        link: LinkId,
-        id: u64,
-        inputs: Vec<Task>,
-        watch: Option<WatchFrom>,
-        promise: Promise,
-    ) -> RequestId {
-        self.next_request += 1;
-        let request = RequestId(self.next_request);
-        self.requests.insert(request, Pending { link, id, inputs, watch, promise });
-        request
-    }
-
-    fn end_link(&mut self, link: LinkId, close: bool) {
-        if let Some(peer) = self.workers.remove(&link) {
-            if let Some(worker) = peer.id {
-                if self.by_worker.get(&worker) == Some(&link) {
-                    self.by_worker.remove(&worker);
-                }
-                let left = Input::WorkerLeft { worker, link, graceful: peer.leaving };
-                self.grid.handle(self.now, left);
-            } else {
-                self.grid.handle(self.now, Input::JoinerLeft { link });
-            }
-        } else if self.clients.remove(&link).is_none() {
+    fn to_worker(&mut self, link: LinkId, envelope: Envelope<ToWorker>) {
+        let Some(Line { peer: Who::Worker(proofs), .. }) = self.lines.get_mut(&link) else {
             return;
-        }
-        if close {
-            self.effects.push(Effect::Close(link));
-        }
+        };
+        let down = wire::to_worker(envelope, proofs);
+        self.effects.extend(down.map(|down| Effect::Say(link, down)));
     }
 
-    fn say(&mut self, link: LinkId, message: Down) {
-        self.effects.push(Effect::Say(link, message));
+    fn to_client(
+        &mut self,
+        link: LinkId,
+        envelope: Envelope<ToClient>,
+        book: &mut Book,
+    ) -> Result<(), Failed> {
+        if matches!(self.lines.get(&link), Some(Line { peer: Who::Client(_), .. })) {
+            let down = wire::to_client(link, envelope, &mut self.asked, book)?;
+            self.effects.extend(down.map(|down| Effect::Say(link, down)));
+        }
+        Ok(())
     }
 
-    /// The invariants that can be seen after every turn.
-    fn check(&mut self, book: &Book) -> Result<(), Violation> {
-        let none = BTreeSet::new();
-        hold(self.grid.ledger() == self.shadow.ledger(), "replay equals live", || {
-            format!("live {:?}, replayed {:?}", self.grid.ledger(), self.shadow.ledger())
-        })?;
-        let jobs = self.grid.jobs(usize::MAX);
-        book.check_status(&jobs)?;
-        let (given, joined) = (std::mem::take(&mut self.given), std::mem::take(&mut self.joined));
-        let tenants = self.grid.tenants();
-        book.check_tenants(&jobs, &tenants, if joined { &none } else { &given })?;
-        let workers = self.grid.workers();
-        let running: u64 = jobs.iter().map(|job| job.counts.running).sum();
-        let assigned: u64 = workers.iter().map(|worker| worker.assigned).sum();
-        hold(running == assigned, "parts sum to the whole", || {
-            format!("{running} tasks run, workers have {assigned}")
-        })?;
-        for (id, link, job, index) in std::mem::take(&mut self.alone) {
-            // Later in the turn its job may have ended, or its worker have gone.
-            if !book.is_open(job, index) || self.by_worker.get(&id) != Some(&link) {
-                continue;
+    fn says(&mut self, link: LinkId, up: Up) {
+        let id = driver::LinkId(link);
+        let event = match self.lines.get(&link).map(|line| &line.peer) {
+            Some(Who::Worker(_)) => {
+                let envelope = wire::from_worker(up);
+                envelope.map(|envelope| Event::FromWorker { link: id, envelope, room: None })
             }
-            let has = workers.iter().find(|worker| worker.worker == id).map(|has| has.assigned);
-            hold(has <= Some(1), "a suspect runs alone", || format!("worker {id} has {has:?}"))?;
-        }
-        let most = self.plan.config.credit_tasks;
-        let bound = |slots: u32| 2 * most.max(2 * u64::from(slots)) * (jobs.len() as u64).max(1);
-        let over = workers.iter().find(|worker| worker.assigned > bound(worker.capacity.slots));
-        hold(over.is_none(), "resources in use are within capacity", || format!("{over:?}"))
-    }
-
-    /// A record for the journal: decoded again, the shadow gets what a replay would read.
-    fn record(&mut self, record: &Record, book: &mut Book) -> Result<Item, Failed> {
-        book.record(record)?;
-        let bytes = encode(record)?;
-        match postcard::from_bytes::<Record>(&bytes) {
-            Ok(read) => self.shadow.apply(&read),
-            Err(error) => return Err(Failed::Disk(Damage(error.to_string()))),
-        }
-        Ok(Item::Record(bytes))
+            Some(Who::Client(client)) => {
+                let (asked, plan) = (&mut self.asked, &self.plan);
+                let envelope = wire::from_client((link, *client), up, plan, asked);
+                envelope.map(|envelope| Event::FromClient { link: id, envelope, room: None })
+            }
+            _ => None,
+        };
+        self.inbox.extend(event);
     }
 }
 
-fn completed_block(block: &Block) -> CompletedBlock {
-    let completion = |shown: &crate::message::Shown| {
-        let says_why = matches!(shown.class, OutcomeClass::Retry | OutcomeClass::Lost);
-        let reason = says_why.then(|| String::from("as planned"));
-        Completion { index: shown.index, class: shown.class, reason }
+/// What links say waits while too much is uncommitted.
+const fn is_of_link(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::WorkerLinked { .. }
+            | Event::FromWorker { .. }
+            | Event::ClientLinked { .. }
+            | Event::FromClient { .. }
+            | Event::Unlinked { .. }
+    )
+}
+
+fn begin_term(
+    grid: &mut Grid,
+    (now, date): (Micros, Micros),
+    disk: &mut Disk,
+    probe: &mut Probe,
+    book: &mut Book,
+) -> Result<(), Failed> {
+    grid.handle(now, Input::Start { date, key: KEY, vouched: Vec::new() });
+    let mut items = Vec::new();
+    probe.watch(book);
+    while let Some(output) = grid.poll_output() {
+        if let Output::Persist(record) = output {
+            items.push(Item::Record(encode(&record)?));
+            driver::Observer::persisted(probe, &driver::Item::Record(record));
+        }
+    }
+    probe.ends(book)?;
+    disk.write(grid.epoch(), items);
+    Ok(())
+}
+
+/// Somebody of this name, which the plan's names all are.
+fn peer(role: Role, name: &str) -> Option<Peer> {
+    let identity = Identity::new("sim", role, name).ok()?;
+    let (labels, certificate, key) = (Vec::new(), None, None);
+    Some(Peer { identity, labels, certificate, key, address: String::from("simulated") })
+}
+
+fn module() -> ModuleInfo {
+    let (imports, exports) = (Vec::new(), Vec::new());
+    ModuleInfo { digest: MODULE, size_bytes: 1, kind: ModuleKind::Task, imports, exports }
+}
+
+/// A batch as the disk takes it. What is dropped stays there: clients may still read it in the end,
+/// to be compared with what they have.
+fn items(batch: &Batch) -> Result<Vec<Item>, Damage> {
+    let mut entries = Vec::with_capacity(batch.items.len());
+    for item in &batch.items {
+        item.add_entries(&mut entries).map_err(|error| Damage(error.to_string()))?;
+    }
+    let item = |entry| match entry {
+        Entry::Record(bytes) => Some(Item::Record(bytes)),
+        Entry::Segment(segment) => Some(Item::Segment(segment)),
+        _ => None,
     };
-    let Block { job, lease, attempt, wall_us, .. } = *block;
-    let results = block.results.iter().map(completion).collect();
-    let (fuel, bytes) = (0, RESULT_BYTES * block.results.len() as u64);
-    CompletedBlock { job, lease, attempt, wall_us, fuel, bytes, results }
+    Ok(entries.into_iter().filter_map(item).collect())
 }
 
-/// The inputs of a chunk, and the first one's index.
-fn chunk_of(plan: &Plan, client: usize, run: usize, chunk: usize) -> Option<(u64, Vec<Task>)> {
-    let job = plan.clients.get(client)?.jobs.get(run)?;
-    let first = job.chunks.iter().take(chunk).map(Vec::len).sum::<usize>() as u64;
-    Some((first, job.chunks.get(chunk)?.clone()))
+fn read(disk: &Disk, place: Place) -> Result<driver::Cached, ServerError> {
+    let missing = || ServerError::Missing { what: place.to_string() };
+    let found = disk.segment(place.job, place.log(), place.position).map_err(|_| missing())?;
+    let segment = found.ok_or_else(missing)?;
+    driver::decode(&segment).map_err(|_| missing())
 }
 
-/// Who appends a chunk of a job that two producers append to, and its how manyth request that is.
-fn producer_of(client: usize, run: usize, chunk: usize) -> (u64, u64) {
-    let producer = (client * 1_000 + run * 2 + chunk % 2) as u64;
-    (producer, chunk.div_ceil(2) as u64)
+fn walked(disk: &Disk, walk: Walk) -> Result<Event, Damage> {
+    let Walk { job, mut end, mut search, .. } = walk;
+    while let Some(results) = before(disk, job, end)? {
+        end = results.first;
+        if !search.look(&results) {
+            break;
+        }
+    }
+    Ok(Event::Walked { search: Some(search), log: None })
 }
 
-fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
-    let client = plan.clients.get(client)?;
-    let job = client.jobs.get(run)?;
-    Some(JobSpec {
-        name: job.key.clone(),
-        task: TaskSpec {
-            limits: limits(),
-            tenant: client.tenant.clone(),
-            ..TaskSpec::new(Digest([7; 32]), ModuleKind::Task)
-        },
-        priority: job.priority,
-        retries: job.retries,
-        max_failures: job.max_failures,
-        deadline: job.deadline,
-        requires: Vec::new(),
-        attached: false,
-    })
-}
-
-/// No task takes longer, nor returns as much.
-fn limits() -> Limits {
-    let (deadline, output) = (Millis(3_000), ByteCount(1 << 20));
-    Limits { deadline, output, ..Limits::default() }
-}
-
-fn capacity(slots: u32) -> WorkerCapacity {
-    let memory = ByteCount(1 << 30);
-    WorkerCapacity { slots, memory, labels: Vec::new(), engine: String::from("simulated") }
-}
-
-/// What a submit or an append is told by when it is repeated.
-fn content(inputs: &[Task]) -> Digest {
-    Digest::of(format!("{inputs:?}").as_bytes())
+fn before(disk: &Disk, job: JobId, end: u64) -> Result<Option<Arc<driver::Results>>, Damage> {
+    let Some(position) = end.checked_sub(1) else { return Ok(None) };
+    let Some(segment) = disk.segment(job, LogKind::Result, position)? else { return Ok(None) };
+    match driver::decode(&segment) {
+        Ok(driver::Cached::Results(results)) => Ok(Some(results)),
+        other => Err(Damage(format!("result {position} of job {job} is {other:?}"))),
+    }
 }
 
 /// What a journal amounts to, by a snapshot of its first half and the records behind that.

@@ -1,7 +1,5 @@
 //! What goes wrong in a world, and how it stops going wrong.
 
-use wasmgrid_store::LogKind;
-
 use super::{Event, IDLE_US, World};
 use crate::{
     message::Down,
@@ -97,10 +95,7 @@ impl World {
         let key = self.book.key_of(*job)?;
         let mut jobs = self.plan.clients.iter().flat_map(|client| &client.jobs);
         let is_fed = jobs.any(|plan| plan.key == key && plan.beside);
-        let is_synced = |position| {
-            let inputs = self.disk.read::<u64>(*job, LogKind::Input, position);
-            inputs.is_ok_and(|inputs| !inputs.is_empty())
-        };
+        let is_synced = |position| self.disk.has_input(*job, position).is_ok_and(|has| has);
         let gives = is_fed && is_synced(0) && leases.iter().any(|lease| !is_synced(lease.first));
         gives.then(|| self.net.node(*link))?
     }
