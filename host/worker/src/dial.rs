@@ -13,8 +13,8 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    agent::Event,
     renewal::{self, ANSWERS_MAX, Answer, Keep},
+    shell::Event,
 };
 
 /// Messages between the agent and the link's writer. Few: what does not fit stays with the

@@ -1,44 +1,22 @@
-//! The slots: what each has been given and not answered, and the tasks that carry batches to it
-//! and its events back.
-
-use std::{collections::VecDeque, sync::Arc};
+//! The slots' ends in the shell: the tasks that carry batches to each slot and its events back.
 
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::{JobId, LeaseId, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId};
+use wasmgrid_agent::Batch;
+use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskRange};
 use wasmgrid_sandbox::{Prepared, Slot, SlotBatch, SlotError, SlotEvents, SlotInput};
 
-use crate::{agent::Event, queue::Piece, ranges};
+use crate::shell::Event;
 
-/// Batches a slot has at most: one that runs and two behind it, so that it never waits for the
-/// agent.
+/// Batches on their way to a slot. The agent gives it no more than three, of which it has one or two.
 const BATCHES_MAX: usize = 3;
 
-/// From this task time on a slot gets no batch ahead, and none behind: the way to it is nothing
-/// beside the task, and what waits here can still be given elsewhere.
-const LONG_TASK_US: u64 = 10_000;
-
 /// All slots of the worker.
-pub(crate) struct Slots {
-    slots: Vec<Held>,
-}
+pub(crate) struct Slots(Vec<Input>);
 
-struct Held {
-    input: SlotInput,
+struct Input {
+    slot: SlotInput,
     batches: mpsc::Sender<SlotBatch>,
-    given: VecDeque<Given>,
-}
-
-/// A batch a slot has.
-struct Given {
-    spec: Arc<TaskSpec>,
-    job: JobId,
-    lease: LeaseId,
-    attempt: u32,
-    /// Its tasks that were not answered.
-    left: Vec<TaskRange>,
-    /// Nothing is to wait behind it.
-    is_long: bool,
 }
 
 impl Slots {
@@ -49,154 +27,46 @@ impl Slots {
         tasks: &TaskTracker,
     ) -> Self {
         let start = |(number, slot): (usize, Slot)| {
-            let (sender, batches) = mpsc::channel(BATCHES_MAX);
-            tasks.spawn(feed(slot.input.clone(), batches));
+            let (batches, on_their_way) = mpsc::channel(BATCHES_MAX);
+            tasks.spawn(feed(slot.input.clone(), on_their_way));
             tasks.spawn(listen(number, slot.events, events.clone()));
-            Held { input: slot.input, batches: sender, given: VecDeque::new() }
+            Input { slot: slot.input, batches }
         };
-        Self { slots: slots.into_iter().enumerate().map(start).collect() }
+        Self(slots.into_iter().enumerate().map(start).collect())
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.slots.len()
+        self.0.len()
     }
 
-    /// Tasks that were given to slots and not answered, the running ones included.
-    pub(crate) fn tasks(&self) -> u64 {
-        self.leases().flat_map(|(.., left)| left).map(|range| range.count).sum()
+    /// Sends a slot a batch; false if the slot has ended.
+    pub(crate) fn run(&self, slot: usize, batch: Batch<Prepared>) -> bool {
+        let Batch { module: prepared, job, lease, attempt, worker, spec, first, inputs, payload } =
+            batch;
+        let batch =
+            SlotBatch { prepared, job, lease, attempt, worker, spec, first, inputs, payload };
+        self.0.get(slot).is_some_and(|input| input.batches.try_send(batch).is_ok())
     }
 
-    /// The slot with the fewest batches that may have one more, of tasks that take about
-    /// `task_us` each; where that is not known a slot gets one at a time.
-    pub(crate) fn hungry(&self, task_us: Option<u64>) -> Option<usize> {
-        let ahead = if is_long(task_us) { 1 } else { BATCHES_MAX };
-        let most = |slot: &Held| if slot.given.iter().any(|one| one.is_long) { 1 } else { ahead };
-        let hungry = |(_, slot): &(usize, &Held)| slot.given.len() < most(slot);
-        let hungry = self.slots.iter().enumerate().filter(hungry);
-        hungry.min_by_key(|(_, slot)| slot.given.len()).map(|(number, _)| number)
-    }
-
-    /// True where a slot has a batch behind the one that it runs, and so has every other, or runs
-    /// something long.
-    pub(crate) fn are_busy(&self) -> bool {
-        let has_next = |slot: &Held| slot.given.len() > 1;
-        let is_busy = |slot: &Held| has_next(slot) || slot.given.iter().any(|one| one.is_long);
-        self.slots.iter().any(has_next) && self.slots.iter().all(is_busy)
-    }
-
-    /// True where a slot has something of another tenant than this.
-    pub(crate) fn serve_others(&self, tenant: &str) -> bool {
-        self.having(|given| given.spec.tenant != tenant).next().is_some()
-    }
-
-    /// Gives a slot a piece of work, of tasks that take about `task_us` each; gives it back where
-    /// the slot has ended.
-    pub(crate) fn give(
-        &mut self,
-        number: usize,
-        worker: WorkerId,
-        prepared: Prepared,
-        task_us: Option<u64>,
-        piece: Piece,
-    ) -> Result<(), Piece> {
-        let Some(slot) = self.slots.get_mut(number) else { return Err(piece) };
-        let given = Given {
-            spec: piece.spec.clone(),
-            job: piece.job,
-            lease: piece.lease,
-            attempt: piece.attempt,
-            left: vec![piece.tasks()],
-            is_long: is_long(task_us),
-        };
-        let Ok(permit) = slot.batches.try_reserve() else { return Err(piece) };
-        let Piece { job, lease, attempt, spec, first, inputs, payload } = piece;
-        permit.send(SlotBatch {
-            prepared,
-            job,
-            lease,
-            attempt,
-            worker,
-            spec,
-            first,
-            inputs,
-            payload,
-        });
-        slot.given.push_back(given);
-        Ok(())
-    }
-
-    /// Notes which tasks a slot has answered; gives whose they were, where no slot has more of
-    /// that tenant.
-    pub(crate) fn answered(&mut self, number: usize, block: &ResultBlock) -> Option<Arc<TaskSpec>> {
-        let of_lease = |given: &&Given| given.lease == block.lease;
-        let given = self.slots.get(number)?.given.iter().find(of_lease);
-        let spec = given.map(|given| given.spec.clone());
-        let indices = block.results.iter().map(|meta| meta.index);
-        self.settle(number, block.lease, indices);
-        let has_more = |spec: &Arc<TaskSpec>| {
-            self.having(|given| given.spec.tenant == spec.tenant).next().is_some()
-        };
-        spec.filter(|spec| !has_more(spec))
-    }
-
-    /// Notes which tasks a slot gave back.
-    pub(crate) fn returned(&mut self, number: usize, lease: LeaseId, tasks: &[TaskRange]) {
-        let indices = tasks.iter().flat_map(|range| range.first..range.end());
-        self.settle(number, lease, indices);
-    }
-
-    fn settle(&mut self, number: usize, lease: LeaseId, indices: impl Iterator<Item = u64>) {
-        let Some(slot) = self.slots.get_mut(number) else { return };
-        for index in indices {
-            let mut of_lease = slot.given.iter_mut().filter(|given| given.lease == lease);
-            of_lease.any(|given| ranges::take(&mut given.left, index));
-        }
-        slot.given.retain(|given| !given.left.is_empty());
-    }
-
-    /// Stops a job's tasks on all slots.
-    pub(crate) fn cancel(&self, job: JobId, by: &str) {
-        for slot in self.having(|given| given.job == job) {
-            slot.input.cancel(job, by);
+    /// Stops a job's tasks in a slot.
+    pub(crate) fn cancel(&self, slot: usize, job: JobId, by: &str) {
+        if let Some(input) = self.0.get(slot) {
+            input.slot.cancel(job, by);
         }
     }
 
-    /// Asks for tasks back; those that have not begun come as an event.
-    pub(crate) fn revoke(&self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
-        for slot in self.having(|given| given.lease == lease) {
-            slot.input.revoke(job, lease, tasks);
-        }
-    }
-
-    /// Asks for all tasks back that have not begun.
-    pub(crate) fn revoke_all(&self) {
-        for slot in &self.slots {
-            for given in &slot.given {
-                slot.input.revoke(given.job, given.lease, &given.left);
-            }
+    /// Asks a slot for tasks that have not begun.
+    pub(crate) fn recall(&self, slot: usize, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
+        if let Some(input) = self.0.get(slot) {
+            input.slot.revoke(job, lease, tasks);
         }
     }
 
     /// What runs.
     pub(crate) fn running(&self) -> Vec<RunningTask> {
-        self.slots.iter().filter_map(|slot| slot.input.running()).collect()
+        self.0.iter().filter_map(|input| input.slot.running()).collect()
     }
-
-    /// The leases that slots have tasks of: job, lease, attempt, tasks.
-    pub(crate) fn leases(&self) -> impl Iterator<Item = (JobId, LeaseId, u32, &[TaskRange])> {
-        let given = self.slots.iter().flat_map(|slot| &slot.given);
-        given.map(|given| (given.job, given.lease, given.attempt, given.left.as_slice()))
-    }
-
-    fn having(&self, of: impl Fn(&Given) -> bool) -> impl Iterator<Item = &Held> {
-        self.slots.iter().filter(move |slot| slot.given.iter().any(&of))
-    }
-}
-
-/// Whether tasks that take about this, where it is known, are long.
-fn is_long(task_us: Option<u64>) -> bool {
-    task_us.is_none_or(|us| us >= LONG_TASK_US)
 }
 
 /// Carries batches to a slot, which takes them as it has room.
@@ -218,7 +88,7 @@ async fn feed(input: SlotInput, mut batches: mpsc::Receiver<SlotBatch>) {
 async fn listen(number: usize, mut slot: SlotEvents, events: mpsc::Sender<Event>) {
     while let Some(event) = slot.next().await {
         if events.send(Event::Slot { number, event }).await.is_err() {
-            // The agent has ended, and with it whoever would want the rest.
+            // The shell has ended, and with it whoever would want the rest.
             return;
         }
     }

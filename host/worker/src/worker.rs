@@ -5,17 +5,17 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wasmgrid_agent::WorkerConfig;
 use wasmgrid_proto::WorkerId;
 use wasmgrid_sandbox::{Sandbox, Slot};
 
 use crate::{
-    agent::{Agent, Event, able},
-    config::WorkerConfig,
     dial::{Dial, GaveUp},
+    shell::{Event, Shell, watch_condition},
     slots::Slots,
 };
 
-/// Events that wait for the agent; their senders wait when it is behind.
+/// Events that wait for the shell; their senders wait when it is behind.
 const EVENTS_MAX: usize = 1_024;
 
 /// Where a worker stands with its scheduler.
@@ -58,9 +58,9 @@ impl Worker {
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let slots = Slots::start(slots, &events, &tasks);
-        tasks.spawn(able::watch(sandbox.condition(), events.clone(), stop.clone()));
+        tasks.spawn(watch_condition(sandbox.condition(), events.clone(), stop.clone()));
         tasks.spawn(dial.keep_linked(events.clone(), stop.clone()));
-        let agent = Agent::new(
+        let shell = Shell::new(
             config,
             sandbox.clone(),
             slots,
@@ -70,7 +70,7 @@ impl Worker {
         );
         let ending = stop.clone();
         let main = tokio::spawn(async move {
-            agent.run(inbox, ending.clone()).await;
+            shell.run(inbox, ending.clone()).await;
             ending.cancel();
             sandbox.shutdown().await;
             tasks.close();
@@ -90,7 +90,7 @@ impl Worker {
     /// runs, and waits until the results are committed; at most
     /// [`WorkerConfig::leave_timeout`] in all.
     pub async fn drain_and_stop(mut self) {
-        // Where the agent has ended, nothing is left to drain.
+        // If the shell has ended, nothing is left to drain.
         let _ = self.events.send(Event::Leave).await;
         self.join().await;
     }
@@ -105,7 +105,7 @@ impl Worker {
         if let Some(main) = self.main.take()
             && let Err(error) = main.await
         {
-            tracing::error!(%error, "the worker's agent broke off");
+            tracing::error!(%error, "the worker's shell broke off");
         }
     }
 }

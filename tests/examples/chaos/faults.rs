@@ -154,7 +154,7 @@ impl Faults {
 
     fn revive(&mut self, grid: &mut Grid, worker: usize) {
         grid.restart_worker(worker, 1, |command| {
-            command.env("WASMGRID_LOG", "info,wasmgrid_worker::agent=debug");
+            command.env("WASMGRID_LOG", "info,wasmgrid_agent=debug");
         });
         self.begin(grid, worker);
     }

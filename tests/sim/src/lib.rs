@@ -1,8 +1,8 @@
-//! The scheduler core in seeded worlds: virtual time, a disk that loses what was not synced,
-//! machines that die, links that break; and the promises of the design, checked after every step.
+//! Scheduler and workers in seeded worlds: virtual time, a disk that loses what was not synced, machines
+//! that die, links that break; and the promises of the design, checked after every step.
 //!
-//! The core and its driver are the real ones; the workers and the clients are models of
-//! `host/worker` and `host/client`, with the same rules. A seed is a world, and the same one each
+//! The core, its driver and the workers' agent are the real ones; the clients are a model of
+//! `host/client`, with the same rules. A seed is a world, and the same one each
 //! time: `wasmgrid-sim --seed N --trace` shows it.
 
 #![forbid(unsafe_code)]

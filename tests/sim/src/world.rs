@@ -61,11 +61,13 @@ enum Event {
         slot: usize,
         run: u64,
     },
-    Heartbeat {
+    Prepared {
         worker: usize,
         life: u64,
+        number: u64,
     },
-    Leaves {
+    /// A worker wanted to be woken up now.
+    Woken {
         worker: usize,
         life: u64,
     },
@@ -307,8 +309,8 @@ impl World {
             }
             Event::Down(_, node, _) | Event::NodeLost(_, node) | Event::Dial { node, .. } => *node,
             Event::Ran { worker, .. }
-            | Event::Heartbeat { worker, .. }
-            | Event::Leaves { worker, .. } => *worker,
+            | Event::Prepared { worker, .. }
+            | Event::Woken { worker, .. } => *worker,
             Event::Wake { client, .. } => clients_from + client,
             _ => return None,
         };
@@ -358,24 +360,14 @@ impl World {
             Event::NodeStarts(node) => self.start_node(node),
             Event::Dial { node, life } => self.dial(node, life),
             Event::Ran { worker, life, slot, run } => {
-                if let Some(process) = self.worker(worker, life) {
-                    process.ran(slot, run);
-                    self.worker_acts(worker);
-                }
+                self.worker_does(worker, life, |process, now| process.ran(now, slot, run));
             }
-            Event::Heartbeat { worker, life } => self.heartbeat(worker, life),
-            Event::Leaves { worker, life } => {
-                if self.worker(worker, life).is_some() {
-                    self.worker_acts(worker);
-                }
+            Event::Prepared { worker, life, number } => {
+                self.worker_does(worker, life, |process, now| process.prepared(now, number));
             }
+            Event::Woken { worker, life } => self.worker_does(worker, life, |_, _| {}),
             Event::Wake { client, life } => self.wake(client, life),
-            Event::Mends { worker, life } => {
-                if let Some(process) = self.worker(worker, life) {
-                    process.mends();
-                    self.worker_acts(worker);
-                }
-            }
+            Event::Mends { worker, life } => self.worker_does(worker, life, Worker::mends),
             Event::Fault(fault) => self.fault(fault)?,
             Event::DiskHasRoom => {
                 if self.now >= self.full_until {

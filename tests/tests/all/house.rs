@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wasmgrid-macros", &[]),
     ("wasmgrid-proto", &[]),
     ("wasmgrid-core", &["wasmgrid-proto"]),
+    ("wasmgrid-agent", &["wasmgrid-proto"]),
     ("wasmgrid-failpoints", &[]),
     ("wasmgrid-store", &["wasmgrid-failpoints", "wasmgrid-proto"]),
     ("wasmgrid-sandbox", &["wasmgrid-proto"]),
@@ -29,9 +30,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "wasmgrid-worker",
-        &["wasmgrid-failpoints", "wasmgrid-net", "wasmgrid-proto", "wasmgrid-sandbox"],
+        &[
+            "wasmgrid-agent",
+            "wasmgrid-failpoints",
+            "wasmgrid-net",
+            "wasmgrid-proto",
+            "wasmgrid-sandbox",
+        ],
     ),
-    ("wasmgrid-sim", &["wasmgrid-core", "wasmgrid-proto", "wasmgrid-server", "wasmgrid-store"]),
+    (
+        "wasmgrid-sim",
+        &["wasmgrid-agent", "wasmgrid-core", "wasmgrid-proto", "wasmgrid-server", "wasmgrid-store"],
+    ),
     (
         "wasmgrid-cli",
         &[
@@ -62,7 +72,10 @@ const HEAVY: &[(&str, &str)] = &[
 ];
 
 /// The pure crates: no operating system under them.
-const PURE: &[&str] = &["wasmgrid-proto", "wasmgrid-core"];
+const PURE: &[&str] = &["wasmgrid-proto", "wasmgrid-core", "wasmgrid-agent"];
+
+/// What the pure crates may depend on beside each other: no runtime, clock, file or network.
+const PURE_MAY: &[&str] = &["blake3", "bytes", "postcard", "serde", "thiserror", "tracing"];
 
 /// What `cargo metadata` tells of a package, as far as it matters here. It is read by hand: the
 /// crate that models it would turn on features of what the engine is built with, so that testing
@@ -192,6 +205,15 @@ fn the_pure_crates_have_no_operating_system() {
         let source = library.map(|target| fs::read_to_string(&target.src_path).expect("readable"));
         let is_no_std = source.is_some_and(|source| source.contains("\n#![no_std]\n"));
         assert!(is_no_std || !PURE.contains(&name), "{name} must be no_std");
+    }
+}
+
+#[test]
+fn the_pure_crates_know_no_runtime() {
+    for package in packages().iter().filter(|at| PURE.contains(&at.name.as_str())) {
+        let is_pure = |name: &&str| PURE.contains(name) || PURE_MAY.contains(name);
+        let other: Vec<_> = built_with(package).filter(|name| !is_pure(name)).collect();
+        assert!(other.is_empty(), "{} must not depend on {other:?}", package.name);
     }
 }
 

@@ -1,5 +1,5 @@
 //! The worker from outside: a scheduler played by the test, and a real sandbox
-//! in threads, or slots that a model plays.
+//! in threads.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
@@ -9,4 +9,3 @@ mod modules;
 mod orders;
 mod results;
 mod scheduler;
-mod turns;

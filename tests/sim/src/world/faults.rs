@@ -113,10 +113,11 @@ impl World {
     }
 
     fn breaks(&mut self, number: usize, how: Broken, for_us: u64) {
+        let now = self.now;
         let Some(machine) = self.workers.get_mut(number) else { return };
         let life = machine.life;
         let Some(process) = machine.process.as_mut() else { return };
-        process.breaks(how);
+        process.breaks(now, how);
         self.worker_acts(number);
         self.after(for_us, Event::Mends { worker: number, life });
     }
@@ -157,14 +158,12 @@ impl World {
     }
 
     fn leave(&mut self, number: usize, patience_us: u64, away_us: u64) {
-        let leaves_at = self.now + patience_us;
+        let now = self.now;
         let Some(machine) = self.workers.get_mut(number) else { return };
-        let life = machine.life;
         let Some(process) = machine.process.as_mut() else { return };
         machine.away_us = away_us;
-        process.leave(leaves_at);
+        process.leave(now, patience_us);
         self.worker_acts(number);
-        self.at(leaves_at, Event::Leaves { worker: number, life });
     }
 
     /// Nothing goes wrong from here on; who was drained by hand is started anew.
@@ -175,10 +174,11 @@ impl World {
         self.full_until = 0;
         self.dies = None;
         self.relapse = None;
+        let now = self.now;
         for number in 0..self.workers.len() {
             if let Some(process) = self.workers.get_mut(number).and_then(|one| one.process.as_mut())
             {
-                process.mends();
+                process.mends(now);
             }
             self.worker_acts(number);
         }

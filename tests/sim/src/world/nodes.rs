@@ -12,9 +12,6 @@ use crate::{
     worker::{Act, KEPT_MAX, Worker},
 };
 
-/// How often a worker says that it lives.
-const HEARTBEAT_US: u64 = SECOND;
-
 /// The first and the longest pause between two dials.
 const BACKOFF_US: (u64, u64) = (100_000, 10 * SECOND);
 
@@ -61,7 +58,6 @@ impl World {
         machine.process = Some(Worker::new(slots, falsehood, started, random));
         let life = machine.life;
         self.after(0, Event::Dial { node, life });
-        self.after(HEARTBEAT_US, Event::Heartbeat { worker: node, life });
     }
 
     pub(super) fn dial(&mut self, node: usize, life: u64) {
@@ -98,13 +94,14 @@ impl World {
             let name = self.plan.workers.get(node).map(|plan| plan.name.clone());
             self.tell_scheduler(Heard::Worker(link, name.unwrap_or_default()));
             if let Some(process) = self.worker(node, life) {
-                process.linked(link);
+                process.linked(now, link);
             }
             self.worker_acts(node);
         }
     }
 
     pub(super) fn node_unlinked(&mut self, node: usize, link: LinkId) {
+        let now = self.now;
         let process = self.node(node).filter(|(.., of)| *of == Some(link));
         let Some((life, ..)) = process else { return };
         if let Some(client) = self.client_of(node) {
@@ -112,7 +109,7 @@ impl World {
                 process.unlinked();
             }
         } else if let Some(process) = self.worker(node, life) {
-            process.unlinked();
+            process.unlinked(now);
         }
         self.dial_later(node);
         if self.client_of(node).is_none() {
@@ -132,7 +129,7 @@ impl World {
             return Ok(());
         }
         let Some(process) = self.worker(node, life) else { return Ok(()) };
-        process.heard(message);
+        process.heard(now, message);
         let (kept, slots) = (process.kept(), process.slots());
         // Batches that slots have when the bound is reached still end.
         within(KEPT_MAX + 64 * slots, kept, "results that a worker keeps")?;
@@ -140,11 +137,17 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn heartbeat(&mut self, worker: usize, life: u64) {
-        if let Some(process) = self.worker(worker, life) {
-            process.heartbeat();
-            self.worker_acts(worker);
-            self.after(HEARTBEAT_US, Event::Heartbeat { worker, life });
+    /// Something happens to a worker's process, if it is the one that was meant.
+    pub(super) fn worker_does(
+        &mut self,
+        number: usize,
+        life: u64,
+        happens: impl FnOnce(&mut Worker, u64),
+    ) {
+        let now = self.now;
+        if let Some(process) = self.worker(number, life) {
+            happens(process, now);
+            self.worker_acts(number);
         }
     }
 
@@ -154,26 +157,41 @@ impl World {
         let Some(machine) = self.workers.get_mut(number) else { return };
         let (life, away_us) = (machine.life, machine.away_us);
         let Some(process) = machine.process.as_mut() else { return };
-        let acts = process.acts();
-        let (link, has_left) = (process.link, process.has_left(now));
+        let acts = process.acts(now);
+        let link = process.link;
         for act in acts {
             match act {
                 Act::Say(message) => self.say(number, link, message),
+                Act::HangUp => {
+                    self.hang_up(link);
+                    link.into_iter().for_each(|link| self.node_unlinked(number, link));
+                }
                 Act::Run { slot, run, wall_us } => {
                     self.after(wall_us, Event::Ran { worker: number, life, slot, run });
                 }
+                Act::Prepare { number: module, wall_us } => {
+                    let event = Event::Prepared { worker: number, life, number: module };
+                    self.after(wall_us, event);
+                }
+                Act::Wake { at } => self.at(at, Event::Woken { worker: number, life }),
                 Act::Die => {
                     let down_us = self.random.between(100, 4_000) * 1_000;
                     return self.crash_worker(number, Some(down_us));
                 }
+                Act::Leave => {
+                    let link = self.end_worker(number);
+                    self.hang_up(link);
+                    return self.after(away_us, Event::NodeStarts(number));
+                }
             }
         }
-        if has_left {
-            if let Some(link) = self.end_worker(number) {
-                let seen = self.net.hang_up(now, link);
-                self.at(seen, Event::SchedulerLost(link));
-            }
-            self.after(away_us, Event::NodeStarts(number));
+    }
+
+    /// A worker ends its link in order.
+    fn hang_up(&mut self, link: Option<LinkId>) {
+        if let Some(link) = link {
+            let seen = self.net.hang_up(self.now, link);
+            self.at(seen, Event::SchedulerLost(link));
         }
     }
 

@@ -2,7 +2,10 @@
 //! else. Results that wait together become one batch; whether they may wait for others is the
 //! agent's to say.
 
-use std::collections::{BTreeMap, VecDeque};
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    vec::Vec,
+};
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
@@ -198,7 +201,7 @@ impl Outgoing {
     }
 
     /// The leases that have unacknowledged results, with those.
-    pub(crate) fn held(&self) -> Vec<HeldLease> {
+    pub(crate) fn held(&self) -> impl Iterator<Item = HeldLease> {
         let loose = self.loose.iter().map(|loose| &loose.block);
         let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(loose);
         let held = |block: &ResultBlock| {
@@ -207,7 +210,7 @@ impl Outgoing {
             let ResultBlock { job, lease, attempt, .. } = *block;
             HeldLease { job, lease, attempt, tasks }
         };
-        blocks.map(held).collect()
+        blocks.map(held)
     }
 
     /// Makes the next batch of what is loose.
@@ -280,7 +283,7 @@ fn join(mut pieces: Vec<Bytes>) -> Bytes {
 }
 
 /// Puts what is held of one lease in several places together, neighbours as one range.
-pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
+pub(crate) fn merge(held: impl IntoIterator<Item = HeldLease>) -> Vec<HeldLease> {
     let mut leases = BTreeMap::<(JobId, LeaseId), HeldLease>::new();
     for lease in held {
         match leases.get_mut(&(lease.job, lease.lease)) {
@@ -306,6 +309,8 @@ pub(crate) fn merge(held: Vec<HeldLease>) -> Vec<HeldLease> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::{string::String, vec};
+
     use wasmgrid_proto::{
         Digest, LeaseProof, Outcome, Usage, WorkerId,
         frame::encode_one,

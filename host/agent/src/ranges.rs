@@ -1,5 +1,7 @@
 //! Sets of task indices as runs, in the order in which they are worked on.
 
+use alloc::vec::Vec;
+
 use wasmgrid_proto::TaskRange;
 
 /// Takes `index` out of `ranges`; false where it is not in. Cheap where it is the very first,
@@ -37,6 +39,8 @@ pub(crate) fn overlap(range: TaskRange, other: TaskRange) -> Option<TaskRange> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
 
     fn range(first: u64, count: u64) -> TaskRange {

@@ -1,7 +1,10 @@
 //! What proves that this worker was given its leases: kept as long as something of them is here, so
 //! that a scheduler that starts anew believes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use wasmgrid_proto::{LeaseId, LeaseProof, wire::HeldLease};
 
@@ -40,6 +43,8 @@ impl Proofs {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use wasmgrid_proto::{JobId, LeaseTag, TaskRange};
 
     use super::*;

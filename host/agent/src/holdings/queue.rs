@@ -2,14 +2,15 @@
 //! all slots share it. Tenants take turns: how much of each is here is the scheduler's to say, and
 //! none waits for all that another has here.
 
-use std::{collections::VecDeque, sync::Arc};
+use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    InputBlock, JobId, LeaseId, SegmentError, TaskRange, TaskSpec, wire::LeaseGrant,
+    InputBlock, JobId, LeaseId, SegmentError, TaskRange, TaskSpec, WorkerId, wire::LeaseGrant,
 };
 
-use crate::ranges::overlap;
+use super::Which;
+use crate::{Batch, ranges::overlap};
 
 /// Input bytes of one sub-batch, unless a single input is larger: what a slot's socket takes
 /// without a wait.
@@ -53,6 +54,12 @@ impl Piece {
         Self { job, lease, attempt, spec, first, inputs, payload }
     }
 
+    /// As a slot takes it.
+    pub(crate) fn into_batch<M>(self, module: M, worker: WorkerId) -> Batch<M> {
+        let Self { job, lease, attempt, spec, first, inputs, payload } = self;
+        Batch { module, job, lease, attempt, worker, spec, first, inputs, payload }
+    }
+
     /// Which tasks.
     pub(crate) fn tasks(&self) -> TaskRange {
         TaskRange { first: self.first, count: self.inputs.count() }
@@ -68,13 +75,13 @@ impl Piece {
     /// Cuts the piece: what is within `wanted` goes to `taken`, what is left to `keep`, in order.
     pub(crate) fn split(
         &self,
-        wanted: Vec<TaskRange>,
+        wanted: &[TaskRange],
         taken: &mut Vec<Self>,
         mut keep: impl FnMut(Self),
     ) {
         let mut rest = self.tasks();
         let mut wanted: Vec<_> =
-            wanted.into_iter().filter_map(|range| overlap(self.tasks(), range)).collect();
+            wanted.iter().filter_map(|range| overlap(self.tasks(), *range)).collect();
         wanted.sort_unstable();
         let mut keep = |tasks: TaskRange| {
             if tasks.count > 0 {
@@ -158,21 +165,16 @@ impl Queue {
         popped
     }
 
-    /// Takes out the pieces that `of` names, or the parts of them within the tasks it gives.
-    pub(crate) fn take(&mut self, of: impl Fn(&Piece) -> Option<Vec<TaskRange>>) -> Vec<Piece> {
-        let mut taken = Vec::new();
+    /// Takes out what `which` wants, into `taken`.
+    pub(super) fn take(&mut self, which: &Which<'_>, taken: &mut Vec<Piece>) {
+        let before = taken.len();
         for lane in &mut self.lanes {
-            for piece in std::mem::take(&mut lane.pieces) {
-                match of(&piece) {
-                    Some(wanted) => {
-                        piece.split(wanted, &mut taken, |rest| lane.pieces.push_back(rest));
-                    }
-                    None => lane.pieces.push_back(piece),
-                }
+            for piece in core::mem::take(&mut lane.pieces) {
+                which.take(piece, taken, |rest| lane.pieces.push_back(rest));
             }
         }
-        self.tasks -= taken.iter().map(|piece| piece.tasks().count).sum::<u64>();
-        taken
+        let counts = taken.iter().skip(before).map(|piece| piece.tasks().count);
+        self.tasks -= counts.sum::<u64>();
     }
 }
 

@@ -1,0 +1,6 @@
+//! The agent in virtual time: a scheduler played by the test, and slots that only wait.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod turns;
+mod world;
