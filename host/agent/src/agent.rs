@@ -115,6 +115,7 @@ impl<M: Clone> Agent<M> {
             Event::Heard(envelope) => self.heard(envelope),
             Event::Results { slot, block, payload } => self.ended(slot, block, payload),
             Event::Returned { slot, job, lease, tasks } => self.returned(slot, job, lease, tasks),
+            Event::Taken { slot } => self.effects.extend(self.holdings.orders(slot)),
             Event::NotTaken { slot, job, lease, tasks } => {
                 self.not_taken(slot, job, lease, tasks);
             }

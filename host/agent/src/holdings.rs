@@ -8,6 +8,7 @@ mod recalled;
 mod slots;
 
 use alloc::{
+    borrow::ToOwned as _,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     vec,
@@ -16,9 +17,10 @@ use alloc::{
 
 use wasmgrid_proto::{JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, wire::HeldLease};
 
+use crate::Effect;
 pub(crate) use queue::Piece;
 use queue::Queue;
-use recalled::Recalled;
+use recalled::{Recalled, note};
 use slots::{Given, Slots};
 
 /// Cancelled jobs that are remembered; the oldest are forgotten. An assignment is overtaken by
@@ -196,7 +198,11 @@ impl Holdings {
 
     /// A job is cancelled: what no slot has is taken out, and the slots are named that have some of
     /// it.
-    pub(crate) fn cancel(&mut self, job: JobId) -> (Vec<Piece>, impl Iterator<Item = usize>) {
+    pub(crate) fn cancel(
+        &mut self,
+        job: JobId,
+        by: &str,
+    ) -> (Vec<Piece>, impl Iterator<Item = usize>) {
         if !self.brought.remove(&job) {
             self.cancelled.insert(job);
         }
@@ -204,6 +210,9 @@ impl Holdings {
             self.cancelled.pop_first();
         }
         let taken = self.take(Which::OfJob(job));
+        for given in self.slots.given_mut().filter(|given| given.job == job) {
+            given.cancelled_by.get_or_insert_with(|| by.to_owned());
+        }
         (taken, self.slots.having(move |given| given.job == job))
     }
 
@@ -216,6 +225,9 @@ impl Holdings {
     ) -> (Vec<Piece>, impl Iterator<Item = usize>) {
         self.recalled.note(lease, tasks);
         let taken = self.take(Which::OfLease(lease, tasks));
+        for given in self.slots.given_mut().filter(|given| given.lease == lease) {
+            note(&mut given.recalled, tasks);
+        }
         (taken, self.slots.having(move |given| given.lease == lease))
     }
 
@@ -225,8 +237,23 @@ impl Holdings {
         &mut self,
     ) -> (Vec<Piece>, impl Iterator<Item = (usize, JobId, LeaseId, &[TaskRange])>) {
         let taken = self.take(Which::All);
+        for given in self.slots.given_mut() {
+            given.recalled.clone_from(&given.left);
+        }
         let given = self.slots.by_slot();
         (taken, given.map(|(slot, at)| (slot, at.job, at.lease, at.left.as_slice())))
+    }
+
+    /// All that was ordered of what a slot has.
+    pub(crate) fn orders<M>(&self, slot: usize) -> impl Iterator<Item = Effect<M>> {
+        let given = self.slots.by_slot().filter(move |(of, _)| *of == slot);
+        given.flat_map(move |(_, given)| {
+            let (job, lease) = (given.job, given.lease);
+            let cancel = given.cancelled_by.clone().map(|by| Effect::Cancel { slot, job, by });
+            let tasks = Some(given.recalled.clone()).filter(|tasks| !tasks.is_empty());
+            let recall = tasks.map(|tasks| Effect::Recall { slot, job, lease, tasks });
+            recall.into_iter().chain(cancel)
+        })
     }
 
     /// Takes out what no slot has. What waits for a slot comes first.

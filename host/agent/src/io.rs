@@ -43,6 +43,12 @@ pub enum Event<M> {
         /// The tasks.
         tasks: Vec<TaskRange>,
     },
+    /// A slot has taken a batch for which it had no room when it was given that. What was ordered of
+    /// the batch meanwhile did not reach it. To be told if anything was ordered of the slot since.
+    Taken {
+        /// Which slot.
+        slot: usize,
+    },
     /// A slot has ended and did not take its last [batch](Effect::Run).
     NotTaken {
         /// Which slot.
@@ -118,7 +124,8 @@ pub enum Effect<M> {
         /// The bytes that were [missing](Preparation::Missing); `None` if what is at hand must do.
         bytes: Option<Bytes>,
     },
-    /// Run a batch in a slot, after those that the slot has already.
+    /// Run a batch in a slot, after those that the slot has already; followed by [`Event::Taken`],
+    /// if the slot had no room for it at once and was ordered something before it had.
     Run {
         /// Which slot.
         slot: usize,

@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Heard { envelope: Envelope<ToWorker> },
     /// A slot said something.
     Slot { number: usize, event: SlotEvent },
+    /// A slot has taken a batch which missed what was ordered meanwhile.
+    Taken { number: usize },
     /// A job's module was prepared, or not.
     Prepared {
         job: JobId,
@@ -161,6 +163,7 @@ impl Shell {
                     return;
                 }
             },
+            Event::Taken { number: slot } => agent::Event::Taken { slot },
             Event::Prepared { job, spec, result, took } => {
                 agent::Event::Prepared { job, spec, result: preparation(result), took }
             }

@@ -1,5 +1,10 @@
 //! The slots' ends in the shell: the tasks that carry batches to each slot and its events back.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use wasmgrid_agent::Batch;
@@ -17,6 +22,8 @@ pub(crate) struct Slots(Vec<Input>);
 struct Input {
     slot: SlotInput,
     batches: mpsc::Sender<SlotBatch>,
+    /// Something was ordered of the slot, which a batch on its way there missed.
+    ordered: Arc<AtomicBool>,
 }
 
 impl Slots {
@@ -28,9 +35,11 @@ impl Slots {
     ) -> Self {
         let start = |(number, slot): (usize, Slot)| {
             let (batches, on_their_way) = mpsc::channel(BATCHES_MAX);
-            tasks.spawn(feed(slot.input.clone(), on_their_way));
+            let ordered = Arc::new(AtomicBool::new(false));
+            let missed = Missed { number, ordered: Arc::clone(&ordered), events: events.clone() };
+            tasks.spawn(feed(slot.input.clone(), on_their_way, missed));
             tasks.spawn(listen(number, slot.events, events.clone()));
-            Input { slot: slot.input, batches }
+            Input { slot: slot.input, batches, ordered }
         };
         Self(slots.into_iter().enumerate().map(start).collect())
     }
@@ -53,6 +62,7 @@ impl Slots {
     pub(crate) fn cancel(&self, slot: usize, job: JobId, by: &str) {
         if let Some(input) = self.0.get(slot) {
             input.slot.cancel(job, by);
+            input.order();
         }
     }
 
@@ -60,6 +70,7 @@ impl Slots {
     pub(crate) fn recall(&self, slot: usize, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
         if let Some(input) = self.0.get(slot) {
             input.slot.revoke(job, lease, tasks);
+            input.order();
         }
     }
 
@@ -69,12 +80,35 @@ impl Slots {
     }
 }
 
+impl Input {
+    /// Notes that something was ordered: a slot knows nothing of a batch that waits for room there.
+    fn order(&self) {
+        self.ordered.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Says that a batch has missed what was ordered of its slot while it waited for room there.
+struct Missed {
+    number: usize,
+    ordered: Arc<AtomicBool>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Missed {
+    async fn say(&self) {
+        if self.ordered.swap(false, Ordering::SeqCst) {
+            // If the shell has ended nobody orders anything.
+            let _ = self.events.send(Event::Taken { number: self.number }).await;
+        }
+    }
+}
+
 /// Carries batches to a slot, which takes them as it has room.
-async fn feed(input: SlotInput, mut batches: mpsc::Receiver<SlotBatch>) {
+async fn feed(input: SlotInput, mut batches: mpsc::Receiver<SlotBatch>, missed: Missed) {
     while let Some(batch) = batches.recv().await {
         let (job, lease) = (batch.job, batch.lease);
         match input.run(batch).await {
-            Ok(()) => {}
+            Ok(()) => missed.say().await,
             // The worker ends; what it was given is known to the scheduler.
             Err(SlotError::Closed) => return,
             Err(error) => {

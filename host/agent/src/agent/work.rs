@@ -259,7 +259,7 @@ impl<M: Clone> Agent<M> {
     }
 
     pub(super) fn cancel(&mut self, job: JobId, by: &str) {
-        let (pieces, slots) = self.holdings.cancel(job);
+        let (pieces, slots) = self.holdings.cancel(job, by);
         let cancel = |slot| Effect::Cancel { slot, job, by: String::from(by) };
         self.effects.extend(slots.map(cancel));
         self.give_back(&pieces, "the job was cancelled");

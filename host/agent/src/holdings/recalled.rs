@@ -17,10 +17,7 @@ pub(super) struct Recalled(BTreeMap<LeaseId, Vec<TaskRange>>);
 impl Recalled {
     /// These tasks of a lease are asked back.
     pub(super) fn note(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
-        let known = self.0.entry(lease).or_default();
-        let new = tasks.iter().filter(|range| !known.contains(range)).copied();
-        let new: Vec<TaskRange> = new.collect();
-        known.extend(new);
+        note(self.0.entry(lease).or_default(), tasks);
         if self.0.len() > LEASES_MAX {
             self.0.pop_first();
         }
@@ -34,5 +31,14 @@ impl Recalled {
     /// What was asked back of a lease.
     pub(super) fn of(&self, lease: LeaseId) -> Option<&[TaskRange]> {
         self.0.get(&lease).map(Vec::as_slice)
+    }
+}
+
+/// Adds ranges to those that were asked back, the same one once.
+pub(super) fn note(known: &mut Vec<TaskRange>, tasks: &[TaskRange]) {
+    for range in tasks {
+        if !known.contains(range) {
+            known.push(*range);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The slots: what each has been given and not answered.
 
-use alloc::{collections::VecDeque, sync::Arc, vec, vec::Vec};
+use alloc::{collections::VecDeque, string::String, sync::Arc, vec, vec::Vec};
 
 use wasmgrid_proto::{JobId, LeaseId, TaskRange, TaskSpec};
 
@@ -26,6 +26,10 @@ pub(super) struct Given {
     pub(super) attempt: u32,
     /// Its tasks that were not answered.
     pub(super) left: Vec<TaskRange>,
+    /// What was asked back of it; of that the slot keeps what has begun.
+    pub(super) recalled: Vec<TaskRange>,
+    /// Who cancelled its job, if somebody did.
+    pub(super) cancelled_by: Option<String>,
     /// Nothing is to wait after it.
     is_long: bool,
 }
@@ -44,6 +48,11 @@ impl Slots {
     /// All that was given.
     pub(super) fn given(&self) -> impl Iterator<Item = &Given> {
         self.slots.iter().flatten()
+    }
+
+    /// The same, to note what is ordered of it.
+    pub(super) fn given_mut(&mut self) -> impl Iterator<Item = &mut Given> {
+        self.slots.iter_mut().flatten()
     }
 
     /// Tasks that were given to slots and not answered, the running ones included.
@@ -77,6 +86,8 @@ impl Slots {
             lease: piece.lease,
             attempt: piece.attempt,
             left: vec![piece.tasks()],
+            recalled: Vec::new(),
+            cancelled_by: None,
             is_long: is_long(task_us),
         };
         if let Some(slot) = self.slots.get_mut(slot) {

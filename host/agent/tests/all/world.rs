@@ -31,6 +31,8 @@ pub struct World {
     ends: BTreeMap<String, u64>,
     /// What the agent has said and the test has not heard.
     said: VecDeque<FromWorker>,
+    /// What was ordered of slots, which do nothing about it.
+    missed: Option<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -52,13 +54,29 @@ impl World {
         let agent = Agent::new(WorkerConfig::new(capacity), slots, Micros(7), Micros(0));
         let slots = (0..slots).map(|_| Slot::default()).collect();
         let (times, ends) = (times.iter().copied().collect(), BTreeMap::new());
-        let mut world = Self { agent, now: 0, slots, times, ends, said: VecDeque::new() };
+        let mut world =
+            Self { agent, now: 0, slots, times, ends, said: VecDeque::new(), missed: None };
         world.tell(Event::Linked);
         let join = world.hear();
         assert!(matches!(join, FromWorker::Join(_)), "{join:?}");
         let (minor, worker, epoch) = (PROTOCOL_MINOR, WorkerId(1), Epoch(1));
         world.say(ToWorker::Joined(Joined { minor, worker, epoch, heartbeat: Millis(10) }));
         world
+    }
+
+    /// Slots miss what is ordered from now on.
+    pub fn miss_orders(&mut self) {
+        self.missed = Some(Vec::new());
+    }
+
+    /// What they missed since the last call.
+    pub fn missed(&mut self) -> Vec<String> {
+        self.missed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A slot has taken a batch that had to wait.
+    pub fn taken(&mut self, slot: usize) {
+        self.tell(Event::Taken { slot });
     }
 
     /// The time, in microseconds.
@@ -152,6 +170,9 @@ impl World {
                 self.agent.handle(now, Event::Running(running));
             }
             Effect::Joined { .. } => {}
+            Effect::Cancel { .. } | Effect::Recall { .. } if self.missed.is_some() => {
+                self.missed.iter_mut().for_each(|missed| missed.push(format!("{effect:?}")));
+            }
             other => panic!("{other:?}"),
         }
     }

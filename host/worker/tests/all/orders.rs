@@ -1,6 +1,17 @@
 //! Promises about orders, and about how slots share work.
 
-use wasmgrid_proto::{Outcome, TaskRange, TaskSpec, wire::FromWorker};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::sleep;
+use wasmgrid_proto::{Digest, Outcome, TaskRange, TaskSpec, wire::FromWorker};
+use wasmgrid_worker::sandbox::simulated::{Model, Run, Task};
 
 use crate::scheduler::{Scheduler, endless, quick, spec};
 
@@ -52,6 +63,40 @@ async fn a_cancelled_job_ends_and_what_comes_of_it_later_is_given_back() {
     // An assignment that was overtaken by the cancel.
     scheduler.assign(1, 2, &spec(&module), 4, 2).await;
     assert_eq!(scheduler.gather(2).await.returned, [4, 5]);
+    worker.stop().await;
+}
+
+/// Tasks of 4 ms each, and how many have begun.
+#[derive(Debug, Default)]
+struct Short(AtomicUsize);
+
+impl Model for Short {
+    fn prepares(&self, _: Digest) -> Duration {
+        Duration::ZERO
+    }
+
+    fn runs(&self, _: &Task<'_>) -> Run {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Run { time: Duration::from_millis(4), outcome: Outcome::Ok, output: Bytes::new() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancel_reaches_a_batch_that_waits_for_room_in_its_slot() {
+    let model = Arc::new(Short::default());
+    let (mut scheduler, worker) = Scheduler::with_simulated(1, model.clone()).await;
+    // How long its tasks take is known then, so that the slot gets as many batches as it may.
+    scheduler.assign(1, 1, &spec(b"a module"), 0, 1).await;
+    scheduler.serve_module(b"a module").await;
+    scheduler.gather(1).await;
+    scheduler.assign(1, 2, &spec(b"a module"), 1, 50).await;
+    while model.0.load(Ordering::SeqCst) < 2 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    scheduler.cancel(1).await;
+    let gathered = scheduler.gather(50).await;
+    let ok = gathered.outcomes.values().filter(|outcome| **outcome == Outcome::Ok).count();
+    assert_eq!(ok, 0, "{gathered:?}");
     worker.stop().await;
 }
 

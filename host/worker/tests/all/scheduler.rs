@@ -15,7 +15,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_worker::{
     Dial, Worker, WorkerConfig,
-    sandbox::{Isolation, Sandbox, SandboxConfig, Slot},
+    sandbox::{Isolation, Sandbox, SandboxConfig, Slot, simulated::Model},
 };
 
 /// Nothing in a test takes so long; one that waits in vain ends.
@@ -42,6 +42,12 @@ impl Scheduler {
             SandboxConfig { slots, isolation: Isolation::InProcess, ..SandboxConfig::default() };
         let (sandbox, handles) = Sandbox::start(config).unwrap();
         Self::with_sandbox(slots, kept_results, sandbox, handles).await
+    }
+
+    /// A worker whose slots do as the model says.
+    pub async fn with_simulated(slots: u32, model: Arc<dyn Model>) -> (Self, Worker) {
+        let (sandbox, handles) = Sandbox::simulated(slots, model);
+        Self::with_sandbox(slots, ByteCount(256 << 20), sandbox, handles).await
     }
 
     /// A worker with this sandbox.
