@@ -285,7 +285,7 @@ impl Modules {
             }
         }
         let tenant = put.tenant.clone();
-        self.turns.push(&tenant, put, size).map_err(|full| {
+        self.turns.push(&tenant, put, size).map_err(|(_, full)| {
             let whose = match full {
                 Full::Tenant => "of yours",
                 Full::All => "of all tenants",

@@ -214,6 +214,7 @@ impl<O: Observer> Driver<O> {
             self.worker_unlinked(link, &worker, reason);
         } else if let Some(client) = self.state.clients.remove(&link) {
             self.modules.unlinked(link);
+            self.state.walks.unlinked(link);
             self.client_unlinked(link, &client);
         } else {
             return false;

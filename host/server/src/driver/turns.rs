@@ -51,11 +51,11 @@ impl<T> Turns<T> {
     /// Has `item` wait behind its tenant's others.
     ///
     /// # Errors
-    /// [`Full`], where it may not.
-    pub(super) fn push(&mut self, tenant: &str, item: T, bytes: usize) -> Result<(), Full> {
+    /// The item and [`Full`], if it may not.
+    pub(super) fn push(&mut self, tenant: &str, item: T, bytes: usize) -> Result<(), (T, Full)> {
         let all: usize = self.lanes.iter().map(|lane| lane.bytes).sum();
         if all > 0 && all.saturating_add(bytes) > self.bounds.all_bytes {
-            return Err(Full::All);
+            return Err((item, Full::All));
         }
         let Some(lane) = self.lanes.iter_mut().find(|lane| lane.tenant == tenant) else {
             let waiting = VecDeque::from([(item, bytes)]);
@@ -64,7 +64,7 @@ impl<T> Turns<T> {
         };
         let over = lane.bytes.saturating_add(bytes) > self.bounds.waiting_bytes;
         if over || lane.waiting.len() >= self.bounds.waiting {
-            return Err(Full::Tenant);
+            return Err((item, Full::Tenant));
         }
         lane.waiting.push_back((item, bytes));
         lane.bytes += bytes;
@@ -147,10 +147,10 @@ mod tests {
         for number in 0..3 {
             turns.push("ann", number, 1).expect("room");
         }
-        assert_eq!(turns.push("ann", 3, 1), Err(Full::Tenant));
+        assert_eq!(turns.push("ann", 3, 1), Err((3, Full::Tenant)));
         assert_eq!(turns.push("bob", 0, 100), Ok(()), "the first may be large");
-        assert_eq!(turns.push("bob", 1, 1), Err(Full::Tenant));
-        assert_eq!(turns.push("cat", 0, 60), Err(Full::All));
+        assert_eq!(turns.push("bob", 1, 1), Err((1, Full::Tenant)));
+        assert_eq!(turns.push("cat", 0, 60), Err((0, Full::All)));
         assert_eq!(turns.push("cat", 0, 40), Ok(()));
     }
 
@@ -158,7 +158,7 @@ mod tests {
     fn what_nobody_waits_for_makes_room() {
         let mut turns = Turns::new(BOUNDS);
         for number in 0..3 {
-            turns.push("ann", number, 50).unwrap_or_default();
+            let _ = turns.push("ann", number, 50);
         }
         turns.retain(|number| *number != 0);
         assert_eq!(turns.push("ann", 7, 50), Ok(()));

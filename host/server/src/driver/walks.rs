@@ -1,10 +1,7 @@
 //! Single tasks looked for in their job's result log, of which no index is kept: it is read
 //! backwards, beside the driver. For late results, and for what is asked of one task.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use wasmgrid_proto::{
@@ -18,23 +15,48 @@ use super::{
     comparison::{Comparison, Late},
     gate::Gated,
     logs,
+    turns::{Bounds, Turns},
 };
 use crate::error::api_error;
 
-/// Readings of logs that wait for each other: one goes on at a time, so that they never take the
-/// readers from those who wait for inputs and results.
-const WALKS_MAX: usize = 256;
+/// Readings of one tenant that wait, beyond which more are refused.
+const WALKS_OF_ONE: usize = 64;
+
+/// One reading goes on at a time, so that readings never take the readers from those who wait for
+/// inputs and results. Tenants take turns: one that asks about many tasks holds up its own questions.
+const BOUNDS: Bounds = Bounds {
+    at_work: 1,
+    of_one: 1,
+    waiting: WALKS_OF_ONE,
+    // They are small.
+    waiting_bytes: usize::MAX,
+    all_bytes: usize::MAX,
+};
 
 /// The readings that are to be done.
-#[derive(Default)]
 pub(super) struct Walks {
-    /// Those that wait until all they need is durable.
-    waiting: BTreeMap<u64, Walking>,
+    /// Those that wait until all they need is durable, with their tenants.
+    waiting: BTreeMap<u64, (String, Walking)>,
     next: u64,
     /// Those that wait for their turn.
-    ready: VecDeque<Walking>,
-    /// Who waits for the one that goes on.
-    asker: Option<Asker>,
+    ready: Turns<Walking>,
+    /// Who waits for the one that goes on, and the tenant whose turn it is.
+    asker: Option<(String, Asker)>,
+}
+
+impl Default for Walks {
+    fn default() -> Self {
+        Self { waiting: BTreeMap::new(), next: 0, ready: Turns::new(BOUNDS), asker: None }
+    }
+}
+
+impl Walks {
+    /// A client's link has ended: nobody waits for what it has asked.
+    pub(super) fn unlinked(&mut self, link: LinkId) {
+        let asked = |walk: &Walking| matches!(walk.want, Want::Task { link: of, .. } if of == link);
+        self.waiting.retain(|_, (_, walk)| !asked(walk));
+        self.ready.retain(|walk| !asked(walk));
+    }
 }
 
 /// A reading of a job's log that is to be done.
@@ -132,13 +154,20 @@ impl<O: Observer> Driver<O> {
 
     /// Reads a log once all of it that counts is durable.
     pub(super) fn walk(&mut self, walk: Walking) {
+        let tenant = match &walk.want {
+            Want::Task { link, .. } => {
+                self.state.clients.get(link).map(|client| client.tenant.as_str())
+            }
+            Want::Compare(_) => self.grid.tenant(walk.job),
+        };
+        let tenant = tenant.unwrap_or_default().to_owned();
         let walks = &mut self.state.walks;
-        if walks.waiting.len() + walks.ready.len() >= WALKS_MAX {
+        if walks.waiting.values().filter(|(of, _)| *of == tenant).count() >= WALKS_OF_ONE {
             return self.give_up(walk);
         }
         walks.next += 1;
         let number = walks.next;
-        walks.waiting.insert(number, walk);
+        walks.waiting.insert(number, (tenant, walk));
         self.hold(Gated::Walk { number });
     }
 
@@ -150,7 +179,10 @@ impl<O: Observer> Driver<O> {
                 }
             }
             Want::Task { link, id, .. } => {
-                let why = "too much is asked of single tasks at once; ask again".to_owned();
+                let why = format!(
+                    "{WALKS_OF_ONE} questions about single tasks wait already; ask again after \
+                     some are answered"
+                );
                 self.answer(link, id, Err(api_error(ErrorCode::Unavailable, why)));
             }
         }
@@ -159,15 +191,19 @@ impl<O: Observer> Driver<O> {
     /// What a reading needs is durable.
     pub(super) fn start_walk(&mut self, number: u64) {
         let walks = &mut self.state.walks;
-        walks.ready.extend(walks.waiting.remove(&number));
-        self.next_walk();
+        let Some((tenant, walk)) = walks.waiting.remove(&number) else { return };
+        match walks.ready.push(&tenant, walk, 1) {
+            Ok(()) => self.next_walk(),
+            Err((walk, _)) => self.give_up(walk),
+        }
     }
 
     fn next_walk(&mut self) {
         if self.state.walks.asker.is_some() {
             return;
         }
-        let Some(Walking { job, end, want }) = self.state.walks.ready.pop_front() else { return };
+        let Some((tenant, walk)) = self.state.walks.ready.next() else { return };
+        let Walking { job, end, want } = walk;
         let (asker, sought, log_key) = match want {
             Want::Compare(late) => {
                 (Asker::Comparison(job), Sought::Late(Comparison::new(late)), None)
@@ -178,13 +214,17 @@ impl<O: Observer> Driver<O> {
                 (Asker::Client { link, id, status }, sought, Some(logs::key(job, index)))
             }
         };
-        self.state.walks.asker = Some(asker);
+        self.state.walks.asker = Some((tenant, asker));
         self.effects.push(Effect::Walk(Walk { job, end, search: Search(sought), log_key }));
     }
 
     /// A log was read.
     pub(super) fn walked(&mut self, search: Option<Search>, log: Option<Bytes>) {
-        let asker = self.state.walks.asker.take();
+        let walks = &mut self.state.walks;
+        let asker = walks.asker.take().map(|(tenant, asker)| {
+            walks.ready.done(&tenant);
+            asker
+        });
         match (asker, search.map(|search| search.0)) {
             (Some(Asker::Comparison(job)), Some(Sought::Late(comparison))) => {
                 self.compared(job, comparison.finish());

@@ -333,3 +333,34 @@ async fn a_job_waits_for_workers_that_never_come_back_no_longer_than_it_says() {
     assert_eq!(counts(&client.job(job).await), (1, 1));
     server.shutdown().await.expect("in order");
 }
+
+#[tokio::test]
+async fn what_one_tenant_asks_about_tasks_holds_up_no_other() {
+    const MANY: u64 = 300;
+    let (server, valve) = start_held();
+    let mut worker = join(&server.handle(), "worker").await;
+    let mut clients = Vec::new();
+    for name in ["flooder", "caller"] {
+        let mut client = client_link(&server.handle(), Role::Client, name);
+        client.put(MODULE).await.expect("kept");
+        let job = status(client.request(submit(numbers(1), None), &[]).await).job;
+        worker.work(1, b"done").await;
+        clients.push((client, job));
+    }
+    let [(flooder, flooded), (caller, job)] = &mut clients[..] else { panic!("two clients") };
+    // Readings wait for what is committed before them.
+    valve.close();
+    caller.ask(MANY + 1, submit(numbers(1), None), &[]).await;
+    for id in 0..MANY {
+        flooder.ask(id, Request::Task { job: *flooded, index: 0 }, &[]).await;
+    }
+    let refused = flooder.answer(MANY - 1).await.expect_err("so many of one tenant do not wait");
+    assert_eq!(refused.code, ErrorCode::Unavailable);
+    caller.ask(1, Request::Task { job: *job, index: 0 }, &[]).await;
+    valve.open();
+    let answer = caller.answer(1).await;
+    assert!(matches!(&answer, Ok(Reply::Task(status)) if status.result.is_some()), "{answer:?}");
+    let answer = flooder.answer(0).await;
+    assert!(matches!(&answer, Ok(Reply::Task(status)) if status.result.is_some()), "{answer:?}");
+    server.shutdown().await.expect("in order");
+}
