@@ -184,7 +184,7 @@ impl Told {
         match table.keys().find(|key| !self.keys.contains(&key.as_str())) {
             None => Ok(table),
             Some(key) => Err(usage(format!(
-                "{}: {key} is nothing that this command can be told; there are: {}",
+                "{}: {key} is not a setting of this command; expected one of: {}",
                 path.display(),
                 self.keys.join(", ")
             ))),
@@ -196,8 +196,8 @@ impl Told {
 const OF_PLACE_AND_BOTH: &[&[&str]] = &[OF_THE_PLACE, OF_BOTH];
 
 /// Said of a file that nobody has named now.
-const EARLIER: &str = "an earlier start was given this file with --config; --config FILE takes \
-                       another, --defaults none";
+const EARLIER: &str = "an earlier start was given this file; choose another with --config FILE, or \
+                       none with --defaults";
 
 impl Memory {
     /// Keeps it in a folder for later starts there.
@@ -273,7 +273,7 @@ fn settings(table: Table) -> anyhow::Result<Settings> {
         None => Ok(settings),
         Some(slots) => {
             let (least, most) = (SLOTS.start(), SLOTS.end());
-            Err(usage(format!("slots = {slots}: a worker has at least {least} and at most {most}")))
+            Err(usage(format!("slots = {slots}: expected {least} to {most}")))
         }
     }
 }
@@ -344,7 +344,7 @@ fn check_variables() -> anyhow::Result<()> {
     for name in set.filter(|name| name.starts_with("WASMGRID_")) {
         if !known.contains(&name) {
             return Err(usage(format!(
-                "the environment has {name}, which nothing reads; there are: {}",
+                "unknown variable {name} in the environment; expected one of: {}",
                 known.join(", ")
             )));
         }

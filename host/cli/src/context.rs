@@ -211,8 +211,8 @@ impl Contexts {
         let was_selected = self.selected()?.as_deref() == Some(name);
         if was_selected && !force {
             return Err(usage(format!(
-                "context {name:?} is the one that is used: `wasmgrid context use NAME` selects \
-                 another one first (`{LOCAL}` selects none), --force removes it all the same"
+                "context {name:?} is selected; select another one first with `wasmgrid context use \
+                 NAME` (`{LOCAL}` for none), or use --force"
             )));
         }
         // What is damaged can be removed too.
@@ -284,8 +284,8 @@ impl Contexts {
     fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
         if name == LOCAL || !is_name(name) {
             return Err(usage(format!(
-                "a context cannot be called {name:?}: letters, digits, `.`, `_` and `-`, a letter \
-                 or digit first; `{LOCAL}` stands for no context"
+                "invalid context name {name:?}: expected letters, digits, `.`, `_` and `-`, \
+                 starting with a letter or digit; `{LOCAL}` means no context"
             )));
         }
         Ok(self.known().join(name))
@@ -294,8 +294,8 @@ impl Contexts {
 
 fn no_context(name: &str) -> anyhow::Error {
     usage(format!(
-        "there is no context {name:?}; `wasmgrid context list` shows those there are, `wasmgrid up` \
-         and `wasmgrid context add` make one"
+        "there is no context {name:?}; see `wasmgrid context list`, or create one with `wasmgrid \
+         up` or `wasmgrid context add`"
     ))
 }
 

@@ -34,15 +34,15 @@ pub enum Exit {
 /// The table of exit codes, as `--help` shows it.
 pub const HELP: &str = "\
 Exit codes:
-  0    all ok; also where the reader of the output closed it before the end, as
-       `head` does, and no task had failed by then
+  0    all ok; also if the reader of the output closed it early, as `head`
+       does, and no task had failed by then
   1    some task failed, or the output could not be written, or something else
        went wrong
-  2    usage: a flag, an input, a file or a job that is not there, or a job that
-       has ended or was closed where that does not allow what was asked
-  3    refused before running: no task, an import without its grant, a role that
-       may not, a machine that cannot run tasks or lacks the jail that is
-       required
+  2    usage: an invalid flag, input, file or job, or a request that the job's
+       state does not allow
+  3    refused before running: not a task, an import without its grant,
+       insufficient permissions, or a machine that cannot run tasks or lacks a
+       required jail
   4    the grid cannot be reached, or does not accept this identity
   5    the job's deadline passed
   6    the job was cancelled

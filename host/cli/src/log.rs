@@ -27,7 +27,7 @@ pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
     let serves = command.serves();
     let filter = match env::var(VARIABLE) {
         Ok(directives) => EnvFilter::try_new(&directives)
-            .map_err(|error| usage(format!("{VARIABLE}={directives:?} makes no sense: {error}")))?,
+            .map_err(|error| usage(format!("invalid {VARIABLE}={directives:?}: {error}")))?,
         Err(_) => EnvFilter::new(level(serves.is_some(), talk)),
     };
     let logs = tracing_subscriber::fmt()

@@ -58,9 +58,9 @@ pub fn admission_apart(apart: &admission::Admission) -> Admission {
                 AdmissionError::Refused(why) => NotAdmitted::Refused(why.to_string()),
                 AdmissionError::Sandbox(why) => {
                     let why = Inability::from(why);
-                    tracing::error!("a module could not be looked at: {why}");
+                    tracing::error!("failed to check a module: {why}");
                     NotAdmitted::Unavailable(format!(
-                        "the scheduler could not look at the module: {why}; try again, or tell its \
+                        "the scheduler failed to check the module: {why}; try again, or ask its \
                          operator"
                     ))
                 }

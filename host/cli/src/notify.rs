@@ -37,7 +37,7 @@ pub async fn worker(grid: &str, mut link: watch::Receiver<LinkState>) -> Infalli
 /// It stops: what it has begun is finished first.
 pub async fn stopping() {
     if is_managed() {
-        let status = "stopping: what has begun is finished first".into();
+        let status = "stopping: running tasks are finished first".into();
         tell(vec![NotifyState::Stopping], Some(status)).await;
     }
 }
@@ -81,6 +81,6 @@ async fn tell(states: Vec<NotifyState<'static>>, status: Option<String>) {
         sd_notify::notify(&states.into_iter().chain(status).collect::<Vec<_>>())
     });
     if let Ok(Err(error)) = told.await {
-        tracing::warn!(%error, "failed to tell the service manager how this stands");
+        tracing::warn!(%error, "failed to notify the service manager");
     }
 }

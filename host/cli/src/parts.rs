@@ -148,8 +148,7 @@ fn start_sandbox(
     };
     if !quiet {
         message!(
-            "compiled code is not kept for the next run: {why}; {} names a folder that it could be \
-             kept in",
+            "compiled code is not kept for the next run: {why}; set {} to a folder for it",
             paths::HOME
         );
     }

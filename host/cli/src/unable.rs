@@ -7,7 +7,8 @@ use wasmgrid_worker::sandbox::{Inability, SandboxError};
 use crate::exit::refused;
 
 /// What would help where processes or threads cannot be started.
-const MORE_PROCESSES: &str = "raise what its user may have of processes and threads (ulimit -u, TasksMax= \
+const MORE_PROCESSES: &str = "raise its user's limits on processes and threads (ulimit \
+     -u, TasksMax= \
      of its unit, pids.max of its cgroup), free memory, or look for a seccomp filter that forbids them";
 
 /// A refusal that says why this machine cannot run tasks, and what would help.
@@ -52,9 +53,12 @@ fn remedy(error: &SandboxError) -> Option<&'static str> {
         SandboxError::NoProc(_) => Some("mount the process file system (mount -t proc proc /proc)"),
         SandboxError::Start { .. } | SandboxError::Threads { .. } => Some(MORE_PROCESSES),
         SandboxError::Child { .. } | SandboxError::Trial { .. } => {
-            Some("what the kernel says may tell more (dmesg)")
+            Some("the kernel's log may say more (dmesg)")
         }
-        SandboxError::Memory(_) => Some("free memory, or raise its open files (ulimit -n)"),
+        SandboxError::Memory(_) => Some(
+            "free memory, or raise the limit on open files (ulimit \
+             -n)",
+        ),
         // They name it themselves.
         _ => None,
     }

@@ -599,7 +599,7 @@ fn job(reply: Reply) -> Result<JobStatus, ClientError> {
 }
 
 pub fn unexpected() -> ClientError {
-    ClientError::Protocol("the answer is not one to this question")
+    ClientError::Protocol("the answer does not match the request")
 }
 
 /// A key that nobody else will ever make.

@@ -13,7 +13,10 @@ pub enum ClientError {
     #[error(transparent)]
     Api(#[from] ApiError),
     /// The link was lost before the answer came, and the request is not safe to repeat.
-    #[error("the link was lost before the answer: whether it was done is not known")]
+    #[error(
+        "the connection was lost before the answer; it is unknown whether the request was \
+         done"
+    )]
     Lost,
     /// Link after link ended because the two sides do not understand each other.
     #[error("gave up on the grid after {times} links")]
@@ -29,7 +32,7 @@ pub enum ClientError {
     Removed(String),
     /// Link after link ended soon while this question had no answer: maybe because of it.
     #[error(
-        "gave up on a question: {times} links in a row ended while it had no answer; the scheduler \
+        "gave up on a request: {times} links in a row ended before it was answered; the scheduler \
          runs {theirs}, this side {ours}; the scheduler's log says why links ended",
         ours = Release::ours()
     )]
@@ -43,7 +46,7 @@ pub enum ClientError {
     #[error("the scheduler broke the protocol: {0}; its version may differ from this one's")]
     Protocol(&'static str),
     /// The operating system gave no random number for an idempotency key.
-    #[error("the operating system has no random numbers: {0}")]
+    #[error("no random numbers available: {0}")]
     Random(String),
     /// The client was shut down, or gave up on the grid before.
     #[error("the client has stopped")]

@@ -31,7 +31,7 @@ pub fn sendable(request: Request, payload: &Bytes) -> Result<Request, ApiError> 
     // Lists have bounds of their own, which only the reader knows.
     match FromClient::decode_meta(question.message.kind(), meta) {
         Ok(Some(FromClient::Request(frame))) => Ok(frame.request),
-        Ok(_) => Err(invalid(&"it is no question")),
+        Ok(_) => Err(invalid(&"it is not a request")),
         Err(error) => Err(too_large(&error)),
     }
 }

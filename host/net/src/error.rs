@@ -6,10 +6,10 @@ use crate::{identity::IdentityError, release::Release, token::TokenError};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetError {
     /// No address to dial was given.
-    #[error("no address of a scheduler is known; give one as HOST:PORT")]
+    #[error("no scheduler address is known; expected HOST:PORT")]
     NoAddress,
     /// The address names no host.
-    #[error("{address:?} is no address that can be reached: {reason}; give HOST:PORT")]
+    #[error("invalid address {address:?}: {reason}; expected HOST:PORT")]
     Address {
         /// As it was given.
         address: String,
@@ -28,8 +28,8 @@ pub enum NetError {
     },
     /// What answers speaks no version of the protocol that is known here.
     #[error(
-        "the scheduler at {address} speaks another version of the protocol than {ours} here; run \
-         the same release on both sides",
+        "the scheduler at {address} speaks another version of the protocol than this side \
+         ({ours}); run the same release on both sides",
         ours = Release::ours()
     )]
     Version {
@@ -60,8 +60,8 @@ pub enum NetError {
     },
     /// A certificate's role does not allow this link.
     #[error(
-        "a certificate for the role {found} cannot do this, it takes {wanted}; choose other \
-         credentials"
+        "insufficient permissions: this needs the role {wanted}, and the certificate has {found}; \
+         choose other credentials"
     )]
     WrongRole {
         /// Its role.
@@ -78,7 +78,7 @@ pub enum NetError {
         reason: String,
     },
     /// The scheduler does not let this machine join.
-    #[error("the scheduler at {address} denies it: {reason}")]
+    #[error("the scheduler at {address} denied the request: {reason}")]
     Denied {
         /// Where.
         address: String,
@@ -106,7 +106,7 @@ pub enum NetError {
         reason: String,
     },
     /// A certificate or signing request cannot be made or read.
-    #[error("the certificate cannot be made: {reason}")]
+    #[error("failed to create the certificate: {reason}")]
     Certificate {
         /// Why.
         reason: String,
@@ -120,7 +120,7 @@ pub enum NetError {
         reason: String,
     },
     /// Keys and certificates do not fit together.
-    #[error("the credentials cannot be used: {reason}")]
+    #[error("invalid credentials: {reason}")]
     Credentials {
         /// Why.
         reason: String,
@@ -213,19 +213,19 @@ fn theirs(problem: &CertificateProblem) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateProblem {
     /// There is none.
-    #[error("there is none; join the grid with a token first")]
+    #[error("there is no certificate; join the grid with a token first")]
     Missing,
     /// Another authority signed it.
     #[error("it was not signed by this grid's authority; is this the grid it was made for?")]
     WrongAuthority,
     /// It is too old.
-    #[error("it has ended")]
+    #[error("it has expired")]
     Expired,
     /// It is too young.
     #[error("it is not valid yet; check the clocks of both machines")]
     NotYetValid,
     /// Its holder belongs to another grid.
-    #[error("it is for the grid {found:?}, not for {wanted:?}")]
+    #[error("it belongs to the grid {found:?}, not {wanted:?}")]
     WrongGrid {
         /// Its grid.
         found: String,
@@ -233,7 +233,7 @@ pub enum CertificateProblem {
         wanted: String,
     },
     /// Its holder may not do this.
-    #[error("its role is {found}, which cannot stand for a {wanted}")]
+    #[error("its role is {found}, not {wanted}")]
     WrongRole {
         /// Its role.
         found: String,

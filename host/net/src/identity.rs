@@ -44,8 +44,8 @@ pub struct Peer {
 pub enum IdentityError {
     /// A name that cannot stand in an identity.
     #[error(
-        "{found:?} cannot name a {what}: use 1 to {NAME_MAX} letters, digits, `.`, `_` or `-`, and \
-         begin with a letter or digit"
+        "invalid name {found:?} for a {what}: expected 1 to {NAME_MAX} letters, digits, `.`, `_` \
+         or `-`, starting with a letter or digit"
     )]
     Name {
         /// Whose name.
@@ -69,7 +69,7 @@ pub enum IdentityError {
         reason: String,
     },
     /// A certificate must say who its holder is, once.
-    #[error("the certificate has {found} URI names where exactly one identity is needed")]
+    #[error("the certificate has {found} URI names; expected exactly one identity")]
     Count {
         /// How many there are.
         found: usize,

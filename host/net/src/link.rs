@@ -84,8 +84,8 @@ pub enum TrySendError<M> {
 pub enum LinkError {
     /// The peer sent bytes that are no message.
     #[error(
-        "{peer} runs {theirs} and sent what is no message to {ours} here; run the same release on \
-         both sides",
+        "{peer} runs {theirs} and sent an unknown message to this side ({ours}); run the same \
+         release on both sides",
         ours = Release::ours()
     )]
     Malformed {
@@ -98,8 +98,8 @@ pub enum LinkError {
     },
     /// The peer ended the link, because it does not understand what this side sent.
     #[error(
-        "{peer} runs {theirs} and does not understand what {ours} here sent ({reason}); run the \
-         same release on both sides",
+        "{peer} runs {theirs} and does not understand a message of this side ({ours}): {reason}; \
+         run the same release on both sides",
         ours = Release::ours()
     )]
     Misunderstood {

@@ -36,7 +36,7 @@ impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(text) => write!(f, "wasmgrid {text}"),
-            None => f.write_str("a release of wasmgrid that does not say which"),
+            None => f.write_str("an unknown release of wasmgrid"),
         }
     }
 }

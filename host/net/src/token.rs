@@ -40,11 +40,11 @@ pub struct JoinToken {
 pub enum TokenError {
     /// It does not begin as tokens do.
     #[error(
-        "this is no join token: it does not begin with {PREFIX:?}; see `wasmgrid token create`"
+        "not a join token: it must begin with {PREFIX:?}; create one with `wasmgrid token create`"
     )]
     Prefix,
     /// A character is wrong or missing.
-    #[error("the join token is damaged: a part of it is missing or mistyped; copy the whole of it")]
+    #[error("the join token is damaged or incomplete; copy all of it")]
     Damaged,
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn encode<M: Message>(
         Ok(()) => true,
         Err(why) => {
             let kind = envelope.message.kind();
-            tracing::error!(kind, %why, "nothing can be said in place of a message");
+            tracing::error!(kind, %why, "a message has no replacement");
             false
         }
     }

@@ -218,23 +218,23 @@ impl Wait {
     pub fn remedy(&self) -> String {
         match self {
             Self::NoWorker => {
-                "add a machine: `wasmgrid token create` makes the token, `wasmgrid join TOKEN` \
-                 uses it there"
+                "add a machine: create a token with `wasmgrid token create`, and use it there with \
+                 `wasmgrid join TOKEN`"
                     .into()
             }
             Self::Labels { .. } => {
                 "start a worker with these labels (`wasmgrid worker --label KEY=VALUE`), or submit \
-                 the job with other ones"
+                 the job with other labels"
                     .into()
             }
             Self::Memory { .. } => {
                 "submit the job with a lower --memory, or start a larger worker".into()
             }
             Self::NotTaking { .. } => {
-                "take it back with `wasmgrid worker uncordon NAME`, or add a machine".into()
+                "uncordon one with `wasmgrid worker uncordon NAME`, or add a machine".into()
             }
             Self::MemoryTaken { .. } | Self::Busy { .. } => {
-                "it goes on when tasks end; more workers make it go on sooner".into()
+                "it continues when tasks end; more workers make that sooner".into()
             }
             Self::Share { .. } => {
                 "it is served in turn; more workers, or a larger weight for its tenant \
@@ -242,30 +242,28 @@ impl Wait {
                     .into()
             }
             Self::Priority { .. } => {
-                "it is served behind them; a higher --priority at submit puts a job before them"
-                    .into()
+                "it is served after them; submit with a higher --priority to go before them".into()
             }
             Self::Suspects { .. } => "a worker is being emptied for them".into(),
-            Self::OpenInputs => {
-                "append more, or say that none come: `wasmgrid job close JOB`".into()
-            }
-            Self::DiskFull => "make room on the scheduler's disk".into(),
+            Self::OpenInputs => "append more, or close it: `wasmgrid job close JOB`".into(),
+            Self::DiskFull => "free space on the scheduler's disk".into(),
             Self::Unable { name, .. } => format!(
-                "mend what keeps its tasks from starting (the log of the worker on {name} has more), \
-                 or add a machine"
+                "fix what keeps its tasks from starting (see the log of the worker on {name}), or \
+                 add a machine"
             ),
             Self::Failing { .. } => {
-                "`wasmgrid worker list` says what they fail with; they go on elsewhere when a slot is \
-                 free there"
+                "`wasmgrid worker list` says why they fail; the tasks continue elsewhere when a \
+                 slot is free there"
                     .into()
             }
             Self::Elsewhere { .. } => {
-                "they go on when such a worker has a free slot; more workers make that sooner".into()
+                "they continue when such a worker has a free slot; more workers make that \
+                 sooner"
+                    .into()
             }
-            Self::Quota { resource, .. } => format!(
-                "{}; an operator can allow more: `wasmgrid tenant set`",
-                resource.remedy()
-            ),
+            Self::Quota { resource, .. } => {
+                format!("{}; an operator can allow more: `wasmgrid tenant set`", resource.remedy())
+            }
             Self::Recovering { .. }
             | Self::Paused { .. }
             | Self::Ready
@@ -278,33 +276,34 @@ impl Wait {
     pub fn text(&self, now: Micros) -> String {
         match self {
             Self::Recovering { until } => format!(
-                "the scheduler has just started and hears for another {} what workers hold",
+                "the scheduler has just started and waits another {} for workers to report what \
+                 they hold",
                 until.since(now)
             ),
-            Self::NoWorker => "no worker is linked".into(),
+            Self::NoWorker => "no worker is connected".into(),
             Self::Labels { required } => {
-                format!("no linked worker has all the labels it requires: {}", list(required))
+                format!("no connected worker has all labels it requires: {}", list(required))
             }
             Self::Memory { needed, largest } => format!(
-                "each needs {needed} of memory, and the largest worker that fits has {largest} \
-                 for all its tasks"
+                "each needs {needed} of memory, but the largest fitting worker has {largest} for \
+                 all its tasks"
             ),
             Self::NotTaking { cordoned, draining } => format!(
-                "all workers that fit take nothing new: {cordoned} cordoned, {draining} draining"
+                "no fitting worker takes new tasks: {cordoned} cordoned, {draining} draining"
             ),
             Self::MemoryTaken { needed, free } => format!(
                 "slots are free, but each needs {needed} of memory and at most {free} is free on \
                  one worker"
             ),
             Self::Busy { workers, slots, tenants } => format!(
-                "the {slots} slots of the {workers} workers that fit are taken, by {}",
+                "all {slots} slots of the {workers} fitting workers are in use, by {}",
                 list(tenants)
             ),
             Self::Share { tenants } => {
-                format!("other tenants have had less of their share: {}", list(tenants))
+                format!("other tenants have had less than their share: {}", list(tenants))
             }
             Self::Priority { jobs, first } => format!(
-                "{jobs} jobs of the same tenant are older or of a higher priority, job {first} \
+                "{jobs} jobs of the same tenant are older or have a higher priority, job {first} \
                  first"
             ),
             Self::Paused { until } => format!(
@@ -314,21 +313,21 @@ impl Wait {
             Self::Suspects { workers } => format!(
                 "their hosts died more than once, so each runs alone on one of {workers} workers"
             ),
-            Self::OpenInputs => "all inputs so far were given out, and more may come".into(),
+            Self::OpenInputs => "all inputs so far have been given out, and more may come".into(),
             Self::DiskFull => "the scheduler's disk is full".into(),
             Self::Ready => "they are given out now".into(),
             Self::Unable { workers, unable, name, reason } => format!(
-                "all {workers} workers that fit take nothing new, and {unable} of them cannot run \
-                 tasks ({name}: {reason})"
+                "none of the {workers} fitting workers takes new tasks, and {unable} of them \
+                 cannot run tasks ({name}: {reason})"
             ),
             Self::Failing { workers, until } => format!(
-                "slots are free only on {workers} workers that lost all tasks of this tenant that \
-                 they had of late; the first is tried again in {}",
+                "slots are free only on {workers} workers that lost this tenant's last tasks; the \
+                 first is tried again in {}",
                 until.since(now)
             ),
             Self::Elsewhere { workers } => format!(
-                "their last attempts were lost, and the {workers} workers that fit and have not lost \
-                 them are busy"
+                "their last attempts were lost, and the {workers} fitting workers that have not \
+                 lost them are busy"
             ),
             Self::Preparing { workers } => {
                 format!(
@@ -336,7 +335,7 @@ impl Wait {
                 )
             }
             Self::Quota { resource, used, allowed } => format!(
-                "their tenant has {} of {} {resource} that it may have",
+                "their tenant uses {} of its quota of {} {resource}",
                 resource.amount(*used),
                 resource.amount(*allowed)
             ),

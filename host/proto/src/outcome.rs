@@ -154,7 +154,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Ok => f.write_str("ok"),
             Self::Rejected(message) => write!(f, "rejected: {message}"),
-            Self::Retry(message) => write!(f, "asked to be retried: {message}"),
+            Self::Retry(message) => write!(f, "asked for a retry: {message}"),
             Self::Exit(code) => write_exit(f, code.cast_unsigned()),
             Self::Trap { kind, .. } => write!(f, "trap: {kind}"),
             Self::Limit { limit, used, allowed } => write_limit(f, *limit, *used, *allowed),
@@ -225,9 +225,9 @@ impl fmt::Display for TrapKind {
             Self::DivisionByZero => "integer division by zero",
             Self::IntegerOverflow => "integer overflow",
             Self::Stack => "call stack exhausted",
-            Self::ComponentRule => "a rule of the component model was broken",
+            Self::ComponentRule => "a component model rule was violated",
             Self::HostCall => "a host function was misused",
-            Self::Other => "a trap of the engine",
+            Self::Other => "another trap",
         })
     }
 }

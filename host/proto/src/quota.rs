@@ -68,11 +68,11 @@ impl Resource {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::Bytes => "let jobs end and their results be dropped",
-            Self::Jobs | Self::RecordBytes => "jobs that have ended are forgotten after a while",
-            Self::OpenJobs | Self::WaitingTasks => "let jobs end, or cancel some",
-            Self::RunningTasks => "others go on when some have ended",
-            Self::FuelADay => "tasks go on the next day",
+            Self::Bytes => "wait until jobs end and their results are deleted",
+            Self::Jobs | Self::RecordBytes => "ended jobs are deleted after some time",
+            Self::OpenJobs | Self::WaitingTasks => "wait until jobs end, or cancel some",
+            Self::RunningTasks => "others continue when some have ended",
+            Self::FuelADay => "tasks continue the next day",
         }
     }
 }

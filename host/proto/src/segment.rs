@@ -28,7 +28,7 @@ pub enum InputBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
     /// The payload is not as long as the lengths say.
-    #[error("lengths sum to {declared} bytes, the payload has {present}")]
+    #[error("the lengths sum to {declared} bytes, but the payload has {present}")]
     Length {
         /// The sum of the lengths.
         declared: u64,
@@ -36,7 +36,7 @@ pub enum SegmentError {
         present: u64,
     },
     /// A number of the range does not fit 64 bits, or the step is 0.
-    #[error("the range of numbers leaves 64 bits or has step 0")]
+    #[error("the range exceeds 64 bits or has step 0")]
     Range,
 }
 

@@ -276,7 +276,7 @@ impl FromStr for Grant {
 /// A text that names no grant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no grant is called {found:?}; there are: clock, random, env:NAME=VALUE, \
+    "invalid grant {found:?}: expected clock, random, env:NAME=VALUE or \
      dir:HOST_PATH:GUEST_PATH:ro (both paths absolute and without a colon)"
 )]
 pub struct GrantError {

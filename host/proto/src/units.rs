@@ -80,7 +80,7 @@ pub struct Fuel(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseUnitError {
     /// It is none at all.
-    #[error("{found:?} is no {what}; write it like {example}")]
+    #[error("invalid {what} {found:?}: expected a value such as {example}")]
     Form {
         /// The quantity that was expected.
         what: &'static str,
@@ -90,7 +90,7 @@ pub enum ParseUnitError {
         found: String,
     },
     /// It is a number, which could be of anything.
-    #[error("{number} is no {what}: it has no unit; write {number}{likely}, or {number}{other}")]
+    #[error("{number} has no unit; write {number}{likely} or {number}{other}")]
     Bare {
         /// The quantity that was expected.
         what: &'static str,
@@ -315,10 +315,10 @@ mod tests {
     #[test]
     fn a_number_without_its_unit_is_refused_with_the_forms_that_are() {
         let error = "64".parse::<ByteCount>().expect_err("of what?").to_string();
-        let expected = "64 is no amount of bytes: it has no unit; write 64MiB, or 64B";
+        let expected = "64 has no unit; write 64MiB or 64B";
         assert_eq!(error, expected);
         let error = "5".parse::<Millis>().expect_err("of what?").to_string();
-        assert_eq!(error, "5 is no span of time: it has no unit; write 5s, or 5m");
+        assert_eq!(error, "5 has no unit; write 5s or 5m");
         assert!("1.5".parse::<Millis>().is_err());
     }
 

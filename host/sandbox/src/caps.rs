@@ -149,7 +149,7 @@ caps! {
     /// Python; readers of types recurse, and take some 3 KB of stack for each. Most 200, for
     /// which half a thread's stack has room.
     inner_types: InnerTypes = "inner-types", Count, 100, most 200,
-        "the number of types within types", "take what is used of the interfaces alone";
+        "the number of types within types", "import only the parts of the interfaces that are used";
     /// Parameters of one function, and results of one. Default 64: ABIs pass more in memory, and
     /// calls with 1,000 results took the compiler seconds each.
     parameters: Parameters = "parameters", Count, 64, most 1_000,
@@ -229,19 +229,20 @@ pub struct CapSetting {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapError {
     /// It is not `NAME=VALUE`.
-    #[error("{found:?} sets no cap; write NAME=VALUE, like functions=100000")]
+    #[error("invalid cap {found:?}: expected NAME=VALUE, such as functions=100000")]
     Shape {
         /// What was there.
         found: String,
     },
     /// No cap has this name.
-    #[error("no cap is called {name:?}; there are: {}", names())]
+    #[error("unknown cap {name:?}: expected one of: {}", names())]
     Name {
         /// What was there.
         name: String,
     },
     /// The value is no number, or no amount of bytes.
-    #[error("{found:?} is no value for the cap {}; write it like {}={example}", cap.name(), cap.name())]
+    #[error("invalid value {found:?} for the cap {}: expected a value such as \
+         {}={example}", cap.name(), cap.name())]
     Value {
         /// Which cap.
         cap: Cap,
@@ -252,7 +253,7 @@ pub enum CapError {
     },
     /// The value is above what the cap can be set to.
     #[error(
-        "{}={found} is above {}, the most that the parser and the runners take",
+        "{}={found} exceeds {}, the maximum that the parser and the runners accept",
         cap.name(), cap.show(cap.most())
     )]
     Most {

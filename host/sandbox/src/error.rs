@@ -22,14 +22,15 @@ pub enum SandboxError {
         reason: String,
     },
     /// The engine could not be made, or not take compiled code.
-    #[error("the engine could not be made: {reason}")]
+    #[error("failed to create the engine: {reason}")]
     Engine {
         /// What the engine said.
         reason: String,
     },
     /// The address space of processes is limited, and the engine could not be made within.
     #[error(
-        "the address space of a process is limited to {limit}, and the engine could not be made within: {reason}"
+        "the address space of a process is limited to {limit}, which is too little for the engine: \
+         {reason}"
     )]
     AddressSpace {
         /// How much a process may have.
@@ -71,7 +72,7 @@ pub enum SandboxError {
         role: &'static str,
     },
     /// A child process broke off the conversation.
-    #[error("the {role} process broke off: {reason}")]
+    #[error("the {role} process ended unexpectedly: {reason}")]
     Child {
         /// Which kind of child.
         role: &'static str,
@@ -86,7 +87,7 @@ pub enum SandboxError {
     },
     /// The jail was required, and this machine lacks a layer of it.
     #[error(
-        "the jail is required, and its layer {layer} is missing: {reason}; to have it, {}",
+        "the jail is required, but its layer {layer} is missing: {reason}; to get it, {}",
         layer.remedy()
     )]
     Jail {
@@ -96,7 +97,8 @@ pub enum SandboxError {
         reason: String,
     },
     /// The directory of compiled code cannot be used.
-    #[error("the cache of compiled code at {} cannot be used; set another cache directory", path.display())]
+    #[error("failed to use the cache of compiled code at {}; set another cache \
+         directory", path.display())]
     Cache {
         /// The file or directory.
         path: PathBuf,
@@ -107,7 +109,7 @@ pub enum SandboxError {
     #[error("compiled code or a blob could not be held in memory")]
     Memory(#[source] io::Error),
     /// The jobs at work have so many blobs that there is no room for another.
-    #[error("the blobs of the jobs at work here take {allowed} already; others must end first")]
+    #[error("the blobs of the jobs that run here already take {allowed}; others must end first")]
     Blobs {
         /// What all may take together.
         allowed: ByteCount,
@@ -178,7 +180,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// Nothing compiled is at hand, or a blob is not, and it was not given: ask again with its bytes.
-    #[error("{digest:.12} is not here, and its bytes were not given")]
+    #[error("{digest:.12} is missing, and its bytes were not given")]
     NeedsModule {
         /// The module or the blob.
         digest: Digest,

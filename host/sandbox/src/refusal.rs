@@ -46,7 +46,7 @@ pub enum Refusal {
         reason: String,
     },
     /// The module uses a feature that is off.
-    #[error("uses {feature} at offset {offset:#x}, which tasks may not; {remedy}")]
+    #[error("uses {feature} at offset {offset:#x}, which is not supported; {remedy}")]
     Feature {
         /// The feature's name.
         feature: String,
@@ -94,7 +94,7 @@ pub enum Refusal {
         reason: String,
     },
     /// The job is granted what this worker does not give.
-    #[error("is granted {grant}, which this worker does not give: {reason}; {remedy}")]
+    #[error("is granted {grant}, which this worker does not provide: {reason}; {remedy}")]
     Grant {
         /// The grant as it was written.
         grant: String,
@@ -104,7 +104,7 @@ pub enum Refusal {
         remedy: String,
     },
     /// The job asks for more than the operator allows.
-    #[error("asks for a {limit} limit of {asked} where the operator allows {allowed} at most")]
+    #[error("asks for a {limit} limit of {asked}, but the operator allows at most {allowed}")]
     Maximum {
         /// Which limit.
         limit: String,
@@ -114,7 +114,7 @@ pub enum Refusal {
         allowed: String,
     },
     /// The module says that it is a component, and none could be made of it.
-    #[error("could not be made the component that it says it is: {reason}")]
+    #[error("failed to become the component that it declares: {reason}")]
     Encode {
         /// What the tool said.
         reason: String,
@@ -127,7 +127,8 @@ pub enum Refusal {
     },
     /// The compiler was ended at its limit on time.
     #[error(
-        "compiling takes more than {allowed} and was ended there; split the largest functions, optimise for size, or ask the operator of the workers to raise it (--compile-time)"
+        "compiling exceeded {allowed} and was \
+         stopped; split the largest functions, optimise for size, or ask the operator of the workers to raise it (--compile-time)"
     )]
     CompileTime {
         /// How long it took until then.
@@ -137,7 +138,8 @@ pub enum Refusal {
     },
     /// The compiler was ended at its limit on memory.
     #[error(
-        "compiling needs more than {allowed} of memory and was ended there; split the largest functions, optimise for size, or ask the operator of the workers to raise it (--compile-memory)"
+        "compiling exceeded {allowed} of memory and was \
+         stopped; split the largest functions, optimise for size, or ask the operator of the workers to raise it (--compile-memory)"
     )]
     CompileMemory {
         /// How much it had.
@@ -146,14 +148,15 @@ pub enum Refusal {
         allowed: ByteCount,
     },
     /// The compiler died of the module.
-    #[error("the compiler died of this module: {reason}")]
+    #[error("the compiler crashed on this module: {reason}")]
     CompilerDied {
         /// How.
         reason: String,
     },
     /// Looking at the module was ended at its limit on time.
     #[error(
-        "looking at this module takes more than {allowed} and was ended there; use fewer types, imports and instances"
+        "checking this module exceeded {allowed} and was \
+         stopped; use fewer types, imports and instances"
     )]
     AdmissionTime {
         /// How long it may take.
@@ -161,14 +164,15 @@ pub enum Refusal {
     },
     /// Looking at the module was ended at its limit on memory.
     #[error(
-        "looking at this module needs more than {allowed} of memory and was ended there; use fewer types, imports and instances"
+        "checking this module exceeded {allowed} of memory and was \
+         stopped; use fewer types, imports and instances"
     )]
     AdmissionMemory {
         /// How much it may take.
         allowed: ByteCount,
     },
     /// The process that looked at the module died of it.
-    #[error("the process that looked at this module died of it: {reason}")]
+    #[error("the process that checked this module crashed: {reason}")]
     AdmissionDied {
         /// How.
         reason: String,
@@ -221,8 +225,8 @@ impl Refusal {
         let (help, name) = (cap.help(), cap.name());
         let remedy = if allowed < cap.most() {
             format!(
-                "{help}, or raise it with `--cap {name}=VALUE` wherever the module goes: run or \
-                 submit, the scheduler, the workers"
+                "{help}, or raise it with `--cap {name}=VALUE` for every part that checks the \
+                 module: run or submit, the scheduler, the workers"
             )
         } else {
             format!("{help}; it cannot be raised")

@@ -187,7 +187,7 @@ impl Sandbox {
                 return Ok(prepared.with_blobs(inner.blobs.of(spec)?));
             }
             let (found, asked) = (prepared.kind(), spec.kind);
-            let reason = format!("the job says that its module is a {asked}, and it is a {found}");
+            let reason = format!("the job says that its module is a {asked}, but it is a {found}");
             Err(Refusal::Mismatch { reason }.into())
         });
         (fitting, took)
@@ -249,13 +249,13 @@ fn check_dirs(grants: &[Grant], allowed: &[PathBuf]) -> Result<(), Refusal> {
                 return refused(format!("{} is no directory", quoted()), "name its folder".into());
             }
             Err(error) => {
-                let remedy = "the path is looked for on the worker, not on your machine".into();
+                let remedy = "the path is on the worker, not on your machine".into();
                 return refused(format!("{}: {error}", quoted()), remedy);
             }
         };
         let covers = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| real.starts_with(dir));
         if !allowed.iter().any(covers) {
-            let remedy = format!("its operator starts it with --allow-dir {}", real.display());
+            let remedy = format!("its operator must start it with --allow-dir {}", real.display());
             return refused("its operator does not allow that path".into(), remedy);
         }
     }

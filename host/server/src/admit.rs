@@ -113,7 +113,7 @@ impl From<ApiError> for NotKept {
 }
 
 fn broken_off(sort: Sort, digest: Digest) -> ApiError {
-    let why = format!("{sort} {digest:.12} could not be looked at: the check broke off");
+    let why = format!("{sort} {digest:.12} could not be checked: the check was interrupted");
     api_error(ErrorCode::Refused, why)
 }
 
@@ -167,7 +167,7 @@ pub(crate) async fn write(
     match written.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if matches!(*error, StoreError::Full(_)) => {
-            Err(unavailable("the scheduler's disk is full; make room there and try again"))
+            Err(unavailable("the scheduler's disk is full; free space there and try again"))
         }
         Ok(Err(error)) => Err(unavailable(&format!("{error}; try again"))),
         Err(_) => Err(unavailable("the scheduler is stopping; try again")),

@@ -425,11 +425,9 @@ impl<O: Observer> Driver<O> {
     fn store_full(&mut self, full: bool) {
         self.state.store_full = full;
         if full {
-            tracing::error!(
-                "the disk is full: nothing new is taken from clients; make room and it goes on"
-            );
+            tracing::error!("disk full: rejecting new work until space is freed");
         } else {
-            tracing::info!("the disk has room again");
+            tracing::info!("the disk has space again: accepting new work");
         }
     }
 

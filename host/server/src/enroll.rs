@@ -100,9 +100,7 @@ impl Enroller {
         mut gives: TokenGives,
     ) -> Result<String, ApiError> {
         let Some(enrollment) = &self.enrollment else {
-            return Err(invalid(
-                "this grid has no authority that could sign; machines cannot join it",
-            ));
+            return Err(invalid("this grid has no authority; machines cannot join it"));
         };
         tokens::check(&self.grid, request, &gives)?;
         // Whoever has a name from here is one user, however many devices join under it.
@@ -167,7 +165,7 @@ impl Enroller {
 
     async fn enroll(&self, enroll: &Enroll) -> Result<Enrolled, ApiError> {
         let Some(enrollment) = &self.enrollment else {
-            return Err(api_error(ErrorCode::Refused, "this grid takes no machines".into()));
+            return Err(api_error(ErrorCode::Refused, "machines cannot join this grid".into()));
         };
         let _turn = self.turn.lock().await;
         let mut token = self.check(enroll).await?;
@@ -259,8 +257,10 @@ impl Enroller {
                 return Ok(Place { key, before: holder, former: None });
             }
         }
-        let why =
-            format!("over {NAMESAKES_MAX} machines are called {wanted:?}; choose another name");
+        let why = format!(
+            "more than {NAMESAKES_MAX} machines are called {wanted:?}; choose another \
+                 name"
+        );
         Err(api_error(ErrorCode::Conflict, why))
     }
 
@@ -313,7 +313,10 @@ impl Enroller {
         let is_known = |key: &String| known.iter().any(|(k, _)| *k == vouched_key(key));
         let new = keys.iter().filter(|key| !is_known(key)).count();
         if known.len() + new > KEYS_MAX {
-            let why = format!("tokens vouched for labels of {KEYS_MAX} keys already; use those");
+            let why = format!(
+                "tokens already vouch for labels with {KEYS_MAX} keys, the maximum; \
+                 use one of those"
+            );
             return Err(api_error(ErrorCode::Conflict, why));
         }
         Ok(())
@@ -400,8 +403,10 @@ pub(crate) fn meta<T: Serialize>(key: String, value: &T) -> Result<Entry, ApiErr
 
 pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T, ApiError> {
     postcard::from_bytes(bytes).map_err(|error| {
-        let why =
-            format!("the stored value {key:?} cannot be read: {error}; is it of a newer version?");
+        let why = format!(
+            "failed to read the stored value {key:?}: {error}; was it written by a newer \
+                 version?"
+        );
         api_error(ErrorCode::Unavailable, why)
     })
 }
@@ -416,8 +421,15 @@ fn stopping() -> ApiError {
 
 fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| api_error(ErrorCode::Unavailable, format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        api_error(
+            ErrorCode::Unavailable,
+            format!(
+                "no random numbers available: \
+             {error}"
+            ),
+        )
+    })?;
     Ok(bytes)
 }
 

@@ -20,7 +20,7 @@ pub(crate) const fn api_error(code: ErrorCode, message: String) -> ApiError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ServerError {
     /// The store could not be read when the server started.
-    #[error("the store cannot be read; check that its directory is there and belongs to this grid")]
+    #[error("failed to read the store; check that its directory exists and belongs to this grid")]
     Load(#[source] std::sync::Arc<StoreError>),
     /// The journal has a record that this version cannot read.
     #[error("record {seq} of the journal cannot be read; was it written by a newer version?")]
@@ -48,13 +48,13 @@ pub enum ServerError {
         reason: postcard::Error,
     },
     /// The grid's own secret cannot be read or made.
-    #[error("the grid's secret cannot be had: {reason}")]
+    #[error("failed to read the grid's secret: {reason}")]
     Secret {
         /// Why.
         reason: String,
     },
     /// Something durable is not there.
-    #[error("{what} is gone from the store; restore the store from a copy")]
+    #[error("{what} is missing from the store; restore a backup")]
     Missing {
         /// What.
         what: String,
@@ -62,21 +62,21 @@ pub enum ServerError {
     /// A commit failed: what came after the last one is not durable, so nothing of it was
     /// answered.
     #[error(
-        "the store failed to commit and the scheduler stopped; mend the cause and start it \
-             again: everything it acknowledged is there"
+        "the store failed to commit and the scheduler stopped; fix the cause and restart; all \
+             acknowledged data is safe"
     )]
     Commit(#[source] std::sync::Arc<StoreError>),
     /// Another scheduler was started on the same store.
     #[error(
-        "another scheduler took over the store (its term is {newest}) and this one stopped; two on \
-         one store stop each other: let one run, and give the other a state folder of its own"
+        "another scheduler took over the store (its epoch is {newest}), so this one stopped; run \
+         only one scheduler per state folder"
     )]
     TakenOver {
         /// The other's term.
         newest: Epoch,
     },
     /// The thread that writes the store could not be started, or is gone.
-    #[error("the thread that writes the store is gone; start the scheduler again")]
+    #[error("the thread that writes the store has ended; restart the scheduler")]
     Writer,
 }
 

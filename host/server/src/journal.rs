@@ -227,7 +227,8 @@ impl Writer {
         match self.blocking.start("compactor", make_snapshot(reader, to_self)) {
             Ok(compactor) => self.compactor = Some(compactor),
             // The journal grows on until there is a thread.
-            Err(error) => tracing::warn!(%error, "no thread to compact the journal"),
+            Err(error) => tracing::warn!(%error, "failed to start the thread that compacts the \
+                 journal"),
         }
         Ok(())
     }
@@ -278,7 +279,7 @@ impl Writer {
 
     /// Puts off the next try to make a snapshot: the journal grows on until then.
     fn cannot_compact(&mut self, error: &StoreError) {
-        tracing::warn!(%error, "the journal cannot be compacted now");
+        tracing::warn!(%error, "failed to compact the journal; it is retried later");
         self.compact_after = Some(Instant::now() + COMPACT_RETRY);
     }
 

@@ -117,8 +117,8 @@ impl Members {
         };
         (!is_good).then(|| {
             format!(
-                "an operator removed the {role} {name:?} from the grid; to come back, join with a \
-                 new token of `wasmgrid token create` ({how} takes it)"
+                "an operator removed the {role} {name:?} from the grid; to return, join with a new \
+                 token of `wasmgrid token create` (with {how})"
             )
         })
     }

@@ -27,7 +27,7 @@ pub(crate) fn lease_key(reader: &mut dyn Reader) -> Result<(LeaseKey, Vec<Entry>
     }
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(|error| ServerError::Secret {
-        reason: format!("there is no randomness: {error}"),
+        reason: format!("no random numbers available: {error}"),
     })?;
     let value = Some(bytes::Bytes::copy_from_slice(&key));
     Ok((LeaseKey(key), vec![Entry::Meta { key: LEASE_KEY.into(), value }]))

@@ -78,8 +78,7 @@ impl Enroller {
         let key = token_key(number);
         let Some(bytes) = self.read(key.clone()).await? else {
             let why = format!(
-                "there is no token {number:016x}, or its time is over; `wasmgrid token list` shows \
-                 those there are"
+                "there is no token {number:016x}, or it has expired; see `wasmgrid token list`"
             );
             return Err(api_error(ErrorCode::NotFound, why));
         };
@@ -99,8 +98,8 @@ impl Enroller {
         let entries: Vec<Entry> = over.map(gone).collect();
         if count - entries.len() >= TOKENS_MAX {
             let why = format!(
-                "{TOKENS_MAX} tokens were made whose time is not over; make them for a shorter time, \
-                 or wait until some expire"
+                "there are {TOKENS_MAX} unexpired tokens, the maximum; create them for a shorter \
+                 time, or wait until some expire"
             );
             return Err(api_error(ErrorCode::Unavailable, why));
         }
@@ -139,7 +138,7 @@ pub(crate) fn token_key(number: u64) -> String {
 pub(crate) fn check(grid: &str, request: TokenRequest, gives: &TokenGives) -> Result<(), ApiError> {
     let TokenGives { labels, name, tenant } = gives;
     if request.role == Role::Scheduler {
-        let why = "a token cannot make a scheduler; copy the scheduler's own credentials";
+        let why = "a token cannot be for a scheduler; copy the scheduler's own credentials";
         return Err(invalid(why));
     }
     if request.uses == 0 || request.ttl.0 == 0 {

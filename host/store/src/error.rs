@@ -17,7 +17,7 @@ pub enum StoreError {
         newest: Epoch,
     },
     /// What is there is not what was written.
-    #[error("damaged: {what} at {place}; restore the store from a copy")]
+    #[error("damaged: {what} at {place}; restore a backup")]
     Damaged {
         /// What is wrong.
         what: String,
@@ -28,7 +28,10 @@ pub enum StoreError {
     #[error("no space left for the store; nothing was written")]
     Full(#[source] Source),
     /// A later version of this program wrote it.
-    #[error("the store has format {found}, this program reads up to {supported}: use a newer one")]
+    #[error(
+        "the store has format {found}, but this program reads only up to {supported}; use a \
+         newer release"
+    )]
     Newer {
         /// The store's format.
         found: i64,
@@ -52,7 +55,7 @@ pub enum StoreError {
     #[error("cannot be stored: {0}")]
     Invalid(String),
     /// An earlier commit failed in a way that leaves open what is durable.
-    #[error("an earlier commit failed, what is durable is not known: start again")]
+    #[error("an earlier commit failed, so the durable state is unknown; restart")]
     Broken,
     /// The operating system or the database failed.
     #[error("{doing} failed")]

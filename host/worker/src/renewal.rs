@@ -61,13 +61,13 @@ pub(crate) enum Answer {
 /// Why a certificate was not renewed.
 #[derive(Debug, thiserror::Error)]
 enum NotRenewed {
-    #[error("the scheduler says: {0}")]
+    #[error("the scheduler replied: {0}")]
     Denied(String),
     #[error("the scheduler does not answer")]
     Silence,
     #[error(transparent)]
     Unusable(#[from] NetError),
-    #[error("the new one could not be kept")]
+    #[error("failed to save the new certificate")]
     BrokeOff,
 }
 
@@ -102,11 +102,12 @@ pub(crate) async fn keep(
                 reason,
                 %ends,
                 left = %Millis(left.0 / 1_000 * 1_000),
-                "this worker's certificate ends soon and cannot be renewed; after its end the worker \
-                 must join again with a new token"
+                "this worker's certificate expires soon and cannot be renewed; after that, the \
+                 worker must join again with a new token"
             );
         } else {
-            tracing::info!(%error, retry_in = ?again, "this worker's certificate is not renewed yet");
+            tracing::info!(%error, retry_in = ?again, "this worker's certificate was not renewed \
+                 yet");
         }
         time::sleep(again).await;
     }

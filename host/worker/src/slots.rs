@@ -112,7 +112,7 @@ async fn feed(input: SlotInput, mut batches: mpsc::Receiver<SlotBatch>, missed: 
             // The worker ends; what it was given is known to the scheduler.
             Err(SlotError::Closed) => return,
             Err(error) => {
-                tracing::error!(%job, %lease, %error, "a slot did not take its batch");
+                tracing::error!(%job, %lease, %error, "a slot did not accept its batch");
                 return;
             }
         }

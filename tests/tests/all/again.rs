@@ -205,10 +205,10 @@ fn what_is_no_file_of_failed_inputs_is_refused_with_its_place() {
     let (first, second) = entries.split_once('\n').expect("lines");
     let later = header.replacen("\"version\":1", "\"version\":2", 1);
     for (text, said) in [
-        ("", "no file of failed inputs"),
-        ("a\nb\n", "no file of failed inputs"),
+        ("", "not a file of failed inputs"),
+        ("a\nb\n", "not a file of failed inputs"),
         (&*format!("{later}\n{first}\n"), "version 2"),
-        (&format!("{header}\n{second}{first}\n"), ":3: index 0 comes too late"),
+        (&format!("{header}\n{second}{first}\n"), ":3: index 0 is out of order"),
         (&format!("{header}\n{{\"index\":1}}\n"), ":2:"),
         (&format!("{header}\n{first}\nnonsense\n"), ":3:"),
     ] {
@@ -240,7 +240,7 @@ fn what_was_not_run_is_kept_too() {
     let ran = finished.text().lines().count();
     let not_run = indices.len() - 1;
     let read = finished.stderr.lines().find_map(|line| {
-        let count = line.strip_prefix("wasmgrid: the inputs behind the first ")?;
+        let count = line.strip_prefix("wasmgrid: the inputs after the first ")?;
         count.split(' ').next()?.parse::<usize>().ok()
     });
     assert_eq!(1 + ran + not_run, read.unwrap_or(20_001), "{}", finished.stderr);

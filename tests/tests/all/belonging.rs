@@ -191,7 +191,7 @@ fn names_that_clash_or_leave_the_folder_are_refused_before_anything_runs() {
     let both = ["--files", "a/*", "--files", "b/*"];
     for (dir, flags, said) in [
         ("out/{stem}", &both[..], "a/x.txt and b/x.md"),
-        ("old", &both, "a/x.txt would be old/x.txt, which is there already"),
+        ("old", &both, "a/x.txt would be old/x.txt, which exists"),
         ("out/{path}", &["--files", "a/../b/x.md"], "not within --out-dir"),
         ("out/{name}", &["in"], "{index}"),
         ("out/{nme}", &both, "{name}"),
@@ -207,7 +207,7 @@ fn names_that_clash_or_leave_the_folder_are_refused_before_anything_runs() {
     }
     assert_eq!(files(&home.path().join("old")), listed(&[("x.txt", "precious")]));
     home.write("old/0", "precious");
-    run(&home, &[&noop, "in", "--out-dir", "old"]).fails_with(2, &["old/0", "there already"]);
+    run(&home, &[&noop, "in", "--out-dir", "old"]).fails_with(2, &["old/0", "which exists"]);
     for flags in [&["-o", "x"][..], &["--order", "done"]] {
         let args = [&[noop.as_str(), "in", "--out-dir", "out"], flags].concat();
         run(&home, &args).fails_with(2, &["--out-dir", "--output json"]);
@@ -217,10 +217,10 @@ fn names_that_clash_or_leave_the_folder_are_refused_before_anything_runs() {
     fs::create_dir(home.path().join("linked")).expect("made");
     symlink("../a", home.path().join("linked/a")).expect("made");
     let through = run(&home, &[&noop, "--files", "a/*", "--out-dir", "linked/{path}"]);
-    through.fails_with(2, &["there already"]);
+    through.fails_with(2, &["which exists"]);
     home.write("a2/y.txt", "3");
     symlink("../a", home.path().join("linked/a2")).expect("made");
     let through = run(&home, &[&noop, "--files", "a2/*", "--out-dir", "linked/{path}"]);
-    through.fails_with(1, &["linked/a2 is no folder of --out-dir"]);
+    through.fails_with(1, &["linked/a2 is not a folder of --out-dir"]);
     assert_eq!(files(&home.path().join("a")), listed(&[("x.txt", "1")]));
 }

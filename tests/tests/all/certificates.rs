@@ -106,7 +106,7 @@ fn who_was_away_for_too_long_joins_again_and_is_who_it_was() {
     });
     let listed = ada.run(["context", "list"]);
     assert!(listed.ok().contains("ended"), "{}", listed.ok());
-    ada.run(["job", "list"]).fails_with(4, &["it has ended", "join again", "context add"]);
+    ada.run(["job", "list"]).fails_with(4, &["it has expired", "join again", "context add"]);
     let home = &grid.workers[0].home;
     let mut away = Daemon::start(home.command(["worker"]));
     away.hear("what helps", |line| line.contains("join again with a new token").then_some(()));
@@ -136,10 +136,10 @@ fn an_authority_is_replaced_while_a_worker_and_a_client_are_away() {
     let shown = grid.run(&["authority", "show"]);
     assert!(shown.ok().contains("none"), "{}", shown.ok());
     ada.run(["authority", "replace"]).fails_with(3, &["replace the grid's authority"]);
-    grid.run(&["authority", "retire"]).fails_with(2, &["no authority was replaced"]);
+    grid.run(&["authority", "retire"]).fails_with(2, &["no former authority is trusted"]);
     let replaced = grid.run(&["authority", "replace"]);
     replaced.ok();
-    assert!(replaced.stderr.contains("the former one is trusted too"), "{replaced}");
+    assert!(replaced.stderr.contains("the former one stays trusted"), "{replaced}");
     grid.run(&["authority", "replace"]).fails_with(2, &["retire it first"]);
     // Who is linked moves at once and keeps its link; who asks moves with its command.
     let process = &mut grid.workers[0].process;

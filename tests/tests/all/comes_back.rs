@@ -191,7 +191,7 @@ fn an_identity_that_the_grid_refuses_is_replaced_by_the_token() {
         );
     }
     let mut second = Daemon::start(copy.command(["join", grid.token(), "--slots", "1"]));
-    second.hear("why", |line| line.contains("worker of another identity").then_some(()));
+    second.hear("why", |line| line.contains("under another identity").then_some(()));
     wait_for(&grid.home, "w1-2", "ready");
     wait_for(&grid.home, "w1", "ready");
     second.interrupt();
@@ -238,9 +238,9 @@ fn a_scheduler_that_moves_is_found_again_with_one_command_on_each_member() {
     for (there, said) in [(moved.as_str(), "nothing listens there"), (other.address(), "authority")]
     {
         let set = machine.run(["worker", "set", "--server", there]);
-        set.fails_with(4, &[there, said, "stays as it was"]);
+        set.fails_with(4, &[there, said, "is unchanged"]);
         let set = user.run(["context", "set", "team", "--server", there]);
-        set.fails_with(4, &[there, said, "stays as it was"]);
+        set.fails_with(4, &[there, said, "is unchanged"]);
     }
     machine.run(["worker", "set", "--server", "http://x:1"]).fails_with(2, &["HOST:PORT"]);
     assert_eq!(fs::read_to_string(&description).expect("it is there"), before);

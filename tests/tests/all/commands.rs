@@ -52,7 +52,7 @@ fn a_component_is_given_no_argument_that_is_no_text() {
     let files = guest("files");
     let words = ["run", &files, "--"].map(OsStr::new);
     let ran = home.run(words.into_iter().chain([OsStr::from_bytes(b"a\xff")]));
-    ran.fails_with(2, &["argument 1", r"$'a\377'", "no UTF-8", "wasm32-wasip1"]);
+    ran.fails_with(2, &["argument 1", r"$'a\377'", "not valid UTF-8", "wasm32-wasip1"]);
 }
 
 #[test]

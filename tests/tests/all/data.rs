@@ -102,12 +102,12 @@ fn a_grid_of_values_is_their_product_the_last_axis_first() {
         ("rate", "rate=0.1,0.2"),
         ("rate=1,,2", "empty value"),
         ("rate=0..x", "0..10"),
-        ("rate=\"a", "no JSON"),
+        ("rate=\"a", "not valid JSON"),
     ] {
         home.run(["run", &noop, "--grid", axis]).fails_with(2, &[said]);
     }
     let twice = ["run", &noop, "--grid", "a=1", "--grid", "a=2"];
-    home.run(twice).fails_with(2, &["--grid a= is there twice"]);
+    home.run(twice).fails_with(2, &["--grid a= is given twice"]);
 }
 
 #[test]

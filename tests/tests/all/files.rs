@@ -246,7 +246,7 @@ fn a_folder_that_cannot_be_listed_is_left_out_and_said() {
     let all = run("d/**/*.txt");
     all.fails_with(1, &["1 folder cannot be listed, and its files are left out: d/closed: Perm"]);
     assert_eq!(all.text(), "1\n3\n");
-    run("d/closed/*").fails_with(2, &["no file fits", "d/closed cannot be listed"]);
+    run("d/closed/*").fails_with(2, &["no file matches", "d/closed cannot be listed"]);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).expect("set");
 }
 
@@ -283,7 +283,8 @@ fn patterns_name_what_a_shell_names() {
         };
         assert_eq!(sorted(ours.ok()), sorted(shells.ok()), "{pattern}");
     }
-    shell(&home, "\"$0\" run \"$T\" --files '*.none'").fails_with(2, &["no file fits", "*.none"]);
+    shell(&home, "\"$0\" run \"$T\" --files '*.none'")
+        .fails_with(2, &["no file matches", "*.none"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn names(folder: &Path) -> Vec<String> {
 fn a_grid_that_this_machine_alone_reaches_says_so_and_how_others_would() {
     let home = Home::new();
     let (_grid, said) = up(&home, &["up", "--no-worker", "--listen", &free_address()]);
-    assert!(said.contains("this machine alone reaches it"), "{said}");
+    assert!(said.contains("only this machine can reach it"), "{said}");
     assert!(said.contains("`wasmgrid up --listen 0.0.0.0`"), "{said}");
     let token = said.split_whitespace().find(|word| word.starts_with("wgt1.")).expect("a token");
     drop(_grid);
@@ -44,7 +44,7 @@ fn a_grid_on_all_addresses_prints_those_that_others_reach() {
     let first = said.lines().find(|line| line.starts_with("grid ")).expect("where it is");
     assert!(!first.contains("0.0.0.0"), "{first}");
     // A machine that has no other address than loopback is told so.
-    let alone = said.contains("this machine alone reaches it");
+    let alone = said.contains("only this machine can reach it");
     assert_eq!(first.contains(&format!("127.0.0.1:{port}")), alone, "{said}");
     let shown = home.run(["context", "show"]);
     assert!(shown.ok().contains(&format!("127.0.0.1:{port}")), "{shown}");
@@ -119,7 +119,8 @@ fn a_first_start_that_cannot_print_its_token_leaves_nothing_either() {
         let args = [&["up", "--no-worker", "--listen", "127.0.0.1:0"], more].concat();
         let mut command = home.command(args);
         command.stdout(fs::File::options().write(true).open("/dev/full").expect("a full disk"));
-        Home::finish(command, b"").fails_with(1, &["nobody can know the token"]);
+        Home::finish(command, b"")
+            .fails_with(1, &["the token for joining machines could not be printed"]);
     }
     assert!(!home.path().join("elsewhere").exists(), "state was made");
     assert!(names(&home.path().join("home/contexts")).is_empty(), "a context was made");

@@ -133,7 +133,7 @@ fn a_grant_that_there_is_not_is_refused_by_its_name() {
     home.run(["run", &guest("files"), "--allow", "env:A=1", "--allow", "env:A=2"])
         .fails_with(3, &["it grants the variable A twice"]);
     home.run(["run", &guest("files"), "--allow", "dir:/nowhere/at/all:/data:ro"])
-        .fails_with(3, &["dir:/nowhere/at/all:/data:ro", "looked for on the worker"]);
+        .fails_with(3, &["dir:/nowhere/at/all:/data:ro", "the path is on the worker"]);
 }
 
 #[test]

@@ -205,7 +205,8 @@ fn several_lines_that_were_one_input_are_explained_with_the_flag_that_splits_the
     let home = Home::new();
     let spin = guest("spin");
     let finished = home.run_with_stdin(["run", &spin], b"1\n2\n");
-    finished.fails_with(1, &["trailing characters", "`-` behind the task makes each line one"]);
+    finished
+        .fails_with(1, &["trailing characters", "add `-` after the task to make each line one"]);
     home.run_with_stdin(["run", &spin, "-"], b"1\n2\n").ok();
 }
 

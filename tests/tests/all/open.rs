@@ -250,14 +250,14 @@ fn a_job_that_takes_no_inputs_or_has_ended_says_so() {
     with_line(&["job", "append", &job, "-"]).fails_with(2, &["takes no more inputs"]);
     grid.run(&["job", "wait", &job]).ok();
     with_line(&["job", "append", &job, "-"]).fails_with(2, &["it has ended: ok"]);
-    grid.run(&["job", "cancel", &job]).fails_with(2, &["has ended already: ok", "job results"]);
+    grid.run(&["job", "cancel", &job]).fails_with(2, &["has already ended: ok", "job results"]);
     with_line(&["job", "append", "99", "-"]).fails_with(2, &["there is no job 99"]);
     for verb in ["close", "cancel", "show"] {
         grid.run(&["job", verb, "99"]).fails_with(2, &["there is no job 99"]);
     }
     let open = submit_open(&grid, &noop);
     grid.run(&["job", "cancel", &open]).ok();
-    grid.run(&["job", "close", &open]).fails_with(2, &["has ended already: cancelled"]);
+    grid.run(&["job", "close", &open]).fails_with(2, &["has already ended: cancelled"]);
     grid.run(&["job", "cancel", &open]).ok();
     grid.run(&["job", "retry", &job, "--failed"]).fails_with(2, &["all its tasks ended ok"]);
 }

@@ -24,7 +24,7 @@ fn a_quota_is_set_shown_kept_and_refuses_with_exit_code_3() {
     let jobs = uses(&grid, "jobs");
     assert_eq!(jobs, json!({ "resource": "jobs", "used": 1, "allowed": 1, "own": true }));
     let refused = grid.run(&["run", &guest("noop"), "--range", "0..3"]);
-    refused.fails_with(3, &["has 1 of 1 jobs that it may have"]);
+    refused.fails_with(3, &["uses 1 of its quota of 1 jobs"]);
     let shown = grid.run(&["tenant", "show", &name]);
     assert!(shown.ok().contains("set for it"), "{}", shown.ok());
     grid.run(&["tenant", "set", &name, "jobs=default"]).ok();

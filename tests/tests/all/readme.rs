@@ -96,7 +96,7 @@ fn the_commands_of_the_readme_give_a_cluster_of_two_that_one_command_each_brings
         line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(str::to_owned)
     });
     let said = scheduler.said();
-    assert!(said.contains(HERE) && !said.contains("this machine alone"), "{said}");
+    assert!(said.contains(HERE) && !said.contains("only this machine can reach it"), "{said}");
     assert!(
         said.contains(join.as_str()),
         "the command that is printed is that of the README: {said}"

@@ -78,9 +78,9 @@ fn reading_a_job_that_goes_on_says_so() {
     grid.run(&["job", "append", &job, "more"]).ok();
     wait_until("another", || grid.job(&job)["results"] == json!(2));
     let read = grid.run(&["job", "results", &job]);
-    read.fails_with(1, &["goes on"]);
+    read.fails_with(1, &["continues"]);
     let quiet = grid.run(&["job", "results", &job, "--quiet"]);
-    assert!(!quiet.stderr.contains("goes on"), "{quiet}");
+    assert!(!quiet.stderr.contains("continues"), "{quiet}");
 }
 
 #[test]

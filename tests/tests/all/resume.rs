@@ -70,12 +70,12 @@ fn a_run_that_is_killed_again_and_again_gives_the_bytes_of_one_that_was_not() {
     }
     assert!(kills > 0, "it ended before it noted anything");
     let last = home.run([&["run"], &args[..]].concat());
-    last.fails_with(1, &["going on behind the first", "160 inputs kept in p", "--again p"]);
+    last.fails_with(1, &["continuing after the first", "160 inputs kept in p", "--again p"]);
     assert!(home.read("out") == home.read("whole"), "other bytes");
     assert_eq!(failed(&home.path().join("p")), failed(&home.path().join("whole.p")));
     // All is done: there is nothing left, and it is still no success.
     let done = home.run(["run", "--resume", "p"]);
-    done.fails_with(1, &["going on behind the first 8000 inputs"]);
+    done.fails_with(1, &["continuing after the first 8000 inputs"]);
     assert!(home.read("out") == home.read("whole"), "other bytes");
     home.run(["run", "--again", "p"]).fails_with(1, &["160 failed"]);
 }
@@ -109,7 +109,7 @@ fn a_pipe_that_is_given_again_goes_on_where_it_was() {
     child.wait().expect("ended");
     let first: String = lines[..20_000].concat();
     let rest = home.run_with_stdin([&["run"], &args[..]].concat(), first.as_bytes());
-    rest.fails_with(1, &["going on behind"]);
+    rest.fails_with(1, &["continuing after"]);
     let whole = home.run_with_stdin(["run", &task, "-"], first.as_bytes());
     assert!(home.read("out") == whole.text(), "other bytes");
 }
@@ -131,7 +131,7 @@ fn a_polite_end_says_how_it_goes_on_and_leaves_whole_lines() {
         ended.fails_with(130, &["`wasmgrid run --resume p` goes on"]);
         let before = home.read("out");
         assert!(before.ends_with('\n'), "{name}: it ends within a line");
-        home.run(["run", "--resume", "p"]).fails_with(1, &["going on behind", "160 inputs kept"]);
+        home.run(["run", "--resume", "p"]).fails_with(1, &["continuing after", "160 inputs kept"]);
         let whole = home.run(["run", &task, "in"]);
         let out = home.read("out");
         assert!(out == whole.text() && out.starts_with(&before), "{name}: other bytes");
@@ -226,7 +226,7 @@ fn what_is_another_run_or_other_inputs_is_refused_and_nothing_is_touched() {
         (of(&task, &["--with-input"]), "its output"),
         (home.run(["run", &task, "--range", "0..3", "-o", "out", "--resume", "p"]), "its inputs"),
         (home.run(["run", "--resume", "p", "-o", "other"]), "give --resume alone"),
-        (home.run(["run", "--resume", "gone"]), "there is no gone"),
+        (home.run(["run", "--resume", "gone"]), "gone does not exist"),
         (home.run(["run", &task, "in", "--resume", "new"]), "needs -o"),
         (home.run(["run", &task, "in", "-o", "/dev/null", "--resume", "new"]), "to be a file"),
         (home.run(["run", &task, "-o", "x", "--resume", "new"]), "several inputs"),
@@ -239,7 +239,7 @@ fn what_is_another_run_or_other_inputs_is_refused_and_nothing_is_touched() {
     }
     assert!(!home.path().join("new").exists());
     home.write("in", "a\nx\nreject\n");
-    of(&task, &[]).fails_with(2, &["have changed since then"]);
+    of(&task, &[]).fails_with(2, &["have changed since"]);
     home.write("in", "a\nb\n");
     of(&task, &[]).fails_with(2, &["there are 2 inputs", "results of 3"]);
     home.write("in", "a\nb\nreject\n");
@@ -251,7 +251,7 @@ fn what_is_another_run_or_other_inputs_is_refused_and_nothing_is_touched() {
     home.write("p", file.replacen("{\"index\"", "{\"indx\"", 1));
     of(&task, &[]).fails_with(2, &["unknown field `indx`"]);
     home.write("p", &file);
-    of(&task, &[]).fails_with(1, &["going on behind the first 3"]);
+    of(&task, &[]).fails_with(1, &["continuing after the first 3"]);
     assert_eq!(home.read("out"), out);
     // More lines than there were are new inputs.
     home.write("in", "a\nb\nreject\nc\n");
@@ -274,7 +274,7 @@ fn two_runs_do_not_share_a_file_of_progress() {
 fn on_a_cluster_a_job_goes_on_by_itself() {
     let grid = Grid::start(1, 1);
     let args = ["run", &guest("noop"), "--range", "0..3", "-o", "out", "--resume", "p"];
-    grid.home.run(args).fails_with(2, &["goes on by itself", "--local"]);
+    grid.home.run(args).fails_with(2, &["continues by itself", "--local"]);
     grid.home.run([&args[..], &["--local"]].concat()).ok();
     assert_eq!(grid.home.read("out"), "0\n1\n2\n");
 }

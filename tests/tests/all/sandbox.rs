@@ -53,7 +53,7 @@ fn a_job_that_asks_for_more_than_the_operator_allows_is_refused_with_both_number
     let noop = guest("noop");
     grid.run(&["run", &noop, "--range", "0..1", "--memory", "80MiB"]).ok();
     grid.run(&["run", &noop, "--range", "0..1", "--memory", "81MiB"])
-        .fails_with(3, &["a memory limit of 81MiB where the operator allows 80MiB"]);
+        .fails_with(3, &["a memory limit of 81MiB, but the operator allows at most 80MiB"]);
     grid.run(&["run", &noop, "--range", "0..1", "--timeout", "4m"])
-        .fails_with(3, &["a deadline limit of 4m where the operator allows 3m"]);
+        .fails_with(3, &["a deadline limit of 4m, but the operator allows at most 3m"]);
 }

@@ -53,14 +53,14 @@ fn a_value_that_cannot_be_given_is_refused_before_anything_runs() {
         ("[10, mm]", "column"),
         ("@nowhere", "nowhere"),
         ("@empty", "is empty"),
-        ("@bad.json", "no JSON"),
+        ("@bad.json", "not valid JSON"),
         ("@large", "32MiB allowed"),
     ] {
         run(&scale, &["--with", with]).fails_with(2, &[says]);
     }
-    run(&scale, &[]).fails_with(3, &["take a value beside their input", "--with JSON"]);
-    run(&noop, &["--with", "1"]).fails_with(3, &["no use for", "second parameter"]);
-    run(&files, &["--with", "1"]).fails_with(3, &["no use for", "a command reads its arguments"]);
+    run(&scale, &[]).fails_with(3, &["need a shared value", "--with JSON"]);
+    run(&noop, &["--with", "1"]).fails_with(3, &["cannot use", "second parameter"]);
+    run(&files, &["--with", "1"]).fails_with(3, &["cannot use", "a command reads its arguments"]);
     // What it takes is the task's.
     let value = fs::File::create(home.path().join("value")).expect("a file");
     value.set_len(8 << 20).expect("a size");

@@ -30,8 +30,7 @@ const TAKEN_BACK: &str = "taken back";
 const COMPILED_MAX: usize = 256;
 
 /// What tasks are told whose module cannot be had.
-const NO_COPY: &str =
-    "the scheduler has no copy of the module, or of a value it is given; submit the job again";
+const NO_COPY: &str = "the scheduler has no copy of the module or of a blob; submit the job again";
 
 impl<M: Clone> Agent<M> {
     pub(super) fn assign(&mut self, assign: Assign, mut payload: Bytes) {
@@ -133,7 +132,7 @@ impl<M: Clone> Agent<M> {
             }
             Preparation::Refused(outcome) => self.fail_job(job, &outcome),
             Preparation::Failed(error) => {
-                tracing::error!(%job, error, "a module could not be prepared");
+                tracing::error!(%job, error, "failed to prepare a module");
                 self.put_off(job, &error);
             }
         }

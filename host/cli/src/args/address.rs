@@ -23,7 +23,7 @@ pub struct HostPort {
 
 /// A text that is no host and port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} {problem}; write HOST:PORT, such as {example}")]
+#[error("{found:?} {problem}: expected HOST:PORT, such as {example}")]
 pub struct HostPortError {
     found: String,
     problem: &'static str,
@@ -37,8 +37,8 @@ pub struct Listen(pub SocketAddr);
 /// A text that says not where to listen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{found:?} is no address to listen on; write an IP address of this machine, or 0.0.0.0 for all \
-     of them, and a port where it is not to be {PORT}: 0.0.0.0, 192.168.1.5:9000 or [::]:9000"
+    "invalid listen address {found:?}: expected an IP address of this machine, or 0.0.0.0 for all, \
+     with a port if it is not {PORT}: 0.0.0.0, 192.168.1.5:9000 or [::]:9000"
 )]
 pub struct ListenError {
     found: String,

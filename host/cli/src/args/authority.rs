@@ -15,7 +15,7 @@ pub enum AuthorityCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
@@ -27,9 +27,9 @@ pub enum AuthorityCommand {
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// Trust the former one no more. It ends by itself when its last certificate has ended
+    /// Stop trusting the former authority. It ends by itself when its last certificate has expired
     Retire {
-        /// Although members still have certificates of it: they are out then, and join again with
+        /// Even if members still have certificates of it; they are locked out and join again with
         /// new tokens
         #[arg(long)]
         force: bool,
@@ -65,10 +65,7 @@ impl FromStr for CertificateLife {
         if (LEAST..=MOST).contains(&life) {
             return Ok(Self(life));
         }
-        Err(format!(
-            "a certificate cannot be good for {life}: at least {LEAST} and at most {MOST}, such as \
-             365d"
-        ))
+        Err(format!("invalid certificate life {life}: expected {LEAST} to {MOST}, such as 365d"))
     }
 }
 

@@ -15,32 +15,33 @@ use super::{
 /// What can be asked of a grid's workers.
 #[derive(Debug, Subcommand)]
 pub enum WorkerNoun {
-    /// The workers of the grid; those that are gone for over an hour only with --all
+    /// List the workers of the grid; those that have been gone for an hour only with --all
     List {
-        /// Also those that are gone for long, or have not come back since the scheduler started
+        /// Also list workers that have been gone for long, or have not returned since the scheduler
+        /// started
         #[arg(long)]
         all: bool,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// One worker and what runs on it; without a name the workers that this machine is, and how they
-    /// are set
+    /// Show one worker and what runs on it; without a name, this machine's workers and their
+    /// settings
     Show {
         /// Its name in the grid
         name: Option<String>,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Say where the scheduler of this machine's worker is found from now on; it is asked whether it is
-    /// the same grid's first. A worker that runs follows by itself
+    /// Set the scheduler's address for this machine's worker, after checking that it is the same
+    /// grid. A running worker follows by itself
     Set {
         /// Where the scheduler is; may be repeated
         #[arg(long, value_name = "HOST:PORT", required = true, value_delimiter = ',')]
@@ -52,10 +53,10 @@ pub enum WorkerNoun {
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },
-    /// Give a worker nothing new; it finishes what it has begun and gives back the rest. It is
-    /// `drained` once it has nothing, until it is uncordoned or its process ends
+    /// Give a worker no new tasks; it finishes what it has begun and gives back the rest. When
+    /// nothing is left it is `drained`, until it is uncordoned or its process ends
     Drain {
-        /// Its name
+        /// The worker's name
         name: String,
         /// Return once it has nothing left, or is gone
         #[arg(long)]
@@ -64,9 +65,9 @@ pub enum WorkerNoun {
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// Give a worker nothing new until it is uncordoned; it keeps what it has, its queue too
+    /// Give a worker no new tasks until it is uncordoned; it keeps what it has, including its queue
     Cordon {
-        /// Its name
+        /// The worker's name
         name: String,
         /// Where.
         #[command(flatten)]
@@ -74,16 +75,16 @@ pub enum WorkerNoun {
     },
     /// Give a worker tasks again, after a cordon or a drain
     Uncordon {
-        /// Its name
+        /// The worker's name
         name: String,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// Take a worker out of the grid: its link ends at once, what it has runs elsewhere, and it
-    /// comes back with a new token alone (drain it first to lose nothing that it has begun)
+    /// Remove a worker from the grid: its connection ends at once, its tasks run elsewhere, and
+    /// only a new token lets it return (drain it first to keep the work that it has begun)
     Remove {
-        /// Its name
+        /// The worker's name
         name: String,
         /// Where.
         #[command(flatten)]
@@ -93,7 +94,7 @@ pub enum WorkerNoun {
 
 /// What an append says, for its `--help`.
 const APPEND_HELP: &str = r#"Without an input flag stdin is one input; `-` (or `--lines -`) makes each of its lines one, appended
-as it comes. What was appended is durable, and is done once also where the link was lost in between.
+as it arrives. An append is durable when it is reported, and is done once even if the connection broke.
 
 With --output json each append is one line, with the indices its inputs got, under which their
 results are:
@@ -101,14 +102,14 @@ results are:
 
 /// What a retry is, for its `--help`.
 const RETRY_HELP: &str = r#"The old job and its results stay as they are. The new one has the same module, arguments, grants, seed
-and limits (but those given here), and its tasks are those of the old job that did not end ok, with
-the same inputs, which stay where they are, and the same indices. So its result of index 7 is what
-replaces the old one of index 7, and a task that asks for its index or for randomness is given the
-same. Without grants a task ends again as it did, unless it was stopped at a limit that is higher now,
-or was not run to its end (lost, expired, cancelled, skipped).
+and limits (except those given here), and its tasks are those of the old job that did not end ok, with
+the same inputs, which are not copied, and the same indices. So its result of index 7 replaces the old
+one of index 7, and a task that asks for its index or for randomness gets the same values. Without
+grants a task ends as it did before, unless it was stopped at a limit that is higher now, or was not
+run to its end (lost, expired, cancelled, skipped).
 
-In input order its results are printed at its end; `job results JOB --follow --order done` has them
-as they come."#;
+In input order its results are printed at its end; `job results JOB --follow --order done` prints
+them as they come."#;
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -157,13 +158,13 @@ pub enum JobCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
     /// One job, or one task of it with its attempts
     Show {
-        /// Its id
+        /// The job's id
         job: JobId,
         /// The task with this index
         #[arg(long, value_name = "INDEX")]
@@ -171,28 +172,28 @@ pub enum JobCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Why a job's tasks wait, and what would help
+    /// Show why a job's tasks wait, and what would help
     Explain {
-        /// Its id
+        /// The job's id
         job: JobId,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// A job's results so far; with --follow until it ends. Exits with the job's outcome as `run` does,
-    /// while it goes on with 1 where a task has failed
+    /// Print a job's results so far; with --follow until it ends. Exits with the job's outcome, as
+    /// `run` does; while it runs, with 1 if a task has failed
     Results {
-        /// Its id
+        /// The job's id
         job: JobId,
-        /// From this place of the job's result log on, which counts results as they ended, from 0;
-        /// `--output json` has the cursor of each
+        /// Start at this position of the result log, which counts results in the order in which
+        /// they ended, from 0; `--output json` includes the cursor of each
         #[arg(long, value_name = "CURSOR", default_value_t = 0)]
         from: u64,
         /// Wait for the job's end
@@ -205,7 +206,8 @@ pub enum JobCommand {
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// What tasks have logged, each line behind its task's index; or of one task, which has ended
+    /// Print what tasks have logged, each line after its task's index; or the log of one task that
+    /// has ended
     Logs {
         /// The job's id
         job: JobId,
@@ -224,7 +226,7 @@ pub enum JobCommand {
     /// Append inputs to an open job; several may do so at once
     #[command(after_long_help = APPEND_HELP)]
     Append {
-        /// Its id
+        /// The job's id
         #[arg(index = 1)]
         job: JobId,
         /// What.
@@ -237,18 +239,18 @@ pub enum JobCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Say that a job gets no more inputs; it ends with its last task
+    /// Close a job's inputs; the job ends with its last task
     Close {
-        /// Its id
+        /// The job's id
         job: JobId,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// Run the tasks of an ended job again that did not end ok, as a new job, and print its id
+    /// Run those tasks of an ended job again that did not end ok, as a new job, and print its id
     #[command(after_long_help = RETRY_HELP, mut_args(of_the_old_job))]
     Retry {
-        /// Its id
+        /// The job's id
         job: JobId,
         /// All that failed, expired, or were cancelled or skipped
         #[arg(long, required = true)]
@@ -263,9 +265,9 @@ pub enum JobCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Stop a job; results it has are kept
+    /// Stop a job; its results so far are kept
     Cancel {
-        /// Its id
+        /// The job's id
         job: JobId,
         /// Where.
         #[command(flatten)]
@@ -273,12 +275,12 @@ pub enum JobCommand {
     },
     /// Wait until a job ends, and exit with its outcome
     Wait {
-        /// Its id
+        /// The job's id
         job: JobId,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
@@ -298,7 +300,7 @@ fn of_the_old_job(limit: Arg) -> Arg {
 pub enum ContextCommand {
     /// All contexts
     List {
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
@@ -307,26 +309,25 @@ pub enum ContextCommand {
         /// Its name; `local` selects none, so that `run` runs here
         name: String,
     },
-    /// Forget a cluster, with the identity that this machine has there. The grid still knows that:
-    /// `wasmgrid client remove`, asked by an operator, has it forgotten there
+    /// Forget a cluster and this machine's identity there. The grid still knows the identity; an
+    /// operator can remove it with `wasmgrid client remove`
     Remove {
         /// The context's name
         name: String,
-        /// Also where it is the one that is used, so that none is
+        /// Also if it is selected; afterwards none is selected
         #[arg(long)]
         force: bool,
     },
-    /// One context: its cluster, as whom it is asked, and where the scheduler is on this machine how
-    /// that is set
+    /// Show a context: its cluster, the identity used there, and the scheduler's settings if it
+    /// runs on this machine
     Show {
         /// Its name [default: the selected one]
         name: Option<String>,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Say where a context's scheduler is found from now on; it is asked whether it is the same
-    /// grid's first
+    /// Set the address of a context's scheduler, after checking that it is the same grid
     Set {
         /// The context's name
         name: String,

@@ -9,12 +9,11 @@ use crate::run::Batch;
 /// How a text becomes inputs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CutArgs {
-    /// So many lines (1000), or as many as fit so many bytes (1MiB), are one task, which reads them
-    /// from stdin; for commands, with INPUTS, --lines, --json or --csv
+    /// Give each task this many lines (1000), or as many as fit this many bytes (1MiB), on stdin;
+    /// for commands, with INPUTS, --lines, --json or --csv
     #[arg(long, value_name = "N|BYTES", help_heading = "Inputs")]
     pub batch: Option<Batch>,
-    /// Columns of --csv that are numbers; the values of all others are strings, exactly as they
-    /// stand there
+    /// Columns of --csv that are numbers; values of all others are strings, exactly as in the file
     #[arg(
         long,
         value_name = "NAME,...",
@@ -28,17 +27,18 @@ pub struct CutArgs {
 /// How results belong to their inputs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EachArgs {
-    /// Write each line of a result behind its input (of a file its path, of a batch its place) and a
-    /// tab
+    /// Write each line of a result after its input (for a file its path, for a batch its place) and
+    /// a tab
     #[arg(long, conflicts_with_all = ["raw", "format", "out_dir"], help_heading = "Output")]
     pub with_input: bool,
-    /// Write each result to a file of its own, which appears when it is whole: DIR/{name} for --files,
+    /// Write each result to a file of its own, which appears when it is complete: DIR/{name} for
+    /// --files,
     /// else DIR/{index}; or as in 'DIR/{stem}.json', with {name}, {stem}, {path} and {index}
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub out_dir: Option<OsString>,
-    /// Keep in this file how far a run on this machine has come, and go on there where there is such a
-    /// file: give the command as it was, or `run --resume FILE` alone. Its failed inputs are kept there
-    /// too
+    /// Record the progress of a run on this machine in this file, and continue from it if it
+    /// exists: give the original command, or `run --resume FILE` alone. Failed inputs are kept
+    /// there too
     #[arg(
         long,
         value_name = "FILE",

@@ -15,43 +15,49 @@ pub const ALL: &[(&str, Examples)] = &[
     (
         "",
         &[
-            ("Make a task, and run it on 100 numbers", "wasmgrid new hello"),
+            ("Create a task and run it on 100 numbers", "wasmgrid new hello"),
             ("", "wasmgrid run hello --range 1..=100"),
             ("Run a program on each line of a file", "wasmgrid run grep.wasm --lines in.txt"),
-            ("Make a grid of this machine; others join it", "wasmgrid up"),
+            ("Create a grid on this machine; others join it", "wasmgrid up"),
         ],
     ),
     (
         "run",
         &[
             ("A crate's task on a range of numbers", "wasmgrid run hello --range 1..=100"),
-            ("A file's lines, each a task, results to another", ""),
+            ("One task per line of a file, results to another", ""),
             ("", "wasmgrid run grep.wasm --lines access.log -o found.txt -- ERROR"),
-            ("One task a file", "wasmgrid run wc.wasm --files 'src/**/*.rs'"),
-            ("A result in a file of its own for each", ""),
+            ("One task per file", "wasmgrid run wc.wasm --files 'src/**/*.rs'"),
+            ("One result file per input", ""),
             ("", "wasmgrid run thumb.wasm --files 'in/*.png' --out-dir 'out/{stem}.jpg'"),
-            ("The rows of a table", "wasmgrid run score.wasm --csv people.csv --with-input"),
-            ("A product", "wasmgrid run train.wasm --grid 'rate=0.1,0.2' --grid 'seed=0..10'"),
-            ("Many lines a task", "wasmgrid run grep.wasm log --batch 1MiB -- ERROR"),
-            ("A run that can be cut off and goes on", ""),
+            (
+                "One task per row of a table",
+                "wasmgrid run score.wasm --csv people.csv --with-input",
+            ),
+            (
+                "One task per point of a product",
+                "wasmgrid run train.wasm --grid 'rate=0.1,0.2' --grid 'seed=0..10'",
+            ),
+            ("Many lines per task", "wasmgrid run grep.wasm log --batch 1MiB -- ERROR"),
+            ("A run that can be interrupted and resumed", ""),
             ("", "wasmgrid run score.wasm in.txt -o out.txt --resume progress"),
-            ("Lines as they come", "tail -f access.log | wasmgrid run grep.wasm - -- ERROR"),
-            ("Once more what failed, with more memory", ""),
+            ("Lines as they arrive", "tail -f access.log | wasmgrid run grep.wasm - -- ERROR"),
+            ("Run failed inputs again, with more memory", ""),
             ("", "wasmgrid run --again found.txt.20261130-120000.failed --memory 1GiB"),
         ],
     ),
     (
         "submit",
         &[
-            ("A job that goes on by itself", "wasmgrid submit hello --range 0..100000"),
-            ("One that others feed", "wasmgrid submit grep.wasm --open -- ERROR"),
+            ("A job that runs on its own", "wasmgrid submit hello --range 0..100000"),
+            ("A job that others feed", "wasmgrid submit grep.wasm --open -- ERROR"),
         ],
     ),
     ("new", &[("A crate with a task, in ./hello", "wasmgrid new hello")]),
     (
         "inspect",
         &[
-            ("What a module asks for", "wasmgrid inspect grep.wasm"),
+            ("What a module imports", "wasmgrid inspect grep.wasm"),
             ("The same for programs", "wasmgrid inspect grep.wasm --output json"),
         ],
     ),
@@ -59,7 +65,7 @@ pub const ALL: &[(&str, Examples)] = &[
         "up",
         &[
             ("A grid on this machine alone", "wasmgrid up"),
-            ("One that other machines reach", "wasmgrid up --listen 0.0.0.0"),
+            ("A grid that other machines can reach", "wasmgrid up --listen 0.0.0.0"),
             ("A scheduler alone, and a token for ten machines", ""),
             ("", "wasmgrid up --no-worker --listen 0.0.0.0 --token-uses 10"),
         ],
@@ -82,7 +88,7 @@ pub const ALL: &[(&str, Examples)] = &[
     (
         "worker",
         &[
-            ("Work again for the grid that was joined", "wasmgrid worker"),
+            ("Resume work for the grid", "wasmgrid worker"),
             ("With two slots", "wasmgrid worker --slots 2"),
             ("The workers of the grid", "wasmgrid worker list"),
         ],
@@ -91,7 +97,7 @@ pub const ALL: &[(&str, Examples)] = &[
         "worker list",
         &[
             ("All workers", "wasmgrid worker list"),
-            ("Names of those that fail", ""),
+            ("Names of failing workers", ""),
             ("", "wasmgrid worker list --output json | jq '.[] | select(.failing) | .name'"),
         ],
     ),
@@ -99,21 +105,21 @@ pub const ALL: &[(&str, Examples)] = &[
         "worker show",
         &[
             ("What runs there", "wasmgrid worker show box1"),
-            ("How this machine's worker is set", "wasmgrid worker show"),
+            ("Settings of this machine's worker", "wasmgrid worker show"),
         ],
     ),
     (
         "worker set",
         &[("The scheduler has moved", "wasmgrid worker set --server grid.example:7433")],
     ),
-    ("worker drain", &[("Before a machine is turned off", "wasmgrid worker drain box1 --wait")]),
-    ("worker cordon", &[("Nothing new for now", "wasmgrid worker cordon box1")]),
-    ("worker uncordon", &[("Tasks again", "wasmgrid worker uncordon box1")]),
-    ("worker remove", &[("One that was sold", "wasmgrid worker remove box1")]),
+    ("worker drain", &[("Before turning a machine off", "wasmgrid worker drain box1 --wait")]),
+    ("worker cordon", &[("Give it no new tasks for now", "wasmgrid worker cordon box1")]),
+    ("worker uncordon", &[("Give it tasks again", "wasmgrid worker uncordon box1")]),
+    ("worker remove", &[("A machine that was sold", "wasmgrid worker remove box1")]),
     (
         "status",
         &[
-            ("What is wrong, and what would help", "wasmgrid status"),
+            ("What is wrong and how to fix it", "wasmgrid status"),
             ("In monitoring", "wasmgrid status --context lab --output json"),
         ],
     ),
@@ -126,16 +132,16 @@ pub const ALL: &[(&str, Examples)] = &[
             ("", "wasmgrid token create --role client --name ada --uses 2"),
             ("For ben, who shares the jobs of the lab", ""),
             ("", "wasmgrid token create --role client --name ben --tenant lab"),
-            ("For somebody who may do everything", ""),
+            ("For an operator", ""),
             ("", "wasmgrid token create --role operator --name olga"),
             ("For workers of a zone that you vouch for", ""),
             ("", "wasmgrid token create --uses 10 --label zone=b"),
         ],
     ),
-    ("token list", &[("Which are good", "wasmgrid token list")]),
+    ("token list", &[("Which tokens are valid", "wasmgrid token list")]),
     (
         "token revoke",
-        &[("One that was sent to the wrong person", "wasmgrid token revoke 00c0ffee00c0ffee")],
+        &[("A token that was sent to the wrong person", "wasmgrid token revoke 00c0ffee00c0ffee")],
     ),
     (
         "client",
@@ -144,7 +150,7 @@ pub const ALL: &[(&str, Examples)] = &[
             ("A laptop that was stolen", "wasmgrid client remove ada-2"),
         ],
     ),
-    ("client list", &[("Who has joined, and whose jobs each sees", "wasmgrid client list")]),
+    ("client list", &[("All members, and whose jobs each can see", "wasmgrid client list")]),
     (
         "client remove",
         &[
@@ -155,15 +161,15 @@ pub const ALL: &[(&str, Examples)] = &[
     (
         "job",
         &[
-            ("What there is", "wasmgrid job list"),
-            ("Results as they come", "wasmgrid job results 7 --follow"),
+            ("All jobs", "wasmgrid job list"),
+            ("Results as they arrive", "wasmgrid job results 7 --follow"),
         ],
     ),
     (
         "job list",
         &[
-            ("The newest ten", "wasmgrid job list --limit 10"),
-            ("Those of ada that failed", "wasmgrid job list --state failed --tenant ada"),
+            ("The ten newest jobs", "wasmgrid job list --limit 10"),
+            ("The failed jobs of ada", "wasmgrid job list --state failed --tenant ada"),
         ],
     ),
     (
@@ -173,67 +179,70 @@ pub const ALL: &[(&str, Examples)] = &[
             ("One task with its attempts and log", "wasmgrid job show 7 --task 3"),
         ],
     ),
-    ("job explain", &[("Why nothing of it runs", "wasmgrid job explain 7")]),
+    ("job explain", &[("Why none of its tasks run", "wasmgrid job explain 7")]),
     (
         "job results",
         &[
-            ("All, to a file", "wasmgrid job results 7 --follow -o results.txt"),
-            ("From a cursor on, as JSON", "wasmgrid job results 7 --from 1000 --output json"),
+            ("All results, to a file", "wasmgrid job results 7 --follow -o results.txt"),
+            ("From a cursor, as JSON", "wasmgrid job results 7 --from 1000 --output json"),
         ],
     ),
     (
         "job logs",
         &[
-            ("Of all tasks, as they end", "wasmgrid job logs 7 --follow"),
-            ("Of one task", "wasmgrid job logs 7 3"),
+            ("The logs of all tasks, as they end", "wasmgrid job logs 7 --follow"),
+            ("The log of one task", "wasmgrid job logs 7 3"),
         ],
     ),
     (
         "job append",
         &[
             ("The lines of a file", "wasmgrid job append 7 --lines more.txt"),
-            ("Lines as they come", "tail -f access.log | wasmgrid job append 7 -"),
+            ("Lines as they arrive", "tail -f access.log | wasmgrid job append 7 -"),
         ],
     ),
-    ("job close", &[("Let it end with its last task", "wasmgrid job close 7")]),
-    ("job retry", &[("What failed, with more fuel", "wasmgrid job retry 7 --failed --fuel 1T")]),
+    ("job close", &[("Add no more inputs", "wasmgrid job close 7")]),
+    (
+        "job retry",
+        &[("Run failed tasks again with more fuel", "wasmgrid job retry 7 --failed --fuel 1T")],
+    ),
     ("job cancel", &[("Stop it", "wasmgrid job cancel 7")]),
     ("job wait", &[("In a script", "wasmgrid job wait 7 && echo all ok")]),
     (
         "tenant",
         &[
             ("Who has what", "wasmgrid tenant list"),
-            ("Give somebody more room", "wasmgrid tenant set ada bytes=20GiB"),
+            ("Give a tenant more room", "wasmgrid tenant set ada bytes=20GiB"),
         ],
     ),
     ("tenant list", &[("Who has what", "wasmgrid tenant list")]),
-    ("tenant show", &[("What one has and may have", "wasmgrid tenant show ada")]),
+    ("tenant show", &[("One tenant's use and quotas", "wasmgrid tenant show ada")]),
     (
         "tenant set",
         &[
-            ("Two bounds at once", "wasmgrid tenant set ada bytes=20GiB jobs=1000"),
-            ("What everybody may have", "wasmgrid tenant set ada bytes=default"),
+            ("Set two quotas", "wasmgrid tenant set ada bytes=20GiB jobs=1000"),
+            ("Return to the default", "wasmgrid tenant set ada bytes=default"),
         ],
     ),
     (
         "authority",
         &[
             ("Whose certificates end when", "wasmgrid authority show"),
-            ("Another one, and later that one alone", "wasmgrid authority replace"),
+            ("Replace it, then retire the former one", "wasmgrid authority replace"),
             ("", "wasmgrid authority retire"),
         ],
     ),
     ("authority show", &[("Whose certificates end when", "wasmgrid authority show")]),
-    ("authority replace", &[("As where its key is known to others", "wasmgrid authority replace")]),
-    ("authority retire", &[("Once everybody has moved", "wasmgrid authority retire")]),
+    ("authority replace", &[("If others may know its key", "wasmgrid authority replace")]),
+    ("authority retire", &[("After all members have moved", "wasmgrid authority retire")]),
     (
         "context",
         &[
-            ("Which grids there are", "wasmgrid context list"),
+            ("All grids", "wasmgrid context list"),
             ("Run on this machine again", "wasmgrid context use local"),
         ],
     ),
-    ("context list", &[("Which grids there are", "wasmgrid context list")]),
+    ("context list", &[("All grids", "wasmgrid context list")]),
     (
         "context show",
         &[
@@ -252,12 +261,12 @@ pub const ALL: &[(&str, Examples)] = &[
             ("This machine", "wasmgrid context use local"),
         ],
     ),
-    ("context remove", &[("One that is not used any more", "wasmgrid context remove lab")]),
+    ("context remove", &[("A grid that is no longer used", "wasmgrid context remove lab")]),
     ("context add", &[("With a token on stdin", "wasmgrid context add lab --token-file -")]),
     (
         "completion",
         &[
-            ("For this bash alone", "source <(wasmgrid completion bash)"),
+            ("For this bash session", "source <(wasmgrid completion bash)"),
             ("For zsh, in a folder of its `fpath`", ""),
             ("", "wasmgrid completion zsh > ~/.zfunc/_wasmgrid"),
         ],

@@ -32,13 +32,13 @@ const NAMES: &str = "fuel, timeout, memory, table, output, record or log";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MaximumError {
     /// It is not of the form NAME=VALUE.
-    #[error("{found:?} is no maximum; write NAME=VALUE, such as memory=1GiB")]
+    #[error("invalid maximum {found:?}: expected NAME=VALUE, such as memory=1GiB")]
     Form {
         /// What was there.
         found: String,
     },
     /// The name is none of a limit.
-    #[error("there is no limit {name:?}; NAME is {NAMES}")]
+    #[error("unknown limit {name:?}: expected {NAMES}")]
     Name {
         /// What was there.
         name: String,

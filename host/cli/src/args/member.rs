@@ -12,19 +12,18 @@ pub enum TokenCommand {
     /// Make a token and print it
     #[command(after_long_help = TOKEN_HELP)]
     Create(TokenArgs),
-    /// The tokens whose time is not over, also those that were used up or revoked; never their
-    /// secrets
+    /// The tokens that have not expired, including used-up and revoked ones; never their secrets
     List {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Take a token back, so that nobody joins with it any more; who has joined stays
+    /// Revoke a token, so that nobody can join with it any more; members that have joined stay
     Revoke {
-        /// Its id, as `token list` has it, or the token itself
+        /// Its id, as in `token list`, or the token itself
         token: TokenId,
         /// Where.
         #[command(flatten)]
@@ -42,31 +41,31 @@ ada, the next ada-2. Without --name each device is a user of its own, by the nam
 /// `wasmgrid token create`.
 #[derive(Args, Debug)]
 pub struct TokenArgs {
-    /// What those who join with it become
+    /// The role of those who join with it
     #[arg(long, value_enum, default_value_t)]
     pub role: TokenRole,
-    /// The name of who joins with it; a number is put behind that of each further one [default: the
-    /// name of its machine]
+    /// The name of the member that joins with it; further members get a number after it [default:
+    /// the name of its machine]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Whose jobs they see and submit [default: those of --name, or else each its own]
+    /// The tenant whose jobs they see and submit [default: the one of --name, or else each its own]
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
-    /// How long it is good for
+    /// How long it is valid
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub ttl: Millis,
     /// How often it may be used
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub uses: u32,
-    /// KEY=VALUE that you vouch for, of the workers that join with it; may be repeated. From then on
-    /// jobs that require a label of KEY (`--require`) go to no worker that only says itself that it
-    /// has it
+    /// A label KEY=VALUE that you vouch for, of the workers that join with it; may be repeated.
+    /// From then on, jobs that require a label with this KEY (`--require`) go only to workers with
+    /// a vouched label
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<Label>,
     /// Where.
     #[command(flatten)]
     pub grid: GridArgs,
-    /// In what shape
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -79,7 +78,7 @@ pub enum TokenRole {
     Worker,
     /// Submits jobs and reads their results
     Client,
-    /// A client that may do all else too: tokens, workers, quotas, others' jobs
+    /// May do everything: also tokens, workers, quotas, others' jobs
     Operator,
 }
 
@@ -107,8 +106,8 @@ impl std::str::FromStr for TokenId {
         let is_id = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = is_id.then(|| u64::from_str_radix(text, 16).ok()).flatten();
         number.map(Self).ok_or_else(|| {
-            "it is neither a token nor the id of one, which has 16 digits such as \
-             00c0ffee00c0ffee; `wasmgrid token list` shows them"
+            "expected a token or its id of 16 digits, such as 00c0ffee00c0ffee; see `wasmgrid \
+             token list`"
                 .into()
         })
     }
@@ -122,12 +121,12 @@ pub enum ClientCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Take a client out of the grid: its links end at once, and it comes back with a new token
-    /// alone. Its jobs stay and go on; `wasmgrid job cancel` stops them
+    /// Remove a client from the grid: its connections end at once, and only a new token lets it
+    /// return. Its jobs continue; `wasmgrid job cancel` stops them
     Remove {
         /// Its name
         name: String,
@@ -146,7 +145,7 @@ pub enum ClientRole {
     /// Submits jobs and reads their results
     #[default]
     Client,
-    /// May do all else too
+    /// May do everything
     Operator,
 }
 

@@ -44,7 +44,7 @@ use wasmgrid_worker::sandbox::{CapSetting, Caps};
 
 use crate::{exit, version};
 
-/// Runs WebAssembly tasks, each in a fresh sandbox, here or on every machine of a grid.
+/// Runs WebAssembly tasks, each in a fresh sandbox, on this machine or on all machines of a grid.
 #[derive(Debug, Parser)]
 #[command(
     name = "wasmgrid",
@@ -83,10 +83,10 @@ where
 /// How much is said on stderr, for every command.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Talk {
-    /// Say more; twice for debugging. WASMGRID_LOG has tracing directives that override it
+    /// Print more; twice for debugging. Tracing directives in WASMGRID_LOG override it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// No progress and no summary on stderr; errors are still told
+    /// Print no progress and no summary on stderr; errors are still printed
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 }
@@ -98,11 +98,11 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Submit a job to a cluster, print its id and leave it there
     Submit(Box<SubmitArgs>),
-    /// Make a new task crate
+    /// Create a new task crate
     New(NewArgs),
-    /// Say what a .wasm file is: its kind, imports (the capabilities it asks for), size, digest
+    /// Show what a .wasm file is: its kind, imports (the capabilities it needs), size, digest
     Inspect(InspectArgs),
-    /// Make a grid on this machine, or start it again
+    /// Create a grid on this machine, or restart it
     Up(UpArgs),
     /// Make this machine a worker of a grid
     Join(JoinArgs),
@@ -110,9 +110,9 @@ pub enum Command {
     Server(ServerArgs),
     /// Run the worker of a machine that has joined; or list, show, drain, cordon and remove workers
     Worker(WorkerCommand),
-    /// Say how the grid is, what is wrong and what would help
+    /// Show the state of the grid, what is wrong and how to fix it
     Status(StatusArgs),
-    /// Make tokens with which machines and people join, list and revoke them
+    /// Create, list and revoke the tokens with which machines and users join
     #[command(subcommand)]
     Token(TokenCommand),
     /// The clients and operators of a cluster
@@ -121,18 +121,18 @@ pub enum Command {
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),
-    /// What tenants have of a cluster, and what they may have
+    /// What tenants use of a cluster, and their quotas
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Show and replace the authority that signs the certificates of a cluster's members
     #[command(subcommand)]
     Authority(AuthorityCommand),
-    /// The clusters this user knows, and which is used
+    /// The clusters that this user knows, and which is selected
     #[command(subcommand)]
     Context(ContextCommand),
-    /// Print what completes these commands in a shell
+    /// Print shell completions for these commands
     Completion(CompletionArgs),
-    /// Write the manual's pages, one for each command
+    /// Write manual pages, one for each command
     Man(ManArgs),
 }
 
@@ -196,7 +196,7 @@ pub enum Format {
     /// For people
     #[default]
     Text,
-    /// For programs: a stable schema
+    /// JSON with a stable schema, for programs
     Json,
 }
 

@@ -19,7 +19,7 @@ impl TenantWeight {
 /// A text that is no tenant's weight.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{found:?} is no tenant's weight; write NAME=WEIGHT with a whole number from 1 to {}",
+    "invalid tenant weight {found:?}: expected NAME=WEIGHT with a whole number from 1 to {}",
     TenantWeight::MAX
 )]
 pub struct TenantWeightError {
@@ -52,7 +52,7 @@ pub struct Label {
 
 /// A text that is no label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is no label; write KEY=VALUE")]
+#[error("invalid label {found:?}: expected KEY=VALUE")]
 pub struct LabelError {
     /// What was there.
     pub found: String,

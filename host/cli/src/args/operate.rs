@@ -9,7 +9,8 @@ use super::{Format, run::GridArgs};
 /// How what serves logs.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct LogArgs {
-    /// In what shape stderr is: lines for people, or `json`, an object a line; not in the file
+    /// The format of stderr: lines for people, or `json` for one object per line; not a key of the
+    /// file
     #[arg(
         long = "log",
         value_name = "FORMAT",
@@ -21,13 +22,15 @@ pub struct LogArgs {
 }
 
 /// What `status` looks at, for its `--help`.
-const STATUS_HELP: &str = r#"A problem is what somebody should do something about: no worker takes tasks, a worker is gone or
+const STATUS_HELP: &str = r#"A problem needs attention: no worker takes tasks, a worker is gone or
 cannot run tasks, another machine has a worker's identity, a job has tasks that nothing there can run,
-the scheduler's disk is full, a tenant has used nine tenths of what it may have of the store. What is
-worth knowing and meant so, such as a cordon, is a note.
+the scheduler's disk is full, a tenant has used nine tenths of its quota in the store. A note
+is information about an intended state, such as a cordon.
 
 Exit codes, for monitoring:
-  0  all is well, or there are notes alone
+  0  no problem; there may be notes
+2  no context is selected, or a flag makes no sense => 2  no \
+  context is selected, or a flag is invalid
   1  there is a problem
   2  no context is selected, or a flag makes no sense
   4  the grid cannot be reached, or does not accept this identity
@@ -47,7 +50,7 @@ pub struct StatusArgs {
     /// Where.
     #[command(flatten)]
     pub grid: GridArgs,
-    /// In what shape
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -55,7 +58,7 @@ pub struct StatusArgs {
 /// `wasmgrid completion`.
 #[derive(Args, Debug)]
 pub struct CompletionArgs {
-    /// Of which shell
+    /// The shell
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -63,6 +66,6 @@ pub struct CompletionArgs {
 /// `wasmgrid man`.
 #[derive(Args, Debug)]
 pub struct ManArgs {
-    /// The folder that they go to; it is made where it is not there
+    /// The folder for the pages; created if it does not exist
     pub folder: PathBuf,
 }

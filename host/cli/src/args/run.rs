@@ -12,90 +12,90 @@ use super::{CapArgs, CutArgs, EachArgs, Format, Label, With};
 use crate::run::{Axis, Range};
 
 /// What `run` prints and leaves behind, for its `--help`.
-const RUN_HELP: &str = r#"Inputs: without an input flag there is one task, whose input is stdin where that is no
-terminal, else empty. `-` in place of a file is stdin; for --files it has one path a line, or each
-with a NUL behind it (`find -print0`).
+const RUN_HELP: &str = r#"Inputs: without an input flag there is one task, whose input is stdin if that is not a
+terminal, else empty. `-` in place of a file is stdin; for --files it has one path per line, or each
+followed by a NUL (`find -print0`).
 
-A pattern of --files is a shell's: `*`, `?`, `[a-z]`, `[!a-z]`, `{a,b}`, and `**` for any folders
-below each other, links to folders too, but none that leads back. A name that begins with a dot fits
-only what does too. A file that is there by the pattern's own name is that file. Results of an
-earlier run that lie in the folder are files like others. A file that cannot be read is a task that
-has failed (`refused`) and never ran: its `cursor` and `worker` are null. Where a folder cannot be
-listed the exit code is 1. Several --files are taken in their order, and each file once.
+A pattern of --files works as in a shell: `*`, `?`, `[a-z]`, `[!a-z]`, `{a,b}`, and `**` for any
+number of folders, following links to folders except back into a folder above. It matches hidden names
+only if it has the dot itself. If a file has the pattern itself as its name, it means that file. Results
+of an earlier run in the folder are files like others. A file that cannot be read is a failed task
+(`refused`) that never ran: its `cursor` and `worker` are null. If a folder cannot be listed, the exit
+code is 1. Several --files are processed in order, and each file once.
 
 A table (--csv) begins with a header. A field in quotes may have commas, line ends, and "" for a quote.
-Values are strings, exactly as they stand there; those of columns named by --csv-numbers are numbers,
-and null where there is nothing. A row of another length than the header, a column named twice, and a
-quote that is never closed are refused with their line.
+Values are strings, exactly as in the file; those of columns named by --csv-numbers are numbers, and
+null if empty. A row with another number of fields than the header, a column named twice, and a quote
+that is never closed are refused with their line.
 
-The values of a --grid axis are ranges, JSON or texts, with commas between:
+The values of a --grid axis are ranges, JSON or texts, separated by commas:
   --grid 'rate=0.1,0.2' --grid 'seed=0..10' --grid 'model=small,"a,b"'
 
-A --batch of lines is one task's stdin, as it stands in the file, so that all batches together are the
-file; of --json and --csv it has a line of JSON for each. Its output is lines again, in input order:
+A --batch of lines is one task's stdin, exactly as in the file, so that all batches together are the
+file; for --json and --csv it has one line of JSON per input. Its output is lines again, in input order:
   wasmgrid run grep.wasm access.log --batch 1MiB -- ERROR
 
-A byte order mark before lines, rows or a list is left out. A file of --files is bytes.
+A byte order mark before lines, rows or a list is dropped. A file of --files is passed as it is.
 
--o FILE is emptied once the job is accepted, and gets results as they come: where a run is cut off,
-those before are there. It keeps its owner, permissions and links. An output that is also an input,
-the module, what it is built from, or wasmgrid's own is refused (exit code 2), also where it is one
+-o FILE is emptied when the job is accepted, and receives results as they come: if a run is
+interrupted, it has all results before. It keeps its owner, permissions and links. An output that is
+also an input, the module, a source of the module, or a file of wasmgrid is refused (exit code 2), also
 through a link or as `> FILE`.
 
 Output: each emitted record and each result is a line, in input order; an empty one prints nothing.
 The output of one task without input flags is written as it is, and so is everything with --raw.
 A failed task prints nothing, except one task without input flags.
 
---with-input writes each line behind its input and a tab: the line, number or object; the path of a
-file; where an input has several lines, its place (`in.txt:1-1000`).
+--with-input writes each line after its input and a tab: the line, number or object; the path of a
+file; for an input of several lines, its place (`in.txt:1-1000`).
 
 --out-dir DIR writes each result to DIR/{name} (the name of its file of --files), or DIR/{index}. The
-pattern may be another: what stands before the first name with a placeholder is the folder, as in
+pattern may be another: the part before the first name with a placeholder is the folder, as in
 'out/{stem}.json' and 'out/{path}'. A file is the output as it is, with its records as lines before it
-(--raw: with nothing between), appears when it is whole, and not where the task fails. No file is ever
-replaced: names that two results would share, that are there already, or that leave the folder are
-refused before anything runs; of inputs that are no files, where the first one's is there.
+(--raw: with nothing between). It appears when it is complete, and not at all if the task fails. No
+file is ever replaced: names that two results would share, that exist already, or that leave the folder
+are refused before anything runs; for inputs that are not files, if the first one's exists.
 
 With --output json each result is one line:
   {"index":0,"from":"in.txt:1","input":"...","cursor":0,"outcome":"ok",
    "deterministic":true,"output":"...","records":["..."],"attempt":1,"worker":1,
    "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},
    "error":null,"log":"...","log_dropped":0}
-`from` and `input` are there where the input is known here; of a file it is `file`, its path. With
---out-dir `output_file` stands in place of `output` and `records`. `cursor` is its place in the job's
+`from` and `input` are included if the input is known here; for a file it is `file`, its path. With
+--out-dir, `output_file` replaces `output` and `records`. `cursor` is its position in the job's
 result log: `wasmgrid job results JOB --from CURSOR` reads from there.
 Bytes that are not UTF-8 are {"base64":"..."}. `outcome` is one of ok, rejected, retry, exit, trap,
-limit, refused, cancelled, lost; `error` says more where it is not ok. `deterministic` is false where
-it depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
+limit, refused, cancelled, lost; `error` has details if it is not ok. `deterministic` is false if it
+depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
   {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,...},
    "failed_inputs":null}
 
 Failed inputs are kept in OUTPUT.TIME.failed (wasmgrid-TIME.failed without -o; TIME is when the run
 began, in UTC), which replaces no other file and is named at the end. `wasmgrid run --again FILE`
-runs exactly these again, under their indices, with the task and the flags of that run; a flag that
-is given beside it counts instead. Results go to stdout or to this run's own -o. The file is JSON
-lines, in the order of the indices, for reading and searching; lines may be taken out. The first is
+runs exactly these again, under their indices, with the task and the flags of that run; flags that you
+add override them. Results go to stdout or to this run's own -o. The file has JSON lines, in the order
+of the indices, for reading and searching; lines may be deleted. The first is
   {"wasmgrid":"failed inputs","version":1,"folder":"where paths begin",
    "task":"...","module":"digest",...}
-and each other one an input, or a file that is one:
+and each further line is an input, or a file that is one:
   {"index":3,"outcome":"exit","from":"in.txt:4","input":"..."}
   {"index":4,"outcome":"refused","file":"..."}
-Inputs that were not run, as after --max-failures, are there too (`not run`). The input of one task
+Inputs that were not run, as after --max-failures, are included (`not run`). The input of one task
 without input flags is not kept.
 
---resume FILE notes in FILE once a second how far a run on this machine has come: all results before an
-index are in -o or --out-dir, and the failed inputs before it in FILE, as in other files of failed
-inputs. Where the run is cut off, by whatever, the same command, or `wasmgrid run --resume FILE` alone,
-drops what came behind the last note and goes on there; the results are those of a run that was never
-cut off. The inputs that have results are read again (of --files their names are), and refused where
-they have changed; so is another module, seed or limit, another folder or another output.
+--resume FILE records in FILE once a second how far a run on this machine has come: all results before
+an index are in -o or --out-dir, and the failed inputs before it in FILE, as in other files of failed
+inputs. If the run is interrupted in any way, the same command, or `wasmgrid run --resume FILE` alone,
+drops what came after the last record and continues there; the results are those of an uninterrupted
+run. Inputs that have results are read again (of --files only the names), and refused if they have
+changed; so is another module, seed or limit, another folder or another output.
 
-A stream: `tail -f log | wasmgrid run task -` runs each line as it comes and prints its result as soon
-as it and those before it are there (--order done: as soon as it is there). A reader that is slow, or
-stops, holds up the reading of the inputs, in bounded memory.
+A stream: `tail -f log | wasmgrid run task -` runs each line as it arrives and prints its result as
+soon as it and all earlier ones are there (--order done: as soon as it is there). If the reader of the
+output is slow or stops, the inputs are read no further; memory stays bounded.
 
-Ctrl-C: on a cluster the job goes on, and its id and the command that prints the rest are told; here it
-is cancelled. What has ended is printed. Ctrl-C again stops at once."#;
+Ctrl-C: on a cluster the job continues, and its id and the command that prints the rest are shown; on
+this machine it is cancelled. Results so far are printed. Ctrl-C again stops at once."#;
 
 /// `wasmgrid run`.
 #[derive(Args, Debug)]
@@ -116,13 +116,13 @@ pub struct RunArgs {
     /// Where.
     #[command(flatten)]
     pub grid: GridArgs,
-    /// Run here, also where a context is selected
+    /// Run on this machine, even if a context is selected
     #[arg(long, conflicts_with = "context", help_heading = "Grid")]
     pub local: bool,
-    /// Tasks at a time of the grid on this machine [default: one a core]
+    /// Number of tasks to run at once on this machine [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = "Grid")]
     pub slots: Option<u32>,
-    /// What separates tasks from the grid on this machine [default: process]
+    /// The boundary around tasks on this machine [default: process]
     #[arg(long, value_enum, help_heading = "Grid")]
     pub isolation: Option<Isolation>,
     /// The sandbox of the grid on this machine.
@@ -139,8 +139,8 @@ pub struct SubmitArgs {
     /// On what.
     #[command(flatten)]
     pub inputs: InputArgs,
-    /// Leave it open: `wasmgrid job append` gives it more inputs, `wasmgrid job close` ends them.
-    /// Without inputs it begins with none
+    /// Leave the job open: `wasmgrid job append` adds inputs, `wasmgrid job close` ends them. It
+    /// may start without inputs
     #[arg(long, help_heading = "Inputs")]
     pub open: bool,
     /// Where.
@@ -157,8 +157,8 @@ pub struct JobArgs {
     /// A .wasm file, or a cargo folder, which is built
     #[arg(index = 1, required_unless_present = "kept")]
     pub task: Option<PathBuf>,
-    /// Arguments of a command module, after its own name, which is its file's. They need not be
-    /// UTF-8, unless it is a component
+    /// Arguments of a command module, after its file name. They need not be UTF-8, unless it is a
+    /// component
     #[arg(index = 3, last = true)]
     pub args: Vec<OsString>,
     /// What each task may use.
@@ -167,47 +167,47 @@ pub struct JobArgs {
     /// What its module may look like.
     #[command(flatten)]
     pub caps: CapArgs,
-    /// Time of the whole job; tasks that have not ended by then expire
+    /// Time limit of the whole job; tasks that have not ended by then expire
     #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Job")]
     pub deadline: Option<Millis>,
-    /// How many more times a task that asks for a retry is run
+    /// How often a task may be run again if it asks for a retry
     /// [default: 0]
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub retries: Option<u32>,
-    /// A value that each task has beside its input, the same for all: JSON, or the bytes of a file.
-    /// It is sent once; a task of the SDK takes it as its second parameter, by `&`
+    /// A value that all tasks get besides their input: JSON, or the bytes of a file. It is sent
+    /// once; a task of the SDK takes it as its second parameter, by `&`
     #[arg(long, value_name = "JSON|@FILE", value_parser = with(), help_heading = "Job")]
     pub with: Option<With>,
-    /// Exit codes of a command that are as good as 0: `--ok-exit 1` for a grep that finds nothing;
-    /// the task is ok then, and what it wrote is its output
+    /// Exit codes of a command that count as success, besides 0: `--ok-exit 1` for a grep that
+    /// finds nothing
     #[arg(long, value_name = "CODES", value_delimiter = ',', help_heading = "Job")]
     pub ok_exit: Vec<u32>,
-    /// Skip the rest once so many tasks failed
+    /// Skip the remaining tasks after this many have failed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Job")]
     pub max_failures: Option<u64>,
     /// Seed of the tasks' randomness [default: 0]
     #[arg(long, value_name = "N", help_heading = "Job")]
     pub seed: Option<u64>,
-    /// Give the tasks something: clock, random, env:NAME=VALUE, dir:HOST_PATH:GUEST_PATH:ro; may be
-    /// repeated. On a cluster a directory is the worker's, whose operator must allow it
+    /// Grant the tasks a capability: clock, random, env:NAME=VALUE, dir:HOST_PATH:GUEST_PATH:ro;
+    /// may be repeated. On a cluster the directory is the worker's, and its operator must allow it
     #[arg(long, value_name = "GRANT", help_heading = "Job")]
     pub allow: Vec<Grant>,
     /// A label that a worker must have to be given the job's tasks; may be repeated
     #[arg(long = "require", value_name = "KEY=VALUE", help_heading = "Job")]
     pub requires: Vec<Label>,
-    /// Among your jobs those of a higher priority run first; each step counts as 10 minutes of
+    /// Among your jobs, those with a higher priority run first; each step counts as 10 minutes of
     /// waiting [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, help_heading = "Job")]
     pub priority: Option<i32>,
     /// The job's name, for people [default: the task's file name]
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     pub name: Option<String>,
-    /// Run nothing: say what the job would be, what its module asks for and is given, and whether
+    /// Run nothing; show what the job would be, what its module imports and is given, and whether
     /// it would be admitted (exit code 3 if not)
     #[arg(long, help_heading = "Job")]
     pub dry_run: bool,
-    /// Run the inputs that failed in an earlier run, which kept them in this file, exactly as then:
-    /// its task and flags count where none are given
+    /// Run the failed inputs of an earlier run, which kept them in this file, exactly as then; its
+    /// task and flags apply unless others are given
     #[arg(
         long,
         value_name = "FILE",
@@ -216,7 +216,7 @@ pub struct JobArgs {
         help_heading = "Inputs"
     )]
     pub again: Option<PathBuf>,
-    /// With --again: also where the module, or the file of --with, has changed since then
+    /// With --again: even if the module, or the file of --with, has changed since then
     #[arg(long, requires = "again", help_heading = "Inputs")]
     pub changed: bool,
 }
@@ -224,7 +224,7 @@ pub struct JobArgs {
 /// What each task may use.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LimitArgs {
-    /// Fuel of each task, about one a wasm instruction: 2G, 500M [default: 100G]
+    /// Fuel of each task, about one per wasm instruction: 2G, 500M [default: 100G]
     #[arg(long, value_name = "FUEL", value_parser = above_zero::<Fuel>, help_heading = "Limits")]
     pub fuel: Option<Fuel>,
     /// Memory of each task: 64MiB, 1GB; a worker runs as many at once as fit its own [default:
@@ -243,7 +243,7 @@ pub struct LimitArgs {
     /// Elements of a task's tables together [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub table_limit: Option<u64>,
-    /// What is kept of a task's log [default: 256KiB]
+    /// Bytes that are kept of a task's log [default: 256KiB]
     #[arg(long, value_name = "BYTES", help_heading = "Limits")]
     pub log_limit: Option<ByteCount>,
 }
@@ -255,17 +255,17 @@ pub struct InputArgs {
     /// As --lines: `-` is stdin
     #[arg(index = 2, value_name = "INPUTS", group = "inputs", help_heading = "Inputs")]
     pub source: Option<PathBuf>,
-    /// One task a line of this file
+    /// One task per line of this file
     #[arg(long, value_name = "FILE", group = "inputs", help_heading = "Inputs")]
     pub lines: Option<PathBuf>,
-    /// One task a line of this file, each one JSON value (NDJSON); empty lines are left out
+    /// One task per line of this file, each one JSON value (NDJSON); empty lines are skipped
     #[arg(long, value_name = "FILE", group = "inputs", help_heading = "Inputs")]
     pub json: Option<PathBuf>,
-    /// One task a file, in the order of their paths; quote the pattern: 'src/**/*.rs'. `-` reads a
-    /// list of paths from stdin, whose order stays; may be repeated
+    /// One task per file, in the order of their paths; quote the pattern: 'src/**/*.rs'. `-` reads
+    /// a list of paths from stdin and keeps its order; may be repeated
     #[arg(long, value_name = "GLOB", group = "inputs", help_heading = "Inputs")]
     pub files: Vec<OsString>,
-    /// One task a number: 0..10, 1..=100, 0..1000/10, 10..0/-1
+    /// One task per number: 0..10, 1..=100, 0..1000/10, 10..0/-1
     #[arg(
         long,
         value_name = "A..B[/STEP]",
@@ -274,10 +274,10 @@ pub struct InputArgs {
         help_heading = "Inputs"
     )]
     pub range: Option<Range>,
-    /// One task a row of this table, a JSON object named by its header: {"name":"ada","age":"36"}
+    /// One task per row of this table, as a JSON object with the header's names: {"name":"ada","age":"36"}
     #[arg(long, value_name = "FILE", group = "inputs", help_heading = "Inputs")]
     pub csv: Option<PathBuf>,
-    /// One task a point of a product, a JSON object; repeat it for each axis: 'rate=0.1,0.2'
+    /// One task per point of a product, as a JSON object; repeat it for each axis: 'rate=0.1,0.2'
     /// 'seed=0..10'. The last axis changes fastest
     #[arg(long, value_name = "NAME=VALUES", group = "inputs", help_heading = "Inputs")]
     pub grid: Vec<Axis>,
@@ -303,16 +303,16 @@ impl InputArgs {
 /// What is done with results.
 #[derive(Args, Debug)]
 pub struct OutputArgs {
-    /// Write results to this file instead of stdout; not to one that is read
+    /// Write results to this file instead of stdout; it must not be an input
     #[arg(short, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(output_file), help_heading = "Output")]
     pub out: Option<PathBuf>,
-    /// `json` prints one object a result; see --help
+    /// `json` prints one object per result; see --help
     #[arg(long = "output", value_enum, default_value_t, help_heading = "Output")]
     pub format: Format,
-    /// In which order [default: input; of a part of a job's results, done]
+    /// The order of results [default: input; for a part of a job's results, done]
     #[arg(long, value_enum, help_heading = "Output")]
     pub order: Option<Order>,
-    /// Write outputs and records one behind the other with nothing between them
+    /// Write outputs and records one after the other with nothing between them
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub raw: bool,
 }
@@ -329,7 +329,7 @@ pub enum Order {
 /// Which cluster.
 #[derive(Args, Clone, Debug, Default)]
 pub struct GridArgs {
-    /// The cluster to ask, instead of that of WASMGRID_CONTEXT or the selected one
+    /// The cluster to use, instead of WASMGRID_CONTEXT or the selected one
     #[arg(long, value_name = "NAME", help_heading = "Grid")]
     pub context: Option<String>,
 }
@@ -337,7 +337,7 @@ pub struct GridArgs {
 /// What holds for all tasks of a worker on this machine.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SandboxArgs {
-    /// Run nothing on this machine unless each layer of the jail around tasks is there
+    /// Run nothing on this machine unless every layer of the jail around tasks is available
     #[arg(
         long,
         value_name = "BOOL",
@@ -355,9 +355,8 @@ pub struct SandboxArgs {
     /// Memory for compiling one module here [default: 1GiB]
     #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, env = "WASMGRID_COMPILE_MEMORY", help_heading = "Sandbox")]
     pub compile_memory: Option<ByteCount>,
-    /// Ask the kernel which pages a task has written and clear only these, where it can tell (Linux
-    /// 6.7): tasks start faster. Refused on a machine with swap, where a task could find what
-    /// another one left
+    /// Ask the kernel which pages a task has written and clear only those (Linux 6.7): tasks start
+    /// faster. Refused on a machine with swap, where a task could see data of another one
     #[arg(
         long,
         value_name = "BOOL",
@@ -377,10 +376,10 @@ pub struct SandboxArgs {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Isolation {
-    /// A process of its own for each slot
+    /// One process per slot
     #[default]
     Process,
-    /// A process of its own for each task, forked from a warm one; costs 0.5 to 1 ms a task
+    /// One process per task, forked from a warm one; costs 0.5 to 1 ms per task
     Task,
     /// A thread of this process: no process boundary, and slots share one core's worth of speed
     InProcess,
@@ -389,7 +388,7 @@ pub enum Isolation {
 /// `wasmgrid new`.
 #[derive(Args, Debug)]
 pub struct NewArgs {
-    /// The crate's name, and the folder that is made for it
+    /// The crate's name, and the folder that is created for it
     pub path: PathBuf,
     /// Where the SDK's source is
     #[arg(long, value_name = "PATH")]
@@ -404,7 +403,7 @@ pub struct InspectArgs {
     /// What it may look like.
     #[command(flatten)]
     pub caps: CapArgs,
-    /// In what shape
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
 }
@@ -422,8 +421,8 @@ fn output_file(path: PathBuf) -> Result<PathBuf, String> {
     };
     let shape = shape.get_name();
     Err(format!(
-        "-o names the file that results go to; `--output {shape}` is their shape, and `-o ./{shape}` \
-         a file of that name"
+        "-o names the output file; use `--output {shape}` for the format, or `-o ./{shape}` for a \
+         file of that name"
     ))
 }
 
@@ -433,5 +432,5 @@ where
     T: FromStr<Err = ParseUnitError> + Default + PartialEq,
 {
     let quantity: T = text.parse().map_err(|error: ParseUnitError| error.to_string())?;
-    if quantity == T::default() { Err("it must be more than 0".into()) } else { Ok(quantity) }
+    if quantity == T::default() { Err("it must be greater than 0".into()) } else { Ok(quantity) }
 }

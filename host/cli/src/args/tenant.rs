@@ -10,27 +10,28 @@ use super::{Format, run::GridArgs};
 /// What can be asked of tenants.
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
-    /// List tenants, what they have and what they may have; for a client it is its own
+    /// List tenants, their use and their quotas; a client sees its own
     List {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Show what one tenant has and may have
+    /// Show one tenant's use and quotas
     Show {
         /// The tenant: a client's name, or operator/NAME
         name: String,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// In what shape
+        /// The output format
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Say how much a tenant may have; for operators
+    /// Set a tenant's quotas; for operators `none` is without a bound, `default` what everybody may
+    /// have => `none` removes the bound, `default` restores the default
     Set {
         /// The tenant: a client's name, or operator/NAME
         name: String,

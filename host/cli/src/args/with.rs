@@ -33,13 +33,13 @@ impl With {
     pub fn parse(typed: &OsStr) -> Result<Self, String> {
         if let Some(path) = typed.as_bytes().strip_prefix(b"@") {
             if path.is_empty() {
-                return Err("@ stands before the name of a file".into());
+                return Err("@ must be followed by the name of a file".into());
             }
             return Ok(Self::File(OsStr::from_bytes(path).into()));
         }
-        let text = typed.to_str().ok_or("it is no UTF-8; put it into a file: @FILE")?;
+        let text = typed.to_str().ok_or("not valid UTF-8; put it into a file: @FILE")?;
         check_json(text.as_bytes()).map_err(|wrong| {
-            format!("no JSON: {wrong}; text stands in double quotes, and @FILE names a file")
+            format!("not valid JSON: {wrong}; put text in double quotes, or name a file with @FILE")
         })?;
         Ok(Self::Json(text.into()))
     }
@@ -77,7 +77,7 @@ mod tests {
             ("text", "double quotes"),
             ("{rate: 1}", "line 1 column 2"),
             ("1 2", "trailing"),
-            ("", "no JSON"),
+            ("", "not valid JSON"),
             ("@", "the name of a file"),
         ] {
             let wrong = parse(typed).expect_err(typed);

@@ -52,7 +52,8 @@ fn own_addresses(unspecified: IpAddr) -> Vec<IpAddr> {
     let taken = |ip: &IpAddr| ip.is_ipv4() || unspecified.is_ipv6();
     let elsewhere = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified() && taken(ip);
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
-        tracing::warn!(%error, "this machine's addresses cannot be listed; --advertise says them");
+        tracing::warn!(%error, "failed to list this machine's addresses; set them with \
+             --advertise");
         Vec::new()
     });
     let of_interfaces = interfaces

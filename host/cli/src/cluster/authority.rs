@@ -31,7 +31,7 @@ pub async fn authority(command: AuthorityCommand) -> anyhow::Result<Exit> {
             .await?;
             let until = status.former.map(|former| former.ends.to_string()).unwrap_or_default();
             message!(
-                "the grid has another authority; the former one is trusted too until {until}, or \
+                "the grid has a new authority; the former one stays trusted until {until}, or \
                  until `wasmgrid authority retire`: `wasmgrid authority show` says who needs it"
             );
         }
@@ -44,7 +44,7 @@ pub async fn authority(command: AuthorityCommand) -> anyhow::Result<Exit> {
                 Ok(cluster.client.retire_authority(force).await?)
             })
             .await?;
-            message!("the former authority is trusted no more");
+            message!("the former authority is no longer trusted");
         }
     }
     Ok(Exit::Ok)

@@ -81,8 +81,8 @@ fn remove(contexts: &Contexts, name: &str, force: bool) -> anyhow::Result<()> {
             let (role, name) = (identity.role(), identity.name());
             let role = if role == Role::Client { String::new() } else { format!(" --role {role}") };
             format!(
-                "grid {} still knows this machine's identity: `wasmgrid client remove {name}{role}`, \
-                 asked by an operator, takes it away there",
+                "grid {} still knows this machine's identity; an operator can remove it with \
+                 `wasmgrid client remove {name}{role}`",
                 removed.grid
             )
         }
@@ -117,7 +117,7 @@ struct ShownView {
 fn show(contexts: &Contexts, name: Option<String>, output: Format) -> anyhow::Result<()> {
     let selected = contexts.selected()?;
     let name = name.or_else(|| selected.clone()).ok_or_else(|| {
-        usage("no context is selected; `wasmgrid context list` shows those there are")
+        usage("no context is selected; `wasmgrid context list` shows all contexts")
     })?;
     let (Description { grid, addresses, state_dir }, credentials) = contexts.open(&name)?;
     let state_dir = state_dir.filter(|folder| folder.exists());
@@ -160,7 +160,7 @@ async fn set(contexts: &Contexts, name: &str, servers: &[HostPort]) -> anyhow::R
     for server in servers {
         let address = server.to_string();
         let link = endpoint.connect_client(std::slice::from_ref(&address)).await;
-        let link = link.with_context(|| format!("context {name:?} stays as it was"))?;
+        let link = link.with_context(|| format!("context {name:?} is unchanged"))?;
         link.sender.close("its address is known");
         addresses.push(address);
     }

@@ -68,7 +68,7 @@ impl Folder {
         let folder = Self { path, authority, made: Some(made), _lock: lock };
         if !contexts.is_free_for(folder.grid(), &folder.path, &folder.authority.ca_hash()) {
             return Err(usage(format!(
-                "the context {:?} is of another grid; --name calls this one otherwise",
+                "the context {:?} belongs to another grid; choose another name with --name",
                 folder.grid()
             )));
         }
@@ -165,7 +165,7 @@ impl Drop for Made {
             }
         }
         if !self.files.is_empty() {
-            tracing::debug!(folder = %self.folder.display(), "took away what was made");
+            tracing::debug!(folder = %self.folder.display(), "removed what was created");
         }
     }
 }
@@ -180,8 +180,8 @@ pub fn standard(paths: &Paths) -> anyhow::Result<PathBuf> {
     match fs::read_link(&folder) {
         Ok(elsewhere) if folder.exists() => Ok(elsewhere),
         Ok(elsewhere) => Err(usage(format!(
-            "the grid of this machine has its state in {}, which is not there; --state-dir says \
-             where it is, and without {} it is forgotten",
+            "the state of this machine's grid is expected in {}, which does not exist; give its \
+             folder with --state-dir, or delete {} to forget the grid",
             elsewhere.display(),
             folder.display()
         ))),
@@ -201,7 +201,7 @@ pub fn remember(link: &Path, folder: &Path) -> anyhow::Result<()> {
     if is_link.is_err() && link.symlink_metadata().is_ok() {
         tracing::info!(
             folder = %folder.display(),
-            "later starts need --state-dir too: without it they are those of {}", link.display()
+            "later starts need --state-dir too; without it they use {}", link.display()
         );
         return Ok(());
     }
@@ -256,8 +256,8 @@ fn load(folder: &Path, path: &Path, name: Option<String>) -> anyhow::Result<Auth
         .with_context(|| format!("failed to read the grid's authority in {}", path.display()))?;
     match name {
         Some(name) if name != authority.grid() => Err(usage(format!(
-            "the grid in {} is called {:?}; a grid keeps its name, and another one needs another \
-             --state-dir",
+            "the grid in {} is called {:?} and keeps its name; use another --state-dir for another \
+             grid",
             folder.display(),
             authority.grid()
         ))),

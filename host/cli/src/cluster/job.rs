@@ -175,7 +175,7 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("name", job.spec.name.clone()),
         ("tenant", task.tenant.clone()),
         ("state", job.state.to_string()),
-        ("inputs", if job.closed { "closed".into() } else { "open: more may come".into() }),
+        ("inputs", if job.closed { "closed".into() } else { "open: more inputs may come".into() }),
         ("tasks", counts.total.to_string()),
         ("queued", counts.queued.to_string()),
         ("given out", counts.running.to_string()),
@@ -240,7 +240,7 @@ async fn results(
         () = interrupt.asked() => {
             collector.drain()?;
             let rest = rest(job, collector.cursor().max(from));
-            message!("`{rest}` goes on behind what was printed");
+            message!("`{rest}` prints the rest");
             return Ok(Exit::Interrupted);
         }
     };
@@ -291,7 +291,7 @@ async fn append(
     let done = append_all(&mut producer, sources.open()?, &mut appended, &mut unread).await;
     say_unread(&unread);
     let count = appended.count;
-    done.with_context(|| format!("job {job} got {count} inputs, and not the rest"))?;
+    done.with_context(|| format!("job {job} received {count} inputs, but not the rest"))?;
     if !talk.quiet && appended.output == Format::Text {
         let inputs = if count == 1 { "1 input".into() } else { format!("{count} inputs") };
         message!("appended {inputs} to job {job}");

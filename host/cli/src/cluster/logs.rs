@@ -43,13 +43,13 @@ pub async fn of_task(
     }
     if status.state != TaskState::Ended {
         return Err(usage(format!(
-            "task {job}/{index} is {}: a log comes with its task's result; `wasmgrid job logs {job} \
-             --follow` shows each as it comes",
+            "task {job}/{index} is {}, and its log arrives with its result; `wasmgrid job logs \
+             {job} --follow` shows each log as it arrives",
             status.state
         )));
     }
     if status.log.is_empty() {
-        message!("task {job}/{index} ended without a result, and nothing that it logged is kept");
+        message!("task {job}/{index} ended without a result, and its log was not kept");
         return Ok(());
     }
     let (attempt, outcome) = (status.attempt, "cancelled");
@@ -81,7 +81,7 @@ async fn of_result(
         }
         break;
     }
-    Err(anyhow::anyhow!("the result of task {job}/{index} is not where it was; try again"))
+    Err(anyhow::anyhow!("the result of task {job}/{index} has moved; try again"))
 }
 
 /// Prints the logs of all tasks that have a result, with `follow` until the job has ended.
@@ -103,7 +103,7 @@ pub async fn of_job(
         (cursor, logged) = (cursor.max(next), logged + count);
     }
     if logged == 0 && output == Format::Text {
-        message!("no task of job {job} that has a result logged anything");
+        message!("no finished task of job {job} logged anything");
     }
     Ok(())
 }

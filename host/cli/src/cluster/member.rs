@@ -41,7 +41,7 @@ pub async fn join(
     // Before the token is used: it may be good for one use alone.
     if token.role != Role::Worker {
         return Err(refused(format!(
-            "the token is for a {}: `wasmgrid context add NAME TOKEN` takes it",
+            "the token is for a {}; use it with `wasmgrid context add NAME TOKEN`",
             token.role
         )));
     }
@@ -72,7 +72,7 @@ pub async fn join(
     match work(&member, machine, &memory, interrupt).await? {
         // Another machine has this identity, or an operator took it out of the grid.
         End::Refused(why) if was_one => {
-            tracing::info!("{why}; the token makes this machine a worker of another identity");
+            tracing::info!("{why}; this token would join the machine under another identity");
             let machine = start().await?;
             let credentials = enrolled(&token, member.name()).await?;
             let member = member.moved(&token).certified(credentials);
@@ -216,8 +216,9 @@ pub fn unreached(error: NetError) -> anyhow::Error {
     }
     exit::hinting(
         &error,
-        "the token is of a grid that only its own machine reaches: if that is another one, start the \
-         grid there with `wasmgrid up --listen 0.0.0.0`, and make a token with `wasmgrid token create`",
+        "the token belongs to a grid that only its own machine can reach; if that is another \
+         machine, start the grid there \
+         with `wasmgrid up --listen 0.0.0.0`, and make a token with `wasmgrid token create`",
     )
 }
 
@@ -250,7 +251,7 @@ impl End {
         match self {
             Self::Left => Ok(Exit::Ok),
             Self::Refused(why) | Self::GaveUp(why) => {
-                Err(why).context("the worker ends").exit(Exit::Unreachable)
+                Err(why).context("the worker is stopping").exit(Exit::Unreachable)
             }
         }
     }
@@ -275,7 +276,7 @@ async fn work(
     let keep = || {
         if let Err(error) = memory.keep(member.folder()) {
             let error = exit::chain(&error);
-            tracing::warn!("the next start will not know this one's flags: {error}");
+            tracing::warn!("failed to save the flags for the next start: {error}");
         }
     };
     let ended = async {

@@ -261,7 +261,7 @@ pub async fn set(
         let address = server.to_string();
         let link = endpoint.connect_worker(std::slice::from_ref(&address)).await;
         let link = link.with_context(|| {
-            format!("worker {:?} of grid {:?} stays as it was", found.name(), found.grid())
+            format!("worker {:?} of grid {:?} is unchanged", found.name(), found.grid())
         })?;
         link.sender.close("its address is known");
         addresses.push(address);
@@ -360,15 +360,15 @@ fn is_called(folder: &Path, name: &str) -> bool {
 fn several_joined(folders: &[impl AsRef<Path>]) -> anyhow::Error {
     let names = folders.iter().filter_map(|path| path.as_ref().file_name()?.to_str());
     usage(format!(
-        "several workers joined from this machine; say which by --name: {}",
+        "this machine has several workers; choose one with --name: {}",
         names.collect::<Vec<_>>().join(", ")
     ))
 }
 
 fn not_joined(folder: &Path) -> anyhow::Error {
     usage(format!(
-        "no worker has joined a grid with its identity in {}; `wasmgrid join TOKEN` does, with a \
-         token of `wasmgrid up` or `wasmgrid token create`",
+        "no worker identity in {}; join a grid with `wasmgrid join TOKEN`, with a token of \
+         `wasmgrid up` or `wasmgrid token create`",
         folder.display()
     ))
 }

@@ -129,8 +129,8 @@ pub async fn with_cluster<T>(
 fn chosen(contexts: &Contexts, args: &GridArgs) -> anyhow::Result<String> {
     contexts.choose(args)?.ok_or_else(|| {
         usage(
-            "this asks a cluster, and no context is selected; `wasmgrid up` makes a cluster and \
-             its context, `wasmgrid context use NAME` selects one",
+            "this command needs a cluster, and no context is selected; create a cluster with \
+             `wasmgrid up`, or select a context with `wasmgrid context use NAME`",
         )
     })
 }

@@ -59,7 +59,7 @@ impl Renewing {
         let name = &self.used.name;
         let renewed = time::timeout(PATIENCE, self.used.renew()).await;
         let renewed = renewed.unwrap_or_else(|_| Err(anyhow::anyhow!("{SILENCE}")));
-        renewed.with_context(|| format!("the certificate of context {name:?} is not renewed"))
+        renewed.with_context(|| format!("the certificate of context {name:?} was not renewed"))
     }
 
     /// True where it should be renewed.
@@ -98,7 +98,7 @@ impl Used {
                 has_warned = true;
                 let (name, ends) = (&self.name, validity.ends);
                 message!(
-                    "the certificate of context {name} ends at {ends} and cannot be renewed: {}",
+                    "the certificate of context {name} expires at {ends} and cannot be renewed: {}",
                     exit::chain(&error)
                 );
             }

@@ -50,13 +50,13 @@ impl Scheduler {
         let listen = settings.listen.unwrap_or_default();
         let listener = Listener::bind(listen.0, &credentials, ListenerConfig::default())
             .with_context(|| {
-                format!("failed to listen on {listen}; --listen takes another address")
+                format!("failed to listen on {listen}; choose another address with --listen")
             })?;
         let (at, told) = (listener.local_addr(), &settings.advertise);
         if at.ip().is_loopback() && !told.is_empty() {
             tracing::warn!(
-                "others are told of {}, and this machine alone reaches {at}, where the grid listens; \
-                 --listen 0.0.0.0 listens where they reach it",
+                "{} is advertised, but the grid listens at {at}, which only this machine can \
+                 reach; use --listen 0.0.0.0",
                 told.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             );
         }
@@ -95,7 +95,7 @@ impl Scheduler {
     /// Where they cannot be made.
     pub async fn operator(&self) -> anyhow::Result<Credentials> {
         let issued = self.server.handle().issue(Role::Operator, &parts::machine_name()).await;
-        issued.map_err(ClientError::Api).context("failed to make this machine's operator")
+        issued.map_err(ClientError::Api).context("failed to create this machine's operator")
     }
 
     /// Waits for Ctrl-C or for the scheduler to fail; a service manager is told meanwhile.
@@ -165,7 +165,7 @@ pub async fn admission(settings: &Settings) -> anyhow::Result<Admission> {
 fn half_of_the_disk(folder: &Path) -> Option<u64> {
     let told = rustix::fs::statvfs(folder);
     let disk = told.inspect_err(|error| {
-        tracing::warn!(%error, "cannot tell how large the disk is: tenants may fill it");
+        tracing::warn!(%error, "failed to read the size of the disk: tenants can fill it");
     });
     let disk = disk.ok()?;
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);

@@ -104,7 +104,7 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
         ])?;
         data!("{}", result.outcome)?;
     } else if task.state == TaskState::Ended {
-        data!("it ended without a result: with its job, or the result is not kept any more")?;
+        data!("it ended without a result: its job ended first, or the result was deleted")?;
     }
     if task.attempts_dropped > 0 {
         data!("{} older attempts are not listed", task.attempts_dropped)?;
@@ -114,7 +114,7 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
         data!("{attempt}")?;
     }
     if !task.log.is_empty() {
-        data!("it had logged:\n{}", String::from_utf8_lossy(&task.log))?;
+        data!("log:\n{}", String::from_utf8_lossy(&task.log))?;
     }
     Ok(())
 }

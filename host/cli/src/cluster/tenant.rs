@@ -40,7 +40,7 @@ pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
         TenantCommand::Show { name, grid, output } => {
             let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
             let tenant = tenants.iter().find(|tenant| tenant.name == name).ok_or_else(|| {
-                usage(format!("no tenant {name:?} has anything here; see `wasmgrid tenant list`"))
+                usage(format!("there is no tenant {name:?} here; see `wasmgrid tenant list`"))
             })?;
             show(tenant, output)?;
         }

@@ -124,14 +124,14 @@ async fn create(args: TokenArgs) -> anyhow::Result<()> {
         Format::Text => data!("{token}").map_err(Into::into),
         Format::Json => {
             let id = token.parse::<JoinToken>().map(|token| id(token.token));
-            let id = id.context("the grid gave what is no token")?;
+            let id = id.context("the grid returned an invalid token")?;
             let TokenGives { labels, name, tenant } = gives;
             let (ttl_ms, labels) = (ttl.0, view::written(&labels));
             table::json(&MadeView { token, id, role, ttl_ms, uses, labels, name, tenant })
         }
     };
     printed
-        .with_context(|| format!("a token was made that nobody has, and is good for {ttl}"))
+        .with_context(|| format!("a token was made that nobody has; it is valid for {ttl}"))
         .exit(Exit::Failed)
 }
 

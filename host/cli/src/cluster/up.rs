@@ -41,7 +41,7 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
     let (print, is_up) = match command {
         Command::Up(args) => (args.token, true),
         Command::Server(args) => (args.token, false),
-        _ => return Err(usage("this command makes no grid")),
+        _ => return Err(usage("this command does not create a grid")),
     };
     let (paths, told) = (Paths::find()?, Told::new(command)?);
     let contexts = Contexts::new(&paths);
@@ -51,7 +51,7 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
     let has_worker = is_up && !settings.no_worker.unwrap_or_default();
     if let Some(flag) = told.of_worker().filter(|_| !has_worker) {
         return Err(usage(format!(
-            "{flag} is a worker's, and this machine has none; --no-worker=false gives it one"
+            "{flag} is a setting of workers, and this machine runs none; use --no-worker=false"
         )));
     }
     // Before there is a grid: one that was made on a machine that cannot run it helps nobody.
@@ -77,7 +77,7 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
             // Only now: of a grid that was not made there is nothing to be found.
             let found = state_dir.map_or(Ok(()), |_| folder::remember(&paths.server(), &place));
             if let Err(error) = found {
-                tracing::warn!("later starts need --state-dir too: {}", exit::chain(&error));
+                tracing::warn!("later starts need --state-dir as well: {}", exit::chain(&error));
             }
             let waited = tokio::select! {
                 waited = scheduler.wait(interrupt) => waited,
@@ -105,7 +105,7 @@ async fn stands_by(worker: Option<&Worker>) -> Infallible {
     if let Some(worker) = worker
         && let Some(why) = member::over(worker).await
     {
-        tracing::error!("{}; the grid goes on without it", exit::chain(&why.into()));
+        tracing::error!("{}; the grid continues without it", exit::chain(&why.into()));
     }
     std::future::pending().await
 }
@@ -127,7 +127,7 @@ async fn keep_context(scheduler: &Scheduler, contexts: &Contexts) -> Infallible 
             let kept = renewed.and_then(|new| contexts.renew(grid, &new));
             if let Err(error) = kept {
                 let why = exit::chain(&error);
-                tracing::warn!(why, "the certificate of this machine's context is not renewed");
+                tracing::warn!(why, "the certificate of this machine's context was not renewed");
             }
         }
         let (least, most) = (*LOOK_EVERY.start(), *LOOK_EVERY.end());
@@ -150,7 +150,10 @@ async fn own_context(
 ) -> anyhow::Result<bool> {
     let (grid, folder) = (scheduler.grid(), scheduler.folder());
     if !contexts.is_free_for(grid, folder.path(), &folder.authority().ca_hash()) {
-        message!("the context {grid:?} is of another grid, so this one gets none on this machine");
+        message!(
+            "the context {grid:?} belongs to another grid, so this grid gets no context on \
+             this machine"
+        );
         return Ok(false);
     }
     let description = Description {
@@ -206,14 +209,16 @@ fn say(
     said.push(format_args!("grid {grid} is up at {}", reached.addresses.join(", ")));
     if reached.is_here_alone {
         said.push(format_args!(
-            "this machine alone reaches it; `wasmgrid {command} --listen 0.0.0.0` in its place has \
-             other machines reach it too"
+            "only this machine can reach it; start it with `wasmgrid {command} --listen 0.0.0.0` \
+             to let other machines connect"
         ));
     }
     said.push(if goes_to_it {
-        "`wasmgrid run` here now goes to it; `wasmgrid context use local` goes back".to_owned()
+        "`wasmgrid run` on this machine now uses it; `wasmgrid context use local` switches \
+         back"
+            .to_owned()
     } else {
-        format!("`wasmgrid context use {grid}` has `wasmgrid run` here go to it")
+        format!("`wasmgrid context use {grid}` makes `wasmgrid run` on this machine use it")
     });
     match &token {
         Some(Token { text, uses, ttl }) => {
@@ -241,7 +246,9 @@ fn say(
     // At once: a reader that takes the first line alone has not closed the output before the rest.
     let printed = print::lines(&said);
     if token.is_some() {
-        printed.context("nobody can know the token with which machines join").exit(Exit::Failed)?;
+        printed
+            .context("the token for joining machines could not be printed")
+            .exit(Exit::Failed)?;
     }
     Ok(())
 }

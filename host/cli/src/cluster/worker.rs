@@ -74,7 +74,7 @@ async fn drain(client: &Client, name: &str, wait: bool) -> anyhow::Result<()> {
             WorkerState::Drained => return Ok(()),
             WorkerState::Draining => {}
             WorkerState::Gone => {
-                message!("worker {name} is gone; what it had runs elsewhere");
+                message!("worker {name} is gone; its tasks run elsewhere");
                 return Ok(());
             }
             state => {
@@ -133,8 +133,8 @@ impl Found {
 /// What an operator should know of it, and do.
 fn warning(contest: &Contest) -> String {
     format!(
-        "another machine with the identity of {} was refused {}, at {}: join it with a token of its \
-         own (`wasmgrid token create` makes one)",
+        "another machine with the identity of {} was refused {}, from {}; give that machine its \
+         own token (`wasmgrid token create`)",
         contest.name,
         table::ago(contest.at),
         contest.address

@@ -124,7 +124,7 @@ fn an_unknown_key_is_an_error_that_names_it() {
     };
     assert!(error("slots = 1\nslotz = 2").contains("slotz"));
     assert!(error("memory = \"lots\"").contains("64MiB"));
-    assert!(error("listen = \"0.0.0.0\"").contains("listen is nothing"));
+    assert!(error("listen = \"0.0.0.0\"").contains("listen is not a setting"));
     let caps = error("caps = [\"functions=7\", \"function=7\"]");
     assert!(caps.contains("functions, body-bytes"), "{caps}");
     for slots in ["slots = 0", "slots = 4097"] {

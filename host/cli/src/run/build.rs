@@ -38,8 +38,7 @@ pub fn folder(folder: &Path, talk: Talk) -> anyhow::Result<Built> {
     if !manifest.is_file() {
         let folder = folder.display();
         return Err(usage(format!(
-            "{folder} is a folder without a Cargo.toml, so it is no task; `wasmgrid new NAME` \
-             makes one"
+            "{folder} is not a task: it has no Cargo.toml; create one with `wasmgrid new NAME`"
         )));
     }
     add_target(folder, talk)?;
@@ -149,20 +148,20 @@ fn pick(messages: &[u8], folder: &Path) -> anyhow::Result<PathBuf> {
     let mut found = Vec::new();
     for message in messages.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let message: Message = serde_json::from_slice(message)
-            .context("cargo said something that is no JSON")
+            .context("cargo printed something that is not JSON")
             .exit(Exit::Failed)?;
         found.extend(message.executable);
     }
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(usage(format!(
-            "{} has no binary; a task is a binary crate with a src/main.rs",
+            "{} has no binary; expected a binary crate with a src/main.rs",
             folder.display()
         ))),
         several => {
             let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
             Err(usage(format!(
-                "{} has several binaries; they are built, so name one: {}",
+                "{} has several binaries; choose one of those built: {}",
                 folder.display(),
                 names.join(", ")
             )))

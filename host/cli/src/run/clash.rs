@@ -85,8 +85,8 @@ impl Reads {
         let shown = path.display();
         if let Some(own) = self.own_folder_of(path) {
             return Err(usage(format!(
-                "{flag} {shown} is in {}, where wasmgrid keeps what is its own; nothing was done: \
-                 choose another place",
+                "{flag} {shown} is in {}, which wasmgrid uses itself; nothing was done: choose \
+                 another place",
                 own.display()
             )));
         }
@@ -108,8 +108,8 @@ impl Reads {
             return Ok(());
         };
         Err(usage(format!(
-            "standard output {why}; nothing was done: choose another file, or one that the inputs' \
-             pattern does not fit"
+            "standard output {why}; nothing was done: choose another file, or one that the pattern \
+             of the inputs does not match"
         )))
     }
 
@@ -125,7 +125,7 @@ impl Reads {
                 What::Input => format!("is also an input ({path})"),
                 What::Module => format!("is also the task's module ({path})"),
                 What::Source => format!("is also what the task is built from ({path})"),
-                What::Settings => format!("has wasmgrid's settings ({path})"),
+                What::Settings => format!("contains wasmgrid's settings ({path})"),
             });
         }
         let is_stdin = || metadata_of(stdio::stdin()).and_then(|meta| self::id(&meta)) == Some(id);

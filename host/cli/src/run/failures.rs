@@ -219,7 +219,7 @@ fn log_tail(log: &str, dropped: u64) -> String {
     let mut tail = cut(&tail);
     if dropped > 0 {
         // Writing to a string cannot fail.
-        let _ = write!(tail, "\n({} more were dropped at --log-limit)", ByteCount(dropped));
+        let _ = write!(tail, "\n({} more were dropped because of --log-limit)", ByteCount(dropped));
     }
     tail
 }
@@ -248,7 +248,7 @@ fn remedy(finished: &Finished, input: Option<&Input>, limits: &Limits) -> Option
             let said = said(finished);
             memory_lacked(finished, &said, limits).or_else(|| lines_meant(input, &said))
         }
-        Outcome::Retry(_) => Some("--retries N runs such tasks again".into()),
+        Outcome::Retry(_) => Some("use --retries N to run such tasks again".into()),
         Outcome::Lost(_) => Some("`wasmgrid worker list` shows the workers".into()),
         _ => None,
     }
@@ -287,7 +287,9 @@ fn lines_meant(input: Option<&Input>, said: &str) -> Option<String> {
     let input = input.filter(|input| matches!(input.place, Place::Single))?;
     let has_lines = input.bytes.trim_ascii().contains(&b'\n');
     (has_lines && clues::had_several_values(said)).then(|| {
-        "all of stdin was one input; `-` behind the task makes each line one: wasmgrid run TASK -".into()
+        "all of stdin was one input; add `-` after the task to make each line one: wasmgrid run \
+         TASK -"
+            .into()
     })
 }
 

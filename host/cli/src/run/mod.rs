@@ -240,9 +240,10 @@ pub async fn submit(mut args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
         drop(task);
         let (session, rest) = Session::open(client.clone(), spec, inputs, how).await?;
         let job = session.job;
-        session.upload(rest, &mut unread).await.with_context(|| {
-            format!("job {job} has only the inputs before the one that is wrong")
-        })?;
+        session
+            .upload(rest, &mut unread)
+            .await
+            .with_context(|| format!("job {job} has only the inputs before the invalid one"))?;
         Ok(client.job(job).await?)
     });
     let status = status.await?;
@@ -327,23 +328,21 @@ impl Grid {
         if let Some(name) = context {
             if args.slots.is_some() || args.isolation.is_some() {
                 return Err(usage(format!(
-                    "--slots and --isolation are for a grid on this machine, and the job would go \
+                    "--slots and --isolation apply to runs on this machine, but the job would go \
                      to context {name:?}; add --local, or leave them out"
                 )));
             }
             let contexts = Contexts::new(&Paths::find()?);
             let cluster = Cluster::open(&contexts, &name).await;
             return cluster.map(Self::Cluster).map_err(|error| match exit::of(&error) {
-                Exit::Unreachable => {
-                    exit::hinting(&error, "--local runs this on this machine alone")
-                }
+                Exit::Unreachable => exit::hinting(&error, "use --local to run on this machine"),
                 _ => error,
             });
         }
         if let Some(Label { key, value }) = args.job.requires.first() {
             return Err(usage(format!(
-                "--require {key}={value} is for workers of a cluster, and the job would run here; \
-                 leave it out, or select a context"
+                "--require {key}={value} applies to clusters, but the job would run on this \
+                 machine; leave it out, or select a context"
             )));
         }
         let setup = WorkerSetup {

@@ -70,8 +70,7 @@ impl OutDir {
         let of_input = |part: &&Part| matches!(part, Part::Name | Part::Stem | Part::Path);
         if !of_files && name.iter().any(|part| of_input(&part)) {
             return Err(usage(
-                "--out-dir: {name}, {stem} and {path} are of files (--files); of other inputs write \
-                 {index}",
+                "--out-dir: {name}, {stem} and {path} need --files; use {index} for other inputs",
             ));
         }
         let folder = PathBuf::from(OsString::from_vec(folder));
@@ -107,8 +106,8 @@ impl OutDir {
             let written = self.folder.join(&name);
             if !self.is_resumed && written.symlink_metadata().is_ok() {
                 return Err(usage(format!(
-                    "the result of {} would be {}, which is there already; nothing was done: choose \
-                     another --out-dir, or take the file away",
+                    "the result of {} would be {}, which exists; nothing was done: choose another \
+                     --out-dir, or remove the file",
                     shown(*index, file.as_deref()),
                     written.display()
                 )));
@@ -142,7 +141,8 @@ impl OutDir {
     pub fn begin(&self) -> anyhow::Result<()> {
         let shown = self.folder.display();
         let made = fs::create_dir_all(self.at(Path::new("")));
-        made.with_context(|| format!("failed to make {shown} for --out-dir")).exit(Exit::Usage)?;
+        made.with_context(|| format!("failed to create {shown} for --out-dir"))
+            .exit(Exit::Usage)?;
         match fs::remove_file(self.at(&self.part)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("failed to clear {shown} for --out-dir"))
@@ -218,7 +218,7 @@ impl OutDir {
                 Err(_) if folder.symlink_metadata()?.is_dir() => {}
                 Err(_) => {
                     let folder = folder.display();
-                    return Err(io::Error::other(format!("{folder} is no folder of --out-dir")));
+                    return Err(io::Error::other(format!("{folder} is not a folder of --out-dir")));
                 }
             }
         }
@@ -239,7 +239,7 @@ impl OutDir {
             let bytes = part.map(|part| part.as_bytes().to_owned());
             bytes.ok_or_else(|| {
                 let shown = shown(index, file);
-                format!("{shown} has no name for --out-dir; write {{index}} in its place")
+                format!("{shown} has no file name for --out-dir; use {{index}} instead")
             })
         };
         for part in &self.name {
@@ -324,11 +324,11 @@ fn parts(pattern: &[u8]) -> Result<Vec<Part>, String> {
                     b"index" => Part::Index,
                     other => {
                         let other = String::from_utf8_lossy(other);
-                        return Err(format!("there is no {{{other}}}; write {KNOWN}"));
+                        return Err(format!("unknown placeholder {{{other}}}; write {KNOWN}"));
                     }
                 });
             }
-            b'}' => return Err(format!("a brace is closed that was not opened; write {KNOWN}")),
+            b'}' => return Err(format!("unmatched closing brace; write {KNOWN}")),
             other => text.push(*other),
         }
     }
@@ -336,7 +336,7 @@ fn parts(pattern: &[u8]) -> Result<Vec<Part>, String> {
         parts.push(Part::Text(text));
     }
     if parts.iter().all(|part| matches!(part, Part::Text(_))) {
-        return Err(format!("all results would have one file; write {KNOWN}"));
+        return Err(format!("all results would go to one file; write {KNOWN}"));
     }
     if pattern.ends_with(b"/") {
         return Err("a file has a name, and this ends with /".into());
@@ -417,6 +417,6 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         fs::write(dir.path().join("x"), "old").expect("written");
         let there = check(dir.path().to_str().expect("UTF-8"), &["a/x"]).expect_err("there");
-        assert!(there.contains("a/x") && there.contains("there already"), "{there}");
+        assert!(there.contains("a/x") && there.contains("which exists"), "{there}");
     }
 }

@@ -93,9 +93,7 @@ impl Output {
         };
         let name = path.display().to_string();
         let fresh = Fresh::open(path).with_context(|| {
-            format!(
-                "failed to open {name} for the output; -o names a file in a folder that is there"
-            )
+            format!("failed to open {name} for the output; its folder must exist")
         });
         let fresh = fresh.exit(Exit::Usage)?;
         // Where it was made now, a name that is read may have come to be this file.
@@ -131,7 +129,7 @@ impl Output {
         if self.shape == Shape::Nothing || self.file.is_some() {
             return Ok(());
         }
-        Err(usage(format!("--resume needs -o to be a file, and results would go {}", self.name)))
+        Err(usage(format!("--resume needs -o to be a file, but results would go {}", self.name)))
     }
 
     /// Goes on behind this many bytes of the file, which are there from a run that was cut off.
@@ -143,8 +141,8 @@ impl Output {
         let has = fresh.file.metadata()?.len();
         if has < bytes {
             return Err(usage(format!(
-                "{} has {has} bytes, and had {bytes} when its run was cut off: it is not what that \
-                 run left, and cannot be gone on with; another run needs another --resume",
+                "{} has {has} bytes, but had {bytes} when its run was interrupted: it has changed \
+                 and cannot be continued; use another --resume file for another run",
                 self.name
             )));
         }

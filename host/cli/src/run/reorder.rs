@@ -292,7 +292,7 @@ impl Reorder {
             Place::Disk { offset } => {
                 self.held -= count;
                 let spill = self.spill.as_mut().context("a result on disk without its file")?;
-                let read = spill.read(offset).context("failed to read back results that waited")?;
+                let read = spill.read(offset).context("failed to read back buffered results")?;
                 Ok(Some(read))
             }
         }
@@ -321,7 +321,7 @@ impl Reorder {
                 Some(spill) => spill,
                 none => none.insert(Spill::new().context("failed to make a temporary file")?),
             };
-            let offset = spill.write(&run).context("failed to put waiting results on disk")?;
+            let offset = spill.write(&run).context("failed to write buffered results to disk")?;
             Place::Disk { offset }
         } else {
             if run.payload.len() < SHARED_BYTES {

@@ -313,8 +313,8 @@ impl<'a> Session<'a> {
         let status = self.client.job(self.job).await?;
         let (job, state, total) = (self.job, status.state, status.counts.total);
         Ok(anyhow::anyhow!(
-            "job {job} has ended ({state}) with the {total} inputs that it had got; those behind \
-             them are not run"
+            "job {job} ended ({state}) with the {total} inputs that it had received; the others \
+             are not run"
         ))
     }
 
@@ -442,9 +442,8 @@ fn closed_elsewhere(status: &JobStatus) -> Option<anyhow::Error> {
     let (job, total) = (status.job, status.counts.total);
     status.closed.then(|| {
         anyhow::anyhow!(
-            "job {job} was closed elsewhere with {total} inputs: by `wasmgrid job close {job}`, or \
-             since this command was out of the scheduler's reach for too long; what came behind \
-             them is not run"
+            "job {job} was closed elsewhere with {total} inputs, by `wasmgrid job close {job}` or \
+             because this command was disconnected for too long; later inputs are not run"
         )
     })
 }

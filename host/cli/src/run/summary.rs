@@ -70,7 +70,8 @@ impl Summary<'_> {
                 let (job, sent) = (self.job, self.sent);
                 let rest = rest(job, collector.cursor());
                 message!(
-                    "job {job} goes on with the {sent} inputs it has: `{rest}` prints the rest of \
+                    "job {job} continues with the {sent} inputs that it \
+                     has: `{rest}` prints the rest of \
                      its results, `wasmgrid job cancel {job}` stops it"
                 );
                 Ok(Exit::Interrupted)
@@ -139,7 +140,7 @@ impl Summary<'_> {
         }
         if self.cut_short && !self.interrupted {
             let sent = self.sent;
-            message!("the inputs behind the first {sent} were not read: the job had ended");
+            message!("the inputs after the first {sent} were not read, because the job had ended");
         }
     }
 }
@@ -200,8 +201,8 @@ impl Reading {
         let (job, ended, total) = (status.job, counts.ended(), counts.total);
         let rest = rest(job, cursor.max(self.from));
         message!(
-            "job {job} goes on, {ended} of its {total} tasks have ended: `{rest}` prints what is \
-             still to come"
+            "job {job} continues, {ended} of its {total} tasks have ended; `{rest}` prints the \
+             remaining results"
         );
     }
 
@@ -217,8 +218,8 @@ impl Reading {
 /// written is not known.
 pub fn tell_of_lost(job: JobId) {
     message!(
-        "job {job} goes on without this command: `wasmgrid job results {job} --follow` prints all of \
-         its results, `wasmgrid job cancel {job}` stops it"
+        "job {job} continues without this command; `wasmgrid job results {job} --follow` prints \
+         all of its results, `wasmgrid job cancel {job}` stops it"
     );
 }
 
@@ -269,7 +270,7 @@ fn with_unread(status: &JobStatus, unread: u64) -> JobStatus {
 
 /// Says how a run goes on that has not come to its end.
 pub fn tell_resume(progress: &Path) {
-    message!("`{}` goes on where this has stopped", resume_command(progress));
+    message!("`{}` continues from here", resume_command(progress));
 }
 
 /// The command that prints a job's results from a place of its log on.

@@ -73,23 +73,21 @@ impl Task {
         if kind == ModuleKind::Task && !args.args.is_empty() {
             let given = args.args.join(OsStr::new(" "));
             return Err(usage(format!(
-                "{shown} is a {kind}, whose input is all it gets: it takes no arguments, and {} \
-                 stands behind --",
+                "{shown} is a {kind}, which takes no arguments, but {} follows --",
                 shell(&given)
             )));
         }
         if kind == ModuleKind::Task && !args.ok_exit.is_empty() {
             return Err(usage(format!(
-                "{shown} is a {kind}, which returns its result or fails with a message; --ok-exit \
-                 is for commands, which end with a code"
+                "{shown} is a {kind}, which has no exit code; --ok-exit is for commands"
             )));
         }
         if let Some(at) = spec.untextual_argument() {
             let argument = args.args.get(at).map(|argument| shell(argument)).unwrap_or_default();
             return Err(usage(format!(
-                "argument {}, {argument}, is no UTF-8, and {shown} is a {kind}, whose \
-                 arguments are text; give it text, or build it for wasm32-wasip1, where they may \
-                 be any bytes",
+                "argument {}, {argument}, is not valid UTF-8, which a {kind} such as {shown} \
+                 requires; use text, or build it for wasm32-wasip1, where arguments may be any \
+                 bytes",
                 at + 1
             )));
         }

@@ -37,26 +37,23 @@ pub fn check_resume(args: &RunArgs, context: Option<&str>) -> anyhow::Result<()>
     }
     if let Some(context) = context {
         return Err(usage(format!(
-            "--resume is for a run on this machine, and the job would go to context {context:?}, where \
-             it goes on by itself: `wasmgrid job results` has what comes; add --local, or leave \
-             --resume out"
+            "--resume is for runs on this machine, but the job would go to context {context:?}, \
+             where it continues by itself (`wasmgrid job results`); add --local, or leave --resume \
+             out"
         )));
     }
     if is_filter(args) {
         return Err(usage(
-            "--resume is for several inputs, and there is one, standard input; name them with --lines, \
+            "--resume is for several inputs, but standard input is one; name them with --lines, \
              --files or another input flag",
         ));
     }
     if args.output.order == Some(Order::Done) {
-        return Err(usage(
-            "--resume needs results in the order of their inputs; leave --order out",
-        ));
+        return Err(usage("--resume needs results in input order; leave --order out"));
     }
     if args.output.out.is_none() && shape(args) != Shape::Nothing {
         return Err(usage(
-            "--resume needs -o FILE or --out-dir DIR: what went to standard output cannot be gone on \
-             with",
+            "--resume needs -o FILE or --out-dir DIR: standard output cannot be resumed",
         ));
     }
     Ok(())
@@ -80,7 +77,7 @@ pub fn going_on(
     }
     output.resume(mark.output_bytes)?;
     if !talk.quiet {
-        message!("going on behind the first {} inputs, which have their results", mark.next);
+        message!("continuing after the first {} inputs, which have results", mark.next);
     }
     let start = Mark::start().inputs.parse()?;
     Ok(Some(Done::new(mark.next, mark.inputs.parse()?, start)))
@@ -100,20 +97,20 @@ pub fn out_dir(
     let flag = if *with_input { "--with-input" } else { "--out-dir" };
     if (*with_input || out_dir.is_some()) && is_filter(args) {
         return Err(usage(format!(
-            "{flag} is for results of several inputs, and there is one, standard input; name them \
+            "{flag} is for results of several inputs, but standard input is one; name them \
              with --lines, --files or another input flag"
         )));
     }
     let Some(dir) = out_dir else { return Ok(None) };
     if args.output.format == Format::Text && args.output.out.is_some() {
         return Err(usage(
-            "with --out-dir nothing goes to -o; leave it out, or add --output json, which has all \
-             else of each result",
+            "-o is unused with --out-dir; leave it out, or add --output json, which writes \
+             everything else about each result",
         ));
     }
     if args.output.format == Format::Text && args.output.order.is_some() {
         return Err(usage(
-            "--order is of what is printed, and with --out-dir nothing is; leave it out, or add \
+            "--order has no effect with --out-dir, which prints nothing; leave it out, or add \
              --output json",
         ));
     }

@@ -65,12 +65,16 @@ fn read_file(path: &Path) -> anyhow::Result<Bytes> {
     file.take(BLOB_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.is_empty() {
         return Err(usage(format!(
-            "the value of --with, {shown}, is empty; a value has a byte at least"
+            "the value of --with, {shown}, is empty; expected at least one byte"
         )));
     }
     if path.extension().is_some_and(|extension| extension == "json") {
-        check_json(&bytes)
-            .map_err(|wrong| usage(format!("the value of --with, {shown}, is no JSON: {wrong}")))?;
+        check_json(&bytes).map_err(|wrong| {
+            usage(format!(
+                "the value of --with, {shown}, is not valid JSON: \
+                 {wrong}"
+            ))
+        })?;
     }
     Ok(bytes.into())
 }

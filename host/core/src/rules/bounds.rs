@@ -54,16 +54,15 @@ pub(super) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
     if let Some(at) = task.untextual_argument() {
         let (number, kind) = (at + 1, task.kind);
         return Err(invalid(format!(
-            "argument {number} is no UTF-8, and the module is a {kind}, whose arguments are text; \
-             give it text, or build the command for WASI preview 1"
+            "argument {number} is not valid UTF-8, which a {kind} requires; use text, or build the \
+             command for WASI preview 1"
         )));
     }
-    bytes("name that the command finds", task.program.len(), PROGRAM_BYTES)?;
-    count("exit codes that are as good as 0", task.ok_exits.len(), OK_EXITS_MAX)?;
+    bytes("program name of the command", task.program.len(), PROGRAM_BYTES)?;
+    count("exit codes that count as success", task.ok_exits.len(), OK_EXITS_MAX)?;
     if task.kind == ModuleKind::Task && !task.ok_exits.is_empty() {
         return Err(invalid(format!(
-            "exit codes are of commands, and the module is a {}, which returns its result; leave \
-             them out",
+            "only commands have exit codes, and the module is a {}; leave them out",
             task.kind
         )));
     }
@@ -85,8 +84,8 @@ fn check_blobs(blobs: &[Blob]) -> Result<(), ApiError> {
         if !Blob::is_name(&blob.name) {
             let length = blob.name.len();
             return Err(invalid(format!(
-                "blob {} has no name that one can have, but one of {length} bytes; a name has 1 to \
-                 {BLOB_NAME_BYTES} of a-z, 0-9, -, _ and .",
+                "blob {} has an invalid name of {length} bytes; expected 1 to {BLOB_NAME_BYTES} of \
+                 a-z, 0-9, -, _ and .",
                 at + 1
             )));
         }

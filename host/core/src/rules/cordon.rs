@@ -15,9 +15,8 @@ impl Grid {
     /// takes back a drain that the worker did not ask for itself.
     pub(super) fn cordon_worker(&mut self, request: RequestId, name: &str, cordoned: bool) {
         let Some(id) = self.ledger.worker(name) else {
-            let message = format!(
-                "no worker called {name:?} ever joined; `wasmgrid worker list` shows those that did"
-            );
+            let message =
+                format!("no worker called {name:?} has joined; see `wasmgrid worker list`");
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };
         if self.ledger.is_cordoned(id) != cordoned {

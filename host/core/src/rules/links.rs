@@ -124,7 +124,7 @@ impl Grid {
         let (now, grace) = (self.now, self.config.rejoin_grace);
         let gone = |worker: &&Worker| !worker.is_linked() && worker.lost_at().after(grace) <= now;
         if self.placement.worker(id).filter(gone).is_some() {
-            self.lose_all(id, "the worker lost its link and did not come back");
+            self.lose_all(id, "the worker lost its connection and did not come back");
         }
     }
 

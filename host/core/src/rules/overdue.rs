@@ -122,8 +122,7 @@ impl Grid {
     fn overrun(&mut self, id: WorkerId, lease: LeaseId) {
         let Some(job) = self.placement.lease(lease).map(Lease::job) else { return };
         let deadline = self.limits_of(job).map(|limits| limits.deadline).unwrap_or_default();
-        let reason =
-            format!("the worker kept it for longer than it can take: each may run for {deadline}");
+        let reason = format!("the worker kept it longer than its deadline of {deadline} allows");
         let taken = self.take_back(lease, &[TaskRange::ALL]);
         self.placement.change_worker(id, Worker::doubt);
         self.output(Output::Overrun { worker: id, job, lease, reason: reason.clone() });

@@ -111,15 +111,15 @@ impl Grid {
         if tenant.is_empty() || tenant.len() > TENANT_BYTES {
             let length = tenant.len();
             let why = format!(
-                "a tenant's name has 1 to {TENANT_BYTES} bytes, and this one {length}; \
-                 `wasmgrid tenant list` shows those there are"
+                "a tenant's name has 1 to {TENANT_BYTES} bytes, but this one has {length}; see \
+                 `wasmgrid tenant list`"
             );
             return self.reply(request, Err(invalid(why)));
         }
         if !known && self.ledger.quotas().len() >= TENANTS_MAX {
             let why = format!(
-                "something is set for {TENANTS_MAX} tenants already; set it back to the default \
-                 for some"
+                "{TENANTS_MAX} tenants already have quotas of their own, the maximum; reset some \
+                 with `default`"
             );
             return self.reply(request, Err(invalid(why)));
         }
@@ -204,8 +204,8 @@ fn over(tenant: &str, resource: Resource, (used, more, allowed): (u64, u64, u64)
     let [used, more, allowed] = [used, more, allowed].map(|amount| resource.amount(amount));
     let remedy = resource.remedy();
     let message = format!(
-        "tenant {tenant} has {used} of {allowed} {resource} that it may have, and this takes \
-         {more} more; {remedy}, or ask an operator for more (`wasmgrid tenant set`)"
+        "tenant {tenant} uses {used} of its quota of {allowed} {resource}, and this request needs \
+         {more} more; {remedy}, or ask an operator to raise the quota (`wasmgrid tenant set`)"
     );
     ApiError { code: ErrorCode::Refused, message }
 }

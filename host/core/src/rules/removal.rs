@@ -22,8 +22,8 @@ impl Grid {
     pub(super) fn remove_worker(&mut self, request: RequestId, name: &str) {
         let Some(id) = self.ledger.worker(name) else {
             let message = format!(
-                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \
-                 that it has"
+                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows all \
+                 workers"
             );
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };

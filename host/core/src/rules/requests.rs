@@ -143,7 +143,7 @@ impl Grid {
         let what =
             if status.spec == *spec { "has other inputs" } else { "asks for something else" };
         Err(conflict(format!(
-            "the idempotency key is that of job {job}, which {what}; use another key for another \
+            "the idempotency key belongs to job {job}, which {what}; use another key for another \
              job"
         )))
     }
@@ -318,9 +318,8 @@ impl Grid {
         let known = self.ledger.worker(name);
         let linked = known.filter(|id| self.placement.worker(*id).is_some_and(Worker::is_linked));
         let Some(id) = linked else {
-            let message = format!(
-                "no worker called {name:?} is linked; `wasmgrid worker list` shows those that are"
-            );
+            let message =
+                format!("no worker called {name:?} is connected; see `wasmgrid worker list`");
             return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
         };
         let process = self.placement.worker(id).map(Worker::started);
@@ -372,13 +371,13 @@ fn check_append(
     check_open(job, entry)?;
     if first < next {
         return Err(conflict(format!(
-            "job {job} has {next} inputs, and those from {first} on are others than these, or \
-             were appended too long ago to tell; append at {next} what is not there"
+            "job {job} has {next} inputs, and those from {first} on differ from these, or were \
+             appended too long ago to compare; append new inputs at {next}"
         )));
     }
     if first != next {
         return Err(invalid(format!(
-            "inputs from {first} do not fit job {job}, which has {next}; append there"
+            "inputs from {first} leave a gap in job {job}, which has {next}; append there"
         )));
     }
     Ok(true)
@@ -402,8 +401,8 @@ fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Optio
         Some(last) if last.number == number => Ok(Some(last.first)),
         _ if last.map_or(0, |last| last.number).checked_add(1) == Some(number) => Ok(None),
         _ => Err(invalid(format!(
-            "request {number} of this producer does not follow its last one for job {job}; start \
-             again as a new producer"
+            "request {number} of this producer does not follow its last one for job {job}; restart \
+             as a new producer"
         ))),
     }
 }
@@ -412,14 +411,14 @@ fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Optio
 fn check_retry(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
     if entry.is_active() {
         return Err(conflict(format!(
-            "job {job} has not ended, and what has failed of it may be joined by more; `wasmgrid \
-             job wait {job}` waits for its end"
+            "job {job} has not ended, and more of its tasks may fail; wait for its end with \
+             `wasmgrid job wait {job}`"
         )));
     }
     let tasks = entry.failed_tasks().ok_or_else(|| {
         conflict(format!(
-            "too many separate tasks of job {job} failed to run them again as one job; its \
-             results tell which"
+            "too many separate tasks of job {job} failed to retry them as one job; its results \
+             list them"
         ))
     })?;
     if tasks.is_empty() {
@@ -439,20 +438,20 @@ fn retry_spec(of: JobId, entry: &Job, limits: Option<Limits>) -> JobSpec {
 
 fn has_ended(job: JobId, state: JobState) -> ApiError {
     conflict(format!(
-        "job {job} has ended already: {state}; `wasmgrid job results {job}` has its results"
+        "job {job} has already ended: {state}; `wasmgrid job results {job}` prints its results"
     ))
 }
 
 fn gone(job: JobId) -> ApiError {
     let message = format!(
-        "the inputs of job {job} are dropped: they are kept as long as its results are; submit \
-         those that failed again"
+        "the inputs of job {job} were deleted together with its results; submit the failed ones \
+         again"
     );
     ApiError { code: ErrorCode::Gone, message }
 }
 
 fn other_job(job: JobId) -> ApiError {
-    conflict(format!("the idempotency key is that of job {job}, which asks for something else"))
+    conflict(format!("the idempotency key belongs to job {job}, which asks for something else"))
 }
 
 fn invalid(message: String) -> ApiError {
@@ -460,7 +459,7 @@ fn invalid(message: String) -> ApiError {
 }
 
 fn no_job(job: JobId) -> ApiError {
-    let message = format!("there is no job {job}; `wasmgrid job list` shows those that are");
+    let message = format!("there is no job {job}; see `wasmgrid job list`");
     ApiError { code: ErrorCode::NotFound, message }
 }
 

@@ -249,7 +249,7 @@ fn a_retry_is_refused_where_the_inputs_are_dropped() {
     for job in [old, second] {
         let error = retry(&mut world, job, None).expect_err("the inputs are gone");
         assert_eq!(error.code, ErrorCode::Gone);
-        assert!(error.message.contains("submit those that failed again"), "{error}");
+        assert!(error.message.contains("submit the failed ones again"), "{error}");
     }
 }
 

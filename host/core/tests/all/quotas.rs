@@ -54,7 +54,7 @@ fn assert_over(answer: Result<JobId, ApiError>, resource: Resource, used: u64, a
     let error = answer.expect_err("it is more than allowed");
     assert_eq!(error.code, ErrorCode::Refused);
     let [used, allowed] = [used, allowed].map(|amount| resource.amount(amount));
-    let told = format!("has {used} of {allowed} {resource} that it may have");
+    let told = format!("uses {used} of its quota of {allowed} {resource}");
     assert!(error.message.contains(&told), "{}", error.message);
 }
 

@@ -118,7 +118,8 @@ impl Authority {
     pub fn save(&self, folder: &Path) -> Result<(), NetError> {
         let file = folder.join(FILE);
         if file.exists() {
-            let reason = "there is an authority already; its certificates would become worthless";
+            let reason = "an authority already exists; replacing it would invalidate its \
+                 certificates";
             return Err(files::file_error(&file, &reason));
         }
         files::write(&file, &self.text(&self.state()))?;
@@ -145,7 +146,12 @@ impl Authority {
         let key = KeyPair::try_from(key.secret_der()).map_err(|error| unusable(&error))?;
         let mut certificates = files::certificates(&file, &text)?.into_iter();
         let certificate = certificates.next().ok_or_else(|| unusable(&"it has no certificate"))?;
-        let grid = grid_of(&certificate).ok_or_else(|| unusable(&"it is no grid's authority"))?;
+        let grid = grid_of(&certificate).ok_or_else(|| {
+            unusable(
+                &"it is not the authority of a \
+             grid",
+            )
+        })?;
         let ca = Arc::new(Ca::new(certificate, key).map_err(|error| unusable(&error))?);
         if !credentials::is_key_of(&ca.certificate, ca.key()) {
             return Err(unusable(&"its key is not the one of its first certificate"));

@@ -25,15 +25,15 @@ const TWO_BYTES: u8 = 0x82;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelsError {
     /// Too many.
-    #[error("{found} labels are more than the {LABELS_MAX} that a certificate may have")]
+    #[error("{found} labels exceed the {LABELS_MAX} that a certificate may have")]
     Count {
         /// How many there were.
         found: usize,
     },
     /// A text that cannot stand there.
     #[error(
-        "{found:?} is no label of a certificate: write KEY=VALUE, each of 1 to {TEXT_MAX} bytes \
-         without control characters, and no `=` in the key"
+        "invalid label {found:?}: expected KEY=VALUE, each of 1 to {TEXT_MAX} bytes without \
+         control characters, and no `=` in the key"
     )]
     Text {
         /// What was there.
@@ -97,7 +97,7 @@ pub(crate) fn of_certificate(der: &[u8]) -> Result<Vec<(String, String)>, Identi
         certificate.get_extension_unique(&oid).map_err(|error| unreadable(error.to_string()))?;
     let Some(extension) = found else { return Ok(Vec::new()) };
     let labels = parse(extension.value).filter(|labels| check_labels(labels).is_ok());
-    labels.ok_or_else(|| unreadable("its labels are not as they are written".into()))
+    labels.ok_or_else(|| unreadable("its labels are malformed".into()))
 }
 
 fn parse(content: &[u8]) -> Option<Vec<(String, String)>> {

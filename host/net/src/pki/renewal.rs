@@ -60,5 +60,5 @@ impl Renewal {
 }
 
 fn wrong(reason: &dyn std::fmt::Display) -> NetError {
-    NetError::Certificate { reason: format!("the scheduler sent a wrong one: {reason}") }
+    NetError::Certificate { reason: format!("the scheduler sent a wrong certificate: {reason}") }
 }

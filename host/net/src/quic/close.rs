@@ -87,7 +87,7 @@ pub(super) fn refusal(error: &ConnectionError, address: &str) -> NetError {
             Some(ALERT_NO_PROTOCOL) => NetError::Version { address },
             Some(alert) => NetError::Refused { address, problem: problem(alert) },
             None if u64::from(close.error_code) == CONNECTION_REFUSED => {
-                let reason = "it takes no more links at the moment".into();
+                let reason = "it accepts no more links at the moment".into();
                 NetError::Busy { address, reason }
             }
             None => NetError::Unreachable { address, reason: error.to_string() },

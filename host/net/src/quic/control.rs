@@ -114,7 +114,7 @@ pub(super) async fn read<M: Message>(
             // To an end that this side asked for the peer need not say a word.
             Ok(None) if state.is_closing() => return Ok(()),
             Ok(None) => {
-                let reason = "its stream ended without a word".into();
+                let reason = "its stream ended without a message".into();
                 return Err(LinkError::Lost { peer, reason });
             }
             Err(ReadError::ConnectionLost(error)) => return link_end(&error, &peer),

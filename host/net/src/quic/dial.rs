@@ -96,8 +96,8 @@ impl Endpoint {
             self.shown().credentials.validity().is_good(date) && !next.validity().is_good(date);
         if is_worse {
             let reason = format!(
-                "by this machine's clock, {date}, the new one is not good; check the clocks of both \
-                 machines"
+                "by this machine's clock, {date}, the new certificate is not valid; check the \
+                 clocks of both machines"
             );
             return Err(NetError::Certificate { reason });
         }
@@ -276,7 +276,7 @@ impl Dialler {
             None => match time::timeout(REASON_TIME, connection.closed()).await {
                 Ok(error) => Err(refusal(&error, &address)),
                 Err(_) => {
-                    let reason = "it does not answer as a scheduler does".to_owned();
+                    let reason = "it does not answer like a scheduler".to_owned();
                     CloseCode::Malformed.close(&connection, &reason);
                     Err(NetError::Unreachable { address, reason })
                 }

@@ -187,7 +187,7 @@ async fn refused(connection: &Connection, state: &LinkState, peer: &str) -> Link
     match state.refused().await {
         Refusal::Misunderstood(reason) => {
             CloseCode::Malformed.close(connection, &reason);
-            let reason = format!("it said what makes no sense here: {reason}");
+            let reason = format!("it sent an unexpected message: {reason}");
             LinkError::Lost { peer, reason }
         }
         Refusal::Removed(reason) => {

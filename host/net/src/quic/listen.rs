@@ -214,7 +214,7 @@ impl Listener {
         while ready.try_recv().is_ok() {}
         self.links.close();
         let _ = time::timeout(2 * CLOSE_TIME, self.links.wait()).await;
-        self.endpoint.close(VarInt::from_u32(CloseCode::Done as u32), b"the scheduler stops");
+        self.endpoint.close(VarInt::from_u32(CloseCode::Done as u32), b"the scheduler is stopping");
         let _ = time::timeout(CLOSE_TIME, self.endpoint.wait_idle()).await;
     }
 }
@@ -414,7 +414,12 @@ async fn open(
 
 /// Somebody else was given its place.
 fn given_up() -> Refused {
-    refused(CloseCode::Busy, "too many came at once, and others have waited for less time".into())
+    refused(
+        CloseCode::Busy,
+        "too many connections at once, and others have waited for less \
+         time"
+            .into(),
+    )
 }
 
 fn refused(code: CloseCode, reason: String) -> Refused {

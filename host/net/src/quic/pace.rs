@@ -23,7 +23,7 @@ impl Unwritten {
         match self {
             Self::Ended(error) => write_end(error, peer),
             Self::Still => {
-                let reason = "it does not take what is sent to it".into();
+                let reason = "it does not read its messages".into();
                 Err(LinkError::Lost { peer: peer.to_owned(), reason })
             }
         }

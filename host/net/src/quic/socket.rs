@@ -84,7 +84,7 @@ fn warn_once(granted: usize) {
     WARNED.call_once(|| {
         tracing::warn!(
             "UDP buffers of {BUFFER} bytes were asked for and {granted} granted, so bursts may \
-             lose packets; mend it with: sysctl -w net.core.rmem_max={BUFFER} \
+             lose packets; fix it with: sysctl -w net.core.rmem_max={BUFFER} \
              net.core.wmem_max={BUFFER}"
         );
     });

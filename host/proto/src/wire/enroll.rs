@@ -116,7 +116,7 @@ impl FromStr for Role {
 
 /// A text that names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no role is called {found:?}; there are: scheduler, worker, client, operator")]
+#[error("invalid role {found:?}: expected scheduler, worker, client or operator")]
 pub struct UnknownRole {
     /// What was there.
     pub found: String,

@@ -102,8 +102,8 @@ fn check_memory(types: TypesRef<'_>) -> Result<(), Refusal> {
     };
     Err(Refusal::NotATask {
         found: format!(
-            "a core module that calls {} and {found}, in which that would read and write; build \
-             it with a WASI toolchain, or export its memory",
+            "a core module that calls {} and {found}, which these calls need; build it with a WASI \
+             toolchain, or export its memory",
             preview1::NAME
         ),
     })
@@ -159,7 +159,7 @@ fn foreign_import(module: &str) -> (&'static str, &'static str) {
         ),
         _ => (
             "a WASI preview 1 command is given wasi_snapshot_preview1 alone",
-            "build for WASI, and pass what it would read in the task's input",
+            "build for WASI, and pass the data in the task's input",
         ),
     }
 }

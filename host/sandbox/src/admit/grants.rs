@@ -18,8 +18,8 @@ pub fn check_task(module: &ModuleInfo, task: &TaskSpec) -> Result<(), Refusal> {
         Some(_) if !takes_value => {
             return Err(Refusal::Mismatch {
                 reason: format!(
-                    "it gives all tasks a value (--with), which the module has no use for: it \
-                     imports nothing of {}; leave it out (a task of the SDK takes one as its second \
+                    "it gives all tasks a value (--with), which the module cannot use: it imports \
+                     nothing of {}; leave it out (a task of the SDK takes one as its second \
                      parameter, a command reads its arguments)",
                     VALUE.path
                 ),
@@ -27,8 +27,8 @@ pub fn check_task(module: &ModuleInfo, task: &TaskSpec) -> Result<(), Refusal> {
         }
         None if takes_value => {
             return Err(Refusal::Mismatch {
-                reason: "its tasks take a value beside their input, one for all of them, and the \
-                         job gives none; give it with `--with JSON` or `--with @FILE`"
+                reason: "its tasks need a shared value, and the job has none; give one with \
+                         `--with JSON` or `--with @FILE`"
                     .into(),
             });
         }
@@ -164,9 +164,9 @@ impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given => f.write_str("always given"),
-            Self::Nothing => f.write_str("always given, with nothing behind it"),
+            Self::Nothing => f.write_str("always given, but empty"),
             Self::Empty { grant } => {
-                write!(f, "given, with nothing behind it until `--allow {grant}`")
+                write!(f, "given, but empty without `--allow {grant}`")
             }
             Self::Simulated { grant } => {
                 write!(f, "given, the same on each run until `--allow {grant}`")

@@ -125,7 +125,7 @@ pub(super) fn missing(name: &str) -> Option<(String, String)> {
     } else {
         "no task is given this interface, and no grant gives it"
     };
-    Some((reason.into(), "pass what it would read in the task's input".into()))
+    Some((reason.into(), "pass the data in the task's input".into()))
 }
 
 /// A name's path and its version.

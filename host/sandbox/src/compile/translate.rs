@@ -46,7 +46,7 @@ fn component(module: &[u8], kind: ModuleKind) -> Result<Cow<'_, [u8]>, Refusal> 
         // The caps held for what it was made of.
         let found = admit::kind(component, &Caps::most())?;
         if found != kind {
-            let reason = format!("it became a {found} where a {kind} was promised");
+            let reason = format!("it became a {found} instead of a {kind}");
             return Err(Refusal::Encode { reason });
         }
     }

@@ -106,7 +106,7 @@ pub(super) fn granted(grants: &[Grant]) -> impl Iterator<Item = Result<(Open, &s
         let Grant::Dir { host, guest } = grant else { return None };
         let open = Open::directory(Path::new(host)).map_err(|error| {
             let who = if error == Errno::ACCESS {
-                " (tasks of a worker that is root's open it as the user nobody)"
+                "  (if the worker is root, tasks open it as the user nobody)"
             } else {
                 ""
             };

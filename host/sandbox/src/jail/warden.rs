@@ -36,7 +36,7 @@ impl Warden {
     pub(crate) fn start(config: &SandboxConfig) -> Result<Self, SandboxError> {
         let mut warden = Self::new(config.require_jail);
         if config.isolation == Isolation::InProcess {
-            let reason = "tasks run in this process, and what breaks out of one is in it";
+            let reason = "tasks run in this process, so code that escapes from one is in it";
             warden.lacks(Layer::Process, reason.into())?;
         } else if config.slots > 0 {
             match Cgroups::prepare(config.runner_memory()) {

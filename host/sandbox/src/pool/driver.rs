@@ -42,7 +42,7 @@ const DEATHS_MAX: u32 = 3;
 const RESTART_WAIT: Duration = Duration::from_millis(200);
 
 /// The death of a runner that did not answer.
-const STUCK: &str = "runner did not answer and was killed";
+const STUCK: &str = "the runner did not respond and was killed";
 
 /// One slot's driver.
 pub(super) struct Driver {

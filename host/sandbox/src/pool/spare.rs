@@ -188,7 +188,7 @@ impl Keeper {
         match Runner::start(&self.config).await {
             Ok(runner) => self.spare = Some(runner),
             Err(error) => {
-                tracing::debug!(error = %Inability::from(error), "a runner did not start");
+                tracing::debug!(error = %Inability::from(error), "a runner failed to start");
                 self.sure = false;
             }
         }

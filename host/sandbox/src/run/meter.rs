@@ -88,7 +88,7 @@ impl ResourceLimiter for Meter {
     /// A growth within the limit that fails is the machine's fault; the guest must not see it,
     /// or its answer would depend on the machine.
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(Stop::Host(format!("memory could not be had: {error}")).into())
+        Err(Stop::Host(format!("the machine has no more memory: {error}")).into())
     }
 
     fn table_growing(
@@ -101,7 +101,7 @@ impl ResourceLimiter for Meter {
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(Stop::Host(format!("a table could not be had: {error}")).into())
+        Err(Stop::Host(format!("the machine has no memory for a table: {error}")).into())
     }
 
     fn instances(&self) -> usize {

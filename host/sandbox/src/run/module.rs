@@ -86,7 +86,7 @@ impl Module {
         .map_err(|error| outcome::of_unloadable(Unloadable::of(&error)))?;
         let entry = Entry::find(engine, linkers, loaded.program(), kind)
             .map_err(|error| Outcome::Refused(outcome::bounded(format!("{error:#}"))))?
-            .ok_or_else(|| Outcome::Refused(format!("the module is no {kind}")))?;
+            .ok_or_else(|| Outcome::Refused(format!("the module is not a {kind}")))?;
         Ok(Self { entry, _loaded: loaded })
     }
 

@@ -56,7 +56,7 @@ pub(super) fn of_unloadable(why: Unloadable) -> Outcome {
              instances, memories, tables and globals"
         ))),
         Unloadable::Host(reason) => {
-            Outcome::Lost(bounded(format!("its memory could not be had: {reason}")))
+            Outcome::Lost(bounded(format!("the machine has no memory for it: {reason}")))
         }
     }
 }

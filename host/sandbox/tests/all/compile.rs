@@ -334,7 +334,7 @@ async fn a_module_of_another_kind_than_the_job_says_is_refused() {
     let sandbox = sandbox(Isolation::InProcess, None);
     let error =
         sandbox.prepare(&spec(&module, ModuleKind::Task), bytes(&module)).await.unwrap_err();
-    assert!(error.to_string().contains("a wasmgrid task component, and it is a WASI preview 1"));
+    assert!(error.to_string().contains("a wasmgrid task component, but it is a WASI preview 1"));
 }
 
 #[tokio::test]
@@ -344,7 +344,10 @@ async fn limits_above_the_operators_are_refused_by_name() {
     let mut spec = spec(&module, ModuleKind::Preview1);
     spec.limits.memory = ByteCount(8 << 30);
     let error = sandbox.prepare(&spec, bytes(&module)).await.unwrap_err().to_string();
-    assert!(error.contains("a memory limit of 8GiB where the operator allows 4GiB"), "{error}");
+    assert!(
+        error.contains("a memory limit of 8GiB, but the operator allows at most 4GiB"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -91,8 +91,8 @@ impl Blobs {
         }
         if self.of(tenant).count() >= BLOBS_OF_ONE {
             let why = format!(
-                "{tenant} has {BLOBS_OF_ONE} blobs here, and no more are allowed; those that no \
-                 job names go after an hour"
+                "{tenant} has {BLOBS_OF_ONE} blobs here, the maximum; blobs that no job names are \
+                 deleted after an hour"
             );
             return Err(api_error(ErrorCode::Refused, why));
         }

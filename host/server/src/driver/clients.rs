@@ -77,7 +77,10 @@ impl<O: Observer> Driver<O> {
                 let Some(client) = self.state.clients.get_mut(&link) else { return };
                 client.open += 1;
                 let refused = if client.open > REQUESTS_MAX {
-                    let why = format!("over {REQUESTS_MAX} requests are open; wait for answers");
+                    let why = format!(
+                        "more than {REQUESTS_MAX} requests are open; wait for \
+                         answers"
+                    );
                     Some(api_error(ErrorCode::Unavailable, why))
                 } else {
                     unread(client, &request).or_else(|| self.not_allowed(link, &request))
@@ -102,7 +105,7 @@ impl<O: Observer> Driver<O> {
             Request::RevokeToken { .. } => "revoke tokens",
             Request::Members { .. } => "see who has joined",
             Request::RemoveMember { .. } => "remove anybody",
-            Request::SetQuota { .. } => "say what tenants may have",
+            Request::SetQuota { .. } => "set quotas",
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 "replace the grid's authority"
             }
@@ -115,7 +118,7 @@ impl<O: Observer> Driver<O> {
             | Request::PutBlob { .. }
                 if self.state.store_full =>
             {
-                let why = "the scheduler's disk is full; make room there and try again";
+                let why = "the scheduler's disk is full; free space there and try again";
                 return Some(api_error(ErrorCode::Unavailable, why.into()));
             }
             Request::JobPage { filter, .. } => return others_jobs(client, filter),
@@ -123,7 +126,7 @@ impl<O: Observer> Driver<O> {
         };
         (identity.role() != Role::Operator).then(|| {
             let why = format!(
-                "{} {} may not {what}; ask with an operator's certificate",
+                "insufficient permissions: {} {} may not {what}; use an operator's certificate",
                 identity.role(),
                 identity.name()
             );
@@ -137,8 +140,8 @@ impl<O: Observer> Driver<O> {
         let others = self.grid.tenant(job).is_some_and(|owner| owner != own);
         (asker.peer.identity.role() != Role::Operator && others).then(|| {
             let why = format!(
-                "job {job} is another tenant's, and you are {own}; only who submitted it and \
-                 operators may read or change it"
+                "job {job} is another tenant's, and you are {own}; only its tenant and operators \
+                 may read or change it"
             );
             api_error(ErrorCode::Forbidden, why)
         })
@@ -497,7 +500,7 @@ fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
     if let InputBlock::Packed(lengths) = inputs
         && let Some(at) = lengths.iter().position(|length| *length > INPUT_BYTES)
     {
-        let why = format!("input {at} of these is over {INPUT_BYTES} bytes; split it");
+        let why = format!("input {at} has more than {INPUT_BYTES} bytes; split it");
         return Err(invalid(why));
     }
     inputs.check().map_err(|error| invalid(format!("the inputs: {error}")))

@@ -21,7 +21,7 @@ impl<O: Observer> Driver<O> {
         }
         let Some(link) = self.state.by_worker.get(&id).copied() else { return };
         let Some(worker) = self.state.workers.get(&link) else { return };
-        tracing::debug!(worker = worker.peer.identity.name(), address, "asked whether it lives");
+        tracing::debug!(worker = worker.peer.identity.name(), address, "asked whether it is alive");
         let message = ToWorker::Contested(Contested { rival, address });
         self.say_to_worker(link, message);
     }
@@ -40,18 +40,17 @@ impl<O: Observer> Driver<O> {
                 name,
                 refused = from,
                 stays = address,
-                "two machines have the identity of one worker: the later one is refused; join it \
-                 with a token of its own (`wasmgrid token create` makes one)"
+                "two machines have the identity of one worker; the later one is refused: give it \
+                 its own token (`wasmgrid token create`)"
             );
         } else {
             tracing::debug!(name, refused = from, stays = address, "refused the worker again");
         }
         let reason = format!(
-            "another process with the identity of worker {name:?} is linked from {address}, since \
-             {linked_for}; an identity is for one machine, and the folder or disk that has it was \
-             probably copied: join this machine with a token of its own (`wasmgrid token create` \
-             on a machine of an operator makes one, `wasmgrid join TOKEN` here takes it), or stop \
-             the other one"
+            "another process with the identity of worker {name:?} has been connected from \
+             {address} for {linked_for}; an identity is for one machine, and its folder or disk \
+             was probably copied: join this machine with its own token (`wasmgrid token create` on \
+             an operator's machine, then `wasmgrid join TOKEN` here), or stop the other process"
         );
         self.say_refused(link, &refused, reason);
     }

@@ -130,7 +130,7 @@ impl<O: Observer> Driver<O> {
     /// Answers which results of a job differ.
     pub(super) fn divergences_request(&mut self, link: LinkId, id: u64, job: JobId) {
         let found = self.grid.divergences(job).ok_or_else(|| {
-            let why = format!("there is no job {job}; `wasmgrid job list` shows those that are");
+            let why = format!("there is no job {job}; see `wasmgrid job list`");
             api_error(ErrorCode::NotFound, why)
         });
         self.answer(link, id, found.map(Reply::Divergences));

@@ -80,8 +80,8 @@ impl<O: Observer> Driver<O> {
         for job in due.map(|(job, _)| job).collect::<Vec<_>>() {
             tracing::warn!(
                 %job,
-                "closed: who submitted it was still sending its inputs, and has been gone for {}; \
-                 the inputs that it has are run",
+                "closed: its submitter disconnected {} ago while sending inputs; the inputs \
+                 already received are run",
                 self.settings.producer_grace
             );
             // Nobody waits for the answer.

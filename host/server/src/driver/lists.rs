@@ -98,8 +98,8 @@ impl<O: Observer> Driver<O> {
         let worker = self.grid.worker(name).map(|worker| Reply::Worker(self.told(worker)));
         let reply = worker.ok_or_else(|| {
             let why = format!(
-                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows those \
-                 there are"
+                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows all \
+                 workers"
             );
             api_error(ErrorCode::NotFound, why)
         });
@@ -143,8 +143,8 @@ pub(super) fn others_jobs(asker: &Client, filter: &JobFilter) -> Option<ApiError
     (asker.peer.identity.role() != Role::Operator).then(|| {
         let own = &asker.tenant;
         let why = format!(
-            "you are {own}, and see your own jobs alone, not those of {others:?}; only operators may \
-             list those of others"
+            "you are {own} and can list only your own jobs, not those of {others:?}; ask an \
+             operator"
         );
         api_error(ErrorCode::Forbidden, why)
     })
@@ -170,7 +170,7 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
     );
     let (waiting, allowed) = client.outbox.unread().filter(|_| is_long)?;
     let why = format!(
-        "{waiting} bytes of answers wait on your links, {allowed} allowed; read some first"
+        "{waiting} bytes of unread answers wait on your links, {allowed} allowed; read some first"
     );
     Some(api_error(ErrorCode::Unavailable, why))
 }

@@ -118,14 +118,14 @@ impl<O: Observer> Driver<O> {
         let conflict = |why: String| Err(api_error(ErrorCode::Conflict, why));
         let (role, name) = key;
         if *role == Role::Scheduler {
-            let why = "a scheduler is no member that can be removed; stop its process instead";
+            let why = "a scheduler cannot be removed; stop its process instead";
             return Err(api_error(ErrorCode::Invalid, why.into()));
         }
         let asker = self.state.clients.get(&link).map(|client| &client.peer.identity);
         if asker.is_some_and(|asker| member_key(asker) == *key) {
             return conflict(format!(
-                "you are the {role} {name:?}; another operator can remove you, and `wasmgrid context \
-                 remove` takes the identity from this machine"
+                "you are the {role} {name:?} and cannot remove yourself; another operator can, and \
+                 `wasmgrid context remove` deletes the identity on this machine"
             ));
         }
         let mut workers = self.state.workers.values();
@@ -133,8 +133,8 @@ impl<O: Observer> Driver<O> {
             && workers.any(|one| one.peer.key.is_none() && one.peer.identity.name() == name);
         if is_own {
             return conflict(format!(
-                "the worker {name:?} runs in the scheduler's own process and needs no certificate; \
-                 `wasmgrid up --no-worker` starts the grid without it"
+                "the worker {name:?} runs in the scheduler's own process and has no certificate to \
+                 revoke; start the grid without it: `wasmgrid up --no-worker`"
             ));
         }
         Ok(())

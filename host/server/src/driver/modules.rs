@@ -214,7 +214,7 @@ impl Modules {
                 swept.entries.push(Entry::DropModule { digest });
             }
             swept.owners.extend(self.known.remove(&digest).map(|known| known.owner));
-            tracing::info!(%digest, "no job names the module any more: dropped");
+            tracing::info!(%digest, "no job names the module any more: deleted");
         }
         let unused = self.blobs.unused(&named.blobs, now).into_iter();
         let unused = unused.filter(|(digest, _)| !self.at_work.contains(digest)).take(SWEPT_MAX);
@@ -225,7 +225,7 @@ impl Modules {
                 swept.entries.push(Entry::DropModule { digest: *digest });
             }
             self.blobs.forget(&place);
-            tracing::info!(%digest, tenant, "no job names the blob any more: dropped");
+            tracing::info!(%digest, tenant, "no job names the blob any more: deleted");
             swept.owners.insert(tenant.clone());
         }
         swept
@@ -244,8 +244,8 @@ impl Modules {
             if !self.blobs.has(tenant, blob.digest, now) {
                 let (name, digest) = (shortened(blob.name.clone(), 100), blob.digest);
                 let why = format!(
-                    "{tenant} has given no blob {digest}, which the job names as {name}; send it \
-                     first (PutBlob), then submit again"
+                    "tenant {tenant} has not sent the blob {digest}, which the job names {name}; \
+                     send it first (PutBlob), then submit again"
                 );
                 return Err(api_error(ErrorCode::NotFound, why));
             }
@@ -259,7 +259,7 @@ impl Modules {
         };
         if info.kind != task.kind {
             let why = format!(
-                "module {:.12} is a {}, the job says {}; submit it as what it is",
+                "module {:.12} is a {}, but the job says {}; correct its kind",
                 task.module, info.kind, task.kind
             );
             return Err(api_error(ErrorCode::Refused, why));
@@ -291,8 +291,8 @@ impl Modules {
                 Full::All => "of all tenants",
             };
             let why = format!(
-                "too many {sort}s {whose} wait to be looked at; send this one again once others \
-                 are answered"
+                "too many {sort}s {whose} wait for admission; send this one again after others are \
+                 answered"
             );
             api_error(ErrorCode::Unavailable, why)
         })

@@ -342,11 +342,12 @@ fn filter(block: &ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, B
 fn log_failing(name: &str, failing: Option<&Failing>) {
     match failing {
         Some(Failing { until: Some(until), reason }) => {
-            tracing::warn!(worker = name, %until, reason, "a worker is failing and rests");
+            tracing::warn!(worker = name, %until, reason, "a worker is failing and gets no tasks \
+                 for a while");
         }
         Some(Failing { until: None, reason }) => {
             tracing::warn!(worker = name, reason, "a worker cannot run tasks");
         }
-        None => tracing::info!(worker = name, "a worker runs tasks again"),
+        None => tracing::info!(worker = name, "a worker can run tasks again"),
     }
 }

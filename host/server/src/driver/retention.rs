@@ -128,7 +128,8 @@ impl<O: Observer> Driver<O> {
     pub(super) fn not_measured(&mut self, error: ServerError) {
         match error {
             ServerError::Load(error) if error.may_pass() => {
-                tracing::warn!(%error, "the store cannot be measured; what is over its bounds stays");
+                tracing::warn!(%error, "failed to measure the store; nothing is deleted for its \
+                     size");
                 self.retention.measuring = false;
                 self.retention.dirty = true;
                 self.retention.next = self.state.now.after(MEASURE_RETRY);

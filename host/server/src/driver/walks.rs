@@ -147,7 +147,7 @@ impl<O: Observer> Driver<O> {
                 nearest.join(" and ")
             );
         } else {
-            why += &format!("; `wasmgrid job show {job}` has how many there are");
+            why += &format!("; `wasmgrid job show {job}` shows how many there are");
         }
         api_error(ErrorCode::NotFound, why)
     }

@@ -78,7 +78,7 @@ impl<O: Observer> Driver<O> {
         let Some(client) = self.state.clients.get(&link) else { return Ok(()) };
         if client.watches.len() >= WATCHES_MAX || client.watches.contains_key(&request.watch) {
             let why = format!(
-                "watch {} is taken, or {WATCHES_MAX} are open; end one first",
+                "watch {} is in use, or {WATCHES_MAX} are open; end one first",
                 request.watch
             );
             return Err(api_error(ErrorCode::Invalid, why));
@@ -355,26 +355,24 @@ impl<O: Observer> Driver<O> {
 fn gone(job: JobId, logs: Option<JobLogs>, cursor: u64) -> Option<ApiError> {
     let gone = |message| Some(api_error(ErrorCode::Gone, message));
     let Some(JobLogs { results, dropped, .. }) = logs else {
-        return gone(format!("job {job} ended so long ago that it is forgotten (--keep-jobs)"));
+        return gone(format!("job {job} ended too long ago and was deleted (--keep-jobs)"));
     };
     let Dropped { before, why, .. } = dropped.filter(|dropped| cursor < dropped.before)?;
     let why = match why {
-        DropReason::Age => "the job ended longer ago than results are kept (--keep-results)",
+        DropReason::Age => "the job ended too long ago (--keep-results)",
         DropReason::Bytes => {
-            "the results of all ended jobs took more bytes than are kept, and this one's were the \
-             oldest (--keep-bytes)"
+            "the results of ended jobs exceeded the limit, and this job's were the oldest \
+             (--keep-bytes)"
         }
-        DropReason::JobBytes => {
-            "they took more bytes than are kept of a running job (--keep-open-bytes)"
-        }
+        DropReason::JobBytes => "they exceeded the limit for a running job (--keep-open-bytes)",
     };
     let rest = if before < results {
-        format!("those from {before} on are there")
+        format!("results from {before} on are available")
     } else {
-        "none is left; run the job again".into()
+        "none is left; submit the job again".into()
     };
     gone(format!(
-        "results {cursor} to {} of job {job} were dropped: {why}; {rest}",
+        "results {cursor} to {} of job {job} were deleted: {why}; {rest}",
         before.saturating_sub(1)
     ))
 }

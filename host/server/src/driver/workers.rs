@@ -188,8 +188,8 @@ impl<O: Observer> Driver<O> {
         }
         if let Some(key) = claimed_key(&capacity.labels, &vouched) {
             let reason = format!(
-                "the worker's certificate has a label of the key {key:?}, so that the worker may say \
-                 none of that key itself; start it without `--label {key}=...`"
+                "the worker's certificate has a label with the key {key:?}, so the worker must not \
+                 set one itself; start it without `--label {key}=...`"
             );
             return self.refuse_worker(link, reason);
         }
@@ -211,7 +211,7 @@ impl<O: Observer> Driver<O> {
         self.take_outputs();
         let waits = |worker: &Worker| worker.id.is_some() || worker.contests.is_some();
         if self.state.workers.get(&link).is_some_and(|worker| !waits(worker)) {
-            self.close(link, "the worker joined on a later link already");
+            self.close(link, "the worker has already joined on a later link");
         }
     }
 
@@ -224,7 +224,7 @@ impl<O: Observer> Driver<O> {
         let over = worker.wanted.len() > MODULES_WANTED;
         self.state.touched.insert(link);
         if over {
-            self.close(link, "it asks for more modules than it has tasks of");
+            self.close(link, "it asks for more modules than its tasks need");
         }
     }
 
@@ -287,7 +287,7 @@ impl<O: Observer> Driver<O> {
         let Some(worker) = self.state.workers.get(&link) else { return };
         match worker.outbox.push(envelope) {
             Ok(queued) => self.effects.push(Effect::ToWorker(link, queued)),
-            Err(_) => self.close(link, "it does not read what it is sent"),
+            Err(_) => self.close(link, "it does not read its messages"),
         }
     }
 
@@ -360,7 +360,7 @@ impl<O: Observer> Driver<O> {
         let over = worker.waiting.len() > WAITING_MAX;
         self.state.touched.insert(link);
         if over {
-            self.close(link, "it does not read what it is sent");
+            self.close(link, "it does not read its messages");
         }
     }
 

@@ -57,7 +57,7 @@ impl Enroller {
     pub(crate) async fn renew(&self, member: &Peer, renew: &Renew) -> Result<Renewed, ApiError> {
         let enrollment = self.enrollment()?;
         if member.certificate.is_none() {
-            return Err(invalid("who is linked without a certificate has none to renew"));
+            return Err(invalid("a link without a certificate has none to renew"));
         }
         let (role, name) = (member.identity.role(), member.identity.name());
         let _turn = self.turn.lock().await;
@@ -172,7 +172,7 @@ impl Enroller {
         self.present();
         tracing::warn!(
             until = %until,
-            "the grid has another authority; the former one is trusted too until it is retired"
+            "the grid has a new authority; the former one stays trusted until it is retired"
         );
         Ok(())
     }
@@ -181,7 +181,7 @@ impl Enroller {
         let enrollment = self.enrollment()?;
         let _signing = self.signing.write().await;
         let Some((former, _)) = enrollment.authority.former() else {
-            let why = "no authority was replaced that is still trusted";
+            let why = "no former authority is trusted";
             return Err(api_error(ErrorCode::Conflict, why.into()));
         };
         let date = clock::date();
@@ -203,8 +203,8 @@ impl Enroller {
             let some = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
             let rest = if names.len() > NAMED_MAX { ", …" } else { "" };
             let why = format!(
-                "members that have certificates of the former authority would be out: {some}{rest} \
-                 ({} in all); they renew when they are linked next, or use --force",
+                "members with certificates of the former authority would be locked out: \
+                 {some}{rest} ({} in all); wait until they have renewed, or use --force",
                 names.len()
             );
             return Err(api_error(ErrorCode::Conflict, why));
@@ -217,7 +217,7 @@ impl Enroller {
         let authority = Arc::clone(&self.enrollment()?.authority);
         done(self.readers.beside(move || authority.retire().map(drop)).await)?;
         self.present();
-        tracing::warn!(out, "the former authority is trusted no more");
+        tracing::warn!(out, "the former authority is no longer trusted");
         Ok(())
     }
 
@@ -253,7 +253,7 @@ impl Enroller {
     /// # Errors
     /// Where there is no enrollment here.
     pub(super) fn enrollment(&self) -> Result<&Enrollment, ApiError> {
-        let why = "this grid has no authority that could sign";
+        let why = "this grid has no authority";
         self.enrollment.as_ref().ok_or_else(|| invalid(why))
     }
 }

@@ -69,7 +69,8 @@ impl Enroller {
             if is_due(&shown.until) {
                 match show(enrollment, &listener) {
                     Ok(until) => shown.until = until,
-                    Err(error) => tracing::error!(%error, "the scheduler's certificate stays old"),
+                    Err(error) => tracing::error!(%error, "failed to renew the scheduler's \
+                         certificate"),
                 }
             }
             true
@@ -93,12 +94,12 @@ impl Enroller {
                 warn_at = date.after(WARN_AGAIN);
                 tracing::warn!(
                     %ends,
-                    "the grid's authority ends, and each certificate with it: `wasmgrid authority \
-                     replace` makes another"
+                    "the grid's authority expires, and every certificate with it; replace it with \
+                     `wasmgrid authority replace`"
                 );
             }
             if let Err(error) = self.warn(&mut warned).await {
-                tracing::debug!(error = error.message, "cannot look at certificates");
+                tracing::debug!(error = error.message, "failed to check certificates");
             }
             tokio::time::sleep(look).await;
         }
@@ -116,8 +117,8 @@ impl Enroller {
                     %role,
                     name,
                     %ends,
-                    "a certificate ends soon, and its holder has not renewed it: it does when it is \
-                     linked next"
+                    "a certificate expires soon and was not renewed; its holder renews it when it \
+                     next connects"
                 );
                 names.extend((role == Role::Worker).then_some(name));
             }

@@ -74,8 +74,8 @@ impl Enroller {
         };
         let help = match (is_other, role) {
             (true, _) => format!("there is an {other} of that name: --role {other}"),
-            (false, Role::Worker) => "`wasmgrid worker list --all` shows those there are".into(),
-            (false, _) => "`wasmgrid client list` shows those there are".into(),
+            (false, Role::Worker) => "`wasmgrid worker list --all` shows all workers".into(),
+            (false, _) => "`wasmgrid client list` shows all clients".into(),
         };
         let why = format!("the grid has no {role} called {name:?}{already}; {help}");
         api_error(ErrorCode::NotFound, why)

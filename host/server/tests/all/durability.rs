@@ -126,7 +126,7 @@ async fn of_two_schedulers_on_one_store_the_first_stops_and_says_that_there_are_
     client.ask(1, submit(numbers(1), None), &[]).await;
     let error = first.failed().await;
     assert!(matches!(error, ServerError::TakenOver { .. }), "{error}");
-    assert!(error.to_string().contains("state folder of its own"), "{error}");
+    assert!(error.to_string().contains("only one scheduler per state folder"), "{error}");
     client.closed().await;
     second.shutdown().await.expect("in order");
 }

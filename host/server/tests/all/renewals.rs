@@ -74,7 +74,7 @@ async fn a_member_renews_as_who_it_is_and_as_nobody_else() {
     let mut next = endpoint.connect_worker(&token.addresses).await.expect("it is good");
     next.sender.send(FromWorker::Join(claims("zone"))).await.expect("the link is open");
     let ToWorker::Refused(refused) = hear(&mut next).await else { panic!("it is taken") };
-    assert!(refused.reason.contains("certificate has a label of the key"), "{refused:?}");
+    assert!(refused.reason.contains("certificate has a label with the key"), "{refused:?}");
     // Neither a forged request nor a damaged one is signed, and the link lives.
     link.sender.send(FromWorker::Renew(Renew { csr: vec![0x30; 9_000] })).await.expect("open");
     let ToWorker::NotRenewed(denied) = hear(&mut link).await else { panic!("it was signed") };

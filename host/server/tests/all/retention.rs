@@ -157,7 +157,7 @@ async fn a_slow_reader_of_an_open_job_is_told_where_the_log_begins_now() {
     let error = client.next(ended).await;
     assert_eq!(error.code, ErrorCode::Gone);
     assert!(error.message.contains("--keep-open-bytes"), "{}", error.message);
-    let from = error.message.split("those from ").nth(1).and_then(|rest| rest.split(' ').next());
+    let from = error.message.split("results from ").nth(1).and_then(|rest| rest.split(' ').next());
     let from: u64 = from.and_then(|from| from.parse().ok()).expect("it says where to go on");
     assert!(from > 0 && from < 20, "{from}");
     let request = Request::Watch { job, watch: watch_from(from) };

@@ -58,7 +58,7 @@ impl<'a> Packed<'a> {
         let packed = Self { first, count, records };
         if first != expected {
             return Err(StoreError::Damaged {
-                what: format!("the journal goes on with record {first} instead of {expected}"),
+                what: format!("the journal continues with record {first} instead of {expected}"),
                 place: "table commits".into(),
             });
         }
@@ -140,7 +140,7 @@ pub fn snapshot(connection: &Connection) -> Result<Option<Snapshot>, StoreError>
     }
     match found {
         Some((snapshot, parts)) if snapshot.parts.len() as u64 != parts => {
-            Err(damaged("the snapshot's last parts are gone"))
+            Err(damaged("the snapshot's last parts are missing"))
         }
         found => Ok(found.map(|(snapshot, _)| snapshot)),
     }

@@ -48,7 +48,7 @@ pub fn check(store: &Path) -> Result<(), StoreError> {
     match scan.damaged_frame().map_err(io)? {
         None => Ok(()),
         Some(frame) => Err(damaged(
-            "commits that were acknowledged stand behind a damaged one",
+            "acknowledged commits follow a damaged one",
             format!("{}, frame {frame}", path.display()),
         )),
     }

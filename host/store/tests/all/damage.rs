@@ -85,7 +85,7 @@ fn a_gap_in_the_journal_is_found_and_named() {
         assert_eq!(raw.execute("DELETE FROM commits WHERE first = 3", []), Ok(1));
     });
     assert_eq!(seen, ["a", "b"]);
-    assert_eq!(place_of(&error).0, "the journal goes on with record 5 instead of 3");
+    assert_eq!(place_of(&error).0, "the journal continues with record 5 instead of 3");
     let (seen, error) = replay(|raw| {
         assert_eq!(raw.execute("DELETE FROM commits WHERE first = 1", []), Ok(1));
     });

@@ -102,7 +102,7 @@ fn a_service_manager_that_is_away_keeps_nobody_from_serving() {
     manager.manages(&mut start);
     drop(manager);
     let mut daemon = Daemon::start(start);
-    let told = |line: &str| line.contains("failed to tell the service manager").then_some(());
+    let told = |line: &str| line.contains("failed to notify the service manager").then_some(());
     daemon.hear("what is wrong with it", told);
     assert_eq!(daemon.interrupt().code(), Some(0));
 }

@@ -50,8 +50,13 @@ fn a_grid_whose_token_cannot_be_printed_does_not_come_up() {
     for stdout in [Sink::Full, Sink::Unread, Sink::Closed] {
         let home = Home::new();
         let args = ["up", "--no-worker", "--listen", "127.0.0.1:0"].map(Into::into);
-        run(&home, &args, stdout, Sink::Read)
-            .fails_with(1, &["nobody can know the token", "failed to write to standard output"]);
+        run(&home, &args, stdout, Sink::Read).fails_with(
+            1,
+            &[
+                "the token for joining machines could not be printed",
+                "failed to write to standard output",
+            ],
+        );
     }
 }
 

@@ -109,8 +109,8 @@ pub fn unreachable(error: &str) -> Finding {
     Finding::problem(
         "unreachable",
         error,
-        "see whether the scheduler runs there (`wasmgrid up` or `wasmgrid server`) and whether UDP \
-         reaches it; `wasmgrid context list` has the addresses of each context",
+        "check that the scheduler runs there (`wasmgrid up` or `wasmgrid server`) and that UDP \
+         reaches it; `wasmgrid context list` shows the addresses of each context",
     )
 }
 
@@ -150,10 +150,10 @@ fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
         WorkerState::Ready => return None,
         WorkerState::Gone => Finding::problem(
             "worker-gone",
-            format!("worker {name} is gone, heard of {}", table::ago(worker.heard_at)),
+            format!("worker {name} is gone, last seen {}", table::ago(worker.heard_at)),
             format!(
-                "see whether that machine and `wasmgrid worker` on it run, and whether they reach the \
-                 scheduler; `wasmgrid worker remove {name}` where it is not to come back"
+                "check that the machine and its `wasmgrid worker` run and reach the scheduler; if \
+                 it will not return, use `wasmgrid worker remove {name}`"
             ),
         ),
         WorkerState::Failing(failing) => {
@@ -169,7 +169,7 @@ fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
         state @ (WorkerState::Draining | WorkerState::Drained | WorkerState::Cordoned) => {
             Finding::note(
                 "worker-not-taking",
-                format!("worker {name} is {state}: it is given nothing new"),
+                format!("worker {name} is {state}: it gets no new tasks"),
                 format!("`wasmgrid worker uncordon {name}` ends that"),
             )
         }
@@ -179,10 +179,10 @@ fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
 
 fn contested(Contest { name, address, at }: &Contest) -> Finding {
     let text = format!(
-        "another machine with the identity of worker {name} was refused {}, at {address}",
+        "another machine with the identity of worker {name} was refused {}, from {address}",
         table::ago(*at)
     );
-    let help = "join it with a token of its own (`wasmgrid token create` makes one)";
+    let help = "give that machine its own token (`wasmgrid token create`)";
     Finding::problem("worker-contested", text, help).about(name)
 }
 
@@ -194,8 +194,9 @@ fn ends_soon(certificate: &MemberCertificate, now: Micros) -> Option<Finding> {
         return None;
     }
     let left = table::seconds(validity.left(now));
-    let text = format!("the certificate of {role} {name} ends in {left} and was not renewed");
-    let help = "its holder renews it when it is linked next; after its end it needs a new token";
+    let text = format!("the certificate of {role} {name} expires in {left} and was not renewed");
+    let help = "its holder renews it when it next connects; after it has expired, a new token is \
+         needed";
     Some(Finding::problem("certificate-ends", text, help).about(name))
 }
 
@@ -227,9 +228,9 @@ fn nearly_full(TenantStatus { name, uses }: &TenantStatus) -> Option<Finding> {
         return None;
     }
     let (used, allowed) = (resource.amount(used), resource.amount(allowed));
-    let text = format!("tenant {name} has {used} of the {allowed} that it may have in the store");
+    let text = format!("tenant {name} uses {used} of its quota of {allowed} in the store");
     let help = format!(
-        "{}; `wasmgrid tenant set {name} bytes=SIZE` allows more, as far as the disk has it",
+        "{}; `wasmgrid tenant set {name} bytes=SIZE` raises the quota, if the disk has room",
         resource.remedy()
     );
     Some(Finding::problem("tenant-nearly-full", text, help).about(name))
@@ -245,8 +246,8 @@ fn engines(workers: &[WorkerStatus]) -> Option<Finding> {
         Finding::note(
             "engines-differ",
             format!("the workers have {} different engines", engines.len()),
-            "fuel may count differently on them: other releases, flags or processors; `wasmgrid \
-             worker show NAME` has each one's engine",
+            "fuel may differ between them, because of other releases, flags or processors; \
+             `wasmgrid worker show NAME` shows the engine of each",
         )
     })
 }
@@ -255,8 +256,11 @@ fn not_looked_at(Facts { unseen, unexplained, .. }: &Facts) -> Option<Finding> {
     (*unseen > 0 || *unexplained > 0).then(|| {
         Finding::note(
             "not-looked-at",
-            format!("{unseen} older jobs and why {unexplained} jobs wait were not looked at"),
-            "`wasmgrid job list` and `wasmgrid job explain JOB` tell",
+            format!(
+                "{unseen} older jobs, and the reasons why {unexplained} jobs wait, were not \
+                 checked"
+            ),
+            "see `wasmgrid job list` and `wasmgrid job explain JOB`",
         )
     })
 }

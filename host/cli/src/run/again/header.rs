@@ -130,7 +130,7 @@ impl Header {
             (with(self) != with(other), "--with"),
             (self.ok_exit != other.ok_exit, "--ok-exit"),
             (self.module != other.module, "its module"),
-            (self.args != other.args, "the arguments behind --"),
+            (self.args != other.args, "the arguments after --"),
             (self.seed != other.seed, "--seed"),
             (self.limits != other.limits, "its limits"),
             (self.retries != other.retries, "--retries"),

@@ -78,8 +78,8 @@ impl Resume {
         match &cut_off {
             None if args.job.task.is_none() => {
                 return Err(usage(format!(
-                    "there is no {shown}: name the task, its inputs and -o or --out-dir too, and \
-                     the run begins"
+                    "{shown} does not exist; to start the run, also give the task, its inputs and \
+                     -o or --out-dir"
                 )));
             }
             Some(CutOff { header, .. }) if args.job.task.is_none() => {
@@ -87,8 +87,8 @@ impl Resume {
                 header.fill(Path::new(""), &mut args.job).map_err(wrong)?;
                 if has_own(args) {
                     return Err(usage(format!(
-                        "{shown} has the inputs and the output of its run; give --resume alone, or \
-                         the whole command as it was"
+                        "{shown} names the inputs and the output of its run; give --resume alone, \
+                         or the whole original command"
                     )));
                 }
                 let asked = header.asked.as_ref();
@@ -128,8 +128,8 @@ impl Resume {
         let Some(then) = self.header() else { return Ok(()) };
         let Some(what) = then.differs(now) else { return Ok(()) };
         Err(usage(format!(
-            "{shown} is of a run that differs in {what}; give the command as it was, or `{}` alone; \
-             another run needs another file",
+            "{shown} belongs to a run that differs in {what}; give the original command, or `{}` \
+             alone; use another file for another run",
             super::resume_command(&self.path),
             shown = self.path.display()
         )))
@@ -180,22 +180,20 @@ impl CutOff {
         let file = File::options().read(true).write(true).open(path);
         let file = file.with_context(|| format!("failed to open {shown}")).exit(Exit::Usage)?;
         if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-            return Err(usage(format!("{shown} is no file that --resume could write")));
+            return Err(usage(format!("{shown} is not a file that --resume can write")));
         }
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(usage(format!(
-                    "{shown} is in use: another command runs what it is of"
-                )));
+                return Err(usage(format!("{shown} is in use by another command")));
             }
             Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
         }
         let (mut lines, header) = Lines::open(path)?;
         if header.asked.is_none() {
             return Err(usage(format!(
-                "{shown} has failed inputs, and not how far their run came: `wasmgrid run --again \
-                 {shown}` runs them"
+                "{shown} contains failed inputs but no progress; run them with `wasmgrid run \
+                 --again {shown}`"
             )));
         }
         let (mut mark, mut end, mut wrong) = (Mark::start(), lines.at, None);

@@ -117,8 +117,8 @@ impl Again {
             return Ok(());
         }
         Err(refused(format!(
-            "the {what} has changed since the run that {} is of: its digest was {then:.12}, and is \
-             {now:.12}; --changed runs these inputs with what it is now",
+            "the {what} has changed since the run of {}: its digest was {then:.12} and is now \
+             {now:.12}; use --changed to run these inputs anyway",
             self.path.display(),
         )))
     }
@@ -202,8 +202,7 @@ impl Lines {
         let name = path.display().to_string();
         let mut lines =
             Self { file, name, number: 0, at: 0, line: Vec::new(), next: 0, may_be_torn: false };
-        let none =
-            |lines: &Self| lines.wrong("no file of failed inputs, as `wasmgrid run` leaves them");
+        let none = |lines: &Self| lines.wrong("not a file of failed inputs of `wasmgrid run`");
         lines.read()?;
         let mark = serde_json::from_slice::<Mark>(&lines.line).map_err(|_| none(&lines))?;
         if mark.wasmgrid != MARK {
@@ -212,7 +211,8 @@ impl Lines {
         if mark.version != VERSION {
             let version = mark.version;
             return Err(lines.wrong(format!(
-                "failed inputs in version {version}, and this program reads version {VERSION}"
+                "this file of failed inputs has version {version}; this program reads version \
+                 {VERSION}"
             )));
         }
         let header: Header =
@@ -241,7 +241,10 @@ impl Lines {
             serde_json::from_slice(&self.line).map_err(|error| error.to_string())?;
         let Entry { index, from, input, file, .. } = entry;
         if index < self.next || index == u64::MAX {
-            return Err(format!("index {index} comes too late: indices rise from line to line"));
+            return Err(format!(
+                "index {index} is out of order: indices must increase from line to \
+                 line"
+            ));
         }
         let kept = match (input, file) {
             (Some(input), None) => {
@@ -289,7 +292,7 @@ impl Lines {
         self.number += 1;
         self.at += read as u64;
         if read as u64 == LINE_BYTES_MAX {
-            return Err(self.wrong("the line is longer than any input makes it"));
+            return Err(self.wrong("the line is longer than any input can be"));
         }
         Ok(read > 0)
     }

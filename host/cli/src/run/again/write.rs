@@ -209,7 +209,7 @@ impl Keeper {
                 Err(error) => return Err(error.error).context(failed),
             }
         }
-        Err(anyhow::anyhow!("there are {NAMES_TRIED} files of this name")).context(failed)
+        Err(anyhow::anyhow!("there are already {NAMES_TRIED} files with this name")).context(failed)
     }
 }
 

@@ -21,8 +21,8 @@ pub enum Batch {
 pub enum BatchError {
     /// It is neither a number nor an amount of bytes.
     #[error(
-        "{found:?} is no size of a batch; write a number of lines, like 1000, or bytes with a unit, \
-         like 1MiB"
+        "invalid batch size {found:?}: expected a number of lines, such as 1000, or bytes with a \
+         unit, such as 1MiB"
     )]
     Shape {
         /// What was there.
@@ -32,7 +32,7 @@ pub enum BatchError {
     #[error("a batch has at least 1 line or byte")]
     Empty,
     /// No input may be so long.
-    #[error("a batch is one task's input, which has {} MiB at most", INPUT_BYTES_MAX >> 20)]
+    #[error("a batch is one task's input and can have at most {} MiB", INPUT_BYTES_MAX >> 20)]
     Large,
 }
 

@@ -168,7 +168,7 @@ impl<R: Read, F: FnMut() -> bool> Rows<R, F> {
             json.extend_from_slice(&column.key);
             let Column { name, is_number, .. } = column;
             let field = str::from_utf8(field)
-                .map_err(|_| format!("column {name:?} is not UTF-8, which JSON has to be"))?;
+                .map_err(|_| format!("column {name:?} is not UTF-8, as JSON requires"))?;
             match (is_number, field.trim()) {
                 (false, _) => push_text(json, field)?,
                 (true, "") => json.extend_from_slice(b"null"),
@@ -177,8 +177,8 @@ impl<R: Read, F: FnMut() -> bool> Rows<R, F> {
                 }
                 (true, other) => {
                     return Err(format!(
-                        "column {name:?} is of numbers (--csv-numbers), and {other:?} is none as \
-                         JSON has them"
+                        "invalid number {other:?} in column {name:?} (--csv-numbers): expected a \
+                         JSON number"
                     ));
                 }
             }
@@ -197,11 +197,11 @@ fn columns(header: &Row, numbers: &[String]) -> Result<Vec<Column>, String> {
     let mut columns: Vec<Column> = Vec::with_capacity(header.count);
     for (at, name) in header.fields().enumerate() {
         let name = str::from_utf8(name)
-            .map_err(|_| "the header is not UTF-8, which JSON has to be".to_owned())?;
+            .map_err(|_| "the header is not UTF-8, as JSON requires".to_owned())?;
         if let Some(other) = columns.iter().position(|column| column.name == name) {
             let (other, at) = (other + 1, at + 1);
             return Err(format!(
-                "columns {other} and {at} are both named {name:?}; a JSON object has a name once"
+                "columns {other} and {at} are both named {name:?}; names must differ"
             ));
         }
         let mut key = Vec::new();
@@ -216,7 +216,7 @@ fn columns(header: &Row, numbers: &[String]) -> Result<Vec<Column>, String> {
         Some(number) => {
             let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
             Err(format!(
-                "--csv-numbers names the column {number:?}, and the header has {}",
+                "--csv-numbers names the column {number:?}, but the header has {}",
                 names.join(", ")
             ))
         }

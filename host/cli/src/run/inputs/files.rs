@@ -24,7 +24,7 @@ pub fn find_all(patterns: &[OsString]) -> anyhow::Result<Found> {
     let [pattern] = patterns else {
         let (mut all, mut seen) = (Found::default(), HashSet::new());
         if patterns.iter().filter(|pattern| *pattern == "-").count() > 1 {
-            return Err(usage("--files - is there twice, and standard input is one list"));
+            return Err(usage("--files - is given twice, but standard input is only one list"));
         }
         for pattern in patterns {
             let found = find(pattern)?;
@@ -56,9 +56,9 @@ fn find(pattern: &OsStr) -> anyhow::Result<Found> {
         return Ok(found);
     }
     Err(usage(match found.unlisted.first() {
-        None => format!("no file fits the pattern {pattern:?}"),
+        None => format!("no file matches the pattern {pattern:?}"),
         Some(folder) => format!(
-            "no file fits the pattern {pattern:?}; {} cannot be listed: {}",
+            "no file matches the pattern {pattern:?}; {} cannot be listed: {}",
             folder.path.display(),
             folder.error
         ),

@@ -224,8 +224,7 @@ fn fitting(part: &[u8]) -> anyhow::Result<Pattern> {
     Pattern::new(&written).map_err(|error| {
         let shown = String::from_utf8_lossy(part);
         usage(format!(
-            "{shown:?} is no pattern: {}; a backslash before `*`, `?`, `[` or `{{` takes its \
-             meaning away",
+            "invalid pattern {shown:?}: {}; escape `*`, `?`, `[` or `{{` with a backslash",
             error.msg
         ))
     })

@@ -101,9 +101,7 @@ impl Sources {
     pub fn named(args: &InputArgs) -> anyhow::Result<Self> {
         // What is required of one group of flags is not asked for where another of it is there.
         if !args.cut.csv_numbers.is_empty() && args.csv.is_none() {
-            return Err(usage(
-                "--csv-numbers names columns of a table, which --csv names; leave it out",
-            ));
+            return Err(usage("--csv-numbers needs a table (--csv); leave it out"));
         }
         if !args.files.is_empty() {
             let glob::Found { files: paths, unlisted } = files::find_all(&args.files)?;
@@ -266,14 +264,14 @@ pub fn check_batch(args: &InputArgs, kind: ModuleKind) -> anyhow::Result<()> {
     }
     if text(args).is_none() {
         return Err(usage(
-            "--batch joins lines: name them with --lines, --json or --csv, or `-` for those of \
-             standard input",
+            "--batch joins lines; name them with --lines, --json or --csv, or `-` for standard \
+             input",
         ));
     }
     if kind == ModuleKind::Task {
         return Err(usage(format!(
-            "--batch joins lines for commands, which read standard input, and this is a {kind}, \
-             whose input is one value; leave --batch out"
+            "--batch joins lines for commands, which read standard input; this is a {kind}, whose \
+             input is one value; leave --batch out"
         )));
     }
     Ok(())

@@ -42,7 +42,7 @@ pub struct Product {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProductError {
     /// There is no name or no `=`.
-    #[error("{found:?} is no axis of a grid; write NAME=VALUES, like rate=0.1,0.2 or seed=0..10")]
+    #[error("invalid axis {found:?}: expected NAME=VALUES, such as rate=0.1,0.2 or seed=0..10")]
     Shape {
         /// What was there.
         found: String,
@@ -54,7 +54,7 @@ pub enum ProductError {
         name: String,
     },
     /// A value begins as JSON and does not go on so.
-    #[error("{name}= has a value that is no JSON: {why}")]
+    #[error("{name}= has a value that is not valid JSON: {why}")]
     Json {
         /// The axis.
         name: String,
@@ -70,7 +70,7 @@ pub enum ProductError {
         why: String,
     },
     /// Two axes have one name.
-    #[error("--grid {name}= is there twice; give its values together: {name}=A,B")]
+    #[error("--grid {name}= is given twice; give its values together: {name}=A,B")]
     Twice {
         /// The name.
         name: String,
@@ -279,7 +279,7 @@ mod tests {
             (&["rate=[1]2"], "a comma should"),
             (&["rate=0..x"], "rate=:"),
             (&["rate=0..1/0"], "rate=: a range with step 0"),
-            (&["rate=1", "rate=2"], "rate= is there twice"),
+            (&["rate=1", "rate=2"], "rate= is given twice"),
             (&["a=0..10000000000", "b=0..10000000000"], "64 bits"),
         ] {
             let error = product(axes).expect_err(said).to_string();

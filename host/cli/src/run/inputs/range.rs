@@ -17,8 +17,8 @@ pub struct Range {
 pub enum RangeError {
     /// It is not `A..B`.
     #[error(
-        "{found:?} is no range; write A..B, A..=B or A..B/STEP with whole numbers of 64 bits, \
-         like 0..10, 1..=100 or 0..1000/10"
+        "invalid range {found:?}: expected A..B, A..=B or A..B/STEP with 64-bit whole numbers, \
+         such as 0..10, 1..=100 or 0..1000/10"
     )]
     Shape {
         /// What was there.

@@ -86,7 +86,7 @@ struct Wrong {
 fn check_json(line: &[u8]) -> Result<(), Wrong> {
     let text = str::from_utf8(line).map_err(|error| Wrong {
         column: error.valid_up_to() + 1,
-        what: "not UTF-8, which JSON has to be".into(),
+        what: "not UTF-8, as JSON requires".into(),
     })?;
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) => Ok(()),

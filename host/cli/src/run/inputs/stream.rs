@@ -126,8 +126,8 @@ impl Done {
             return Ok(());
         }
         Err(usage(format!(
-            "the first {} inputs are others than those that --resume has results of: they have \
-             changed since then; another run needs another file",
+            "the first {} inputs have changed since the run of --resume; use another file for \
+             another run",
             self.next
         )))
     }
@@ -136,8 +136,8 @@ impl Done {
     fn end(&self) -> Option<anyhow::Error> {
         (self.left > 0).then(|| {
             usage(format!(
-                "there are {} inputs, and --resume has results of {}: they have changed since then; \
-                 another run needs another file",
+                "there are {} inputs, but --resume has results of {}: the inputs have changed; use \
+                 another file for another run",
                 self.next - self.left,
                 self.next
             ))

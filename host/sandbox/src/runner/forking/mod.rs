@@ -273,7 +273,7 @@ impl Forker {
         self.reap();
         let Some(pid) = Pid::from_raw(forked).filter(|_| forked > 0) else {
             self.ended();
-            let lost = Outcome::Lost(format!("no process for the task could be had: {failed}"));
+            let lost = Outcome::Lost(format!("failed to start a process for the task: {failed}"));
             return self.tell(unrun(index, lost), Bytes::new());
         };
         self.child = Some(Child::new(pid, index, started_us, limits, pipe));
