@@ -254,12 +254,14 @@ impl Client {
     /// there are behind the last of them.
     ///
     /// # Errors
-    /// [`ClientError::Api`], where another tenant's are asked for and the role does not allow it.
+    /// [`ClientError::Api`], where another tenant's are asked for and the role does not allow it,
+    /// or a text of the filter is too long.
     pub async fn jobs(
         &self,
         limit: u32,
         filter: &JobFilter,
     ) -> Result<(Vec<JobStatus>, u64), ClientError> {
+        filter.check().map_err(ClientError::Api)?;
         let mut jobs = Vec::<JobStatus>::new();
         let page = |before, limit| Request::JobPage { before, limit, filter: filter.clone() };
         loop {

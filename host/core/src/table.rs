@@ -75,16 +75,6 @@ impl<K: Number, T> Table<K, T> {
         })
     }
 
-    /// Those with lower numbers than this one, by number.
-    pub(crate) fn below(&self, end: K) -> impl DoubleEndedIterator<Item = (K, &T)> {
-        let (last, _) = place(end);
-        let pages = self.pages.range(..=last).flat_map(|(page, content)| {
-            let items = content.items.iter().enumerate();
-            items.filter_map(|(at, item)| Some((key::<K>(*page, at), item.as_deref()?)))
-        });
-        pages.filter(move |(number, _)| number.number() < end.number())
-    }
-
     /// All of them, by number, to change.
     pub(crate) fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (K, &mut T)> {
         self.pages.iter_mut().flat_map(|(page, content)| {
@@ -161,8 +151,6 @@ mod tests {
             assert_eq!(table.contains_key(&id), model.contains_key(&id));
             if step % 100 == 0 {
                 let all: Vec<(WorkerId, u64)> = table.iter().map(|(id, at)| (id, *at)).collect();
-                let below = table.below(id).map(|(id, at)| (id, *at));
-                assert!(below.eq(model.range(..id).map(|(id, at)| (*id, *at))));
                 assert!(all.iter().copied().eq(model.iter().map(|(id, at)| (*id, *at))));
                 assert!(
                     table.iter_mut().rev().eq(model.iter_mut().rev().map(|(id, at)| (*id, at)))

@@ -50,7 +50,7 @@ pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError};
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
-    Contest, Failing, JobCounts, JobFilter, JobState, JobStatus, RunningTask, VouchedLabels,
-    WorkerCapacity, WorkerState, WorkerStatus,
+    Contest, FILTER_BYTES, Failing, JobCounts, JobFilter, JobState, JobStatus, RunningTask,
+    VouchedLabels, WorkerCapacity, WorkerState, WorkerStatus,
 };
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};

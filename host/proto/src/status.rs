@@ -1,11 +1,14 @@
 //! What the grid tells of its jobs and workers.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteCount, JobId, JobSpec, Micros, TaskId, WorkerId, wire::bounded};
+use crate::{
+    ByteCount, JobId, JobSpec, Micros, TaskId, WorkerId,
+    wire::{ApiError, ErrorCode, bounded},
+};
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,6 +110,29 @@ pub struct JobFilter {
     pub name: Option<String>,
     /// Of this tenant.
     pub tenant: Option<String>,
+}
+
+/// Bytes of each text of a [`JobFilter`]: no job has a longer name, and no tenant.
+pub const FILTER_BYTES: usize = 256;
+
+impl JobFilter {
+    /// Refuses a filter whose texts are longer than what they are compared with.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Invalid`], with what was given and what is allowed.
+    pub fn check(&self) -> Result<(), ApiError> {
+        for (what, text) in [("name", &self.name), ("tenant", &self.tenant)] {
+            let length = text.as_ref().map_or(0, String::len);
+            if length > FILTER_BYTES {
+                let message = format!(
+                    "the {what} to list jobs by takes {length} bytes, {FILTER_BYTES} allowed; \
+                     shorten it"
+                );
+                return Err(ApiError { code: ErrorCode::Invalid, message });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a worker offers.

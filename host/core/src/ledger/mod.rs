@@ -3,6 +3,7 @@
 
 mod appends;
 mod attempts;
+mod catalog;
 mod clock;
 mod failed_tasks;
 mod history;
@@ -23,10 +24,14 @@ use wasmgrid_proto::{
     Allowance, Epoch, Fuel, JobId, Micros, Record, Resource, SnapshotItem, WorkerId,
 };
 
-use self::holdings::{Holdings, Part};
+use self::{
+    catalog::Catalog,
+    holdings::{Holdings, Part},
+};
 use crate::table::Table;
 
 pub(crate) use attempts::explain;
+pub(crate) use catalog::Wanted;
 pub(crate) use clock::Clock;
 pub(crate) use history::History;
 pub(crate) use holdings::job_bytes;
@@ -40,6 +45,8 @@ pub struct Ledger {
     /// Up to when a scheduler ran, and which date that was.
     clock: Clock,
     jobs: Table<JobId, Job>,
+    /// The same by tenant and state.
+    catalog: Catalog,
     /// The last job's number: not given again when the job is forgotten.
     last_job: JobId,
     /// By tenant and key.
@@ -132,9 +139,14 @@ impl Ledger {
 
     fn apply_to(&mut self, job: JobId, record: &Record) {
         if let Some(entry) = self.jobs.get_mut(&job) {
-            let before = Part::of(entry);
+            let (before, state) = (Part::of(entry), entry.state);
             entry.apply(record, self.epoch);
-            self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
+            let tenant = &entry.spec.task.tenant;
+            self.holdings.change(tenant, before, Part::of(entry));
+            if entry.state != state {
+                self.catalog.remove(tenant, state, job);
+                self.catalog.add(tenant, entry.state, job);
+            }
         }
     }
 
@@ -285,9 +297,9 @@ impl Ledger {
         self.jobs.iter()
     }
 
-    /// Those that were submitted before this one, by number.
-    pub(crate) fn jobs_before(&self, end: JobId) -> impl DoubleEndedIterator<Item = (JobId, &Job)> {
-        self.jobs.below(end)
+    /// The jobs that are known by tenant and state.
+    pub(crate) const fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// The workers that are known, by name.
@@ -336,6 +348,7 @@ impl Ledger {
         }
         self.last_job = self.last_job.max(job);
         self.holdings.add(&entry);
+        self.catalog.add(&entry.spec.task.tenant, entry.state, job);
         self.jobs.insert(job, entry);
         self.note_retry(job);
     }
@@ -343,6 +356,7 @@ impl Ledger {
     fn forget(&mut self, job: JobId) {
         let Some(entry) = self.jobs.remove(&job) else { return };
         self.holdings.remove(&entry);
+        self.catalog.remove(&entry.spec.task.tenant, entry.state, job);
         let Some(key) = &entry.key else { return };
         let tenant = &entry.spec.task.tenant;
         if let Some(keys) = self.keys.get_mut(tenant)

@@ -8,13 +8,17 @@ use wasmgrid_proto::{
 };
 
 use super::grid::Grid;
-use crate::{ledger::Job, placement::Worker};
+use crate::{ledger::Wanted, placement::Worker};
 
 /// A worker that is gone for longer leaves the list, unless all are asked for.
 const GONE_AFTER: Millis = Millis(3_600_000);
 
 /// Stands for any text in the name of a job that is looked for.
 const ANY: char = '*';
+
+/// Jobs whose names one page of a list is compared with, as soon as one of them is wanted: where
+/// few of many are, a page has fewer jobs than were asked for, and the next one goes on from there.
+const LOOKED_AT_MAX: usize = 1_000;
 
 impl Grid {
     /// How jobs stand, the newest first, at most `limit`.
@@ -24,28 +28,60 @@ impl Grid {
     }
 
     /// How those jobs stand that were submitted before this one and are wanted, the newest first;
-    /// from the newest on without one.
+    /// from the newest on without one. With a name, not all of them: it ends after
+    /// [`LOOKED_AT_MAX`] jobs if one of those is wanted, and [`Self::count_before`] says whether
+    /// there are more.
     pub fn jobs_before(
         &self,
         before: Option<JobId>,
         filter: &JobFilter,
     ) -> impl Iterator<Item = JobStatus> {
-        self.numbers_before(before, filter).filter_map(|job| self.job(job))
+        let (mut looked_at, mut found) = (0, false);
+        let seen = self.seen_before(before, filter).take_while(move |(_, is_named)| {
+            looked_at += 1;
+            let goes_on = looked_at <= LOOKED_AT_MAX || !found;
+            found |= is_named;
+            goes_on
+        });
+        let wanted = seen.filter(|(_, is_named)| *is_named);
+        wanted.filter_map(|(job, _)| self.job(job))
     }
 
-    /// How many jobs [`Self::jobs_before`] has.
+    /// How many jobs are wanted of those before this one. With a name, of more than
+    /// [`LOOKED_AT_MAX`] jobs it is how many there are at most; 0 only if there is none.
     #[must_use]
     pub fn count_before(&self, before: Option<JobId>, filter: &JobFilter) -> u64 {
-        self.numbers_before(before, filter).count() as u64
+        let catalog = self.ledger.catalog();
+        if filter.name.is_none() {
+            return catalog.count_before(wanted(filter), end(before));
+        }
+        let mut found = 0;
+        for (looked_at, (job, is_named)) in self.seen_before(before, filter).enumerate() {
+            found += u64::from(is_named);
+            if looked_at + 1 >= LOOKED_AT_MAX && found > 0 {
+                return found + catalog.count_before(wanted(filter), job);
+            }
+        }
+        found
     }
 
-    fn numbers_before(
+    /// The jobs before this one that are wanted but for their name, the newest first, and whether
+    /// they are of the wanted name. None if the filter is one that is refused.
+    fn seen_before(
         &self,
         before: Option<JobId>,
         filter: &JobFilter,
-    ) -> impl Iterator<Item = JobId> {
-        let jobs = self.ledger.jobs_before(before.unwrap_or(JobId(u64::MAX))).rev();
-        jobs.filter(move |(_, entry)| is_wanted(entry, filter)).map(|(job, _)| job)
+    ) -> impl Iterator<Item = (JobId, bool)> {
+        let jobs = filter
+            .check()
+            .is_ok()
+            .then(|| self.ledger.catalog().before(wanted(filter), end(before)));
+        jobs.into_iter().flatten().map(|job| {
+            let is_named = filter.name.as_ref().is_none_or(|pattern| {
+                self.ledger.job(job).is_some_and(|entry| matches(pattern, &entry.spec().name))
+            });
+            (job, is_named)
+        })
     }
 
     /// How the workers stand that joined in this epoch, by number.
@@ -101,21 +137,22 @@ fn gone(worker: WorkerId, name: String) -> WorkerStatus {
     }
 }
 
-fn is_wanted(entry: &Job, filter: &JobFilter) -> bool {
-    let JobFilter { states, name, tenant } = filter;
-    let spec = entry.spec();
-    (states.is_empty() || states.contains(&entry.state()))
-        && tenant.as_ref().is_none_or(|tenant| *tenant == spec.task.tenant)
-        && name.as_ref().is_none_or(|pattern| matches(pattern, &spec.name))
+fn wanted(filter: &JobFilter) -> Wanted<'_> {
+    Wanted { tenant: filter.tenant.as_deref(), states: &filter.states }
 }
 
-/// Whether a text is of this form. Each part between two [`ANY`] is looked for where it comes first,
-/// so that this costs no more than the two are long together, for each part.
+fn end(before: Option<JobId>) -> JobId {
+    before.unwrap_or(JobId(u64::MAX))
+}
+
+/// Whether a text is of this form. Each part between two [`ANY`] is looked for where it comes first
+/// after the one before it, so that this takes time in proportion to how long the two texts are
+/// together.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once(ANY) else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let (middle, last) = rest.rsplit_once(ANY).unwrap_or(("", rest));
-    for part in middle.split(ANY) {
+    for part in middle.split(ANY).filter(|part| !part.is_empty()) {
         let Some(at) = text.find(part) else { return false };
         text = text.get(at + part.len()..).unwrap_or_default();
     }

@@ -14,6 +14,7 @@ mod explained;
 mod failing;
 mod jobs;
 mod labels;
+mod lists;
 mod open;
 mod overdue;
 mod placement;

@@ -415,7 +415,8 @@ pub enum Reply {
         /// The newest first.
         #[serde(deserialize_with = "bounded")]
         jobs: Vec<JobStatus>,
-        /// How many there are behind the last of these.
+        /// How many there are behind the last of these; at most so many, if a name was asked for
+        /// and they are too many to look at at once. 0 only if there are none.
         more: u64,
     },
     /// Some workers.
