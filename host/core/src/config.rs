@@ -60,9 +60,10 @@ pub struct GridConfig {
     /// not named; a weight of 0 counts as 1.
     pub tenant_weights: BTreeMap<String, u32>,
     /// What a tenant may have of each resource, where no operator says otherwise; as much as there
-    /// is of those that are not in it. Default 50,000 jobs, of which 20,000 that have not ended, and
-    /// 128 MiB of memory for their descriptions: more than a busy user has in a month, and little of
-    /// a machine's memory. How many bytes of the disk, whoever knows the disk says.
+    /// is of those that are not in it. Default 50,000 jobs, of which 20,000 that have not ended,
+    /// 128 MiB of memory for their descriptions, and 10,000,000,000 tasks that have not ended: more
+    /// than a busy user has in a month, and little of a machine's memory. How many bytes of the
+    /// disk, whoever knows the disk says.
     pub quotas: BTreeMap<Resource, u64>,
     /// How much earlier a job counts as submitted for each step of its priority, among the jobs
     /// of its tenant. Default 10 minutes: one of priority 1 goes before all of priority 0 that
@@ -115,6 +116,7 @@ impl Default for GridConfig {
                 (Resource::Jobs, 50_000),
                 (Resource::OpenJobs, 20_000),
                 (Resource::RecordBytes, 128 << 20),
+                (Resource::WaitingTasks, 10_000_000_000),
             ]),
             priority_step: Millis(600_000),
             answer_timeout: Millis(5_000),

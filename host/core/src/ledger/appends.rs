@@ -24,6 +24,10 @@ impl Appends {
         self.0.push_back((tasks, digest));
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The job has ended: forgets all but the last few.
     pub(crate) fn shrink(&mut self) {
         self.0.drain(..self.0.len().saturating_sub(KNOWN_ENDED));

@@ -44,6 +44,11 @@ impl NotOk {
         }
     }
 
+    /// How many ranges of tasks there are.
+    pub(crate) fn runs(&self) -> usize {
+        self.tasks.runs()
+    }
+
     /// The tasks, rising; `None` where there were too many to remember.
     pub(crate) fn tasks(&self) -> Option<Vec<TaskRange>> {
         (!self.overflown).then(|| self.tasks.iter().collect())

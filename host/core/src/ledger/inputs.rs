@@ -77,6 +77,16 @@ impl Inputs {
         self.kept.iter().chain(self.spent.iter()).collect()
     }
 
+    /// How many segments have open tasks.
+    pub(crate) fn live_segments(&self) -> usize {
+        self.live.len()
+    }
+
+    /// How many ranges of segments have ended.
+    pub(crate) fn ended_runs(&self) -> usize {
+        self.kept.runs() + self.spent.runs()
+    }
+
     /// True where none is stored.
     pub(crate) fn is_empty(&self) -> bool {
         self.live.is_empty() && self.kept.is_empty() && self.spent.is_empty()

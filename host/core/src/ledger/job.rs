@@ -46,7 +46,7 @@ pub(crate) struct Job {
     /// The tasks it took from there; all it has, where it has a source.
     pub(super) taken: RangeSet,
     /// Indices at which it has no task, beside those that it did not take from its source.
-    skipped: RangeSet,
+    pub(super) skipped: RangeSet,
     /// Which of its results are gone.
     pub(super) dropped: Option<Dropped>,
     /// Which inputs are stored.
@@ -254,6 +254,11 @@ impl Job {
     /// What a retry would run again; `None` where that is too much to remember.
     pub(crate) fn failed_tasks(&self) -> Option<Vec<TaskRange>> {
         self.not_ok.tasks()
+    }
+
+    /// How many ranges of tasks a retry would run again.
+    pub(crate) fn failed_runs(&self) -> usize {
+        self.not_ok.runs()
     }
 
     /// What is remembered of a task's failed attempts.

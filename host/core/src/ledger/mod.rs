@@ -34,7 +34,7 @@ pub(crate) use attempts::explain;
 pub(crate) use catalog::Wanted;
 pub(crate) use clock::Clock;
 pub(crate) use history::History;
-pub(crate) use holdings::job_bytes;
+pub(crate) use holdings::{RANGE_BYTES, SEGMENT_BYTES, job_bytes};
 pub(crate) use job::Job;
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is

@@ -32,6 +32,10 @@ impl Producers {
         self.0.get(&producer).copied()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     io::{Input, Output, RequestId},
-    ledger::{Job, job_bytes},
+    ledger::{Job, RANGE_BYTES, SEGMENT_BYTES, job_bytes},
     placement::Worker,
     planted::Planted,
 };
@@ -24,6 +24,10 @@ const TASKS_MAX: u64 = 1 << 40;
 
 /// Runs of tasks in one record of a retry: so many records of a bounded size, not one without.
 const RUNS_PER_RECORD: usize = 4_096;
+
+/// Sets of a retry that have its tasks: those that it took, and those that are open, or did not end
+/// ok after that.
+const RETRY_SETS: u64 = 2;
 
 /// Stands behind the name of a job that retries another, before the other's id.
 const RETRY_OF: &str = " (retry of ";
@@ -80,7 +84,7 @@ impl Grid {
         if inputs > TASKS_MAX {
             return self.reply(request, Err(too_many(inputs)));
         }
-        if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes)) {
+        if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes, 0)) {
             return self.reply(request, Err(error));
         }
         let (job, at) = (self.ledger.next_job(), self.date());
@@ -102,9 +106,9 @@ impl Grid {
         &self,
         spec: &JobSpec,
         key: Option<&str>,
-        (tasks, bytes): (u64, u64),
+        (tasks, bytes, ranges): (u64, u64, u64),
     ) -> Result<(), ApiError> {
-        let record = job_bytes(spec, key);
+        let record = job_bytes(spec, key).saturating_add(ranges);
         let more = [
             (Resource::Jobs, 1),
             (Resource::OpenJobs, 1),
@@ -115,9 +119,14 @@ impl Grid {
         self.check_quota(&spec.task.tenant, &more)
     }
 
-    /// Refuses inputs that their job's tenant may not have beside what it has.
+    /// Refuses an append that its job's tenant may not have beside what it has: its inputs, and what
+    /// it takes itself, however few they are.
     fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
-        let more = [(Resource::WaitingTasks, tasks), (Resource::Bytes, bytes)];
+        let more = [
+            (Resource::WaitingTasks, tasks),
+            (Resource::RecordBytes, SEGMENT_BYTES),
+            (Resource::Bytes, bytes.saturating_add(SEGMENT_BYTES)),
+        ];
         self.check_quota(self.find(job)?.tenant(), &more)
     }
 
@@ -183,7 +192,13 @@ impl Grid {
         tasks: TaskRange,
         digest: Digest,
     ) {
-        let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
+        let fresh = self.find(job).and_then(|entry| {
+            let fresh = check_append(job, entry, tasks, digest)?;
+            if fresh {
+                self.check_inputs(job, 0, 0)?;
+            }
+            Ok(fresh)
+        });
         if fresh == Ok(true) {
             self.persist(Record::IndicesSkipped { job, tasks });
             self.persist(Record::InputsDigest { job, tasks, digest });
@@ -287,7 +302,12 @@ impl Grid {
         spec: JobSpec,
         key: Option<String>,
     ) -> Result<Reply, ApiError> {
-        let mut tasks = self.find(of).and_then(|entry| check_retry(of, entry))?;
+        let entry = self.find(of)?;
+        check_retry(of, entry)?;
+        // What the retry keeps of its tasks is as much as they are in pieces: before any is copied.
+        let ranges = RETRY_SETS * RANGE_BYTES * entry.failed_runs() as u64;
+        self.check_new_job(&spec, key.as_deref(), (1, 0, ranges))?;
+        let mut tasks = failed_tasks(of, entry)?;
         let (job, source) = (self.ledger.next_job(), self.source(of));
         if !self.find(source).is_ok_and(|entry| entry.inputs().has_ended(&tasks)) {
             return Err(gone(of));
@@ -297,7 +317,7 @@ impl Grid {
             tasks = Vec::from([TaskRange { first: 0, count }]);
         }
         let count = tasks.iter().map(|part| part.count).sum();
-        self.check_new_job(&spec, key.as_deref(), (count, 0))?;
+        self.check_new_job(&spec, key.as_deref(), (count, 0, ranges))?;
         let (spec, at) = (Box::new(spec), self.date());
         self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
         for tasks in tasks.chunks(RUNS_PER_RECORD) {
@@ -407,14 +427,19 @@ fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Optio
     }
 }
 
-/// The tasks that a retry of a job runs.
-fn check_retry(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
+/// Fails where a job cannot be retried yet.
+fn check_retry(job: JobId, entry: &Job) -> Result<(), ApiError> {
     if entry.is_active() {
         return Err(conflict(format!(
             "job {job} has not ended, and more of its tasks may fail; wait for its end with \
              `wasmgrid job wait {job}`"
         )));
     }
+    Ok(())
+}
+
+/// The tasks that a retry of a job runs.
+fn failed_tasks(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
     let tasks = entry.failed_tasks().ok_or_else(|| {
         conflict(format!(
             "too many separate tasks of job {job} failed to retry them as one job; its results \

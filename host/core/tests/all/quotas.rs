@@ -106,6 +106,15 @@ fn tasks_that_wait_are_counted_until_they_end() {
 }
 
 #[test]
+fn tasks_that_wait_are_bounded_also_if_no_operator_says_so() {
+    let mut world = World::new();
+    let allowed = 10_000_000_000;
+    submit(&mut world, "ann", allowed).expect("as many as allowed");
+    assert_over(submit(&mut world, "ann", 1), Resource::WaitingTasks, allowed, allowed);
+    submit(&mut world, "bob", 1).expect("bob has none");
+}
+
+#[test]
 fn inputs_over_the_bytes_that_are_left_are_refused() {
     let mut world = world_with(&[(Resource::Bytes, 100_000)]);
     world.input_bytes = 1_000;

@@ -3,10 +3,14 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    collections::BTreeMap,
 };
 
-use wasmgrid_core::{Grid, GridConfig, Input, RequestId};
-use wasmgrid_proto::{CommittedRun, JobId, JobState, Micros, OutcomeClass, Record, TaskRange};
+use wasmgrid_core::{Grid, GridConfig, Input, Ledger, Output, RequestId};
+use wasmgrid_proto::{
+    CommittedRun, Epoch, JobId, JobState, Micros, OutcomeClass, Record, Resource, TaskRange,
+    wire::{ApiError, ErrorCode, Reply},
+};
 
 use crate::world::{capacity, content, spec_of, start};
 
@@ -125,4 +129,130 @@ fn a_job_of_which_every_second_task_has_ended_stays_within_the_bound() {
     println!("5 M ranges: {held} MB");
     assert!(held < 200, "{held} MB");
     assert_eq!(grid.job(JobId(1)).expect("known").counts.ok, 5_000_000);
+}
+
+/// A grid on which a tenant may have so many bytes of descriptions.
+fn grid_with(record_bytes: u64, ledger: Ledger) -> Grid {
+    let quotas = BTreeMap::from([(Resource::RecordBytes, record_bytes)]);
+    let mut grid = Grid::with_ledger(GridConfig { quotas, ..GridConfig::default() }, ledger);
+    drive(&mut grid, start(Micros(1_000_000)));
+    grid
+}
+
+fn record_bytes(grid: &Grid, tenant: &str) -> u64 {
+    let status = grid.tenant_status(tenant);
+    let used = status.uses.iter().find(|one| one.resource == Resource::RecordBytes);
+    used.expect("all are told").used
+}
+
+/// What a request is answered.
+fn ask(grid: &mut Grid, input: Input) -> Result<Reply, ApiError> {
+    grid.handle(Micros(1_000_000), input);
+    let mut answer = None;
+    while let Some(output) = grid.poll_output() {
+        if let Output::Reply { reply, .. } = output {
+            answer = Some(*reply);
+        }
+    }
+    answer.expect("each request is answered")
+}
+
+fn assert_over(refused: ApiError) {
+    assert_eq!(refused.code, ErrorCode::Refused, "{}", refused.message);
+    assert!(refused.message.contains(" record-bytes, and this"), "{}", refused.message);
+}
+
+/// A job of which every other task failed.
+fn in_pieces(pieces: u64) -> Ledger {
+    let (job, at, mut ledger) = (JobId(1), Micros(0), Ledger::default());
+    let every_other =
+        |from: u64| (0..pieces).map(|piece| TaskRange::one(piece * 2 + from)).collect::<Vec<_>>();
+    let ended = |tasks, class| Record::Ended { job, tasks, class };
+    let (spec, idempotency_key) = (Box::new(spec_of("ann")), None);
+    for record in [
+        Record::EpochStarted { epoch: Epoch(1), at },
+        Record::JobSubmitted { job, spec, idempotency_key, at },
+        Record::InputsAppended { job, tasks: TaskRange { first: 0, count: pieces * 2 } },
+        Record::InputsClosed { job },
+        ended(every_other(0), OutcomeClass::Failed),
+        ended(every_other(1), OutcomeClass::Ok),
+        Record::JobEnded { job, state: JobState::Failed, at },
+    ] {
+        ledger.apply(&record);
+    }
+    ledger
+}
+
+#[test]
+fn retries_of_tasks_in_pieces_take_about_what_is_counted_and_end_at_the_quota() {
+    const PIECES: u64 = 20_000;
+    let allowed = 16 << 20;
+    let mut grid = grid_with(allowed, in_pieces(PIECES));
+    let (held_before, counted_before) = (held(), record_bytes(&grid, "ann"));
+    assert!(counted_before > PIECES * 32, "{counted_before}: the pieces of the first count too");
+    let mut retries = 0;
+    let refused = loop {
+        let (request, job) = (RequestId(0), JobId(1));
+        let retry = Input::Retry { request, job, limits: None, idempotency_key: None };
+        match ask(&mut grid, retry) {
+            Ok(Reply::Job(status)) => {
+                let cancel = Input::Cancel { request, job: status.job, by: "ann".into() };
+                assert_eq!(ask(&mut grid, cancel), Ok(Reply::Done));
+            }
+            Ok(other) => panic!("a retry is answered with {other:?}"),
+            Err(refused) => break refused,
+        }
+        retries += 1;
+        assert!(retries < 100, "nothing counts them");
+    };
+    assert_over(refused);
+    assert!(retries >= 3, "{retries}");
+    let counted = record_bytes(&grid, "ann");
+    assert!(counted <= allowed, "{counted}");
+    let (grown, counted) = (held() - held_before, (counted - counted_before) as i64);
+    assert!(grown <= counted * 3 / 2, "{grown} bytes, {counted} counted");
+}
+
+#[test]
+fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
+    let allowed = 1 << 20;
+    let request = RequestId(0);
+    let append = |job, first| {
+        let (count, bytes, digest) = (1, 0, content(first, 1, false));
+        Input::Append { request, job, first, count, bytes, digest }
+    };
+    let extend = |job, first| {
+        let (producer, number, count, bytes) = (7, first + 1, 1, 0);
+        Input::Extend { request, job, producer, number, count, bytes }
+    };
+    let skip_or_append = |job, first| {
+        let (count, digest) = (1, content(first, 1, true));
+        if first % 2 == 0 {
+            Input::Skip { request, job, first, count, digest }
+        } else {
+            append(job, first)
+        }
+    };
+    let kinds: [&dyn Fn(JobId, u64) -> Input; 3] = [&append, &extend, &skip_or_append];
+    for kind in kinds {
+        let mut grid = grid_with(allowed, Ledger::default());
+        let (spec, digest) = (Box::new(spec_of("ann")), content(0, 0, false));
+        let (inputs, bytes, closed, idempotency_key) = (0, 0, false, None);
+        let submit =
+            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
+        assert!(matches!(ask(&mut grid, submit), Ok(Reply::Job(_))));
+        let (held_before, counted_before) = (held(), record_bytes(&grid, "ann"));
+        let job = JobId(1);
+        let refused = (0..100_000).find_map(|first| ask(&mut grid, kind(job, first)).err());
+        assert_over(refused.expect("it ends at the quota"));
+        let counted = record_bytes(&grid, "ann") - counted_before;
+        assert!(counted > allowed - (32 << 10) && counted <= allowed, "{counted}");
+        assert!(held() - held_before <= counted as i64, "{} bytes", held() - held_before);
+        // Once nothing waits any more there is room again.
+        assert_eq!(
+            ask(&mut grid, Input::Cancel { request, job, by: "ann".into() }),
+            Ok(Reply::Done)
+        );
+        assert!(record_bytes(&grid, "ann") < allowed / 2);
+    }
 }
