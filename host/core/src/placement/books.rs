@@ -8,7 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
-use wasmgrid_proto::{Digest, Epoch, JobId, LeaseId, Micros, TaskRange, WorkerId};
+use wasmgrid_proto::{Digest, Epoch, JobId, JobSpec, LeaseId, Micros, TaskRange, WorkerId};
 
 use super::{
     demand::Demand,
@@ -230,10 +230,19 @@ impl Placement {
     /// Makes an active job part of the placement.
     pub(crate) fn activate(&mut self, job: JobId, entry: &Job, config: &GridConfig) {
         let spec = entry.spec();
-        let tenant = self.shares.enter(entry.tenant());
         let demand = self.fleet.enter_class(&spec.requires, spec.task.limits.memory.0);
+        let tenant = self.shares.enter(entry.tenant(), demand);
         self.queues.insert(job, Queue::new(tenant, demand, entry, config));
         self.relist(job);
+    }
+
+    /// How many different things the active jobs of a tenant need of a worker, if those that need
+    /// this are to be one more.
+    pub(crate) fn new_demand(&self, spec: &JobSpec) -> Option<usize> {
+        let tenant = &spec.task.tenant;
+        let demand = self.fleet.known_demand(&spec.requires, spec.task.limits.memory.0);
+        let is_known = demand.is_some_and(|demand| self.shares.wants(tenant, demand));
+        (!is_known).then(|| self.shares.wanted(tenant))
     }
 
     /// A job ended, of which no worker has anything any more.
@@ -242,7 +251,7 @@ impl Placement {
         self.lost.remove(&job);
         let Some(queue) = self.queues.remove(&job) else { return };
         self.shares.set_ready(&queue.tenant, (queue.demand, queue.rank, job), false);
-        self.shares.leave(&queue.tenant);
+        self.shares.leave(&queue.tenant, queue.demand);
         self.fleet.leave_class(queue.demand.class);
         for worker in &queue.preparing {
             self.preparing.end(&queue.tenant, *worker);

@@ -76,10 +76,15 @@ impl Default for Classes {
 }
 
 impl Classes {
+    /// The number of the class of these labels.
+    pub(crate) fn known(&self, labels: &Labels) -> Option<u32> {
+        self.by_labels.get(labels).copied()
+    }
+
     /// A job requires these labels: the number of their class, and true where it is new and the
     /// workers in it have to be entered.
     pub(crate) fn enter(&mut self, labels: &Labels) -> (u32, bool) {
-        if let Some(number) = self.by_labels.get(labels).copied() {
+        if let Some(number) = self.known(labels) {
             if let Some(class) = self.by_number.get_mut(&number) {
                 class.jobs += 1;
             }

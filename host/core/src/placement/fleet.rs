@@ -157,6 +157,15 @@ impl Fleet {
         })
     }
 
+    /// What tasks with these labels and so much memory need, if jobs with these labels are known.
+    pub(super) fn known_demand(
+        &self,
+        labels: &Vec<(String, String)>,
+        memory: u64,
+    ) -> Option<Demand> {
+        self.classes.known(labels).map(|class| Demand { class, memory })
+    }
+
     /// A job requires these labels, and so much memory for each task; returns what that is.
     pub(super) fn enter_class(&mut self, labels: &Vec<(String, String)>, memory: u64) -> Demand {
         let (class, is_new) = self.classes.enter(labels);

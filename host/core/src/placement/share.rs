@@ -46,6 +46,8 @@ struct Tenant {
     pass: u128,
     /// Active jobs.
     active: u64,
+    /// The same by what their tasks need.
+    wanted: BTreeMap<Demand, u64>,
     /// Its tasks on workers.
     leased: u64,
     ready: BTreeMap<Demand, BTreeSet<(Rank, JobId)>>,
@@ -65,7 +67,7 @@ impl Shares {
     }
 
     /// A job of the tenant became active; returns the tenant's name to keep with the job.
-    pub(super) fn enter(&mut self, tenant: &str) -> Arc<str> {
+    pub(super) fn enter(&mut self, tenant: &str, demand: Demand) -> Arc<str> {
         let name = self.tenants.get_key_value(tenant).map(|(name, _)| Arc::clone(name));
         let name = name.unwrap_or_else(|| Arc::from(tenant));
         let weight = self.weights.get(tenant).copied().unwrap_or(1).max(1);
@@ -74,13 +76,20 @@ impl Shares {
             self.owing.remove(&(entry.pass, Arc::clone(&name)));
         }
         entry.active += 1;
+        *entry.wanted.entry(demand).or_default() += 1;
         name
     }
 
     /// A job of the tenant ended; it has nothing to give any more.
-    pub(super) fn leave(&mut self, name: &Arc<str>) {
+    pub(super) fn leave(&mut self, name: &Arc<str>, demand: Demand) {
         let Some(tenant) = self.tenants.get_mut(name) else { return };
         tenant.active -= 1;
+        if let Some(jobs) = tenant.wanted.get_mut(&demand) {
+            *jobs -= 1;
+            if *jobs == 0 {
+                tenant.wanted.remove(&demand);
+            }
+        }
         if tenant.active == 0 {
             self.owing.insert((tenant.pass, Arc::clone(name)));
         }
@@ -146,6 +155,16 @@ impl Shares {
         let ready = &self.tenants.get(name)?.ready;
         let met = ready.iter().filter(|(demand, _)| can_meet(**demand) && suits(**demand, name));
         met.filter_map(|(_, jobs)| jobs.first()).min().map(|(_, job)| *job)
+    }
+
+    /// How many different things the active jobs of a tenant need of a worker.
+    pub(super) fn wanted(&self, tenant: &str) -> usize {
+        self.tenants.get(tenant).map_or(0, |tenant| tenant.wanted.len())
+    }
+
+    /// True where an active job of the tenant needs this of a worker.
+    pub(super) fn wants(&self, tenant: &str, demand: Demand) -> bool {
+        self.tenants.get(tenant).is_some_and(|tenant| tenant.wanted.contains_key(&demand))
     }
 
     /// How many different things tasks that wait need of a worker.
@@ -234,7 +253,14 @@ fn of_class(class: u32) -> RangeInclusive<Demand> {
 
 impl Tenant {
     const fn new(weight: u32) -> Self {
-        Self { weight, pass: 0, active: 0, leased: 0, ready: BTreeMap::new() }
+        Self {
+            weight,
+            pass: 0,
+            active: 0,
+            wanted: BTreeMap::new(),
+            leased: 0,
+            ready: BTreeMap::new(),
+        }
     }
 
     /// Puts it in its new place after its account changed.

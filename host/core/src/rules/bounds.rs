@@ -36,6 +36,23 @@ const GRANTS_MAX: usize = 256;
 /// Bytes of all arguments and grants of a job.
 const TEXT_BYTES: usize = 64 << 10;
 
+/// Different needs of one tenant's jobs that have not ended: which labels, and how much memory. Each
+/// round of placement looks at those of all tenants.
+pub(super) const DEMANDS_MAX: usize = 128;
+
+/// Refuses a job that needs what none of its tenant's jobs does, if those need so many things.
+pub(super) fn check_demand(tenant: &str, used: usize) -> Result<(), ApiError> {
+    if used < DEMANDS_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "tenant {tenant} has jobs with {used} of {DEMANDS_MAX} different needs (labels and memory) \
+         that its jobs may have at a time, and this takes 1 more; use the labels and memory of one of \
+         them, or let jobs end"
+    );
+    Err(ApiError { code: ErrorCode::Refused, message })
+}
+
 /// Refuses a spec whose texts are too long, with what was given and what is allowed.
 pub(super) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
     bytes("job's name", spec.name.len(), NAME_BYTES)?;

@@ -8,7 +8,7 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    bounds::{check_key, check_spec},
+    bounds::{check_demand, check_key, check_spec},
     grid::Grid,
 };
 use crate::{
@@ -68,7 +68,7 @@ impl Grid {
     pub(super) fn submit(
         &mut self,
         request: RequestId,
-        spec: Box<JobSpec>,
+        mut spec: Box<JobSpec>,
         key: Option<String>,
         (inputs, bytes, digest): (u64, u64, Digest),
         closed: bool,
@@ -76,6 +76,9 @@ impl Grid {
         if let Err(error) = check_key(key.as_deref()).and_then(|()| check_spec(&spec)) {
             return self.reply(request, Err(error));
         }
+        // Jobs that require the same are of one class, however they say it.
+        spec.requires.sort_unstable();
+        spec.requires.dedup();
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
             let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
@@ -108,6 +111,9 @@ impl Grid {
         key: Option<&str>,
         (tasks, bytes, ranges): (u64, u64, u64),
     ) -> Result<(), ApiError> {
+        if let Some(used) = self.placement.new_demand(spec) {
+            check_demand(&spec.task.tenant, used)?;
+        }
         let record = job_bytes(spec, key).saturating_add(ranges);
         let more = [
             (Resource::Jobs, 1),

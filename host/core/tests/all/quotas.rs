@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use wasmgrid_core::{GridConfig, Input};
 use wasmgrid_proto::{
-    Allowance, DropReason, JobId, JobState, Millis, OutcomeClass, Resource, Wait,
+    Allowance, ByteCount, DropReason, JobId, JobSpec, JobState, Millis, OutcomeClass, Resource,
+    Wait,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -267,4 +268,71 @@ fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
         assert!(error.message.len() < 1_000, "it quotes them");
     }
     assert_eq!(used(&world, "ann", Resource::Jobs), 0);
+}
+
+/// What a submit of a spec is answered.
+fn submit_spec(world: &mut World, spec: JobSpec) -> Result<JobId, ApiError> {
+    let (request, digest) = (world.request(), content(0, 1, true));
+    let (spec, idempotency_key) = (Box::new(spec), None);
+    let (inputs, bytes, closed) = (1, 0, true);
+    let submit = Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
+    world.drive(submit);
+    match world.reply(request) {
+        Ok(Reply::Job(status)) => Ok(status.job),
+        Ok(other) => panic!("a submit is answered with {other:?}"),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a tenant's spec whose needs differ for each number.
+type Different<'a> = &'a dyn Fn(&str, u64) -> JobSpec;
+
+#[test]
+fn different_needs_of_one_tenants_jobs_are_bounded_and_others_have_theirs() {
+    let memory = |tenant: &str, memory| {
+        let mut spec = spec_of(tenant);
+        spec.task.limits.memory = ByteCount(memory);
+        spec
+    };
+    let labelled = |tenant: &str, number: u64| {
+        let requires = vec![("zone".into(), format!("{number}"))];
+        JobSpec { requires, ..spec_of(tenant) }
+    };
+    let kinds: [Different<'_>; 2] = [&memory, &labelled];
+    for kind in kinds {
+        let mut world = World::new();
+        let mut jobs = Vec::new();
+        let refused = loop {
+            match submit_spec(&mut world, kind("ann", jobs.len() as u64 + 1)) {
+                Ok(job) => jobs.push(job),
+                Err(error) => break error,
+            }
+            assert!(jobs.len() < 1_000, "nothing bounds them");
+        };
+        assert_eq!(refused.code, ErrorCode::Refused);
+        let used = jobs.len();
+        let told = format!("{used} of {used} different needs (labels and memory)");
+        assert!(refused.message.contains(&told), "{}", refused.message);
+        submit_spec(&mut world, kind("ann", 1)).expect("others of hers need the same");
+        submit_spec(&mut world, kind("bob", 100_000)).expect("bob has his own");
+        assert_eq!(world.cancel(jobs[1]), Ok(Reply::Done));
+        submit_spec(&mut world, kind("ann", 100_000)).expect("one has ended");
+        submit_spec(&mut world, kind("ann", 100_001)).expect_err("and no more");
+        world.check_replay();
+    }
+}
+
+#[test]
+fn labels_that_are_required_in_any_order_and_twice_are_one_need() {
+    let mut world = World::new();
+    let label = |key: &str| (String::from(key), String::from("x"));
+    let spec = |keys: &[&str]| JobSpec {
+        requires: keys.iter().map(|key| label(key)).collect(),
+        ..spec_of("ann")
+    };
+    let job = submit_spec(&mut world, spec(&["b", "a", "b"])).expect("taken");
+    assert_eq!(world.job(job).spec.requires, [label("a"), label("b")]);
+    let key = Some("key");
+    let first = world.submit_as(spec(&["a", "b"]), key, 1, true);
+    assert_eq!(world.submit_as(spec(&["b", "a", "a"]), key, 1, true), first);
 }
