@@ -139,6 +139,9 @@ impl<O: Observer> Driver<O> {
 
 /// Why a client may not list jobs: they are another tenant's.
 pub(super) fn others_jobs(asker: &Client, filter: &JobFilter) -> Option<ApiError> {
+    if let Err(error) = filter.check() {
+        return Some(error);
+    }
     let others = filter.tenant.as_ref().filter(|tenant| **tenant != asker.tenant)?;
     (asker.peer.identity.role() != Role::Operator).then(|| {
         let own = &asker.tenant;
