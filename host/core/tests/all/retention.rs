@@ -131,7 +131,7 @@ fn an_append_is_repeated_by_its_content_and_anything_else_there_is_a_conflict() 
         assert_eq!(repeated.is_ok(), digest == mine);
         if let Err(error) = repeated {
             assert_eq!(error.code, ErrorCode::Conflict);
-            assert!(error.message.contains("append at 3"), "{}", error.message);
+            assert!(error.message.contains("new inputs at 3"), "{}", error.message);
         }
     }
     let longer = world.append_as(job, 0, 4, mine).expect_err("other inputs");

@@ -58,7 +58,7 @@ fn blobs_are_few_and_each_has_a_name_of_its_own() {
     assert!(refused(given(&["a", "b", "c", "d", "e"])).contains("4 allowed"));
     assert!(refused(given(&["a", "b", "a"])).contains("two blobs named a"));
     for name in ["", "a b", "A", &"x".repeat(100_000)] {
-        assert!(refused(given(&["a", name])).contains("blob 2 has no name"), "{name:.10}");
+        assert!(refused(given(&["a", name])).contains("blob 2 has an invalid name"), "{name:.10}");
     }
 }
 
