@@ -349,6 +349,6 @@ mod tests {
         assert!(refused("functions=many").contains("functions=50000"));
         assert!(refused("module-bytes=big").contains("module-bytes=32MiB"));
         assert!(refused("functions=1000001").contains("1000000"));
-        assert!(refused("memories=5").contains("memories=5 is above 4"));
+        assert!(refused("memories=5").contains("memories=5 exceeds 4"));
     }
 }

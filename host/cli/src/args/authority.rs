@@ -87,6 +87,6 @@ mod tests {
         for wrong in ["9s", "0s", "1827d", "a year", "20"] {
             assert!(life(wrong).is_err(), "{wrong}");
         }
-        assert!(life("1s").expect_err("too short").contains("at least 10s"));
+        assert!(life("1s").expect_err("too short").contains("expected 10s to 1826d"));
     }
 }

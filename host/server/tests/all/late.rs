@@ -340,11 +340,13 @@ async fn what_one_tenant_asks_about_tasks_holds_up_no_other() {
     let (server, valve) = start_held();
     let mut worker = join(&server.handle(), "worker").await;
     let mut clients = Vec::new();
-    for name in ["flooder", "caller"] {
+    for (batch, name) in [(1, "flooder"), (2, "caller")] {
         let mut client = client_link(&server.handle(), Role::Client, name);
         client.put(MODULE).await.expect("kept");
         let job = status(client.request(submit(numbers(1), None), &[]).await).job;
-        worker.work(1, b"done").await;
+        let (assign, _) = worker.assigned().await;
+        worker.finish(batch, &assign, b"done").await;
+        assert_eq!(worker.committed().await, [batch]);
         clients.push((client, job));
     }
     let [(flooder, flooded), (caller, job)] = &mut clients[..] else { panic!("two clients") };

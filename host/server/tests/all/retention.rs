@@ -208,7 +208,7 @@ async fn an_append_at_a_place_that_is_taken_is_a_conflict_that_says_where_to_go_
     client.request(append(), b"ab").await.expect("repeated");
     let error = client.request(append(), b"cd").await.expect_err("taken");
     assert_eq!(error.code, ErrorCode::Conflict);
-    assert!(error.message.contains("append at 2"), "{}", error.message);
+    assert!(error.message.contains("new inputs at 2"), "{}", error.message);
     assert_eq!(client.job(job).await.counts.total, 2);
     server.shutdown().await.expect("in order");
 }

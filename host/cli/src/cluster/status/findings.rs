@@ -374,7 +374,7 @@ mod tests {
         let found = findings(&Facts { workers, refuses, ..Facts::default() }, Micros(0));
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].kind, found[0].severity), ("disk-full", Severity::Problem));
-        assert!(found[0].text.contains("disk is full") && found[0].help.contains("make room"));
+        assert!(found[0].text.contains("disk is full") && found[0].help.contains("free space"));
     }
 
     #[test]

@@ -436,7 +436,10 @@ mod tests {
             [r#"{"id":"007","n":1.50}"#, r#"{"id":"1e3","n":null}"#, r#"{"id":"2","n":3}"#];
         assert_eq!(texts, expected);
         let error = error.expect("no number");
-        assert!(error.starts_with("t:5: column \"n\"") && error.contains("\"x\""), "{error}");
+        assert!(
+            error.starts_with("t:5: invalid number \"x\"") && error.contains("\"n\""),
+            "{error}"
+        );
         let error = rows("a,b\n", &["c"]).1.expect("no such column");
         assert!(error.contains("\"c\"") && error.contains("a, b"), "{error}");
     }

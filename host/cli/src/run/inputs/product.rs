@@ -275,7 +275,7 @@ mod tests {
             (&["rate="], "NAME=VALUES"),
             (&["rate=1,,2"], "rate= has an empty value"),
             (&["rate=1,"], "rate= has an empty value"),
-            (&["rate=\"a"], "rate= has a value that is no JSON"),
+            (&["rate=\"a"], "rate= has a value that is not valid JSON"),
             (&["rate=[1]2"], "a comma should"),
             (&["rate=0..x"], "rate=:"),
             (&["rate=0..1/0"], "rate=: a range with step 0"),
