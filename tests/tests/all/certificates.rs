@@ -175,7 +175,7 @@ fn a_life_out_of_its_bounds_is_refused_before_anything_is_made() {
     let home = Home::new();
     for command in ["up", "server"] {
         let refused = home.run([command, "--certificate-life", "1s"]);
-        refused.fails_with(2, &["at least 10s"]);
+        refused.fails_with(2, &["expected 10s to 1826d"]);
     }
     home.write("server.toml", "certificate_life = \"4000d\"\n");
     home.run(["server", "--config", "server.toml"]).fails_with(2, &["at most 1826d"]);

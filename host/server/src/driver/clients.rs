@@ -179,12 +179,7 @@ impl<O: Observer> Driver<O> {
                 let request = self.pending(link, id, None, None);
                 self.grid.handle(now, Input::Close { request, job });
             }
-            Request::Cancel { job } => {
-                let Some(client) = self.state.clients.get(&link) else { return };
-                let by = client.peer.identity.name().to_owned();
-                let request = self.pending(link, id, None, None);
-                self.grid.handle(now, Input::Cancel { request, job, by });
-            }
+            Request::Cancel { job } => self.cancel(link, id, job),
             Request::Job { job } => self.tell(link, id, job, self.status(job).map(Reply::Job)),
             Request::Jobs { limit } => {
                 let filter = JobFilter::default();
@@ -228,6 +223,13 @@ impl<O: Observer> Driver<O> {
             | Request::Cordon { .. }
             | Request::SetQuota { .. }) => self.operate(link, id, request),
         }
+    }
+
+    fn cancel(&mut self, link: LinkId, id: u64, job: JobId) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let by = client.peer.identity.name().to_owned();
+        let request = self.pending(link, id, None, None);
+        self.grid.handle(self.state.now, Input::Cancel { request, job, by });
     }
 
     /// What operators alone may ask for.

@@ -193,6 +193,10 @@ pub enum Event {
 
 /// Something that the driver wants done. Effects are carried out in their order.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are messages, and a box for each would cost more than room that is used again"
+)]
 pub enum Effect {
     /// Says something to a worker.
     ToWorker(LinkId, Queued<ToWorker>),
