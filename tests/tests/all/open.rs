@@ -407,7 +407,8 @@ fn a_job_whose_run_was_killed_runs_what_it_has_and_ends_and_one_that_lives_goes_
     let ended = grid.job(left);
     assert_eq!((&ended["state"], &ended["counts"]["total"]), (&json!("ok"), &json!(1)), "{ended}");
     assert_eq!(grid.run(&["job", "results", left]).ok(), "first\n");
-    grid.scheduler.hear("why", |line| line.contains("has been gone for 20s").then_some(()));
+    grid.scheduler
+        .hear("why", |line| line.contains("its submitter disconnected 20s ago").then_some(()));
     assert_eq!(grid.job(fed)["closed"], json!(false));
     writeln!(pipes[0], "second").expect("it reads");
     lives.hear("its second result", |line| (line == "second").then_some(()));

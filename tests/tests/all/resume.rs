@@ -128,7 +128,7 @@ fn a_polite_end_says_how_it_goes_on_and_leaves_whole_lines() {
         let output = child.wait_with_output().expect("ended");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let ended = Finished { code: output.status.code(), stdout: output.stdout, stderr: said };
-        ended.fails_with(130, &["`wasmgrid run --resume p` goes on"]);
+        ended.fails_with(130, &["`wasmgrid run --resume p` continues"]);
         let before = home.read("out");
         assert!(before.ends_with('\n'), "{name}: it ends within a line");
         home.run(["run", "--resume", "p"]).fails_with(1, &["continuing after", "160 inputs kept"]);

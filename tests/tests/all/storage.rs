@@ -73,7 +73,7 @@ fn on_a_full_disk_reading_goes_on_and_submits_are_refused_until_there_is_room() 
     // More than the room that the store's own files still have.
     home.write("large", format!("{}\n", "x".repeat(1 << 20)).repeat(8));
     let mut large = Daemon::start(home.command(["submit", &noop, "--lines", "large"]));
-    scheduler.hear("a full disk", |line| line.contains("disk is full").then_some(()));
+    scheduler.hear("a full disk", |line| line.contains("disk full").then_some(()));
     home.run(["submit", &noop, "--range", "0..1"]).fails_with(4, &["disk is full"]);
     // Also if no job waits for it.
     let status = home.run(["status"]);

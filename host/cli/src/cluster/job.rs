@@ -136,7 +136,7 @@ fn retried(job: JobId, new: &JobStatus, output: Format, talk: Talk) -> anyhow::R
 async fn close(client: &Client, job: JobId) -> anyhow::Result<()> {
     let status = client.job(job).await?;
     if status.state.is_terminal() && !status.closed {
-        return Err(usage(format!("job {job} has ended already: {}", status.state)));
+        return Err(usage(format!("job {job} has already ended: {}", status.state)));
     }
     Ok(client.close(job).await?)
 }
