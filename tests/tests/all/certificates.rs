@@ -178,7 +178,7 @@ fn a_life_out_of_its_bounds_is_refused_before_anything_is_made() {
         refused.fails_with(2, &["expected 10s to 1826d"]);
     }
     home.write("server.toml", "certificate_life = \"4000d\"\n");
-    home.run(["server", "--config", "server.toml"]).fails_with(2, &["at most 1826d"]);
+    home.run(["server", "--config", "server.toml"]).fails_with(2, &["expected 10s to 1826d"]);
     let made = fs::read_dir(home.path()).expect("a folder").filter_map(Result::ok).count();
     assert_eq!(made, 1, "only what the test wrote");
 }
