@@ -239,7 +239,9 @@ impl Hands {
             Effect::Say(envelope) => {
                 // There is room. If the link has ended meanwhile an event says so, and all that
                 // matters is said again on the next one.
-                let _ = self.outbox.as_ref().map(|outbox| outbox.try_send(envelope));
+                if let Some(outbox) = &self.outbox {
+                    let _ = outbox.try_send(envelope);
+                }
             }
             Effect::HangUp => self.outbox = None,
             Effect::Joined { worker } => {

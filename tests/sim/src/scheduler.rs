@@ -359,12 +359,12 @@ impl Scheduler {
         match effect {
             Wanted::ToWorker(link, queued) => {
                 let weight = queued.weight();
-                self.to_worker(link.0, queued.envelope);
+                self.tell_worker(link.0, queued.envelope);
                 self.sent(link, weight);
             }
             Wanted::ToClient(link, queued) => {
                 let weight = queued.weight();
-                self.to_client(link.0, queued.envelope, book)?;
+                self.tell_client(link.0, queued.envelope, book)?;
                 self.sent(link, weight);
             }
             Wanted::Close { link, .. } | Wanted::HangUp { link } => {
@@ -402,7 +402,7 @@ impl Scheduler {
         self.inbox.extend(freed.map(|freed| Event::Room { link, freed }));
     }
 
-    fn to_worker(&mut self, link: LinkId, envelope: Envelope<ToWorker>) {
+    fn tell_worker(&mut self, link: LinkId, envelope: Envelope<ToWorker>) {
         let Some(Line { peer: Who::Worker(proofs), .. }) = self.lines.get_mut(&link) else {
             return;
         };
@@ -410,7 +410,7 @@ impl Scheduler {
         self.effects.extend(down.map(|down| Effect::Say(link, down)));
     }
 
-    fn to_client(
+    fn tell_client(
         &mut self,
         link: LinkId,
         envelope: Envelope<ToClient>,
