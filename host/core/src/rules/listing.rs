@@ -29,7 +29,7 @@ impl Grid {
 
     /// How those jobs stand that were submitted before this one and are wanted, the newest first;
     /// from the newest on without one. With a name, not all of them: it ends after
-    /// [`LOOKED_AT_MAX`] jobs if one of those is wanted, and [`Self::count_before`] says whether
+    /// `LOOKED_AT_MAX` jobs if one of those is wanted, and [`Self::count_before`] says whether
     /// there are more.
     pub fn jobs_before(
         &self,
@@ -48,7 +48,7 @@ impl Grid {
     }
 
     /// How many jobs are wanted of those before this one. With a name, of more than
-    /// [`LOOKED_AT_MAX`] jobs it is how many there are at most; 0 only if there is none.
+    /// `LOOKED_AT_MAX` jobs it is how many there are at most; 0 only if there is none.
     #[must_use]
     pub fn count_before(&self, before: Option<JobId>, filter: &JobFilter) -> u64 {
         let catalog = self.ledger.catalog();

@@ -34,7 +34,7 @@ struct Known {
 }
 
 impl Blobs {
-    /// With those the store has, under keys that begin with [`BLOB_PREFIX`].
+    /// With those the store has, under keys that begin with `BLOB_PREFIX`.
     ///
     /// # Errors
     /// [`ServerError::Meta`], if one of them is not what was written.
