@@ -10,12 +10,17 @@ use std::{
 use serde_json::Value;
 use wasmgrid_tests::{Finished, Grid, Home, example, guest, kill, signal, wait_until};
 
-/// Lines among which are some that fail, and some whose result is that of their index alone.
+/// Lines of the longest runs.
+const LINES: usize = 16_000;
+
+/// Lines among which are some that fail, and some whose result is that of their index alone. Those
+/// compute for a while: how far a run has come is noted once a second, and it must not end before
+/// that on a fast machine.
 fn moods(count: usize) -> String {
     let mood = |n: usize| match n % 50 {
         7 => "reject\n".to_owned(),
-        n if n % 5 == 3 => "draw\n".to_owned(),
-        _ => format!("{n}\n"),
+        n if n % 5 == 3 => format!("{n}\n"),
+        _ => "draw\n".to_owned(),
     };
     (0..count).map(mood).collect()
 }
@@ -54,9 +59,9 @@ fn cut_off(home: &Home, args: &[&str], file: &str) -> bool {
 fn a_run_that_is_killed_again_and_again_gives_the_bytes_of_one_that_was_not() {
     let home = Home::new();
     let task = guest("moods");
-    home.write("in", moods(8_000));
+    home.write("in", moods(LINES));
     let whole = ["run", &task, "in", "-o", "whole", "--resume", "whole.p", "--slots", "1"];
-    home.run(whole).fails_with(1, &["160 inputs kept in whole.p"]);
+    home.run(whole).fails_with(1, &["320 inputs kept in whole.p"]);
     let args = [&task, "in", "-o", "out", "--resume", "p", "--slots", "1"];
     let mut kills = 0;
     // The same command again, or the file alone, in turn.
@@ -66,18 +71,18 @@ fn a_run_that_is_killed_again_and_again_gives_the_bytes_of_one_that_was_not() {
         let mut out = fs::File::options().append(true).open(home.path().join("out")).expect("out");
         out.write_all(b"half a li").expect("written");
         let mut file = fs::File::options().append(true).open(home.path().join("p")).expect("p");
-        file.write_all(b"{\"index\":7999,\"outcome\":\"tr").expect("written");
+        file.write_all(b"{\"index\":15999,\"outcome\":\"tr").expect("written");
     }
     assert!(kills > 0, "it ended before it noted anything");
     let last = home.run([&["run"], &args[..]].concat());
-    last.fails_with(1, &["continuing after the first", "160 inputs kept in p", "--again p"]);
+    last.fails_with(1, &["continuing after the first", "320 inputs kept in p", "--again p"]);
     assert!(home.read("out") == home.read("whole"), "other bytes");
     assert_eq!(failed(&home.path().join("p")), failed(&home.path().join("whole.p")));
     // All is done: there is nothing left, and it is still no success.
     let done = home.run(["run", "--resume", "p"]);
-    done.fails_with(1, &["continuing after the first 8000 inputs"]);
+    done.fails_with(1, &["continuing after the first 16000 inputs"]);
     assert!(home.read("out") == home.read("whole"), "other bytes");
-    home.run(["run", "--again", "p"]).fails_with(1, &["160 failed"]);
+    home.run(["run", "--again", "p"]).fails_with(1, &["320 failed"]);
 }
 
 /// Feeds a run from a pipe until it has noted how far it has come.
@@ -119,7 +124,7 @@ fn a_polite_end_says_how_it_goes_on_and_leaves_whole_lines() {
     for (number, name) in [(libc::SIGTERM, "SIGTERM"), (libc::SIGINT, "SIGINT")] {
         let home = Home::new();
         let task = guest("moods");
-        home.write("in", moods(8_000));
+        home.write("in", moods(LINES));
         let args = ["run", &task, "in", "-o", "out", "--resume", "p", "--slots", "1"];
         let child = home.command(args).spawn().expect("starts");
         let file = home.path().join("p");
@@ -131,7 +136,7 @@ fn a_polite_end_says_how_it_goes_on_and_leaves_whole_lines() {
         ended.fails_with(130, &["`wasmgrid run --resume p` continues"]);
         let before = home.read("out");
         assert!(before.ends_with('\n'), "{name}: it ends within a line");
-        home.run(["run", "--resume", "p"]).fails_with(1, &["continuing after", "160 inputs kept"]);
+        home.run(["run", "--resume", "p"]).fails_with(1, &["continuing after", "320 inputs kept"]);
         let whole = home.run(["run", &task, "in"]);
         let out = home.read("out");
         assert!(out == whole.text() && out.starts_with(&before), "{name}: other bytes");
