@@ -238,10 +238,10 @@ impl Holdings {
     ) -> (Vec<Piece>, impl Iterator<Item = (usize, JobId, LeaseId, &[TaskRange])>) {
         let taken = self.take(Which::All);
         for given in self.slots.given_mut() {
-            given.recalled.clone_from(&given.left);
+            given.recalled = given.left.to_vec();
         }
         let given = self.slots.by_slot();
-        (taken, given.map(|(slot, at)| (slot, at.job, at.lease, at.left.as_slice())))
+        (taken, given.map(|(slot, at)| (slot, at.job, at.lease, &*at.left)))
     }
 
     /// All that was ordered of what a slot has.
@@ -292,7 +292,7 @@ impl Holdings {
             job: given.job,
             lease: given.lease,
             attempt: given.attempt,
-            tasks: given.left.clone(),
+            tasks: given.left.to_vec(),
         };
         let pieces = self.queue.pieces().chain(self.waiting.values().flatten());
         pieces.map(waiting).chain(self.slots.given().map(given))

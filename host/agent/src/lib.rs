@@ -17,7 +17,6 @@ mod io;
 mod modules;
 mod outgoing;
 mod proofs;
-mod ranges;
 mod times;
 
 pub use agent::Agent;

@@ -9,13 +9,11 @@ use alloc::{
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
-    JobId, LeaseId, ResultBlock, ResultMeta, TaskRange,
+    JobId, LeaseId, RangeList, ResultBlock, ResultMeta, TaskRange,
     budget::{BLOCK_META, RESULT_FIXED, RESULT_PAYLOAD_MAX, RESULTS_META_MAX},
     frame::Envelope,
     wire::{FromWorker, HeldLease, Returned, WorkerResults},
 };
-
-use crate::ranges;
 
 /// Payload and meta bytes at which a batch takes no more blocks: it then travels without delaying
 /// what is behind it.
@@ -205,8 +203,8 @@ impl Outgoing {
         let loose = self.loose.iter().map(|loose| &loose.block);
         let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(loose);
         let held = |block: &ResultBlock| {
-            let mut tasks = Vec::<TaskRange>::new();
-            block.results.iter().for_each(|meta| ranges::push(&mut tasks, meta.index));
+            let tasks = block.results.iter().map(|meta| TaskRange::one(meta.index));
+            let tasks = tasks.collect::<RangeList>().into_vec();
             let ResultBlock { job, lease, attempt, .. } = *block;
             HeldLease { job, lease, attempt, tasks }
         };

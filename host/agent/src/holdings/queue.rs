@@ -10,7 +10,7 @@ use wasmgrid_proto::{
 };
 
 use super::Which;
-use crate::{Batch, ranges::overlap};
+use crate::Batch;
 
 /// Input bytes of one sub-batch, unless a single input is larger: what a slot's socket takes
 /// without a wait.
@@ -81,7 +81,7 @@ impl Piece {
     ) {
         let mut rest = self.tasks();
         let mut wanted: Vec<_> =
-            wanted.iter().filter_map(|range| overlap(self.tasks(), *range)).collect();
+            wanted.iter().filter_map(|range| self.tasks().intersect(*range)).collect();
         wanted.sort_unstable();
         let mut keep = |tasks: TaskRange| {
             if tasks.count > 0 {
@@ -90,7 +90,7 @@ impl Piece {
         };
         for range in wanted {
             // Ranges that were named twice are taken once.
-            let Some(range) = overlap(rest, range) else { continue };
+            let Some(range) = rest.intersect(range) else { continue };
             keep(TaskRange { first: rest.first, count: range.first - rest.first });
             taken.extend(self.part(range));
             rest = TaskRange { first: range.end(), count: rest.end() - range.end() };

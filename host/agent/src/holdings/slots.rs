@@ -1,11 +1,11 @@
 //! The slots: what each has been given and not answered.
 
-use alloc::{collections::VecDeque, string::String, sync::Arc, vec, vec::Vec};
+use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 
-use wasmgrid_proto::{JobId, LeaseId, TaskRange, TaskSpec};
+use wasmgrid_proto::{JobId, LeaseId, RangeList, TaskRange, TaskSpec};
 
 use super::queue::Piece;
-use crate::{ranges, times::LONG_TASK_US};
+use crate::times::LONG_TASK_US;
 
 /// Batches a slot has at most: one that runs and two after it, so that it never waits for the
 /// agent.
@@ -25,7 +25,7 @@ pub(super) struct Given {
     pub(super) lease: LeaseId,
     pub(super) attempt: u32,
     /// Its tasks that were not answered.
-    pub(super) left: Vec<TaskRange>,
+    pub(super) left: RangeList,
     /// What was asked back of it; of that the slot keeps what has begun.
     pub(super) recalled: Vec<TaskRange>,
     /// Who cancelled its job, if somebody did.
@@ -57,7 +57,7 @@ impl Slots {
 
     /// Tasks that were given to slots and not answered, the running ones included.
     pub(super) fn tasks(&self) -> u64 {
-        self.given().flat_map(|given| &given.left).map(|range| range.count).sum()
+        self.given().map(|given| given.left.tasks()).sum()
     }
 
     /// The slot with the fewest batches that may have one more, of tasks that take about
@@ -85,7 +85,7 @@ impl Slots {
             job: piece.job,
             lease: piece.lease,
             attempt: piece.attempt,
-            left: vec![piece.tasks()],
+            left: piece.tasks().into(),
             recalled: Vec::new(),
             cancelled_by: None,
             is_long: is_long(task_us),
@@ -110,7 +110,7 @@ impl Slots {
         let Some(slot) = self.slots.get_mut(slot) else { return };
         for index in indices {
             let mut of_lease = slot.iter_mut().filter(|given| given.lease == lease);
-            of_lease.any(|given| ranges::take(&mut given.left, index));
+            of_lease.any(|given| given.left.remove(TaskRange::one(index)) > 0);
         }
         slot.retain(|given| !given.left.is_empty());
     }
