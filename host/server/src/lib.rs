@@ -20,6 +20,7 @@ mod config;
 pub mod driver;
 mod enroll;
 mod error;
+mod inbox;
 mod journal;
 mod links;
 mod members;

@@ -14,8 +14,9 @@ use wasmgrid_proto::{
     wire::{Message, ToClient, ToWorker},
 };
 
-use crate::driver::{
-    Closing, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued, outbox,
+use crate::{
+    driver::{Closing, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued, outbox},
+    inbox::{Entrance, LaneSender, Party, cost},
 };
 
 /// Payload bytes of all links of one kind inside this process that the driver has not taken: the
@@ -32,6 +33,7 @@ pub(crate) enum Room {
 }
 
 /// What comes of links.
+#[derive(Debug)]
 pub(crate) enum Heard {
     /// A worker's link begins; what is said on it goes into this.
     Worker(Event, Line<ToWorker>),
@@ -86,8 +88,9 @@ const STOPPING: &str = "the scheduler is stopping";
 /// Where the tasks of links tell what happens.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkContext {
-    /// What links say: bounded, and not taken while the driver has too much to commit.
-    pub heard: mpsc::Sender<Heard>,
+    /// What links say: bounded for each party, and not taken while the driver has too much to
+    /// commit.
+    pub heard: Entrance<Heard>,
     /// [`HEARD_BYTES`] of workers' links, as far as they are free.
     pub worker_room: Arc<Semaphore>,
     /// The same of clients' links.
@@ -101,47 +104,48 @@ pub(crate) struct LinkContext {
     pub cut: CancellationToken,
 }
 
-/// Serves a link until it, the driver or the server ends it.
+/// Serves a link until it, the driver or the server ends it. What comes of it takes its turn among
+/// what comes of others of the same `party`; `heard` says what a message is, and what it costs.
 pub(crate) async fn serve<Out: Message, In: Message>(
     context: LinkContext,
     id: LinkId,
     link: Link<Out, In>,
-    room: Room,
+    (party, room): (Party, Room),
     announce: impl FnOnce(Outbox, Peer, Line<Out>) -> Heard,
-    heard: impl Fn(Envelope<In>, Option<Held>) -> Event,
+    heard: impl Fn(Envelope<In>, Option<Held>) -> (u32, Event),
 ) {
     let Link { sender, receiver, peer } = link;
+    let lane = context.heard.sender(party);
     let kin = context.kinships.of(&peer.identity);
+    let room = match room {
+        Room::Worker => &context.worker_room,
+        Room::Client => &context.client_room,
+    };
     let (outbox, meter) = outbox(kin.clone());
     let (queue, queued) = mpsc::channel(OUTBOX_MESSAGES);
     let (close, closed) = oneshot::channel();
     let line = Line { queue, close };
-    if context.heard.send(announce(outbox, peer, line)).await.is_err() {
+    if lane.send(cost::BEGIN, announce(outbox, peer, line)).await.is_err() {
         return sender.close(STOPPING);
     }
     let reason = tokio::select! {
         biased;
         // First: the queue goes with it, which the writer would take for an end in order.
         reason = closing(closed, &sender) => reason,
-        reason = read(receiver, &context, room, heard) => reason,
+        reason = read(receiver, (&lane, room), heard) => reason,
         reason = write(&sender, (queued, meter), &context.done, id) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
     };
     sender.close(&reason);
     // After all that was heard of the link. The driver is gone only when the server ends.
-    let _ = context.heard.send(Heard::Event(Event::Unlinked { link: id, reason, kin })).await;
+    let _ = lane.send(cost::LIGHT, Heard::Event(Event::Unlinked { link: id, reason, kin })).await;
 }
 
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
-    context: &LinkContext,
-    room: Room,
-    heard: impl Fn(Envelope<In>, Option<Held>) -> Event,
+    (lane, room): (&LaneSender<Heard>, &Arc<Semaphore>),
+    heard: impl Fn(Envelope<In>, Option<Held>) -> (u32, Event),
 ) -> String {
-    let room = match room {
-        Room::Worker => &context.worker_room,
-        Room::Client => &context.client_room,
-    };
     loop {
         match receiver.recv_held().await {
             Ok(Some((envelope, held))) => {
@@ -149,8 +153,8 @@ async fn read<In: Message>(
                     Some(held) => Some(held),
                     None => reserve(room, envelope.payload.len()).await,
                 };
-                let event = heard(envelope, room);
-                if context.heard.send(Heard::Event(event)).await.is_err() {
+                let (cost, event) = heard(envelope, room);
+                if lane.send(cost, Heard::Event(event)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;
                 }

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, Output};
-use wasmgrid_net::{Accepted, Credentials, Link, Listener};
+use wasmgrid_net::{Accepted, Credentials, Identity, Link, Listener};
 use wasmgrid_proto::{
     Digest, Epoch, Micros, ModuleInfo, Record,
     wire::{ApiError, FromClient, FromJoiner, FromWorker, Role, ToClient, ToJoiner, ToWorker},
@@ -31,6 +31,7 @@ use crate::{
     },
     enroll::{self, Enroller, Notice},
     error::ServerError,
+    inbox::{self, Party, cost},
     journal::{self, Extent, Journal, Write},
     links::{HEARD_BYTES, Heard, Kinships, LinkContext, Room, serve},
     members::Members,
@@ -38,10 +39,6 @@ use crate::{
     secret,
     shell::{Hands, Inboxes, Services, Shell},
 };
-
-/// Events of links that wait for the driver: with batches of hundreds of tasks each, this is far
-/// more than it does in one turn.
-const HEARD_MAX: usize = 1_024;
 
 /// Events the driver waits for. Their senders may wait: the driver always takes them.
 const DONE_MAX: usize = 256;
@@ -65,6 +62,7 @@ pub struct Server {
 pub struct ServerHandle {
     context: LinkContext,
     tasks: TaskTracker,
+    members: Members,
     enroller: Arc<Enroller>,
     next_link: Arc<AtomicU64>,
 }
@@ -83,7 +81,7 @@ impl Server {
         let load = |error| ServerError::Load(Arc::new(error));
         let (grid, clock, extent) = begin(store.as_mut(), &config)?;
 
-        let (heard_sender, heard) = mpsc::channel(HEARD_MAX);
+        let (entrance, heard) = inbox::inbox();
         let (done_sender, done) = mpsc::channel(DONE_MAX);
         let (notices_sender, notices) = mpsc::channel(DONE_MAX);
         let tasks = TaskTracker::new();
@@ -101,7 +99,7 @@ impl Server {
         let enroller = enroller(&config, known_by, &readers, &writes, notices_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
-            heard: heard_sender,
+            heard: entrance,
             worker_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             client_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             kinships: Kinships::default(),
@@ -113,7 +111,8 @@ impl Server {
         let now = Now { time: clock.now(), date: clock::date() };
         let modules = Modules::new(known, blobs, admission.check_task, now.time);
         let settings = settings(&config);
-        let driver = Driver::new(Start { settings, grid, modules, members, now }, ());
+        let start = Start { settings, grid, modules, members: members.clone(), now };
+        let driver = Driver::new(start, ());
         let services = Services {
             readers,
             admitter: Admitter {
@@ -139,7 +138,7 @@ impl Server {
         });
         let next_link = Arc::new(AtomicU64::new(1));
         Ok(Self {
-            handle: ServerHandle { context, tasks, enroller, next_link },
+            handle: ServerHandle { context, tasks, members, enroller, next_link },
             ended,
             main: Some(main),
         })
@@ -211,30 +210,36 @@ impl ServerHandle {
     /// Serves a worker's link until it ends.
     pub fn worker(&self, link: Link<ToWorker, FromWorker>) {
         let (context, id) = (self.context.clone(), self.link_id());
+        let party = self.party(&link.peer.identity);
         self.tasks.spawn(serve(
             context,
             id,
             link,
-            Room::Worker,
+            (party, Room::Worker),
             move |outbox, peer, line| {
                 Heard::Worker(Event::WorkerLinked { link: id, peer, outbox }, line)
             },
-            move |envelope, room| Event::FromWorker { link: id, envelope, room },
+            move |envelope, room| {
+                (cost::of_worker(&envelope), Event::FromWorker { link: id, envelope, room })
+            },
         ));
     }
 
     /// Serves a client's or operator's link until it ends.
     pub fn client(&self, link: Link<ToClient, FromClient>) {
         let (context, id) = (self.context.clone(), self.link_id());
+        let party = self.party(&link.peer.identity);
         self.tasks.spawn(serve(
             context,
             id,
             link,
-            Room::Client,
+            (party, Room::Client),
             move |outbox, peer, line| {
                 Heard::Client(Event::ClientLinked { link: id, peer, outbox }, line)
             },
-            move |envelope, room| Event::FromClient { link: id, envelope, room },
+            move |envelope, room| {
+                (cost::of_client(&envelope), Event::FromClient { link: id, envelope, room })
+            },
         ));
     }
 
@@ -270,6 +275,15 @@ impl ServerHandle {
     /// [`ApiError`], where this grid has no authority, or it cannot be done now.
     pub async fn issue(&self, role: Role, name: &str) -> Result<Credentials, ApiError> {
         self.enroller.issue(role, name).await
+    }
+
+    /// Who shares turns with a peer.
+    fn party(&self, identity: &Identity) -> Party {
+        match identity.role() {
+            Role::Client => Party::Tenant(self.members.tenant(identity)),
+            Role::Operator => Party::Operator(identity.name().to_owned()),
+            _ => Party::Worker(identity.name().to_owned()),
+        }
     }
 
     fn link_id(&self) -> LinkId {

@@ -13,6 +13,7 @@ use crate::{
     driver::{Driver, Event, Now, TURN_EVENTS},
     enroll::Notice,
     error::ServerError,
+    inbox::{Inbox, Most},
     journal::Progress,
     links::Heard,
 };
@@ -22,10 +23,14 @@ pub(crate) use hands::{Hands, Services};
 /// longer.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// What one turn takes of what links say. The cost is about 10 ms of work: whoever comes during a
+/// turn waits for the rest of it, and then for its own turn.
+const HEARD: Most = Most { messages: TURN_EVENTS, cost: 1_024 };
+
 /// Where events come from.
 pub(crate) struct Inboxes {
-    /// What links say; not taken while too much is uncommitted.
-    pub heard: mpsc::Receiver<Heard>,
+    /// What links say, in turns of their parties; not taken while too much is uncommitted.
+    pub heard: Inbox<Heard>,
     /// What services have done: always taken, as what follows.
     pub done: mpsc::Receiver<Event>,
     /// What the journal has done.
@@ -40,6 +45,8 @@ pub(crate) struct Shell {
     clock: Clock,
     hands: Hands,
     inboxes: Inboxes,
+    /// Room for what is taken from links.
+    heard: Vec<Heard>,
     /// What the next turn takes.
     events: Vec<Event>,
     /// Who waits until the core knows the keys of labels that a token vouches for.
@@ -48,8 +55,9 @@ pub(crate) struct Shell {
 
 impl Shell {
     pub(crate) fn new(driver: Driver, clock: Clock, hands: Hands, inboxes: Inboxes) -> Self {
-        let (events, vouching) = (Vec::with_capacity(2 * TURN_EVENTS), Vec::new());
-        Self { driver, clock, hands, inboxes, events, vouching }
+        let events = Vec::with_capacity(2 * TURN_EVENTS);
+        let (heard, vouching) = (Vec::with_capacity(TURN_EVENTS), Vec::new());
+        Self { driver, clock, hands, inboxes, heard, events, vouching }
     }
 
     /// Runs until `stop`, or until the store fails. What was taken by then is committed and
@@ -68,7 +76,7 @@ impl Shell {
                 progress = inboxes.progress.recv() => self.events.push(event_of(progress)),
                 Some(event) = inboxes.done.recv() => self.events.push(event),
                 Some(notice) = inboxes.notices.recv() => self.notice(notice),
-                Some(heard) = inboxes.heard.recv(), if listens => self.hear(heard),
+                () = inboxes.heard.filled(), if listens => {}
                 () = self.hands.wait_for_journal() => {}
                 () = tokio::time::sleep(sleep) => {}
             }
@@ -88,17 +96,11 @@ impl Shell {
         {
             self.events.push(event);
         }
-        let most = self.events.len() + TURN_EVENTS;
-        while listens
-            && self.events.len() < most
-            && let Ok(heard) = self.inboxes.heard.try_recv()
-        {
-            self.hear(heard);
+        if listens {
+            self.inboxes.heard.take(HEARD, &mut self.heard);
+            let (hands, heard) = (&mut self.hands, self.heard.drain(..));
+            self.events.extend(heard.map(|heard| hands.link(heard)));
         }
-    }
-
-    fn hear(&mut self, heard: Heard) {
-        self.events.push(self.hands.link(heard));
     }
 
     fn notice(&mut self, notice: Notice) {

@@ -191,3 +191,39 @@ async fn clients_wait_while_the_store_is_slower_than_they_are() {
     sending.await.expect("all sent");
     server.shutdown().await.expect("in order");
 }
+
+#[tokio::test]
+async fn what_one_tenant_asks_on_many_links_waits_for_its_own_turn() {
+    const LINKS: usize = 8;
+    const EACH: u64 = 1_000;
+    // Of the turn of the driver that has begun, and of the flood's own turn.
+    const BEFORE: u64 = 160;
+    let server = start_fresh();
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let mut flood = Vec::new();
+    for _ in 0..LINKS {
+        let mut link = client_link(&server.handle(), Role::Client, "mallory");
+        link.put(MODULE).await.expect("it is there");
+        flood.push(link);
+    }
+    // On one thread the server does nothing until this test waits: all of the flood comes first.
+    let ask = |client: &Client, id| {
+        let request = submit(numbers(1), None);
+        let message = FromClient::Request(RequestFrame { id, request });
+        client.link.sender.try_send(message).expect("the link has room");
+    };
+    for link in &flood {
+        (1..=EACH).for_each(|id| ask(link, id));
+    }
+    ask(&ann, 1);
+    // Jobs are numbered in the order in which they are taken.
+    let JobId(number) = status(ann.answer(1).await).job;
+    assert!(number <= BEFORE, "{number}");
+    for link in &mut flood {
+        for id in 1..=EACH {
+            link.answer(id).await.expect("nothing of the flood is lost either");
+        }
+    }
+    server.shutdown().await.expect("in order");
+}
