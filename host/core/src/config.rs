@@ -65,6 +65,11 @@ pub struct GridConfig {
     /// than a busy user has in a month, and little of a machine's memory. How many bytes of the
     /// disk, whoever knows the disk says.
     pub quotas: BTreeMap<Resource, u64>,
+    /// By how many bytes a tenant's results may exceed its quota of bytes, if their tasks were given
+    /// out before it was reached; a result beyond that ends as
+    /// [`Limit::Quota`](wasmgrid_proto::Limit::Quota). Default 128 MiB: of a tenant that is within
+    /// its quota a result of any size is kept. More costs disk, less costs tasks.
+    pub bytes_margin: u64,
     /// How much earlier a job counts as submitted for each step of its priority, among the jobs
     /// of its tenant. Default 10 minutes: one of priority 1 goes before all of priority 0 that
     /// were submitted less than that before it, and no job waits for those submitted later than
@@ -118,6 +123,7 @@ impl Default for GridConfig {
                 (Resource::RecordBytes, 128 << 20),
                 (Resource::WaitingTasks, 10_000_000_000),
             ]),
+            bytes_margin: 128 << 20,
             priority_step: Millis(600_000),
             answer_timeout: Millis(5_000),
             lease_margin: Millis(15_000),

@@ -313,11 +313,14 @@ pub struct CompletedBlock {
     pub wall_us: u64,
     /// The sum of the results' `usage.fuel`.
     pub fuel: u64,
-    /// About how many bytes of the store the results take.
+    /// About how many bytes of the store the results take, with [`RESULT_BYTES`] of each.
     pub bytes: u64,
     /// The results, in the block's order.
     pub results: Vec<Completion>,
 }
+
+/// About how many bytes of the store a result takes beside its output, records and log.
+pub const RESULT_BYTES: u64 = 24;
 
 /// One result, as the scheduler needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -391,6 +394,16 @@ pub enum Output {
         position: u32,
         /// The outcome's text.
         reason: String,
+    },
+    /// The results of a block that are about to be stored lose their bytes, and those that are ok end
+    /// as [`Limit::Quota`](wasmgrid_proto::Limit::Quota): with them the tenant would have too much.
+    OverQuota {
+        /// The batch's payload.
+        token: SegmentToken,
+        /// Which block of the batch.
+        block: usize,
+        /// Bytes that the tenant would have, and may have.
+        quota: (u64, u64),
     },
     /// Append to the journal, and store results without bytes as a result segment, in one: tasks
     /// end as lost of which no worker sends a result.

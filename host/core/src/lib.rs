@@ -20,7 +20,9 @@ mod table;
 mod timers;
 
 pub use config::GridConfig;
-pub use io::{CompletedBlock, Completion, Grant, Input, LostTask, Output, RequestId, SegmentToken};
+pub use io::{
+    CompletedBlock, Completion, Grant, Input, LostTask, Output, RESULT_BYTES, RequestId, SegmentToken,
+};
 pub use ledger::Ledger;
 pub use placement::claimed_key;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]

@@ -63,10 +63,15 @@ impl ResultMeta {
         }
         let (used, allowed) = (self.payload_len(), RESULT_PAYLOAD_MAX as u64);
         self.outcome = Outcome::Limit { limit: Limit::Output, used, allowed };
+        self.drop_payload();
+        false
+    }
+
+    /// The result is without its output, records and log from now on.
+    pub fn drop_payload(&mut self) {
         self.record_lens = Vec::new();
         self.log_dropped = self.log_dropped.saturating_add(u64::from(self.log_len));
         (self.output_len, self.log_len) = (0, 0);
-        false
     }
 
     fn cut_text(&mut self) {

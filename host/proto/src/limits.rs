@@ -68,6 +68,9 @@ pub enum Limit {
     /// [`Limits::deadline`] by the task's virtual clock, in milliseconds: it slept past it, which
     /// took no time.
     VirtualDeadline,
+    /// [`Resource::Bytes`](crate::Resource::Bytes) of the task's tenant, in bytes: with this result
+    /// the tenant would have had too much. The result was discarded.
+    Quota,
 }
 
 impl Limit {
@@ -83,6 +86,7 @@ impl Limit {
             Self::Record => "record",
             Self::Resources => "resource",
             Self::Compile | Self::CompileMemory => "compile",
+            Self::Quota => "quota",
         }
     }
 }

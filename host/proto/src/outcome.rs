@@ -5,7 +5,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteCount, Fuel, Limit, Millis};
+use crate::{ByteCount, Fuel, Limit, Millis, Resource};
 
 /// How an attempt of a task ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +79,8 @@ impl Outcome {
     }
 
     /// Whether a pure task (one of a job without grants) ends so wherever it is run, on engines of
-    /// one fingerprint. What depends on time or on the host says nothing of the task: a deadline,
-    /// compilation, a cancellation, a lost host, and how much fits on a stack.
+    /// one fingerprint. What depends on time, on the host or on a quota says nothing of the task: a
+    /// deadline, compilation, a cancellation, a lost host, and how much fits on a stack.
     #[must_use]
     pub const fn is_deterministic(&self) -> bool {
         match self {
@@ -96,7 +96,7 @@ impl Outcome {
                 | Limit::Record
                 | Limit::Resources
                 | Limit::VirtualDeadline => true,
-                Limit::Deadline | Limit::Compile | Limit::CompileMemory => false,
+                Limit::Deadline | Limit::Compile | Limit::CompileMemory | Limit::Quota => false,
             },
             Self::Cancelled(_) | Self::Lost(_) => false,
         }
@@ -173,8 +173,11 @@ fn write_exit(f: &mut fmt::Formatter<'_>, code: u32) -> fmt::Result {
 
 fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64) -> fmt::Result {
     // A sleep that took no time used none.
-    let virtually = limit == Limit::VirtualDeadline;
-    let came = if virtually { "its virtual clock came to" } else { "used" };
+    let came = match limit {
+        Limit::VirtualDeadline => "its virtual clock came to",
+        Limit::Quota => "with its result,",
+        _ => "used",
+    };
     write!(f, "limit({limit}): {came} ")?;
     match limit {
         Limit::Fuel => write!(f, "{} of {} allowed", Fuel(used), Fuel(allowed)),
@@ -183,6 +186,10 @@ fn write_limit(f: &mut fmt::Formatter<'_>, limit: Limit, used: u64, allowed: u64
         }
         Limit::Memory | Limit::Output | Limit::Record | Limit::CompileMemory => {
             write!(f, "{} of {} allowed", ByteCount(used), ByteCount(allowed))
+        }
+        Limit::Quota => {
+            let (resource, used) = (Resource::Bytes, ByteCount(used));
+            write!(f, "{used} of its tenant's quota of {} {resource}", ByteCount(allowed))
         }
         // Handles or bytes: the number alone is true of both.
         Limit::Resources => write!(f, "{used} of {allowed} allowed"),

@@ -324,6 +324,10 @@ fn raise(limit: Limit, used: u64, allowed: u64) -> Option<String> {
             let more = ByteCount(raised(least, RAISE_MEMORY));
             worker_wide(&format!("--compile-memory {more}"))
         }
+        Limit::Quota => {
+            "make room or ask an operator for more (`wasmgrid tenant set`), then `wasmgrid job retry`"
+                .into()
+        }
         Limit::Resources => return None,
     })
 }

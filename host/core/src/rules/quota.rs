@@ -66,6 +66,14 @@ impl Grid {
         Ok(())
     }
 
+    /// What a tenant would have of its bytes with so many more of results, and may have; `None` if
+    /// that is no more than what results under way may take beside the quota.
+    pub(super) fn over_margin(&self, tenant: &str, more: u64) -> Option<(u64, u64)> {
+        let allowed = self.allowed(tenant, Resource::Bytes)?;
+        let used = self.used(tenant, Resource::Bytes).saturating_add(more);
+        (used > allowed.saturating_add(self.config.bytes_margin)).then_some((used, allowed))
+    }
+
     /// How much of something a tenant may have; `None` without end.
     fn allowed(&self, tenant: &str, resource: Resource) -> Option<u64> {
         let set = self.ledger.quotas().get(tenant).and_then(|set| set.get(&resource));

@@ -12,7 +12,7 @@ use super::{
     verdict::{Verdict, judge},
 };
 use crate::{
-    io::{CompletedBlock, Completion, LostTask, Output, SegmentToken},
+    io::{CompletedBlock, Completion, LostTask, Output, RESULT_BYTES, SegmentToken},
     ledger::{Job, explain},
     placement::{Delivery, Lease, Queue, Worker, epoch_of},
     planted::Planted,
@@ -71,7 +71,7 @@ impl Grid {
         position: usize,
         block: &CompletedBlock,
     ) {
-        let sorted = self.sort(worker, block);
+        let mut sorted = self.sort(worker, block);
         let all = block.results.len() as u64;
         let kept = sorted.kept;
         let taken = kept + sorted.again.len() as u64;
@@ -89,9 +89,15 @@ impl Grid {
         self.judge_worker(worker, block, &sorted);
         self.explain_lost(worker, (token, position), block, sorted.lost);
         if kept > 0 {
+            let mut bytes = part(block.bytes, kept, all);
+            if let Some(quota) = self.over_bytes(block.job, bytes, kept) {
+                bytes = kept * RESULT_BYTES;
+                fail_all(&mut sorted.runs);
+                self.output(Output::OverQuota { token, block: position, quota });
+            }
             let keep = (kept < all).then(|| without(all, &sorted.others));
             self.persist_results((token, position), block.job, keep, sorted.runs);
-            self.count_stored(block, kept);
+            self.count_stored(block.job, (bytes, part(block.fuel, kept, all)));
         }
         let took_ns = Queue::took_ns(taken, wall_us);
         let delivery = Delivery { at: self.now, kept, took_ns };
@@ -102,13 +108,21 @@ impl Grid {
         }
     }
 
-    /// Counts what the results that are kept take of the store, and what fuel they took.
-    fn count_stored(&mut self, block: &CompletedBlock, kept: u64) {
-        let Some(entry) = self.ledger.job(block.job) else { return };
-        let all = (block.results.len() as u64).max(1);
-        let part = |whole: u64| whole.saturating_mul(kept) / all;
-        let took = (part(block.bytes), part(block.fuel));
-        self.stored.commit(entry.tenant(), block.job, took);
+    /// What a job's tenant would have of its bytes with so many results that take so many, and may
+    /// have; `None` if they may be kept.
+    fn over_bytes(&self, job: JobId, bytes: u64, results: u64) -> Option<(u64, u64)> {
+        // To end these as failed would take as much.
+        if bytes <= results * RESULT_BYTES || self.config.breaks(Planted::QuotaIgnored) {
+            return None;
+        }
+        self.over_margin(self.ledger.job(job)?.tenant(), bytes)
+    }
+
+    /// Counts what bytes results take of the store, and what fuel they took.
+    fn count_stored(&mut self, job: JobId, took: (u64, u64)) {
+        if let Some(entry) = self.ledger.job(job) {
+            self.stored.commit(entry.tenant(), job, took);
+        }
     }
 
     /// What a block says of the worker: one that ran a task to its end can do that.
@@ -424,6 +438,18 @@ impl Sorted {
         let reason = result.reason.clone().unwrap_or_default();
         self.again.push((result.index, counter, reason));
     }
+}
+
+/// What is ok is to be committed as failed.
+fn fail_all(runs: &mut [CommittedRun]) {
+    let ok = runs.iter_mut().filter(|run| run.class == OutcomeClass::Ok);
+    ok.for_each(|run| run.class = OutcomeClass::Failed);
+}
+
+/// Of what `all` results took together, the part of those that are kept.
+const fn part(whole: u64, kept: u64, all: u64) -> u64 {
+    let all = if all == 0 { 1 } else { all };
+    whole.saturating_mul(kept) / all
 }
 
 /// The planted bug: whatever is open is committed.

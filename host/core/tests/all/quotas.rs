@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wasmgrid_core::{GridConfig, Input};
+use wasmgrid_core::{GridConfig, Input, Output, RESULT_BYTES};
 use wasmgrid_proto::{
     Allowance, ByteCount, DropReason, JobId, JobSpec, JobState, Millis, OutcomeClass, Resource,
     Wait,
@@ -155,6 +155,39 @@ fn a_tenant_whose_results_fill_its_bytes_waits_and_others_go_on() {
     world.run(1_000_000);
     assert_eq!(world.state(ann), JobState::Ok);
     world.check_replay();
+}
+
+#[test]
+fn results_under_way_that_exceed_the_quota_and_its_margin_end_as_failed_and_can_be_retried() {
+    let (allowed, bytes_margin) = (100_000, 20_000);
+    let quotas = BTreeMap::from([(Resource::Bytes, allowed)]);
+    let config = GridConfig { quotas, bytes_margin, batch_tasks: 10, ..GridConfig::default() };
+    let mut world = World::with(config);
+    world.result_bytes = 1_000;
+    let worker = world.join("w", 8);
+    let ann = submit(&mut world, "ann", 1_000).expect("numbers take no bytes");
+    let mut discarded = 0;
+    while let Some(hand) = world.hands(worker).first().copied() {
+        world.end(worker, hand, OutcomeClass::Ok, 1);
+        let place = |wanted: fn(&Output) -> bool| world.last.iter().position(wanted);
+        if let Some(at) = place(|output| matches!(output, Output::OverQuota { .. })) {
+            assert!(Some(at) < place(|output| matches!(output, Output::PersistResults { .. })));
+            discarded += hand.tasks.count;
+        }
+        let most = allowed + bytes_margin + discarded * RESULT_BYTES;
+        assert!(used(&world, "ann", Resource::Bytes) <= most);
+    }
+    let counts = world.job(ann).counts;
+    assert!(discarded > 500, "{counts:?}");
+    assert_eq!((counts.failed, counts.ok), (discarded, 1_000 - discarded));
+    world.restart();
+    world.join("w", 8);
+    set(&mut world, "ann", Resource::Bytes, Allowance::Unbounded);
+    let request = world.request();
+    world.drive(Input::Retry { request, job: ann, limits: None, idempotency_key: None });
+    let Ok(Reply::Job(retry)) = world.reply(request) else { panic!("it is taken") };
+    world.run(1);
+    assert_eq!(world.job(retry.job).counts.ok, discarded);
 }
 
 #[test]

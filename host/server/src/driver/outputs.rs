@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{JobLogs, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
-    Failing, JobId, LeaseId, Outcome, Record, ResultBlock, ResultMeta, Usage,
+    Failing, JobId, LeaseId, Limit, Outcome, Record, ResultBlock, ResultMeta, Usage,
     wire::{Cancel, Drain, Overrun, Revoke, ToWorker},
 };
 
@@ -36,6 +36,7 @@ impl<O: Observer> Driver<O> {
                 Output::Explain { token, block, position, reason } => {
                     self.retell(token, block, position, reason);
                 }
+                Output::OverQuota { token, block, quota } => self.empty(token, block, quota),
                 Output::Late { token, block, positions } => self.late(token, block, &positions),
                 Output::Reply { request, reply } => {
                     self.hold(Gated::Reply { request, reply });
@@ -300,6 +301,20 @@ impl<O: Observer> Driver<O> {
         let meta = held.and_then(|(block, _)| block.results.get_mut(position as usize));
         if let Some(meta) = meta {
             meta.outcome = Outcome::Lost(reason);
+        }
+    }
+
+    /// The results of a block that are about to be stored lose what they have of bytes, and those that
+    /// are ok their end: the tenant would have had too much.
+    fn empty(&mut self, token: SegmentToken, block: usize, (used, allowed): (u64, u64)) {
+        let held = self.state.held.get_mut(&token).and_then(|blocks| blocks.get_mut(block));
+        let Some((block, payload)) = held else { return };
+        *payload = Bytes::new();
+        for meta in &mut block.results {
+            if meta.outcome == Outcome::Ok {
+                meta.outcome = Outcome::Limit { limit: Limit::Quota, used, allowed };
+            }
+            meta.drop_payload();
         }
     }
 

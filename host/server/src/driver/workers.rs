@@ -4,7 +4,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken, claimed_key};
+use wasmgrid_core::{
+    CompletedBlock, Completion, Grant, Input, RESULT_BYTES, SegmentToken, claimed_key,
+};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Digest, JobId, LeaseProof, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange,
@@ -56,9 +58,6 @@ const INPUT_META: usize = 5;
 
 /// Modules that one worker may ask for ahead of their answers: it runs tasks of a few jobs.
 const MODULES_WANTED: usize = 256;
-
-/// About what a result takes in the store beside its bytes.
-const RESULT_BYTES: u64 = 24;
 
 /// A linked worker.
 pub(super) struct Worker {

@@ -1,8 +1,8 @@
 //! What one tenant may store, over the links of real clients: the others have room beside it.
 
 use wasmgrid_proto::{
-    Allowance, InputBlock, Resource,
-    wire::{ApiError, ErrorCode, Reply, Request, Role},
+    Allowance, InputBlock, Limit, Outcome, Resource,
+    wire::{ApiError, ErrorCode, Reply, Request, Role, ToClient},
 };
 use wasmgrid_server::{Server, ServerConfig};
 use wasmgrid_store::{MemoryStore, memory};
@@ -85,6 +85,43 @@ async fn inputs_that_no_worker_runs_end_at_the_quota_and_are_counted_after_a_res
     // Another tenant's work goes on.
     let mut bob = client_link(&server.handle(), Role::Client, "bob");
     bob.request(submit(numbers(1), None), &[]).await.expect("bob has room");
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn results_under_way_take_no_more_than_the_quota_and_its_margin() {
+    const MARGIN: u64 = 1 << 20;
+    const OUTPUT: usize = 2 << 20;
+    let mut config = ServerConfig::new("test");
+    config.grid.quotas.insert(Resource::Bytes, BYTES);
+    config.grid.bytes_margin = MARGIN;
+    let server = Server::start(config, Box::new(memory()), admission()).expect("starts");
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let mut worker = join(&server.handle(), "w").await;
+    let request = submit(numbers(4), Some(watch(7, PLENTY)));
+    let job = status(ann.request(request, &[]).await).job;
+    worker.work(4, &[1; OUTPUT]).await;
+    let (mut ok, mut over) = (0, 0);
+    while ok + over < 4 {
+        let envelope = ann.next(|envelope| (!entries(envelope).is_empty()).then(|| envelope.clone()));
+        let envelope = envelope.await;
+        let ToClient::Results(frame) = &envelope.message else { panic!("{envelope:?}") };
+        for meta in frame.blocks.iter().flat_map(|block| &block.results) {
+            match meta.outcome {
+                Outcome::Ok => ok += 1,
+                Outcome::Limit { limit: Limit::Quota, used, allowed: BYTES } => {
+                    assert!(used > BYTES + MARGIN && meta.payload_len() == 0, "{meta:?}");
+                    over += 1;
+                }
+                _ => panic!("{meta:?}"),
+            }
+        }
+    }
+    assert!(over > 0, "{ok} results of 2 MiB were kept");
+    assert_eq!(ann.job(job).await.counts.failed, over);
+    let used = used(&mut ann, "ann").await;
+    assert!(used <= BYTES + MARGIN, "{used}");
     server.shutdown().await.expect("in order");
 }
 
