@@ -45,6 +45,7 @@ const OF_SCHEDULERS: &[&str] = &[
     "keep_jobs",
     "keep_bytes",
     "keep_open_bytes",
+    "disk_reserve",
 ];
 
 /// What workers alone can be told.

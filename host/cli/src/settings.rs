@@ -51,6 +51,9 @@ pub struct Settings {
     /// How many of a job with open inputs.
     #[serde(with = "bytes")]
     pub keep_open_bytes: Option<ByteCount>,
+    /// Bytes of the disk that are not for new work.
+    #[serde(with = "bytes")]
+    pub disk_reserve: Option<ByteCount>,
     /// Whether a grid has no worker on its scheduler's machine.
     pub no_worker: Option<bool>,
     /// Tasks at a time.
@@ -127,6 +130,7 @@ impl Settings {
         self.tenant_weights = args.tenant_weights;
         self.producer_grace = args.producer_grace;
         self.certificate_life = args.certificate_life;
+        self.disk_reserve = args.disk_reserve;
         self.caps = args.caps.caps;
         let KeepArgs { keep_results, keep_jobs, keep_bytes, keep_open_bytes } = args.keep;
         (self.keep_results, self.keep_jobs) = (keep_results, keep_jobs);

@@ -7,7 +7,7 @@ use wasmgrid_core::GridConfig;
 use wasmgrid_net::Authority;
 use wasmgrid_proto::{ByteCount, Millis, ModuleInfo};
 
-use crate::{Blocking, driver::CheckTask};
+use crate::{Blocking, driver::CheckTask, space::Space};
 
 /// How a server behaves. Limits of single tasks are in each job's spec.
 #[derive(Clone, Debug)]
@@ -34,6 +34,9 @@ pub struct ServerConfig {
     /// the inputs that it has. Default 3 minutes: should be over the 2 minutes for which a client
     /// dials again, and the 20 s after which each side takes a silent link for lost.
     pub producer_grace: Millis,
+    /// The space on the store's disk, of which some is reserved for work in progress. Default none:
+    /// new work is taken until the disk is full.
+    pub space: Option<Space>,
     /// With it, machines may join by token; without, they are denied.
     pub enrollment: Option<Enrollment>,
     /// Where it does what blocks. Default [`Blocking::Threads`].
@@ -52,6 +55,7 @@ impl ServerConfig {
             keep_bytes: None,
             keep_open_bytes: None,
             producer_grace: Millis(180_000),
+            space: None,
             enrollment: None,
             blocking: Blocking::default(),
         }

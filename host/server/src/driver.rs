@@ -39,6 +39,7 @@ mod outputs;
 mod planted;
 mod retention;
 mod sizes;
+mod space;
 mod turns;
 mod walks;
 mod watches;
@@ -65,6 +66,7 @@ pub use self::{
     outbox::{Closing, Ending, Freed, Kin, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight, outbox},
     planted::DriverBug,
     retention::Measured,
+    space::Shortage,
     walks::{Search, Walk},
 };
 pub(crate) use self::{
@@ -164,6 +166,8 @@ struct State {
     /// The end of the last turn after which links were listened to.
     listened_at: Micros,
     store_full: bool,
+    /// The disk has less left than is reserved.
+    shortage: Option<Shortage>,
     failure: Option<ServerError>,
     workers: BTreeMap<LinkId, Worker>,
     by_worker: BTreeMap<WorkerId, LinkId>,
@@ -372,6 +376,7 @@ impl<O: Observer> Driver<O> {
             Event::Room { link, freed } => self.has_room(link, freed),
             Event::Committed { number } => self.gate.committed(number),
             Event::StoreFull(full) => self.store_full(full),
+            Event::SpaceShort(shortage) => self.short_of_space(shortage),
             Event::JournalFailed(error) => self.fail(error),
             Event::Measured(Ok(measured)) => self.measured(measured),
             Event::Measured(Err(error)) => self.not_measured(error),
@@ -420,15 +425,6 @@ impl<O: Observer> Driver<O> {
         }
         let bytes = self.modules.bytes_of(&tenant);
         self.grid.handle(self.state.now, Input::Modules { tenant, bytes });
-    }
-
-    fn store_full(&mut self, full: bool) {
-        self.state.store_full = full;
-        if full {
-            tracing::error!("disk full: rejecting new work until space is freed");
-        } else {
-            tracing::info!("the disk has space again: accepting new work");
-        }
     }
 
     fn fail(&mut self, error: ServerError) {

@@ -28,6 +28,7 @@ mod readers;
 mod secret;
 mod server;
 mod shell;
+mod space;
 mod tokens;
 
 pub use blocking::Blocking;
@@ -35,3 +36,4 @@ pub use config::{Admission, Admit, AdmitHere, Admitting, Enrollment, NotAdmitted
 pub use driver::CheckTask;
 pub use error::ServerError;
 pub use server::{Server, ServerHandle};
+pub use space::Space;

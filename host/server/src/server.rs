@@ -103,7 +103,7 @@ impl Server {
             worker_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             client_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             kinships: Kinships::default(),
-            done: done_sender,
+            done: done_sender.clone(),
             stop: stop.clone(),
             cut: cut.clone(),
         };
@@ -128,6 +128,11 @@ impl Server {
         };
         let (keeping, stopped) = (enroller.clone().keep(), stop.clone());
         tasks.spawn(async move { stopped.run_until_cancelled(keeping).await });
+        if let Some(space) = config.space.clone() {
+            let watching = space.watch((config.blocking.clone(), tasks.clone()), done_sender);
+            let stopped = stop.clone();
+            tasks.spawn(async move { stopped.run_until_cancelled(watching).await });
+        }
         let inboxes = Inboxes { heard, done, progress, notices };
         let shell = Shell::new(driver, clock, Hands::new(writes, services), inboxes);
         let running = shell.run(stop.clone());

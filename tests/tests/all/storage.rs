@@ -28,6 +28,18 @@ impl Disk {
         None
     }
 
+    /// Leaves so many megabytes of room.
+    fn fill_but(&self, megabytes: u64) {
+        let mut file = fs::File::create(self.filler()).expect("a file");
+        let free = || {
+            let disk = rustix::fs::statvfs(&self.0).expect("a file system");
+            disk.f_bavail * disk.f_frsize
+        };
+        while free() > megabytes << 20 {
+            file.write_all(&[7; 64 << 10]).expect("there is room");
+        }
+    }
+
     /// Leaves no room.
     fn fill(&self) {
         let mut file = fs::File::create(self.filler()).expect("a file");
@@ -64,7 +76,7 @@ fn on_a_full_disk_reading_goes_on_and_submits_are_refused_until_there_is_room() 
     let home = Home::new();
     let Some(disk) = Disk::mount(home.path().join("state"), 32) else { return };
     let noop = guest("noop");
-    let mut scheduler = up(&home, &free_address(), &["--slots", "1"]);
+    let mut scheduler = up(&home, &free_address(), &["--slots", "1", "--disk-reserve", "0B"]);
     scheduler.hear("a join token", |line| line.contains("wgt1.").then_some(()));
     let first = home.run(["submit", &noop, "--range", "0..100"]).ok().trim().to_owned();
     home.run(["job", "wait", &first]).ok();
@@ -91,6 +103,38 @@ fn on_a_full_disk_reading_goes_on_and_submits_are_refused_until_there_is_room() 
     let shown = home.run(["job", "show", &second, "--output", "json"]);
     let shown: Value = serde_json::from_str(shown.ok()).expect("JSON");
     assert_eq!(shown["counts"]["ok"], json!(8));
+    assert!(scheduler.interrupt().success(), "{}", scheduler.said());
+}
+
+#[test]
+fn below_the_reserve_of_the_disk_running_work_goes_on_and_new_work_is_refused() {
+    let home = Home::new();
+    let Some(disk) = Disk::mount(home.path().join("state"), 64) else { return };
+    let noop = guest("noop");
+    let more = ["--slots", "1", "--disk-reserve", "24MiB", "--no-worker"];
+    let mut scheduler = up(&home, &free_address(), &more);
+    let token = scheduler.hear("a join token", |line| {
+        line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(ToOwned::to_owned)
+    });
+    let first = home.run(["submit", &noop, "--range", "0..1000"]).ok().trim().to_owned();
+
+    disk.fill_but(20);
+    scheduler.hear("too little space", |line| line.contains("disk nearly full").then_some(()));
+    home.run(["submit", &noop, "--range", "0..1"])
+        .fails_with(4, &["reserved for the work in progress", "24MiB"]);
+    let status = home.run(["status"]);
+    assert!(status.text().contains("reserved for the work in progress"), "{status}");
+    // What was submitted runs, and its results are stored.
+    let mut worker = Daemon::start(home.command(["join", &token, "--slots", "1"]));
+    home.run(["job", "wait", &first]).ok();
+    let expected: String = (0..1_000).map(|n| format!("{n}\n")).collect();
+    assert_eq!(home.run(["job", "results", &first]).ok(), expected);
+
+    disk.make_room();
+    scheduler.hear("space", |line| line.contains("accepting new work").then_some(()));
+    let second = home.run(["submit", &noop, "--range", "0..5"]).ok().trim().to_owned();
+    home.run(["job", "wait", &second]).ok();
+    assert!(worker.interrupt().success(), "{}", worker.said());
     assert!(scheduler.interrupt().success(), "{}", scheduler.said());
 }
 

@@ -118,6 +118,11 @@ pub struct SchedulerArgs {
     /// that [default: 365d]
     #[arg(long, value_name = "TIME", env = "WASMGRID_CERTIFICATE_LIFE")]
     pub certificate_life: Option<CertificateLife>,
+    /// New jobs, inputs and modules are refused while less than this is free on the disk, so that
+    /// work in progress can be stored [default: 1GiB, or a tenth of a disk that is smaller than
+    /// 10GiB]
+    #[arg(long, value_name = "BYTES", env = "WASMGRID_DISK_RESERVE")]
+    pub disk_reserve: Option<ByteCount>,
     /// What submitted modules may look like, for `up` also on this machine's worker (in a file:
     /// `caps = ["functions=100000"]`).
     #[command(flatten)]

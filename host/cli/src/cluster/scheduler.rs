@@ -4,10 +4,11 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use rustix::fs::StatVfs;
 use wasmgrid_client::ClientError;
 use wasmgrid_net::{Authority, Credentials, Listener, ListenerConfig, Role};
-use wasmgrid_proto::Resource;
-use wasmgrid_server::{Enrollment, Server, ServerConfig};
+use wasmgrid_proto::{ByteCount, Resource};
+use wasmgrid_server::{Enrollment, Server, ServerConfig, Space};
 use wasmgrid_store::SqliteStore;
 use wasmgrid_worker::sandbox::{
     Caps, SandboxError,
@@ -22,6 +23,10 @@ use crate::{
     args::CertificateLife, interrupt::Interrupt, module, notify, parts, settings::Settings,
     unable::unable_to,
 };
+
+/// The most that is reserved of the disk unless an operator says otherwise: more than results that
+/// are under way take in most grids.
+const RESERVE_MAX: u64 = 1 << 30;
 
 /// A scheduler that runs in this process.
 pub struct Scheduler {
@@ -127,8 +132,14 @@ fn config(
     let mut config = ServerConfig::new(folder.grid().to_owned());
     let weights = settings.tenant_weights.iter();
     config.grid.tenant_weights = weights.map(|one| (one.name.clone(), one.weight)).collect();
-    if let Some(bytes) = half_of_the_disk(folder.path()) {
-        config.grid.quotas.insert(Resource::Bytes, bytes);
+    match rustix::fs::statvfs(folder.path()) {
+        Ok(disk) => {
+            config.grid.quotas.insert(Resource::Bytes, half_of_the_disk(folder.path(), &disk));
+            config.space = Some(space(folder.path(), settings.disk_reserve, &disk));
+        }
+        Err(error) => {
+            tracing::warn!(%error, "failed to read the size of the disk: tenants can fill it");
+        }
     }
     config.grid.keep_results = settings.keep_results.or(config.grid.keep_results);
     config.grid.keep_jobs = settings.keep_jobs.or(config.grid.keep_jobs);
@@ -161,15 +172,23 @@ pub async fn admission(settings: &Settings) -> anyhow::Result<Admission> {
 }
 
 /// What one tenant may have of the disk unless an operator says otherwise: half of what the grid has
-/// of it or could have, so that the others always find room. `None` where the system does not tell.
-fn half_of_the_disk(folder: &Path) -> Option<u64> {
-    let told = rustix::fs::statvfs(folder);
-    let disk = told.inspect_err(|error| {
-        tracing::warn!(%error, "failed to read the size of the disk: tenants can fill it");
-    });
-    let disk = disk.ok()?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+/// of it or could have, so that the others always find room.
+fn half_of_the_disk(folder: &Path, disk: &StatVfs) -> u64 {
+    let free = free(disk);
     let files = ["grid.sqlite", "grid.sqlite-wal"].map(|name| folder.join(name));
     let taken = files.iter().filter_map(|path| fs::metadata(path).ok());
-    Some(free.saturating_add(taken.map(|file| file.len()).sum()) / 2)
+    free.saturating_add(taken.map(|file| file.len()).sum()) / 2
+}
+
+/// The space on the disk, and how much of it is for work in progress alone.
+fn space(folder: &Path, reserve: Option<ByteCount>, disk: &StatVfs) -> Space {
+    let size = disk.f_blocks.saturating_mul(disk.f_frsize);
+    let reserve = reserve.unwrap_or(ByteCount((size / 10).min(RESERVE_MAX)));
+    let folder = folder.to_path_buf();
+    Space { reserve, free: Arc::new(move || Ok(free(&rustix::fs::statvfs(&folder)?))) }
+}
+
+/// What the system gives to programs that are not root.
+const fn free(disk: &StatVfs) -> u64 {
+    disk.f_bavail.saturating_mul(disk.f_frsize)
 }

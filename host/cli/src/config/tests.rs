@@ -135,7 +135,7 @@ fn an_unknown_key_is_an_error_that_names_it() {
 #[test]
 fn a_servers_file_may_say_all_its_flags_and_that_of_up_a_workers_too() {
     let place = Place::new();
-    let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncertificate_life = \"30d\"\ncaps = [\"functions=7\"]\nrequire_jail = true\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"";
+    let text = "name = \"home\"\nlisten = \"0.0.0.0:1\"\nadvertise = [\"a:1\"]\nstate_dir = \"/s\"\ntenant_weights = [\"ada=3\", \"bob=2\"]\nproducer_grace = \"10m\"\ncertificate_life = \"30d\"\ncaps = [\"functions=7\"]\nrequire_jail = true\nkeep_results = \"1d\"\nkeep_jobs = \"2d\"\nkeep_bytes = \"1GiB\"\nkeep_open_bytes = \"1MiB\"\ndisk_reserve = \"2GiB\"";
     let file = place.file("server.toml", text);
     let settings = place.start(&format!("server --config {file} --keep-jobs 7ms")).expect("fits");
     assert_eq!(settings.producer_grace, Some(Millis(600_000)));
@@ -150,6 +150,7 @@ fn a_servers_file_may_say_all_its_flags_and_that_of_up_a_workers_too() {
     assert_eq!(settings.keep_jobs, Some(Millis(7)), "a flag wins over the file");
     assert_eq!(settings.keep_bytes, Some(ByteCount(1 << 30)));
     assert_eq!(settings.keep_open_bytes, Some(ByteCount(1 << 20)));
+    assert_eq!(settings.disk_reserve, Some(ByteCount(2 << 30)));
     let both = place.file("up.toml", &format!("{text}\nslots = 2\nno_worker = false"));
     assert_eq!(place.start(&format!("up --config {both}")).expect("fits").slots, Some(2));
     let error = place.start(&format!("server --config {both}")).expect_err("a worker's");

@@ -116,10 +116,9 @@ impl<O: Observer> Driver<O> {
             | Request::Retry { .. }
             | Request::PutModule { .. }
             | Request::PutBlob { .. }
-                if self.state.store_full =>
+                if self.refuses_work().is_some() =>
             {
-                let why = "the scheduler's disk is full; free space there and try again";
-                return Some(api_error(ErrorCode::Unavailable, why.into()));
+                return self.refuses_work();
             }
             Request::JobPage { filter, .. } => return others_jobs(client, filter),
             _ => return job_of(request).and_then(|job| self.not_yours(client, job)),

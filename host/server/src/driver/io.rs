@@ -21,6 +21,7 @@ use super::{
     modules::{Looked, Put},
     outbox::{Closing, Freed, Kin, Outbox, Queued},
     retention::Measured,
+    space::Shortage,
     walks::{Search, Walk},
 };
 use crate::{error::ServerError, members::MemberKey};
@@ -101,6 +102,9 @@ pub enum Event {
     },
     /// The disk is full, or has room again.
     StoreFull(bool),
+    /// The disk has less space left than is reserved for the work in progress; `None` if it has
+    /// enough again.
+    SpaceShort(Option<Shortage>),
     /// A commit failed or its thread is gone; none will succeed.
     JournalFailed(ServerError),
     /// The store was measured: the answer to [`Effect::Measure`].

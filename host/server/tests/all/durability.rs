@@ -1,15 +1,18 @@
 //! What is answered is durable, and what is durable is there after a restart.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use wasmgrid_proto::{
-    Digest, Epoch, InputBlock, JobState, Millis,
-    wire::{FromWorker, Heartbeat, NeedModule, Request, Role, ToClient, ToWorker},
+    ByteCount, Digest, Epoch, InputBlock, JobId, JobState, Millis,
+    wire::{ErrorCode, FromWorker, Heartbeat, NeedModule, Request, Role, ToClient, ToWorker},
 };
-use wasmgrid_server::{ServerConfig, ServerError};
+use wasmgrid_server::{Server, ServerConfig, ServerError, Space};
 use wasmgrid_store::{Commit, Store as _, StoreError, memory};
 
 use crate::harness::*;
@@ -158,6 +161,52 @@ async fn a_shutdown_answers_what_was_taken() {
     let (ended, ()) = tokio::join!(server.shutdown(), async move { valve.open() });
     ended.expect("in order");
     status(client.answer(1).await);
+}
+
+#[tokio::test]
+async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept() {
+    let free = Arc::new(AtomicU64::new(1_000));
+    let told = free.clone();
+    let mut config = ServerConfig::new("test");
+    let reserve = ByteCount(800);
+    config.space =
+        Some(Space { reserve, free: Arc::new(move || Ok(told.load(Ordering::Relaxed))) });
+    let server = Server::start(config, Box::new(memory()), admission()).expect("starts");
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let request = submit(numbers(2), Some(watch(1, PLENTY)));
+    let job = status(ann.request(request, &[]).await).job;
+
+    free.store(100, Ordering::Relaxed);
+    // Of a job that there is not: refused whatever there is room for.
+    let nothing = || Request::Skip { job: JobId(u64::MAX), first: 0, count: 0 };
+    let short = loop {
+        let error = ann.request(nothing(), &[]).await.expect_err("there is none");
+        if error.code == ErrorCode::Unavailable {
+            break error;
+        }
+    };
+    assert!(short.message.contains("100B left, and 800B are reserved"), "{short}");
+    let (inputs, idempotency_key, limits) = (numbers(1), None, None);
+    for request in [
+        submit(numbers(1), None),
+        Request::Append { job, first: 2, inputs: inputs.clone() },
+        Request::Extend { job, producer: 1, number: 1, inputs },
+        Request::Retry { job, limits, idempotency_key },
+        Request::PutModule { digest: Digest::of(b"more"), size_bytes: 4 },
+    ] {
+        let error = ann.request(request, b"more").await.expect_err("no new work");
+        assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    }
+    let mut worker = join(&server.handle(), "w").await;
+    worker.work(2, b"done").await;
+    let (results, end) = ann.watched(1).await;
+    assert_eq!((results.len(), end.state), (2, JobState::Ok));
+
+    free.store(1_000, Ordering::Relaxed);
+    while ann.request(nothing(), &[]).await.expect_err("there is none") == short {}
+    ann.request(submit(numbers(1), None), &[]).await.expect("there is room");
+    server.shutdown().await.expect("in order");
 }
 
 #[tokio::test]

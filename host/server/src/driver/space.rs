@@ -1,0 +1,57 @@
+//! Whether the store takes new work: not while its disk is full, nor while what is left of the disk
+//! is kept for work that was taken before.
+
+use wasmgrid_proto::{
+    ByteCount,
+    wire::{ApiError, ErrorCode},
+};
+
+use super::{Driver, Observer};
+use crate::error::api_error;
+
+/// The disk has less space left than is kept for work that was taken before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// What is left.
+    pub free: ByteCount,
+    /// What is kept.
+    pub reserve: ByteCount,
+}
+
+impl<O: Observer> Driver<O> {
+    pub(super) fn store_full(&mut self, full: bool) {
+        self.state.store_full = full;
+        if full {
+            tracing::error!("disk full: rejecting new work until space is freed");
+        } else {
+            tracing::info!("the disk has space again: accepting new work");
+        }
+    }
+
+    pub(super) fn short_of_space(&mut self, shortage: Option<Shortage>) {
+        let before = std::mem::replace(&mut self.state.shortage, shortage);
+        match (before, shortage) {
+            (None, Some(Shortage { free, reserve })) => {
+                tracing::error!(%free, %reserve, "disk nearly full: rejecting new work until \
+                     space is freed");
+            }
+            (Some(_), None) => {
+                tracing::info!("the disk has enough space again: accepting new work");
+            }
+            _ => {}
+        }
+    }
+
+    /// Why no new work is taken, from anybody.
+    pub(super) fn refuses_work(&self) -> Option<ApiError> {
+        let why = match self.state.shortage {
+            _ if self.state.store_full => "is full".into(),
+            Some(Shortage { free, reserve }) => {
+                format!("has {free} left, and {reserve} are reserved for the work in progress")
+            }
+            None => return None,
+        };
+        let why = format!("the scheduler's disk {why}; free space there and try again");
+        Some(api_error(ErrorCode::Unavailable, why))
+    }
+}
