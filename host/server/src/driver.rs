@@ -41,6 +41,7 @@ mod retention;
 mod sizes;
 mod space;
 mod turns;
+mod uploads;
 mod walks;
 mod watches;
 mod workers;

@@ -19,7 +19,7 @@ use wasmgrid_proto::{
 use super::{
     Ask, Driver, Effect, LinkId, Observer,
     lists::{Page, others_jobs, unread},
-    modules::{Put, Sort},
+    modules::Sort,
     outbox::Outbox,
     sizes::{reply_bytes, stored_bytes},
     watches::Watch,
@@ -248,51 +248,6 @@ impl<O: Observer> Driver<O> {
     /// Tells what is known of a job.
     fn tell(&mut self, link: LinkId, id: u64, job: JobId, known: Option<Reply>) {
         self.answer(link, id, known.ok_or_else(|| no_job(job)));
-    }
-
-    fn have(&mut self, link: LinkId, id: u64, (sort, digest): (Sort, Digest)) {
-        let now = self.state.now;
-        let Some(client) = self.state.clients.get(&link) else { return };
-        let present = match sort {
-            Sort::Module => self.modules.has(digest, now),
-            Sort::Blob => self.modules.has_blob(&client.tenant, digest, now),
-        };
-        self.answer(link, id, Ok(Reply::Module { present }));
-    }
-
-    /// What is put counts by the bytes that came, whatever the client says.
-    fn put(
-        &mut self,
-        link: LinkId,
-        id: u64,
-        (sort, digest, bytes): (Sort, Digest, Bytes),
-        room: Option<Held>,
-    ) {
-        // What waits of each tenant is bounded of itself: the room is for what comes next.
-        drop(room);
-        let now = self.state.now;
-        let Some(client) = self.state.clients.get(&link) else { return };
-        let tenant = client.tenant.clone();
-        let is_here = match sort {
-            Sort::Module => self.modules.has(digest, now),
-            Sort::Blob => self.modules.has_blob(&tenant, digest, now),
-        };
-        if is_here {
-            return self.answer(link, id, Ok(Reply::Done));
-        }
-        let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
-        let put = Put { tenant, sort, link, id, digest, bytes };
-        if let Err(error) = has_room.and_then(|()| self.modules.put(put, now)) {
-            self.answer(link, id, Err(error));
-        }
-        self.admit_next();
-    }
-
-    /// Has looked at what modules and blobs may be looked at now.
-    pub(super) fn admit_next(&mut self) {
-        while let Some(put) = self.modules.next() {
-            self.effects.push(Effect::Admit(put));
-        }
     }
 
     /// Why a job's tasks wait: as the core knows it, and what only the driver knows.
