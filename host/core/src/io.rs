@@ -286,7 +286,7 @@ pub enum Input {
         /// Of its results.
         results: Option<u64>,
     },
-    /// How many bytes the modules take that a tenant sent first, and its blobs.
+    /// How many bytes the modules take that a tenant sent or names, and its blobs.
     Modules {
         /// Whose.
         tenant: String,

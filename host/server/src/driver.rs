@@ -36,6 +36,7 @@ mod modules;
 mod observer;
 mod outbox;
 mod outputs;
+mod payers;
 mod planted;
 mod retention;
 mod sizes;
@@ -229,6 +230,7 @@ impl<O: Observer> Driver<O> {
             state,
             observer,
         };
+        driver.modules.named(driver.grid.modules(), now.time);
         for owner in driver.modules.owners() {
             driver.count_modules(owner);
         }
@@ -420,10 +422,6 @@ impl<O: Observer> Driver<O> {
 
     /// Tells the core what the modules and blobs of a tenant take.
     fn count_modules(&mut self, tenant: String) {
-        // Nobody knows whose those are that an older version took.
-        if tenant.is_empty() {
-            return;
-        }
         let bytes = self.modules.bytes_of(&tenant);
         self.grid.handle(self.state.now, Input::Modules { tenant, bytes });
     }

@@ -180,9 +180,12 @@ impl Grid {
         self.ledger.job(job).map(Job::results)
     }
 
-    /// The modules that jobs name, each as often as one does.
-    pub fn modules(&self) -> impl Iterator<Item = Digest> {
-        self.ledger.jobs().map(|(_, entry)| entry.spec().task.module)
+    /// The modules that jobs name, with whose jobs they are, each as often as one does.
+    pub fn modules(&self) -> impl Iterator<Item = (&str, Digest)> {
+        self.ledger.jobs().map(|(_, entry)| {
+            let task = &entry.spec().task;
+            (task.tenant.as_str(), task.module)
+        })
     }
 
     /// The blobs that jobs name, with whose jobs they are, each as often as one does.

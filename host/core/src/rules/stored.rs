@@ -34,7 +34,7 @@ struct Logs {
 pub(super) struct Account {
     /// Of its jobs' logs.
     pub(super) log_bytes: u64,
-    /// Of the modules that it sent first, and of its blobs.
+    /// Of the modules that it sent or names, and of its blobs.
     pub(super) module_bytes: u64,
     /// Fuel that no record has yet.
     pub(super) fuel: u64,

@@ -2,7 +2,7 @@
 //! its digest alone, nor learn that it is here, and each who gives it has it counted. Its bytes lie
 //! once in the store, where modules lie. Not for how they are taken: that is the modules' way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use wasmgrid_proto::{
@@ -11,7 +11,7 @@ use wasmgrid_proto::{
 };
 use wasmgrid_store::Entry;
 
-use super::modules::UNUSED_AFTER;
+use super::payers::Payers;
 use crate::error::{ServerError, api_error};
 
 /// The keys under which the store has whose blobs there are; behind it stand digest and tenant.
@@ -23,14 +23,8 @@ const BLOBS_OF_ONE: usize = 10_000;
 /// What the server knows of blobs.
 #[derive(Debug, Default)]
 pub struct Blobs {
-    known: BTreeMap<(Digest, String), Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    size_bytes: u64,
-    /// When its tenant last asked for it or named it.
-    touched_at: Micros,
+    /// Those that have given each.
+    givers: Payers,
 }
 
 impl Blobs {
@@ -39,7 +33,7 @@ impl Blobs {
     /// # Errors
     /// [`ServerError::Meta`], if one of them is not what was written.
     pub fn new(metas: Vec<(String, Bytes)>, now: Micros) -> Result<Self, ServerError> {
-        let mut known = BTreeMap::new();
+        let mut givers = Payers::default();
         for (key, bytes) in metas {
             let read = |reason| ServerError::Meta { key: key.clone(), reason };
             let size_bytes = postcard::from_bytes(&bytes).map_err(read)?;
@@ -47,40 +41,34 @@ impl Blobs {
             let place = named.and_then(|(digest, tenant)| Some((digest.parse().ok()?, tenant)));
             let (digest, tenant): (Digest, _) =
                 place.ok_or_else(|| read(postcard::Error::SerdeDeCustom))?;
-            known.insert((digest, tenant.to_owned()), Known { size_bytes, touched_at: now });
+            givers.add(tenant, digest, size_bytes, now);
         }
-        Ok(Self { known })
+        Ok(Self { givers })
     }
 
     /// True where the tenant has given the blob; then it stays for a while.
     pub(super) fn has(&mut self, tenant: &str, digest: Digest, now: Micros) -> bool {
-        let known = self.known.get_mut(&(digest, tenant.to_owned()));
-        known.map(|known| known.touched_at = now).is_some()
+        self.givers.touch(tenant, digest, now)
     }
 
     /// True where somebody has given it.
     pub(super) fn is_anybodys(&self, digest: Digest) -> bool {
-        self.givers(digest) > 0
+        self.givers.count_of(digest) > 0
     }
 
     /// True where nobody else has given it.
     pub(super) fn is_one_tenants(&self, digest: Digest) -> bool {
-        self.givers(digest) == 1
-    }
-
-    fn givers(&self, digest: Digest) -> usize {
-        let from = self.known.range((digest, String::new())..);
-        from.take_while(|((found, _), _)| *found == digest).count()
+        self.givers.count_of(digest) == 1
     }
 
     /// What the blobs of a tenant take.
     pub(super) fn bytes_of(&self, tenant: &str) -> u64 {
-        self.of(tenant).map(|known| known.size_bytes).sum()
+        self.givers.total(tenant).bytes
     }
 
     /// Who has blobs here.
     pub(super) fn owners(&self) -> impl Iterator<Item = &String> {
-        self.known.keys().map(|(_, tenant)| tenant)
+        self.givers.tenants()
     }
 
     /// Refuses a blob that cannot be one, or that is one too many.
@@ -89,7 +77,7 @@ impl Blobs {
             let why = format!("the blob has {size_bytes} bytes; 1 to {BLOB_BYTES_MAX} are allowed");
             return Err(api_error(ErrorCode::Invalid, why));
         }
-        if self.of(tenant).count() >= BLOBS_OF_ONE {
+        if self.givers.total(tenant).count >= BLOBS_OF_ONE {
             let why = format!(
                 "{tenant} has {BLOBS_OF_ONE} blobs here, the maximum; blobs that no job names are \
                  deleted after an hour"
@@ -101,8 +89,7 @@ impl Blobs {
 
     /// It is durable.
     pub(super) fn kept(&mut self, tenant: &str, digest: Digest, size_bytes: u64, now: Micros) {
-        let known = Known { size_bytes, touched_at: now };
-        self.known.insert((digest, tenant.to_owned()), known);
+        self.givers.add(tenant, digest, size_bytes, now);
     }
 
     /// Those that no job of their tenant's names, and that it did not ask for lately.
@@ -111,20 +98,12 @@ impl Blobs {
         named: &BTreeSet<(&str, Digest)>,
         now: Micros,
     ) -> Vec<(Digest, String)> {
-        let unused = |((digest, tenant), known): &(&(Digest, String), &Known)| {
-            known.touched_at.after(UNUSED_AFTER) <= now
-                && !named.contains(&(tenant.as_str(), *digest))
-        };
-        self.known.iter().filter(unused).map(|(place, _)| place.clone()).collect()
+        self.givers.unused(named, now)
     }
 
     /// It is no longer this tenant's.
     pub(super) fn forget(&mut self, place: &(Digest, String)) {
-        self.known.remove(place);
-    }
-
-    fn of(&self, tenant: &str) -> impl Iterator<Item = &Known> {
-        self.known.iter().filter(move |((_, owner), _)| owner == tenant).map(|(_, known)| known)
+        self.givers.forget(place);
     }
 }
 
@@ -137,7 +116,7 @@ pub(crate) fn meta(digest: Digest, tenant: &str, size_bytes: Option<u64>) -> Ent
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::payers::UNUSED_AFTER, *};
 
     fn digest(of: &str) -> Digest {
         Digest::of(of.as_bytes())

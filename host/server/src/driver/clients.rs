@@ -265,7 +265,9 @@ impl<O: Observer> Driver<O> {
         // Who owns a job is who proved to be it, not who the job says.
         spec.task.tenant.clone_from(&client.tenant);
         let checked = self.modules.check(&spec.task.tenant, &spec, self.state.now);
-        if let Err(error) = checked.and_then(|()| check_inputs(&inputs)) {
+        let checked = checked.and_then(|()| check_inputs(&inputs));
+        let used = checked.and_then(|()| self.use_module(&spec.task.tenant, spec.task.module));
+        if let Err(error) = used {
             return self.answer(link, id, Err(error));
         }
         spec.requires.sort_unstable();

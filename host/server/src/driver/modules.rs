@@ -18,6 +18,7 @@ use wasmgrid_store::Entry;
 use super::{
     blobs::{self, Blobs},
     io::LinkId,
+    payers::{Payers, UNUSED_AFTER},
     turns::{Bounds, Full, Turns},
 };
 use crate::error::api_error;
@@ -44,9 +45,8 @@ const REFUSED_FOR: Millis = Millis(10 * 60 * 1_000);
 /// Modules, and blobs, that are dropped at once when nothing uses them: one commit is short so.
 const SWEPT_MAX: usize = 256;
 
-/// How long a module or a blob stays that no job names: a client that has sent it, or was told that
-/// it is here, submits soon.
-pub(super) const UNUSED_AFTER: Millis = Millis(60 * 60 * 1_000);
+/// Modules of one tenant: each takes memory here beside its bytes.
+const MODULES_OF_ONE: usize = 10_000;
 
 /// Says whether the module can use all that its tasks are given, and is given all that they need.
 /// Quick: it compares names.
@@ -55,6 +55,8 @@ pub type CheckTask = Arc<dyn Fn(&ModuleInfo, &TaskSpec) -> Result<(), String> + 
 /// What the server knows of modules.
 pub struct Modules {
     known: BTreeMap<Digest, Known>,
+    /// Who has sent modules, or names them.
+    users: Payers,
     blobs: Blobs,
     check_task: CheckTask,
     /// Who waits to have a module or a blob looked at.
@@ -76,8 +78,9 @@ impl fmt::Display for Sort {
 
 /// What jobs that are kept name.
 pub(super) struct Named<'a> {
-    pub(super) modules: BTreeSet<Digest>,
     /// With whose jobs they are.
+    pub(super) modules: BTreeSet<(&'a str, Digest)>,
+    /// As above.
     pub(super) blobs: BTreeSet<(&'a str, Digest)>,
 }
 
@@ -143,10 +146,21 @@ impl Looked {
 /// A module that is here.
 struct Known {
     info: ModuleInfo,
-    /// The tenant that sent it first; empty where an older version took it.
-    owner: String,
-    /// When somebody last asked for it or named it.
-    touched_at: Micros,
+    /// The tenant that sent it, if the store has that.
+    owner: Option<String>,
+    /// Since when nobody uses it.
+    unused_since: Micros,
+}
+
+/// What a module is to a tenant that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is not here.
+    Absent,
+    /// It counts among what the tenant has.
+    Own,
+    /// It would take so many bytes of what the tenant may have.
+    Others(u64),
 }
 
 impl fmt::Debug for Modules {
@@ -164,18 +178,62 @@ impl Modules {
         check_task: CheckTask,
         now: Micros,
     ) -> Self {
-        let known = known
-            .into_iter()
-            .map(|(digest, (info, owner))| (digest, Known { info, owner, touched_at: now }))
-            .collect();
+        let mut users = Payers::default();
+        let known = known.into_iter().map(|(digest, (info, owner))| {
+            // Nobody knows who sent those that an older version took.
+            let owner = Some(owner).filter(|owner| !owner.is_empty());
+            if let Some(owner) = &owner {
+                users.add(owner, digest, bytes_of(&info), now);
+            }
+            (digest, Known { info, owner, unused_since: now })
+        });
+        let known = known.collect();
         let (turns, at_work, refused) = (Turns::new(BOUNDS), Vec::new(), BTreeMap::new());
-        Self { known, blobs, check_task, turns, at_work, refused }
+        Self { known, users, blobs, check_task, turns, at_work, refused }
     }
 
-    /// True where the module is here; then it stays for a while.
-    pub(super) fn has(&mut self, digest: Digest, now: Micros) -> bool {
-        let known = self.known.get_mut(&digest);
-        known.map(|known| known.touched_at = now).is_some()
+    /// At a start: tenants have jobs that name these.
+    pub(super) fn named<'a>(
+        &mut self,
+        modules: impl Iterator<Item = (&'a str, Digest)>,
+        now: Micros,
+    ) {
+        for (tenant, digest) in modules {
+            if !self.users.touch(tenant, digest, now) {
+                self.add_user(tenant, digest, now);
+            }
+        }
+    }
+
+    /// What a module is to a tenant that asks for it; if it is its own, it stays for a while.
+    pub(super) fn find(&mut self, tenant: &str, digest: Digest, now: Micros) -> Found {
+        let Some(known) = self.known.get(&digest) else { return Found::Absent };
+        if self.users.touch(tenant, digest, now) {
+            return Found::Own;
+        }
+        Found::Others(bytes_of(&known.info))
+    }
+
+    /// A module that is here counts among what this tenant has from now on.
+    pub(super) fn add_user(&mut self, tenant: &str, digest: Digest, now: Micros) {
+        if let Some(known) = self.known.get(&digest) {
+            self.users.add(tenant, digest, bytes_of(&known.info), now);
+        }
+    }
+
+    /// Refuses a tenant one more module than it may have.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`].
+    pub(super) fn check_count(&self, tenant: &str) -> Result<(), ApiError> {
+        if self.users.total(tenant).count < MODULES_OF_ONE {
+            return Ok(());
+        }
+        let why = format!(
+            "{tenant} has {MODULES_OF_ONE} modules here, the maximum; modules that no job names are \
+             deleted after an hour"
+        );
+        Err(api_error(ErrorCode::Refused, why))
     }
 
     /// True where the tenant has given the blob; then it stays for a while.
@@ -185,35 +243,43 @@ impl Modules {
 
     /// What the modules and blobs of a tenant take.
     pub(super) fn bytes_of(&self, tenant: &str) -> u64 {
-        let own = self.known.values().filter(|known| known.owner == tenant);
-        let modules: u64 = own.map(|known| known.info.size_bytes).sum();
-        modules.saturating_add(self.blobs.bytes_of(tenant))
+        self.users.total(tenant).bytes.saturating_add(self.blobs.bytes_of(tenant))
     }
 
     /// Who has modules or blobs here.
     pub(super) fn owners(&self) -> BTreeSet<String> {
-        let modules = self.known.values().map(|known| &known.owner);
-        modules.chain(self.blobs.owners()).cloned().collect()
+        self.users.tenants().chain(self.blobs.owners()).cloned().collect()
     }
 
-    /// Forgets modules and blobs that are not `named` by a job that is kept, and that nobody asked
-    /// for lately.
+    /// Forgets what no job that is kept has `named` of its tenant's, and the tenant did not ask for
+    /// lately; modules go with their last user.
     pub(super) fn sweep(&mut self, named: &Named<'_>, now: Micros) -> Swept {
         let mut swept = Swept::default();
+        let unused = self.users.unused(&named.modules, now).into_iter().take(SWEPT_MAX);
+        for place in unused.collect::<Vec<_>>() {
+            self.users.forget(&place);
+            let (digest, tenant) = place;
+            if let Some(known) = self.known.get_mut(&digest)
+                && known.owner.as_ref() == Some(&tenant)
+            {
+                known.owner = None;
+                swept.entries.push(no_meta(OWNER_PREFIX, digest));
+            }
+            swept.owners.insert(tenant);
+        }
         let unused = |(digest, known): (&Digest, &Known)| {
-            let idle = known.touched_at.after(UNUSED_AFTER) <= now;
-            let goes = idle && !named.modules.contains(digest) && !self.at_work.contains(digest);
+            let goes = known.unused_since.after(UNUSED_AFTER) <= now
+                && self.users.count_of(*digest) == 0
+                && !self.at_work.contains(digest);
             goes.then_some(*digest)
         };
         let unused: Vec<Digest> = self.known.iter().filter_map(unused).take(SWEPT_MAX).collect();
         for digest in unused {
-            let [info, owner] = [MODULE_PREFIX, OWNER_PREFIX]
-                .map(|prefix| Entry::Meta { key: format!("{prefix}{digest}"), value: None });
-            swept.entries.extend([info, owner]);
+            swept.entries.push(no_meta(MODULE_PREFIX, digest));
             if !self.blobs.is_anybodys(digest) {
                 swept.entries.push(Entry::DropModule { digest });
             }
-            swept.owners.extend(self.known.remove(&digest).map(|known| known.owner));
+            self.known.remove(&digest);
             tracing::info!(%digest, "no job names the module any more: deleted");
         }
         let unused = self.blobs.unused(&named.blobs, now).into_iter();
@@ -277,6 +343,7 @@ impl Modules {
         match sort {
             Sort::Blob => self.blobs.check(&put.tenant, size as u64)?,
             Sort::Module => {
+                self.check_count(&put.tenant)?;
                 if let Some((until, error)) = self.refused.get(&put.digest)
                     && *until > now
                 {
@@ -314,8 +381,9 @@ impl Modules {
         match looked {
             Looked::KeptBlob(size_bytes) => self.blobs.kept(tenant, digest, size_bytes, now),
             Looked::Kept(info) => {
-                let known = Known { owner: tenant.to_owned(), touched_at: now, info };
-                self.known.insert(known.info.digest, known);
+                let owner = Some(tenant.to_owned());
+                self.known.insert(digest, Known { info, owner, unused_since: now });
+                self.add_user(tenant, digest, now);
             }
             Looked::Refused(error) => {
                 if self.refused.len() >= REFUSALS_MAX
@@ -334,5 +402,87 @@ impl Modules {
     /// A client's link has ended: nobody waits for what it has sent.
     pub(super) fn unlinked(&mut self, link: LinkId) {
         self.turns.retain(|put| put.link != link);
+    }
+}
+
+/// What a module takes: its bytes, and the names of its imports and exports, which stay in memory.
+fn bytes_of(info: &ModuleInfo) -> u64 {
+    let names = info.imports.iter().chain(&info.exports);
+    let names: usize = names.map(|name| name.len() + size_of::<String>()).sum();
+    info.size_bytes.saturating_add(names as u64)
+}
+
+/// What deletes what the store has of a module.
+fn no_meta(prefix: &str, digest: Digest) -> Entry {
+    Entry::Meta { key: format!("{prefix}{digest}"), value: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmgrid_proto::ModuleKind;
+
+    use super::*;
+
+    fn digest() -> Digest {
+        Digest::of(b"module")
+    }
+
+    fn kept(tenant: &str) -> Modules {
+        let (known, blobs, check_task) =
+            (BTreeMap::new(), Blobs::default(), Arc::new(|_: &_, _: &_| Ok(())));
+        let mut modules = Modules::new(known, blobs, check_task, Micros(0));
+        let (kind, imports, exports) = (ModuleKind::Task, Vec::new(), Vec::new());
+        let info = ModuleInfo { digest: digest(), size_bytes: 100, kind, imports, exports };
+        modules.looked(tenant, digest(), Looked::Kept(info), Micros(0));
+        modules
+    }
+
+    fn named<'a>(by: &[&'a str]) -> Named<'a> {
+        let modules = by.iter().map(|tenant| (*tenant, digest())).collect();
+        Named { modules, blobs: BTreeSet::new() }
+    }
+
+    #[test]
+    fn a_module_counts_for_those_who_name_it_and_goes_with_the_last() {
+        let mut modules = kept("ann");
+        assert_eq!(modules.find("bob", digest(), Micros(0)), Found::Others(100));
+        assert_eq!(modules.bytes_of("bob"), 0, "to hear of it costs nothing");
+        modules.add_user("bob", digest(), Micros(0));
+        assert_eq!(["ann", "bob"].map(|tenant| modules.bytes_of(tenant)), [100, 100]);
+
+        // Bob has a job that names it, and asks again and again; of Ann nobody does.
+        let later = Micros(0).after(UNUSED_AFTER);
+        assert_eq!(modules.find("bob", digest(), later), Found::Own);
+        let swept = modules.sweep(&named(&["bob"]), later);
+        assert_eq!((swept.owners, swept.entries.len()), (BTreeSet::from(["ann".into()]), 1));
+        assert_eq!(["ann", "bob"].map(|tenant| modules.bytes_of(tenant)), [0, 100]);
+
+        let last = later.after(UNUSED_AFTER);
+        let swept = modules.sweep(&named(&[]), last);
+        let drops = |entry: &Entry| matches!(entry, Entry::DropModule { .. });
+        assert!(swept.entries.iter().any(drops), "nobody names it");
+        assert_eq!(modules.find("bob", digest(), last), Found::Absent);
+    }
+
+    #[test]
+    fn at_a_start_a_module_counts_for_those_whose_jobs_name_it() {
+        let info = kept("ann").known.remove(&digest()).expect("it is kept").info;
+        let known = BTreeMap::from([(digest(), (info, "ann".to_owned()))]);
+        let check_task: CheckTask = Arc::new(|_, _| Ok(()));
+        let mut modules = Modules::new(known, Blobs::default(), check_task, Micros(0));
+        modules.named(named(&["bob", "bob"]).modules.into_iter(), Micros(0));
+        assert_eq!(["ann", "bob", "cat"].map(|tenant| modules.bytes_of(tenant)), [100, 100, 0]);
+    }
+
+    #[test]
+    fn a_tenant_has_not_too_many_modules() {
+        let mut modules = kept("ann");
+        for number in 1..MODULES_OF_ONE {
+            let (digest, tenant) = (Digest::of(&number.to_le_bytes()), "ann");
+            modules.users.add(tenant, digest, 1, Micros(0));
+            assert_eq!(modules.check_count(tenant).is_err(), number == MODULES_OF_ONE - 1);
+        }
+        assert_eq!(modules.check_count("ann").expect_err("full").code, ErrorCode::Refused);
+        assert_eq!(modules.check_count("bob"), Ok(()));
     }
 }

@@ -2,22 +2,51 @@
 
 use bytes::Bytes;
 use wasmgrid_net::Held;
-use wasmgrid_proto::{Digest, wire::Reply};
+use wasmgrid_proto::{
+    Digest,
+    wire::{ApiError, Reply},
+};
 
 use super::{
     Driver, Effect, LinkId, Observer,
-    modules::{Put, Sort},
+    modules::{Found, Put, Sort},
 };
 
 impl<O: Observer> Driver<O> {
     pub(super) fn have(&mut self, link: LinkId, id: u64, (sort, digest): (Sort, Digest)) {
-        let now = self.state.now;
         let Some(client) = self.state.clients.get(&link) else { return };
-        let present = match sort {
-            Sort::Module => self.modules.has(digest, now),
-            Sort::Blob => self.modules.has_blob(&client.tenant, digest, now),
-        };
-        self.answer(link, id, Ok(Reply::Module { present }));
+        let tenant = client.tenant.clone();
+        let reply = self.is_here(&tenant, sort, digest);
+        self.answer(link, id, reply.map(|present| Reply::Module { present }));
+    }
+
+    /// Whether a tenant may name this: what it has sent, and any module that is here, which then
+    /// counts among what the tenant has.
+    fn is_here(&mut self, tenant: &str, sort: Sort, digest: Digest) -> Result<bool, ApiError> {
+        match sort {
+            Sort::Module => self.use_module(tenant, digest),
+            Sort::Blob => Ok(self.modules.has_blob(tenant, digest, self.state.now)),
+        }
+    }
+
+    /// Has a module that is here count among what a tenant has; false if it is not here.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Refused`](wasmgrid_proto::wire::ErrorCode::Refused), if the tenant may have no
+    /// more.
+    pub(super) fn use_module(&mut self, tenant: &str, digest: Digest) -> Result<bool, ApiError> {
+        let now = self.state.now;
+        match self.modules.find(tenant, digest, now) {
+            Found::Absent => return Ok(false),
+            Found::Own => return Ok(true),
+            Found::Others(bytes) => {
+                self.modules.check_count(tenant)?;
+                self.grid.check_bytes(tenant, bytes)?;
+            }
+        }
+        self.modules.add_user(tenant, digest, now);
+        self.count_modules(tenant.to_owned());
+        Ok(true)
     }
 
     /// What is put counts by the bytes that came, whatever the client says.
@@ -33,12 +62,10 @@ impl<O: Observer> Driver<O> {
         let now = self.state.now;
         let Some(client) = self.state.clients.get(&link) else { return };
         let tenant = client.tenant.clone();
-        let is_here = match sort {
-            Sort::Module => self.modules.has(digest, now),
-            Sort::Blob => self.modules.has_blob(&tenant, digest, now),
-        };
-        if is_here {
-            return self.answer(link, id, Ok(Reply::Done));
+        match self.is_here(&tenant, sort, digest) {
+            Ok(false) => {}
+            Ok(true) => return self.answer(link, id, Ok(Reply::Done)),
+            Err(error) => return self.answer(link, id, Err(error)),
         }
         let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
         let put = Put { tenant, sort, link, id, digest, bytes };

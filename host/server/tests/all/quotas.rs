@@ -1,7 +1,7 @@
 //! What one tenant may store, over the links of real clients: the others have room beside it.
 
 use wasmgrid_proto::{
-    Allowance, InputBlock, Limit, Outcome, Resource,
+    Allowance, Digest, InputBlock, Limit, Outcome, Resource,
     wire::{ApiError, ErrorCode, Reply, Request, Role, ToClient},
 };
 use wasmgrid_server::{Server, ServerConfig};
@@ -48,8 +48,15 @@ async fn modules_that_nobody_names_end_at_the_quota_of_who_sent_them() {
     assert!(error.message.contains("4MiB of its quota of 4MiB bytes"), "{error}");
     let mut bob = client_link(&server.handle(), Role::Client, "bob");
     bob.put(&module(200)).await.expect("bob has his own");
-    // One that is there already costs nothing.
-    ann.put(&module(200)).await.expect("it is there");
+    // Whoever names a module has it counted, and the client who sent it first still has it too.
+    let have = |number| Request::HaveModule { digest: Digest::of(&module(number)) };
+    let put = ann.put(&module(200)).await.expect_err("it would be hers as well");
+    let asked = ann.request(have(200), &[]).await.expect_err("as above");
+    assert_eq!([put.code, asked.code], [ErrorCode::Refused; 2]);
+    let present = Ok(Reply::Module { present: true });
+    assert_eq!(bob.request(have(0), &[]).await, present);
+    assert_eq!(bob.request(have(0), &[]).await, present);
+    assert_eq!(used(&mut bob, "bob").await, 2 << 20);
     server.shutdown().await.expect("in order");
     // Whose they are outlives the scheduler.
     let server = start_bounded(store.reopen());
@@ -104,7 +111,8 @@ async fn results_under_way_take_no_more_than_the_quota_and_its_margin() {
     worker.work(4, &[1; OUTPUT]).await;
     let (mut ok, mut over) = (0, 0);
     while ok + over < 4 {
-        let envelope = ann.next(|envelope| (!entries(envelope).is_empty()).then(|| envelope.clone()));
+        let envelope =
+            ann.next(|envelope| (!entries(envelope).is_empty()).then(|| envelope.clone()));
         let envelope = envelope.await;
         let ToClient::Results(frame) = &envelope.message else { panic!("{envelope:?}") };
         for meta in frame.blocks.iter().flat_map(|block| &block.results) {
