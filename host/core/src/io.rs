@@ -286,6 +286,13 @@ pub enum Input {
         /// Of its results.
         results: Option<u64>,
     },
+    /// So many bytes of what a job's stopped tasks had logged are kept.
+    LogKept {
+        /// The job.
+        job: JobId,
+        /// How many more.
+        bytes: u64,
+    },
     /// How many bytes the modules take that a tenant sent or names, and its blobs.
     Modules {
         /// Whose.

@@ -57,6 +57,12 @@ use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
 pub use wasmgrid_net::{Identity, Peer};
 use wasmgrid_proto::{JobId, Micros, Millis, ResultBlock, WorkerId, wire::FromWorker};
 
+pub(crate) use self::{
+    batch::LOG_PREFIX,
+    blobs::{BLOB_PREFIX, meta as blob_entry},
+    logs::job_of as job_of_log,
+    modules::{MODULE_PREFIX, OWNER_PREFIX},
+};
 pub use self::{
     batch::{Batch, Item},
     blobs::Blobs,
@@ -70,10 +76,6 @@ pub use self::{
     retention::Measured,
     space::Shortage,
     walks::{Search, Walk},
-};
-pub(crate) use self::{
-    blobs::{BLOB_PREFIX, meta as blob_entry},
-    modules::{MODULE_PREFIX, OWNER_PREFIX},
 };
 use crate::error::ServerError;
 pub use crate::members::{Member, MemberKey, Members};

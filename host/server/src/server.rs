@@ -26,8 +26,8 @@ use crate::{
     compact,
     config::{Admission, ServerConfig},
     driver::{
-        BLOB_PREFIX, Blobs, Driver, Event, Item, LinkId, MODULE_PREFIX, Modules, Now, OWNER_PREFIX,
-        Settings, Start, UNCOMMITTED_ITEMS,
+        BLOB_PREFIX, Blobs, Driver, Event, Item, LOG_PREFIX, LinkId, MODULE_PREFIX, Modules, Now,
+        OWNER_PREFIX, Settings, Start, UNCOMMITTED_ITEMS, job_of_log,
     },
     enroll::{self, Enroller, Notice},
     error::ServerError,
@@ -386,6 +386,12 @@ fn count_stored(store: &dyn Store, grid: &mut Grid, now: Micros) -> Result<(), S
             LogKind::Result => (None, Some(bytes)),
         };
         grid.handle(now, Input::Stored { job, inputs, results });
+    }
+    let kept = store.reader().map_err(load)?.meta_sizes(LOG_PREFIX).map_err(load)?;
+    for (key, bytes) in kept {
+        if let Some(job) = job_of_log(&key) {
+            grid.handle(now, Input::LogKept { job, bytes });
+        }
     }
     Ok(())
 }

@@ -164,6 +164,8 @@ pub fn metas_are_set_replaced_removed_and_listed_by_prefix(place: &dyn Place) {
     let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(keys, ["token/1", "token/é"]);
     assert_eq!(reader.metas("").expect("readable").len(), 5);
+    let sizes = reader.meta_sizes("token/").expect("readable");
+    assert_eq!(sizes, [("token/1".into(), 3), ("token/é".into(), 8)]);
 }
 
 /// A higher epoch fences a lower one.

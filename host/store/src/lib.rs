@@ -138,6 +138,13 @@ pub trait Reader: Send {
     /// [`StoreError::Damaged`], where one is not as it was written.
     fn metas(&mut self, prefix: &str) -> Result<Vec<(String, Bytes)>, StoreError>;
 
+    /// All keys that start with `prefix`, with how many bytes their values have, sorted by key. It
+    /// does not read the values.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    fn meta_sizes(&mut self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError>;
+
     /// The snapshot, if there is one.
     ///
     /// # Errors

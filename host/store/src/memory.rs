@@ -255,6 +255,11 @@ impl Reader for MemoryReader {
             .collect())
     }
 
+    fn meta_sizes(&mut self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let sizes = self.metas(prefix)?.into_iter();
+        Ok(sizes.map(|(key, value)| (key, value.len() as u64)).collect())
+    }
+
     fn snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
         Ok(self.0.lock().snapshot.clone())
     }

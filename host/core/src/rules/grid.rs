@@ -287,6 +287,7 @@ impl Grid {
                 self.diverged(job, index, committed, late);
             }
             Input::Stored { job, inputs, results } => self.measured(job, inputs, results),
+            Input::LogKept { job, bytes } => self.keep_log(job, bytes),
             Input::Modules { tenant, bytes } => {
                 self.bound(&tenant);
                 self.stored.modules(&tenant, bytes);

@@ -200,6 +200,13 @@ impl Grid {
         })
     }
 
+    /// More is kept of what a job's stopped tasks had logged.
+    pub(super) fn keep_log(&mut self, job: JobId, bytes: u64) {
+        if let Some(entry) = self.ledger.job(job) {
+            self.stored.keep_log(entry.tenant(), job, bytes);
+        }
+    }
+
     /// What the store has of a job's logs.
     pub(super) fn measured(&mut self, job: JobId, inputs: Option<u64>, results: Option<u64>) {
         if let Some(entry) = self.ledger.job(job) {

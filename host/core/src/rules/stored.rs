@@ -25,6 +25,8 @@ pub(super) struct Stored {
 struct Logs {
     inputs: u64,
     results: u64,
+    /// What its stopped tasks had logged.
+    kept: u64,
     /// Of its input segments that were appended since the start, by their first.
     segments: BTreeMap<u64, u64>,
 }
@@ -104,6 +106,12 @@ impl Stored {
         });
     }
 
+    /// More is kept of what a job's stopped tasks had logged.
+    pub(super) fn keep_log(&mut self, tenant: &str, job: JobId, bytes: u64) {
+        self.change(job, |logs| logs.kept += bytes);
+        self.update(tenant, |account| account.log_bytes += bytes);
+    }
+
     /// Input segments were dropped; all there are, where `all`.
     pub(super) fn drop_inputs(&mut self, tenant: &str, job: JobId, tasks: &[TaskRange], all: bool) {
         let Some(logs) = self.jobs.get_mut(&job) else { return };
@@ -129,7 +137,8 @@ impl Stored {
 
     /// A job is forgotten, and all that was stored of it.
     pub(super) fn forget(&mut self, tenant: &str, job: JobId) {
-        let bytes = self.jobs.remove(&job).map_or(0, |logs| logs.inputs + logs.results);
+        let gone = self.jobs.remove(&job);
+        let bytes = gone.map_or(0, |logs| logs.inputs + logs.results + logs.kept);
         self.release(tenant, bytes);
     }
 

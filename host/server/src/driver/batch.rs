@@ -117,7 +117,10 @@ fn add_drops(record: &Record, entries: &mut Vec<Entry>) {
     }
 }
 
-/// What the keys start with under which the logs of a job's stopped tasks are kept.
+/// What the keys start with under which the logs of stopped tasks are kept.
+pub(crate) const LOG_PREFIX: &str = "log/";
+
+/// The same for the tasks of one job.
 pub(super) fn log_prefix(job: JobId) -> String {
-    format!("log/{:020}/", job.0)
+    format!("{LOG_PREFIX}{:020}/", job.0)
 }

@@ -3,10 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use wasmgrid_core::Input;
 use wasmgrid_proto::JobId;
 use wasmgrid_store::Entry;
 
-use super::{Driver, Effect, Observer, batch::log_prefix, comparison::Late};
+use super::{
+    Driver, Effect, Observer,
+    batch::{LOG_PREFIX, log_prefix},
+    comparison::Late,
+};
 
 /// Logs that are kept of tasks of one cancelled job.
 const LOGS_PER_JOB: u32 = 64;
@@ -22,28 +27,49 @@ const LOG_BYTES: usize = 32 << 10;
 pub(super) struct Logs(BTreeMap<JobId, u32>);
 
 impl<O: Observer> Driver<O> {
-    /// Keeps what a task had logged when it was stopped: nothing of it commits any more.
+    /// Keeps what a task had logged when it was stopped, if its tenant may have so much more: nothing
+    /// of it commits any more.
     pub(super) fn keep_log(&mut self, job: JobId, late: &Late) {
         let length = late.meta.log_len as usize;
         let Logs(logs) = &mut self.state.logs;
         if length == 0 || logs.first_key_value().is_some_and(|(first, _)| *first > job) {
             return;
         }
+        let bytes = length.min(LOG_BYTES).min(late.payload.len()) as u64;
+        let has_room = |tenant| self.grid.check_bytes(tenant, bytes).is_ok();
         let kept = logs.entry(job).or_default();
-        if *kept >= LOGS_PER_JOB {
+        if *kept >= LOGS_PER_JOB || !self.grid.tenant(job).is_some_and(has_room) {
             return;
         }
         *kept += 1;
         while logs.len() > LOG_JOBS {
             logs.pop_first();
         }
+        self.grid.handle(self.state.now, Input::LogKept { job, bytes });
         let from = late.payload.len().saturating_sub(length.min(LOG_BYTES));
         let (key, value) = (key(job, late.meta.index), Some(late.payload.slice(from..)));
         self.effects.push(Effect::Keep(vec![Entry::Meta { key, value }]));
     }
 }
 
+/// The job whose stopped tasks have their logs under such a key.
+pub(crate) fn job_of(key: &str) -> Option<JobId> {
+    let (job, _) = key.strip_prefix(LOG_PREFIX)?.split_once('/')?;
+    job.parse().ok().map(JobId)
+}
+
 /// Where the log of a stopped task is kept.
 pub(super) fn key(job: JobId, index: u64) -> String {
     format!("{}{index:020}", log_prefix(job))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_says_whose_log_it_is() {
+        assert_eq!(job_of(&key(JobId(7), 12)), Some(JobId(7)));
+        assert_eq!(["log/7", "log/x/1", "blob/7/1"].map(job_of), [None; 3]);
+    }
 }

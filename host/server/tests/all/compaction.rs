@@ -157,6 +157,10 @@ impl Reader for Unread {
         self.reader.metas(prefix)
     }
 
+    fn meta_sizes(&mut self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        self.reader.meta_sizes(prefix)
+    }
+
     fn snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
         self.reader.snapshot()
     }

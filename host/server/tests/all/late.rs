@@ -2,8 +2,8 @@
 //! back: what is discarded, what is compared, and what is told of each task.
 
 use wasmgrid_proto::{
-    ByteCount, JobId, JobState, Micros, Millis, Outcome, ResultBlock, ResultMeta, TaskState,
-    TaskStatus, Usage, WorkerCapacity, WorkerId,
+    ByteCount, JobId, JobState, Micros, Millis, Outcome, Resource, ResultBlock, ResultMeta,
+    TaskState, TaskStatus, Usage, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
         Assign, ErrorCode, FromWorker, HeldLease, Join, PROTOCOL_MINOR, Reply, Request, Role,
@@ -13,7 +13,7 @@ use wasmgrid_proto::{
 use wasmgrid_server::{Server, ServerConfig, ServerHandle};
 use wasmgrid_store::{Store, memory};
 
-use crate::harness::*;
+use crate::{harness::*, quotas::used};
 
 /// A worker's process that started at a time joins with what it holds.
 async fn join_as(server: &ServerHandle, name: &str, started: u64, held: Vec<HeldLease>) -> Worker {
@@ -296,6 +296,38 @@ async fn what_a_stopped_task_had_logged_is_kept_as_long_as_its_job() {
     }
     server.shutdown().await.expect("in order");
     assert_eq!(kept(), [], "it goes with its job");
+}
+
+#[tokio::test]
+async fn kept_logs_of_stopped_tasks_count_for_their_tenant_and_end_at_its_quota() {
+    let store = memory();
+    let bounded = |store| {
+        let mut config = ServerConfig::new("test");
+        config.grid.quotas.insert(Resource::Bytes, 100_000);
+        Server::start(config, Box::new(store), admission()).expect("starts")
+    };
+    let server = bounded(store.reopen());
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    let mut worker = join(&server.handle(), "w").await;
+    let log = "x".repeat(30_000);
+    for batch in 0..4 {
+        let job = status(client.request(submit(numbers(1), None), &[]).await).job;
+        let (assign, _) = worker.assigned().await;
+        client.request(Request::Cancel { job }, &[]).await.expect("it is active");
+        told_to_stop(&mut worker, job).await;
+        end(&worker, batch, &assign, Outcome::Cancelled("ann".into()), &log).await;
+        worker.committed().await;
+    }
+    let before = used(&mut client, "ann").await;
+    assert!((90_000..100_000).contains(&before), "{before}");
+    server.shutdown().await.expect("in order");
+    let kept = store.reader().and_then(|mut reader| reader.metas("log/")).expect("readable");
+    assert_eq!(kept.len(), 3, "a fourth had no room");
+    let server = bounded(store.reopen());
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    assert_eq!(used(&mut client, "ann").await, before, "also after a restart");
+    server.shutdown().await.expect("in order");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn put_until_refused(client: &mut Client) -> (u8, ApiError) {
     panic!("modules without end")
 }
 
-async fn used(client: &mut Client, name: &str) -> u64 {
+pub async fn used(client: &mut Client, name: &str) -> u64 {
     let reply = client.request(Request::Tenants { after: None }, &[]).await;
     let Ok(Reply::Tenants { tenants, more: 0 }) = reply else { panic!("{reply:?}") };
     let tenant = tenants.into_iter().find(|tenant| tenant.name == name).expect("it is listed");

@@ -109,6 +109,16 @@ impl Reader for SqliteReader {
         self.rows(&sql, [prefix], row::meta)
     }
 
+    fn meta_sizes(&mut self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let failed = failed("reading the sizes of values");
+        let prefixed = row::META_PREFIX;
+        let sql = format!("SELECT key, length(value) FROM metas WHERE {prefixed} ORDER BY key");
+        self.rows(&sql, [prefix], |row| {
+            let bytes: i64 = row.get(1).map_err(failed)?;
+            Ok((row.get(0).map_err(failed)?, bytes.cast_unsigned()))
+        })
+    }
+
     fn snapshot(&mut self) -> Result<Option<Snapshot>, StoreError> {
         row::snapshot(&self.0)
     }
