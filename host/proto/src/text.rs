@@ -1,7 +1,7 @@
 //! The bound of texts that come from outside (from guests, peers, operating systems and tools), and
-//! how one that is longer is cut.
+//! how one that is longer is cut; and how numbers of things are written.
 
-use alloc::string::String;
+use alloc::{format, string::String};
 
 /// Bytes of one text in an outcome: the attempts of a lost task are the longest there is, with up to
 /// 16 lines of 200 characters each. What is longer tells nobody more, and is copied into each task
@@ -30,9 +30,23 @@ pub fn shortened(mut text: String, max: usize) -> String {
     text
 }
 
+/// A number of things, as people read it: `1 task`, `2 tasks`. `one` is what one of them is called,
+/// and its plural has an `s` more.
+#[must_use]
+pub fn counted(count: u64, one: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {one}{ending}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_has_no_plural_and_none_has() {
+        let tasks = [0, 1, 2].map(|count| counted(count, "task"));
+        assert_eq!(tasks, ["0 tasks", "1 task", "2 tasks"]);
+    }
 
     #[test]
     fn a_text_is_cut_between_characters_and_says_so() {

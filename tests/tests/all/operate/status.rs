@@ -52,7 +52,17 @@ fn a_job_that_nothing_there_can_run_is_named_with_what_would_help() {
     let said = grid.run(&["status"]);
     said.fails_with(1, &[]);
     assert!(said.text().contains("1 problem"), "{said}");
-    grid.run(&["job", "cancel", &job]).ok();
+    // Others that wait for the same are told of with it.
+    let more = grid.run(&["submit", &guest("noop"), "--range", "0..4", "--require", "zone=b"]);
+    let more = more.ok().trim().to_owned();
+    wait_until("both to be stuck", || kinds(&status(&grid).1) == ["jobs-stuck"]);
+    let (_, report) = status(&grid);
+    let text = report["findings"][0]["text"].as_str().expect("text");
+    assert!(text.contains("7 tasks of 2 jobs of tenant"), "{report}");
+    assert!(text.contains(&format!("(jobs {more}, {job})")), "{report}");
+    for job in [job, more] {
+        grid.run(&["job", "cancel", &job]).ok();
+    }
     assert_eq!(status(&grid).0, Some(0));
 }
 

@@ -4,11 +4,11 @@
 use serde::Serialize;
 use wasmgrid_net::Release;
 use wasmgrid_proto::{
-    Contest, Explanation, JobStatus, Micros, Reason, Resource, TenantStatus, Use, Wait,
-    WorkerState, WorkerStatus, wire::MemberCertificate,
+    Contest, Explanation, Micros, Resource, TenantStatus, Use, Wait, WorkerState, WorkerStatus,
+    text::counted, wire::MemberCertificate,
 };
 
-use super::super::authority::validity;
+use super::{super::authority::validity, stuck::stuck};
 use crate::table;
 
 /// Of a resource in which a tenant is near its bound, the tenth at which that is told.
@@ -25,14 +25,10 @@ pub struct Facts {
     pub certificates: Vec<MemberCertificate>,
     /// What tenants have.
     pub tenants: Vec<TenantStatus>,
-    /// Jobs that have not ended.
-    pub jobs: Vec<JobStatus>,
-    /// Older jobs that were not looked at.
-    pub unseen: u64,
     /// Of jobs whose tasks all wait.
     pub explanations: Vec<Explanation>,
-    /// Such jobs that were not asked about.
-    pub unexplained: usize,
+    /// Such jobs that were not asked about, and jobs that were not looked at.
+    pub unexplained: u64,
     /// Why the store takes no new work.
     pub refuses: Option<String>,
 }
@@ -73,7 +69,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn problem(kind: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+    pub(super) fn problem(
+        kind: &'static str,
+        text: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
         let (text, help) = (text.into(), help.into());
         Self { kind, severity: Severity::Problem, subject: None, text, help }
     }
@@ -82,7 +82,7 @@ impl Finding {
         Self { severity: Severity::Note, ..Self::problem(kind, text, help) }
     }
 
-    fn about(self, subject: impl ToString) -> Self {
+    pub(super) fn about(self, subject: impl ToString) -> Self {
         Self { subject: Some(subject.to_string()), ..self }
     }
 }
@@ -95,8 +95,9 @@ pub fn findings(facts: &Facts, now: Micros) -> Vec<Finding> {
     found.extend(facts.workers.iter().filter_map(|worker| of_worker(worker, now)));
     found.extend(facts.contests.iter().map(contested));
     found.extend(facts.certificates.iter().filter_map(|one| ends_soon(one, now)));
-    found.extend(facts.explanations.iter().filter_map(|job| stuck(job, now)));
     found.extend(facts.tenants.iter().filter_map(nearly_full));
+    // What tenants have to do something about stands behind what operators have to.
+    found.extend(stuck(&facts.explanations, now));
     found.extend(engines(&facts.workers));
     found.extend(not_looked_at(facts));
     // What is grave stands before what is not; the rest keeps its order.
@@ -200,26 +201,6 @@ fn ends_soon(certificate: &MemberCertificate, now: Micros) -> Option<Finding> {
     Some(Finding::problem("certificate-ends", text, help).about(name))
 }
 
-/// A job of which nothing can run before somebody does something.
-fn stuck(explanation: &Explanation, now: Micros) -> Option<Finding> {
-    let Reason { tasks, wait } =
-        explanation.reasons.iter().find(|reason| is_stuck(&reason.wait))?;
-    let job = explanation.job;
-    let text = format!("{tasks} tasks of job {job} cannot run: {}", wait.text(now));
-    Some(Finding::problem("job-stuck", text, wait.remedy()).about(job))
-}
-
-const fn is_stuck(wait: &Wait) -> bool {
-    matches!(
-        wait,
-        Wait::NoWorker
-            | Wait::Labels { .. }
-            | Wait::Memory { .. }
-            | Wait::NotTaking { .. }
-            | Wait::Unable { .. }
-    )
-}
-
 /// A tenant that soon can keep nothing more.
 fn nearly_full(TenantStatus { name, uses }: &TenantStatus) -> Option<Finding> {
     let kept = uses.iter().find(|one| one.resource == Resource::Bytes)?;
@@ -252,14 +233,11 @@ fn engines(workers: &[WorkerStatus]) -> Option<Finding> {
     })
 }
 
-fn not_looked_at(Facts { unseen, unexplained, .. }: &Facts) -> Option<Finding> {
-    (*unseen > 0 || *unexplained > 0).then(|| {
+fn not_looked_at(Facts { unexplained, .. }: &Facts) -> Option<Finding> {
+    (*unexplained > 0).then(|| {
         Finding::note(
             "not-looked-at",
-            format!(
-                "{unseen} older jobs, and the reasons why {unexplained} jobs wait, were not \
-                 checked"
-            ),
+            format!("why tasks of {} wait was not checked", counted(*unexplained, "more job")),
             "see `wasmgrid job list` and `wasmgrid job explain JOB`",
         )
     })
@@ -268,7 +246,7 @@ fn not_looked_at(Facts { unseen, unexplained, .. }: &Facts) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use wasmgrid_proto::{
-        ByteCount, Failing, JobCounts, JobId, JobState, WorkerCapacity, WorkerId,
+        ByteCount, Failing, WorkerCapacity, WorkerId,
         wire::{Role, SignedBy},
     };
 
@@ -346,25 +324,6 @@ mod tests {
         let facts = Facts { workers, certificates: vec![certificate], ..Facts::default() };
         let at = |day: u64| findings(&facts, Micros(day * DAY)).len();
         assert_eq!([300, 334, 335, 364, 365].map(at), [0, 0, 1, 1, 0]);
-    }
-
-    #[test]
-    fn a_job_is_stuck_where_waiting_does_not_help() {
-        let explained = |wait| Explanation {
-            job: JobId(7),
-            tenant: "ada".into(),
-            state: JobState::Active,
-            counts: JobCounts::default(),
-            reasons: vec![Reason { tasks: 3, wait }],
-        };
-        let workers = vec![worker("a", WorkerState::Ready)];
-        let memory = Wait::Memory { needed: ByteCount(2), largest: ByteCount(1) };
-        let explanations = vec![explained(Wait::Ready), explained(memory)];
-        let facts = Facts { workers, explanations, ..Facts::default() };
-        let found = findings(&facts, Micros(0));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!((found[0].kind, found[0].subject.as_deref()), ("job-stuck", Some("7")));
-        assert!(found[0].help.contains("--memory"), "{found:?}");
     }
 
     #[test]

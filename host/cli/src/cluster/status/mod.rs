@@ -2,13 +2,14 @@
 //! monitoring.
 
 mod findings;
+mod stuck;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wasmgrid_client::Client;
 use wasmgrid_net::Release;
-use wasmgrid_proto::{Explanation, JobFilter, JobStatus};
+use wasmgrid_proto::{JobFilter, JobState, JobStatus, Resource, TenantStatus, text::counted};
 
 use super::{Cluster, chosen};
 use crate::{
@@ -21,11 +22,17 @@ use crate::{
 };
 use findings::{Facts, Finding, Severity, findings};
 
-/// Jobs that are looked at, the newest: those before them have either ended or waited long.
-const JOBS_MAX: u32 = 10_000;
+/// Jobs of each tenant that are looked at, the newest: those before them wait for the same, mostly.
+const JOBS_OF_ONE: u32 = 200;
+
+/// Tenants whose jobs are looked at.
+const TENANTS_MAX: usize = 100;
 
 /// Jobs of which nothing runs that are asked why.
 const EXPLAINED_MAX: usize = 100;
+
+/// Findings of one kind that are printed; JSON has all.
+const PRINTED_OF_A_KIND: usize = 10;
 
 /// Says how the grid of a context is.
 ///
@@ -66,26 +73,41 @@ async fn facts(client: &Client) -> anyhow::Result<Facts> {
     let refuses = client.refuses_work().await?;
     let (tenants, authority) = (client.tenants().await?, client.authority().await?);
     let certificates = authority.certificates;
-    let (mut jobs, unseen) = client.jobs(JOBS_MAX, &JobFilter::default()).await?;
-    jobs.retain(|job| !job.state.is_terminal());
-    let stands = |job: &&JobStatus| job.counts.queued > 0 && job.counts.running == 0;
-    let standing: Vec<_> = jobs.iter().filter(stands).map(|job| job.job).collect();
-    let mut explanations: Vec<Explanation> = Vec::new();
-    for job in standing.iter().take(EXPLAINED_MAX) {
-        explanations.push(client.explain(*job).await?);
+    let (standing, mut unexplained) = standing(client, &tenants).await?;
+    let mut explanations = Vec::new();
+    let of_tenants = standing.iter().map(|job| (job.spec.task.tenant.as_str(), job.job));
+    for job in stuck::in_turns(of_tenants, EXPLAINED_MAX) {
+        explanations.push(client.explain(job).await?);
     }
-    let unexplained = standing.len().saturating_sub(EXPLAINED_MAX);
-    Ok(Facts {
-        workers,
-        contests,
-        certificates,
-        tenants,
-        jobs,
-        unseen,
-        explanations,
-        unexplained,
-        refuses,
-    })
+    unexplained += (standing.len() - explanations.len()) as u64;
+    Ok(Facts { workers, contests, certificates, tenants, explanations, unexplained, refuses })
+}
+
+/// The jobs of which nothing runs though there are tasks, of each tenant the newest; and how many
+/// jobs were not looked at.
+async fn standing(
+    client: &Client,
+    tenants: &[TenantStatus],
+) -> anyhow::Result<(Vec<JobStatus>, u64)> {
+    let (mut standing, mut unseen) = (Vec::new(), 0);
+    let waits = |tenant: &&TenantStatus| used(tenant, Resource::WaitingTasks) > 0;
+    for (at, tenant) in tenants.iter().filter(waits).enumerate() {
+        if at >= TENANTS_MAX {
+            unseen += used(tenant, Resource::OpenJobs);
+            continue;
+        }
+        let (name, states) = (None, vec![JobState::Active]);
+        let filter = JobFilter { states, name, tenant: Some(tenant.name.clone()) };
+        let (jobs, more) = client.jobs(JOBS_OF_ONE, &filter).await?;
+        let stands = |job: &JobStatus| job.counts.queued > 0 && job.counts.running == 0;
+        standing.extend(jobs.into_iter().filter(stands));
+        unseen += more;
+    }
+    Ok((standing, unseen))
+}
+
+fn used(tenant: &TenantStatus, resource: Resource) -> u64 {
+    tenant.uses.iter().find(|one| one.resource == resource).map_or(0, |one| one.used)
 }
 
 /// How a grid is.
@@ -143,12 +165,10 @@ impl Report {
         for worker in &facts.workers {
             *workers.entry(worker.state.name()).or_default() += 1;
         }
-        let (mut waiting, mut running) = (0, 0);
-        for job in &facts.jobs {
-            waiting += job.counts.queued;
-            running += job.counts.running;
-        }
-        let jobs = Some(JobsView { active: facts.jobs.len() as u64, waiting, running });
+        let sum = |resource| facts.tenants.iter().map(|tenant| used(tenant, resource)).sum();
+        let (active, running): (u64, u64) = (sum(Resource::OpenJobs), sum(Resource::RunningTasks));
+        let waiting = sum(Resource::WaitingTasks).saturating_sub(running);
+        let jobs = Some(JobsView { active, waiting, running });
         let release = Some(release.to_string());
         Self { state, release, workers, jobs, findings, ..Self::of(name, description) }
     }
@@ -178,22 +198,43 @@ impl Report {
         lines.push(format_args!("grid {} at {}: {}", self.grid, self.where_it_is(), self.word()));
         if let Some(jobs) = &self.jobs {
             lines.push(format_args!("workers    {}", self.workers_line()));
+            let waiting = counted(jobs.waiting, "task");
+            let wait = if jobs.waiting == 1 { "waits" } else { "wait" };
+            let run = if jobs.running == 1 { "runs" } else { "run" };
             lines.push(format_args!(
-                "jobs       {} active: {} tasks wait, {} run",
-                jobs.active, jobs.waiting, jobs.running
+                "jobs       {} active: {waiting} {wait}, {} {run}",
+                jobs.active, jobs.running
             ));
         }
         if let Some(release) = &self.release {
             lines.push(format_args!("scheduler  {release}"));
         }
+        self.push_findings(&mut lines);
+        Ok(print::lines(&lines)?)
+    }
+
+    /// Some of each kind: what is wrong with many workers or tenants hides nothing else.
+    fn push_findings(&self, lines: &mut Lines) {
+        let mut printed: BTreeMap<&str, usize> = BTreeMap::new();
         for finding in &self.findings {
+            let count = printed.entry(finding.kind).or_default();
+            *count += 1;
+            if *count > PRINTED_OF_A_KIND {
+                continue;
+            }
             lines.push("");
             lines.push(format_args!("{}: {}", finding.severity.word(), finding.text));
             if !finding.help.is_empty() {
                 lines.push(format_args!("  {}", finding.help));
             }
         }
-        Ok(print::lines(&lines)?)
+        for (kind, count) in printed {
+            let more = count.saturating_sub(PRINTED_OF_A_KIND);
+            if more > 0 {
+                lines.push("");
+                lines.push(format_args!("{more} more of {kind}: --output json has all"));
+            }
+        }
     }
 
     fn where_it_is(&self) -> String {
@@ -205,8 +246,7 @@ impl Report {
         match (self.state, problems.count()) {
             (State::Unreachable, _) => "unreachable".into(),
             (_, 0) => "all is well".into(),
-            (_, 1) => "1 problem".into(),
-            (_, problems) => format!("{problems} problems"),
+            (_, problems) => counted(problems as u64, "problem"),
         }
     }
 
@@ -216,5 +256,26 @@ impl Report {
         }
         let counts = self.workers.iter().map(|(state, count)| format!("{count} {state}"));
         counts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_many_hides_nothing_else() {
+        let about = |name: String| Finding::problem("worker-gone", "gone", "").about(name);
+        let mut findings: Vec<_> = (0..50).map(|worker| about(worker.to_string())).collect();
+        findings.push(Finding::problem("job-stuck", "a job of ada", ""));
+        let (grid, addresses, state_dir) = ("home".into(), Vec::new(), None);
+        let description = Description { grid, addresses, state_dir };
+        let report = Report { findings, ..Report::of("home", &description) };
+        let mut lines = Lines::default();
+        report.push_findings(&mut lines);
+        let text = lines.to_string();
+        assert_eq!(text.matches("problem: gone").count(), PRINTED_OF_A_KIND);
+        assert!(text.contains("problem: a job of ada"), "{text}");
+        assert!(text.contains("40 more of worker-gone"), "{text}");
     }
 }
