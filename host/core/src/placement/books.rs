@@ -296,6 +296,12 @@ impl Placement {
         }
     }
 
+    /// Leaves demands that no worker could meet out of the order of jobs, until one can.
+    pub(crate) fn park_unmet(&mut self) {
+        let has_changed = self.fleet.meets_others();
+        self.shares.sort(has_changed, |demand| self.fleet.can_meet(demand));
+    }
+
     /// Charges the tenant of a job for what a worker did for it beside its tasks.
     pub(crate) fn charge(&mut self, job: JobId, took_ns: u64) {
         if let Some(queue) = self.queues.get(&job) {

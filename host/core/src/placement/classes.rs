@@ -221,16 +221,21 @@ impl Classes {
         above.chain(at_edge.map(|(_, standing, id)| (standing, id))).min()
     }
 
-    /// A worker of these classes takes tasks from now on, or does not any more.
-    pub(crate) fn set_ready(&mut self, classes: &[u32], memory: u64, ready: bool) {
+    /// A worker of these classes takes tasks from now on, or does not any more. True if other demands
+    /// than before can be met by that.
+    pub(crate) fn set_ready(&mut self, classes: &[u32], memory: u64, ready: bool) -> bool {
+        let mut has_changed = false;
         for number in classes {
             let Some(class) = self.by_number.get_mut(number) else { continue };
+            let before = class.largest();
             let count = class.ready.entry(memory).or_default();
             *count = if ready { *count + 1 } else { count.saturating_sub(1) };
             if *count == 0 {
                 class.ready.remove(&memory);
             }
+            has_changed |= class.largest() != before;
         }
+        has_changed
     }
 
     /// How many workers would take such a task if they had nothing else.
@@ -241,8 +246,8 @@ impl Classes {
 
     /// True where some worker would take such a task if it had nothing else.
     pub(crate) fn can_meet(&self, demand: Demand) -> bool {
-        let largest = self.by_number.get(&demand.class).and_then(|class| class.ready.keys().last());
-        largest.is_some_and(|memory| *memory >= demand.memory)
+        let largest = self.by_number.get(&demand.class).and_then(Class::largest);
+        largest.is_some_and(|memory| memory >= demand.memory)
     }
 
     /// Free slots of a class.
@@ -253,6 +258,13 @@ impl Classes {
     /// Slots of a class.
     pub(crate) fn slots(&self, number: u32) -> u64 {
         self.by_number.get(&number).map_or(0, |class| class.slots)
+    }
+}
+
+impl Class {
+    /// The most memory that one of the workers has that take tasks.
+    fn largest(&self) -> Option<u64> {
+        self.ready.last_key_value().map(|(memory, _)| *memory)
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Demand {
 /// difference of two ranks never changes, a job waits at most for those submitted within the span
 /// that their priorities are apart: none starves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Rank(i64);
+pub(crate) struct Rank(pub(super) i64);
 
 impl Rank {
     pub(crate) fn new(spec: &JobSpec, submitted: Micros, step: Millis) -> Self {

@@ -41,6 +41,8 @@ pub(crate) struct Fleet {
     reserved: Option<WorkerId>,
     /// There may be something to ask back that was not there when nothing was found.
     worth_stealing: bool,
+    /// Other demands can be met than when that was last asked.
+    meets_others: bool,
 }
 
 #[derive(Debug)]
@@ -178,7 +180,8 @@ impl Fleet {
                     self.classes.count(&[class], None, member.place.entry);
                     if member.place.ready {
                         let memory = member.worker.capacity.memory.0;
-                        self.classes.set_ready(&[class], memory, true);
+                        // Nothing needs this class yet.
+                        let _ = self.classes.set_ready(&[class], memory, true);
                     }
                 }
             }
@@ -331,6 +334,11 @@ impl Fleet {
         self.classes.can_meet(demand)
     }
 
+    /// True if other demands can be met than when this was last asked.
+    pub(super) fn meets_others(&mut self) -> bool {
+        core::mem::take(&mut self.meets_others)
+    }
+
     /// Keeps the worker free that is soonest idle of those that can meet the demand and are not
     /// avoided, or none.
     pub(super) fn reserve(&mut self, wanted: Option<(Demand, Vec<WorkerId>)>, shared: bool) {
@@ -378,7 +386,7 @@ impl Fleet {
                 self.homes.went(id);
             }
             let memory = member.worker.capacity.memory.0;
-            self.classes.set_ready(&member.classes, memory, place.ready);
+            self.meets_others |= self.classes.set_ready(&member.classes, memory, place.ready);
         }
         let free = |place: &Place| place.entry.map_or(0, |entry| entry.free_slots);
         let room = |place: &Place| place.entry.map_or(0, |entry| entry.room);
@@ -436,7 +444,7 @@ impl Fleet {
         if member.place.ready {
             self.homes.went(id);
             let memory = member.worker.capacity.memory.0;
-            self.classes.set_ready(&member.classes, memory, false);
+            self.meets_others |= self.classes.set_ready(&member.classes, memory, false);
         }
     }
 }

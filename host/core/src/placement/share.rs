@@ -5,6 +5,7 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     string::String,
     sync::Arc,
+    vec::Vec,
 };
 use core::ops::RangeInclusive;
 
@@ -27,7 +28,12 @@ pub(crate) struct Shares {
     tenants: BTreeMap<Arc<str>, Tenant>,
     /// Tenants with tasks to give, by what those need and then by what the tenants have had.
     demands: Waiting,
-    /// How many tenants have tasks to give.
+    /// What waiting tasks need that no worker could meet when that was last looked at, and whose
+    /// they are: they cost nothing until workers come or change.
+    parked: BTreeMap<Demand, BTreeSet<Arc<str>>>,
+    /// Of `demands`, those of which it was not looked at whether a worker could meet them.
+    unsorted: BTreeSet<Demand>,
+    /// How many tenants have tasks to give that are not parked.
     waiting: u64,
     /// Tenants without active jobs that have had more than others; they come back as they went.
     owing: BTreeSet<(u128, Arc<str>)>,
@@ -38,6 +44,9 @@ pub(crate) struct Shares {
 
 /// Tenants by what their tasks need, and then by what they have had.
 type Waiting = BTreeMap<Demand, BTreeSet<(u128, Arc<str>)>>;
+
+/// Jobs with tasks to give, in the order of their ranks, by what their tasks need.
+type Ready = BTreeMap<Demand, BTreeSet<(Rank, JobId)>>;
 
 #[derive(Debug)]
 struct Tenant {
@@ -50,7 +59,9 @@ struct Tenant {
     wanted: BTreeMap<Demand, u64>,
     /// Its tasks on workers.
     leased: u64,
-    ready: BTreeMap<Demand, BTreeSet<(Rank, JobId)>>,
+    ready: Ready,
+    /// The same of demands that are parked.
+    parked: Ready,
 }
 
 /// A tenant as others see it.
@@ -114,29 +125,99 @@ impl Shares {
         ready: bool,
     ) {
         let Some(tenant) = self.tenants.get_mut(name) else { return };
+        if ready && tenant.ready.is_empty() && tenant.parked.is_empty() {
+            tenant.pass = tenant.pass.max(self.level);
+        }
+        let is_parked = self.parked.contains_key(&demand);
+        let of_tenant = if is_parked { &mut tenant.parked } else { &mut tenant.ready };
+        let jobs = of_tenant.entry(demand).or_default();
+        let before = jobs.len();
         if ready {
-            if tenant.ready.is_empty() {
-                self.waiting += 1;
-                tenant.pass = tenant.pass.max(self.level);
+            jobs.insert((rank, job));
+        } else {
+            jobs.remove(&(rank, job));
+        }
+        match (before, jobs.len()) {
+            (0, 1) if is_parked => {
+                self.parked.entry(demand).or_default().insert(Arc::clone(name));
             }
-            let jobs = tenant.ready.entry(demand).or_default();
-            if jobs.insert((rank, job)) && jobs.len() == 1 {
-                let waiting = self.demands.entry(demand).or_default();
-                waiting.insert((tenant.pass, Arc::clone(name)));
+            (0, 1) => self.list(name, demand),
+            (_, 0) => self.unlist(name, demand),
+            _ => {}
+        }
+    }
+
+    /// The first job of a tenant has tasks to give that need this.
+    fn list(&mut self, name: &Arc<str>, demand: Demand) {
+        let Some(tenant) = self.tenants.get(name) else { return };
+        self.waiting += u64::from(tenant.ready.len() == 1);
+        let waiting = self.demands.entry(demand).or_default();
+        if waiting.is_empty() {
+            self.unsorted.insert(demand);
+        }
+        waiting.insert((tenant.pass, Arc::clone(name)));
+    }
+
+    /// No job of a tenant has tasks to give that need this.
+    fn unlist(&mut self, name: &Arc<str>, demand: Demand) {
+        let Some(tenant) = self.tenants.get_mut(name) else { return };
+        if tenant.parked.remove(&demand).is_some() {
+            if let Some(tenants) = self.parked.get_mut(&demand) {
+                tenants.remove(name);
+                if tenants.is_empty() {
+                    self.parked.remove(&demand);
+                }
             }
             return;
         }
-        let Some(jobs) = tenant.ready.get_mut(&demand) else { return };
-        jobs.remove(&(rank, job));
-        if !jobs.is_empty() {
+        let was_listed = tenant.ready.remove(&demand).is_some();
+        let Some(waiting) = self.demands.get_mut(&demand) else { return };
+        if waiting.remove(&(tenant.pass, Arc::clone(name))) {
+            self.waiting -= u64::from(was_listed && tenant.ready.is_empty());
+        }
+        if waiting.is_empty() {
+            self.demands.remove(&demand);
+            self.unsorted.remove(&demand);
+        }
+    }
+
+    /// Parks demands that no worker can meet, whatever it has to do now: of those that are new, or
+    /// of all if workers came or changed; then those that were parked and can be met wait again.
+    pub(super) fn sort(&mut self, has_changed: bool, can_meet: impl Fn(Demand) -> bool) {
+        let new = core::mem::take(&mut self.unsorted);
+        if !has_changed {
+            new.into_iter().filter(|demand| !can_meet(*demand)).for_each(|one| self.park(one));
             return;
         }
-        tenant.ready.remove(&demand);
-        self.waiting -= u64::from(tenant.ready.is_empty());
-        if let Some(waiting) = self.demands.get_mut(&demand) {
-            waiting.remove(&(tenant.pass, Arc::clone(name)));
-            if waiting.is_empty() {
-                self.demands.remove(&demand);
+        let met: Vec<Demand> = self.parked.keys().copied().filter(|one| can_meet(*one)).collect();
+        let unmet = self.demands.keys().copied().filter(|one| !can_meet(*one));
+        unmet.collect::<Vec<_>>().into_iter().for_each(|demand| self.park(demand));
+        met.into_iter().for_each(|demand| self.unpark(demand));
+    }
+
+    fn park(&mut self, demand: Demand) {
+        let waiting = self.demands.remove(&demand).unwrap_or_default();
+        let mut parked = BTreeSet::new();
+        for (_, name) in waiting {
+            let Some(tenant) = self.tenants.get_mut(&name) else { continue };
+            if let Some(jobs) = tenant.ready.remove(&demand) {
+                tenant.parked.insert(demand, jobs);
+                self.waiting -= u64::from(tenant.ready.is_empty());
+                parked.insert(name);
+            }
+        }
+        if !parked.is_empty() {
+            self.parked.insert(demand, parked);
+        }
+    }
+
+    fn unpark(&mut self, demand: Demand) {
+        for name in self.parked.remove(&demand).unwrap_or_default() {
+            let Some(tenant) = self.tenants.get_mut(&name) else { continue };
+            if let Some(jobs) = tenant.parked.remove(&demand) {
+                self.waiting += u64::from(tenant.ready.is_empty());
+                tenant.ready.insert(demand, jobs);
+                self.demands.entry(demand).or_default().insert((tenant.pass, name));
             }
         }
     }
@@ -167,12 +248,12 @@ impl Shares {
         self.tenants.get(tenant).is_some_and(|tenant| tenant.wanted.contains_key(&demand))
     }
 
-    /// How many different things tasks that wait need of a worker.
+    /// How many different things tasks that wait, and are not parked, need of a worker.
     pub(crate) fn demands(&self) -> usize {
         self.demands.len()
     }
 
-    /// How many tenants have tasks to give.
+    /// How many tenants have tasks to give that are not parked.
     pub(crate) const fn waiting(&self) -> u64 {
         self.waiting
     }
@@ -260,6 +341,7 @@ impl Tenant {
             wanted: BTreeMap::new(),
             leased: 0,
             ready: BTreeMap::new(),
+            parked: BTreeMap::new(),
         }
     }
 
@@ -280,5 +362,103 @@ impl Tenant {
 
     fn price(&self, ns: u64) -> u128 {
         u128::from(ns) * UNIT / u128::from(self.weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use alloc::format;
+
+    use super::*;
+
+    const fn demand(class: u32) -> Demand {
+        Demand { class, memory: 1 }
+    }
+
+    /// A job of a tenant has tasks to give.
+    fn ready(shares: &mut Shares, tenant: &str, class: u32, job: u64) -> Arc<str> {
+        let name = shares.enter(tenant, demand(class));
+        let rank = Rank(0);
+        shares.set_ready(&name, (demand(class), rank, JobId(job)), true);
+        name
+    }
+
+    #[test]
+    fn what_no_worker_meets_is_not_looked_at_until_workers_change() {
+        let mut shares = Shares::default();
+        for class in 1..100 {
+            ready(&mut shares, &format!("tenant-{class}"), class, class.into());
+        }
+        ready(&mut shares, "ann", 0, 1_000);
+        let looked = Cell::new(0);
+        let can_meet = |demand: Demand| {
+            looked.set(looked.get() + 1);
+            demand.class == 0
+        };
+        shares.sort(false, can_meet);
+        looked.set(0);
+        for _ in 0..10 {
+            shares.sort(false, can_meet);
+            assert_eq!(shares.next(can_meet, |_, _| true), Some(JobId(1_000)));
+        }
+        assert_eq!(looked.get(), 20, "one of each tenant, and one of ann's");
+        assert_eq!((shares.waiting(), shares.demands()), (1, 1), "the others are in nobody's way");
+        shares.sort(true, |_| true);
+        assert_eq!((shares.waiting(), shares.demands()), (100, 100));
+    }
+
+    #[test]
+    fn the_order_of_jobs_is_the_same_whether_demands_are_parked_or_not() {
+        const CLASSES: u32 = 6;
+        let (mut parks, mut walks) = (Shares::default(), Shares::default());
+        let mut state = 9_u64;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let (mut met, mut listed) = (0_u64, BTreeSet::new());
+        for _ in 0..20_000 {
+            let mut has_changed = false;
+            let (tenant, class, job) = (draw(5), draw(CLASSES.into()) as u32, draw(4));
+            let key = (tenant, class, job);
+            let tenant = format!("tenant-{tenant}");
+            let id = (demand(class), Rank(0), JobId(job + 10 * u64::from(class)));
+            match draw(4) {
+                0 => {
+                    met = draw(1 << CLASSES);
+                    has_changed = true;
+                }
+                1 => {
+                    for shares in [&mut parks, &mut walks] {
+                        let name = shares.enter(&tenant, demand(class));
+                        shares.charge(&name, 1, 1_000);
+                        shares.leave(&name, demand(class));
+                    }
+                }
+                _ if listed.remove(&key) => {
+                    for shares in [&mut parks, &mut walks] {
+                        let name: Arc<str> = Arc::from(tenant.as_str());
+                        shares.set_ready(&name, id, false);
+                        shares.leave(&name, demand(class));
+                    }
+                }
+                _ => {
+                    listed.insert(key);
+                    for shares in [&mut parks, &mut walks] {
+                        let name = shares.enter(&tenant, demand(class));
+                        shares.set_ready(&name, id, true);
+                    }
+                }
+            }
+            let can_meet = |demand: Demand| met >> demand.class & 1 == 1;
+            parks.sort(has_changed, can_meet);
+            let all = |_: Demand, _: &str| true;
+            assert_eq!(parks.next(can_meet, all), walks.next(can_meet, all));
+            let tenants = parks.tenants.values();
+            let waiting = tenants.filter(|tenant| !tenant.ready.is_empty()).count();
+            assert_eq!(parks.waiting(), waiting as u64);
+        }
     }
 }

@@ -28,6 +28,7 @@ const LOST_MAX: usize = 64;
 impl Grid {
     /// Gives waiting tasks to workers with room, and rebalances where slots are left.
     pub(super) fn pump(&mut self) {
+        self.placement.park_unmet();
         let mut grants = Grants::new();
         let alone = self.place_suspects(&mut grants);
         self.place_overtaken(alone, &mut grants);
