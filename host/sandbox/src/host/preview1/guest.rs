@@ -62,15 +62,18 @@ impl<'a> Guest<'a> {
         self.charge(span.1.into())
     }
 
-    /// The buffers of a list of `count` at `list`, each a pointer and a length.
-    pub(super) fn buffers(&self, (list, count): Span) -> Answer<Buffers> {
+    /// The buffers of a list of `count` at `list`, each a pointer and a length. The list is paid for
+    /// as far as it is read: buffers of nothing are no work otherwise.
+    pub(super) fn buffers(&mut self, (list, count): Span) -> Answer<Buffers> {
         const ENTRY_BYTES: usize = 8;
-        let memory = self.memory();
         let size = (count as usize).saturating_mul(ENTRY_BYTES);
-        let list = range(memory, list, size)?;
+        let all = range(self.memory(), list, size)?;
+        let list = all.start..all.start + size.min(BUFFERS_MAX * ENTRY_BYTES);
+        self.charge(list.len() as u64)?;
+        let memory = self.memory();
         let entries = memory.get(list).unwrap_or_default().chunks_exact(ENTRY_BYTES);
         let mut buffers = Buffers { places: Vec::with_capacity(entries.len().min(4)), length: 0 };
-        for entry in entries.take(BUFFERS_MAX) {
+        for entry in entries {
             let (at, length) = (number(entry, 0), number(entry, 4));
             // One of nothing may point anywhere.
             if length > 0 {

@@ -188,3 +188,27 @@ async fn to_ask_for_arguments_and_variables_costs_what_there_is_of_them() {
     let more = fuel_of("environ_get", &long).await - fuel_of("environ_get", &|spec| spec).await;
     assert!(more >= TEXTS as u64 / 2, "environ_get: {more}");
 }
+
+#[tokio::test]
+async fn buffers_of_nothing_cost_what_their_list_has_of_bytes() {
+    let fuel_of = async |name: &str, fd: i64, count: i64| {
+        let mut arguments = vec![fd, 0, count];
+        if name.starts_with("fd_p") {
+            arguments.push(0);
+        }
+        arguments.push(60_200);
+        let module = asking(&[], &[(name, &arguments)]);
+        let ended = run_one(&module, &spec(&module, ModuleKind::Preview1), b"").await;
+        assert_eq!(ended.outcome, Outcome::Ok, "{name}");
+        ended.usage.fuel
+    };
+    // What cannot be read or written costs as much.
+    for (name, fd) in
+        [("fd_read", 0), ("fd_write", 2), ("fd_read", 99), ("fd_pread", 0), ("fd_pwrite", 1)]
+    {
+        let [none, some, more] = [0, 1_024, 7_000].map(|count| fuel_of(name, fd, count));
+        let (none, some, more) = (none.await, some.await, more.await);
+        assert_eq!(some - none, 8 * 1_024, "{name} of {fd}");
+        assert_eq!(more, some, "{name} of {fd}: no call reads more of its list");
+    }
+}
