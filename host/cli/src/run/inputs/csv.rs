@@ -2,7 +2,7 @@
 //! that a slow writer's rows run as they come.
 //!
 //! Rows are cut by the crate `csv-core`. What it lets pass is refused here: rows of other lengths than
-//! the header, and a quote that is never closed.
+//! the header, a quote that is never closed, and text between a closing quote and the field's end.
 
 use std::{
     cell::RefCell,
@@ -11,6 +11,7 @@ use std::{
 };
 
 use csv_core::ReadRecordResult;
+use wasmgrid_proto::text::counted;
 
 use super::{
     batch::{Batch, Batcher},
@@ -157,7 +158,7 @@ impl<R: Read, F: FnMut() -> bool> Rows<R, F> {
     fn object(&self, json: &mut Vec<u8>) -> Result<(), String> {
         let (fields, columns) = (self.row.count, self.columns.len());
         if fields != columns {
-            let fields = if fields == 1 { "1 field".into() } else { format!("{fields} fields") };
+            let fields = counted(fields as u64, "field");
             return Err(format!("the row has {fields}, and the header names {columns}"));
         }
         json.push(b'{');
@@ -243,6 +244,51 @@ impl Row {
     }
 }
 
+/// Where in a field the bytes are that were read last.
+#[derive(Clone, Copy, Default)]
+enum Quoting {
+    /// Before its first byte.
+    #[default]
+    Start,
+    /// In one without quotes, or in which they are characters like others.
+    Plain,
+    /// Between its quotes.
+    Open,
+    /// After a quote that closes it, or that is the first of two.
+    Closing,
+}
+
+impl Quoting {
+    /// Goes on by these bytes; false if something follows the quote that closes a field.
+    fn follow(&mut self, bytes: &[u8]) -> bool {
+        let is_plain = matches!(self, Self::Start | Self::Plain);
+        if is_plain && memchr::memchr(b'"', bytes).is_none() {
+            *self = bytes.last().map_or(*self, |last| Self::after(*last));
+            return true;
+        }
+        for byte in bytes {
+            *self = match (*self, *byte) {
+                (Self::Start, b'"') | (Self::Closing, b'"') => Self::Open,
+                (Self::Open, b'"') => Self::Closing,
+                (Self::Open, _) => Self::Open,
+                (Self::Closing, other) if !matches!(Self::after(other), Self::Start) => {
+                    return false;
+                }
+                (_, byte) => Self::after(byte),
+            };
+        }
+        true
+    }
+
+    /// After a byte that is not between quotes.
+    const fn after(byte: u8) -> Self {
+        match byte {
+            b',' | b'\r' | b'\n' => Self::Start,
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// A table as it is read.
 struct Raw<R, F> {
     source: Unmarked<R>,
@@ -255,12 +301,15 @@ struct Raw<R, F> {
     is_last: bool,
     /// The line that the next byte is in, from 1.
     line: u64,
+    quoting: Quoting,
 }
 
 impl<R: Read, F: FnMut() -> bool> Raw<R, F> {
     fn new(source: R, before_read: F) -> Self {
         let (source, core) = (Unmarked::new(source), csv_core::Reader::new());
-        Self { source, before_read, core, buffer: Vec::new(), used: 0, is_last: false, line: 1 }
+        let (buffer, used, is_last, line) = (Vec::new(), 0, false, 1);
+        let quoting = Quoting::default();
+        Self { source, before_read, core, buffer, used, is_last, line, quoting }
     }
 
     /// Reads a row; gives the number of the line in which it begins, and `None` at the end.
@@ -276,6 +325,11 @@ impl<R: Read, F: FnMut() -> bool> Raw<R, F> {
             let bytes = row.bytes.get_mut(written..).unwrap_or_default();
             let ends = row.ends.get_mut(row.count..).unwrap_or_default();
             let (result, read, put, ended) = self.core.read_record(input, bytes, ends);
+            if !self.quoting.follow(input.get(..read).unwrap_or_default()) {
+                let what = "text follows the closing quote of a field in this row; a quote within \
+                            a quoted field is written twice";
+                return Err(wrong(name, line, what));
+            }
             self.take(read);
             (length, written, row.count) = (length + read, written + put, row.count + ended);
             match result {
@@ -420,6 +474,10 @@ mod tests {
             ("a\n1\n\"2", "t:3: a quote is opened"),
             ("a\n\"", "t:2: a quote is opened"),
             ("a,\"b\n1,2\n", "t:1: a quote is opened"),
+            ("a,b\n1,2\n\"3\"x,4\n", "t:3: text follows the closing quote of a field"),
+            ("a,b\n1,\"2\" \n", "t:2: text follows the closing quote"),
+            ("\"a\"b\n", "t:1: text follows the closing quote"),
+            ("a\n\"x\"\"y\"z\"\n", "t:2: text follows the closing quote"),
         ] {
             let error = rows(text, &[]).1.expect(text);
             assert!(error.starts_with(said), "{text:?}: {error}");
