@@ -9,7 +9,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteCount, JobCounts, JobId, JobState, Micros, Resource, wire::bounded};
+use crate::{
+    ByteCount, JobCounts, JobId, JobState, Micros, Resource, text::counted, wire::bounded,
+};
 
 /// Tenants and labels that one reason names; the rest is left out.
 pub const NAMED_MAX: usize = 16;
@@ -296,44 +298,50 @@ impl Wait {
                  one worker"
             ),
             Self::Busy { workers, slots, tenants } => format!(
-                "all {slots} slots of the {workers} fitting workers are in use, by {}",
+                "no slot is free on {} with {}, in use by {}",
+                counted(*workers, "fitting worker"),
+                counted(*slots, "slot"),
                 list(tenants)
             ),
             Self::Share { tenants } => {
                 format!("other tenants have had less than their share: {}", list(tenants))
             }
             Self::Priority { jobs, first } => format!(
-                "{jobs} jobs of the same tenant are older or have a higher priority, job {first} \
-                 first"
+                "{} of the same tenant {} older or of a higher priority, job {first} first",
+                counted(*jobs, "job"),
+                if *jobs == 1 { "is" } else { "are" }
             ),
             Self::Paused { until } => format!(
                 "workers could not run them; the first is tried again in {}",
                 until.since(now)
             ),
             Self::Suspects { workers } => format!(
-                "their hosts died more than once, so each runs alone on one of {workers} workers"
+                "their hosts died more than once, so each runs alone on a worker; {} {}",
+                counted(*workers, "worker"),
+                if *workers == 1 { "fits" } else { "fit" }
             ),
             Self::OpenInputs => "all inputs so far have been given out, and more may come".into(),
             Self::DiskFull => "the scheduler's disk is full".into(),
             Self::Ready => "they are given out now".into(),
             Self::Unable { workers, unable, name, reason } => format!(
-                "none of the {workers} fitting workers takes new tasks, and {unable} of them \
-                 cannot run tasks ({name}: {reason})"
+                "of {} none takes new tasks, and {unable} cannot run tasks ({name}: {reason})",
+                counted(*workers, "fitting worker")
             ),
             Self::Failing { workers, until } => format!(
-                "slots are free only on {workers} workers that lost this tenant's last tasks; the \
-                 first is tried again in {}",
+                "slots are free only on {} that lost this tenant's last tasks; the first is tried \
+                 again in {}",
+                counted(*workers, "worker"),
                 until.since(now)
             ),
             Self::Elsewhere { workers } => format!(
-                "their last attempts were lost, and the {workers} fitting workers that have not \
-                 lost them are busy"
+                "their last attempts were lost; {} that did not lose them {} busy",
+                counted(*workers, "fitting worker"),
+                if *workers == 1 { "is" } else { "are" }
             ),
-            Self::Preparing { workers } => {
-                format!(
-                    "its module is being compiled on {workers} workers, for the first time there"
-                )
-            }
+            Self::Preparing { workers } => format!(
+                "its module is being compiled on {}, for the first time there",
+                counted(*workers, "worker")
+            ),
             Self::Quota { resource, used, allowed } => format!(
                 "their tenant uses {} of its quota of {} {resource}",
                 resource.amount(*used),
@@ -345,13 +353,15 @@ impl Wait {
 
 impl fmt::Display for LabelCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={} ({} workers have it)", self.key, self.value, self.workers)
+        let have = if self.workers == 1 { "has" } else { "have" };
+        let workers = counted(self.workers, "worker");
+        write!(f, "{}={} ({workers} {have} it)", self.key, self.value)
     }
 }
 
 impl fmt::Display for TenantShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({} tasks, weight {})", self.tenant, self.tasks, self.weight)
+        write!(f, "{} ({}, weight {})", self.tenant, counted(self.tasks, "task"), self.weight)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `wasmgrid job explain`: why a job's tasks wait, and what would help.
 
 use serde::Serialize;
-use wasmgrid_proto::{Explanation, JobState, Reason};
+use wasmgrid_proto::{Explanation, JobState, Reason, text::counted};
 
 use super::view::CountsView;
 use crate::{args::Format, print::data, table};
@@ -38,16 +38,15 @@ pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
         let (job, state) = (job.0, *state);
         return table::json(&ExplanationView { job, tenant, state, counts, reasons });
     }
-    let (queued, running, ended) = (counts.queued, counts.running, counts.ended());
-    data!(
-        "job {job} of {tenant} is {state}: {queued} tasks wait, {running} are given out, {ended} ended"
-    )?;
+    let (running, ended) = (counts.running, counts.ended());
+    let waiting = counted(counts.queued, "waiting task");
+    data!("job {job} of {tenant} is {state}: {waiting}, {running} given out, {ended} ended")?;
     if reasons.is_empty() {
         data!("nothing keeps it waiting")?;
     }
     for reason in reasons {
-        let who =
-            if reason.tasks > 0 { format!("{} tasks: ", reason.tasks) } else { String::new() };
+        let who = Some(reason.tasks).filter(|tasks| *tasks > 0);
+        let who = who.map(|tasks| counted(tasks, "task") + ": ").unwrap_or_default();
         data!("- {who}{}", reason.text)?;
         if !reason.help.is_empty() {
             data!("  {}", reason.help)?;

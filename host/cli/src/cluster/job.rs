@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use wasmgrid_client::{Client, Producer};
 use wasmgrid_proto::{
-    Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, Millis, WITH,
+    Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, Millis, WITH, text::counted,
 };
 
 use super::{explain, logs, task, view::JobView, with};
@@ -291,9 +291,11 @@ async fn append(
     let done = append_all(&mut producer, sources.open()?, &mut appended, &mut unread).await;
     say_unread(&unread);
     let count = appended.count;
-    done.with_context(|| format!("job {job} received {count} inputs, but not the rest"))?;
+    done.with_context(|| {
+        format!("job {job} received {}, but not the rest", counted(count, "input"))
+    })?;
     if !talk.quiet && appended.output == Format::Text {
-        let inputs = if count == 1 { "1 input".into() } else { format!("{count} inputs") };
+        let inputs = counted(count, "input");
         message!("appended {inputs} to job {job}");
     }
     Ok(if is_complete && unread.is_empty() { Exit::Ok } else { Exit::Failed })

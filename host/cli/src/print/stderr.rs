@@ -11,6 +11,7 @@ use std::{
 };
 
 use rustix::stdio;
+use wasmgrid_proto::text::counted;
 
 /// Bytes of messages that may wait: a few thousand lines.
 const WAITING_BYTES: usize = 1 << 20;
@@ -169,7 +170,7 @@ impl Messages {
 }
 
 fn lost(messages: u64) -> String {
-    let messages = if messages == 1 { "1 message".into() } else { format!("{messages} messages") };
+    let messages = counted(messages, "message");
     format!("wasmgrid: {messages} before this could not be written here\n")
 }
 

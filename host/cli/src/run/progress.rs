@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use wasmgrid_proto::{JobCounts, JobStatus, Millis};
+use wasmgrid_proto::{JobCounts, JobStatus, Millis, text::counted};
 
 use crate::print::{self, Frames, message};
 
@@ -156,9 +156,9 @@ impl Pace {
 fn line(counts: &JobCounts, closed: bool, elapsed: Duration, left: Option<f64>) -> String {
     let ended = counts.ended();
     let mut parts = vec![if closed {
-        format!("{ended}/{} tasks", counts.total)
+        format!("{ended}/{}", counted(counts.total, "task"))
     } else {
-        format!("{ended} of {} tasks so far", counts.total)
+        format!("{ended} of {} so far", counted(counts.total, "task"))
     }];
     if counts.failed > 0 {
         parts.push(format!("{} failed", counts.failed));
@@ -191,7 +191,7 @@ pub fn summary(counts: &JobCounts, elapsed: Duration) -> String {
     let elapsed_ms = Millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
     // Those that were cancelled or skipped took no time.
     let rate = rate(counts.ok + counts.failed, elapsed);
-    let tasks = if counts.total == 1 { "1 task".into() } else { format!("{} tasks", counts.total) };
+    let tasks = counted(counts.total, "task");
     format!("{tasks}: {shown} in {elapsed_ms}, {}", shown_rate(rate))
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use wasmgrid_proto::{JobId, JobState, JobStatus};
+use wasmgrid_proto::{JobId, JobState, JobStatus, text::counted};
 
 use super::{
     again::{Written, resume_command},
@@ -246,7 +246,7 @@ const fn exit_of_closed(report: &Report) -> Exit {
 pub fn tell_kept(report: &Report, again: &dyn Fn(&Path) -> String) {
     tell_unkept(report);
     if let Some(Written { path, count }) = &report.failed_inputs {
-        let inputs = if *count == 1 { "1 input".into() } else { format!("{count} inputs") };
+        let inputs = counted(*count, "input");
         message!("{inputs} kept in {}: {}", escape::shell(path.as_os_str()), again(path));
     }
 }

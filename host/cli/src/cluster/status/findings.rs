@@ -133,7 +133,7 @@ fn no_worker(facts: &Facts) -> Option<Finding> {
     let wait = Wait::NoWorker;
     let text = match facts.workers.len() {
         0 => "the grid has no worker".into(),
-        count => format!("none of {count} workers takes tasks"),
+        count => format!("of {} none takes tasks", counted(count as u64, "worker")),
     };
     Some(Finding::problem(wait.name(), text, wait.remedy()))
 }
