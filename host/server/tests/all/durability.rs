@@ -193,11 +193,12 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
         Request::Append { job, first: 2, inputs: inputs.clone() },
         Request::Extend { job, producer: 1, number: 1, inputs },
         Request::Retry { job, limits, idempotency_key },
-        Request::PutModule { digest: Digest::of(b"more"), size_bytes: 4 },
     ] {
-        let error = ann.request(request, b"more").await.expect_err("no new work");
+        let error = ann.request(request, &[]).await.expect_err("no new work");
         assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
     }
+    let error = ann.put(b"more").await.expect_err("no new module");
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
     let mut worker = join(&server.handle(), "w").await;
     worker.work(2, b"done").await;
     let (results, end) = ann.watched(1).await;
