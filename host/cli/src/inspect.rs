@@ -3,11 +3,11 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{ByteCount, Grant, ModuleInfo};
+use wasmgrid_views::kind;
 use wasmgrid_worker::sandbox::admit::access;
 
 use crate::{
     args::{Format, InspectArgs},
-    cluster::view::kind,
     escape::Outside,
     exit::{self, Exit},
     module,

@@ -51,9 +51,11 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wasmgrid-proto",
             "wasmgrid-server",
             "wasmgrid-store",
+            "wasmgrid-views",
             "wasmgrid-worker",
         ],
     ),
+    ("wasmgrid-views", &["wasmgrid-proto"]),
     ("wasmgrid-l2", &[]),
 ];
 

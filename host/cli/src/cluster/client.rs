@@ -1,8 +1,7 @@
 //! `wasmgrid client list|remove`: who asks a grid for work.
 
-use serde::Serialize;
-use wasmgrid_net::Role;
 use wasmgrid_proto::MemberStatus;
+use wasmgrid_views::ClientView;
 
 use super::with;
 use crate::{
@@ -10,21 +9,6 @@ use crate::{
     exit::Exit,
     table,
 };
-
-/// A client or operator, as `--output json` has it: a public interface.
-#[derive(Serialize)]
-struct ClientView<'a> {
-    name: &'a str,
-    role: Role,
-    /// Whose jobs it sees.
-    tenant: &'a str,
-    /// What its machine calls itself; empty where it did not join with a token.
-    machine: &'a str,
-    joined_at_us: u64,
-    links: u64,
-    /// `null` where it was not linked since the scheduler started.
-    seen_at_us: Option<u64>,
-}
 
 /// Does what was asked of clients.
 ///
@@ -64,19 +48,4 @@ fn list(members: &[MemberStatus], output: Format) -> anyhow::Result<()> {
     };
     let heading = ["NAME", "ROLE", "TENANT", "MACHINE", "JOINED", "SEEN"];
     Ok(table::rows(heading, members.iter().map(row))?)
-}
-
-impl<'a> From<&'a MemberStatus> for ClientView<'a> {
-    fn from(member: &'a MemberStatus) -> Self {
-        let MemberStatus { role, name, tenant, machine, joined_at, links, seen_at } = member;
-        Self {
-            name,
-            role: *role,
-            tenant,
-            machine,
-            joined_at_us: joined_at.0,
-            links: *links,
-            seen_at_us: seen_at.map(|at| at.0),
-        }
-    }
 }

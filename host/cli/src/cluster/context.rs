@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde::Serialize;
 use wasmgrid_net::{Endpoint, JoinToken, Role, Validity, enroll, enroll_again};
+use wasmgrid_views::CertificateView;
 
-use super::{member::unreached, token, view::CertificateView};
+use super::{member::unreached, token, view};
 use crate::{
     args::{ContextCommand, Format, HostPort},
     config::Standing,
@@ -55,7 +56,7 @@ fn list(contexts: &Contexts, output: Format) -> anyhow::Result<()> {
     let validities: Vec<Option<Validity>> = all.iter().map(|(name, _)| validity(name)).collect();
     let view = |((name, Description { grid, addresses, .. }), validity): (_, &Option<Validity>)| {
         let selected = selected.as_ref() == Some(&name);
-        let certificate = validity.as_ref().map(CertificateView::from);
+        let certificate = validity.as_ref().map(view::certificate);
         ContextView { name, grid, addresses, selected, certificate }
     };
     let views: Vec<_> = all.into_iter().zip(&validities).map(view).collect();
@@ -132,7 +133,7 @@ fn show(contexts: &Contexts, name: Option<String>, output: Format) -> anyhow::Re
             selected: is_selected,
             role: identity.role(),
             user: identity.name().to_owned(),
-            certificate: CertificateView::from(&credentials.validity()),
+            certificate: view::certificate(&credentials.validity()),
             state_dir,
             settings: standing.all(),
             config: standing.config,

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{Explanation, JobState, Reason, text::counted};
+use wasmgrid_views::CountsView;
 
-use super::view::CountsView;
 use crate::{args::Format, print::data, table};
 
 /// An explanation, as `--output json` has it: a public interface.

@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use serde::Serialize;
 use wasmgrid_client::{Client, Producer};
 use wasmgrid_proto::{
     Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, Millis, WITH, text::counted,
 };
+use wasmgrid_views::{AppendedView, JobView, JobWithDivergences, written};
 
-use super::{explain, logs, task, view::JobView, with};
+use super::{explain, logs, task, view, with};
 use crate::{
     args::{Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
     exit::{Exit, WithExit as _, usage},
@@ -165,7 +165,7 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
 fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> anyhow::Result<()> {
     if output == Format::Json {
         return match divergences {
-            Some(found) => table::json(&task::JobWithDivergences::new(job, found)),
+            Some(found) => table::json(&JobWithDivergences::new(job, found)),
             None => table::json(&JobView::from(job)),
         };
     }
@@ -188,12 +188,12 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("discarded", counts.discarded.to_string()),
         ("diverged", divergences.map_or_else(String::new, |found| found.count.to_string())),
         ("module", format!("{} ({})", task.module, task.kind)),
-        ("ok exits", super::view::ok_exits(task)),
+        ("ok exits", view::ok_exits(task)),
         ("with", task.blob(WITH).map_or_else(String::new, |digest| digest.to_string())),
         ("fuel", task.limits.fuel.to_string()),
         ("memory", task.limits.memory.to_string()),
         ("timeout", task.limits.deadline.to_string()),
-        ("requires", super::view::written(&job.spec.requires).join(" ")),
+        ("requires", written(&job.spec.requires).join(" ")),
         ("submitted", table::ago(job.submitted_at)),
         (
             "took",
@@ -261,14 +261,6 @@ struct Appended {
     count: u64,
 }
 
-/// Inputs that were appended together, as `--output json` has them: a public interface.
-#[derive(Serialize)]
-struct Run {
-    job: u64,
-    first: u64,
-    count: u64,
-}
-
 async fn append(
     client: &Client,
     inputs: &InputArgs,
@@ -331,7 +323,7 @@ async fn append_chunk(
     let first = producer.append(chunk.block, chunk.payload).await?;
     appended.count += count;
     if appended.output == Format::Json {
-        let run = serde_json::to_string(&Run { job: appended.job.0, first, count })?;
+        let run = serde_json::to_string(&AppendedView { job: appended.job.0, first, count })?;
         data!("{run}").exit(Exit::Failed)?;
     }
     Ok(())

@@ -1,30 +1,16 @@
 //! `wasmgrid job logs`: what a job's tasks have logged, also those that ended ok.
 
-use serde::Serialize;
 use wasmgrid_client::{Client, JobEvent, JobStream};
 use wasmgrid_proto::{JobId, TaskResult, TaskState, TaskStatus};
+use wasmgrid_views::{Data, LogView};
 
 use crate::{
     args::Format,
     escape::Lines,
     exit::usage,
     print::{self, data, message},
-    run::{
-        data::Data,
-        reorder::{Run, Shown},
-    },
+    run::reorder::{Run, Shown},
 };
-
-/// What one task has logged, as `--output json` has it: a public interface.
-#[derive(Serialize)]
-struct LogView<'a> {
-    index: u64,
-    attempt: u32,
-    outcome: &'a str,
-    log: Data<'a>,
-    /// Bytes that are not there: the log was longer than `--log-limit`.
-    log_dropped: u64,
-}
 
 /// Prints the log of one task.
 ///

@@ -1,82 +1,15 @@
 //! What is shown of single tasks, and of results that differ.
 
-use serde::Serialize;
 use wasmgrid_proto::{
-    Attempt, ByteCount, Divergence, Divergences, Fuel, JobStatus, Millis, RetryCounter, TaskResult,
-    TaskState, TaskStatus, Witness, WorkerId,
+    ByteCount, Divergence, Divergences, Fuel, Millis, TaskState, TaskStatus, Witness,
 };
+use wasmgrid_views::{TaskView, WitnessView};
 
-use super::view::JobView;
 use crate::{
     args::Format,
     print::{Unwritten, data},
     table,
 };
-
-/// A job as JSON, with what differs of it.
-#[derive(Debug, Serialize)]
-pub struct JobWithDivergences {
-    #[serde(flatten)]
-    job: JobView,
-    divergences: DivergencesView,
-}
-
-#[derive(Debug, Serialize)]
-struct DivergencesView {
-    count: u64,
-    list: Vec<DivergenceView>,
-}
-
-#[derive(Debug, Serialize)]
-struct DivergenceView {
-    task: String,
-    at_us: u64,
-    committed: WitnessView,
-    late: WitnessView,
-}
-
-#[derive(Debug, Serialize)]
-struct WitnessView {
-    worker: String,
-    attempt: u32,
-    digest: String,
-}
-
-#[derive(Debug, Serialize)]
-struct TaskView {
-    task: String,
-    state: TaskState,
-    attempt: u32,
-    worker: Option<String>,
-    suspect: bool,
-    attempts: Vec<AttemptView>,
-    attempts_dropped: u32,
-    result: Option<ResultView>,
-    log: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct AttemptView {
-    attempt: u32,
-    counter: &'static str,
-    worker: Option<String>,
-    at_us: u64,
-    reason: String,
-}
-
-#[derive(Debug, Serialize)]
-struct ResultView {
-    cursor: u64,
-    outcome: &'static str,
-    deterministic: bool,
-    message: String,
-    fuel: u64,
-    memory_bytes: u64,
-    wall_us: u64,
-    output_bytes: u64,
-    records: u64,
-    log_bytes: u64,
-}
 
 /// Prints a task.
 ///
@@ -137,82 +70,5 @@ pub fn list_divergences(found: &Divergences) -> Result<(), Unwritten> {
     match found.count.saturating_sub(found.list.len() as u64) {
         0 => Ok(()),
         more => data!("{more} more diverged and are not listed"),
-    }
-}
-
-impl JobWithDivergences {
-    /// Of a job.
-    pub fn new(job: &JobStatus, found: &Divergences) -> Self {
-        let view = |divergence: &Divergence| DivergenceView {
-            task: format!("{}/{}", job.job, divergence.index),
-            at_us: divergence.at.0,
-            committed: WitnessView::new(&divergence.committed, found),
-            late: WitnessView::new(&divergence.late, found),
-        };
-        let list = found.list.iter().map(view).collect();
-        Self { job: JobView::from(job), divergences: DivergencesView { count: found.count, list } }
-    }
-}
-
-impl WitnessView {
-    fn new(witness: &Witness, found: &Divergences) -> Self {
-        let Witness { worker, attempt, digest } = *witness;
-        Self { worker: name(worker, found), attempt, digest: digest.to_string() }
-    }
-}
-
-fn name(worker: WorkerId, found: &Divergences) -> String {
-    let known = found.workers.iter().find(|(id, _)| *id == worker);
-    known.map_or_else(|| format!("worker {worker}"), |(_, name)| name.clone())
-}
-
-impl From<&TaskStatus> for TaskView {
-    fn from(task: &TaskStatus) -> Self {
-        let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let log = String::from_utf8_lossy(&task.log);
-        Self {
-            task: task.task.to_string(),
-            state: task.state,
-            attempt: task.attempt,
-            worker: present(&task.worker),
-            suspect: task.suspect,
-            attempts: task.attempts.iter().map(AttemptView::from).collect(),
-            attempts_dropped: task.attempts_dropped,
-            result: task.result.as_ref().map(ResultView::from),
-            log: present(&log),
-        }
-    }
-}
-
-impl From<&Attempt> for AttemptView {
-    fn from(attempt: &Attempt) -> Self {
-        Self {
-            attempt: attempt.attempt,
-            counter: match attempt.counter {
-                RetryCounter::App => "app",
-                RetryCounter::HostLoss => "host-loss",
-                RetryCounter::Infra => "infra",
-            },
-            worker: (!attempt.worker.is_empty()).then(|| attempt.worker.clone()),
-            at_us: attempt.at.0,
-            reason: attempt.reason.clone(),
-        }
-    }
-}
-
-impl From<&TaskResult> for ResultView {
-    fn from(result: &TaskResult) -> Self {
-        Self {
-            cursor: result.cursor,
-            outcome: result.outcome.name(),
-            deterministic: result.outcome.is_deterministic(),
-            message: result.outcome.to_string(),
-            fuel: result.usage.fuel,
-            memory_bytes: result.usage.memory_bytes,
-            wall_us: result.usage.wall_us,
-            output_bytes: result.output_bytes,
-            records: result.records,
-            log_bytes: result.log_bytes,
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! `wasmgrid tenant list|show|set`: what tenants have of a grid, and what they may have.
 
-use serde::Serialize;
 use wasmgrid_proto::{Resource, TenantStatus, Use};
+use wasmgrid_views::TenantView;
 
 use super::with;
 use crate::{
@@ -9,23 +9,6 @@ use crate::{
     exit::{Exit, usage},
     table,
 };
-
-/// A tenant, as `--output json` has it: a public interface.
-#[derive(Serialize)]
-struct TenantView<'a> {
-    name: &'a str,
-    uses: Vec<UseView>,
-}
-
-#[derive(Serialize)]
-struct UseView {
-    resource: &'static str,
-    used: u64,
-    /// `null` where there is no bound.
-    allowed: Option<u64>,
-    /// True where an operator set it for this tenant.
-    own: bool,
-}
 
 /// Does what was asked of tenants.
 ///
@@ -68,7 +51,7 @@ const COLUMNS: [Resource; 5] = [
 
 fn list(tenants: &[TenantStatus], output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&tenants.iter().map(view).collect::<Vec<_>>());
+        return table::json(&tenants.iter().map(TenantView::from).collect::<Vec<_>>());
     }
     let row = |tenant: &TenantStatus| {
         let cell = |resource| {
@@ -84,7 +67,7 @@ fn list(tenants: &[TenantStatus], output: Format) -> anyhow::Result<()> {
 
 fn show(tenant: &TenantStatus, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&view(tenant));
+        return table::json(&TenantView::from(tenant));
     }
     let row = |one: &Use| {
         let Use { resource, used, allowed, own } = *one;
@@ -98,12 +81,4 @@ fn show(tenant: &TenantStatus, output: Format) -> anyhow::Result<()> {
 fn of_allowed(one: &Use) -> String {
     let used = one.resource.amount(one.used);
     one.allowed.map_or(used.clone(), |most| format!("{used} of {}", one.resource.amount(most)))
-}
-
-fn view(tenant: &TenantStatus) -> TenantView<'_> {
-    let one = |one: &Use| {
-        let Use { resource, used, allowed, own } = *one;
-        UseView { resource: resource.name(), used, allowed, own }
-    };
-    TenantView { name: &tenant.name, uses: tenant.uses.iter().map(one).collect() }
 }

@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 use wasmgrid_net::{JoinToken, Role};
 use wasmgrid_proto::{Millis, TokenGives, TokenStatus, wire::TokenRequest};
+use wasmgrid_views::{TokenView, token_id, written};
 
-use super::{view, with};
+use super::with;
 use crate::{
     args::{Format, TokenArgs, TokenCommand, TokenSource},
     exit::{Exit, WithExit as _, usage},
@@ -71,22 +72,6 @@ struct MadeView {
     tenant: Option<String>,
 }
 
-/// A token in a list, as `--output json` has it: a public interface.
-#[derive(Serialize)]
-struct TokenView<'a> {
-    id: String,
-    role: Role,
-    /// `good`, `used-up`, `revoked` or `expired`.
-    state: &'static str,
-    uses_left: u32,
-    expires_at_us: u64,
-    /// `null` where those who join with it say their names.
-    name: Option<&'a str>,
-    /// Whose jobs they see; `null` where that goes by their names.
-    tenant: Option<&'a str>,
-    labels: Vec<String>,
-}
-
 /// Does what was asked of tokens.
 ///
 /// # Errors
@@ -123,10 +108,10 @@ async fn create(args: TokenArgs) -> anyhow::Result<()> {
     let printed = match output {
         Format::Text => data!("{token}").map_err(Into::into),
         Format::Json => {
-            let id = token.parse::<JoinToken>().map(|token| id(token.token));
+            let id = token.parse::<JoinToken>().map(|token| token_id(token.token));
             let id = id.context("the grid returned an invalid token")?;
             let TokenGives { labels, name, tenant } = gives;
-            let (ttl_ms, labels) = (ttl.0, view::written(&labels));
+            let (ttl_ms, labels) = (ttl.0, written(&labels));
             table::json(&MadeView { token, id, role, ttl_ms, uses, labels, name, tenant })
         }
     };
@@ -145,37 +130,16 @@ fn list(tokens: &[TokenStatus], output: Format) -> anyhow::Result<()> {
         let expires =
             if left == Millis(0) { "over".into() } else { format!("in {}", table::seconds(left)) };
         [
-            id(token.token),
+            token_id(token.token),
             token.role.to_string(),
             token.state.to_string(),
             token.uses_left.to_string(),
             expires,
             name.clone().unwrap_or_default(),
             tenant.clone().unwrap_or_default(),
-            view::written(labels).join(" "),
+            written(labels).join(" "),
         ]
     };
     let heading = ["ID", "ROLE", "STATE", "USES LEFT", "EXPIRES", "NAME", "TENANT", "LABELS"];
     Ok(table::rows(heading, tokens.iter().map(row))?)
-}
-
-/// By what a token is listed and revoked.
-fn id(token: u64) -> String {
-    format!("{token:016x}")
-}
-
-impl<'a> From<&'a TokenStatus> for TokenView<'a> {
-    fn from(status: &'a TokenStatus) -> Self {
-        let TokenGives { labels, name, tenant } = &status.gives;
-        Self {
-            id: id(status.token),
-            role: status.role,
-            state: status.state.name(),
-            uses_left: status.uses_left,
-            expires_at_us: status.expires.0,
-            name: name.as_deref(),
-            tenant: tenant.as_deref(),
-            labels: view::written(labels),
-        }
-    }
 }

@@ -5,13 +5,9 @@ use std::collections::BTreeMap;
 use wasmgrid_client::Client;
 use wasmgrid_net::{Role, Validity};
 use wasmgrid_proto::{Contest, Micros, Millis, WorkerState, WorkerStatus};
+use wasmgrid_views::{Vouched, WorkerView};
 
-use super::{
-    authority::validity,
-    membership, view,
-    view::{Vouched, WorkerView},
-    with,
-};
+use super::{authority::validity, membership, view, with};
 use crate::{
     args::{Format, WorkerNoun},
     exit::{Exit, usage},
@@ -125,8 +121,8 @@ impl Found {
     }
 
     fn view(&self, worker: &WorkerStatus) -> WorkerView {
-        let validity = self.certificates.get(&worker.name);
-        WorkerView::new(worker, self.contest_of(worker), &self.vouched, validity)
+        let certificate = self.certificates.get(&worker.name).map(view::certificate);
+        WorkerView::new(worker, self.contest_of(worker), &self.vouched, certificate)
     }
 }
 
@@ -156,7 +152,7 @@ fn list(all: &Found, output: Format) -> anyhow::Result<()> {
             worker.address.clone(),
             heard(worker),
             all.left(worker),
-            all.vouched.labels(worker),
+            view::labels(&all.vouched, worker),
         ]
     };
     let heading =
@@ -204,7 +200,7 @@ fn show(worker: &WorkerStatus, all: &Found, output: Format) -> anyhow::Result<()
         ("address", worker.address.clone()),
         ("slots", worker.capacity.slots.to_string()),
         ("memory", worker.capacity.memory.to_string()),
-        ("labels", all.vouched.labels(worker)),
+        ("labels", view::labels(&all.vouched, worker)),
         ("engine", worker.capacity.engine.clone()),
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),

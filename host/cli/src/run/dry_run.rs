@@ -5,12 +5,13 @@ use std::{fmt::Write as _, path::Path};
 
 use serde::Serialize;
 use wasmgrid_proto::{ByteCount, Grant, JobSpec, Limits, WITH};
+use wasmgrid_views::{Data, LimitsView, written};
 use wasmgrid_worker::sandbox::{SandboxConfig, check_limits};
 
-use super::{Again, Reads, Task, data::Data, output, say_left_out, sources};
+use super::{Again, Reads, Task, output, say_left_out, sources};
 use crate::{
     args::{Format, InputArgs, JobArgs, RunArgs, SubmitArgs, Talk},
-    cluster::view::{self, LimitsView},
+    cluster::view,
     context::Contexts,
     exit::{Exit, refused},
     inspect::{self, ModuleView},
@@ -100,7 +101,7 @@ async fn show(
             ok_exits: &spec.task.ok_exits,
             with: spec.task.blob(WITH).map(|digest| digest.to_string()),
             grants: names(&spec.task.grants),
-            requires: view::written(&spec.requires),
+            requires: written(&spec.requires),
             limits: LimitsView::from(&spec.task.limits),
             seed: spec.task.seed,
             deadline_ms: spec.deadline.map(|deadline| deadline.0),
@@ -130,7 +131,7 @@ fn print(
 ) -> Result<(), Unwritten> {
     table::fields(inspect::fields(&task.info, &spec.task.grants))?;
     let grants = names(&spec.task.grants);
-    let requires = match view::written(&spec.requires) {
+    let requires = match written(&spec.requires) {
         none if none.is_empty() => "no labels".into(),
         labels => labels.join(" "),
     };

@@ -5,7 +5,6 @@ mod build;
 pub mod clash;
 mod clues;
 pub mod collect;
-pub mod data;
 mod dry_run;
 pub mod failures;
 pub mod inputs;
@@ -29,10 +28,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use wasmgrid_client::Client;
 use wasmgrid_proto::Grant;
+use wasmgrid_views::JobView;
 
 use crate::{
     args::{Format, InputArgs, JobArgs, Label, Order, RunArgs, SubmitArgs, Talk},
-    cluster::{self, Cluster, view::JobView},
+    cluster::{self, Cluster},
     context::{self, Contexts},
     exit::{self, Exit, WithExit as _, usage},
     interrupt::Interrupt,

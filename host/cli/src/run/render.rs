@@ -6,11 +6,10 @@ use std::{
     path::Path,
 };
 
-use serde::Serialize;
-use wasmgrid_proto::{Outcome, Parts, Usage};
+use wasmgrid_proto::{Outcome, Parts};
+use wasmgrid_views::{Data, ResultBytes, ResultLine, error};
 
 use super::{
-    data::Data,
     ledger::{Input, Place},
     output::Shape,
     reorder::{NEVER_RAN, Shown},
@@ -78,42 +77,6 @@ fn prefix(input: &Input) -> Cow<'_, [u8]> {
     }
 }
 
-/// One result as JSON: a public interface, documented in `wasmgrid run --help`.
-#[derive(Serialize)]
-struct Line<'a> {
-    index: u64,
-    /// Where its input was from, `FILE:LINE`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from: Option<&'a str>,
-    /// That input, unless it is a file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<Data<'a>>,
-    /// The file that it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<Data<'a>>,
-    cursor: Option<u64>,
-    outcome: &'static str,
-    deterministic: bool,
-    /// Of a result without a file of its own.
-    #[serde(flatten)]
-    bytes: Option<Bytes<'a>>,
-    /// That file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_file: Option<Data<'a>>,
-    attempt: u32,
-    worker: Option<u64>,
-    usage: Usage,
-    error: Option<String>,
-    log: Data<'a>,
-    log_dropped: u64,
-}
-
-#[derive(Serialize)]
-struct Bytes<'a> {
-    output: Data<'a>,
-    records: Vec<Data<'a>>,
-}
-
 /// What else is known of a result.
 #[derive(Clone, Copy, Default)]
 pub struct Beside<'a> {
@@ -143,7 +106,7 @@ pub fn write_json(out: &mut impl Write, shown: Shown<'_>, beside: Beside<'_>) ->
             Place::File { path } => file = Some(Data::from(path.as_path())),
         }
     }
-    let line = Line {
+    let line = ResultLine {
         index: meta.index,
         from,
         input: bytes,
@@ -151,7 +114,7 @@ pub fn write_json(out: &mut impl Write, shown: Shown<'_>, beside: Beside<'_>) ->
         cursor: ran.then_some(shown.cursor),
         outcome: meta.outcome.name(),
         deterministic: meta.outcome.is_deterministic(),
-        bytes: beside.file.is_none().then(|| Bytes {
+        bytes: beside.file.is_none().then(|| ResultBytes {
             output: Data::from(output),
             records: records.map(Data::from).collect(),
         }),
@@ -165,16 +128,6 @@ pub fn write_json(out: &mut impl Write, shown: Shown<'_>, beside: Beside<'_>) ->
     };
     serde_json::to_writer(&mut *out, &line)?;
     out.write_all(b"\n")
-}
-
-fn error(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Ok => None,
-        Outcome::Trap { backtrace, .. } if !backtrace.is_empty() => {
-            Some(format!("{outcome}\n{backtrace}"))
-        }
-        other => Some(other.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -4,16 +4,15 @@ use std::path::Path;
 
 use serde::Serialize;
 use wasmgrid_proto::{JobId, JobState, JobStatus, text::counted};
+use wasmgrid_views::{CountsView, Data};
 
 use super::{
     again::{Written, resume_command},
     collect::{Collector, Report},
-    data::Data,
     progress,
     session::Ending,
 };
 use crate::{
-    cluster::view::CountsView,
     escape,
     exit::{self, Exit},
     print::{self, message},

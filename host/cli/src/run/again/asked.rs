@@ -4,11 +4,9 @@
 use std::{ffi::OsStr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wasmgrid_views::Data;
 
-use crate::{
-    args::{Format, InputArgs, RunArgs},
-    run::data::Data,
-};
+use crate::args::{Format, InputArgs, RunArgs};
 
 /// See the module.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]

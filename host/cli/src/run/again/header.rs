@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use wasmgrid_proto::{ByteCount, Fuel, Limits, Millis, TaskSpec, WITH};
+use wasmgrid_views::Data;
 
 use super::{MARK, VERSION, asked::Asked};
-use crate::{
-    args::{Isolation, JobArgs, LimitArgs, SandboxArgs, With},
-    run::data::Data,
-};
+use crate::args::{Isolation, JobArgs, LimitArgs, SandboxArgs, With};
 
 /// See the module. Where a flag is given beside `--again`, that one counts.
 #[derive(Clone, Debug, Deserialize, Serialize)]

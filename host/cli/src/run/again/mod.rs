@@ -15,8 +15,7 @@ mod write;
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-
-use super::data::Data;
+use wasmgrid_views::Data;
 
 pub use asked::Asked;
 pub use command::{command, resume as resume_command};

@@ -11,16 +11,14 @@ use std::{
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 use time::OffsetDateTime;
+use wasmgrid_views::Data;
 
 use super::{
     Entry, Header,
     ordered::{Ordered, line},
     progress::Mark,
 };
-use crate::run::{
-    data::Data,
-    ledger::{Input, Place as Origin},
-};
+use crate::run::ledger::{Input, Place as Origin};
 
 /// Runs that begin in one second and keep inputs in one place.
 const NAMES_TRIED: u32 = 10_000;

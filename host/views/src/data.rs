@@ -1,4 +1,4 @@
-//! Bytes in JSON: a string where they are UTF-8, else `{"base64":"…"}`. Nothing is lost.
+//! Bytes in JSON: a string if they are UTF-8, else `{"base64":"…"}`. Nothing is lost.
 
 use std::{
     borrow::Cow,
@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-/// See the module.
+/// Bytes: a string in JSON if they are UTF-8, else an object with `base64`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Data<'a> {
@@ -42,7 +42,7 @@ impl Data<'_> {
     /// The bytes again.
     ///
     /// # Errors
-    /// Where it is no base64.
+    /// If it is not valid base64.
     pub fn into_bytes(self) -> Result<Vec<u8>, base64::DecodeError> {
         match self {
             Self::Text(text) => Ok(text.into_owned().into_bytes()),
@@ -58,7 +58,8 @@ impl Data<'_> {
         Ok(OsString::from_vec(self.into_bytes()?).into())
     }
 
-    /// Of something that must last.
+    /// A copy of bytes.
+    #[must_use]
     pub fn owned(bytes: &OsStr) -> Data<'static> {
         match str::from_utf8(bytes.as_bytes()) {
             Ok(text) => Data::Text(text.to_owned().into()),

@@ -1,0 +1,37 @@
+//! The JSON shapes of a grid: what `--output json` prints and other programs read. They are a public
+//! interface, apart from what travels between the parts of a grid:
+//!
+//! - A field that is here stays, with its name, type and meaning. New fields may be added.
+//! - Names are in `snake_case`. Times end in `_us` (microseconds since 1970) or `_ms` (milliseconds).
+//! - What is not known is `null`; a field is left out only where its comment says so.
+//! - Bytes are [`Data`]: a string if they are UTF-8, else an object with base64.
+//!
+//! `docs/book/src/reference/json.md` describes them to those who read them. Whoever prints one makes
+//! it with `From` or `new`; nothing here reads a clock, a file or the network.
+
+mod data;
+mod job;
+mod member;
+mod result;
+mod task;
+mod tenant;
+mod worker;
+
+pub use data::Data;
+pub use job::{
+    AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,
+    LimitsView, WitnessView, kind,
+};
+pub use member::{ClientView, TokenView, token_id};
+pub use result::{LogView, ResultBytes, ResultLine, error};
+pub use task::{AttemptView, ResultView, TaskView};
+pub use tenant::{TenantView, UseView};
+pub use worker::{
+    CertificateView, ContestView, FailingView, RunningView, Standing, Vouched, WorkerView,
+};
+
+/// Labels as they are written: `KEY=VALUE`.
+#[must_use]
+pub fn written(labels: &[(String, String)]) -> Vec<String> {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
