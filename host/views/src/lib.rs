@@ -9,6 +9,9 @@
 //! `docs/book/src/reference/json.md` describes them to those who read them. Whoever prints one makes
 //! it with `From` or `new`; nothing here reads a clock, a file or the network.
 
+#![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
 mod data;
 mod job;
 mod member;

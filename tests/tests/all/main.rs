@@ -32,6 +32,7 @@ mod grants;
 mod hostile_clients;
 mod house;
 mod imports;
+mod json_reference;
 mod languages;
 mod liars;
 mod lists;
