@@ -15,13 +15,10 @@ use std::{
 
 use wasmgrid_net::{Endpoint, JoinToken, Link, enroll};
 use wasmgrid_proto::{
-    ByteCount, Micros, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, WorkerCapacity,
-    WorkerId,
+    ByteCount, Extensions, Micros, Outcome, ResultBlock, ResultMeta, TaskRange, Usage,
+    WorkerCapacity, WorkerId,
     frame::Envelope,
-    wire::{
-        Assign, FromWorker, Heartbeat, HeldLease, Join, LeaseGrant, PROTOCOL_MINOR, ToWorker,
-        WorkerResults,
-    },
+    wire::{Assign, FromWorker, Heartbeat, HeldLease, Join, LeaseGrant, ToWorker, WorkerResults},
 };
 
 /// Tasks at a time: one of each job.
@@ -83,7 +80,6 @@ impl Liar {
             })
         });
         let join = Join {
-            minor: PROTOCOL_MINOR,
             started: self.started,
             capacity: WorkerCapacity {
                 slots: SLOTS,
@@ -92,6 +88,7 @@ impl Liar {
                 engine: self.engine.clone(),
             },
             held: held.collect(),
+            proofs: Vec::new(),
         };
         let link = self.endpoint.connect_worker(&self.addresses).await.expect("a scheduler");
         link.sender.send(FromWorker::Join(join)).await.expect("the link is open");
@@ -164,5 +161,6 @@ fn block(assign: &Assign, grant: &LeaseGrant, output: &str) -> ResultBlock {
         worker: WorkerId(0),
         attempt: grant.attempt,
         results: (grant.first..grant.first + grant.inputs.count()).map(result).collect(),
+        extensions: Extensions::NONE,
     }
 }

@@ -15,8 +15,8 @@ use wasmgrid_net::{Endpoint, Envelope, JoinToken, Link, Message, enroll};
 use wasmgrid_proto::{
     ByteCount, Digest, InputBlock, JobId, JobSpec, Micros, ModuleKind, TaskSpec, WorkerCapacity,
     wire::{
-        ApiError, Assign, FromClient, FromWorker, Heartbeat, HeldLease, Join, PROTOCOL_MINOR,
-        Reply, Request, RequestFrame, Submit, ToClient, ToWorker,
+        ApiError, Assign, FromClient, FromWorker, Heartbeat, HeldLease, Join, Reply, Request,
+        RequestFrame, Submit, ToClient, ToWorker,
     },
 };
 
@@ -51,16 +51,8 @@ pub struct LyingClient {
 
 /// A job of a task of the SDK, that asks for nothing in particular.
 pub fn job_of(module: Digest) -> JobSpec {
-    JobSpec {
-        name: "a liar's".into(),
-        task: TaskSpec { seed: 1, ..TaskSpec::new(module, ModuleKind::Task) },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    let task = TaskSpec { seed: 1, ..TaskSpec::new(module, ModuleKind::Task) };
+    JobSpec::new("a liar's".into(), task)
 }
 
 /// The certificate that a token gives, by which links are made.
@@ -143,7 +135,7 @@ impl LyingWorker {
     fn say_join(&self, capacity: WorkerCapacity, held: Vec<HeldLease>) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock behind 1970");
         let started = Micros(u64::try_from(since.as_micros()).expect("before the year 500,000"));
-        self.say(FromWorker::Join(Join { minor: PROTOCOL_MINOR, started, capacity, held }));
+        self.say(FromWorker::Join(Join { started, capacity, held, proofs: Vec::new() }));
         let sender = self.0.link.sender.clone();
         // It ends with its link, and with the runtime.
         self.0.runtime.spawn(async move {

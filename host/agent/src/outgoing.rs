@@ -310,9 +310,8 @@ mod tests {
     use alloc::{string::String, vec};
 
     use wasmgrid_proto::{
-        Digest, LeaseProof, Outcome, Usage, WorkerId,
-        frame::encode_one,
-        wire::{JoinProved, NeedModule},
+        Digest, Extensions, LeaseProof, Outcome, Usage, WorkerId, frame::encode_one,
+        wire::NeedModule,
     };
 
     use super::*;
@@ -330,7 +329,8 @@ mod tests {
         let results: Vec<_> = (first..first + count).map(meta).collect();
         let payload = Bytes::from(vec![b'x'; results.len() * output as usize]);
         let (job, lease, worker) = (JobId(1), LeaseId(lease), WorkerId(1));
-        (ResultBlock { job, lease, worker, attempt: 1, results }, payload)
+        let extensions = Extensions::NONE;
+        (ResultBlock { job, lease, worker, attempt: 1, results, extensions }, payload)
     }
 
     fn results(outgoing: &mut Outgoing) -> Option<(u64, Vec<u64>)> {
@@ -405,8 +405,8 @@ mod tests {
         let tag = wasmgrid_proto::LeaseTag([0xff; 16]);
         let proof = |held: &HeldLease| LeaseProof { lease: held.lease, tasks: most, tag };
         let proofs = held.iter().map(proof).collect();
-        let join = wasmgrid_proto::wire::Join { minor: 0, started, capacity, held };
-        let envelope = Envelope::from(FromWorker::JoinProved(JoinProved { join, proofs }));
+        let join = wasmgrid_proto::wire::Join { started, capacity, held, proofs };
+        let envelope = Envelope::from(FromWorker::Join(join));
         assert!(wasmgrid_proto::frame::encode_one(&envelope).is_ok());
     }
 

@@ -121,6 +121,9 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
         ClientError::Unreachable(_)
         | ClientError::Misunderstood { .. }
         | ClientError::Unanswered { .. }
+        | ClientError::Unsupported { .. }
+        | ClientError::Unreadable { .. }
+        | ClientError::Extension(_)
         | ClientError::Lost
         | ClientError::Removed(_)
         | ClientError::Protocol(_) => Exit::Unreachable,
@@ -134,7 +137,7 @@ const fn of_answer(code: ErrorCode) -> Exit {
             Exit::Usage
         }
         ErrorCode::Refused | ErrorCode::Forbidden => Exit::Refused,
-        ErrorCode::Unavailable => Exit::Unreachable,
+        ErrorCode::Unavailable | ErrorCode::Unsupported => Exit::Unreachable,
     }
 }
 

@@ -19,8 +19,8 @@ use wasmgrid_proto::{
     ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobFilter, JobId, JobSpec,
     JobStatus, Limits, Millis, TaskStatus, TenantStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{
-        AuthorityRequest, AuthorityStatus, ErrorCode, FromClient, MemberCertificate, Renew,
-        Renewed, Reply, Request, Submit, ToClient, WatchRequest,
+        AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, More, Renew, Renewed,
+        Reply, Request, Submit, ToClient, WatchRequest,
     },
 };
 
@@ -251,7 +251,8 @@ impl Client {
     }
 
     /// The newest of the jobs that meet the filter, at most `limit`, the newest first; and how many
-    /// there are behind the last of them.
+    /// there are after the last of them. A page may be empty: the scheduler looks at a bounded number
+    /// of jobs for each, and this goes on until there are enough or no more.
     ///
     /// # Errors
     /// [`ClientError::Api`], where another tenant's are asked for and the role does not allow it,
@@ -260,20 +261,23 @@ impl Client {
         &self,
         limit: u32,
         filter: &JobFilter,
-    ) -> Result<(Vec<JobStatus>, u64), ClientError> {
+    ) -> Result<(Vec<JobStatus>, More), ClientError> {
         filter.check().map_err(ClientError::Api)?;
-        let mut jobs = Vec::<JobStatus>::new();
+        let (mut jobs, mut before) = (Vec::<JobStatus>::new(), None);
         let page = |before, limit| Request::JobPage { before, limit, filter: filter.clone() };
         loop {
-            let before = jobs.last().map(|status| status.job);
             let left = limit.saturating_sub(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
             match self.ask(page(before, left)).await? {
-                Reply::JobPage { jobs: page, more } => {
-                    let ends = page.is_empty() || more == 0 || page.len() as u64 >= u64::from(left);
+                Reply::JobPage { jobs: page, next, more } => {
+                    let is_full = page.len() as u64 >= u64::from(left);
                     jobs.extend(page);
-                    if ends {
+                    if next.is_none() || is_full {
                         return Ok((jobs, more));
                     }
+                    if before.is_some_and(|before| next >= Some(before)) {
+                        return Err(ClientError::Protocol("a list of jobs does not go on"));
+                    }
+                    before = next;
                 }
                 _ => return Err(unexpected()),
             }
@@ -377,17 +381,11 @@ impl Client {
     /// does.
     ///
     /// # Errors
-    /// [`ClientError`], as for every question.
+    /// [`ClientError::Unsupported`], if the scheduler is too old to be asked.
     pub async fn refuses_work(&self) -> Result<Option<String>, ClientError> {
-        // What would add to a job is refused before anybody looks for the job. There is none of this
-        // number, so that nothing can come of it.
-        let add_nothing = Request::Skip { job: JobId(u64::MAX), first: 0, count: 0 };
-        match self.ask(add_nothing).await {
-            Err(ClientError::Api(error)) if error.code == ErrorCode::Unavailable => {
-                Ok(Some(error.message))
-            }
-            Ok(_) | Err(ClientError::Api(_)) => Ok(None),
-            Err(error) => Err(error),
+        match self.ask(Request::Intake).await? {
+            Reply::Intake { refusal } => Ok(refusal.map(|error| error.message)),
+            _ => Err(unexpected()),
         }
     }
 
@@ -566,7 +564,7 @@ impl Producer {
             *self = self.client.producer(self.job)?;
         }
         let (job, producer, number) = (self.job, self.id, self.number + 1);
-        let request = Request::Extend { job, producer, number, inputs };
+        let request = Request::Append { job, producer, number, inputs };
         let answer = self.client.begin(request, payload, None).await?;
         self.unanswered = true;
         let answer = answer.await;

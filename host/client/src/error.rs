@@ -1,7 +1,10 @@
 //! Why a grid did not do what it was asked.
 
 use wasmgrid_net::{LinkError, NetError, Release};
-use wasmgrid_proto::wire::ApiError;
+use wasmgrid_proto::{
+    UnknownExtension,
+    wire::{ApiError, PROTOCOL_MAJOR},
+};
 
 /// Why a request has no good answer, or a stream of results ended early.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -42,6 +45,31 @@ pub enum ClientError {
         /// The scheduler's release.
         theirs: Release,
     },
+    /// The scheduler is older than the request, which was not sent.
+    #[error(
+        "the scheduler runs {theirs}, and this needs protocol {PROTOCOL_MAJOR}.{since} (this side \
+         runs {ours}); upgrade the scheduler",
+        ours = Release::ours()
+    )]
+    Unsupported {
+        /// The first minor version of the protocol that knows the request.
+        since: u16,
+        /// The scheduler's release.
+        theirs: Release,
+    },
+    /// The scheduler's answer has something in it that this side does not know.
+    #[error(
+        "the scheduler runs {theirs}, and this side ({ours}) cannot read its answer; upgrade this \
+         side",
+        ours = Release::ours()
+    )]
+    Unreadable {
+        /// The scheduler's release.
+        theirs: Release,
+    },
+    /// Results have something in them that this side does not know and must not ignore.
+    #[error(transparent)]
+    Extension(#[from] UnknownExtension),
     /// The scheduler sent what it must not.
     #[error("the scheduler broke the protocol: {0}; its version may differ from this one's")]
     Protocol(&'static str),

@@ -72,29 +72,20 @@ impl Client {
         done(self.ask(Request::RemoveMember { role, name: name.into() }).await?)
     }
 
-    /// Makes a token with which machines join; for operators.
+    /// Makes a token with which machines join, and get a name, a tenant or labels if it gives them.
+    /// From then on the grid counts only labels of certificates for the keys of such labels. For
+    /// operators.
     ///
     /// # Errors
-    /// [`ClientError::Api`], where the role does not allow it; [`ClientError::Lost`], where the
-    /// link was lost in between: a token may then exist that nobody knows, until it expires.
-    pub async fn create_token(&self, token: TokenRequest) -> Result<String, ClientError> {
-        match self.ask(Request::CreateToken(token)).await? {
-            Reply::Token(token) => Ok(token),
-            _ => Err(unexpected()),
-        }
-    }
-
-    /// Makes a token that gives those who join with it a name, a tenant or labels. From then on the
-    /// grid counts only labels of certificates for the labels' keys. For operators.
-    ///
-    /// # Errors
-    /// As [`Self::create_token`]; [`ClientError::Api`], where it cannot give this.
-    pub async fn create_token_with(
+    /// [`ClientError::Api`], if the role does not allow it, or the token cannot give this;
+    /// [`ClientError::Lost`], if the link was lost in between: a token may then exist that nobody
+    /// knows, until it expires.
+    pub async fn create_token(
         &self,
         token: TokenRequest,
         gives: TokenGives,
     ) -> Result<String, ClientError> {
-        match self.ask(Request::CreateTokenWith { token, gives }).await? {
+        match self.ask(Request::CreateToken { token, gives }).await? {
             Reply::Token(token) => Ok(token),
             _ => Err(unexpected()),
         }

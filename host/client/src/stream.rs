@@ -12,7 +12,9 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
-use wasmgrid_proto::{ByteCount, JobStatus, ResultBlock, frame::FRAME_MAX, wire::ResultsFrame};
+use wasmgrid_proto::{
+    ByteCount, JobStatus, ResultBlock, UnknownExtension, frame::FRAME_MAX, wire::ResultsFrame,
+};
 
 use crate::{Client, ClientError};
 
@@ -264,6 +266,11 @@ impl Frame {
     /// Whether it has no results, or they were all skipped.
     pub fn is_empty(&self) -> bool {
         self.blocks.is_empty()
+    }
+
+    /// Refuses results with a critical extension that this side does not know.
+    pub fn check(&self) -> Result<(), UnknownExtension> {
+        self.blocks.iter().try_for_each(ResultBlock::check_extensions)
     }
 
     /// The position behind its last result.

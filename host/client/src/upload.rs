@@ -62,7 +62,7 @@ impl Uploads {
         payload: Bytes,
     ) -> Result<(), ClientError> {
         let job = self.job;
-        self.send(Request::Append { job, first, inputs }, payload).await
+        self.send(Request::AppendAt { job, first, inputs }, payload).await
     }
 
     /// Leaves indices behind those before without a task, from index `first` on; as

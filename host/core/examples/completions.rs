@@ -197,17 +197,9 @@ fn joined(link: u64) -> Input {
 }
 
 fn spec(tenant: u64) -> JobSpec {
-    JobSpec {
-        name: String::from("completions"),
-        task: TaskSpec {
-            tenant: format!("tenant-{tenant}"),
-            ..TaskSpec::new(Digest([0; 32]), ModuleKind::Task)
-        },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    let task = TaskSpec {
+        tenant: format!("tenant-{tenant}"),
+        ..TaskSpec::new(Digest([0; 32]), ModuleKind::Task)
+    };
+    JobSpec::new(String::from("completions"), task)
 }

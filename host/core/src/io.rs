@@ -48,8 +48,8 @@ pub enum Input {
         /// Of the spec, the inputs and `closed`: by it a repeat is known.
         digest: Digest,
     },
-    /// A client appends inputs. Answered by [`Reply::Done`].
-    Append {
+    /// A client appends inputs at an index. Answered by [`Reply::Done`].
+    AppendAt {
         /// Whom to answer.
         request: RequestId,
         /// The job.
@@ -76,8 +76,8 @@ pub enum Input {
         /// Of `count`, and of no inputs: by it a repeat is known.
         digest: Digest,
     },
-    /// A client appends inputs behind whatever the job has. Answered by [`Reply::Appended`].
-    Extend {
+    /// A client appends inputs at the job's end. Answered by [`Reply::Appended`].
+    Append {
         /// Whom to answer.
         request: RequestId,
         /// The job.

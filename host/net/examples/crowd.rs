@@ -25,6 +25,7 @@ use std::{env, net::SocketAddr, path::Path, time::Duration};
 
 use bytes::BytesMut;
 use wasmgrid_proto::{
+    JobFilter,
     frame::{Envelope, encode},
     wire::{FromClient, Request, RequestFrame},
 };
@@ -74,6 +75,10 @@ async fn half_sent(address: SocketAddr, folder: &Path, counts: (usize, usize)) {
     }
 }
 
+fn jobs() -> Request {
+    Request::JobPage { before: None, limit: 1_000, filter: JobFilter::default() }
+}
+
 /// Asks for the list of jobs again and again, on many links, and reads none.
 async fn unread(address: SocketAddr, folder: &Path, (links, questions): (usize, usize)) {
     let mut opened = Vec::new();
@@ -83,7 +88,7 @@ async fn unread(address: SocketAddr, folder: &Path, (links, questions): (usize, 
         let (mut send, receive) = raw::open_as(&connection, raw::OPEN_CLIENT).await;
         let mut asked = BytesMut::new();
         for id in 1..=questions as u64 {
-            let request = RequestFrame { id, request: Request::Jobs { limit: 1_000 } };
+            let request = RequestFrame { id, request: jobs() };
             encode(&Envelope::from(FromClient::Request(request)), &mut asked).unwrap();
         }
         // What is not taken any more ends with the link.

@@ -36,6 +36,15 @@ pub enum NetError {
         /// Where.
         address: String,
     },
+    /// There is no minor version of the protocol that both sides speak, or one side says something that
+    /// the other does not know and must not ignore.
+    #[error("no link to the scheduler at {address}: {reason}")]
+    Minor {
+        /// Where.
+        address: String,
+        /// Which versions both sides speak, and what would help.
+        reason: String,
+    },
     /// The peer's certificate is not good.
     #[error(
         "the certificate of the peer at {address} is not accepted: {problem}{}",

@@ -4,14 +4,17 @@ use std::{fmt, str::FromStr};
 
 use wasmgrid_proto::{
     Digest,
-    wire::{Role, UnknownRole},
+    wire::{Hello, PROTOCOL_MINOR, Role, UnknownRole},
 };
 use x509_parser::{
     extensions::GeneralName,
     prelude::{FromDer, X509Certificate},
 };
 
-use crate::pki::{Certificate, labels};
+use crate::{
+    pki::{Certificate, labels},
+    release::{self, Release},
+};
 
 /// The longest name of a grid or of a member: what a DNS label allows.
 const NAME_MAX: usize = 63;
@@ -37,6 +40,10 @@ pub struct Peer {
     pub key: Option<Digest>,
     /// Where it is: `IP:PORT`, or `in process`.
     pub address: String,
+    /// What it said when the link opened: which protocol it speaks, and its release.
+    pub hello: Hello,
+    /// The minor version of the protocol that the link speaks.
+    pub minor: u16,
 }
 
 /// Why a text or a certificate is no identity.
@@ -153,12 +160,25 @@ impl Peer {
     pub(crate) fn of_certificate(der: &[u8], address: String) -> Result<Self, IdentityError> {
         let (identity, labels) = (Identity::from_certificate(der)?, labels::of_certificate(der)?);
         let (certificate, key) = (Some(Certificate::read(der)?), Some(key_of(der)?));
-        Ok(Self { identity, labels, certificate, key, address })
+        let (hello, minor) = (release::ours(), PROTOCOL_MINOR);
+        Ok(Self { identity, labels, certificate, key, address, hello, minor })
     }
 
     /// Somebody who shows no certificate.
     pub(crate) fn without_certificate(identity: Identity, address: String) -> Self {
-        Self { identity, labels: Vec::new(), certificate: None, key: None, address }
+        let (labels, hello, minor) = (Vec::new(), release::ours(), PROTOCOL_MINOR);
+        Self { identity, labels, certificate: None, key: None, address, hello, minor }
+    }
+
+    /// The same, which has said this, on a link that speaks this minor version.
+    pub(crate) fn saying(self, hello: Hello, minor: u16) -> Self {
+        Self { hello, minor, ..self }
+    }
+
+    /// Which release it is.
+    #[must_use]
+    pub fn release(&self) -> Release {
+        Release::of(&self.hello)
     }
 }
 

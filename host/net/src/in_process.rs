@@ -1,12 +1,11 @@
 //! A link between two parts of one process: the embedded grid and tests. Messages move as values.
 
-use wasmgrid_proto::wire::Message;
+use wasmgrid_proto::wire::{Message, PROTOCOL_MINOR};
 
 use crate::{
     identity::{Identity, Peer},
     lane::Lane,
     link::{CONTROL_ROOM, Link, LinkState, Receiver, Sender},
-    release::Release,
 };
 
 /// What stands for the address of a peer in the same process.
@@ -20,8 +19,8 @@ const ADDRESS: &str = "in process";
 pub fn in_process<A: Message, B: Message>(a: Identity, b: Identity) -> (Link<A, B>, Link<B, A>) {
     let (to_b, from_a) = Lane::new(CONTROL_ROOM);
     let (to_a, from_b) = Lane::new(CONTROL_ROOM);
-    let state = LinkState::new(vec![to_b.room().clone(), to_a.room().clone()], false);
-    state.told_release(Release::ours());
+    let state =
+        LinkState::new(vec![to_b.room().clone(), to_a.room().clone()], PROTOCOL_MINOR, false);
     let end_of_a = Link {
         sender: Sender::new(to_b.clone(), to_b, state.clone()),
         receiver: Receiver::new(from_b, state.clone()),

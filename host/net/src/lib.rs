@@ -29,7 +29,7 @@ pub use budget::Held;
 pub use error::{CertificateProblem, NetError};
 pub use identity::{Identity, IdentityError, Peer, key_of};
 pub use in_process::in_process;
-pub use link::{Link, LinkClosed, LinkError, Receiver, SaidRelease, Sender, TrySendError};
+pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
 pub use pki::{
     Authority, Certificate, Credentials, LabelsError, Recognized, Renewal, Signed, Validity,
     check_labels,
@@ -41,5 +41,5 @@ pub use release::Release;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{
     frame::Envelope,
-    wire::{Message, Role},
+    wire::{Hello, Message, Role},
 };

@@ -145,9 +145,9 @@ impl LinkError {
     }
 
     /// With the release of the peer, as far as an error names it.
-    pub(crate) fn of(mut self, release: Release) -> Self {
+    pub(crate) fn of(mut self, release: &Release) -> Self {
         if let Self::Malformed { theirs, .. } | Self::Misunderstood { theirs, .. } = &mut self {
-            *theirs = release;
+            *theirs = release.clone();
         }
         self
     }
@@ -156,7 +156,8 @@ impl LinkError {
 impl<M: Message> Sender<M> {
     /// Queues a message; waits while the peer is slower than this side. Dropping the future before
     /// it is ready sends nothing. In place of a message that no frame can carry its
-    /// [`instead`](Message::instead) is sent, or nothing.
+    /// [`instead`](Message::instead) is sent, or nothing; one that the peer's protocol does not know
+    /// ([`Message::since`]) is not sent.
     ///
     /// # Errors
     /// [`LinkClosed`], where the link is over.
@@ -174,7 +175,7 @@ impl<M: Message> Sender<M> {
         envelope: impl Into<Envelope<M>>,
         meta_bytes: usize,
     ) -> Result<(), LinkClosed> {
-        let Some(envelope) = sendable(envelope.into()) else { return Ok(()) };
+        let Some(envelope) = sendable(envelope.into(), self.state.minor) else { return Ok(()) };
         let pushed = self.lane(&envelope).push(envelope, meta_bytes).await;
         if pushed { Ok(()) } else { Err(self.state.closed()) }
     }
@@ -184,7 +185,7 @@ impl<M: Message> Sender<M> {
     /// # Errors
     /// [`TrySendError`] gives the message back where there is none.
     pub fn try_send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), TrySendError<M>> {
-        let Some(envelope) = sendable(envelope.into()) else { return Ok(()) };
+        let Some(envelope) = sendable(envelope.into(), self.state.minor) else { return Ok(()) };
         self.lane(&envelope).try_push(envelope).map_err(|refused| match refused {
             Refused::Full(envelope) => TrySendError::Full(envelope),
             Refused::Closed => TrySendError::Closed(self.state.closed()),
@@ -246,38 +247,9 @@ impl<M> fmt::Debug for Sender<M> {
     }
 }
 
-/// The release of a link's peer, as far as it has said so.
-pub struct SaidRelease(Arc<LinkState>);
-
-impl SaidRelease {
-    /// As far as it has been said by now.
-    #[must_use]
-    pub fn now(&self) -> Release {
-        self.0.release()
-    }
-}
-
-impl fmt::Debug for SaidRelease {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SaidRelease").field(&self.now()).finish()
-    }
-}
-
 impl<M> Receiver<M> {
     pub(crate) fn new(queue: mpsc::Receiver<Item<M>>, state: Arc<LinkState>) -> Self {
         Self { queue, next: None, state }
-    }
-
-    /// Which release the peer is, as far as it has said so.
-    #[must_use]
-    pub fn release(&self) -> Release {
-        self.state.release()
-    }
-
-    /// The same, for who has no receiver at hand when the peer has said it.
-    #[must_use]
-    pub fn said_release(&self) -> SaidRelease {
-        SaidRelease(Arc::clone(&self.state))
     }
 
     /// The next message; `None` once the link was closed in order and everything sent before that
@@ -339,8 +311,8 @@ pub(crate) struct LinkState {
     refusing: CancellationToken,
     refusal: OnceLock<Refusal>,
     reason: OnceLock<String>,
-    /// The peer's.
-    release: OnceLock<Release>,
+    /// The minor version of the protocol that the link speaks.
+    minor: u16,
     failure: OnceLock<LinkError>,
     /// The outgoing lanes' room, closed with the link so that no sender waits for nothing.
     rooms: Vec<Room>,
@@ -358,13 +330,13 @@ pub(crate) enum Refusal {
 }
 
 impl LinkState {
-    pub(crate) fn new(rooms: Vec<Room>, carried: bool) -> Arc<Self> {
+    pub(crate) fn new(rooms: Vec<Room>, minor: u16, carried: bool) -> Arc<Self> {
         Arc::new(Self {
             closing: CancellationToken::new(),
             refusing: CancellationToken::new(),
             refusal: OnceLock::new(),
             reason: OnceLock::new(),
-            release: OnceLock::new(),
+            minor,
             failure: OnceLock::new(),
             rooms,
             carried,
@@ -414,15 +386,6 @@ impl LinkState {
     /// True where the peer is to be told so; known before the link is seen to be closing.
     pub(crate) fn is_refusing(&self) -> bool {
         self.refusing.is_cancelled()
-    }
-
-    /// The peer says which release it is.
-    pub(crate) fn told_release(&self, release: Release) {
-        self.release.get_or_init(|| release);
-    }
-
-    pub(crate) fn release(&self) -> Release {
-        self.release.get().cloned().unwrap_or_default()
     }
 
     /// Waits until the link is to end in order.

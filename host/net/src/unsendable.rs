@@ -8,8 +8,16 @@ use wasmgrid_proto::{
     wire::Message,
 };
 
-/// The message, or what is said in its place; `None` where nothing is. Looks at its payload alone.
-pub(crate) fn sendable<M: Message>(envelope: Envelope<M>) -> Option<Envelope<M>> {
+/// The message, or what is said in its place; `None` where nothing is. Looks at its payload, and at
+/// whether a link of this minor version knows it.
+pub(crate) fn sendable<M: Message>(envelope: Envelope<M>, minor: u16) -> Option<Envelope<M>> {
+    let since = envelope.message.since();
+    if since > minor {
+        // Whoever makes such a message asks first; the peer does without it.
+        let kind = envelope.message.kind();
+        tracing::error!(kind, since, minor, "this side made a message that its peer does not know");
+        return None;
+    }
     let (declared, present) = (envelope.message.payload_len(), envelope.payload.len());
     let why = if present > FRAME_MAX {
         FrameError::TooLarge { what: "payload", found: present, allowed: FRAME_MAX }

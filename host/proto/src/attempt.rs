@@ -1,4 +1,4 @@
-//! What became of single tasks: attempts that did not do, and results that differ.
+//! What became of single tasks: attempts that failed, and results that differ.
 
 use alloc::{string::String, vec::Vec};
 use core::fmt;
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, Micros, Outcome, RetryCounter, TaskId, Usage, WorkerId, wire::bounded};
 
-/// An attempt that did not do.
+/// An attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its number, from 1.
     pub attempt: u32,
     /// As what it was counted.
     pub counter: RetryCounter,
-    /// The name of the worker that had it; empty where an older version wrote it down.
+    /// The name of the worker that had it; empty if that is forgotten.
     pub worker: String,
     /// When it was over.
     pub at: Micros,
@@ -69,7 +69,7 @@ pub struct TaskStatus {
     pub worker: String,
     /// True where its hosts died so often that it runs alone on a worker.
     pub suspect: bool,
-    /// Its attempts that did not do, the oldest first, while it has not ended and where it ended
+    /// Its failed attempts, the oldest first, while it has not ended and where it ended
     /// as lost.
     #[serde(deserialize_with = "bounded")]
     pub attempts: Vec<Attempt>,

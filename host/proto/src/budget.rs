@@ -25,7 +25,8 @@ pub const RESULT_FIXED: usize = 96;
 /// A number of 32 bits at its longest.
 const LENGTH: usize = 5;
 
-/// What wraps the results of a block: the job, lease, worker, attempt and count.
+/// What wraps the results of a block: the job, lease, worker, attempt and count, and that there are
+/// no extensions.
 pub const BLOCK_META: usize = 48;
 
 /// The longest meta of one result.
@@ -85,7 +86,8 @@ impl ResultBlock {
     /// The most that the block takes on the wire, its payload apart.
     #[must_use]
     pub fn wire_bytes(&self) -> usize {
-        BLOCK_META + self.results.iter().map(ResultMeta::wire_bytes).sum::<usize>()
+        let results = self.results.iter().map(ResultMeta::wire_bytes);
+        BLOCK_META + self.extensions.bytes() + results.sum::<usize>()
     }
 
     /// Makes each result [fit](ResultMeta::fit) the budget; gives what is left of `payload`, which
@@ -120,7 +122,8 @@ impl ResultBlock {
         core::iter::from_fn(move || {
             let count = fitting(&results, RESULTS_META_MAX);
             let rest = results.split_off(count);
-            let piece = Self { results: mem::replace(&mut results, rest), ..self };
+            let (results, extensions) = (mem::replace(&mut results, rest), self.extensions.clone());
+            let piece = Self { results, extensions, ..self };
             let length = usize::try_from(piece.payload_len()).unwrap_or(usize::MAX);
             let bytes = payload.split_to(length.min(payload.len()));
             (count > 0).then_some((piece, bytes))
@@ -147,7 +150,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        JobId, LeaseId, TrapKind, Usage, WorkerId,
+        EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, Extension, Extensions, JobId, LeaseId, TrapKind,
+        Usage, WorkerId,
         frame::{Envelope, encode_one},
         wire::{FromWorker, ResultsFrame, ToClient, WorkerResults},
     };
@@ -167,7 +171,17 @@ mod tests {
 
     fn block(results: Vec<ResultMeta>) -> ResultBlock {
         let (job, lease, worker) = (JobId(u64::MAX), LeaseId(u64::MAX), WorkerId(u64::MAX));
-        ResultBlock { job, lease, worker, attempt: u32::MAX, results }
+        ResultBlock { job, lease, worker, attempt: u32::MAX, results, extensions: most() }
+    }
+
+    /// As many extensions as there may be, of as many bytes.
+    fn most() -> Extensions {
+        let bytes = vec![0; EXTENSIONS_BYTES_MAX / EXTENSIONS_MAX];
+        let extension = |number: usize| {
+            let id = u16::MAX - (EXTENSIONS_MAX - number) as u16;
+            Extension { id, critical: false, bytes: bytes.clone() }
+        };
+        Extensions::new((0..EXTENSIONS_MAX).map(extension).collect()).expect("just allowed")
     }
 
     #[test]

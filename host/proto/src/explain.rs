@@ -42,7 +42,7 @@ pub struct Reason {
     pub wait: Wait,
 }
 
-/// A reason to wait. Variants are only ever appended.
+/// A reason to wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wait {
     /// The scheduler has just started, and workers have until then to say what they hold.

@@ -139,6 +139,14 @@ pub fn frame_len(bytes: &[u8], cap: usize) -> Result<Option<usize>, FrameError> 
     Ok(Some(length + 4))
 }
 
+/// The kind of the message, as the header of the frame at the start of `bytes` says; 0 where the
+/// header is not all there.
+#[must_use]
+pub fn kind(bytes: &[u8]) -> u16 {
+    let field = bytes.get(4..6).and_then(|field| field.try_into().ok());
+    field.map_or(0, u16::from_le_bytes)
+}
+
 /// How long the meta is, as the header of the frame at the start of `bytes` says; 0 where the header
 /// is not all there.
 #[must_use]
@@ -171,6 +179,9 @@ pub fn decode<M: Message>(mut frame: Bytes) -> Result<Option<Envelope<M>>, Frame
     else {
         return Ok(None);
     };
+    if message.is_unknown() {
+        return Ok(Some(message.into()));
+    }
     let (declared, present) = (message.payload_len(), frame.len() as u64);
     if declared != present {
         return Err(FrameError::Payload { kind, declared, present });

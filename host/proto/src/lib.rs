@@ -3,8 +3,61 @@
 //!
 //! Types are plain data with `serde` derives, encoded with
 //! [postcard](https://postcard.jamesmunns.com). The large bytes of a message travel beside it as a
-//! *payload*, so that they are never copied or scanned on the way (see [`wire`]). Enums are only
-//! ever appended to.
+//! *payload*, so that they are never copied or scanned on the way (see [`wire`]).
+//!
+//! # The rule on growth
+//!
+//! Postcard writes fields one after the other, without names, and variants by their position. So a
+//! struct never gets, loses or moves a field, and an enum never loses or moves a variant. The formats
+//! grow in these ways, and in no other:
+//!
+//! | to add | do | minor version |
+//! |---|---|---|
+//! | a field of a spec, a block of results, a record, an item of a snapshot or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if somebody must be able to rely on it |
+//! | a request of clients | append it to [`Request`] and its answer to [`Reply`], count it in [`Request::KNOWN`], and name the minor of both in their `since` | one up |
+//! | a message | give it the next kind number, with `since` | one up |
+//! | a variant of any other enum on the wire | append it; whoever sends it asks first what minor was agreed on, and has something else to say to a peer that does not know it | one up |
+//! | a record or an item of a snapshot | append the variant, and count it in [`VARIANTS`] | the same |
+//! | a value that the server keeps under a key of its own | write it under a new prefix of keys | the same |
+//! | something that a peer can do or not whatever its release is | give it a bit of [`Features`] | the same |
+//!
+//! Anything else (another meaning of a field, a field of another struct, a variant that goes) needs a
+//! new major version: of the protocol [`PROTOCOL_MAJOR`], which is in the ALPN, so that two majors make
+//! no link; of the store its format number, so that a store of another one is refused by number.
+//!
+//! **Extensions.** A list has at most [`EXTENSIONS_MAX`] extensions of [`EXTENSIONS_BYTES_MAX`] bytes in
+//! all, ordered by number. A reader that does not know a *critical* one refuses the struct by that number
+//! ([`UnknownExtension`]): a scheduler a submit, a worker the tasks, either side a link, a server its
+//! store. One that is not critical is kept in a spec and in a block of results, and handed on with it;
+//! in a record, an item of a snapshot and a [`Hello`] it is ignored, and lost when a snapshot replaces the
+//! record. An empty list is one byte. A single result has none; its block has one for all of its results.
+//!
+//! **Who may send what to whom.** A link speaks the newest minor that both sides speak
+//! ([`Hello::agree`]); without one there is no link, and both sides say which versions they speak. A
+//! side sends nothing that the agreed minor does not know ([`Message::since`]). A caller who asks for
+//! that gets a typed error that names both versions, and nothing is sent. A request that arrives and is
+//! not known is answered [`ErrorCode::Unsupported`], also with both versions; the link goes on. A message
+//! of an unknown kind is ignored, since whoever sends one knows that its peer may do without it. What is
+//! known and cannot be read is malformed, and ends the link.
+//!
+//! The order of a release: schedulers are upgraded first, then workers and clients; each release speaks
+//! all minors from [`PROTOCOL_MINOR_LEAST`] on. A store is read by the release that wrote it and by newer
+//! ones; an older one reads it as long as it has no record or critical extension that is unknown there.
+//!
+//! The golden bytes (`tests/golden`) hold the rule: a file for each minor version, whose lines never
+//! change and never go. `BLESS=1 cargo test` adds the lines of the current minor.
+//!
+//! [`Hello`]: wire::Hello
+//! [`Hello::agree`]: wire::Hello::agree
+//! [`Features`]: wire::Features
+//! [`Request`]: wire::Request
+//! [`Request::KNOWN`]: wire::Request::KNOWN
+//! [`Reply`]: wire::Reply
+//! [`Message::since`]: wire::Message::since
+//! [`ErrorCode::Unsupported`]: wire::ErrorCode::Unsupported
+//! [`VARIANTS`]: durable::Durable::VARIANTS
+//! [`PROTOCOL_MAJOR`]: wire::PROTOCOL_MAJOR
+//! [`PROTOCOL_MINOR_LEAST`]: wire::PROTOCOL_MINOR_LEAST
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -16,7 +69,9 @@ mod arg;
 mod attempt;
 mod blob;
 pub mod budget;
+pub mod durable;
 mod explain;
+mod extension;
 pub mod frame;
 mod ids;
 mod lease;
@@ -38,6 +93,9 @@ pub use arg::Arg;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
 pub use blob::{BLOB_BYTES_MAX, BLOB_NAME_BYTES, BLOBS_MAX, Blob, WITH};
 pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait};
+pub use extension::{
+    EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, Extension, Extensions, ExtensionsError, UnknownExtension,
+};
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};

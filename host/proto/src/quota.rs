@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ByteCount, Fuel, wire::bounded};
 
-/// What can run out for others. Variants are only ever appended.
+/// What can run out for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Resource {
     /// Bytes in the scheduler's store: modules, blobs, inputs, results, and the journal of jobs.

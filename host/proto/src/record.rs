@@ -1,4 +1,5 @@
 //! The journal's records: all that must outlive a scheduler. Its state is rebuilt from them alone.
+//! [`durable`](crate::durable) says how they are written down.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
@@ -10,7 +11,8 @@ use crate::{
     Resource, TaskRange, WorkerId,
 };
 
-/// One durable fact. Variants are only ever appended: their numbers are on disk.
+/// One durable fact. The order of the variants is their numbers, which are on disk: see the rule on
+/// growth on the crate's first page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A scheduler took over.
@@ -28,6 +30,9 @@ pub enum Record {
         spec: Box<JobSpec>,
         /// A submit that repeats this key gets this job again instead of a new one.
         idempotency_key: Option<String>,
+        /// What was asked for, by content: the spec and the inputs that came with it, or what is to
+        /// be retried. It tells a repeat of the request from another one under the same key.
+        digest: Digest,
         /// When.
         at: Micros,
     },
@@ -70,19 +75,6 @@ pub enum Record {
         /// How.
         class: OutcomeClass,
     },
-    /// A task will be run again. [`Record::AttemptsFailed`] is written in its place now.
-    Retried {
-        /// The job.
-        job: JobId,
-        /// The task.
-        index: u64,
-        /// What is counted.
-        counter: RetryCounter,
-        /// The last attempt's number.
-        attempt: u32,
-        /// Why the last attempt did not do.
-        reason: String,
-    },
     /// The job reached a terminal state.
     JobEnded {
         /// The job.
@@ -99,7 +91,7 @@ pub enum Record {
         /// The name in its certificate.
         name: String,
     },
-    /// An attempt of each of some tasks did not do, all for one reason.
+    /// An attempt of each of some tasks failed, all for one reason.
     AttemptsFailed {
         /// The job.
         job: JobId,
@@ -153,14 +145,6 @@ pub enum Record {
         of: JobId,
         /// Which tasks they are, in both.
         tasks: Vec<TaskRange>,
-    },
-    /// What the job's submit was, by content: the spec and the inputs that came with it. By it a
-    /// repeat of the submit is told from another one under the same key.
-    SubmitDigest {
-        /// The job.
-        job: JobId,
-        /// Of spec and inputs.
-        digest: Digest,
     },
     /// What an append was, by content, so that a repeat of it is told from another one.
     InputsDigest {

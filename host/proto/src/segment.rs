@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, LeaseId, Outcome, Usage, WorkerId, wire::bounded};
+use crate::{
+    Extensions, JobId, LeaseId, Outcome, UnknownExtension, Usage, WorkerId, wire::bounded,
+};
 
 /// The inputs of a run of tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +127,8 @@ pub struct ResultBlock {
     /// One entry a task.
     #[serde(deserialize_with = "bounded")]
     pub results: Vec<ResultMeta>,
+    /// What later releases add, of all results of the block: a list for each would cost each a byte.
+    pub extensions: Extensions,
 }
 
 /// One task's result, without its bytes.
@@ -209,6 +213,14 @@ impl ResultMeta {
 }
 
 impl ResultBlock {
+    /// Refuses critical extensions that this release does not know.
+    ///
+    /// # Errors
+    /// [`UnknownExtension`], which names the first of them.
+    pub fn check_extensions(&self) -> Result<(), UnknownExtension> {
+        self.extensions.check("a block of results", &[])
+    }
+
     /// How many bytes of payload belong to the block.
     #[must_use]
     pub fn payload_len(&self) -> u64 {

@@ -1,6 +1,5 @@
-//! What the journal amounts to, in items: a scheduler starts from them and from the records behind
-//! them. Items and their fields are on disk: variants are only ever appended, and a struct that
-//! needs another field gets a variant of its own.
+//! What the journal amounts to, in items: a scheduler starts from them and from the records after
+//! them. [`durable`](crate::durable) says how they are written down.
 
 use alloc::{string::String, vec::Vec};
 
@@ -38,6 +37,8 @@ pub enum SnapshotItem {
         name: String,
         /// True where an operator wants it to get nothing new.
         cordoned: bool,
+        /// If an operator drained it, when its process started, by its own clock.
+        drained: Option<Micros>,
     },
     /// A job.
     Job(JobItem),
@@ -118,15 +119,6 @@ pub enum SnapshotItem {
         /// Which date that was.
         date: Micros,
     },
-    /// When things happened to a job by the grid's own time, where that is not their dates.
-    JobTimes {
-        /// The job.
-        job: JobId,
-        /// When it was submitted.
-        submitted: Micros,
-        /// When it ended.
-        ended: Option<Micros>,
-    },
     /// How much a tenant may have of something, where an operator said so.
     Quota {
         /// Whose.
@@ -152,13 +144,6 @@ pub enum SnapshotItem {
         /// Its name then.
         name: String,
     },
-    /// A worker that an operator drained.
-    DrainedWorker {
-        /// Its number.
-        worker: WorkerId,
-        /// When its process started, by its own clock.
-        process: Micros,
-    },
 }
 
 /// A job in a snapshot.
@@ -170,18 +155,22 @@ pub struct JobItem {
     pub spec: JobSpec,
     /// The key under which it was submitted.
     pub idempotency_key: Option<String>,
-    /// What its submit was, by content.
-    pub digest: Option<Digest>,
+    /// What was asked for, by content; as in [`Record::JobSubmitted`](crate::Record::JobSubmitted).
+    pub digest: Digest,
     /// The term in which it was submitted.
     pub epoch: Epoch,
-    /// When it was submitted.
+    /// When it was submitted: the date.
     pub submitted_at: Micros,
+    /// The same by the grid's own time.
+    pub submitted: Micros,
     /// Who cancelled it.
     pub cancelled_by: Option<String>,
     /// Where it is.
     pub state: JobState,
-    /// When it ended.
+    /// When it ended: the date.
     pub ended_at: Option<Micros>,
+    /// The same by the grid's own time.
+    pub ended: Option<Micros>,
     /// False while inputs may be appended.
     pub closed: bool,
     /// Results in its log, with those that were dropped.

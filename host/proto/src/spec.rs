@@ -5,7 +5,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arg, Blob, Digest, Limits, Millis, wire::bounded};
+use crate::{Arg, Blob, Digest, Extensions, Limits, Millis, UnknownExtension, wire::bounded};
 
 /// What every task of a job needs to run; it goes to a worker with each batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ pub struct TaskSpec {
     /// What all its tasks can read, by name.
     #[serde(deserialize_with = "bounded")]
     pub blobs: Vec<Blob>,
+    /// What later releases add that workers need.
+    pub extensions: Extensions,
 }
 
 impl TaskSpec {
@@ -51,7 +53,16 @@ impl TaskSpec {
             program: String::new(),
             ok_exits: Vec::new(),
             blobs: Vec::new(),
+            extensions: Extensions::NONE,
         }
+    }
+
+    /// Refuses critical extensions that this release does not know.
+    ///
+    /// # Errors
+    /// [`UnknownExtension`], which names the first of them.
+    pub fn check_extensions(&self) -> Result<(), UnknownExtension> {
+        self.extensions.check("a task's spec", &[])
     }
 
     /// Which argument, from 0, the module cannot be given, since it is no text: the arguments of a
@@ -81,7 +92,6 @@ impl TaskSpec {
 
 /// A job as it was submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "SpecForm", into = "SpecForm")]
 pub struct JobSpec {
     /// A name for people; need not be unique.
     pub name: String,
@@ -97,14 +107,42 @@ pub struct JobSpec {
     /// From submission to the end of the job; tasks not ended by then expire.
     pub deadline: Option<Millis>,
     /// `key=value` labels that a worker must have to be given its tasks; sorted, none twice.
+    #[serde(deserialize_with = "bounded")]
     pub requires: Vec<(String, String)>,
     /// True where its inputs come from its submitter alone, who says that it is there
     /// ([`Request::Attend`](crate::wire::Request::Attend)): once that one was gone for as long as
     /// the grid waits, the job is closed with the inputs that it has.
     pub attached: bool,
+    /// What later releases add that schedulers need.
+    pub extensions: Extensions,
 }
 
 impl JobSpec {
+    /// Of this name and these tasks, with nothing else asked for.
+    #[must_use]
+    pub const fn new(name: String, task: TaskSpec) -> Self {
+        Self {
+            name,
+            task,
+            priority: 0,
+            retries: 0,
+            max_failures: None,
+            deadline: None,
+            requires: Vec::new(),
+            attached: false,
+            extensions: Extensions::NONE,
+        }
+    }
+
+    /// Refuses critical extensions of the job or its tasks that this release does not know.
+    ///
+    /// # Errors
+    /// [`UnknownExtension`], which names the first of them.
+    pub fn check_extensions(&self) -> Result<(), UnknownExtension> {
+        self.extensions.check("a job's spec", &[])?;
+        self.task.check_extensions()
+    }
+
     /// True where the rest of the job is not run once so many of its tasks have failed.
     #[must_use]
     pub fn gives_up_after(&self, failed: u64) -> bool {
@@ -114,62 +152,6 @@ impl JobSpec {
 
 /// Labels that one job may require.
 pub const REQUIRES_MAX: usize = 32;
-
-/// A [`JobSpec`] as its bytes are: what came later stands in a new variant of its last field,
-/// which was an `Option` with the bytes of the first two. A spec without labels has the bytes it
-/// always had; a reader that knows no labels refuses one that has some.
-#[derive(Serialize, Deserialize)]
-struct SpecForm {
-    name: String,
-    task: TaskSpec,
-    priority: i32,
-    retries: u32,
-    max_failures: Option<u64>,
-    rest: SpecRest,
-}
-
-#[derive(Serialize, Deserialize)]
-enum SpecRest {
-    NoDeadline,
-    Deadline(Millis),
-    Requires {
-        deadline: Option<Millis>,
-        #[serde(deserialize_with = "bounded")]
-        requires: Vec<(String, String)>,
-    },
-    Attached {
-        deadline: Option<Millis>,
-        #[serde(deserialize_with = "bounded")]
-        requires: Vec<(String, String)>,
-    },
-}
-
-impl From<SpecForm> for JobSpec {
-    fn from(form: SpecForm) -> Self {
-        let (deadline, requires, attached) = match form.rest {
-            SpecRest::NoDeadline => (None, Vec::new(), false),
-            SpecRest::Deadline(deadline) => (Some(deadline), Vec::new(), false),
-            SpecRest::Requires { deadline, requires } => (deadline, requires, false),
-            SpecRest::Attached { deadline, requires } => (deadline, requires, true),
-        };
-        let SpecForm { name, task, priority, retries, max_failures, .. } = form;
-        Self { name, task, priority, retries, max_failures, deadline, requires, attached }
-    }
-}
-
-impl From<JobSpec> for SpecForm {
-    fn from(spec: JobSpec) -> Self {
-        let JobSpec { name, task, priority, retries, max_failures, deadline, requires, attached } =
-            spec;
-        let rest = match deadline {
-            _ if attached => SpecRest::Attached { deadline, requires },
-            _ if !requires.is_empty() => SpecRest::Requires { deadline, requires },
-            None => SpecRest::NoDeadline,
-            Some(deadline) => SpecRest::Deadline(deadline),
-        };
-        Self { name, task, priority, retries, max_failures, rest }
-    }
-}
 
 /// The kinds of `.wasm` that are tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -171,7 +171,7 @@ pub struct VouchedLabels {
     pub labels: Vec<(String, String)>,
 }
 
-/// Where a worker is in its life. Variants are only ever appended.
+/// Where a worker is in its life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkerState {
     /// Takes tasks.

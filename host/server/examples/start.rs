@@ -13,7 +13,7 @@ use std::{
 
 use wasmgrid_proto::{
     CommittedRun, Digest, Epoch, JobId, JobSpec, JobState, Micros, ModuleKind, OutcomeClass,
-    Record, TaskRange, TaskSpec,
+    Record, TaskRange, TaskSpec, durable,
 };
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, SqliteStore, Store};
@@ -69,13 +69,12 @@ fn many_jobs() -> impl Iterator<Item = Record> {
     })
 }
 
-fn begin(job: JobId, count: u64) -> [Record; 5] {
+fn begin(job: JobId, count: u64) -> [Record; 4] {
     let (tasks, digest) = (TaskRange { first: 0, count }, Digest::of(b"inputs"));
     let idempotency_key = Some(format!("auto-{:032x}", job.0));
     [
         Record::EpochStarted { epoch: Epoch(1), at: now() },
-        Record::JobSubmitted { job, spec: Box::new(spec()), idempotency_key, at: now() },
-        Record::SubmitDigest { job, digest },
+        Record::JobSubmitted { job, spec: Box::new(spec()), idempotency_key, digest, at: now() },
         Record::InputsAppended { job, tasks },
         Record::InputsClosed { job },
     ]
@@ -95,7 +94,7 @@ fn fill(path: &Path, records: impl Iterator<Item = Record>) -> Result<(), Failur
     store.fence(Epoch(1))?;
     let (mut entries, mut position) = (Vec::new(), 0);
     for record in records {
-        entries.push(Entry::Record(postcard::to_allocvec(&record)?.into()));
+        entries.push(Entry::Record(durable::encode(&record)?.into()));
         if entries.len() >= GROUP {
             let data = vec![7; GROUP * 64].into();
             let (job, log, count) = (JobId(1), LogKind::Result, GROUP as u64);
@@ -146,17 +145,9 @@ fn resident_kb() -> Result<u64, Failure> {
 }
 
 fn spec() -> JobSpec {
-    JobSpec {
-        name: "an ordinary name".into(),
-        task: TaskSpec {
-            tenant: "somebody".into(),
-            ..TaskSpec::new(Digest::of(b"module"), ModuleKind::Task)
-        },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    let task = TaskSpec {
+        tenant: "somebody".into(),
+        ..TaskSpec::new(Digest::of(b"module"), ModuleKind::Task)
+    };
+    JobSpec::new("an ordinary name".into(), task)
 }

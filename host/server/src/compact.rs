@@ -4,7 +4,10 @@
 
 use bytes::Bytes;
 use wasmgrid_core::Ledger;
-use wasmgrid_proto::{Record, Seq, SnapshotItem};
+use wasmgrid_proto::{
+    Record, Seq, SnapshotItem,
+    durable::{self, Durable as _, ReadError},
+};
 use wasmgrid_store::{Reader, Snapshot, StoreError};
 
 use crate::error::ServerError;
@@ -36,7 +39,7 @@ pub(crate) fn load(reader: &mut dyn Reader) -> Result<Loaded, ServerError> {
         loaded.snapshot_bytes += part.len();
         let mut rest = &part[..];
         while !rest.is_empty() {
-            let (item, tail) = postcard::take_from_bytes::<SnapshotItem>(rest)
+            let (item, tail) = durable::take::<SnapshotItem>(rest)
                 .map_err(|reason| ServerError::Snapshot { reason })?;
             loaded.ledger.restore(item);
             rest = tail;
@@ -44,7 +47,7 @@ pub(crate) fn load(reader: &mut dyn Reader) -> Result<Loaded, ServerError> {
     }
     let mut bad = None;
     let replayed = reader.replay(&mut |seq: Seq, bytes: &[u8]| {
-        match postcard::from_bytes::<Record>(bytes) {
+        match durable::decode::<Record>(bytes) {
             Ok(record) => loaded.ledger.apply(&record),
             Err(reason) => {
                 bad.get_or_insert(ServerError::Record { seq, reason });
@@ -71,9 +74,12 @@ pub(crate) fn snapshot(reader: &mut dyn Reader) -> Result<Option<(Snapshot, usiz
     let Some(covers) = loaded.last else { return Ok(None) };
     let (mut parts, mut part, mut bad) = (Vec::new(), Vec::new(), None);
     loaded.ledger.snapshot(&mut |item| {
-        match postcard::to_extend(&item, std::mem::take(&mut part)) {
+        match durable::append(&item, std::mem::take(&mut part)) {
             Ok(longer) => part = longer,
-            Err(reason) => bad = Some(ServerError::Snapshot { reason }),
+            Err(reason) => {
+                let reason = ReadError::Malformed { what: SnapshotItem::WHAT, reason };
+                bad = Some(ServerError::Snapshot { reason });
+            }
         }
         if part.len() >= PART_BYTES {
             parts.push(Bytes::from(std::mem::take(&mut part)));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmgrid_proto::{
     Epoch, Seq,
+    durable::ReadError,
     wire::{ApiError, ErrorCode},
 };
 use wasmgrid_store::StoreError;
@@ -29,14 +30,14 @@ pub enum ServerError {
         seq: Seq,
         /// What is wrong with it.
         #[source]
-        reason: postcard::Error,
+        reason: ReadError,
     },
     /// The snapshot of the journal has something that this version cannot read.
     #[error("the journal's snapshot cannot be read; was it written by a newer version?")]
     Snapshot {
         /// What is wrong with it.
         #[source]
-        reason: postcard::Error,
+        reason: ReadError,
     },
     /// Durable data of the server's own cannot be read.
     #[error("the stored value {key:?} cannot be read; was it written by a newer version?")]

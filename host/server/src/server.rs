@@ -401,14 +401,16 @@ fn known_blobs(store: &dyn Store) -> Result<Vec<(String, bytes::Bytes)>, ServerE
     store.reader().map_err(load)?.metas(BLOB_PREFIX).map_err(load)
 }
 
-fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, (ModuleInfo, String)>, ServerError> {
+fn known_modules(
+    store: &dyn Store,
+) -> Result<BTreeMap<Digest, (ModuleInfo, Option<String>)>, ServerError> {
     let load = |error| ServerError::Load(Arc::new(error));
     let mut reader = store.reader().map_err(load)?;
     let metas = reader.metas(MODULE_PREFIX).map_err(load)?;
     let owners: BTreeMap<_, _> = reader.metas(OWNER_PREFIX).map_err(load)?.into_iter().collect();
     let owner = |info: &ModuleInfo| {
         let owner = owners.get(&format!("{OWNER_PREFIX}{}", info.digest));
-        owner.map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default()
+        owner.map(|name| String::from_utf8_lossy(name).into_owned())
     };
     let info = |(key, bytes): (String, bytes::Bytes)| {
         postcard::from_bytes::<ModuleInfo>(&bytes)

@@ -38,16 +38,6 @@ pub enum StoreError {
         /// The newest this program knows.
         supported: i64,
     },
-    /// A version of this program from before the first release wrote it.
-    #[error(
-        "the store has format {found}, which was never released; this program reads {supported}"
-    )]
-    Older {
-        /// The store's format.
-        found: i64,
-        /// The only format that this program reads.
-        supported: i64,
-    },
     /// It is something else.
     #[error("{0} is not a wasmgrid store; name another file")]
     Foreign(String),

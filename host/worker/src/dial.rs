@@ -195,6 +195,7 @@ fn is_final(error: &NetError) -> bool {
                 | CertificateProblem::Alert(_)
         ),
         NetError::Version { .. }
+        | NetError::Minor { .. }
         | NetError::WrongRole { .. }
         | NetError::Denied { .. }
         | NetError::NoAddress

@@ -84,14 +84,5 @@ pub async fn one(client: &Client, spec: JobSpec, input: &'static [u8]) -> JobId 
 /// A job like any other.
 pub fn job(module: Digest, kind: ModuleKind) -> JobSpec {
     let task = TaskSpec::new(module, kind);
-    JobSpec {
-        name: "call".into(),
-        task,
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    JobSpec::new("call".into(), task)
 }

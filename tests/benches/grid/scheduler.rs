@@ -11,7 +11,7 @@ use std::{
 };
 
 use wasmgrid_net::{Authority, Listener, ListenerConfig, Role};
-use wasmgrid_proto::{Millis, wire::TokenRequest};
+use wasmgrid_proto::{Millis, TokenGives, wire::TokenRequest};
 use wasmgrid_sandbox::{Caps, admit};
 use wasmgrid_server::{Admission, Admit, Blocking, Enrollment, Server, ServerConfig};
 use wasmgrid_store::MemoryStore;
@@ -50,7 +50,9 @@ impl InMemory {
         let ca = home.path().join("ca");
         let operator = runtime.block_on(calls::connect(&ca, &address, Role::Operator, "bench"));
         let request = TokenRequest { role: Role::Worker, ttl: Millis(60_000), uses: 1 };
-        let token = runtime.block_on(operator.create_token(request)).expect("an operator may");
+        let token = runtime
+            .block_on(operator.create_token(request, TokenGives::default()))
+            .expect("an operator may");
         let worker = Daemon::start(home.command(["join", &token, "--name", "w1", "--slots", "1"]));
         wait_until("the worker to join", || {
             let workers = runtime.block_on(operator.workers());

@@ -299,7 +299,6 @@ impl Book {
             | Record::CancelRequested { job, .. }
             | Record::Committed { job, .. }
             | Record::Ended { job, .. }
-            | Record::Retried { job, .. }
             | Record::AttemptsFailed { job, .. }
             | Record::ProducerNoted { job, .. }
             | Record::InputsTaken { job, .. }
@@ -692,9 +691,6 @@ impl Job {
                     self.check_early_end(index, *class, config)?;
                     self.end(index, *class)?;
                 }
-            }
-            Record::Retried { index, counter, attempt, .. } => {
-                self.failed(*index, *counter, (*attempt, false), config)?;
             }
             Record::AttemptsFailed { tasks, counter, attempt, last, worker, .. } => {
                 for index in tasks.iter().flat_map(|part| part.first..part.end()) {

@@ -16,7 +16,9 @@ use wasmgrid_proto::{
     Digest, Epoch, JobId, LeaseId, LeaseProof, Micros, Millis, ModuleInfo, ModuleKind, Record,
     SnapshotItem,
     frame::Envelope,
-    wire::{FromClient, Request as Asked, RequestFrame, Role, ToClient, ToWorker},
+    wire::{
+        FromClient, Hello, PROTOCOL_MINOR, Request as Asked, RequestFrame, Role, ToClient, ToWorker,
+    },
 };
 use wasmgrid_server::{
     ServerError,
@@ -192,7 +194,7 @@ impl Scheduler {
         }
         begin_term(&mut grid, (time, date), disk, &mut probe, book)?;
         let (now, members) = (Now { time, date }, Members::default());
-        let known = BTreeMap::from([(MODULE, (module(), String::new()))]);
+        let known = BTreeMap::from([(MODULE, (module(), None))]);
         let modules = Modules::new(known, Blobs::default(), Arc::new(|_, _| Ok(())), time);
         let settings = Settings {
             heartbeat: Millis(1_000),
@@ -478,7 +480,8 @@ fn begin_term(
 fn peer(role: Role, name: &str) -> Option<Peer> {
     let identity = Identity::new("sim", role, name).ok()?;
     let (labels, certificate, key) = (Vec::new(), None, None);
-    Some(Peer { identity, labels, certificate, key, address: String::from("simulated") })
+    let (address, hello) = (String::from("simulated"), Hello::new("simulated"));
+    Some(Peer { identity, labels, certificate, key, address, hello, minor: PROTOCOL_MINOR })
 }
 
 fn module() -> ModuleInfo {

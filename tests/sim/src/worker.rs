@@ -15,8 +15,8 @@ use wasmgrid_proto::{
     WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
-        Assign, Cancel, Committed, Contested, Drain, FromWorker, Joined, LeaseGrant, Overrun,
-        PROTOCOL_MINOR, Part, Proofs, Revoke, ToWorker, Unable, WorkerResults,
+        Assign, Cancel, Committed, Contested, Drain, FromWorker, Joined, LeaseGrant, Overrun, Part,
+        Proofs, Revoke, ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -186,7 +186,6 @@ impl Worker {
     pub fn heard(&mut self, now: u64, message: Down) {
         let message = match message {
             Down::Joined => ToWorker::Joined(Joined {
-                minor: PROTOCOL_MINOR,
                 worker: WorkerId(1),
                 epoch: Epoch(1),
                 heartbeat: HEARTBEAT,
@@ -345,10 +344,7 @@ impl Worker {
 
     fn say(&mut self, envelope: Envelope<FromWorker>) {
         let said = match envelope.message {
-            FromWorker::Join(join) => self.join(join.started, join.held, Vec::new()),
-            FromWorker::JoinProved(proved) => {
-                self.join(proved.join.started, proved.join.held, proved.proofs)
-            }
+            FromWorker::Join(join) => self.join(join.started, join.held, join.proofs),
             FromWorker::Heartbeat(heartbeat) => Up::Heartbeat(heartbeat),
             FromWorker::Results(results) => shown(results, envelope.payload),
             FromWorker::Returned(returned) => {

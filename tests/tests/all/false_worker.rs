@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 use wasmgrid_proto::{
-    JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, WorkerCapacity, WorkerId,
+    Extensions, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, WorkerCapacity,
+    WorkerId,
     wire::{FromWorker, HeldLease, ToWorker, WorkerResults},
 };
 use wasmgrid_tests::{Daemon, Grid, Home, guest, liar::LyingWorker};
@@ -35,7 +36,8 @@ fn forge(worker: &mut LyingWorker, held: &HeldLease) {
     let HeldLease { job, lease, attempt, .. } = *held;
     let indices = held.tasks.iter().flat_map(|tasks| tasks.first..tasks.end());
     let results = indices.map(result).collect();
-    let block = ResultBlock { job, lease, worker: WorkerId(0), attempt, results };
+    let extensions = Extensions::NONE;
+    let block = ResultBlock { job, lease, worker: WorkerId(0), attempt, results, extensions };
     worker.say(FromWorker::Results(WorkerResults { batch: 1, blocks: vec![block] }));
     worker.acknowledged(1);
 }

@@ -4,7 +4,7 @@
 use std::fs;
 
 use wasmgrid_proto::{
-    Outcome, ResultBlock, ResultMeta, Usage, WorkerId,
+    Extensions, Outcome, ResultBlock, ResultMeta, Usage, WorkerId,
     frame::{Envelope, encode_one},
     wire::{Assign, FromWorker, Request, ToClient, WatchRequest, WorkerResults},
 };
@@ -49,6 +49,7 @@ fn fat(assign: &Assign, batch: u64) -> Envelope<FromWorker> {
         worker: WorkerId(0),
         attempt: grant.attempt,
         results: (grant.first..grant.first + grant.inputs.count()).map(meta).collect(),
+        extensions: Extensions::NONE,
     };
     let mut blocks: Vec<_> = assign.leases.iter().map(block).collect();
     let envelope = |blocks: &[ResultBlock]| {

@@ -6,8 +6,8 @@ use wasmgrid_proto::{
     LeaseProof, Micros, Millis, RunningTask, WorkerId,
     frame::Envelope,
     wire::{
-        Alive, Contested, FromWorker, Heartbeat, HeldLease, Join, JoinProved, Joined, NeedModule,
-        PROTOCOL_MINOR, Proofs, ToWorker,
+        Alive, Contested, FromWorker, Heartbeat, HeldLease, Join, Joined, NeedModule, Proofs,
+        ToWorker,
     },
 };
 
@@ -60,13 +60,8 @@ impl<M: Clone> Agent<M> {
         self.holdings.relinked(&held);
         let (started, capacity) = (self.started, self.config.capacity.clone());
         let proofs = self.proofs.of(&held);
-        let join = Join { minor: PROTOCOL_MINOR, started, capacity, held };
-        let message = if join.held.is_empty() {
-            FromWorker::Join(join)
-        } else {
-            FromWorker::JoinProved(JoinProved { join, proofs })
-        };
-        self.effects.push(Effect::Say(message.into()));
+        let join = Join { started, capacity, held, proofs };
+        self.effects.push(Effect::Say(FromWorker::Join(join).into()));
         self.link = Link::Joining;
     }
 

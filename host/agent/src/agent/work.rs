@@ -1,12 +1,20 @@
 //! The agent's work: assignments become pieces, pieces wait for their module, then for a slot;
 //! what slots give becomes results.
 
-use alloc::{borrow::ToOwned, format, string::String, sync::Arc, vec, vec::Vec};
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString as _},
+    sync::Arc,
+    vec,
+    vec::Vec,
+};
 use core::time::Duration;
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Digest, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
+    Digest, Extensions, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec,
+    Usage,
     text::{REASON_MAX, shortened},
     wire::{Assign, Compiled, FromWorker, NeedModule, Overrun, Preparing, Returned},
 };
@@ -35,6 +43,7 @@ const NO_COPY: &str = "the scheduler has no copy of the module or of a blob; sub
 impl<M: Clone> Agent<M> {
     pub(super) fn assign(&mut self, assign: Assign, mut payload: Bytes) {
         let Assign { job, spec, leases } = assign;
+        let unknown = spec.check_extensions().err();
         let spec = Arc::new(spec);
         for grant in leases {
             // The frame was checked: its payload is as long as its leases say.
@@ -44,6 +53,9 @@ impl<M: Clone> Agent<M> {
             let piece = Piece::new(job, Arc::clone(&spec), grant, bytes);
             if let Some(error) = malformed {
                 self.end(&piece, &Outcome::Refused(format!("the inputs: {error}")));
+            } else if let Some(unknown) = &unknown {
+                // Another worker may run a release that knows it.
+                self.give_back(&[piece], &unknown.to_string());
             } else if self.holdings.is_cancelled(job) {
                 self.give_back(&[piece], "the job was cancelled");
             } else if self.leaves_at.is_some() {
@@ -321,6 +333,8 @@ impl<M: Clone> Agent<M> {
         let (tasks, worker) = (piece.tasks(), self.worker);
         let Piece { job, lease, attempt, .. } = *piece;
         let results = (tasks.first..tasks.end()).map(ended).collect();
-        self.outgoing.add(ResultBlock { job, lease, worker, attempt, results }, Bytes::new());
+        let extensions = Extensions::NONE;
+        let block = ResultBlock { job, lease, worker, attempt, results, extensions };
+        self.outgoing.add(block, Bytes::new());
     }
 }

@@ -7,11 +7,10 @@ use std::{
 
 use wasmgrid_agent::{Agent, Batch, Effect, Event, Preparation, WorkerConfig};
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, LeaseId, Micros, Millis, ModuleKind, Outcome,
-    ResultBlock, ResultMeta, RunningTask, TaskId, TaskSpec, Usage, WorkerCapacity, WorkerId,
-    wire::{
-        Assign, Committed, FromWorker, Joined, LeaseGrant, PROTOCOL_MINOR, ToWorker, WorkerResults,
-    },
+    ByteCount, Digest, Epoch, Extensions, InputBlock, JobId, LeaseId, Micros, Millis, ModuleKind,
+    Outcome, ResultBlock, ResultMeta, RunningTask, TaskId, TaskSpec, Usage, WorkerCapacity,
+    WorkerId,
+    wire::{Assign, Committed, FromWorker, Joined, LeaseGrant, Returned, ToWorker, WorkerResults},
 };
 
 /// How long results wait for others of their batch, in microseconds.
@@ -59,8 +58,8 @@ impl World {
         world.tell(Event::Linked);
         let join = world.hear();
         assert!(matches!(join, FromWorker::Join(_)), "{join:?}");
-        let (minor, worker, epoch) = (PROTOCOL_MINOR, WorkerId(1), Epoch(1));
-        world.say(ToWorker::Joined(Joined { minor, worker, epoch, heartbeat: Millis(10) }));
+        let (worker, epoch) = (WorkerId(1), Epoch(1));
+        world.say(ToWorker::Joined(Joined { worker, epoch, heartbeat: Millis(10) }));
         world
     }
 
@@ -101,6 +100,24 @@ impl World {
         let spec = TaskSpec::new(Digest([1; 32]), ModuleKind::Task);
         let spec = TaskSpec { tenant: tenant.into(), ..spec };
         self.say(ToWorker::Assign(Assign { job: JobId(job), spec, leases }));
+    }
+
+    /// The scheduler assigns tasks whose spec has an extension.
+    pub fn assign_extended(&mut self, count: u64, extensions: Extensions) {
+        let inputs = InputBlock::Numbers { start: 0, step: 1, count };
+        let leases = vec![LeaseGrant { lease: LeaseId(1), attempt: 1, first: 0, inputs }];
+        let spec = TaskSpec::new(Digest([1; 32]), ModuleKind::Task);
+        let spec = TaskSpec { tenant: "a".into(), extensions, ..spec };
+        self.say(ToWorker::Assign(Assign { job: JobId(1), spec, leases }));
+    }
+
+    /// What the agent gives back next.
+    pub fn returned(&mut self) -> Returned {
+        loop {
+            if let FromWorker::Returned(returned) = self.hear() {
+                return returned;
+            }
+        }
     }
 
     /// The jobs of the next results, a number a task; they are committed.
@@ -211,7 +228,8 @@ impl World {
                 slot.ended = 0;
                 slot.given.pop_front();
             }
-            let block = ResultBlock { job, lease, worker, attempt, results };
+            let extensions = Extensions::NONE;
+            let block = ResultBlock { job, lease, worker, attempt, results, extensions };
             let event = Event::Results { slot: number, block, payload: Default::default() };
             self.agent.handle(Micros(self.now), event);
         }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use wasmgrid_client::{Client, Producer};
 use wasmgrid_proto::{
     Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, Millis, WITH, text::counted,
+    wire::More,
 };
 use wasmgrid_views::{AppendedView, JobView, JobWithDivergences, written};
 
@@ -53,6 +54,16 @@ pub async fn job(command: JobCommand, talk: Talk, interrupt: &Interrupt) -> anyh
     }
 }
 
+/// How many jobs a list has after those that were asked for, in words; `None` if it has none.
+pub fn older(more: More) -> Option<String> {
+    match more {
+        More::Exactly(0) | More::AtMost(0) => None,
+        More::Exactly(count) => Some(format!("{count} older jobs")),
+        More::AtMost(count) => Some(format!("up to {count} older jobs")),
+        More::Many => Some("many older jobs".into()),
+    }
+}
+
 async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
         JobCommand::List { states, name, tenant, limit, grid, output } => {
@@ -61,8 +72,8 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
             let jobs = async |client: &Client| Ok(client.jobs(limit, &filter).await?);
             let (jobs, more) = with(&grid, jobs).await?;
             list(&jobs, output)?;
-            if more > 0 {
-                message!("{more} older jobs are not shown; --limit shows more");
+            if let Some(older) = older(more) {
+                message!("{older} are not shown; --limit shows more");
             }
         }
         JobCommand::Logs { job, task: Some(index), grid, output, .. } => {

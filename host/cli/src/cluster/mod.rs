@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use wasmgrid_client::Client;
-use wasmgrid_net::{Endpoint, Release, SaidRelease};
+use wasmgrid_net::{Endpoint, Release};
 
 use renewal::Renewing;
 
@@ -40,7 +40,7 @@ pub struct Cluster {
     endpoint: Endpoint,
     renewing: Renewing,
     /// What the scheduler said at the first link.
-    release: Arc<OnceLock<SaidRelease>>,
+    release: Arc<OnceLock<Release>>,
 }
 
 impl Cluster {
@@ -52,14 +52,14 @@ impl Cluster {
         let (description, credentials) = contexts.open(name)?;
         let endpoint = Endpoint::new(&credentials);
         let (dialled, addresses) = (endpoint.clone(), description.addresses);
-        let release = Arc::<OnceLock<SaidRelease>>::default();
+        let release = Arc::<OnceLock<Release>>::default();
         let said = Arc::clone(&release);
         let client = Client::connect(move || {
             let (endpoint, addresses) = (dialled.clone(), addresses.clone());
             let said = Arc::clone(&said);
             async move {
                 let link = endpoint.connect_client(&addresses).await?;
-                said.get_or_init(|| link.receiver.said_release());
+                said.get_or_init(|| link.peer.release());
                 Ok(link)
             }
         });
@@ -69,9 +69,9 @@ impl Cluster {
         Ok(Self { client, endpoint, renewing, release })
     }
 
-    /// The scheduler's release, once it has answered something.
+    /// The scheduler's release.
     pub fn release(&self) -> Release {
-        self.release.get().map(SaidRelease::now).unwrap_or_default()
+        self.release.get().cloned().unwrap_or_default()
     }
 
     /// Renews the certificate with which it is asked, at once.

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use serde::Serialize;
+use wasmgrid_client::Client;
 use wasmgrid_net::{JoinToken, Role};
 use wasmgrid_proto::{Millis, TokenGives, TokenStatus, wire::TokenRequest};
 use wasmgrid_views::{TokenView, token_id, written};
@@ -98,13 +99,8 @@ async fn create(args: TokenArgs) -> anyhow::Result<()> {
     let labels: Vec<_> = labels.into_iter().map(|label| (label.key, label.value)).collect();
     let gives = TokenGives { labels, name, tenant };
     let given = gives.clone();
-    let token = with(&grid, async |client| {
-        Ok(match given.is_nothing() {
-            true => client.create_token(request).await?,
-            false => client.create_token_with(request, given).await?,
-        })
-    })
-    .await?;
+    let create = async |client: &Client| Ok(client.create_token(request, given).await?);
+    let token = with(&grid, create).await?;
     let printed = match output {
         Format::Text => data!("{token}").map_err(Into::into),
         Format::Json => {

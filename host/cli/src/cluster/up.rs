@@ -5,7 +5,7 @@ use std::{convert::Infallible, ops::RangeInclusive, time::Duration};
 
 use anyhow::Context as _;
 use wasmgrid_net::Role;
-use wasmgrid_proto::{Millis, wire::TokenRequest};
+use wasmgrid_proto::{Millis, TokenGives, wire::TokenRequest};
 use wasmgrid_worker::Worker;
 
 use super::{
@@ -191,7 +191,8 @@ async fn token(
     }
     let (ttl, uses) = (token_ttl.unwrap_or(TOKEN_TTL), token_uses.unwrap_or(1));
     let client = parts::client(scheduler.server.handle(), scheduler.grid()).await?;
-    let text = client.create_token(TokenRequest { role: Role::Worker, ttl, uses }).await?;
+    let request = TokenRequest { role: Role::Worker, ttl, uses };
+    let text = client.create_token(request, TokenGives::default()).await?;
     client.shutdown().await;
     Ok(Some(Token { text, uses, ttl }))
 }

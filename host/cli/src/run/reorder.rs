@@ -399,7 +399,7 @@ fn read_vec(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 pub mod tests {
-    use wasmgrid_proto::{JobId, LeaseId, Outcome, Usage};
+    use wasmgrid_proto::{Extensions, JobId, LeaseId, Outcome, Usage};
 
     use super::*;
 
@@ -440,7 +440,8 @@ pub mod tests {
         let results = all.iter().map(|finished| finished.meta.clone()).collect();
         let payload: Vec<u8> = all.iter().flat_map(|finished| finished.payload.to_vec()).collect();
         let (job, lease, worker) = (JobId(1), LeaseId(1), WorkerId(1));
-        let block = ResultBlock { job, lease, worker, attempt: 1, results };
+        let extensions = Extensions::NONE;
+        let block = ResultBlock { job, lease, worker, attempt: 1, results, extensions };
         Run::all(0, block, payload.into()).expect("they fit")
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use wasmgrid_client::{Client, ClientError};
-use wasmgrid_proto::{JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
+use wasmgrid_proto::{Extensions, JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
 
 use super::{
     build::{self, Built},
@@ -138,6 +138,7 @@ impl Task {
                 program: self.program(),
                 ok_exits,
                 blobs: self.value.iter().map(Value::blob).collect(),
+                extensions: Extensions::NONE,
             },
             priority: args.priority.unwrap_or_default(),
             retries: args.retries.unwrap_or_default(),
@@ -145,6 +146,7 @@ impl Task {
             deadline: args.deadline,
             requires,
             attached: false,
+            extensions: Extensions::NONE,
         }
     }
 

@@ -79,6 +79,8 @@ pub struct Actor<D> {
     tries: Tries,
     /// The release of the scheduler, as the last link said it.
     theirs: Release,
+    /// The minor version of the protocol that the last link speaks.
+    minor: u16,
     asked: BTreeMap<u64, Asked>,
     watches: Watches,
     next: u64,
@@ -104,6 +106,7 @@ where
             stop,
             tries: Tries::default(),
             theirs: Release::default(),
+            minor: 0,
             asked: BTreeMap::new(),
             watches: Watches::default(),
             next: 1,
@@ -135,10 +138,11 @@ where
 
     async fn serve(&mut self, link: ClientLink) -> End {
         let ClientLink { sender, mut receiver, peer } = link;
+        self.theirs = peer.release();
+        self.minor = peer.minor;
         let mut outbox = Outbox::new(sender);
         self.ask_again(&mut outbox);
         let end = self.converse(&mut receiver, &mut outbox).await;
-        self.theirs = receiver.release();
         if let End::Lost(Some(error)) = &end {
             tracing::debug!(%error, address = %peer.address, "lost the link");
         }
@@ -204,8 +208,14 @@ where
         self.send(id, Asked { request, payload, watch, answer, ends: 0 }, outbox);
     }
 
-    /// Sends a question, with what the watch that comes with it needs now.
+    /// Sends a question, with what the watch that comes with it needs now; unless the scheduler is too
+    /// old to know it.
     fn send(&mut self, id: u64, mut asked: Asked, outbox: &mut Outbox) {
+        let since = asked.request.since();
+        if since > self.minor {
+            let theirs = self.theirs.clone();
+            return self.fail_one(asked, &ClientError::Unsupported { since, theirs });
+        }
         if let Some(from_here) = asked.watch.and_then(|watch| self.watches.request(watch)) {
             match &mut asked.request {
                 Request::Submit(submit) => submit.watch = Some(from_here),
@@ -222,7 +232,10 @@ where
 
     fn answered(&mut self, id: u64, reply: Result<Reply, ApiError>, outbox: &mut Outbox) {
         let Some(Asked { watch, answer, .. }) = self.asked.remove(&id) else { return };
-        let reply = reply.map_err(ClientError::Api);
+        let reply = match reply {
+            Ok(Reply::Unreadable) => Err(ClientError::Unreadable { theirs: self.theirs.clone() }),
+            reply => reply.map_err(ClientError::Api),
+        };
         match (watch, &reply) {
             (Some(watch), Ok(Reply::Job(status))) => {
                 let goes_on = self.watches.name(watch, status.job);
@@ -250,12 +263,18 @@ where
             }
         }
         for id in hopeless {
-            let Some(Asked { watch, answer, .. }) = self.asked.remove(&id) else { continue };
-            let error = ClientError::Unanswered { times: ASKED_MAX, theirs: self.theirs.clone() };
-            watch.into_iter().for_each(|watch| self.watches.fail(watch, &error));
-            // Who asked may have stopped waiting.
-            answer.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));
+            let Some(asked) = self.asked.remove(&id) else { continue };
+            let theirs = self.theirs.clone();
+            self.fail_one(asked, &ClientError::Unanswered { times: ASKED_MAX, theirs });
         }
+    }
+
+    /// Answers a question with an error of this side's.
+    fn fail_one(&mut self, asked: Asked, error: &ClientError) {
+        let Asked { watch, answer, .. } = asked;
+        watch.into_iter().for_each(|watch| self.watches.fail(watch, error));
+        // Who asked may have stopped waiting.
+        answer.into_iter().for_each(|answer| _ = answer.send(Err(error.clone())));
     }
 
     /// On a new link: repeats what was not answered, and goes on with every watch.
@@ -340,8 +359,7 @@ where
 const fn is_repeatable(request: &Request) -> bool {
     !matches!(
         request,
-        Request::CreateToken(_)
-            | Request::CreateTokenWith { .. }
+        Request::CreateToken { .. }
             | Request::RemoveMember { .. }
             | Request::Authority(AuthorityRequest::Replace)
     )

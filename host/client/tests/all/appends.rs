@@ -18,7 +18,7 @@ impl Server {
     /// The next request, which appends behind `first` inputs.
     async fn append_at(&mut self, first: u64) -> u64 {
         match self.request().await {
-            (id, Request::Append { first: found, .. }) if found == first => id,
+            (id, Request::AppendAt { first: found, .. }) if found == first => id,
             other => panic!("no append at {first}: {other:?}"),
         }
     }
@@ -119,7 +119,7 @@ async fn an_append_is_not_asked_twice_where_it_is_refused_for_what_it_is() {
 /// The next request of a server, which appends: by whom, and their number of it.
 async fn extended(server: &mut Server) -> (u64, (u64, u64)) {
     match server.request().await {
-        (id, Request::Extend { producer, number, .. }) => (id, (producer, number)),
+        (id, Request::Append { producer, number, .. }) => (id, (producer, number)),
         other => panic!("no append: {other:?}"),
     }
 }

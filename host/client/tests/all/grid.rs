@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use wasmgrid_client::{Client, ClientConfig, ClientLink, SubmitRequest};
 use wasmgrid_net::{Identity, Link, NetError, Role, in_process};
 use wasmgrid_proto::{
-    Digest, InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LeaseId, Micros,
-    ModuleKind, Outcome, ResultBlock, ResultMeta, TaskSpec, Usage, WorkerId,
+    Digest, Extensions, InputBlock, JobCounts, JobId, JobSpec, JobState, JobStatus, LeaseId,
+    Micros, ModuleKind, Outcome, ResultBlock, ResultMeta, TaskSpec, Usage, WorkerId,
     frame::Envelope,
     wire::{FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient, Update, WatchRequest},
 };
@@ -120,24 +120,15 @@ fn blocks(first: u64, count: u64, bytes: usize) -> Vec<ResultBlock> {
         worker: WorkerId(1),
         attempt: 1,
         results: part.iter().map(result).collect(),
+        extensions: Extensions::NONE,
     };
     indices.chunks(3).map(block).collect()
 }
 
 pub fn spec() -> JobSpec {
-    JobSpec {
-        name: "test".into(),
-        task: TaskSpec {
-            tenant: "one".into(),
-            ..TaskSpec::new(Digest::of(b"module"), ModuleKind::Task)
-        },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    let task =
+        TaskSpec { tenant: "one".into(), ..TaskSpec::new(Digest::of(b"module"), ModuleKind::Task) };
+    JobSpec::new("test".into(), task)
 }
 
 /// How job 1 stands with so many results in its log.

@@ -1,12 +1,17 @@
 //! Questions and their answers, over links that come and go.
 
+use std::future::ready;
+
 use bytes::Bytes;
-use wasmgrid_client::{Client, ClientConfig, ClientError};
-use wasmgrid_net::{NetError, Release};
+use wasmgrid_client::{Client, ClientConfig, ClientError, ClientLink};
+use wasmgrid_net::{Hello, NetError, Release};
 use wasmgrid_proto::{
-    InputBlock, JobFilter, JobId, JobState, Millis,
+    InputBlock, JobFilter, JobId, JobState, Millis, TokenGives,
     frame::{FRAME_MAX, META_MAX},
-    wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, Role, ToClient, TokenRequest},
+    wire::{
+        ApiError, ErrorCode, Minors, More, PROTOCOL_MINOR, Reply, ReplyFrame, Request, Role,
+        ToClient, TokenRequest,
+    },
 };
 
 use crate::grid::{Grid, NEVER, Server, in_process_link, status, submit};
@@ -38,13 +43,11 @@ async fn a_store_that_takes_no_new_work_is_told_from_one_that_does() {
     let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
     let server = async {
         let mut server = grid.accept().await;
-        for (code, message) in
-            [(ErrorCode::Unavailable, "the disk is full"), (ErrorCode::NotFound, "no such job")]
-        {
+        let (code, message) = (ErrorCode::Unavailable, "the disk is full".into());
+        for refusal in [Some(ApiError { code, message }), None] {
             let (id, request) = server.request().await;
-            assert!(matches!(request, Request::Skip { first: 0, count: 0, .. }), "{request:?}");
-            let error = ApiError { code, message: message.into() };
-            server.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
+            assert_eq!(request, Request::Intake);
+            server.answer(id, Reply::Intake { refusal }).await;
         }
         server
     };
@@ -116,7 +119,8 @@ async fn what_is_not_safe_to_repeat_is_not_repeated() {
         grid.accept().await
     };
     let token = TokenRequest { role: Role::Worker, ttl: Millis(60_000), uses: 1 };
-    let (answer, mut server) = tokio::join!(client.create_token(token), server);
+    let (answer, mut server) =
+        tokio::join!(client.create_token(token, TokenGives::default()), server);
     assert!(matches!(answer, Err(ClientError::Lost)), "{answer:?}");
     let next = async { server.request().await };
     let asked = tokio::select! {
@@ -345,4 +349,91 @@ async fn a_question_that_ends_each_link_is_given_up_and_the_client_goes_on() {
     assert!(matches!(error, ClientError::Unanswered { times: 10, .. }), "{error}");
     assert_eq!(error.to_string().matches(&Release::ours().to_string()).count(), 2, "{error}");
     assert_eq!(links, 11);
+}
+
+#[tokio::test]
+async fn a_request_that_the_schedulers_minor_does_not_know_is_not_sent() {
+    let (near, far) = in_process_link();
+    let mut links = vec![older(near)];
+    let dial = move || ready(Ok(links.pop().expect("one link")));
+    let client = Client::connect_with(ClientConfig::default(), dial).await.expect("reachable");
+    let mut server = Server(far);
+    let error = client.refuses_work().await.expect_err("too old to be asked");
+    let ClientError::Unsupported { since: 1, theirs } = &error else { panic!("{error:?}") };
+    assert_eq!(theirs.to_string(), "wasmgrid 0.0.1 (protocol 1.0)");
+    let text = error.to_string();
+    assert!(text.contains(&theirs.to_string()) && text.contains(&Release::ours().to_string()));
+    // The first that it hears is something that it knows.
+    let asked = tokio::spawn({
+        let client = client.clone();
+        async move { client.contests().await }
+    });
+    let (id, request) = server.request().await;
+    assert_eq!(request, Request::Contests);
+    server.answer(id, Reply::Contests(Vec::new())).await;
+    assert_eq!(asked.await.expect("no panic").expect("answered"), []);
+}
+
+/// A link whose scheduler is of the minor before this one.
+fn older(mut link: ClientLink) -> ClientLink {
+    let minors = Minors { least: 0, most: PROTOCOL_MINOR - 1 };
+    link.peer.hello = Hello { minors, ..Hello::new("0.0.1") };
+    link.peer.minor = minors.most;
+    link
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_an_error_that_names_both_releases() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, _) = server.request().await;
+        server.answer(id, Reply::Unreadable).await;
+        server
+    };
+    let (answer, _server) = tokio::join!(client.contests(), server);
+    let error = answer.expect_err("unreadable");
+    assert!(matches!(error, ClientError::Unreadable { .. }), "{error:?}");
+    let ours = Release::ours().to_string();
+    assert_eq!(error.to_string().matches(&ours).count(), 2, "{error}");
+}
+
+#[tokio::test]
+async fn a_list_goes_on_over_pages_without_a_job() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        let mut expected = None;
+        for next in [Some(JobId(900)), Some(JobId(700)), None] {
+            let (id, request) = server.request().await;
+            let Request::JobPage { before, limit: 10, .. } = request else { panic!("{request:?}") };
+            assert_eq!(before, expected);
+            let jobs = if next.is_none() { vec![status(JobState::Ok, 0)] } else { Vec::new() };
+            let more = next.map_or(More::Exactly(0), |_| More::AtMost(5));
+            server.answer(id, Reply::JobPage { jobs, next, more }).await;
+            expected = next;
+        }
+        server
+    };
+    let filter = JobFilter { name: Some("rare".into()), ..JobFilter::default() };
+    let (listed, _server) = tokio::join!(client.jobs(10, &filter), server);
+    let (jobs, more) = listed.expect("listed");
+    assert_eq!((jobs.len(), more), (1, More::Exactly(0)));
+}
+
+#[tokio::test]
+async fn a_list_that_does_not_go_on_is_an_error() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let server = async {
+        let mut server = grid.accept().await;
+        for _ in 0..2 {
+            let (id, _) = server.request().await;
+            let (jobs, next) = (Vec::new(), Some(JobId(900)));
+            server.answer(id, Reply::JobPage { jobs, next, more: More::Many }).await;
+        }
+        server
+    };
+    let filter = JobFilter::default();
+    let (listed, _server) = tokio::join!(client.jobs(10, &filter), server);
+    assert!(matches!(listed, Err(ClientError::Protocol(_))), "{listed:?}");
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wasmgrid_client::{ClientConfig, ClientError, JobEvent, JobStream};
 use wasmgrid_proto::{
-    ByteCount, JobId, JobState,
+    ByteCount, Extensions, JobId, JobState,
     frame::Envelope,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient,
@@ -294,6 +294,7 @@ fn one_result(watch: u64, first: u64, bytes: usize) -> ResultsFrame {
         worker: WorkerId(1),
         attempt: 1,
         results: vec![meta],
+        extensions: Extensions::NONE,
     };
     ResultsFrame { watch, first_cursor: first, blocks: vec![block] }
 }

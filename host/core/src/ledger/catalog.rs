@@ -63,9 +63,10 @@ impl Catalog {
         })
     }
 
-    /// How many of the wanted jobs have lower numbers than this one.
-    pub(crate) fn count_before(&self, wanted: Wanted<'_>, end: JobId) -> u64 {
-        self.sets(wanted).into_iter().map(|jobs| count_below(jobs, end)).sum()
+    /// How many of the wanted jobs have lower numbers than this one; `None` if there may be more than
+    /// `most` in one of their states.
+    pub(crate) fn count_before(&self, wanted: Wanted<'_>, end: JobId, most: u64) -> Option<u64> {
+        self.sets(wanted).into_iter().map(|jobs| count_below(jobs, end, most)).sum()
     }
 
     fn sets(&self, wanted: Wanted<'_>) -> Vec<&BTreeSet<JobId>> {
@@ -86,19 +87,19 @@ fn take_out(states: &mut States, state: JobState, job: JobId) {
     }
 }
 
-/// Counts from both ends at once, so that the first pages of a list, and the last, cost little.
-fn count_below(jobs: &BTreeSet<JobId>, end: JobId) -> u64 {
+/// Counts from both ends at once, as far as `most`, so that the first pages of a list and the last
+/// know how many there are.
+fn count_below(jobs: &BTreeSet<JobId>, end: JobId, most: u64) -> Option<u64> {
     let (mut below, mut above) = (jobs.range(..end), jobs.range(end..));
-    let mut counted = 0;
-    loop {
+    for counted in 0..=most {
         if below.next().is_none() {
-            return counted;
+            return Some(counted);
         }
         if above.next().is_none() {
-            return jobs.len() as u64 - counted;
+            return Some(jobs.len() as u64 - counted);
         }
-        counted += 1;
     }
+    None
 }
 
 #[cfg(test)]
@@ -121,11 +122,17 @@ mod tests {
                     let found: Vec<JobId> = catalog.before(wanted, JobId(end)).collect();
                     assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
                     assert!(found.iter().all(|job| job.0 < end));
-                    assert_eq!(catalog.count_before(wanted, JobId(end)), found.len() as u64);
+                    let count = found.len() as u64;
+                    assert_eq!(catalog.count_before(wanted, JobId(end), 30), Some(count));
                 }
             }
         }
-        let of = |tenant| catalog.count_before(Wanted { tenant, states: &[] }, JobId(u64::MAX));
-        assert_eq!([of(None), of(Some("ann")), of(Some("bob"))], [29, 6, 23]);
+        let all = |tenant, end, most| {
+            catalog.count_before(Wanted { tenant, states: &[] }, JobId(end), most)
+        };
+        let of = |tenant| all(tenant, u64::MAX, 30);
+        assert_eq!([of(None), of(Some("ann")), of(Some("bob"))], [29, 6, 23].map(Some));
+        assert_eq!(all(None, 15, 2), None, "the middle is too far from both ends");
+        assert_eq!(all(None, 4, 2), Some(2), "the last are counted from there");
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Job {
     pub(super) spec: JobSpec,
     /// The key under which it was submitted.
     pub(super) key: Option<Arc<str>>,
-    /// What its submit was, by content; `None` where an older version took it.
-    pub(super) digest: Option<Digest>,
+    /// What was asked for, by content.
+    pub(super) digest: Digest,
     /// The term in which it was submitted: no lease of an earlier one is of this job.
     pub(super) epoch: Epoch,
     /// Its date, for people.
@@ -75,14 +75,14 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn new(
         spec: JobSpec,
-        key: Option<Arc<str>>,
+        (key, digest): (Option<Arc<str>>, Digest),
         epoch: Epoch,
         (submitted_at, submitted): (Micros, Micros),
     ) -> Self {
         Self {
             spec,
             key,
-            digest: None,
+            digest,
             epoch,
             submitted_at,
             submitted,
@@ -128,11 +128,6 @@ impl Job {
                     self.end(*tasks, *class);
                 }
             }
-            Record::Retried { index, counter, attempt, reason, .. } => {
-                let (worker, at, reason) = (WorkerId(0), Micros(0), reason.as_str().into());
-                let note = Note { attempt: *attempt, counter: *counter, worker, at, reason };
-                self.fail_attempts(&[TaskRange::one(*index)], &note, false);
-            }
             Record::AttemptsFailed {
                 tasks, attempt, counter, worker, at, reason, last, ..
             } => {
@@ -150,7 +145,6 @@ impl Job {
                 self.producers.note(*producer, *number, *first);
             }
             Record::InputsTaken { of, tasks, .. } => self.take_over(*of, tasks),
-            Record::SubmitDigest { digest, .. } => self.digest = Some(*digest),
             Record::InputsDigest { tasks, digest, .. } => self.appends.push(*tasks, *digest),
             Record::InputsDropped { tasks, .. } => self.inputs.drop(tasks),
             Record::IndicesSkipped { tasks, .. } => self.skip(*tasks),
@@ -206,8 +200,8 @@ impl Job {
         self.cancelled_by.as_deref()
     }
 
-    /// What its submit was, by content; `None` where an older version took it.
-    pub(crate) const fn digest(&self) -> Option<Digest> {
+    /// What was asked for, by content.
+    pub(crate) const fn digest(&self) -> Digest {
         self.digest
     }
 
@@ -436,9 +430,11 @@ impl Job {
             digest: self.digest,
             epoch: self.epoch,
             submitted_at: self.submitted_at,
+            submitted: self.submitted,
             cancelled_by: self.cancelled_by.clone(),
             state: self.state,
             ended_at: self.ended_at,
+            ended: self.ended,
             closed: self.closed,
             results: self.results,
             dropped: self.dropped,
@@ -447,10 +443,6 @@ impl Job {
             not_ok_overflown: self.not_ok.is_overflown(),
             counts: self.counts,
         }));
-        if (self.submitted_at, self.ended_at) != (self.submitted, self.ended) {
-            let (submitted, ended) = (self.submitted, self.ended);
-            out(SnapshotItem::JobTimes { job, submitted, ended });
-        }
         lists(job, TaskSet::Open, &self.open, out);
         lists(job, TaskSet::Taken, &self.taken, out);
         lists(job, TaskSet::Skipped, &self.skipped, out);
@@ -472,12 +464,10 @@ impl Job {
     /// The job of a snapshot, whose other items follow.
     pub(crate) fn from_item(item: JobItem) -> Self {
         Self {
-            key: item.idempotency_key.map(Arc::from),
-            digest: item.digest,
             cancelled_by: item.cancelled_by,
             state: item.state,
             ended_at: item.ended_at,
-            ended: item.ended_at,
+            ended: item.ended,
             closed: item.closed,
             results: item.results,
             dropped: item.dropped,
@@ -485,16 +475,18 @@ impl Job {
             next_index: item.next_index,
             not_ok: NotOk::new(item.not_ok_overflown),
             counts: item.counts,
-            ..Self::new(item.spec, None, item.epoch, (item.submitted_at, item.submitted_at))
+            ..Self::new(
+                item.spec,
+                (item.idempotency_key.map(Arc::from), item.digest),
+                item.epoch,
+                (item.submitted_at, item.submitted),
+            )
         }
     }
 
     /// Takes in another item of the job.
     pub(crate) fn restore(&mut self, item: SnapshotItem) {
         match item {
-            SnapshotItem::JobTimes { submitted, ended, .. } => {
-                (self.submitted, self.ended) = (submitted, ended);
-            }
             SnapshotItem::Tasks { set: TaskSet::Open, tasks, .. } => {
                 tasks.into_iter().for_each(|part| self.open.insert(part));
             }
@@ -531,7 +523,6 @@ impl Job {
             | SnapshotItem::Quota { .. }
             | SnapshotItem::FuelUsed { .. }
             | SnapshotItem::FormerWorker { .. }
-            | SnapshotItem::DrainedWorker { .. }
             | SnapshotItem::Job(_) => {}
         }
     }

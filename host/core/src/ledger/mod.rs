@@ -78,10 +78,10 @@ impl Ledger {
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::EpochStarted { epoch, .. } => self.epoch = self.epoch.max(*epoch),
-            Record::JobSubmitted { job, spec, idempotency_key, at } => {
+            Record::JobSubmitted { job, spec, idempotency_key, digest, at } => {
                 let key = idempotency_key.as_deref().map(Arc::from);
                 let at = (*at, self.clock.time_of(*at));
-                self.add(*job, Job::new((**spec).clone(), key, self.epoch, at));
+                self.add(*job, Job::new((**spec).clone(), (key, *digest), self.epoch, at));
             }
             Record::TimePassed { time, date } => self.clock = Clock { time: *time, date: *date },
             Record::JobForgotten { job } => self.forget(*job),
@@ -113,11 +113,9 @@ impl Ledger {
             | Record::CancelRequested { job, .. }
             | Record::Committed { job, .. }
             | Record::Ended { job, .. }
-            | Record::Retried { job, .. }
             | Record::AttemptsFailed { job, .. }
             | Record::Diverged { job, .. }
             | Record::ProducerNoted { job, .. }
-            | Record::SubmitDigest { job, .. }
             | Record::InputsDigest { job, .. }
             | Record::InputsDropped { job, .. }
             | Record::IndicesSkipped { job, .. }
@@ -205,11 +203,8 @@ impl Ledger {
         let Clock { time, date } = self.clock;
         out(SnapshotItem::Time { time, date });
         for (name, worker) in &self.workers {
-            let (worker, cordoned) = (*worker, self.cordoned.contains(worker));
-            out(SnapshotItem::Worker { worker, name: name.clone(), cordoned });
-        }
-        for (worker, process) in &self.drained {
-            out(SnapshotItem::DrainedWorker { worker: *worker, process: *process });
+            let (cordoned, drained) = (self.is_cordoned(*worker), self.drained(*worker));
+            out(SnapshotItem::Worker { worker: *worker, name: name.clone(), cordoned, drained });
         }
         for (worker, name) in &self.former {
             out(SnapshotItem::FormerWorker { worker: *worker, name: name.clone() });
@@ -235,14 +230,12 @@ impl Ledger {
             SnapshotItem::Grid { epoch, last_job, last_worker } => {
                 (self.epoch, self.last_job, self.last_worker) = (epoch, last_job, last_worker);
             }
-            SnapshotItem::Worker { worker, name, cordoned } => {
+            SnapshotItem::Worker { worker, name, cordoned, drained } => {
                 self.workers.insert(name, worker);
                 if cordoned {
                     self.cordoned.insert(worker);
                 }
-            }
-            SnapshotItem::DrainedWorker { worker, process } => {
-                self.drained.insert(worker, process);
+                self.drained.extend(drained.map(|process| (worker, process)));
             }
             SnapshotItem::FormerWorker { worker, name } => self.remember(worker, name),
             SnapshotItem::Time { time, date } => self.clock = Clock { time, date },
@@ -253,8 +246,7 @@ impl Ledger {
                 self.fuel.insert(tenant, (day, fuel.0));
             }
             SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
-            SnapshotItem::JobTimes { job, .. }
-            | SnapshotItem::Tasks { job, .. }
+            SnapshotItem::Tasks { job, .. }
             | SnapshotItem::Attempts { job, .. }
             | SnapshotItem::Inputs { job, .. }
             | SnapshotItem::Appends { job, .. }

@@ -55,6 +55,10 @@ pub(super) fn check_demand(tenant: &str, used: usize) -> Result<(), ApiError> {
 
 /// Refuses a spec whose texts are too long, with what was given and what is allowed.
 pub(super) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
+    spec.check_extensions().map_err(|unknown| ApiError {
+        code: ErrorCode::Unsupported,
+        message: unknown.to_string(),
+    })?;
     bytes("job's name", spec.name.len(), NAME_BYTES)?;
     count("labels that the job requires", spec.requires.len(), REQUIRES_MAX)?;
     for (key, value) in &spec.requires {

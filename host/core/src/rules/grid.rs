@@ -240,9 +240,9 @@ impl Grid {
                 self.start(date);
             }
             input @ (Input::Submit { .. }
-            | Input::Append { .. }
+            | Input::AppendAt { .. }
             | Input::Skip { .. }
-            | Input::Extend { .. }
+            | Input::Append { .. }
             | Input::Retry { .. }
             | Input::Close { .. }
             | Input::Cancel { .. }
@@ -370,7 +370,6 @@ const fn changed_by(record: &Record) -> Option<JobId> {
         | Record::InputsClosed { job }
         | Record::Committed { job, .. }
         | Record::Ended { job, .. }
-        | Record::Retried { job, .. }
         | Record::AttemptsFailed { job, .. }
         | Record::Diverged { job, .. }
         | Record::ResultsDropped { job, .. }
@@ -378,7 +377,6 @@ const fn changed_by(record: &Record) -> Option<JobId> {
         | Record::JobForgotten { job } => Some(*job),
         Record::CancelRequested { .. }
         | Record::ProducerNoted { .. }
-        | Record::SubmitDigest { .. }
         | Record::InputsDigest { .. }
         | Record::InputsDropped { .. }
         | Record::IndicesSkipped { .. }

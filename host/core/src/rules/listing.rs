@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use wasmgrid_proto::{
     JobFilter, JobId, JobStatus, Micros, Millis, WorkerCapacity, WorkerId, WorkerState,
-    WorkerStatus,
+    WorkerStatus, wire::More,
 };
 
 use super::grid::Grid;
@@ -16,53 +16,50 @@ const GONE_AFTER: Millis = Millis(3_600_000);
 /// Stands for any text in the name of a job that is looked for.
 const ANY: char = '*';
 
-/// Jobs whose names one page of a list is compared with, as soon as one of them is wanted: where
-/// few of many are, a page has fewer jobs than were asked for, and the next one goes on from there.
+/// Jobs that one request for a page of a list looks at: where few of many are wanted, a page has
+/// fewer jobs than were asked for, or none, and the next one goes on from there.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// Jobs after a page that one request counts.
+const COUNTED_MAX: u64 = 4_096;
 
 impl Grid {
     /// How jobs stand, the newest first, at most `limit`.
     #[must_use]
     pub fn jobs(&self, limit: usize) -> Vec<JobStatus> {
-        self.jobs_before(None, &JobFilter::default()).take(limit).collect()
+        let all = JobFilter::default();
+        let seen = self.seen_before(None, &all);
+        seen.filter_map(|(job, _)| self.job(job)).take(limit).collect()
     }
 
-    /// How those jobs stand that were submitted before this one and are wanted, the newest first;
-    /// from the newest on without one. With a name, not all of them: it ends after
-    /// `LOOKED_AT_MAX` jobs if one of those is wanted, and [`Self::count_before`] says whether
-    /// there are more.
-    pub fn jobs_before(
+    /// Offers how those jobs stand that were submitted before this one and are wanted, the newest
+    /// first, until one is not taken; from the newest on without one. It looks at a bounded number of
+    /// jobs, and says where to go on and how many may be left; `None` if it came to the end.
+    pub fn list_jobs(
         &self,
         before: Option<JobId>,
         filter: &JobFilter,
-    ) -> impl Iterator<Item = JobStatus> {
-        let (mut looked_at, mut found) = (0, false);
-        let seen = self.seen_before(before, filter).take_while(move |(_, is_named)| {
-            looked_at += 1;
-            let goes_on = looked_at <= LOOKED_AT_MAX || !found;
-            found |= is_named;
-            goes_on
-        });
-        let wanted = seen.filter(|(_, is_named)| *is_named);
-        wanted.filter_map(|(job, _)| self.job(job))
+        mut takes: impl FnMut(JobStatus) -> bool,
+    ) -> (Option<JobId>, More) {
+        let (mut seen, mut next) = (self.seen_before(before, filter), end(before));
+        for _ in 0..LOOKED_AT_MAX {
+            let Some((job, is_named)) = seen.next() else { return (None, More::Exactly(0)) };
+            let is_left = is_named && self.job(job).is_some_and(|status| !takes(status));
+            if is_left {
+                break;
+            }
+            next = job;
+        }
+        (Some(next), self.more_before(next, filter))
     }
 
-    /// How many jobs are wanted of those before this one. With a name, of more than
-    /// `LOOKED_AT_MAX` jobs it is how many there are at most; 0 only if there is none.
-    #[must_use]
-    pub fn count_before(&self, before: Option<JobId>, filter: &JobFilter) -> u64 {
-        let catalog = self.ledger.catalog();
-        if filter.name.is_none() {
-            return catalog.count_before(wanted(filter), end(before));
+    /// How many jobs before this one are wanted, as far as one request counts.
+    fn more_before(&self, next: JobId, filter: &JobFilter) -> More {
+        match self.ledger.catalog().count_before(wanted(filter), next, COUNTED_MAX) {
+            Some(count) if filter.name.is_none() => More::Exactly(count),
+            Some(count) => More::AtMost(count),
+            None => More::Many,
         }
-        let mut found = 0;
-        for (looked_at, (job, is_named)) in self.seen_before(before, filter).enumerate() {
-            found += u64::from(is_named);
-            if looked_at + 1 >= LOOKED_AT_MAX && found > 0 {
-                return found + catalog.count_before(wanted(filter), job);
-            }
-        }
-        found
     }
 
     /// The jobs before this one that are wanted but for their name, the newest first, and whether

@@ -39,14 +39,14 @@ impl Grid {
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest } => {
                 self.submit(request, spec, idempotency_key, (inputs, bytes, digest), closed);
             }
-            Input::Append { request, job, first, count, bytes, digest } => {
-                self.append(request, job, (TaskRange { first, count }, bytes), digest);
+            Input::AppendAt { request, job, first, count, bytes, digest } => {
+                self.append_at(request, job, (TaskRange { first, count }, bytes), digest);
             }
             Input::Skip { request, job, first, count, digest } => {
                 self.skip(request, job, TaskRange { first, count }, digest);
             }
-            Input::Extend { request, job, producer, number, count, bytes } => {
-                self.extend(request, job, (producer, number), (count, bytes));
+            Input::Append { request, job, producer, number, count, bytes } => {
+                self.append(request, job, (producer, number), (count, bytes));
             }
             Input::Retry { request, job, limits, idempotency_key } => {
                 self.retry_failed(request, job, limits, idempotency_key);
@@ -81,7 +81,7 @@ impl Grid {
         spec.requires.dedup();
         let known = key.as_ref().and_then(|key| self.ledger.by_key(&spec.task.tenant, key));
         if let Some(job) = known {
-            let reply = self.resubmitted(job, &spec, (inputs, digest), closed);
+            let reply = self.resubmitted(job, &spec, digest);
             return self.answer(request, reply);
         }
         if inputs > TASKS_MAX {
@@ -91,8 +91,7 @@ impl Grid {
             return self.reply(request, Err(error));
         }
         let (job, at) = (self.ledger.next_job(), self.date());
-        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
-        self.persist(Record::SubmitDigest { job, digest });
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, digest, at });
         self.activate(job);
         if inputs > 0 {
             self.append_inputs(request, job, (TaskRange { first: 0, count: inputs }, bytes));
@@ -138,21 +137,9 @@ impl Grid {
 
     /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
     /// with it would be lost while it looks accepted.
-    fn resubmitted(
-        &self,
-        job: JobId,
-        spec: &JobSpec,
-        (inputs, digest): (u64, Digest),
-        closed: bool,
-    ) -> Result<Reply, ApiError> {
+    fn resubmitted(&self, job: JobId, spec: &JobSpec, digest: Digest) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
-        let total = status.counts.total;
-        let known = self.ledger.job(job).and_then(Job::digest);
-        // A job of an older version has no digest. Where its submit left it open, more may have
-        // been appended since.
-        let by_count = if closed { status.closed && inputs == total } else { inputs <= total };
-        let same_inputs = known.map_or(by_count, |known| known == digest);
-        if status.spec == *spec && same_inputs {
+        if status.spec == *spec && self.find(job)?.digest() == digest {
             return Ok(Reply::Job(status));
         }
         let what =
@@ -163,7 +150,7 @@ impl Grid {
         )))
     }
 
-    pub(super) fn append(
+    pub(super) fn append_at(
         &mut self,
         request: RequestId,
         job: JobId,
@@ -212,8 +199,8 @@ impl Grid {
         self.reply(request, fresh.map(|_| ()));
     }
 
-    /// Appends behind what the job has: once for each number that a producer gives.
-    pub(super) fn extend(
+    /// Appends at the job's end: once for each number that a producer gives.
+    pub(super) fn append(
         &mut self,
         request: RequestId,
         job: JobId,
@@ -324,8 +311,8 @@ impl Grid {
         }
         let count = tasks.iter().map(|part| part.count).sum();
         self.check_new_job(&spec, key.as_deref(), (count, 0, ranges))?;
-        let (spec, at) = (Box::new(spec), self.date());
-        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, at });
+        let (spec, digest, at) = (Box::new(spec), retry_digest(source), self.date());
+        self.persist(Record::JobSubmitted { job, spec, idempotency_key: key, digest, at });
         for tasks in tasks.chunks(RUNS_PER_RECORD) {
             self.persist(Record::InputsTaken { job, of: source, tasks: tasks.to_vec() });
         }
@@ -501,4 +488,9 @@ fn too_many(inputs: u64) -> ApiError {
 
 fn conflict(message: String) -> ApiError {
     ApiError { code: ErrorCode::Conflict, message }
+}
+
+/// What a retry asks for, by content; unlike what any submit asks for.
+fn retry_digest(source: JobId) -> Digest {
+    Digest::of_parts(&[b"retry", &source.0.to_le_bytes()])
 }

@@ -93,7 +93,7 @@ impl Grid {
         self.retain(source);
     }
 
-    /// At a start: jobs that have ended go in their time, also where an earlier version kept them.
+    /// At a start: jobs that have ended go in their time.
     pub(super) fn retain_all(&mut self) {
         let jobs: Vec<JobId> = self.ledger.jobs().map(|(job, _)| job).collect();
         for job in jobs {

@@ -15,7 +15,7 @@ pub fn extend(
     count: u64,
 ) -> Result<u64, ApiError> {
     let (request, (producer, number)) = (world.request(), asked);
-    world.drive(Input::Extend { request, job, producer, number, count, bytes: 0 });
+    world.drive(Input::Append { request, job, producer, number, count, bytes: 0 });
     match world.reply(request)? {
         Reply::Appended { first } => Ok(first),
         other => panic!("no answer to an append: {other:?}"),

@@ -159,12 +159,3 @@ fn an_append_too_old_to_be_known_is_a_conflict_and_never_dropped_in_silence() {
     world.append(job, 1_000, 1).expect("and those before it");
     world.check_replay();
 }
-
-#[test]
-fn a_job_of_an_older_journal_is_known_by_its_spec_and_count() {
-    let mut world = World::new();
-    world.submit_as(spec(), Some("key"), 2, true);
-    world.journal.retain(|record| !matches!(record, Record::SubmitDigest { .. }));
-    world.restart();
-    assert_eq!(world.submit_as(spec(), Some("key"), 2, true), JobId(1));
-}

@@ -8,7 +8,8 @@ use std::{
 
 use wasmgrid_core::{Grid, GridConfig, Input, Ledger, Output, RequestId};
 use wasmgrid_proto::{
-    CommittedRun, Epoch, JobId, JobState, Micros, OutcomeClass, Record, Resource, TaskRange,
+    CommittedRun, Digest, Epoch, JobId, JobState, Micros, OutcomeClass, Record, Resource,
+    TaskRange,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -168,10 +169,10 @@ fn in_pieces(pieces: u64) -> Ledger {
     let every_other =
         |from: u64| (0..pieces).map(|piece| TaskRange::one(piece * 2 + from)).collect::<Vec<_>>();
     let ended = |tasks, class| Record::Ended { job, tasks, class };
-    let (spec, idempotency_key) = (Box::new(spec_of("ann")), None);
+    let (spec, idempotency_key, digest) = (Box::new(spec_of("ann")), None, Digest::of(b""));
     for record in [
         Record::EpochStarted { epoch: Epoch(1), at },
-        Record::JobSubmitted { job, spec, idempotency_key, at },
+        Record::JobSubmitted { job, spec, idempotency_key, digest, at },
         Record::InputsAppended { job, tasks: TaskRange { first: 0, count: pieces * 2 } },
         Record::InputsClosed { job },
         ended(every_other(0), OutcomeClass::Failed),
@@ -219,11 +220,11 @@ fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
     let request = RequestId(0);
     let append = |job, first| {
         let (count, bytes, digest) = (1, 0, content(first, 1, false));
-        Input::Append { request, job, first, count, bytes, digest }
+        Input::AppendAt { request, job, first, count, bytes, digest }
     };
     let extend = |job, first| {
         let (producer, number, count, bytes) = (7, first + 1, 1, 0);
-        Input::Extend { request, job, producer, number, count, bytes }
+        Input::Append { request, job, producer, number, count, bytes }
     };
     let skip_or_append = |job, first| {
         let (count, digest) = (1, content(first, 1, true));

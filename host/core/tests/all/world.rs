@@ -203,7 +203,7 @@ impl World {
     ) -> Result<Reply, ApiError> {
         let request = self.request();
         let bytes = count.saturating_mul(self.input_bytes);
-        self.drive(Input::Append { request, job, first, count, bytes, digest });
+        self.drive(Input::AppendAt { request, job, first, count, bytes, digest });
         self.reply(request)
     }
 
@@ -546,19 +546,9 @@ pub fn capacity(slots: u32) -> WorkerCapacity {
 }
 
 pub fn spec() -> JobSpec {
-    JobSpec {
-        name: "job".into(),
-        task: TaskSpec {
-            tenant: "default".into(),
-            ..TaskSpec::new(Digest([7; 32]), ModuleKind::Task)
-        },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    let task =
+        TaskSpec { tenant: "default".into(), ..TaskSpec::new(Digest([7; 32]), ModuleKind::Task) };
+    JobSpec::new("job".into(), task)
 }
 
 pub fn spec_of(tenant: &str) -> JobSpec {

@@ -28,6 +28,8 @@ pub(super) enum CloseCode {
     Slow = 6,
     /// The peer was taken out of the grid.
     Removed = 7,
+    /// There is no minor version of the protocol that both sides speak.
+    Version = 8,
 }
 
 impl CloseCode {
@@ -77,6 +79,8 @@ pub(super) fn refusal(error: &ConnectionError, address: &str) -> NetError {
                 NetError::Busy { address, reason }
             } else if CloseCode::Removed.is(code) {
                 NetError::Refused { address, problem: CertificateProblem::Removed(reason) }
+            } else if CloseCode::Version.is(code) {
+                NetError::Minor { address, reason }
             } else if CloseCode::Identity.is(code) || CloseCode::Role.is(code) {
                 NetError::Refused { address, problem: CertificateProblem::Other(reason) }
             } else {

@@ -105,8 +105,7 @@ pub(super) async fn read<M: Message>(
                     let _ = bulk.wait_for(|received| *received >= sent).await;
                     return Ok(());
                 }
-                Next::Release(release) => state.told_release(release),
-                Next::Nothing => {}
+                Next::Unknown(kind) => tracing::debug!(peer, kind, "ignored an unknown message"),
             }
         }
         match stream.read_chunk(READ_MAX, true).await {
@@ -128,10 +127,8 @@ enum Next<M> {
     End {
         bulk: u64,
     },
-    /// Which release the peer is.
-    Release(Release),
-    /// A kind that is not known here.
-    Nothing,
+    /// Of a kind that is not known here.
+    Unknown(u16),
 }
 
 /// Takes the first frame off the buffer; `None` until it is whole.
@@ -146,10 +143,10 @@ fn next_frame(buffer: &mut BytesMut) -> Result<Option<Bytes>, FrameError> {
 fn read_frame<M: Message>(frame: Bytes) -> Result<Next<M>, FrameError> {
     match Signal::decode(&frame)? {
         Some(Signal::End { bulk }) => return Ok(Next::End { bulk }),
-        Some(Signal::Release(release)) => return Ok(Next::Release(release)),
         Some(Signal::Open(_)) | None => {}
     }
-    Ok(frame::decode(frame)?.map_or(Next::Nothing, Next::Message))
+    let kind = frame::kind(&frame);
+    Ok(frame::decode(frame)?.map_or(Next::Unknown(kind), Next::Message))
 }
 
 pub(super) fn malformed(source: FrameError, peer: &str) -> LinkError {

@@ -16,14 +16,14 @@ use tokio::time;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::{
     Micros,
-    wire::{FromClient, FromWorker, Message, Role, ToClient, ToWorker},
+    wire::{FromClient, FromWorker, Hello, HelloError, Message, Role, ToClient, ToWorker},
 };
 
 use super::{
     close::{CloseCode, refusal},
     driver::{self, CLOSE_TIME, REASON_TIME, Wire},
     peer, profile, race,
-    signal::{OPEN_LEN, Signal, Wanted},
+    signal::{NoHello, OPEN_LEN, Signal, Wanted, encode_hello, read_hello},
     socket::{self, Sockets, System},
     tls::{self, SchedulerVerifier, Trust},
 };
@@ -33,6 +33,7 @@ use crate::{
     identity::Peer,
     link::Link,
     pki::{Credentials, validity::today},
+    release::{self, Release},
 };
 
 /// What schedulers' tokens are kept for: so many addresses, and as many tokens of each as a scheduler
@@ -66,11 +67,18 @@ impl Endpoint {
         Self::with(Dialler::default(), credentials)
     }
 
+    /// As [`Endpoint::new`], saying `hello` when a link opens, for tests of how releases understand
+    /// each other.
+    #[must_use]
+    pub fn saying(hello: Hello, credentials: &Credentials) -> Self {
+        Self::with(Dialler::new(Arc::new(System), hello), credentials)
+    }
+
     /// As [`Endpoint::new`], on a machine of a simulated network.
     #[cfg(feature = "simulated")]
     #[must_use]
     pub fn on(host: &crate::simulated::Host, credentials: &Credentials) -> Self {
-        Self::with(Dialler::new(Arc::new(host.clone())), credentials)
+        Self::with(Dialler::new(Arc::new(host.clone()), release::ours()), credentials)
     }
 
     fn with(dialler: Dialler, credentials: &Credentials) -> Self {
@@ -177,11 +185,11 @@ impl Endpoint {
             let verifier = SchedulerVerifier::new(identity.grid(), trust);
             Ok((tls::member(&credentials, Arc::clone(&verifier))?, verifier))
         };
-        let Dialled { connection, send, receive, address } =
+        let Dialled { connection, send, receive, hello, minor, address } =
             dialler.dial_any(addresses, wanted, configure).await?;
         let certificates = peer::certificates(&connection);
         let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
-        let peer = Peer::of_certificate(certificate, address)?;
+        let peer = Peer::of_certificate(certificate, address)?.saying(hello, minor);
         if certificates.get(1).is_some_and(|authority| authority != credentials.ca()) {
             self.outdated();
         }
@@ -204,6 +212,9 @@ pub(super) struct Dialled {
     pub(super) connection: Connection,
     pub(super) send: SendStream,
     pub(super) receive: RecvStream,
+    /// What the peer said.
+    pub(super) hello: Hello,
+    pub(super) minor: u16,
     pub(super) address: String,
 }
 
@@ -214,18 +225,20 @@ pub(super) struct Dialler {
     v6: Mutex<Option<quinn::Endpoint>>,
     /// By which schedulers know that they have had links from here.
     tokens: Arc<dyn TokenStore>,
+    /// What it says when a link opens.
+    hello: Hello,
 }
 
 impl Default for Dialler {
     fn default() -> Self {
-        Self::new(Arc::new(System))
+        Self::new(Arc::new(System), release::ours())
     }
 }
 
 impl Dialler {
-    fn new(sockets: Arc<dyn Sockets>) -> Self {
+    fn new(sockets: Arc<dyn Sockets>, hello: Hello) -> Self {
         let tokens = Arc::new(TokenMemoryCache::new(TOKEN_ADDRESSES, TOKENS_EACH));
-        Self { sockets, v4: Mutex::default(), v6: Mutex::default(), tokens }
+        Self { sockets, v4: Mutex::default(), v6: Mutex::default(), tokens, hello }
     }
 
     /// Dials all addresses, each a moment after the one before it: see [`race`]. The first that
@@ -271,8 +284,12 @@ impl Dialler {
             Some(problem) => NetError::BadCertificate { address: address.clone(), problem },
             None => refusal(&error, &address),
         })?;
-        match open(&connection, wanted).await {
-            Some((send, receive)) => Ok(Dialled { connection, send, receive, address }),
+        match open(&connection, wanted, &self.hello).await {
+            Some(Ok((send, receive, hello))) => match self.agree(&hello) {
+                Ok(minor) => Ok(Dialled { connection, send, receive, hello, minor, address }),
+                Err(reason) => Err(no_common(&connection, address, reason)),
+            },
+            Some(Err(error)) => Err(no_common(&connection, address, error.to_string())),
             None => match time::timeout(REASON_TIME, connection.closed()).await {
                 Ok(error) => Err(refusal(&error, &address)),
                 Err(_) => {
@@ -282,6 +299,17 @@ impl Dialler {
                 }
             },
         }
+    }
+
+    /// The minor version that a link to a peer speaks that says this, or why there is none.
+    fn agree(&self, theirs: &Hello) -> Result<u16, String> {
+        self.hello.agree(theirs).ok_or_else(|| {
+            let (ours, theirs) = (Release::of(&self.hello), Release::of(theirs));
+            format!(
+                "it runs {theirs}, this side {ours}, which have no version of the protocol in \
+                 common; upgrade the older one"
+            )
+        })
     }
 
     fn endpoint(&self, address: SocketAddr) -> Result<quinn::Endpoint, NetError> {
@@ -310,18 +338,33 @@ impl Dialler {
     }
 }
 
-/// Opens the control stream and waits until the peer accepts the link.
-async fn open(connection: &Connection, wanted: Wanted) -> Option<(SendStream, RecvStream)> {
+/// Opens the control stream and waits until the peer accepts the link; gives also what it says, or
+/// why that cannot be taken.
+async fn open(connection: &Connection, wanted: Wanted, hello: &Hello) -> Option<Heard> {
     let (mut send, mut receive) = connection.open_bi().await.ok()?;
     let mut said = BytesMut::new();
     Signal::Open(wanted).encode(&mut said);
+    encode_hello(hello, &mut said);
     send.write_all(&said).await.ok()?;
     let mut heard = [0; OPEN_LEN];
     receive.read_exact(&mut heard).await.ok()?;
     match Signal::decode(&heard) {
-        Ok(Some(Signal::Open(accepted))) if accepted == wanted => Some((send, receive)),
-        _ => None,
+        Ok(Some(Signal::Open(accepted))) if accepted == wanted => {}
+        _ => return None,
     }
+    match read_hello(&mut receive).await {
+        Ok(theirs) => Some(Ok((send, receive, theirs))),
+        Err(NoHello::Refused(error)) => Some(Err(error)),
+        Err(_) => None,
+    }
+}
+
+type Heard = Result<(SendStream, RecvStream, Hello), HelloError>;
+
+/// There is no link with a peer of such a release.
+fn no_common(connection: &Connection, address: String, reason: String) -> NetError {
+    CloseCode::Version.close(connection, &reason);
+    NetError::Minor { address, reason }
 }
 
 /// What the system has said of an address.

@@ -23,7 +23,6 @@ use crate::{
     identity::Peer,
     lane::{Arrivals, Item, Lane, MESSAGE_COST},
     link::{CONTROL_ROOM, Link, LinkError, LinkState, Receiver, Refusal, Sender},
-    release::Release,
 };
 
 /// How long an orderly end may take: what is queued is sent, and the peer has read it. Then the
@@ -60,7 +59,8 @@ pub(super) fn start<Out: Message, In: Message>(
     let of_large = shared.map(|leaving| leaving.data.clone());
     let (bulk, bulk_items) = Lane::sharing(bulk::SEND_ROOM, of_large);
     let (arrived, queue) = mpsc::channel(ARRIVED_MAX);
-    let state = LinkState::new(vec![control.room().clone(), bulk.room().clone()], true);
+    let rooms = vec![control.room().clone(), bulk.room().clone()];
+    let state = LinkState::new(rooms, wire.peer.minor, true);
     let peer = wire.peer.clone();
     let driver = Driver { wire, control_items, bulk_items, arrived, state: Arc::clone(&state) };
     tasks.spawn(async move {
@@ -88,16 +88,16 @@ impl<Out: Message, In: Message> Driver<Out, In> {
         let (connection, state) = (self.wire.connection.clone(), Arc::clone(&self.state));
         // Held until the failure is known: the receiver ends when the last of these is dropped.
         let arrived = self.arrived.clone();
-        let peer = self.wire.peer.to_string();
+        let (peer, release) = (self.wire.peer.to_string(), self.wire.peer.release());
         let carried = tokio::select! {
             biased;
             // First: a link that is refused is mostly let go too, which would end it in order.
             refused = refused(&connection, &state, &peer) => Err(refused),
-            carried = self.carry(&peer) => carried.map_err(|error| error.of(state.release())),
+            carried = self.carry(&peer) => carried.map_err(|error| error.of(&release)),
         };
         let carried = match carried {
             Err(lost @ LinkError::Lost { .. }) => {
-                Err(why(&connection, &peer).await.unwrap_or(lost).of(state.release()))
+                Err(why(&connection, &peer).await.unwrap_or(lost).of(&release))
             }
             carried => carried,
         };
@@ -208,11 +208,6 @@ async fn write<M: Message>(
     // Small messages go first whenever both could; a refusal means that the stream is gone, which
     // the write tells.
     let _ = stream.set_priority(1);
-    let mut release = BytesMut::new();
-    Signal::Release(Release::ours()).encode(&mut release);
-    if let Err(error) = stream.write_all(&release).await {
-        return write_end(&error, peer);
-    }
     let (spill, spilled) = mpsc::channel(CONTROL_ROOM / MESSAGE_COST);
     let ((), bulk) = tokio::try_join!(
         control::write(&mut control_items, &mut stream, spill, state, (peer, patience)),

@@ -97,9 +97,9 @@ async fn ask_for(
     dialled: Dialled,
     certificates: &[CertificateDer<'_>],
 ) -> Result<Enrolled, NetError> {
-    let Dialled { connection, send, receive, address } = dialled;
+    let Dialled { connection, send, receive, hello, minor, address } = dialled;
     let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
-    let peer = Peer::of_certificate(certificate, address.clone())?;
+    let peer = Peer::of_certificate(certificate, address.clone())?.saying(hello, minor);
     let links = TaskTracker::new();
     let budget = Budget::of_one_link();
     let wire = Wire { connection, send, receive, peer, budget, lifetime: None };

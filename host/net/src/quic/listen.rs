@@ -13,7 +13,7 @@ use tokio_util::{
     task::TaskTracker,
 };
 use wasmgrid_proto::wire::{
-    FromClient, FromJoiner, FromWorker, Role, ToClient, ToJoiner, ToWorker,
+    FromClient, FromJoiner, FromWorker, Hello, Role, ToClient, ToJoiner, ToWorker,
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
     places::{Origin, Place, Places},
     presented::Presented,
     profile, restart,
-    signal::{OPEN_LEN, Signal, Wanted},
+    signal::{NoHello, OPEN_LEN, Signal, Wanted, encode_hello, read_hello},
     socket::{self, Sockets, System},
     tls, tokens,
 };
@@ -34,6 +34,7 @@ use crate::{
     identity::{Identity, Peer},
     link::Link,
     pki::Credentials,
+    release::{self, Release},
 };
 
 /// How long a handshake may take, until the link is there.
@@ -126,7 +127,21 @@ impl Listener {
         credentials: &Credentials,
         config: ListenerConfig,
     ) -> Result<Self, NetError> {
-        Self::bind_with(&System, address, credentials, config)
+        Self::bind_with(&System, address, credentials, (config, release::ours()))
+    }
+
+    /// As [`Listener::bind`], saying `hello` when a link opens, for tests of how releases understand
+    /// each other.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_saying(
+        hello: Hello,
+        address: SocketAddr,
+        credentials: &Credentials,
+        config: ListenerConfig,
+    ) -> Result<Self, NetError> {
+        Self::bind_with(&System, address, credentials, (config, hello))
     }
 
     /// As [`Listener::bind`], on a machine of a simulated network, whose address this port is of.
@@ -140,14 +155,15 @@ impl Listener {
         credentials: &Credentials,
         config: ListenerConfig,
     ) -> Result<Self, NetError> {
-        Self::bind_with(host, SocketAddr::new(host.address(), port), credentials, config)
+        let address = SocketAddr::new(host.address(), port);
+        Self::bind_with(host, address, credentials, (config, release::ours()))
     }
 
     fn bind_with(
         sockets: &dyn Sockets,
         address: SocketAddr,
         credentials: &Credentials,
-        config: ListenerConfig,
+        (config, hello): (ListenerConfig, Hello),
     ) -> Result<Self, NetError> {
         let role = credentials.identity().role();
         if role != Role::Scheduler {
@@ -168,6 +184,7 @@ impl Listener {
         let (stop, (sink, ready)) = (CancellationToken::new(), mpsc::channel(READY_MAX));
         let door = Door {
             grid: credentials.identity().grid().to_owned(),
+            hello,
             config,
             counts: Counts::default(),
             workers: Budgets::new(config.identity_bytes, config.patience),
@@ -252,6 +269,7 @@ async fn watch(
 #[derive(Debug)]
 struct Door {
     grid: String,
+    hello: Hello,
     config: ListenerConfig,
     counts: Counts,
     workers: Budgets,
@@ -259,6 +277,15 @@ struct Door {
     joiners: Places,
     links: TaskTracker,
     sink: mpsc::Sender<Accepted>,
+}
+
+/// A link that was accepted.
+struct Opened {
+    send: SendStream,
+    receive: RecvStream,
+    /// What the peer said.
+    hello: Hello,
+    minor: u16,
 }
 
 /// Why somebody is not let in.
@@ -325,14 +352,16 @@ impl Door {
     ) -> Result<Accepted, Refused> {
         let identity = Identity::new(&self.grid, Role::Client, JOINER_NAME)
             .map_err(|error| refused(CloseCode::Identity, error.to_string()))?;
-        let (send, receive) = open(connection, Wanted::Joiner).await?;
-        let peer = Peer::without_certificate(identity, from.to_string());
+        let Opened { send, receive, hello, minor } = self.open(connection, Wanted::Joiner).await?;
+        let peer = Peer::without_certificate(identity, from.to_string()).saying(hello, minor);
         let (budget, lifetime) = (Budget::of_one_link(), Some(JOIN_TIME));
-        let wire = Wire { connection: connection.clone(), send, receive, peer, budget, lifetime };
+        let connection = connection.clone();
+        let wire = Wire { connection, send, receive, peer, budget, lifetime };
+        let connection = wire.connection.clone();
         let mut link: Link<ToJoiner, FromJoiner> = driver::start(wire, &self.links, ());
         // Until it has said what it wants it has no place among those who join.
         link.receiver.arrived().await;
-        let (place, connection) = (self.joiners.take(Origin::of(from)), connection.clone());
+        let place = self.joiners.take(Origin::of(from));
         self.links.spawn(async move {
             tokio::select! {
                 _ = connection.closed() => {}
@@ -372,8 +401,8 @@ impl Door {
         let budgets = if wanted == Wanted::Worker { &self.workers } else { &self.clients };
         let budget = budgets.of(&peer.identity);
         profile::promote(connection, count.before);
-        let (send, receive) = open(connection, wanted).await?;
-        let connection = connection.clone();
+        let Opened { send, receive, hello, minor } = self.open(connection, wanted).await?;
+        let (connection, peer) = (connection.clone(), peer.saying(hello, minor));
         let wire = Wire { connection, send, receive, peer, budget, lifetime: None };
         Ok(match wanted {
             Wanted::Worker => Accepted::Worker(driver::start(wire, &self.links, count)),
@@ -382,34 +411,45 @@ impl Door {
             }
         })
     }
-}
 
-/// Takes the control stream, where the peer wants what it may have, and accepts the link.
-async fn open(
-    connection: &Connection,
-    allowed: Wanted,
-) -> Result<(SendStream, RecvStream), Refused> {
-    let gone = |error: &dyn std::fmt::Display| {
-        refused(CloseCode::Malformed, format!("it opens no link: {error}"))
-    };
-    let (mut send, mut receive) = connection.accept_bi().await.map_err(|error| gone(&error))?;
-    let mut heard = [0; OPEN_LEN];
-    receive.read_exact(&mut heard).await.map_err(|error| gone(&error))?;
-    match Signal::decode(&heard) {
-        Ok(Some(Signal::Open(wanted))) if wanted == allowed => {}
-        Ok(Some(Signal::Open(wanted))) => {
-            let (wanted, allowed) = (wanted.name(), allowed.name());
-            let reason =
-                format!("it wants the link of a {wanted}, its certificate is a {allowed}'s");
-            return Err(refused(CloseCode::Role, reason));
+    /// Takes the control stream, where the peer wants what it may have and speaks what is spoken here,
+    /// and accepts the link.
+    async fn open(&self, connection: &Connection, allowed: Wanted) -> Result<Opened, Refused> {
+        let gone = |error: &dyn std::fmt::Display| {
+            refused(CloseCode::Malformed, format!("it opens no link: {error}"))
+        };
+        let (mut send, mut receive) = connection.accept_bi().await.map_err(|error| gone(&error))?;
+        let mut heard = [0; OPEN_LEN];
+        receive.read_exact(&mut heard).await.map_err(|error| gone(&error))?;
+        match Signal::decode(&heard) {
+            Ok(Some(Signal::Open(wanted))) if wanted == allowed => {}
+            Ok(Some(Signal::Open(wanted))) => {
+                let (wanted, allowed) = (wanted.name(), allowed.name());
+                let reason =
+                    format!("it wants the link of a {wanted}, its certificate is a {allowed}'s");
+                return Err(refused(CloseCode::Role, reason));
+            }
+            Ok(_) => return Err(gone(&"it begins with something else")),
+            Err(error) => return Err(gone(&error)),
         }
-        Ok(_) => return Err(gone(&"it begins with something else")),
-        Err(error) => return Err(gone(&error)),
+        let hello = read_hello(&mut receive).await.map_err(|error| match error {
+            NoHello::Refused(error) => refused(CloseCode::Version, error.to_string()),
+            error => gone(&error),
+        })?;
+        let minor = self.hello.agree(&hello).ok_or_else(|| {
+            let (ours, theirs) = (Release::of(&self.hello), Release::of(&hello));
+            let reason = format!(
+                "the scheduler runs {ours}, the other side {theirs}, which have no version of the \
+                 protocol in common; upgrade the older one"
+            );
+            refused(CloseCode::Version, reason)
+        })?;
+        let mut said = BytesMut::new();
+        Signal::Open(allowed).encode(&mut said);
+        encode_hello(&self.hello, &mut said);
+        send.write_all(&said).await.map_err(|error| gone(&error))?;
+        Ok(Opened { send, receive, hello, minor })
     }
-    let mut said = BytesMut::new();
-    Signal::Open(allowed).encode(&mut said);
-    send.write_all(&said).await.map_err(|error| gone(&error))?;
-    Ok((send, receive))
 }
 
 /// Somebody else was given its place.

@@ -114,7 +114,7 @@ async fn small_messages_do_not_wait_for_the_room_of_large_ones() {
     assert!(first == large(1) && held.is_some());
     // The second has no room until the first is done with, and a small one overtakes it.
     client.sender.send(large(2)).await.unwrap();
-    let small = FromClient::Request(RequestFrame { id: 3, request: Request::Workers });
+    let small = FromClient::Request(RequestFrame { id: 3, request: Request::Contests });
     client.sender.send(small.clone()).await.unwrap();
     assert_eq!(scheduler.receiver.recv().await, Ok(Some(small.into())));
     drop(held);

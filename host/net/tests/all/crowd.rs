@@ -8,6 +8,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
+use wasmgrid_proto::wire::Hello;
 
 use crate::raw;
 
@@ -68,7 +69,8 @@ pub(crate) async fn silent(address: SocketAddr, count: usize, opens: bool) -> Ve
         let connection = connecting.await.unwrap();
         if opens {
             let (mut send, _) = connection.open_bi().await.unwrap();
-            send.write_all(raw::OPEN_JOINER).await.unwrap();
+            let opened = [raw::OPEN_JOINER, &raw::hello_frame(&Hello::new("raw"))].concat();
+            send.write_all(&opened).await.unwrap();
         }
         crowd.push(connection);
     }

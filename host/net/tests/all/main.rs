@@ -20,3 +20,4 @@ mod raw;
 mod refusals;
 mod renewals;
 mod restart;
+mod versions;

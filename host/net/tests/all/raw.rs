@@ -20,6 +20,10 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
 };
+use wasmgrid_proto::{
+    frame::{HEADER_LEN, meta_len},
+    wire::Hello,
+};
 
 /// The first frame of a worker's link.
 pub(crate) const OPEN_WORKER: &[u8] = &[7, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1];
@@ -73,12 +77,61 @@ pub(crate) async fn open(connection: &Connection) -> (SendStream, RecvStream) {
 
 /// Opens any link by hand.
 pub(crate) async fn open_as(connection: &Connection, first: &[u8]) -> (SendStream, RecvStream) {
+    let (send, receive, _) = open_saying(connection, first, &Hello::new("raw")).await;
+    (send, receive)
+}
+
+/// The same with another hello; gives also what the scheduler says.
+pub(crate) async fn open_saying(
+    connection: &Connection,
+    first: &[u8],
+    hello: &Hello,
+) -> (SendStream, RecvStream, Hello) {
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
-    send.write_all(first).await.unwrap();
+    send.write_all(&[first, &hello_frame(hello)].concat()).await.unwrap();
     let mut answer = [0; OPEN_WORKER.len()];
     receive.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, first);
-    (send, receive)
+    let theirs = read_hello(&mut receive).await;
+    (send, receive, theirs)
+}
+
+/// Accepts any link by hand, the first frame of which has so many bytes; gives also what the peer says.
+pub(crate) async fn accept(
+    connection: &Connection,
+    hello: &Hello,
+    first: usize,
+) -> (SendStream, RecvStream, Hello) {
+    let (mut send, mut receive) = connection.accept_bi().await.unwrap();
+    let mut opened = vec![0; first];
+    receive.read_exact(&mut opened).await.unwrap();
+    let theirs = read_hello(&mut receive).await;
+    send.write_all(&[&opened[..], &hello_frame(hello)].concat()).await.unwrap();
+    (send, receive, theirs)
+}
+
+/// The second frame of each side.
+pub(crate) fn hello_frame(hello: &Hello) -> Vec<u8> {
+    frame_of(0x0002, &hello.encode().unwrap())
+}
+
+/// A frame without a payload.
+pub(crate) fn frame_of(kind: u16, meta: &[u8]) -> Vec<u8> {
+    let meta_len = u32::try_from(meta.len()).unwrap();
+    let mut frame = (6 + meta_len).to_le_bytes().to_vec();
+    frame.extend(kind.to_le_bytes());
+    frame.extend(meta_len.to_le_bytes());
+    frame.extend(meta);
+    frame
+}
+
+/// Reads the second frame of the other side.
+pub(crate) async fn read_hello(receive: &mut RecvStream) -> Hello {
+    let mut header = [0; HEADER_LEN];
+    receive.read_exact(&mut header).await.unwrap();
+    let mut meta = vec![0; meta_len(&header)];
+    receive.read_exact(&mut meta).await.unwrap();
+    Hello::decode(&meta).unwrap()
 }
 
 /// Listens with any credentials, and speaks `alpn`.

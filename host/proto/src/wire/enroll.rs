@@ -5,7 +5,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Payload, Unsendable, messages};
+use crate::wire::{Body, Unsendable, messages};
 
 messages! {
     /// What a joining machine says.
@@ -66,9 +66,9 @@ pub struct Denied {
     pub reason: String,
 }
 
-impl Payload for Enroll {}
-impl Payload for Enrolled {}
-impl Payload for Denied {}
+impl Body for Enroll {}
+impl Body for Enrolled {}
+impl Body for Denied {}
 
 /// What a certificate allows its holder to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

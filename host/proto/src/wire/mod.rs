@@ -1,12 +1,16 @@
 //! What the parts of a grid say to each other. Each direction of each kind of link is one enum,
-//! whose variants have fixed kind numbers; a reader skips kinds it does not know.
+//! whose variants have fixed kind numbers; a reader skips kinds it does not know. A link begins with
+//! a [`Hello`] of each side. How all this grows is on the crate's first page.
 //!
 //! Messages may overtake each other: those with a large payload travel on streams of their own.
 //! So each is meaningful alone, and none relies on one before it having arrived.
 
 mod client;
 mod enroll;
+mod hello;
 mod renew;
+mod reply;
+mod request;
 mod worker;
 
 use alloc::vec::Vec;
@@ -14,29 +18,31 @@ use core::{fmt, marker::PhantomData};
 
 use bytes::BytesMut;
 use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, SeqAccess, Visitor},
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
 };
 
 use crate::frame::FrameError;
 
 pub use client::{
-    ApiError, Credit, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame,
-    ResultsFrame, Submit, ToClient, TokenRequest, Unwatch, Update, WatchEnded, WatchRequest,
+    ApiError, Credit, ErrorCode, FromClient, ResultsFrame, ToClient, Unwatch, Update, WatchEnded,
 };
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
+pub use hello::{
+    Features, HELLO_MAX, Hello, HelloError, Minors, PROTOCOL_MAJOR, PROTOCOL_MINOR,
+    PROTOCOL_MINOR_LEAST,
+};
 pub use renew::{
     AuthorityRequest, AuthorityStatus, FormerAuthority, MemberCertificate, Renew, RenewSoon,
     Renewed, SignedBy,
 };
+pub use reply::{More, Reply, ReplyFrame};
+pub use request::{Request, RequestFrame, Submit, TokenRequest, WatchRequest};
 pub use worker::{
     Alive, Assign, Cancel, Committed, Compiled, Contested, Drain, FromWorker, Health, Heartbeat,
-    HeldLease, Join, JoinProved, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part,
-    Preparing, Proofs, Refused, Returned, Revoke, ToWorker, Unable, WorkerResults,
+    HeldLease, Join, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part, Preparing,
+    Proofs, Refused, Returned, Revoke, ToWorker, Unable, WorkerResults,
 };
-
-/// The protocol's minor version, exchanged when a link opens. The major one is in the ALPN.
-pub const PROTOCOL_MINOR: u16 = 0;
 
 /// The longest list inside one message.
 pub const LIST_MAX: usize = 65_536;
@@ -46,8 +52,20 @@ pub trait Message: Sized + Send + fmt::Debug + 'static {
     /// The number that stands for the variant on the wire.
     fn kind(&self) -> u16;
 
+    /// The first minor version of the protocol that knows the message: it is not sent to a peer with
+    /// which an earlier one was agreed on.
+    fn since(&self) -> u16 {
+        0
+    }
+
     /// How many bytes of payload belong to the message.
     fn payload_len(&self) -> u64;
+
+    /// True if the message stands for one that this release does not know: any payload may have come
+    /// with it, which nobody needs.
+    fn is_unknown(&self) -> bool {
+        false
+    }
 
     /// Appends the message without its payload.
     ///
@@ -68,9 +86,12 @@ pub trait Message: Sized + Send + fmt::Debug + 'static {
     }
 }
 
-/// Declares an enum of messages: each variant holds one struct and has its kind number.
+/// Declares an enum of messages: each variant holds one struct and has its kind number. `since N` after
+/// it says which minor version was the first to know it, if that was not the first of all.
 macro_rules! messages {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $kind:literal $variant:ident($body:ty),)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$vdoc:meta])* $kind:literal $variant:ident($body:ty) $(since $since:literal)?,)*
+    }) => {
         $(#[$doc])*
         // A few exist at a time; a box would cost an allocation a message.
         #[allow(clippy::large_enum_variant)]
@@ -84,17 +105,30 @@ macro_rules! messages {
                 match self { $(Self::$variant(_) => $kind,)* }
             }
 
+            fn since(&self) -> u16 {
+                match self {
+                    $(Self::$variant(body) => {
+                        $crate::wire::Body::since(body) $(.max($since))?
+                    })*
+                }
+            }
+
             fn payload_len(&self) -> u64 {
-                match self { $(Self::$variant(body) => $crate::wire::Payload::payload_len(body),)* }
+                match self { $(Self::$variant(body) => $crate::wire::Body::payload_len(body),)* }
+            }
+
+            fn is_unknown(&self) -> bool {
+                match self { $(Self::$variant(body) => $crate::wire::Body::is_unknown(body),)* }
             }
 
             fn encode_meta(&self, out: &mut bytes::BytesMut) -> Result<(), postcard::Error> {
-                match self { $(Self::$variant(body) => $crate::wire::to_bytes(body, out),)* }
+                match self { $(Self::$variant(body) => $crate::wire::Body::write(body, out),)* }
             }
 
             fn decode_meta(kind: u16, meta: &[u8]) -> Result<Option<Self>, postcard::Error> {
                 match kind {
-                    $($kind => $crate::wire::from_bytes(meta).map(|body| Some(Self::$variant(body))),)*
+                    $($kind => <$body as $crate::wire::Body>::read(meta)
+                        .map(|body| Some(Self::$variant(body))),)*
                     _ => Ok(None),
                 }
             }
@@ -107,10 +141,31 @@ macro_rules! messages {
 }
 pub(crate) use messages;
 
-/// A message's body; most have no payload.
-pub(crate) trait Payload {
+/// A message's body; most have no payload, and are what their derives make of them.
+pub(crate) trait Body: Serialize + DeserializeOwned {
+    /// As [`Message::payload_len`].
     fn payload_len(&self) -> u64 {
         0
+    }
+
+    /// As [`Message::since`], for what is inside it.
+    fn since(&self) -> u16 {
+        0
+    }
+
+    /// As [`Message::is_unknown`].
+    fn is_unknown(&self) -> bool {
+        false
+    }
+
+    /// As [`Message::encode_meta`].
+    fn write(&self, out: &mut BytesMut) -> Result<(), postcard::Error> {
+        to_bytes(self, out)
+    }
+
+    /// As [`Message::decode_meta`].
+    fn read(meta: &[u8]) -> Result<Self, postcard::Error> {
+        from_bytes(meta)
     }
 }
 
@@ -122,10 +177,7 @@ pub(crate) trait Unsendable: Sized {
     }
 }
 
-pub(crate) fn to_bytes<T: serde::Serialize>(
-    value: &T,
-    out: &mut BytesMut,
-) -> Result<(), postcard::Error> {
+pub(crate) fn to_bytes<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), postcard::Error> {
     postcard::serialize_with_flavor(value, Appender(out))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Micros,
-    wire::{Payload, Role, bounded},
+    wire::{Body, Role, bounded},
 };
 
 /// A member wants a new certificate for what the one says that its link was authenticated with.
@@ -101,6 +101,6 @@ pub enum SignedBy {
     Retired,
 }
 
-impl Payload for Renew {}
-impl Payload for Renewed {}
-impl Payload for RenewSoon {}
+impl Body for Renew {}
+impl Body for Renewed {}
+impl Body for RenewSoon {}

@@ -9,14 +9,13 @@ use crate::{
     Digest, Epoch, InputBlock, JobId, LeaseId, LeaseProof, Micros, Millis, Outcome, ResultBlock,
     RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     frame::FrameError,
-    wire::{Denied, Payload, Renew, RenewSoon, Renewed, Unsendable, bounded, messages},
+    wire::{Body, Denied, Renew, RenewSoon, Renewed, Unsendable, bounded, messages},
 };
 
 messages! {
     /// What a worker says.
     FromWorker {
-        /// The first message of a link: who is there and what it still holds. What it has of another
-        /// term is believed only with proofs: see [`FromWorker::JoinProved`].
+        /// The first message of a link: who is there and what it still holds.
         0x0101 Join(Join),
         /// It lives, and what runs.
         0x0102 Heartbeat(Heartbeat),
@@ -33,10 +32,8 @@ messages! {
         0x0107 Health(Health),
         /// The answer to [`ToWorker::Contested`].
         0x0108 Alive(Alive),
-        /// In place of [`FromWorker::Join`], of a worker that holds leases: with what proves them.
-        0x0109 JoinProved(JoinProved),
         /// The jobs whose tasks wait for their module to be made ready, when that changes.
-        0x010a Preparing(Preparing),
+        0x0109 Preparing(Preparing),
         /// It wants a new certificate; answered by [`ToWorker::Renewed`] or [`ToWorker::NotRenewed`].
         0x0140 Renew(Renew),
     }
@@ -83,9 +80,9 @@ impl Unsendable for FromWorker {
     fn instead(&self, why: &FrameError) -> Option<Self> {
         match self {
             // What is not named counts as lost, and runs again.
-            Self::Join(join) => Some(Self::Join(Join { held: Vec::new(), ..join.clone() })),
-            Self::JoinProved(proved) => {
-                Some(Self::Join(Join { held: Vec::new(), ..proved.join.clone() }))
+            Self::Join(join) => {
+                let (held, proofs) = (Vec::new(), Vec::new());
+                Some(Self::Join(Join { held, proofs, ..join.clone() }))
             }
             Self::Heartbeat(beat) => {
                 Some(Self::Heartbeat(Heartbeat { queued: beat.queued, running: Vec::new() }))
@@ -119,8 +116,6 @@ impl Unsendable for ToWorker {
 /// See [`FromWorker::Join`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
-    /// [`PROTOCOL_MINOR`](crate::wire::PROTOCOL_MINOR).
-    pub minor: u16,
     /// When its process started: one that joins again with the same time did not die meanwhile,
     /// and what it lacks was given back or never arrived.
     pub started: Micros,
@@ -129,6 +124,10 @@ pub struct Join {
     /// What it runs, has queued or has results of that are not acknowledged.
     #[serde(deserialize_with = "bounded")]
     pub held: Vec<HeldLease>,
+    /// What it was given with these leases, one each. Without it a scheduler of another term does not
+    /// believe that it holds them.
+    #[serde(deserialize_with = "bounded")]
+    pub proofs: Vec<LeaseProof>,
 }
 
 /// A lease that a worker brings along when it joins again.
@@ -143,16 +142,6 @@ pub struct HeldLease {
     /// The tasks whose results are not acknowledged.
     #[serde(deserialize_with = "bounded")]
     pub tasks: Vec<TaskRange>,
-}
-
-/// See [`FromWorker::JoinProved`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JoinProved {
-    /// Who is there and what it still holds.
-    pub join: Join,
-    /// What it was given with leases that it holds; one each.
-    #[serde(deserialize_with = "bounded")]
-    pub proofs: Vec<LeaseProof>,
 }
 
 /// See [`FromWorker::Heartbeat`].
@@ -235,7 +224,7 @@ pub struct Unable {
     pub again: Millis,
 }
 
-/// What a worker needs to run tasks. Variants are only ever appended.
+/// What a worker needs to run tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Part {
     /// The processes that run tasks: they do not start, or end before they were given a task.
@@ -262,8 +251,6 @@ impl fmt::Display for Unable {
 /// See [`ToWorker::Joined`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Joined {
-    /// [`PROTOCOL_MINOR`](crate::wire::PROTOCOL_MINOR).
-    pub minor: u16,
     /// The worker's number.
     pub worker: WorkerId,
     /// The scheduler's term.
@@ -404,38 +391,37 @@ pub struct Refused {
     pub reason: String,
 }
 
-impl Payload for Alive {}
-impl Payload for Preparing {}
-impl Payload for Contested {}
-impl Payload for Refused {}
-impl Payload for Join {}
-impl Payload for JoinProved {}
-impl Payload for Proofs {}
-impl Payload for Overrun {}
-impl Payload for Heartbeat {}
-impl Payload for NeedModule {}
-impl Payload for Returned {}
-impl Payload for Leaving {}
-impl Payload for Health {}
-impl Payload for Joined {}
-impl Payload for Cancel {}
-impl Payload for Revoke {}
-impl Payload for Committed {}
-impl Payload for Drain {}
+impl Body for Alive {}
+impl Body for Preparing {}
+impl Body for Contested {}
+impl Body for Refused {}
+impl Body for Join {}
+impl Body for Proofs {}
+impl Body for Overrun {}
+impl Body for Heartbeat {}
+impl Body for NeedModule {}
+impl Body for Returned {}
+impl Body for Leaving {}
+impl Body for Health {}
+impl Body for Joined {}
+impl Body for Cancel {}
+impl Body for Revoke {}
+impl Body for Committed {}
+impl Body for Drain {}
 
-impl Payload for WorkerResults {
+impl Body for WorkerResults {
     fn payload_len(&self) -> u64 {
         self.blocks.iter().map(ResultBlock::payload_len).sum()
     }
 }
 
-impl Payload for Assign {
+impl Body for Assign {
     fn payload_len(&self) -> u64 {
         self.leases.iter().map(|grant| grant.inputs.payload_len()).sum()
     }
 }
 
-impl Payload for Module {
+impl Body for Module {
     fn payload_len(&self) -> u64 {
         self.size_bytes
     }

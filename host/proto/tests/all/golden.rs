@@ -1,5 +1,6 @@
-//! The bytes of every message and record. Other versions of this program, and journals on disk,
-//! have them too: a line of a golden file never changes, new ones are added with `BLESS=1`.
+//! The bytes of every message and record, by the minor version of the protocol that was the first to
+//! know it. Other releases and journals on disk have them too: a line of a golden file never changes,
+//! new ones are added with `BLESS=1`, and so this reads and writes what each earlier minor did.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,9 +11,13 @@ use std::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    JobSpec, Record, SnapshotItem,
+    Digest, Extensions, JobId, Micros, Record, SnapshotItem, UnknownExtension,
+    durable::{self, Durable as _, ReadError},
     frame::{self, Envelope},
-    wire::{FromClient, FromJoiner, FromWorker, Message, ToClient, ToJoiner, ToWorker},
+    wire::{
+        FromClient, FromJoiner, FromWorker, Hello, Message, PROTOCOL_MINOR, Reply, ReplyFrame,
+        Request, RequestFrame, ToClient, ToJoiner, ToWorker,
+    },
 };
 
 use crate::samples;
@@ -26,50 +31,126 @@ fn messages_have_their_golden_bytes_and_are_read_back() {
     frames(samples::to_client(), &mut lines);
     frames(samples::from_joiner(), &mut lines);
     frames(samples::to_joiner(), &mut lines);
-    compare("messages.txt", &lines);
+    for minor in 0..=PROTOCOL_MINOR {
+        let of_minor: Vec<_> = lines.extract_if(.., |(since, ..)| *since == minor).collect();
+        let of_minor: Vec<_> = of_minor.into_iter().map(|(_, name, bytes)| (name, bytes)).collect();
+        compare(&format!("messages-{minor}.txt"), &of_minor);
+    }
+    assert!(lines.is_empty(), "of a minor that there is not: {lines:?}");
+}
+
+#[test]
+fn a_hello_has_its_golden_bytes_and_is_read_back() {
+    let hello = samples::hello();
+    let bytes = hello.encode().expect("encodes");
+    assert_eq!(Hello::decode(&bytes).as_ref(), Ok(&hello));
+    let minors = "Hello.".to_owned() + &PROTOCOL_MINOR.to_string();
+    compare(&format!("hello-{PROTOCOL_MINOR}.txt"), &[(minors, hex(&bytes))]);
 }
 
 #[test]
 fn records_have_their_golden_bytes_and_are_read_back() {
     let mut lines = Vec::new();
     for record in samples::records() {
-        let bytes = postcard::to_allocvec(&record).expect("encodes");
-        let (back, rest) = postcard::take_from_bytes::<Record>(&bytes).expect("decodes");
-        assert_eq!((back, rest.len()), (record.clone(), 0));
+        let bytes = durable::encode(&record).expect("encodes");
+        assert_eq!(durable::decode::<Record>(&bytes).as_ref(), Ok(&record));
         lines.push((name(&record), hex(&bytes)));
     }
-    assert_eq!(bytes_of_variants(&lines).len(), 26, "one of every record");
+    assert_eq!(bytes_of_variants(&lines).len(), Record::VARIANTS as usize, "one of each");
     compare("records.txt", &lines);
 }
 
 #[test]
-fn a_spec_with_what_came_later_keeps_its_first_bytes_and_is_read_back() {
-    let (plain, requiring, attached) =
-        (samples::job_spec(), samples::requiring(), samples::attached());
-    let encode = |spec: &JobSpec| postcard::to_allocvec(spec).expect("encodes");
-    let (old, new) = (encode(&plain), encode(&requiring));
-    let shared = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    assert_eq!((old[shared], new[shared]), (1, 2), "only the last field's variant differs");
-    let bare = JobSpec { deadline: None, requires: Vec::new(), ..attached.clone() };
-    let open = JobSpec { deadline: None, ..requiring.clone() };
-    for spec in [&plain, &requiring, &open, &attached, &bare] {
-        assert_eq!(postcard::from_bytes::<JobSpec>(&encode(spec)).as_ref(), Ok(spec));
+fn what_a_later_release_writes_down_is_refused_by_number() {
+    for known in [durable::encode(&samples::records()[0]), durable::encode(&samples::snapshot()[0])]
+    {
+        let mut later = known.expect("encodes");
+        later[0] = 120;
+        let number = |error| match error {
+            ReadError::Unknown { number, .. } => number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(durable::decode::<Record>(&later).map_err(number), Err(120));
+        assert_eq!(durable::decode::<SnapshotItem>(&later).map_err(number), Err(120));
     }
-    let last = ("JobSpec.Attached".into(), hex(&encode(&attached)));
-    let lines = [("JobSpec".into(), hex(&old)), ("JobSpec.Requires".into(), hex(&new)), last];
-    compare("specs.txt", &lines);
+}
+
+#[test]
+fn a_record_of_a_later_release_is_refused_only_if_what_it_adds_is_critical() {
+    let record = Record::JobForgotten { job: JobId(2) };
+    let with = |extensions: Extensions| {
+        let bytes = postcard::to_allocvec(&(&record, extensions)).expect("encodes");
+        durable::decode::<Record>(&bytes)
+    };
+    assert_eq!(with(samples::extended(false)).as_ref(), Ok(&record));
+    let refused = UnknownExtension { what: "a record", id: 0x1234 };
+    assert_eq!(with(samples::extended(true)), Err(ReadError::Extension(refused)));
+    let mut spec = samples::job_spec();
+    spec.task.extensions = samples::extended(true);
+    let (job, digest, at) = (JobId(2), Digest::of(b""), Micros(1));
+    let submitted =
+        Record::JobSubmitted { job, spec: Box::new(spec), idempotency_key: None, digest, at };
+    let bytes = durable::encode(&submitted).expect("encodes");
+    let refused = UnknownExtension { what: "a task's spec", id: 0x1234 };
+    assert_eq!(durable::decode::<Record>(&bytes), Err(ReadError::Extension(refused)));
+}
+
+#[test]
+fn an_unknown_request_is_told_apart_from_a_malformed_one() {
+    let read = |meta: &[u8]| FromClient::decode_meta(0x0301, meta);
+    let request = |id, request| Ok(Some(FromClient::Request(RequestFrame { id, request })));
+    // The client's number, the request's, and fields that nobody knows.
+    let unknown = Request::Unknown { number: Request::KNOWN };
+    assert_eq!(read(&[7, Request::KNOWN as u8, 0xff, 0xff]), request(7, unknown.clone()));
+    assert!(read(&[7, 0, 1, 2]).is_err(), "a digest is longer");
+    assert!(read(&[7]).is_err(), "it has no number");
+    // Its payload, if it has any, is nobody's.
+    let mut bytes = frame::encode_one(&Envelope::from(FromClient::Request(RequestFrame {
+        id: 7,
+        request: unknown.clone(),
+    })))
+    .expect("encodes");
+    bytes.extend_from_slice(b"payload");
+    let length = (bytes.len() - 4) as u32;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    let message = FromClient::Request(RequestFrame { id: 7, request: unknown });
+    assert_eq!(frame::decode(bytes.into()), Ok(Some(Envelope::from(message))));
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_still_an_answer() {
+    let read = |meta: &[u8]| ToClient::decode_meta(0x0401, meta);
+    let unreadable = ReplyFrame { id: 7, reply: Ok(Reply::Unreadable) };
+    assert_eq!(read(&[7, 0, 99, 1, 2]), Ok(Some(ToClient::Reply(unreadable))));
+    assert!(read(&[0xff]).is_err(), "to no request");
+}
+
+#[test]
+fn every_request_is_counted() {
+    let numbers: BTreeSet<u32> = samples::from_client()
+        .into_iter()
+        .filter_map(|message| match message {
+            FromClient::Request(frame) => Some(frame.request),
+            _ => None,
+        })
+        .map(|request| {
+            let bytes = postcard::to_allocvec(&request).expect("encodes");
+            postcard::take_from_bytes::<u32>(&bytes).expect("its number").0
+        })
+        .collect();
+    assert_eq!(numbers, (0..Request::KNOWN).collect());
 }
 
 #[test]
 fn snapshots_have_their_golden_bytes_and_are_read_back() {
     let mut lines = Vec::new();
     for item in samples::snapshot() {
-        let bytes = postcard::to_allocvec(&item).expect("encodes");
-        let (back, rest) = postcard::take_from_bytes::<SnapshotItem>(&bytes).expect("decodes");
-        assert_eq!((back, rest.len()), (item.clone(), 0));
+        let bytes = durable::encode(&item).expect("encodes");
+        assert_eq!(durable::decode::<SnapshotItem>(&bytes).as_ref(), Ok(&item));
         lines.push((name(&item), hex(&bytes)));
     }
-    assert_eq!(bytes_of_variants(&lines).len(), 17, "one of every item");
+    let variants = SnapshotItem::VARIANTS as usize;
+    assert_eq!(bytes_of_variants(&lines).len(), variants, "one of each");
     compare("snapshot.txt", &lines);
 }
 
@@ -81,7 +162,7 @@ fn states_and_reasons_have_their_golden_bytes_and_are_read_back() {
         assert_eq!(postcard::from_bytes(&bytes).as_ref(), Ok(&state));
         lines.push((format!("WorkerState.{}", state.name()), hex(&bytes)));
     }
-    for wait in samples::later_reasons() {
+    for wait in samples::other_reasons() {
         let bytes = postcard::to_allocvec(&wait).expect("encodes");
         assert_eq!(postcard::from_bytes(&bytes).as_ref(), Ok(&wait));
         lines.push((format!("Wait.{}", wait.name()), hex(&bytes)));
@@ -115,7 +196,10 @@ fn every_kind<M: Message>(samples: &[M]) {
     assert_eq!(sampled, known);
 }
 
-fn frames<M: Message + Clone + PartialEq>(messages: Vec<M>, lines: &mut Vec<(String, String)>) {
+fn frames<M: Message + Clone + PartialEq>(
+    messages: Vec<M>,
+    lines: &mut Vec<(u16, String, String)>,
+) {
     for message in messages {
         let payload = samples::payload(message.payload_len());
         let envelope = Envelope { message, payload };
@@ -123,7 +207,8 @@ fn frames<M: Message + Clone + PartialEq>(messages: Vec<M>, lines: &mut Vec<(Str
         let back = frame::decode::<M>(Bytes::from(bytes.clone())).expect("decodes");
         assert_eq!(back.as_ref(), Some(&envelope));
         let direction = std::any::type_name::<M>().rsplit("::").next().unwrap_or_default();
-        lines.push((format!("{direction}.{}", name(&envelope.message)), hex(&bytes)));
+        let name = format!("{direction}.{}", name(&envelope.message));
+        lines.push((envelope.message.since(), name, hex(&bytes)));
     }
 }
 

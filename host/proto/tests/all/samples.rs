@@ -3,31 +3,32 @@
 use bytes::Bytes;
 use wasmgrid_proto::{
     Allowance, Attempt, AttemptItem, Blob, ByteCount, CommittedRun, Contest, Digest, Divergence,
-    Divergences, DropReason, Dropped, Epoch, Explanation, Failing, Fuel, Grant, InputBlock,
-    JobCounts, JobFilter, JobId, JobItem, JobSpec, JobState, JobStatus, LabelCount, LeaseId,
-    LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Micros, Millis, ModuleKind, Outcome,
-    OutcomeClass, Reason, Record, Resource, ResultBlock, ResultMeta, RetryCounter, RunningTask,
-    SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
-    TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus, TrapKind, Usage, Use,
-    VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState, WorkerStatus,
+    Divergences, DropReason, Dropped, Epoch, Explanation, Extension, Extensions, Failing, Fuel,
+    Grant, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobSpec, JobState, JobStatus,
+    LabelCount, LeaseId, LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Micros, Millis,
+    ModuleKind, Outcome, OutcomeClass, Reason, Record, Resource, ResultBlock, ResultMeta,
+    RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec,
+    TaskState, TaskStatus, TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus,
+    TrapKind, Usage, Use, VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
+    WorkerStatus,
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
-        Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode, FormerAuthority, FromClient,
-        FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Join, JoinProved, Joined, LeaseGrant,
-        Leaving, MemberCertificate, Module, NeedModule, Overrun, Part, Preparing, Proofs, Refused,
-        Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
-        Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker, TokenRequest,
-        Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
+        Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode, Features, FormerAuthority,
+        FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Hello, Join, Joined,
+        LeaseGrant, Leaving, MemberCertificate, Module, More, NeedModule, Overrun, Part, Preparing,
+        Proofs, Refused, Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame,
+        ResultsFrame, Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker,
+        TokenRequest, Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
 pub fn from_worker() -> Vec<FromWorker> {
     vec![
         FromWorker::Join(Join {
-            minor: 1,
             started: Micros(1_700_000_000_000_000),
             capacity: capacity(),
             held: vec![held()],
+            proofs: vec![proof()],
         }),
         FromWorker::Heartbeat(Heartbeat { queued: 300, running: vec![running()] }),
         FromWorker::Results(WorkerResults { batch: 70_000, blocks: blocks() }),
@@ -47,15 +48,6 @@ pub fn from_worker() -> Vec<FromWorker> {
             }),
         }),
         FromWorker::Alive(Alive { rival: 300 }),
-        FromWorker::JoinProved(JoinProved {
-            join: Join {
-                minor: 1,
-                started: Micros(1_700_000_000_000_000),
-                capacity: capacity(),
-                held: vec![held()],
-            },
-            proofs: vec![proof()],
-        }),
         FromWorker::Preparing(Preparing {
             jobs: vec![JobId(7), JobId(300)],
             compiled: vec![Compiled { job: JobId(7), took_us: 6_700_000 }],
@@ -70,12 +62,7 @@ pub fn to_worker() -> Vec<ToWorker> {
         grant(9, InputBlock::Packed(vec![3, 0, 2])),
     ];
     vec![
-        ToWorker::Joined(Joined {
-            minor: 1,
-            worker: WorkerId(4),
-            epoch: Epoch(5),
-            heartbeat: Millis(1_000),
-        }),
+        ToWorker::Joined(Joined { worker: WorkerId(4), epoch: Epoch(5), heartbeat: Millis(1_000) }),
         ToWorker::Assign(Assign { job: JobId(2), spec: task_spec(), leases: grants }),
         ToWorker::Cancel(Cancel { job: JobId(2), by: "ada".into() }),
         ToWorker::Revoke(Revoke { job: JobId(2), lease: LeaseId(3), tasks: vec![range()] }),
@@ -121,20 +108,17 @@ fn requests() -> Vec<Request> {
         Request::HaveModule { digest: digest() },
         Request::PutModule { digest: digest(), size_bytes: 5 },
         Request::Submit(submit),
-        Request::Append { job, first: 20, inputs: InputBlock::Packed(vec![2, 3]) },
+        Request::AppendAt { job, first: 20, inputs: InputBlock::Packed(vec![2, 3]) },
         Request::Close { job },
         Request::Cancel { job },
         Request::Job { job },
-        Request::Jobs { limit: 50 },
         Request::Watch { job, watch },
-        Request::Workers,
         Request::Drain { name: "worker-1".into() },
-        Request::CreateToken(TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 }),
         Request::Task { job, index: 12 },
         Request::Divergences { job },
         Request::Cordon { name: "worker-1".into(), cordoned: true },
         Request::Explain { job },
-        Request::Extend {
+        Request::Append {
             job,
             producer: 0x1234_5678_9abc_def0,
             number: 3,
@@ -158,7 +142,7 @@ fn requests() -> Vec<Request> {
         Request::Attend { job },
         Request::Contests,
         Request::Skip { job, first: 20, count: 1 << 33 },
-        Request::CreateTokenWith {
+        Request::CreateToken {
             token: TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 },
             gives: token_gives(),
         },
@@ -188,6 +172,7 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
         Request::RemoveMember { role: Role::Worker, name: "worker-1".into() },
         Request::Worker { name: "worker-1".into() },
         Request::WorkerNames { workers: vec![WorkerId(4)] },
+        Request::Intake,
     ]
 }
 
@@ -201,8 +186,8 @@ fn token_gives() -> TokenGives {
 
 pub fn to_client() -> Vec<ToClient> {
     let reply = |(id, reply)| ToClient::Reply(ReplyFrame { id, reply });
-    let mut all: Vec<ToClient> = (1..).zip(replies()).map(reply).collect();
-    all.extend((100..).zip(later_replies()).map(reply));
+    let answers = replies().into_iter().chain(other_replies());
+    let mut all: Vec<ToClient> = (1..).zip(answers).map(reply).collect();
     all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
     all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
     let error = ApiError { code: ErrorCode::Gone, message: "because".into() };
@@ -219,25 +204,23 @@ fn replies() -> Vec<Result<Reply, ApiError>> {
         ErrorCode::Conflict,
         ErrorCode::Unavailable,
         ErrorCode::Gone,
+        ErrorCode::Unsupported,
     ];
     let errors = codes.map(|code| Err(ApiError { code, message: "because".into() }));
     let replies = [
         Reply::Done,
         Reply::Module { present: true },
         Reply::Job(job_status()),
-        Reply::Jobs(vec![job_status()]),
-        Reply::Workers(vec![worker_status()]),
         Reply::Token("wgt1.x".into()),
     ];
     let pages = [
-        Reply::JobPage { jobs: vec![job_status()], more: 3 },
+        Reply::JobPage { jobs: vec![job_status()], next: Some(JobId(7)), more: More::AtMost(3) },
         Reply::WorkerPage { workers: vec![worker_status()], more: 3, hidden: 2 },
     ];
     replies.map(Ok).into_iter().chain(errors).chain(pages.map(Ok)).collect()
 }
 
-/// Those that came after the first version: the numbers of the others stay.
-fn later_replies() -> Vec<Result<Reply, ApiError>> {
+fn other_replies() -> Vec<Result<Reply, ApiError>> {
     let divergences = Divergences {
         count: 17,
         list: vec![divergence()],
@@ -279,6 +262,9 @@ fn later_replies() -> Vec<Result<Reply, ApiError>> {
         }),
         Ok(Reply::Worker(worker_status())),
         Ok(Reply::WorkerNames(vec![(WorkerId(4), "worker-1".into())])),
+        Ok(Reply::Intake {
+            refusal: Some(ApiError { code: ErrorCode::Unavailable, message: "full".into() }),
+        }),
     ]
 }
 
@@ -357,6 +343,7 @@ pub fn records() -> Vec<Record> {
             job,
             spec: Box::new(job_spec()),
             idempotency_key: Some("key".into()),
+            digest: digest(),
             at,
         },
         Record::InputsAppended { job, tasks: range() },
@@ -368,13 +355,6 @@ pub fn records() -> Vec<Record> {
             runs: vec![CommittedRun { tasks: range(), class: OutcomeClass::Ok }],
         },
         Record::Ended { job, tasks: vec![range()], class: OutcomeClass::Skipped },
-        Record::Retried {
-            job,
-            index: 12,
-            counter: RetryCounter::HostLoss,
-            attempt: 2,
-            reason: "silent".into(),
-        },
         Record::JobEnded { job, state: JobState::Failed, at },
         Record::WorkerKnown { worker: WorkerId(4), name: "worker-1".into() },
         Record::AttemptsFailed {
@@ -391,7 +371,6 @@ pub fn records() -> Vec<Record> {
         Record::WorkerCordoned { worker: WorkerId(4), cordoned: true },
         Record::ProducerNoted { job, producer: 0x1234_5678_9abc_def0, number: 3, first: 10 },
         Record::InputsTaken { job, of: JobId(1), tasks: vec![range()] },
-        Record::SubmitDigest { job, digest: digest() },
         Record::InputsDigest { job, tasks: range(), digest: digest() },
         Record::InputsDropped { job, tasks: vec![range()] },
         Record::ResultsDropped { job, dropped: dropped() },
@@ -422,12 +401,14 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         job,
         spec: job_spec(),
         idempotency_key: Some("key".into()),
-        digest: Some(digest()),
+        digest: digest(),
         epoch: Epoch(5),
         submitted_at: Micros(1_000),
+        submitted: Micros(900),
         cancelled_by: Some("ada".into()),
         state: JobState::Cancelled,
         ended_at: Some(Micros(2_000)),
+        ended: Some(Micros(1_900)),
         closed: true,
         results: 128,
         dropped: Some(dropped()),
@@ -438,7 +419,12 @@ pub fn snapshot() -> Vec<SnapshotItem> {
     };
     vec![
         SnapshotItem::Grid { epoch: Epoch(5), last_job: job, last_worker: WorkerId(4) },
-        SnapshotItem::Worker { worker: WorkerId(4), name: "worker-1".into(), cordoned: true },
+        SnapshotItem::Worker {
+            worker: WorkerId(4),
+            name: "worker-1".into(),
+            cordoned: true,
+            drained: Some(Micros(1_000)),
+        },
         SnapshotItem::Job(item),
         SnapshotItem::Tasks { job, set: TaskSet::InputsSpent, tasks: vec![range()] },
         SnapshotItem::Attempts { job, index: 12, app: 1, host_losses: 2, infra: 3 },
@@ -449,7 +435,6 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         SnapshotItem::Divergences { job, divergences: vec![divergence()] },
         SnapshotItem::Terms { job, terms: vec![(12, Epoch(7)), (300, Epoch(9))] },
         SnapshotItem::Time { time: Micros(5_000), date: Micros(1_700_000_000_000_000) },
-        SnapshotItem::JobTimes { job, submitted: Micros(1_000), ended: Some(Micros(2_000)) },
         SnapshotItem::Quota {
             tenant: "ada".into(),
             resource: Resource::Jobs,
@@ -457,7 +442,6 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         },
         SnapshotItem::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
         SnapshotItem::FormerWorker { worker: WorkerId(4), name: "worker-1".into() },
-        SnapshotItem::DrainedWorker { worker: WorkerId(4), process: Micros(1_000) },
     ]
 }
 
@@ -479,12 +463,13 @@ pub fn worker_states() -> Vec<WorkerState> {
 }
 
 /// Reasons to wait that an [`explanation`] does not have.
-pub fn later_reasons() -> Vec<Wait> {
+pub fn other_reasons() -> Vec<Wait> {
     vec![
         Wait::Unable { workers: 3, unable: 2, name: "worker-1".into(), reason: "no memory".into() },
         Wait::Failing { workers: 2, until: Micros(5_000) },
         Wait::Elsewhere { workers: 4 },
         Wait::Quota { resource: Resource::Bytes, used: 5, allowed: 4 },
+        Wait::Preparing { workers: 6 },
     ]
 }
 
@@ -522,6 +507,7 @@ fn blocks() -> Vec<ResultBlock> {
         worker: WorkerId(4),
         attempt: 1,
         results,
+        extensions: extensions(),
     };
     vec![block(3, results), block(300, Vec::new())]
 }
@@ -572,6 +558,7 @@ fn task_spec() -> TaskSpec {
         program: "squares".into(),
         ok_exits: vec![1, 300],
         blobs: vec![Blob { name: "with".into(), digest: digest() }],
+        extensions: extensions(),
     }
 }
 
@@ -583,20 +570,26 @@ pub fn job_spec() -> JobSpec {
         retries: 3,
         max_failures: Some(10),
         deadline: Some(Millis(60_000)),
-        requires: Vec::new(),
-        attached: false,
+        requires: vec![("gpu".into(), "yes".into()), ("zone".into(), "b".into())],
+        attached: true,
+        extensions: extensions(),
     }
 }
 
-/// A spec whose bytes have what came later.
-pub fn requiring() -> JobSpec {
-    let requires = vec![("gpu".into(), "yes".into()), ("zone".into(), "b".into())];
-    JobSpec { requires, ..job_spec() }
+/// What a release of before a change would not know, and could do without.
+pub fn extensions() -> Extensions {
+    extended(false)
 }
 
-/// The same of a job that its submitter feeds.
-pub fn attached() -> JobSpec {
-    JobSpec { attached: true, ..requiring() }
+/// One extension that no release knows.
+pub fn extended(critical: bool) -> Extensions {
+    let list = vec![Extension { id: 0x1234, critical, bytes: vec![1, 2, 3] }];
+    Extensions::new(list).expect("one is not too many")
+}
+
+/// What each side says first.
+pub fn hello() -> Hello {
+    Hello { features: Features(5), extensions: extensions(), ..Hello::new("1.2.3") }
 }
 
 /// Every reason to wait there is.

@@ -1,6 +1,8 @@
 //! Batches to messages, and messages to events: what a driver sends, believes and gives back.
 
-use wasmgrid_proto::{Outcome, ResultBlock, ResultMeta, TaskRange, Usage, frame::Envelope};
+use wasmgrid_proto::{
+    Extensions, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, frame::Envelope,
+};
 
 use super::{
     SlotBatch, SlotEvent,
@@ -87,6 +89,7 @@ pub(super) fn unrun(
         worker: batch.worker,
         attempt: batch.attempt,
         results: (range.first..range.end()).map(result).collect(),
+        extensions: Extensions::NONE,
     };
     SlotEvent::Results(block, bytes::Bytes::new())
 }

@@ -18,7 +18,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
-    Digest, InputBlock, JobId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
+    Digest, Extensions, InputBlock, JobId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec,
+    Usage,
 };
 
 use super::{
@@ -278,7 +279,8 @@ impl Driver {
 impl Gathered {
     fn new(batch: &SlotBatch) -> Self {
         let SlotBatch { job, lease, worker, attempt, .. } = *batch;
-        let block = ResultBlock { job, lease, worker, attempt, results: Vec::new() };
+        let (results, extensions) = (Vec::new(), Extensions::NONE);
+        let block = ResultBlock { job, lease, worker, attempt, results, extensions };
         Self { block, payload: BytesMut::new(), time: Duration::ZERO }
     }
 
@@ -301,7 +303,7 @@ impl Gathered {
     fn take(&mut self) -> Option<SlotEvent> {
         self.time = Duration::ZERO;
         let (results, payload) = (std::mem::take(&mut self.block.results), self.payload.split());
-        let block = ResultBlock { results, ..self.block };
+        let block = ResultBlock { results, extensions: Extensions::NONE, ..self.block };
         (!block.results.is_empty()).then(|| SlotEvent::Results(block, payload.freeze()))
     }
 }

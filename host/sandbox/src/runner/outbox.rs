@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
-    ResultBlock, ResultMeta,
+    Extensions, ResultBlock, ResultMeta,
     budget::{BLOCK_META, RESULT_FIXED, RESULT_META_MAX, RESULT_PAYLOAD_MAX},
     frame::{self, Envelope, FRAME_MAX, HEADER_LEN, META_MAX},
 };
@@ -107,6 +107,7 @@ impl Outbox {
             worker: run.worker,
             attempt: run.attempt,
             results: Vec::new(),
+            extensions: Extensions::NONE,
         });
         block.results.push(result);
         if pending.bytes >= FLUSH_BYTES || now_us >= pending.flushed_us.saturating_add(FLUSH_US) {

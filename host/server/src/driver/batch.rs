@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmgrid_proto::{InputBlock, JobId, Record};
+use wasmgrid_proto::{InputBlock, JobId, Record, durable};
 use wasmgrid_store::{Entry, LogKind, Segment, StoreError};
 
 use super::cache::{Results, encode};
@@ -72,7 +72,7 @@ impl Item {
         let encoded = match self {
             Self::Record(record) => {
                 add_drops(record, entries);
-                postcard::to_allocvec(record).map(|bytes| Entry::Record(bytes.into()))
+                durable::encode(record).map(|bytes| Entry::Record(bytes.into()))
             }
             Self::Inputs { job, first, block, payload } => {
                 encode(block, payload).map(|(head, data)| {

@@ -155,7 +155,8 @@ impl Results {
         let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(self.payload.len());
         let payload = self.payload.slice(at(before)..at(before + length));
         let ResultBlock { job, lease, worker, attempt, .. } = self.block;
-        (ResultBlock { job, lease, worker, attempt, results }, payload)
+        let extensions = self.block.extensions.clone();
+        (ResultBlock { job, lease, worker, attempt, results, extensions }, payload)
     }
 
     fn cost(&self) -> usize {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
-use wasmgrid_net::{Held, Peer};
+use wasmgrid_net::{Held, Peer, Release};
 use wasmgrid_proto::{
-    Digest, Explanation, InputBlock, JobFilter, JobId, Limits, Reason, TokenGives, Wait,
+    Digest, Explanation, InputBlock, JobId, Limits, Reason, Wait,
     frame::Envelope,
     text::shortened,
     wire::{
@@ -18,7 +18,7 @@ use wasmgrid_proto::{
 
 use super::{
     Ask, Driver, Effect, LinkId, Observer,
-    lists::{Page, others_jobs, unread},
+    lists::{others_jobs, unread},
     modules::Sort,
     outbox::Outbox,
     sizes::{reply_bytes, stored_bytes},
@@ -100,7 +100,7 @@ impl<O: Observer> Driver<O> {
         let what = match request {
             Request::Drain { .. } => "drain workers",
             Request::Cordon { .. } => "cordon workers",
-            Request::CreateToken(_) | Request::CreateTokenWith { .. } => "make tokens",
+            Request::CreateToken { .. } => "make tokens",
             Request::Tokens { .. } => "see tokens",
             Request::RevokeToken { .. } => "revoke tokens",
             Request::Members { .. } => "see who has joined",
@@ -110,9 +110,9 @@ impl<O: Observer> Driver<O> {
                 "replace the grid's authority"
             }
             Request::Submit(_)
-            | Request::Append { .. }
+            | Request::AppendAt { .. }
             | Request::Skip { .. }
-            | Request::Extend { .. }
+            | Request::Append { .. }
             | Request::Retry { .. }
             | Request::PutModule { .. }
             | Request::PutBlob { .. }
@@ -164,12 +164,12 @@ impl<O: Observer> Driver<O> {
                 self.put(link, id, (Sort::Blob, digest, payload), room);
             }
             Request::Submit(submit) => self.submit(link, id, submit, payload),
-            Request::Append { job, first, inputs } => {
-                self.append(link, id, job, first, inputs, payload)
+            Request::AppendAt { job, first, inputs } => {
+                self.append_at(link, id, job, first, inputs, payload)
             }
             Request::Skip { job, first, count } => self.skip(link, id, job, first, count),
-            Request::Extend { job, producer, number, inputs } => {
-                self.extend(link, id, job, (producer, number), (inputs, payload));
+            Request::Append { job, producer, number, inputs } => {
+                self.append(link, id, job, (producer, number), (inputs, payload));
             }
             Request::Retry { job, limits, idempotency_key } => {
                 self.retry(link, id, job, limits, idempotency_key);
@@ -180,17 +180,9 @@ impl<O: Observer> Driver<O> {
             }
             Request::Cancel { job } => self.cancel(link, id, job),
             Request::Job { job } => self.tell(link, id, job, self.status(job).map(Reply::Job)),
-            Request::Jobs { limit } => {
-                let filter = JobFilter::default();
-                let Some(page) = self.job_page(link, None, limit, filter) else { return };
-                self.answer(link, id, Ok(Reply::Jobs(page.jobs)));
-            }
             Request::Watch { job, watch } => self.watch_request(link, id, job, watch),
-            Request::Workers => self.workers_request(link, id),
             Request::JobPage { before, limit, filter } => {
-                let page = self.job_page(link, before, limit, filter);
-                let Some(Page { jobs, more }) = page else { return };
-                self.answer(link, id, Ok(Reply::JobPage { jobs, more }));
+                self.job_page(link, id, (before, limit), filter);
             }
             Request::WorkerPage { after, all } => self.worker_page(link, id, after, all),
             Request::Worker { name } => self.worker_request(link, id, &name),
@@ -198,10 +190,7 @@ impl<O: Observer> Driver<O> {
             Request::Explain { job } => {
                 self.tell(link, id, job, self.explain(job).map(Reply::Explanation));
             }
-            Request::CreateToken(token) => {
-                self.create_token(link, id, token, TokenGives::default());
-            }
-            Request::CreateTokenWith { token, gives } => self.create_token(link, id, token, gives),
+            Request::CreateToken { token, gives } => self.create_token(link, id, token, gives),
             Request::Tokens { after } => {
                 self.effects.push(Effect::Enroll(Ask::Tokens { link, id, after }));
             }
@@ -218,6 +207,11 @@ impl<O: Observer> Driver<O> {
             Request::Tenants { after } => self.tenants_request(link, id, after.as_deref()),
             Request::Renew(renew) => self.renew_client(link, id, renew),
             Request::Authority(asked) => self.authority_request(link, id, asked),
+            Request::Intake => {
+                let refusal = self.refuses_work();
+                self.answer(link, id, Ok(Reply::Intake { refusal }));
+            }
+            Request::Unknown { number } => self.unsupported(link, id, number),
             request @ (Request::Drain { .. }
             | Request::Cordon { .. }
             | Request::SetQuota { .. }) => self.operate(link, id, request),
@@ -243,6 +237,17 @@ impl<O: Observer> Driver<O> {
             _ => return,
         };
         self.grid.handle(self.state.now, input);
+    }
+
+    /// Answers a request that a later release knows.
+    fn unsupported(&mut self, link: LinkId, id: u64, number: u32) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let (ours, theirs) = (Release::ours(), client.peer.release());
+        let why = format!(
+            "the scheduler runs {ours} and does not know request {number} of {theirs}; upgrade the \
+             scheduler"
+        );
+        self.answer(link, id, Err(api_error(ErrorCode::Unsupported, why)));
     }
 
     /// Tells what is known of a job.
@@ -284,7 +289,7 @@ impl<O: Observer> Driver<O> {
         self.grid.handle(self.state.now, submit);
     }
 
-    fn append(
+    fn append_at(
         &mut self,
         link: LinkId,
         id: u64,
@@ -303,7 +308,7 @@ impl<O: Observer> Driver<O> {
         };
         let bytes = stored_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), None);
-        let append = Input::Append { request, job, first, count, bytes, digest };
+        let append = Input::AppendAt { request, job, first, count, bytes, digest };
         self.grid.handle(self.state.now, append);
     }
 
@@ -317,7 +322,7 @@ impl<O: Observer> Driver<O> {
         self.grid.handle(self.state.now, Input::Skip { request, job, first, count, digest });
     }
 
-    fn extend(
+    fn append(
         &mut self,
         link: LinkId,
         id: u64,
@@ -331,8 +336,8 @@ impl<O: Observer> Driver<O> {
         let count = inputs.count();
         let bytes = stored_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), None);
-        let extend = Input::Extend { request, job, producer, number, count, bytes };
-        self.grid.handle(self.state.now, extend);
+        let append = Input::Append { request, job, producer, number, count, bytes };
+        self.grid.handle(self.state.now, append);
     }
 
     fn retry(
@@ -406,9 +411,9 @@ impl<O: Observer> Driver<O> {
 /// The job that a request reads or changes.
 const fn job_of(request: &Request) -> Option<JobId> {
     match request {
-        Request::Append { job, .. }
+        Request::AppendAt { job, .. }
         | Request::Skip { job, .. }
-        | Request::Extend { job, .. }
+        | Request::Append { job, .. }
         | Request::Close { job }
         | Request::Cancel { job }
         | Request::Retry { job, .. }
@@ -423,9 +428,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::HaveBlob { .. }
         | Request::PutBlob { .. }
         | Request::Submit(_)
-        | Request::Jobs { .. }
         | Request::JobPage { .. }
-        | Request::Workers
         | Request::WorkerPage { .. }
         | Request::Contests
         | Request::VouchedPage { .. }
@@ -433,8 +436,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::SetQuota { .. }
         | Request::Drain { .. }
         | Request::Cordon { .. }
-        | Request::CreateToken(_)
-        | Request::CreateTokenWith { .. }
+        | Request::CreateToken { .. }
         | Request::Tokens { .. }
         | Request::RevokeToken { .. }
         | Request::Members { .. }
@@ -442,7 +444,9 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Worker { .. }
         | Request::WorkerNames { .. }
         | Request::Renew(_)
-        | Request::Authority(_) => None,
+        | Request::Authority(_)
+        | Request::Intake
+        | Request::Unknown { .. } => None,
     }
 }
 

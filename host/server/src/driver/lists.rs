@@ -1,8 +1,7 @@
 //! Lists that clients ask for: as many as fit one answer, and how many there are behind those.
 
 use wasmgrid_proto::{
-    Contest, JobFilter, JobId, JobStatus, Micros, VouchedLabels, WorkerId, WorkerState,
-    WorkerStatus,
+    Contest, JobFilter, JobId, Micros, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
     wire::{ApiError, AuthorityRequest, ErrorCode, Reply, Request, Role},
 };
 
@@ -10,8 +9,8 @@ use super::{
     Driver, LinkId, Observer,
     clients::Client,
     sizes::{
-        contest_bytes, fitting, job_bytes, name_bytes, shown, tenant_bytes, vouched_bytes,
-        worker_bytes,
+        LIST_BYTES, contest_bytes, fitting, job_bytes, name_bytes, shown, tenant_bytes,
+        vouched_bytes, worker_bytes,
     },
 };
 use crate::error::api_error;
@@ -19,38 +18,28 @@ use crate::error::api_error;
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
 
-/// Jobs of a list.
-pub(super) struct Page {
-    pub jobs: Vec<JobStatus>,
-    /// How many there are behind the last of these.
-    pub more: u64,
-}
-
 impl<O: Observer> Driver<O> {
     /// The wanted of the jobs that the asker may know of: its tenant's, and all for an operator.
     pub(super) fn job_page(
-        &self,
+        &mut self,
         link: LinkId,
-        before: Option<JobId>,
-        limit: u32,
+        id: u64,
+        (before, limit): (Option<JobId>, u32),
         mut filter: JobFilter,
-    ) -> Option<Page> {
-        let asker = self.state.clients.get(&link)?;
+    ) {
+        let Some(asker) = self.state.clients.get(&link) else { return };
         if asker.peer.identity.role() != Role::Operator {
             filter.tenant = Some(asker.tenant.clone());
         }
-        let limit = limit.min(JOBS_MAX) as usize;
-        let jobs = self.grid.jobs_before(before, &filter).take(limit);
-        let jobs = fitting(jobs.map(|status| self.settled(status)), job_bytes);
-        let last = jobs.last().map(|status| status.job).or(before);
-        let more = self.grid.count_before(last, &filter);
-        Some(Page { jobs, more })
-    }
-
-    pub(super) fn workers_request(&mut self, link: LinkId, id: u64) {
-        let workers =
-            fitting(self.grid.workers().into_iter().map(|one| self.told(one)), worker_bytes);
-        self.answer(link, id, Ok(Reply::Workers(workers)));
+        let (limit, mut jobs, mut room) = (limit.min(JOBS_MAX) as usize, Vec::new(), LIST_BYTES);
+        let (next, more) = self.grid.list_jobs(before, &filter, |status| {
+            let left = room.checked_sub(job_bytes(&status)).filter(|_| jobs.len() < limit);
+            let Some(left) = left else { return false };
+            room = left;
+            jobs.push(self.settled(status));
+            true
+        });
+        self.answer(link, id, Ok(Reply::JobPage { jobs, next, more }));
     }
 
     /// A worker as it is told of now.
@@ -157,9 +146,7 @@ pub(super) fn others_jobs(asker: &Client, filter: &JobFilter) -> Option<ApiError
 pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
     let is_long = matches!(
         request,
-        Request::Jobs { .. }
-            | Request::JobPage { .. }
-            | Request::Workers
+        Request::JobPage { .. }
             | Request::WorkerPage { .. }
             | Request::Contests
             | Request::Tenants { .. }

@@ -170,18 +170,17 @@ impl fmt::Debug for Modules {
 }
 
 impl Modules {
-    /// With the modules and the blobs the store has; of modules also who sent them first.
+    /// With the modules and the blobs the store has; of modules also who sent them, unless that one
+    /// uses them no more.
     #[must_use]
     pub fn new(
-        known: BTreeMap<Digest, (ModuleInfo, String)>,
+        known: BTreeMap<Digest, (ModuleInfo, Option<String>)>,
         blobs: Blobs,
         check_task: CheckTask,
         now: Micros,
     ) -> Self {
         let mut users = Payers::default();
         let known = known.into_iter().map(|(digest, (info, owner))| {
-            // Nobody knows who sent those that an older version took.
-            let owner = Some(owner).filter(|owner| !owner.is_empty());
             if let Some(owner) = &owner {
                 users.add(owner, digest, bytes_of(&info), now);
             }
@@ -467,7 +466,7 @@ mod tests {
     #[test]
     fn at_a_start_a_module_counts_for_those_whose_jobs_name_it() {
         let info = kept("ann").known.remove(&digest()).expect("it is kept").info;
-        let known = BTreeMap::from([(digest(), (info, "ann".to_owned()))]);
+        let known = BTreeMap::from([(digest(), (info, Some("ann".to_owned())))]);
         let check_task: CheckTask = Arc::new(|_, _| Ok(()));
         let mut modules = Modules::new(known, Blobs::default(), check_task, Micros(0));
         modules.named(named(&["bob", "bob"]).modules.into_iter(), Micros(0));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{JobLogs, LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
-    Failing, JobId, LeaseId, Limit, Outcome, Record, ResultBlock, ResultMeta, Usage,
+    Extensions, Failing, JobId, LeaseId, Limit, Outcome, Record, ResultBlock, ResultMeta, Usage,
     wire::{Cancel, Drain, Overrun, Revoke, ToWorker},
 };
 
@@ -291,7 +291,8 @@ impl<O: Observer> Driver<O> {
             log_dropped: 0,
         };
         let results = lost.into_iter().map(result).collect();
-        let block = ResultBlock { job, lease, worker, attempt, results };
+        let extensions = Extensions::NONE;
+        let block = ResultBlock { job, lease, worker, attempt, results, extensions };
         self.store_results(job, Results::new(first, block, Bytes::new()), record);
     }
 
@@ -350,7 +351,9 @@ fn filter(block: &ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, B
         }
     }
     let ResultBlock { job, lease, worker, attempt, .. } = *block;
-    (ResultBlock { job, lease, worker, attempt, results }, super::workers::join(pieces))
+    let extensions = block.extensions.clone();
+    let kept = ResultBlock { job, lease, worker, attempt, results, extensions };
+    (kept, super::workers::join(pieces))
 }
 
 /// What the core sees of a worker's health is for who reads the scheduler's log.

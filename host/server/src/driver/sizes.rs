@@ -8,7 +8,7 @@ use wasmgrid_proto::{
 };
 
 /// Bytes of one list in an answer: a frame's meta has 1 MiB, and what is counted is about.
-const LIST_BYTES: usize = 640 << 10;
+pub(super) const LIST_BYTES: usize = 640 << 10;
 
 /// Running tasks of one worker in an answer: a third of a list's bytes.
 const RUNNING_MAX: usize = 4_096;
@@ -23,7 +23,8 @@ fn spec_bytes(spec: &JobSpec) -> usize {
     let requires = spec.requires.iter().map(|(key, value)| key.len() + value.len() + 32);
     let blobs = spec.task.blobs.iter().map(|blob| blob.name.len() + 48);
     let lists = grants.sum::<usize>() + args.sum::<usize>() + requires.sum::<usize>();
-    let lists = lists + blobs.sum::<usize>();
+    let extensions = spec.extensions.bytes() + spec.task.extensions.bytes();
+    let lists = lists + blobs.sum::<usize>() + extensions;
     let names = spec.name.len() + spec.task.tenant.len() + spec.task.program.len();
     names + 5 * spec.task.ok_exits.len() + lists
 }
@@ -32,10 +33,8 @@ fn spec_bytes(spec: &JobSpec) -> usize {
 pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
     match reply {
         Ok(Reply::Job(status)) => job_bytes(status),
-        Ok(Reply::Jobs(jobs) | Reply::JobPage { jobs, .. }) => jobs.iter().map(job_bytes).sum(),
-        Ok(Reply::Workers(workers) | Reply::WorkerPage { workers, .. }) => {
-            workers.iter().map(worker_bytes).sum()
-        }
+        Ok(Reply::JobPage { jobs, .. }) => jobs.iter().map(job_bytes).sum(),
+        Ok(Reply::WorkerPage { workers, .. }) => workers.iter().map(worker_bytes).sum(),
         Ok(Reply::Tenants { tenants, .. }) => tenants.iter().map(tenant_bytes).sum(),
         Ok(Reply::Tokens { tokens, .. }) => tokens.iter().map(token_bytes).sum(),
         Ok(Reply::Members { members, .. }) => members.iter().map(member_bytes).sum(),
@@ -46,7 +45,14 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
         Ok(Reply::Divergences(_) | Reply::Explanation(_) | Reply::Renewed(_)) => LONG_ANSWER_BYTES,
-        Ok(Reply::Token(_) | Reply::Done | Reply::Module { .. } | Reply::Appended { .. }) => 0,
+        Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, |error| error.message.len()),
+        Ok(
+            Reply::Token(_)
+            | Reply::Done
+            | Reply::Module { .. }
+            | Reply::Appended { .. }
+            | Reply::Unreadable,
+        ) => 0,
         Err(error) => error.message.len(),
     }
 }

@@ -9,13 +9,13 @@ use wasmgrid_core::{
 };
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, LeaseProof, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange,
-    WorkerCapacity, WorkerId,
+    Digest, JobId, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity,
+    WorkerId,
     frame::{Envelope, META_MAX},
     text::{REASON_MAX, shortened},
     wire::{
-        Assign, Committed, FromWorker, Join, JoinProved, Joined, LIST_MAX, LeaseGrant, Module,
-        PROTOCOL_MINOR, Preparing, Proofs, Role, ToWorker, Unable, WorkerResults,
+        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, Preparing,
+        Proofs, Role, ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -127,13 +127,9 @@ impl<O: Observer> Driver<O> {
         let message = match (envelope.message, worker.id) {
             (FromWorker::Join(join), None) if !worker.joining => {
                 worker.joining = true;
-                return self.join(link, join, Vec::new());
+                return self.join(link, join);
             }
-            (FromWorker::JoinProved(JoinProved { join, proofs }), None) if !worker.joining => {
-                worker.joining = true;
-                return self.join(link, join, proofs);
-            }
-            (FromWorker::Join(_) | FromWorker::JoinProved(_), _) => {
+            (FromWorker::Join(_), _) => {
                 return self.misunderstand(link, "joined twice on one link");
             }
             (FromWorker::Renew(renew), _) => return self.renew_worker(link, renew),
@@ -142,11 +138,17 @@ impl<O: Observer> Driver<O> {
         };
         let now = self.state.now;
         match message {
-            (FromWorker::Join(_) | FromWorker::JoinProved(_) | FromWorker::Renew(_), _) => {}
+            (FromWorker::Join(_) | FromWorker::Renew(_), _) => {}
             (FromWorker::Heartbeat(heartbeat), worker) => {
                 self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
             }
-            (FromWorker::Results(results), id) => self.results(id, results, &envelope.payload),
+            (FromWorker::Results(results), id) => {
+                let mut checked = results.blocks.iter().map(ResultBlock::check_extensions);
+                if let Some(unknown) = checked.find_map(Result::err) {
+                    return self.misunderstand(link, &unknown.to_string());
+                }
+                self.results(id, results, &envelope.payload);
+            }
             (FromWorker::Alive(alive), worker) => self.alive(worker, alive.rival),
             (FromWorker::NeedModule(need), _) => self.want_module(link, need.digest),
             (FromWorker::Returned(returned), worker) => {
@@ -175,12 +177,12 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    fn join(&mut self, link: LinkId, join: Join, proofs: Vec<LeaseProof>) {
+    fn join(&mut self, link: LinkId, join: Join) {
         let Some(worker) = self.state.workers.get(&link) else { return };
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());
         tracing::debug!(name, address, slots = join.capacity.slots, "worker joins");
         let vouched = worker.peer.labels.clone();
-        let Join { started, capacity, held, .. } = join;
+        let Join { started, capacity, held, proofs } = join;
         if capacity.text_bytes() > WorkerCapacity::TEXTS_MAX {
             let reason = "the worker has too many labels, or too long ones; give it fewer";
             return self.refuse_worker(link, reason.into());
@@ -310,7 +312,7 @@ impl<O: Observer> Driver<O> {
         let (epoch, heartbeat) = (self.grid.epoch(), self.settings.heartbeat);
         if let Some(worker) = self.state.workers.get_mut(&link) {
             worker.open = true;
-            let joined = Joined { minor: PROTOCOL_MINOR, worker: id, epoch, heartbeat };
+            let joined = Joined { worker: id, epoch, heartbeat };
             worker.waiting.push_front(Waiting::Message(Box::new(ToWorker::Joined(joined))));
             self.state.touched.insert(link);
         }

@@ -46,8 +46,8 @@ pub(crate) fn of_worker(envelope: &Envelope<FromWorker>) -> u32 {
             LIGHT + share(count, TASKS)
         }
         FromWorker::Heartbeat(heartbeat) => LIGHT + share(heartbeat.running.len(), TASKS),
-        FromWorker::Join(join) => BEGIN + share(join.held.len(), TASKS),
-        FromWorker::JoinProved(proved) => BEGIN + share(proved.join.held.len(), TASKS / 4),
+        // Each lease is looked for, and its proof checked.
+        FromWorker::Join(join) => BEGIN + share(join.held.len(), TASKS / 4),
         FromWorker::NeedModule(_)
         | FromWorker::Returned(_)
         | FromWorker::Leaving(_)
@@ -65,10 +65,12 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Job { .. }
         | Request::Worker { .. }
         | Request::Attend { .. }
-        | Request::Close { .. } => LIGHT,
-        Request::Append { .. }
+        | Request::Close { .. }
+        | Request::Intake
+        | Request::Unknown { .. } => LIGHT,
+        Request::AppendAt { .. }
         | Request::Skip { .. }
-        | Request::Extend { .. }
+        | Request::Append { .. }
         | Request::Cancel { .. }
         | Request::PutModule { .. }
         | Request::PutBlob { .. }
@@ -79,17 +81,14 @@ const fn of_request(request: &Request) -> u32 {
         | Request::SetQuota { .. }
         | Request::Drain { .. }
         | Request::Cordon { .. }
-        | Request::CreateToken(_)
-        | Request::CreateTokenWith { .. }
+        | Request::CreateToken { .. }
         | Request::RevokeToken { .. }
         | Request::RemoveMember { .. }
         | Request::Renew(_) => CHANGE,
         Request::Submit(_) => BEGIN,
         Request::Retry { .. }
         | Request::Explain { .. }
-        | Request::Jobs { .. }
         | Request::JobPage { .. }
-        | Request::Workers
         | Request::WorkerPage { .. }
         | Request::WorkerNames { .. }
         | Request::VouchedPage { .. }
@@ -104,7 +103,7 @@ const fn of_request(request: &Request) -> u32 {
 fn lengths(request: &Request) -> usize {
     let inputs = match request {
         Request::Submit(submit) => &submit.inputs,
-        Request::Append { inputs, .. } | Request::Extend { inputs, .. } => inputs,
+        Request::AppendAt { inputs, .. } | Request::Append { inputs, .. } => inputs,
         _ => return 0,
     };
     match inputs {
@@ -131,9 +130,9 @@ mod tests {
     #[test]
     fn bytes_and_lengths_count_beside_the_kind_of_a_request() {
         let job = JobId(1);
-        let append = |inputs| Request::Append { job, first: 0, inputs };
+        let append = |inputs| Request::AppendAt { job, first: 0, inputs };
         assert_eq!(asks(Request::Job { job }, 0), 1);
-        assert!(asks(Request::Workers, 0) > 10);
+        assert!(asks(Request::WorkerPage { after: None, all: false }, 0) > 10);
         let one = asks(append(InputBlock::Packed(vec![1])), 1);
         let large = asks(append(InputBlock::Packed(vec![64 << 20])), 64 << 20);
         assert!(large >= one + 2_000, "{large}");

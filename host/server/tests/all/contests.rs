@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use wasmgrid_proto::{
     ByteCount, Micros, WorkerCapacity,
-    wire::{Alive, FromWorker, Join, PROTOCOL_MINOR, Reply, Request, Role, ToWorker},
+    wire::{Alive, FromWorker, Join, Reply, Request, Role, ToWorker},
 };
 use wasmgrid_server::{Blocking, Server, ServerConfig, ServerHandle};
 use wasmgrid_store::memory;
@@ -20,8 +20,8 @@ async fn rival(server: &ServerHandle, labels: usize) -> Worker {
         labels: (0..labels).map(|label| (format!("label-{label}"), "x".repeat(40))).collect(),
         engine: "none".into(),
     };
-    let (minor, started, held) = (PROTOCOL_MINOR, Micros(2), Vec::new());
-    rival.send(FromWorker::Join(Join { minor, started, capacity, held })).await;
+    let (started, held) = (Micros(2), Vec::new());
+    rival.send(FromWorker::Join(Join { started, capacity, held, proofs: Vec::new() })).await;
     rival
 }
 

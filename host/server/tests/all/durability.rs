@@ -190,8 +190,8 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
     let (inputs, idempotency_key, limits) = (numbers(1), None, None);
     for request in [
         submit(numbers(1), None),
-        Request::Append { job, first: 2, inputs: inputs.clone() },
-        Request::Extend { job, producer: 1, number: 1, inputs },
+        Request::AppendAt { job, first: 2, inputs: inputs.clone() },
+        Request::Append { job, producer: 1, number: 1, inputs },
         Request::Retry { job, limits, idempotency_key },
     ] {
         let error = ann.request(request, &[]).await.expect_err("no new work");

@@ -57,11 +57,7 @@ impl Grid {
     ) -> JoinToken {
         let token = TokenRequest { role, ttl: Millis(60_000), uses };
         let gives = TokenGives { labels, ..TokenGives::default() };
-        self.made(match gives.is_nothing() {
-            true => Request::CreateToken(token),
-            false => Request::CreateTokenWith { token, gives },
-        })
-        .await
+        self.made(Request::CreateToken { token, gives }).await
     }
 
     /// A token that a request makes.

@@ -87,7 +87,7 @@ async fn a_submitter_that_comes_back_in_time_feeds_on_also_after_a_restart() {
     let mut submitter = client_link(&server.handle(), Role::Client, "ann");
     submitter.ask(ATTENDS, Request::Attend { job: mine }, &[]).await;
     until(&mut submitter, other, |status| status.closed).await;
-    let append = Request::Append { job: mine, first: 1, inputs: numbers(1) };
+    let append = Request::AppendAt { job: mine, first: 1, inputs: numbers(1) };
     assert_eq!(submitter.request(append, &[]).await, Ok(Reply::Done));
     // Another link of the same submitter is enough.
     let mut second = client_link(&server.handle(), Role::Client, "ann");

@@ -10,12 +10,13 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_net::{Identity, Link, LinkError, in_process};
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, JobSpec, JobStatus, Micros, ModuleInfo,
-    ModuleKind, Outcome, ResultBlock, ResultMeta, Seq, TaskSpec, Usage, WorkerCapacity, WorkerId,
+    ByteCount, Digest, Epoch, Extensions, InputBlock, JobId, JobSpec, JobStatus, Micros,
+    ModuleInfo, ModuleKind, Outcome, ResultBlock, ResultMeta, Seq, TaskSpec, Usage, WorkerCapacity,
+    WorkerId,
     frame::Envelope,
     wire::{
-        ApiError, Assign, FromClient, FromWorker, Join, Message, PROTOCOL_MINOR, Reply, Request,
-        RequestFrame, Role, Submit, ToClient, ToWorker, WatchRequest, WorkerResults,
+        ApiError, Assign, FromClient, FromWorker, Join, Message, Reply, Request, RequestFrame,
+        Role, Submit, ToClient, ToWorker, WatchRequest, WorkerResults,
     },
 };
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig, ServerHandle};
@@ -61,19 +62,11 @@ pub fn admission() -> Admission {
 }
 
 pub fn spec() -> JobSpec {
-    JobSpec {
-        name: "job".into(),
-        task: TaskSpec {
-            tenant: "somebody else".into(),
-            ..TaskSpec::new(Digest::of(MODULE), ModuleKind::Task)
-        },
-        priority: 0,
-        retries: 0,
-        max_failures: None,
-        deadline: None,
-        requires: Vec::new(),
-        attached: false,
-    }
+    let task = TaskSpec {
+        tenant: "somebody else".into(),
+        ..TaskSpec::new(Digest::of(MODULE), ModuleKind::Task)
+    };
+    JobSpec::new("job".into(), task)
 }
 
 /// The other end of a link to the server, and what came that nobody has asked for yet.
@@ -170,10 +163,10 @@ pub async fn join(server: &ServerHandle, name: &str) -> Worker {
     };
     worker
         .send(FromWorker::Join(Join {
-            minor: PROTOCOL_MINOR,
             started: Micros(1),
             capacity,
             held: Vec::new(),
+            proofs: Vec::new(),
         }))
         .await;
     worker.next(|envelope| matches!(envelope.message, ToWorker::Joined(_)).then_some(())).await;
@@ -201,16 +194,7 @@ impl Worker {
     }
 
     async fn finish_with(&self, batch: u64, assign: &Assign, output: &[u8], usage: Usage) {
-        let block = |grant: &wasmgrid_proto::wire::LeaseGrant| ResultBlock {
-            job: assign.job,
-            lease: grant.lease,
-            worker: WorkerId(99),
-            attempt: grant.attempt,
-            results: (grant.first..grant.first + grant.inputs.count())
-                .map(|index| result(index, output, usage))
-                .collect(),
-        };
-        let blocks: Vec<_> = assign.leases.iter().map(block).collect();
+        let blocks = blocks_of(assign, output, usage);
         let count: usize = blocks.iter().map(|block| block.results.len()).sum();
         let message = FromWorker::Results(WorkerResults { batch, blocks });
         self.send(Envelope { message, payload: output.repeat(count).into() }).await;
@@ -234,6 +218,21 @@ impl Worker {
             tasks -= assign.leases.iter().map(|grant| grant.inputs.count()).sum::<u64>();
         }
     }
+}
+
+/// Good results of all tasks of an assignment.
+pub fn blocks_of(assign: &Assign, output: &[u8], usage: Usage) -> Vec<ResultBlock> {
+    let block = |grant: &wasmgrid_proto::wire::LeaseGrant| ResultBlock {
+        job: assign.job,
+        lease: grant.lease,
+        worker: WorkerId(99),
+        attempt: grant.attempt,
+        results: (grant.first..grant.first + grant.inputs.count())
+            .map(|index| result(index, output, usage))
+            .collect(),
+        extensions: Extensions::NONE,
+    };
+    assign.leases.iter().map(block).collect()
 }
 
 fn result(index: u64, output: &[u8], usage: Usage) -> ResultMeta {

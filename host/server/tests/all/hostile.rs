@@ -7,11 +7,11 @@ use std::sync::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, Digest, InputBlock, JobId, Micros, RunningTask, TaskId, WorkerCapacity,
+    ByteCount, Digest, InputBlock, JobFilter, JobId, Micros, RunningTask, TaskId, WorkerCapacity,
     frame::{Envelope, encode_one},
     wire::{
-        ErrorCode, FromClient, FromWorker, Heartbeat, Join, NeedModule, PROTOCOL_MINOR, Reply,
-        ReplyFrame, Request, RequestFrame, Role, Submit, ToClient, ToWorker,
+        ErrorCode, FromClient, FromWorker, Heartbeat, Join, NeedModule, Reply, ReplyFrame, Request,
+        RequestFrame, Role, Submit, ToClient, ToWorker,
     },
 };
 
@@ -32,7 +32,7 @@ fn fits_a_frame(reply: Reply) -> bool {
 fn joins(labels: Vec<(String, String)>) -> FromWorker {
     let (memory, engine) = (ByteCount(1 << 30), "none".into());
     let capacity = WorkerCapacity { slots: u32::MAX, memory, labels, engine };
-    FromWorker::Join(Join { minor: PROTOCOL_MINOR, started: Micros(1), capacity, held: Vec::new() })
+    FromWorker::Join(Join { started: Micros(1), capacity, held: Vec::new(), proofs: Vec::new() })
 }
 
 #[tokio::test]
@@ -110,11 +110,13 @@ async fn every_answer_fits_a_frame() {
         let request = submit_of(|submit| submit.spec.task.args = vec!["x".repeat(60 << 10).into()]);
         client.request(request, &[]).await.expect("short enough");
     }
-    let Ok(Reply::Jobs(jobs)) = client.request(Request::Jobs { limit: 1_000 }, &[]).await else {
-        panic!("jobs are listed")
-    };
+    let filter = JobFilter::default();
+    let list = Request::JobPage { before: None, limit: 1_000, filter };
+    let page = client.request(list, &[]).await.expect("listed");
+    let Reply::JobPage { jobs, next, .. } = &page else { panic!("jobs are listed") };
     assert_eq!(jobs.first().map(|status| status.job), Some(JobId(40)), "the newest come first");
-    assert!(fits_a_frame(Reply::Jobs(jobs)));
+    assert_eq!(*next, jobs.last().map(|status| status.job), "it goes on after the last");
+    assert!(fits_a_frame(page));
 
     let mut worker = worker_link(&server.handle(), Role::Worker, "w");
     worker.send(joins(vec![("zone".into(), "north".into())])).await;
@@ -125,8 +127,9 @@ async fn every_answer_fits_a_frame() {
     worker.send(FromWorker::Heartbeat(Heartbeat { queued: 0, running })).await;
     worker.send(FromWorker::NeedModule(NeedModule { digest: Digest::of(b"nothing") })).await;
     worker.next(|envelope| matches!(envelope.message, ToWorker::Module(_)).then_some(())).await;
-    let workers = client.request(Request::Workers, &[]).await.expect("listed");
-    assert!(matches!(&workers, Reply::Workers(workers) if workers.len() == 1));
+    let list = Request::WorkerPage { after: None, all: false };
+    let workers = client.request(list, &[]).await.expect("listed");
+    assert!(matches!(&workers, Reply::WorkerPage { workers, .. } if workers.len() == 1));
     assert!(fits_a_frame(workers));
 
     let name = "\u{1}".repeat(800 << 10);

@@ -104,7 +104,7 @@ async fn inputs_appended_later_reach_workers_and_repeats_are_taken_once() {
     let job = status(client.request(Request::Submit(open), &[]).await).job;
     for _ in 0..2 {
         let inputs = InputBlock::Packed(vec![3, 3]);
-        let append = Request::Append { job, first: 0, inputs };
+        let append = Request::AppendAt { job, first: 0, inputs };
         assert_eq!(client.request(append, b"onetwo").await, Ok(Reply::Done));
     }
     assert_eq!(client.request(Request::Close { job }, &[]).await, Ok(Reply::Done));

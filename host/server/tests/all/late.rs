@@ -2,12 +2,12 @@
 //! back: what is discarded, what is compared, and what is told of each task.
 
 use wasmgrid_proto::{
-    ByteCount, JobId, JobState, Micros, Millis, Outcome, Resource, ResultBlock, ResultMeta,
-    TaskState, TaskStatus, Usage, WorkerCapacity, WorkerId,
+    ByteCount, Extensions, JobId, JobState, Micros, Millis, Outcome, Resource, ResultBlock,
+    ResultMeta, TaskState, TaskStatus, Usage, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
-        Assign, ErrorCode, FromWorker, HeldLease, Join, PROTOCOL_MINOR, Reply, Request, Role,
-        ToWorker, WorkerResults,
+        Assign, ErrorCode, FromWorker, HeldLease, Join, Reply, Request, Role, ToWorker,
+        WorkerResults,
     },
 };
 use wasmgrid_server::{Server, ServerConfig, ServerHandle};
@@ -20,8 +20,8 @@ async fn join_as(server: &ServerHandle, name: &str, started: u64, held: Vec<Held
     let mut worker = worker_link(server, Role::Worker, name);
     let memory = ByteCount(1 << 30);
     let capacity = WorkerCapacity { slots: 1, memory, labels: Vec::new(), engine: "none".into() };
-    let (minor, started) = (PROTOCOL_MINOR, Micros(started));
-    worker.send(FromWorker::Join(Join { minor, started, capacity, held })).await;
+    let started = Micros(started);
+    worker.send(FromWorker::Join(Join { started, capacity, held, proofs: Vec::new() })).await;
     worker.next(|envelope| matches!(envelope.message, ToWorker::Joined(_)).then_some(())).await;
     worker
 }
@@ -54,6 +54,7 @@ async fn end(worker: &Worker, batch: u64, assign: &Assign, outcome: Outcome, log
         worker: WorkerId(99),
         attempt: grant.attempt,
         results: vec![meta],
+        extensions: Extensions::NONE,
     };
     let message = FromWorker::Results(WorkerResults { batch, blocks: vec![block] });
     worker.send(Envelope { message, payload: log.to_owned().into() }).await;

@@ -26,4 +26,5 @@ mod renewals;
 mod retention;
 mod roles;
 mod sizes;
+mod versions;
 mod watches;

@@ -5,9 +5,7 @@ use wasmgrid_net::{
 };
 use wasmgrid_proto::{
     JobFilter, MemberStatus, Micros, Millis, TokenGives, TokenState, TokenStatus, WorkerCapacity,
-    wire::{
-        ErrorCode, FromWorker, Join, PROTOCOL_MINOR, Reply, Request, Role, ToWorker, TokenRequest,
-    },
+    wire::{ErrorCode, FromWorker, Join, More, Reply, Request, Role, ToWorker, TokenRequest},
 };
 use wasmgrid_store::memory;
 
@@ -25,8 +23,12 @@ fn named(name: &str) -> TokenGives {
     TokenGives { name: Some(name.into()), ..TokenGives::default() }
 }
 
+fn token_for(role: Role) -> Request {
+    Request::CreateToken { token: request(role), gives: TokenGives::default() }
+}
+
 async fn named_token(grid: &Grid, role: Role, gives: TokenGives) -> JoinToken {
-    grid.made(Request::CreateTokenWith { token: request(role), gives }).await
+    grid.made(Request::CreateToken { token: request(role), gives }).await
 }
 
 async fn client(credentials: &Credentials, token: &JoinToken) -> Result<Client, NetError> {
@@ -36,7 +38,7 @@ async fn client(credentials: &Credentials, token: &JoinToken) -> Result<Client, 
 async fn worker(credentials: &Credentials, token: &JoinToken) -> Result<Worker, NetError> {
     let worker = over(Endpoint::new(credentials).connect_worker(&token.addresses).await?);
     let (capacity, held) = (WorkerCapacity { slots: 2, ..WorkerCapacity::default() }, Vec::new());
-    let join = Join { minor: PROTOCOL_MINOR, started: Micros(1), capacity, held };
+    let join = Join { started: Micros(1), capacity, held, proofs: Vec::new() };
     // One that is turned away may be so before it has said anything.
     let _ = worker.link.sender.send(FromWorker::Join(join)).await;
     Ok(worker)
@@ -159,7 +161,7 @@ async fn a_removed_client_is_out_and_nobody_gets_its_jobs_by_taking_its_name() {
     let store = memory();
     let again = store.reopen();
     let grid = Grid::start(store);
-    let token = grid.made(Request::CreateToken(request(Role::Client))).await;
+    let token = grid.made(token_for(Role::Client)).await;
     let laptop = enroll(&token, "laptop").await.expect("joins");
     let mut linked = client(&laptop, &token).await.expect("linked");
     let mut operator = client_link(&grid.server.handle(), Role::Operator, "olga");
@@ -192,7 +194,7 @@ async fn all_devices_of_a_user_see_the_same_jobs_and_whoever_takes_the_name_does
     let mut operator = client_link(&grid.server.handle(), Role::Operator, "olga");
     operator.put(MODULE).await.expect("taken");
     let token = named_token(&grid, Role::Client, named("ada")).await;
-    let anybody = grid.made(Request::CreateToken(request(Role::Client))).await;
+    let anybody = grid.made(token_for(Role::Client)).await;
     // Before she ever joined.
     let taker = enroll(&anybody, "ada").await.expect("joins");
     assert_eq!(name(&taker), "ada-2");
@@ -214,7 +216,7 @@ async fn all_devices_of_a_user_see_the_same_jobs_and_whoever_takes_the_name_does
     }
     let mut taker = client(&taker, &token).await.expect("linked");
     let page = taker.request(filter(None), &[]).await;
-    assert_eq!(page, Ok(Reply::JobPage { jobs: Vec::new(), more: 0 }));
+    assert_eq!(page, Ok(Reply::JobPage { jobs: Vec::new(), next: None, more: More::Exactly(0) }));
     let error = taker.request(filter(Some("ada")), &[]).await.expect_err("another's");
     assert_eq!(error.code, ErrorCode::Forbidden);
     // Another name, one tenant.
@@ -266,7 +268,7 @@ async fn an_operator_is_made_by_a_token_and_removes_others_but_not_itself() {
     let token = named_token(&grid, Role::Operator, named("olga")).await;
     let olga = enroll(&token, "laptop").await.expect("joins");
     let mut olga = client(&olga, &token).await.expect("linked");
-    let made = olga.request(Request::CreateToken(request(Role::Worker)), &[]).await;
+    let made = olga.request(token_for(Role::Worker), &[]).await;
     assert!(matches!(made, Ok(Reply::Token(_))), "{made:?}");
     let remove = |role, name: &str| Request::RemoveMember { role, name: name.into() };
     let error = olga.request(remove(Role::Operator, "olga"), &[]).await.expect_err("itself");
@@ -299,7 +301,7 @@ async fn a_token_that_makes_no_sense_is_refused() {
         (Role::Client, TokenGives { labels: vec![("a".into(), "b".into())], ..named("ada") }),
         (Role::Scheduler, named("s")),
     ] {
-        let asked = Request::CreateTokenWith { token: request(role), gives: gives.clone() };
+        let asked = Request::CreateToken { token: request(role), gives: gives.clone() };
         let error = grid.operator(asked).await.expect_err("refused");
         assert_eq!(error.code, ErrorCode::Invalid, "{gives:?}: {error}");
     }

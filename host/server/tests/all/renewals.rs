@@ -7,7 +7,7 @@ use wasmgrid_proto::{
     ByteCount, Micros, WorkerCapacity,
     wire::{
         ApiError, AuthorityRequest, AuthorityStatus, ErrorCode, FromClient, FromWorker, Join,
-        PROTOCOL_MINOR, Renew, Renewed, Reply, Request, RequestFrame, Role, ToClient, ToWorker,
+        Renew, Renewed, Reply, Request, RequestFrame, Role, ToClient, ToWorker,
     },
 };
 use wasmgrid_store::memory;
@@ -52,7 +52,7 @@ fn claims(key: &str) -> Join {
     let labels = vec![(key.to_owned(), "own".to_owned())];
     let (slots, memory, engine) = (1, ByteCount(1 << 30), "none".into());
     let capacity = WorkerCapacity { slots, memory, labels, engine };
-    Join { minor: PROTOCOL_MINOR, started: Micros(1), capacity, held: Vec::new() }
+    Join { started: Micros(1), capacity, held: Vec::new(), proofs: Vec::new() }
 }
 
 fn accept(endpoint: &Endpoint, key: Renewal, renewed: Renewed) {

@@ -10,7 +10,7 @@ use std::{
 
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, InputBlock, JobFilter, JobId, JobState, Millis, Seq,
-    wire::{ErrorCode, Reply, Request, Role, Submit, ToClient, WatchRequest},
+    wire::{ErrorCode, More, Reply, Request, Role, Submit, ToClient, WatchRequest},
 };
 use wasmgrid_server::{Blocking, Server, ServerConfig, ServerError};
 use wasmgrid_store::{Commit, EachRecord, LogKind, MemoryStore, Reader, Store, StoreError, memory};
@@ -203,7 +203,7 @@ async fn an_append_at_a_place_that_is_taken_is_a_conflict_that_says_where_to_go_
     let inputs = InputBlock::Packed(Vec::new());
     let open = Submit { spec: spec(), idempotency_key: None, inputs, closed: false, watch: None };
     let job = status(client.request(Request::Submit(open), &[]).await).job;
-    let append = || Request::Append { job, first: 0, inputs: InputBlock::Packed(vec![1, 1]) };
+    let append = || Request::AppendAt { job, first: 0, inputs: InputBlock::Packed(vec![1, 1]) };
     client.request(append(), b"ab").await.expect("appended");
     client.request(append(), b"ab").await.expect("repeated");
     let error = client.request(append(), b"cd").await.expect_err("taken");
@@ -227,10 +227,10 @@ async fn a_list_that_is_cut_says_how_much_is_missing_and_goes_on_from_there() {
             .request(Request::JobPage { before, limit, filter: JobFilter::default() }, &[])
             .await
         {
-            Ok(Reply::JobPage { jobs, more }) => {
-                assert_eq!(more, left);
+            Ok(Reply::JobPage { jobs, next, more }) => {
+                assert_eq!((more, next.is_none()), (More::Exactly(left), left == 0));
                 seen.extend(jobs.iter().map(|job| job.job.0));
-                before = jobs.last().map(|job| job.job);
+                before = next;
             }
             other => panic!("{other:?}"),
         }

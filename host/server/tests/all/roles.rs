@@ -1,8 +1,8 @@
 //! Who may do what.
 
 use wasmgrid_proto::{
-    InputBlock, JobFilter, Millis,
-    wire::{ErrorCode, Reply, Request, Role, ToWorker, TokenRequest},
+    InputBlock, JobFilter, Millis, TokenGives,
+    wire::{ErrorCode, More, Reply, Request, Role, ToWorker, TokenRequest},
 };
 
 use crate::harness::*;
@@ -12,7 +12,8 @@ async fn only_an_operator_drains_workers_and_makes_tokens() {
     let server = start_fresh();
     let mut worker = join(&server.handle(), "w").await;
     let token = TokenRequest { role: Role::Worker, ttl: Millis(1_000), uses: 1 };
-    let requests = [Request::Drain { name: "w".into() }, Request::CreateToken(token)];
+    let token = Request::CreateToken { token, gives: TokenGives::default() };
+    let requests = [Request::Drain { name: "w".into() }, token];
     let mut client = client_link(&server.handle(), Role::Client, "ann");
     for request in requests.clone() {
         let error = client.request(request, &[]).await.expect_err("not allowed");
@@ -34,8 +35,8 @@ async fn a_link_of_the_wrong_role_is_closed() {
     client_link(&server.handle(), Role::Worker, "w").closed().await;
     worker_link(&server.handle(), Role::Client, "ann").closed().await;
     let mut client = client_link(&server.handle(), Role::Client, "ann");
-    let workers = client.request(Request::Workers, &[]).await;
-    assert_eq!(workers, Ok(Reply::Workers(Vec::new())));
+    let contests = client.request(Request::Contests, &[]).await;
+    assert_eq!(contests, Ok(Reply::Contests(Vec::new())));
     server.shutdown().await.expect("in order");
 }
 
@@ -57,8 +58,8 @@ async fn a_job_is_its_tenants_and_the_operators() {
     let requests = [
         Request::Job { job },
         Request::Watch { job, watch: watch(1, PLENTY) },
-        Request::Append { job, first: 3, inputs: numbers(1) },
-        Request::Extend { job, producer: 1, number: 1, inputs: numbers(1) },
+        Request::AppendAt { job, first: 3, inputs: numbers(1) },
+        Request::Append { job, producer: 1, number: 1, inputs: numbers(1) },
         Request::Close { job },
         Request::Retry { job, limits: None, idempotency_key: None },
         Request::Cancel { job },
@@ -69,12 +70,10 @@ async fn a_job_is_its_tenants_and_the_operators() {
         assert_eq!(error.code, ErrorCode::Forbidden);
         assert!(error.message.contains("another tenant"), "{error}");
     }
-    assert_eq!(bob.request(Request::Jobs { limit: 9 }, &[]).await, Ok(Reply::Jobs(Vec::new())));
     assert!(!ann.job(job).await.state.is_terminal(), "it was not cancelled");
-    let page = bob
-        .request(Request::JobPage { before: None, limit: 9, filter: JobFilter::default() }, &[])
-        .await;
-    assert_eq!(page, Ok(Reply::JobPage { jobs: Vec::new(), more: 0 }));
+    let list = || Request::JobPage { before: None, limit: 9, filter: JobFilter::default() };
+    let nothing = Reply::JobPage { jobs: Vec::new(), next: None, more: More::Exactly(0) };
+    assert_eq!(bob.request(list(), &[]).await, Ok(nothing));
     // An operator of the same name as a client is somebody else, and may do it all.
     let mut operator = client_link(&server.handle(), Role::Operator, "bob");
     let own = status(operator.request(submit(numbers(1), None), &[]).await).job;
@@ -82,7 +81,7 @@ async fn a_job_is_its_tenants_and_the_operators() {
         bob.request(Request::Job { job: own }, &[]).await.map_err(|error| error.code),
         Err(ErrorCode::Forbidden)
     );
-    let Ok(Reply::Jobs(jobs)) = operator.request(Request::Jobs { limit: 9 }, &[]).await else {
+    let Ok(Reply::JobPage { jobs, .. }) = operator.request(list(), &[]).await else {
         panic!("no jobs")
     };
     assert_eq!(jobs.len(), 2);

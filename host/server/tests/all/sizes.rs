@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    InputBlock, JobId, Outcome, ResultBlock, ResultMeta, Usage, WorkerId,
+    Extensions, InputBlock, JobId, Outcome, ResultBlock, ResultMeta, Usage, WorkerId,
     budget::{RESULT_PAYLOAD_MAX, RESULTS_META_MAX},
     frame::{Envelope, FRAME_MAX, META_MAX, encode_one},
     text::TEXT_MAX,
@@ -42,6 +42,7 @@ fn results(assign: &Assign, sent: Sent) -> Envelope<FromWorker> {
             worker: WorkerId(0),
             attempt: grant.attempt,
             results: (grant.first..grant.first + grant.inputs.count()).map(meta).collect(),
+            extensions: Extensions::NONE,
         })
         .collect();
     let count: usize = blocks.iter().map(|block| block.results.len()).sum();

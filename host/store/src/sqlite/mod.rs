@@ -57,8 +57,8 @@ impl SqliteStore {
     /// may write to it meanwhile: the WAL is looked through first.
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] if the file is something else, [`StoreError::Newer`] or
-    /// [`StoreError::Older`] if another version wrote it.
+    /// [`StoreError::Foreign`] if the file is something else, [`StoreError::Newer`] if a later
+    /// version wrote it.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
         let connection = schema::open_writer(&path)?;

@@ -11,8 +11,8 @@ use crate::StoreError;
 /// Marks the file as ours (`PRAGMA application_id`): "wgrd".
 const APPLICATION_ID: i64 = 0x7767_7264;
 
-/// The format's version (`PRAGMA user_version`): of those that a release wrote, the first.
-const VERSION: i64 = 2;
+/// The format's version (`PRAGMA user_version`).
+const VERSION: i64 = 1;
 
 /// How long a connection waits for another's lock. Ours hold one for a commit only; more than
 /// that is another program that has the file open.
@@ -155,7 +155,6 @@ fn check_header(connection: &Connection, path: &Path) -> Result<(), StoreError> 
             Err(StoreError::Newer { found, supported: VERSION })
         }
         (APPLICATION_ID, VERSION) => Ok(()),
-        (APPLICATION_ID, found) => Err(StoreError::Older { found, supported: VERSION }),
         _ => Err(foreign()),
     }
 }

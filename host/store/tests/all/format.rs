@@ -8,7 +8,7 @@ use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, Store};
 
 use crate::support::{commit, journal, meta, read, records, segment};
 
-const GOLDEN: &str = include_str!("../golden/version2.sql");
+const GOLDEN: &str = include_str!("../golden/version1.sql");
 
 fn golden_commits(store: &mut dyn Store) {
     store.fence(Epoch(1)).expect("a new epoch");
@@ -92,7 +92,7 @@ fn what_is_written_is_the_golden_format() {
     golden_commits(&mut SqliteStore::open(&path).expect("opens"));
     let written = dump(&Connection::open(&path).expect("opens"));
     if std::env::var_os("BLESS").is_some() {
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version2.sql");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/version1.sql");
         std::fs::write(golden, &written).expect("writes");
     } else {
         assert_eq!(written, GOLDEN, "the format changed: give it a new version");

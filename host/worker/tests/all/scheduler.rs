@@ -9,8 +9,8 @@ use wasmgrid_proto::{
     ByteCount, Digest, Epoch, InputBlock, JobId, LeaseId, Millis, ModuleKind, Outcome, TaskRange,
     TaskSpec, WorkerCapacity, WorkerId,
     wire::{
-        Assign, Cancel, Committed, FromWorker, Join, Joined, LeaseGrant, Module, PROTOCOL_MINOR,
-        Revoke, ToWorker, WorkerResults,
+        Assign, Cancel, Committed, FromWorker, Join, Joined, LeaseGrant, Module, Revoke, ToWorker,
+        WorkerResults,
     },
 };
 use wasmgrid_worker::{
@@ -87,11 +87,10 @@ impl Scheduler {
     async fn let_in(&mut self) -> Join {
         let join = match self.hear_any().await.message {
             FromWorker::Join(join) => join,
-            FromWorker::JoinProved(proved) => proved.join,
             other => panic!("{other:?} instead of a join"),
         };
-        let (minor, worker, epoch) = (PROTOCOL_MINOR, WorkerId(1), Epoch(1));
-        self.say(ToWorker::Joined(Joined { minor, worker, epoch, heartbeat: Millis(10) })).await;
+        let (worker, epoch) = (WorkerId(1), Epoch(1));
+        self.say(ToWorker::Joined(Joined { worker, epoch, heartbeat: Millis(10) })).await;
         join
     }
 

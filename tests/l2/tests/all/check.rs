@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_client::{Client, JobEvent};
-use wasmgrid_proto::{JobFilter, JobId, JobState, JobStatus, OutcomeClass, Record};
+use wasmgrid_proto::{
+    JobFilter, JobId, JobState, JobStatus, OutcomeClass, Record, durable, wire::More,
+};
 use wasmgrid_store::Store as _;
 
 use crate::{
@@ -23,7 +25,11 @@ pub async fn ends(world: &World, customers: &[Customer]) -> u64 {
     let client = client.await.expect("the scheduler is there");
     let orders: Vec<&Order> = customers.iter().flat_map(|customer| &customer.orders).collect();
     let (jobs, more) = client.jobs(1_000, &JobFilter::default()).await.expect("told");
-    assert_eq!((jobs.len(), more), (orders.len(), 0), "jobs were doubled or lost: {jobs:#?}");
+    assert_eq!(
+        (jobs.len(), more),
+        (orders.len(), More::Exactly(0)),
+        "jobs were doubled or lost: {jobs:#?}"
+    );
     for order in &orders {
         let id = order.id.expect("submitted");
         let (status, results) = log(&client, id).await;
@@ -103,8 +109,7 @@ pub fn journal(disk: &Disk, customers: &[Customer]) {
         assert_eq!(before, None, "task {job}/{index} ended a second time, as {class:?}");
     };
     let replayed = disk.open().replay(&mut |seq, bytes| {
-        match postcard::from_bytes::<Record>(bytes).unwrap_or_else(|error| panic!("{seq}: {error}"))
-        {
+        match durable::decode::<Record>(bytes).unwrap_or_else(|error| panic!("{seq}: {error}")) {
             Record::Committed { job, runs, .. } => {
                 for run in runs {
                     (run.tasks.first..run.tasks.end()).for_each(|at| end(job, at, run.class));

@@ -88,19 +88,11 @@ impl Job {
     }
 
     pub fn spec(&self) -> JobSpec {
-        JobSpec {
-            name: format!("job-{}", self.tag),
-            task: TaskSpec {
-                seed: self.tag,
-                ..TaskSpec::new(Digest::of(&module(self.size)), ModuleKind::Task)
-            },
-            priority: 0,
-            retries: RETRIES,
-            max_failures: None,
-            deadline: None,
-            requires: Vec::new(),
-            attached: false,
-        }
+        let task = TaskSpec {
+            seed: self.tag,
+            ..TaskSpec::new(Digest::of(&module(self.size)), ModuleKind::Task)
+        };
+        JobSpec { retries: RETRIES, ..JobSpec::new(format!("job-{}", self.tag), task) }
     }
 }
 

@@ -5,15 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, InputBlock, JobId, JobSpec, JobStatus, LeaseId, LeaseProof, Limits, Millis,
-    ModuleKind, Outcome, OutcomeClass, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
+    ByteCount, Extensions, InputBlock, JobId, JobSpec, JobStatus, LeaseId, LeaseProof, Limits,
+    Millis, ModuleKind, Outcome, OutcomeClass, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
     WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
-        Alive, Assign, Credit, ErrorCode, FromClient, FromWorker, Health, Join, JoinProved,
-        Leaving, PROTOCOL_MINOR, Part, Reply, ReplyFrame, Request as Asked, RequestFrame,
-        ResultsFrame, Returned, Submit, ToClient, ToWorker, Unable, Update, WatchRequest,
-        WorkerResults,
+        Alive, Assign, Credit, ErrorCode, FromClient, FromWorker, Health, Join, Leaving, Part,
+        Reply, ReplyFrame, Request as Asked, RequestFrame, ResultsFrame, Returned, Submit,
+        ToClient, ToWorker, Unable, Update, WatchRequest, WorkerResults,
     },
 };
 use wasmgrid_server::driver::Inputs;
@@ -49,9 +48,7 @@ pub(super) enum Promise {
 pub(super) fn from_worker(up: Up) -> Option<Envelope<FromWorker>> {
     let message = match up {
         Up::Join { started, slots, held, proofs } => {
-            let (minor, capacity) = (PROTOCOL_MINOR, capacity(slots));
-            let join = Join { minor, started, capacity, held };
-            FromWorker::JoinProved(JoinProved { join, proofs })
+            FromWorker::Join(Join { started, capacity: capacity(slots), held, proofs })
         }
         Up::Heartbeat(heartbeat) => FromWorker::Heartbeat(heartbeat),
         Up::Results { batch, blocks } => {
@@ -145,7 +142,7 @@ pub(super) fn from_client(
             let (first, inputs) = chunk_of(plan, client, run, chunk)?;
             let promise = Promise::Appended { job, end: first + inputs.len() as u64 };
             let (inputs, payload) = block(&inputs);
-            (Asked::Append { job, first, inputs }, payload, promise)
+            (Asked::AppendAt { job, first, inputs }, payload, promise)
         }
         Request::Extend { run, job, chunk } => {
             let (_, inputs) = chunk_of(plan, client, run, chunk)?;
@@ -153,7 +150,7 @@ pub(super) fn from_client(
             let count = inputs.len() as u64;
             let promise = Promise::Extended { job, by: (producer, number), count };
             let (inputs, payload) = block(&inputs);
-            (Asked::Extend { job, producer, number, inputs }, payload, promise)
+            (Asked::Append { job, producer, number, inputs }, payload, promise)
         }
         Request::Retry { run, of } => {
             let spec = spec_of(plan, client, run)?;
@@ -281,7 +278,8 @@ fn result_block(block: &Block) -> ResultBlock {
     };
     let results = block.results.iter().enumerate().map(meta).collect();
     let Block { job, lease, attempt, .. } = *block;
-    ResultBlock { job, lease, worker: WorkerId(0), attempt, results }
+    let (worker, extensions) = (WorkerId(0), Extensions::NONE);
+    ResultBlock { job, lease, worker, attempt, results, extensions }
 }
 
 fn packed(numbers: impl Iterator<Item = u64>) -> Bytes {
@@ -330,19 +328,17 @@ fn producer_of(client: usize, run: usize, chunk: usize) -> (u64, u64) {
 fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {
     let client = plan.clients.get(client)?;
     let job = client.jobs.get(run)?;
+    let task = TaskSpec {
+        limits: limits(),
+        tenant: client.tenant.clone(),
+        ..TaskSpec::new(MODULE, ModuleKind::Task)
+    };
     Some(JobSpec {
-        name: job.key.clone(),
-        task: TaskSpec {
-            limits: limits(),
-            tenant: client.tenant.clone(),
-            ..TaskSpec::new(MODULE, ModuleKind::Task)
-        },
         priority: job.priority,
         retries: job.retries,
         max_failures: job.max_failures,
         deadline: job.deadline,
-        requires: Vec::new(),
-        attached: false,
+        ..JobSpec::new(job.key.clone(), task)
     })
 }
 

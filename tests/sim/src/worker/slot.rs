@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use wasmgrid_agent::Batch;
 use wasmgrid_proto::{
-    JobId, LeaseId, Outcome, OutcomeClass, ResultBlock, ResultMeta, RunningTask, TaskId, TaskRange,
-    Usage,
+    Extensions, JobId, LeaseId, Outcome, OutcomeClass, ResultBlock, ResultMeta, RunningTask,
+    TaskId, TaskRange, Usage,
 };
 
 use crate::{
@@ -159,7 +159,7 @@ impl Slot {
 
 fn block(batch: &Batch<()>, results: Vec<ResultMeta>) -> ResultBlock {
     let Batch { job, lease, worker, attempt, .. } = *batch;
-    ResultBlock { job, lease, worker, attempt, results }
+    ResultBlock { job, lease, worker, attempt, results, extensions: Extensions::NONE }
 }
 
 fn meta(index: u64, class: OutcomeClass, wall_us: u64, output_len: u32) -> ResultMeta {

@@ -7,9 +7,11 @@ mod stuck;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use wasmgrid_client::Client;
+use wasmgrid_client::{Client, ClientError};
 use wasmgrid_net::Release;
-use wasmgrid_proto::{JobFilter, JobState, JobStatus, Resource, TenantStatus, text::counted};
+use wasmgrid_proto::{
+    JobFilter, JobState, JobStatus, Resource, TenantStatus, text::counted, wire::More,
+};
 
 use super::{Cluster, chosen};
 use crate::{
@@ -70,7 +72,11 @@ async fn ask(contexts: &Contexts, name: &str) -> anyhow::Result<(Facts, Release)
 
 async fn facts(client: &Client) -> anyhow::Result<Facts> {
     let (workers, contests) = (client.workers().await?, client.contests().await?);
-    let refuses = client.refuses_work().await?;
+    let refuses = match client.refuses_work().await {
+        // Only what such a scheduler can be asked is shown of it.
+        Err(ClientError::Unsupported { .. }) => None,
+        refuses => refuses?,
+    };
     let (tenants, authority) = (client.tenants().await?, client.authority().await?);
     let certificates = authority.certificates;
     let (standing, mut unexplained) = standing(client, &tenants).await?;
@@ -99,9 +105,12 @@ async fn standing(
         let (name, states) = (None, vec![JobState::Active]);
         let filter = JobFilter { states, name, tenant: Some(tenant.name.clone()) };
         let (jobs, more) = client.jobs(JOBS_OF_ONE, &filter).await?;
+        unseen += match more {
+            More::Exactly(count) | More::AtMost(count) => count,
+            More::Many => used(tenant, Resource::OpenJobs).saturating_sub(jobs.len() as u64),
+        };
         let stands = |job: &JobStatus| job.counts.queued > 0 && job.counts.running == 0;
         standing.extend(jobs.into_iter().filter(stands));
-        unseen += more;
     }
     Ok((standing, unseen))
 }

@@ -34,7 +34,7 @@ use rustix::{
     process::Pid,
 };
 use wasmgrid_proto::{
-    Outcome, ResultBlock, ResultMeta, TaskSpec,
+    Extensions, Outcome, ResultBlock, ResultMeta, TaskSpec,
     frame::{self, Envelope},
 };
 use wasmtime::Engine;
@@ -356,6 +356,7 @@ impl Forker {
             worker: run.worker,
             attempt: run.attempt,
             results: vec![result],
+            extensions: Extensions::NONE,
         };
         let message = FromRunner::Results(Results { batch: run.batch, block });
         Ok(Envelope { message, payload })

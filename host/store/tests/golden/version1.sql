@@ -1,5 +1,5 @@
 PRAGMA application_id = 2003268196;
-PRAGMA user_version = 2;
+PRAGMA user_version = 1;
 CREATE TABLE fence (epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE commits (
     first INTEGER PRIMARY KEY,
