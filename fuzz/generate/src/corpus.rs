@@ -4,14 +4,17 @@
 use std::{error::Error, fs, path::Path};
 
 use wasmgrid_proto::{
-    Digest, InputBlock, JobId, LeaseId, ModuleKind, Outcome, ResultBlock, ResultMeta, TaskSpec,
+    Digest, Extensions, InputBlock, JobId, LeaseId, ModuleKind, Outcome, ResultBlock, ResultMeta, TaskSpec,
     Usage, WorkerId,
 };
 
 use crate::modules;
 
-/// Every message of the wire as hexadecimal bytes, a line each.
-const GOLDEN: &str = include_str!("../../../host/proto/tests/golden/messages.txt");
+/// Every message of the wire as hexadecimal bytes, a line each, by minor version.
+const GOLDEN: [&str; 2] = [
+    include_str!("../../../host/proto/tests/golden/messages-0.txt"),
+    include_str!("../../../host/proto/tests/golden/messages-1.txt"),
+];
 
 /// The links in the order in which the frame target numbers them.
 const LINKS: [&str; 6] =
@@ -30,7 +33,7 @@ pub fn write(folder: &Path) -> Result<(), Box<dyn Error>> {
 
     let frames = folder.join("frame");
     fs::create_dir_all(&frames)?;
-    for (number, line) in GOLDEN.lines().enumerate() {
+    for (number, line) in GOLDEN.iter().flat_map(|minor| minor.lines()).enumerate() {
         let (name, hex) = line.split_once(' ').ok_or("a golden line is a name and bytes")?;
         let link = LINKS.iter().position(|link| name.split('.').next() == Some(link));
         let mut bytes = vec![u8::try_from(link.ok_or("a golden line of no link")?)?];
@@ -81,6 +84,7 @@ fn results() -> Result<Vec<u8>, Box<dyn Error>> {
         attempt: 1,
         worker: WorkerId(3),
         results: vec![result(0, Outcome::Ok), result(1, Outcome::Exit(3))],
+        extensions: Extensions::NONE,
     };
     Ok(frame(1, &postcard::to_allocvec(&(1_u64, block))?, b"ooRlllooRlll"))
 }
