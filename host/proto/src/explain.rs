@@ -30,12 +30,12 @@ pub struct Explanation {
     /// Why those wait that do, the gravest first. Each waiting task is counted under one reason
     /// of those that count tasks.
     #[serde(deserialize_with = "bounded")]
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<WaitReason>,
 }
 
 /// Why some tasks wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
+pub struct WaitReason {
     /// How many; 0 where it adds to the reason before it, or is about tasks that are not there yet.
     pub tasks: u64,
     /// Why.

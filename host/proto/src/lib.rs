@@ -92,7 +92,7 @@ pub mod wire;
 pub use arg::Arg;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
 pub use blob::{BLOB_BYTES_MAX, BLOB_NAME_BYTES, BLOBS_MAX, Blob, WITH};
-pub use explain::{Explanation, LabelCount, NAMED_MAX, Reason, TenantShare, Wait};
+pub use explain::{Explanation, LabelCount, NAMED_MAX, TenantShare, Wait, WaitReason};
 pub use extension::{
     EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, Extension, Extensions, ExtensionsError, UnknownExtension,
 };

@@ -1,7 +1,7 @@
 //! `wasmgrid job explain`: why a job's tasks wait, and what would help.
 
 use serde::Serialize;
-use wasmgrid_proto::{Explanation, JobState, Reason, text::counted};
+use wasmgrid_proto::{Explanation, JobState, WaitReason, text::counted};
 use wasmgrid_views::CountsView;
 
 use crate::{args::Format, print::data, table};
@@ -55,8 +55,8 @@ pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
     Ok(())
 }
 
-impl From<&Reason> for ReasonView {
-    fn from(Reason { tasks, wait }: &Reason) -> Self {
+impl From<&WaitReason> for ReasonView {
+    fn from(WaitReason { tasks, wait }: &WaitReason) -> Self {
         let (text, help) = (wait.text(table::now()), wait.remedy());
         Self { reason: wait.name(), tasks: *tasks, text, help }
     }

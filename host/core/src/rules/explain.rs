@@ -4,7 +4,7 @@ use alloc::{string::String, vec::Vec};
 use core::cmp::Reverse;
 
 use wasmgrid_proto::{
-    ByteCount, Explanation, JobId, LabelCount, NAMED_MAX, Reason, TenantShare, Wait, WorkerId,
+    ByteCount, Explanation, JobId, LabelCount, NAMED_MAX, TenantShare, Wait, WaitReason, WorkerId,
 };
 
 use super::grid::Grid;
@@ -24,7 +24,7 @@ impl Grid {
                 let until = self.timers.at(Timer::Recovery).unwrap_or(self.now);
                 let until = self.ledger.clock().date_of(until);
                 let tasks = status.counts.queued.saturating_sub(queue.paused_len());
-                reasons.push(Reason { tasks, wait: Wait::Recovering { until } });
+                reasons.push(WaitReason { tasks, wait: Wait::Recovering { until } });
             } else {
                 self.explain_ready(job, queue, &mut reasons);
                 self.explain_elsewhere(queue, &mut reasons);
@@ -33,14 +33,15 @@ impl Grid {
             if queue.paused_len() > 0 {
                 let until = self.timers.next_retry(job).unwrap_or(self.now);
                 let until = self.ledger.clock().date_of(until);
-                reasons.push(Reason { tasks: queue.paused_len(), wait: Wait::Paused { until } });
+                reasons
+                    .push(WaitReason { tasks: queue.paused_len(), wait: Wait::Paused { until } });
             }
             if !queue.preparing().is_empty() {
                 let workers = queue.preparing().len() as u64;
-                reasons.push(Reason { tasks: 0, wait: Wait::Preparing { workers } });
+                reasons.push(WaitReason { tasks: 0, wait: Wait::Preparing { workers } });
             }
             if !status.closed && status.counts.queued == 0 {
-                reasons.push(Reason { tasks: 0, wait: Wait::OpenInputs });
+                reasons.push(WaitReason { tasks: 0, wait: Wait::OpenInputs });
             }
         }
         reasons.retain(|reason| reason.tasks > 0 || reason.wait.adds());
@@ -48,12 +49,12 @@ impl Grid {
         Some(Explanation { job, tenant, state, counts, reasons })
     }
 
-    fn explain_ready(&self, job: JobId, queue: &Queue, reasons: &mut Vec<Reason>) {
+    fn explain_ready(&self, job: JobId, queue: &Queue, reasons: &mut Vec<WaitReason>) {
         let tasks = queue.ready_len();
         if tasks == 0 {
             return;
         }
-        let mut say = |tasks, wait| reasons.push(Reason { tasks, wait });
+        let mut say = |tasks, wait| reasons.push(WaitReason { tasks, wait });
         if let Some(wait) = self.held_by(queue.tenant()) {
             return say(tasks, wait);
         }
@@ -94,7 +95,7 @@ impl Grid {
         Wait::Failing { workers: avoided.len() as u64, until }
     }
 
-    fn explain_elsewhere(&self, queue: &Queue, reasons: &mut Vec<Reason>) {
+    fn explain_elsewhere(&self, queue: &Queue, reasons: &mut Vec<WaitReason>) {
         for (alike, waiting) in queue.lost() {
             let avoided = self.avoided(queue.tenant(), queue.demand(), &alike.by);
             let others = || {
@@ -108,12 +109,12 @@ impl Grid {
             let wait = self.obstacle(queue.demand()).unwrap_or_else(elsewhere);
             match reasons.iter_mut().find(|reason| reason.wait == wait) {
                 Some(reason) => reason.tasks += waiting.len(),
-                None => reasons.push(Reason { tasks: waiting.len(), wait }),
+                None => reasons.push(WaitReason { tasks: waiting.len(), wait }),
             }
         }
     }
 
-    fn explain_suspects(&self, queue: &Queue, reasons: &mut Vec<Reason>) {
+    fn explain_suspects(&self, queue: &Queue, reasons: &mut Vec<WaitReason>) {
         let alone = || {
             let fits = |(_, worker): &(_, &Worker)| could_run(worker, queue.demand());
             let workers =
@@ -122,7 +123,7 @@ impl Grid {
         };
         if queue.suspects_len() > 0 {
             let wait = self.obstacle(queue.demand()).unwrap_or_else(alone);
-            reasons.push(Reason { tasks: queue.suspects_len(), wait });
+            reasons.push(WaitReason { tasks: queue.suspects_len(), wait });
         }
     }
 

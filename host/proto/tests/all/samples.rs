@@ -6,10 +6,10 @@ use wasmgrid_proto::{
     Divergences, DropReason, Dropped, Epoch, Explanation, Extension, Extensions, Failing, Fuel,
     Grant, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobSpec, JobState, JobStatus,
     LabelCount, LeaseId, LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Micros, Millis,
-    ModuleKind, Outcome, OutcomeClass, Reason, Record, Resource, ResultBlock, ResultMeta,
-    RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec,
-    TaskState, TaskStatus, TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus,
-    TrapKind, Usage, Use, VouchedLabels, Wait, Witness, WorkerCapacity, WorkerId, WorkerState,
+    ModuleKind, Outcome, OutcomeClass, Record, Resource, ResultBlock, ResultMeta, RetryCounter,
+    RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState,
+    TaskStatus, TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus, TrapKind, Usage,
+    Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId, WorkerState,
     WorkerStatus,
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
@@ -613,7 +613,7 @@ fn explanation() -> Explanation {
         Wait::DiskFull,
         Wait::Ready,
     ];
-    let reasons = (1..).zip(waits).map(|(tasks, wait)| Reason { tasks, wait }).collect();
+    let reasons = (1..).zip(waits).map(|(tasks, wait)| WaitReason { tasks, wait }).collect();
     let JobStatus { job, state, counts, .. } = job_status();
     Explanation { job, tenant: "ada".into(), state, counts, reasons }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Held, Peer, Release};
 use wasmgrid_proto::{
-    Digest, Explanation, InputBlock, JobId, Limits, Reason, Wait,
+    Digest, Explanation, InputBlock, JobId, Limits, Wait, WaitReason,
     frame::Envelope,
     text::shortened,
     wire::{
@@ -259,7 +259,7 @@ impl<O: Observer> Driver<O> {
     fn explain(&self, job: JobId) -> Option<Explanation> {
         let mut explanation = self.grid.explain(job)?;
         if self.state.store_full && !explanation.state.is_terminal() {
-            explanation.reasons.insert(0, Reason { tasks: 0, wait: Wait::DiskFull });
+            explanation.reasons.insert(0, WaitReason { tasks: 0, wait: Wait::DiskFull });
         }
         Some(explanation)
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use wasmgrid_proto::{Explanation, JobId, Micros, Reason, Wait, text::counted};
+use wasmgrid_proto::{Explanation, JobId, Micros, Wait, WaitReason, text::counted};
 
 use super::findings::Finding;
 
@@ -26,7 +26,7 @@ pub fn in_turns<'a>(jobs: impl Iterator<Item = (&'a str, JobId)>, most: usize) -
 
 /// What is stuck, by tenant and reason.
 pub fn stuck(explanations: &[Explanation], now: Micros) -> Vec<Finding> {
-    let mut groups: BTreeMap<(&str, &str), Vec<(JobId, &Reason)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str), Vec<(JobId, &WaitReason)>> = BTreeMap::new();
     for one in explanations {
         if let Some(reason) = one.reasons.iter().find(|reason| is_stuck(&reason.wait)) {
             let group = groups.entry((one.tenant.as_str(), reason.wait.name())).or_default();
@@ -36,8 +36,8 @@ pub fn stuck(explanations: &[Explanation], now: Micros) -> Vec<Finding> {
     groups.iter().filter_map(|((tenant, _), jobs)| finding(tenant, jobs, now)).collect()
 }
 
-fn finding(tenant: &str, jobs: &[(JobId, &Reason)], now: Micros) -> Option<Finding> {
-    let (job, Reason { wait, .. }) = jobs.first()?;
+fn finding(tenant: &str, jobs: &[(JobId, &WaitReason)], now: Micros) -> Option<Finding> {
+    let (job, WaitReason { wait, .. }) = jobs.first()?;
     let tasks = jobs.iter().map(|(_, reason)| reason.tasks).fold(0, u64::saturating_add);
     let (tasks, why) = (counted(tasks, "task"), wait.text(now));
     if jobs.len() == 1 {
@@ -53,7 +53,7 @@ fn finding(tenant: &str, jobs: &[(JobId, &Reason)], now: Micros) -> Option<Findi
 }
 
 /// The first of them, and how many more there are.
-fn named(jobs: &[(JobId, &Reason)]) -> String {
+fn named(jobs: &[(JobId, &WaitReason)]) -> String {
     let first = jobs.iter().take(EXAMPLES).map(|(job, _)| job.to_string());
     let first = first.collect::<Vec<_>>().join(", ");
     match jobs.len().saturating_sub(EXAMPLES) {
@@ -85,7 +85,7 @@ mod tests {
             tenant: tenant.into(),
             state: JobState::Active,
             counts: JobCounts::default(),
-            reasons: vec![Reason { tasks: 3, wait }],
+            reasons: vec![WaitReason { tasks: 3, wait }],
         }
     }
 
