@@ -6,6 +6,8 @@ use wasmgrid_client::ClientError;
 use wasmgrid_net::NetError;
 use wasmgrid_proto::wire::ErrorCode;
 
+use crate::words;
+
 /// How the process ends. The numbers are a public interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -88,6 +90,11 @@ impl<T, E: Into<anyhow::Error>> WithExit<T> for Result<T, E> {
     }
 }
 
+/// This error, which ends the process with `exit`.
+pub fn coded(exit: Exit, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    Coded { exit, error: error.into() }.into()
+}
+
 /// A usage error with this message.
 pub fn usage(message: impl fmt::Display) -> anyhow::Error {
     Coded { exit: Exit::Usage, error: anyhow::anyhow!("{message}") }.into()
@@ -141,9 +148,21 @@ const fn of_answer(code: ErrorCode) -> Exit {
     }
 }
 
-/// The error's causes on one line, outermost first.
+/// The error's causes on one line, outermost first, and what would help.
 pub fn chain(error: &anyhow::Error) -> String {
-    format!("{error:#}")
+    words::advised(format!("{error:#}"), words::help(error))
+}
+
+/// What is found first among an error's causes, outermost first, those that have an exit code
+/// included.
+pub fn find<T>(
+    error: &anyhow::Error,
+    wanted: &dyn Fn(&(dyn Error + 'static)) -> Option<T>,
+) -> Option<T> {
+    error.chain().find_map(|cause| {
+        let within = || find(&cause.downcast_ref::<Coded>()?.error, wanted);
+        wanted(cause).or_else(within)
+    })
 }
 
 #[cfg(test)]

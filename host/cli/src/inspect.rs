@@ -10,10 +10,11 @@ use crate::{
     args::{Format, InspectArgs},
     escape::Outside,
     exit::{self, Exit},
-    module,
+    module::{self, Unfit},
     print::message,
     run::clash::Reads,
     table::{self, Value},
+    words,
 };
 
 /// A module that is admitted, as `--output json` has it: a public interface.
@@ -43,6 +44,8 @@ struct Capability<'a> {
 #[derive(Serialize)]
 struct RefusedView {
     admitted: bool,
+    /// A name that stays the same.
+    code: Option<&'static str>,
     refused: String,
 }
 
@@ -91,7 +94,10 @@ pub fn or_say<T>(judged: anyhow::Result<T>, output: Format) -> anyhow::Result<T>
         && output == Format::Json
         && exit::of(error) == Exit::Refused
     {
-        let view = RefusedView { admitted: false, refused: exit::chain(error) };
+        let code = exit::find(error, &|cause| {
+            cause.downcast_ref::<Unfit>().map(|unfit| unfit.refusal.name())
+        });
+        let view = RefusedView { admitted: false, code, refused: exit::chain(error) };
         // The refusal is the error that counts, and its text is told on stderr.
         if let Err(unwritten) = table::json(&view) {
             message!("{}", exit::chain(&unwritten));
@@ -104,8 +110,9 @@ pub fn or_say<T>(judged: anyhow::Result<T>, output: Format) -> anyhow::Result<T>
 pub fn fields(info: &ModuleInfo, grants: &[Grant]) -> [(&'static str, Value); 5] {
     let shown: Vec<_> = info.imports.iter().map(|name| Outside::new(name).line()).collect();
     let width = shown.iter().map(|name| name.chars().count()).max().unwrap_or_default();
-    let import =
-        |(name, shown): (&String, &String)| format!("{shown:width$}  {}", access(name, grants));
+    let import = |(name, shown): (&String, &String)| {
+        format!("{shown:width$}  {}", words::access(&access(name, grants)))
+    };
     let imports = info.imports.iter().zip(&shown).map(import).collect();
     [
         ("kind", info.kind.to_string().into()),

@@ -27,6 +27,7 @@ mod settings;
 mod table;
 mod unable;
 mod version;
+mod words;
 
 use std::{env, ffi::OsStr, num::NonZero, process::ExitCode, thread, time::Duration};
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Mutex, thread};
 
-use wasmgrid_worker::sandbox::{Inability, SandboxError};
+use wasmgrid_worker::sandbox::{Inability, Layer, SandboxError};
 
 use crate::exit::refused;
 
@@ -59,6 +59,7 @@ fn remedy(error: &SandboxError) -> Option<&'static str> {
             "free memory, or raise the limit on open files (ulimit \
              -n)",
         ),
+        SandboxError::Jail { layer: Layer::Process, .. } => Some("that is --isolation process"),
         // They name it themselves.
         _ => None,
     }

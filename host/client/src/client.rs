@@ -19,8 +19,8 @@ use wasmgrid_proto::{
     ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobFilter, JobId, JobSpec,
     JobStatus, Limits, Millis, TaskStatus, TenantStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{
-        AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, More, Renew, Renewed,
-        Reply, Request, Submit, ToClient, WatchRequest,
+        ApiError, AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, More, Renew,
+        Renewed, Reply, Request, Submit, ToClient, WatchRequest,
     },
 };
 
@@ -382,9 +382,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Unsupported`], if the scheduler is too old to be asked.
-    pub async fn refuses_work(&self) -> Result<Option<String>, ClientError> {
+    pub async fn refuses_work(&self) -> Result<Option<ApiError>, ClientError> {
         match self.ask(Request::Intake).await? {
-            Reply::Intake { refusal } => Ok(refusal.map(|error| error.message)),
+            Reply::Intake { refusal } => Ok(refusal),
             _ => Err(unexpected()),
         }
     }

@@ -3,8 +3,10 @@
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
+    Reason,
     frame::{self, Envelope, HEADER_LEN, META_MAX},
-    wire::{ApiError, ErrorCode, FromClient, Message, Request, RequestFrame},
+    text::Detail,
+    wire::{ApiError, FromClient, Message, Request, RequestFrame},
 };
 
 /// What the actor adds to a question when it sends it: the watch that comes with a submit.
@@ -13,14 +15,13 @@ const ADDED_BYTES: usize = 64;
 /// Gives a question back, unless the scheduler would have to refuse its frame.
 ///
 /// # Errors
-/// [`ErrorCode::Invalid`], with what is wrong with it.
+/// [`Reason::RequestTooLarge`] or [`Reason::RequestLengths`].
 pub fn sendable(request: Request, payload: &Bytes) -> Result<Request, ApiError> {
     let message = FromClient::Request(RequestFrame { id: u64::MAX, request });
     let question = Envelope { message, payload: payload.clone() };
     let (declared, present) = (question.message.payload_len(), payload.len());
     if declared != present as u64 {
-        let why = format!("its lengths sum to {declared} bytes, and {present} bytes came with it");
-        return Err(invalid(&why));
+        return Err(Reason::RequestLengths { declared, present: present as u64 }.into());
     }
     let mut head = BytesMut::new();
     frame::encode_head(&question, &mut head).map_err(|error| too_large(&error))?;
@@ -31,15 +32,11 @@ pub fn sendable(request: Request, payload: &Bytes) -> Result<Request, ApiError> 
     // Lists have bounds of their own, which only the reader knows.
     match FromClient::decode_meta(question.message.kind(), meta) {
         Ok(Some(FromClient::Request(frame))) => Ok(frame.request),
-        Ok(_) => Err(invalid(&"it is not a request")),
+        Ok(_) => Err(too_large(&"it is not a request")),
         Err(error) => Err(too_large(&error)),
     }
 }
 
 fn too_large(why: &dyn std::fmt::Display) -> ApiError {
-    invalid(&format!("it is too large for one message, split it: {why}"))
-}
-
-fn invalid(why: &dyn std::fmt::Display) -> ApiError {
-    ApiError { code: ErrorCode::Invalid, message: format!("the request cannot be sent: {why}") }
+    Reason::RequestTooLarge { reason: Detail::of(why) }.into()
 }

@@ -4,10 +4,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use wasmgrid_proto::{
-    InputBlock, JobId,
-    wire::{ErrorCode, Request},
-};
+use wasmgrid_proto::{InputBlock, JobId, Reason, wire::Request};
 
 use crate::{
     Client, ClientError,
@@ -129,5 +126,5 @@ impl Uploads {
 
 /// The inputs do not fit, as something is missing before them.
 fn is_gap(error: &ClientError) -> bool {
-    matches!(error, ClientError::Api(error) if error.code == ErrorCode::Invalid)
+    matches!(error, ClientError::Api(error) if matches!(*error.reason, Reason::Gap { .. }))
 }

@@ -1,5 +1,7 @@
 //! Why there is no link, and what would help.
 
+use wasmgrid_proto::wire::ApiError;
+
 use crate::{identity::IdentityError, release::Release, token::TokenError};
 
 /// Why a link, a listener or an identity could not be had.
@@ -87,12 +89,12 @@ pub enum NetError {
         reason: String,
     },
     /// The scheduler does not let this machine join.
-    #[error("the scheduler at {address} denied the request: {reason}")]
+    #[error("the scheduler at {address} denied the request: {error}")]
     Denied {
         /// Where.
         address: String,
-        /// Its words.
-        reason: String,
+        /// Why.
+        error: ApiError,
     },
     /// None of several addresses has taken the link.
     #[error("{}", of_several(failures))]
@@ -200,7 +202,7 @@ fn ours(problem: &CertificateProblem) -> &'static str {
         CertificateProblem::WrongAuthority => REPLACED,
         CertificateProblem::Expired => {
             "; if the clocks of both machines are right, join again with a new token, which keeps \
-             the name: `wasmgrid join` for a worker, `wasmgrid context add` for a context"
+             the name"
         }
         _ => "",
     }
@@ -255,7 +257,7 @@ pub enum CertificateProblem {
     /// Its authority is not the one that the token names.
     #[error(
         "its authority is not the one that the token names: the token is another grid's, or of an \
-         authority that was replaced and retired; make a new one with `wasmgrid token create`"
+         authority that was replaced and retired"
     )]
     WrongToken,
     /// An operator took its holder out of the grid.

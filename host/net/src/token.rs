@@ -39,9 +39,7 @@ pub struct JoinToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// It does not begin as tokens do.
-    #[error(
-        "not a join token: it must begin with {PREFIX:?}; create one with `wasmgrid token create`"
-    )]
+    #[error("not a join token: it must begin with {PREFIX:?}")]
     Prefix,
     /// A character is wrong or missing.
     #[error("the join token is damaged or incomplete; copy all of it")]

@@ -215,64 +215,6 @@ impl Wait {
         }
     }
 
-    /// What would help; empty where waiting does.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::NoWorker => {
-                "add a machine: create a token with `wasmgrid token create`, and use it there with \
-                 `wasmgrid join TOKEN`"
-                    .into()
-            }
-            Self::Labels { .. } => {
-                "start a worker with these labels (`wasmgrid worker --label KEY=VALUE`), or submit \
-                 the job with other labels"
-                    .into()
-            }
-            Self::Memory { .. } => {
-                "submit the job with a lower --memory, or start a larger worker".into()
-            }
-            Self::NotTaking { .. } => {
-                "uncordon one with `wasmgrid worker uncordon NAME`, or add a machine".into()
-            }
-            Self::MemoryTaken { .. } | Self::Busy { .. } => {
-                "it continues when tasks end; more workers make that sooner".into()
-            }
-            Self::Share { .. } => {
-                "it is served in turn; more workers, or a larger weight for its tenant \
-                 (`wasmgrid server --tenant-weight NAME=WEIGHT`), make that sooner"
-                    .into()
-            }
-            Self::Priority { .. } => {
-                "it is served after them; submit with a higher --priority to go before them".into()
-            }
-            Self::Suspects { .. } => "a worker is being emptied for them".into(),
-            Self::OpenInputs => "append more, or close it: `wasmgrid job close JOB`".into(),
-            Self::DiskFull => "free space on the scheduler's disk".into(),
-            Self::Unable { name, .. } => format!(
-                "fix what keeps its tasks from starting (see the log of the worker on {name}), or \
-                 add a machine"
-            ),
-            Self::Failing { .. } => {
-                "`wasmgrid worker list` says why they fail; the tasks continue elsewhere when a \
-                 slot is free there"
-                    .into()
-            }
-            Self::Elsewhere { .. } => {
-                "they continue when such a worker has a free slot; more workers make that \
-                 sooner"
-                    .into()
-            }
-            Self::Quota { resource, .. } => {
-                format!("{}; an operator can allow more: `wasmgrid tenant set`", resource.remedy())
-            }
-            Self::Recovering { .. }
-            | Self::Paused { .. }
-            | Self::Ready
-            | Self::Preparing { .. } => String::new(),
-        }
-    }
-
     /// The reason as people read it at the time `now`.
     #[must_use]
     pub fn text(&self, now: Micros) -> String {

@@ -9,7 +9,7 @@ use serde::{
     de::{Error as _, SeqAccess, Visitor},
 };
 
-use crate::wire::bounded;
+use crate::{Reason, wire::bounded};
 
 /// Extensions of one struct at most.
 pub const EXTENSIONS_MAX: usize = 16;
@@ -45,6 +45,12 @@ pub struct UnknownExtension {
     pub what: &'static str,
     /// Its number.
     pub id: u16,
+}
+
+impl From<UnknownExtension> for Reason {
+    fn from(UnknownExtension { what, id }: UnknownExtension) -> Self {
+        Self::UnknownExtension { what: what.into(), id }
+    }
 }
 
 /// Extensions that cannot stand together.

@@ -244,6 +244,18 @@ pub enum DropReason {
     JobBytes,
 }
 
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Age => "the job ended too long ago",
+            Self::Bytes => {
+                "the results of ended jobs exceeded the limit, and this job's were the oldest"
+            }
+            Self::JobBytes => "they exceeded the limit for a running job",
+        })
+    }
+}
+
 /// Neighbouring tasks that were committed one behind the other with the same outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedRun {

@@ -1,13 +1,14 @@
 //! What the grid tells of its jobs and workers.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ByteCount, JobId, JobSpec, Micros, TaskId, WorkerId,
-    wire::{ApiError, ErrorCode, bounded},
+    ByteCount, JobId, JobSpec, Micros, Reason, TaskId, WorkerId,
+    reason::Length,
+    wire::{ApiError, bounded},
 };
 
 /// Where a job is in its life.
@@ -119,16 +120,14 @@ impl JobFilter {
     /// Refuses a filter whose texts are longer than what they are compared with.
     ///
     /// # Errors
-    /// [`ErrorCode::Invalid`], with what was given and what is allowed.
+    /// [`Reason::TooLong`].
     pub fn check(&self) -> Result<(), ApiError> {
-        for (what, text) in [("name", &self.name), ("tenant", &self.tenant)] {
-            let length = text.as_ref().map_or(0, String::len);
-            if length > FILTER_BYTES {
-                let message = format!(
-                    "the {what} to list jobs by takes {length} bytes, {FILTER_BYTES} allowed; \
-                     shorten it"
-                );
-                return Err(ApiError { code: ErrorCode::Invalid, message });
+        let texts = [(Length::NameFilter, &self.name), (Length::TenantFilter, &self.tenant)];
+        for (what, text) in texts {
+            let found = text.as_ref().map_or(0, String::len);
+            if found > FILTER_BYTES {
+                let (found, allowed) = (found as u64, FILTER_BYTES as u64);
+                return Err(Reason::TooLong { what, found, allowed }.into());
             }
         }
         Ok(())

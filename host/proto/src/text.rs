@@ -1,7 +1,14 @@
 //! The bound of texts that come from outside (from guests, peers, operating systems and tools), and
 //! how one that is longer is cut; and how numbers of things are written.
 
-use alloc::{format, string::String};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString as _},
+};
+use core::{fmt, ops::Deref};
+
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Bytes of one text in an outcome: the attempts of a lost task are the longest there is, with up to
 /// 16 lines of 200 characters each. What is longer tells nobody more, and is copied into each task
@@ -38,6 +45,70 @@ pub fn counted(count: u64, one: &str) -> String {
     format!("{count} {one}{ending}")
 }
 
+/// A text of at most `MAX` bytes: a longer one is cut, as [`shorten`] does, when it is made and when
+/// it is read.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MAX: usize>(Box<str>);
+
+/// A name: of a worker, a tenant, a blob, an import.
+pub type Name = Text<256>;
+
+/// Words of an operating system, a library or a module about one thing.
+pub type Detail = Text<REASON_MAX>;
+
+impl<const MAX: usize> Text<MAX> {
+    /// As `shown` is displayed.
+    #[must_use]
+    pub fn of(shown: &(impl fmt::Display + ?Sized)) -> Self {
+        Self::from(shown.to_string())
+    }
+}
+
+impl<const MAX: usize> From<String> for Text<MAX> {
+    fn from(text: String) -> Self {
+        Self(shortened(text, MAX).into_boxed_str())
+    }
+}
+
+impl<const MAX: usize> From<&str> for Text<MAX> {
+    fn from(text: &str) -> Self {
+        Self::from(String::from(text))
+    }
+}
+
+impl<const MAX: usize> From<Text<MAX>> for String {
+    fn from(text: Text<MAX>) -> Self {
+        text.0.into_string()
+    }
+}
+
+impl<const MAX: usize> Deref for Text<MAX> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MAX: usize> fmt::Display for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<const MAX: usize> fmt::Debug for Text<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +117,16 @@ mod tests {
     fn one_thing_has_no_plural_and_none_has() {
         let tasks = [0, 1, 2].map(|count| counted(count, "task"));
         assert_eq!(tasks, ["0 tasks", "1 task", "2 tasks"]);
+    }
+
+    #[test]
+    fn a_bounded_text_is_cut_when_it_is_made_and_when_it_is_read() {
+        let long = "ü".repeat(REASON_MAX);
+        let made = Detail::from(long.as_str());
+        assert!(made.len() <= REASON_MAX && made.ends_with(CUT_MARK), "{made}");
+        let bytes = postcard::to_allocvec(&long).expect("encoded");
+        assert_eq!(postcard::from_bytes::<Detail>(&bytes), Ok(made));
+        assert_eq!(alloc::format!("{:?}", Name::from("x\n")), r#""x\n""#);
     }
 
     #[test]

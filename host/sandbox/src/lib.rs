@@ -39,7 +39,6 @@ pub use engine::EngineSettings;
 pub use error::{Inability, PrepareError, SandboxError};
 pub use jail::{Layer, enter_jail_but};
 pub use pool::{Condition, Slot, SlotBatch, SlotError, SlotEvent, SlotEvents, SlotInput};
-pub use refusal::Refusal;
 pub use runner::runner_main;
 #[cfg(feature = "simulated")]
 pub mod simulated {
@@ -48,6 +47,7 @@ pub mod simulated {
     pub use crate::pool::simulated::{Model, Run, Task};
 }
 pub use sandbox::{ModuleSource, Sandbox, check_limits};
+pub use wasmgrid_proto::Refusal;
 
 /// The version of Wasmtime that compiles and runs.
 pub const ENGINE_VERSION: &str = wasmtime_environ::VERSION;

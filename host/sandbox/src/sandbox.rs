@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use wasmgrid_proto::{ByteCount, Digest, Fuel, Grant, Limits, Millis, TaskSpec, text::shortened};
+use wasmgrid_proto::{
+    ByteCount, Digest, Fuel, Grant, GrantFault, Limits, Millis, TaskSpec,
+    text::{Detail, Name},
+};
 
 #[cfg(feature = "simulated")]
 use crate::pool::simulated::Simulation;
@@ -20,7 +23,6 @@ use crate::{
     jail::warden::Warden,
     pool::{Pool, PoolConfig},
     program,
-    refusal::QUOTED_MAX,
 };
 
 /// A worker's sandbox; cheap to clone.
@@ -187,8 +189,7 @@ impl Sandbox {
                 return Ok(prepared.with_blobs(inner.blobs.of(spec)?));
             }
             let (found, asked) = (prepared.kind(), spec.kind);
-            let reason = format!("the job says that its module is a {asked}, but it is a {found}");
-            Err(Refusal::Mismatch { reason }.into())
+            Err(Refusal::OtherKind { found, said: asked }.into())
         });
         (fitting, took)
     }
@@ -229,7 +230,8 @@ pub fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
     match limits.into_iter().find(|(_, asked, max, _)| asked > max) {
         None => Ok(()),
         Some((limit, asked, max, show)) => {
-            Err(Refusal::Maximum { limit: limit.into(), asked: show(asked), allowed: show(max) })
+            let (asked, allowed) = (show(asked).into(), show(max).into());
+            Err(Refusal::Maximum { limit: limit.into(), asked, allowed })
         }
     }
 }
@@ -238,25 +240,19 @@ pub fn check_limits(asked: &Limits, max: &Limits) -> Result<(), Refusal> {
 fn check_dirs(grants: &[Grant], allowed: &[PathBuf]) -> Result<(), Refusal> {
     for grant in grants {
         let Grant::Dir { host, .. } = grant else { continue };
-        let refused = |reason: String, remedy: String| {
-            let grant = shortened(grant.to_string(), QUOTED_MAX);
-            Err(Refusal::Grant { grant, reason, remedy }.bounded())
-        };
-        let quoted = || shortened(host.clone(), QUOTED_MAX);
+        let refused = |fault| Err(Refusal::Grant { grant: Name::of(grant), fault });
+        let path = || Name::from(host.as_str());
         let real = match Path::new(host).canonicalize() {
             Ok(real) if real.is_dir() => real,
-            Ok(_) => {
-                return refused(format!("{} is no directory", quoted()), "name its folder".into());
-            }
+            Ok(_) => return refused(GrantFault::NoDirectory { path: path() }),
             Err(error) => {
-                let remedy = "the path is on the worker, not on your machine".into();
-                return refused(format!("{}: {error}", quoted()), remedy);
+                let reason = Detail::of(&error);
+                return refused(GrantFault::Unreadable { path: path(), reason });
             }
         };
         let covers = |dir: &PathBuf| dir.canonicalize().is_ok_and(|dir| real.starts_with(dir));
         if !allowed.iter().any(covers) {
-            let remedy = format!("its operator must start it with --allow-dir {}", real.display());
-            return refused("its operator does not allow that path".into(), remedy);
+            return refused(GrantFault::NotAllowed { path: Name::of(&real.display()) });
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use std::{
 
 use wasmgrid_proto::{
     CommittedRun, Digest, Epoch, JobId, JobSpec, JobState, Micros, ModuleKind, OutcomeClass,
-    Record, TaskRange, TaskSpec, durable,
+    Record, Refusal, TaskRange, TaskSpec, durable,
 };
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig};
 use wasmgrid_store::{Commit, Entry, LogKind, Segment, SqliteStore, Store};
@@ -124,10 +124,10 @@ async fn start(path: &Path, stay: bool) -> Result<Duration, Failure> {
 }
 
 fn server(path: &Path) -> Result<Server, Failure> {
-    let admission = Admission {
-        admit: Admit::Here(Arc::new(|_| Err("nothing is submitted here".into()))),
-        check_task: Arc::new(|_, _| Ok(())),
-    };
+    // Nothing is submitted here.
+    let refused = |_: &[u8]| Err(Refusal::NotATask { found: "anything".into() });
+    let admission =
+        Admission { admit: Admit::Here(Arc::new(refused)), check_task: Arc::new(|_, _| Ok(())) };
     let store = Box::new(SqliteStore::open(path)?);
     Ok(Server::start(ServerConfig::new("example"), store, admission)?)
 }

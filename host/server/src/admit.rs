@@ -5,18 +5,13 @@
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wasmgrid_proto::{
-    Digest, ModuleInfo,
-    text::shortened,
-    wire::{ApiError, ErrorCode},
-};
+use wasmgrid_proto::{Digest, ModuleInfo, Reason, reason::Upload, text::Detail, wire::ApiError};
 use wasmgrid_store::{Entry, StoreError};
 
 use crate::{
     blocking::Blocking,
     config::{Admit, NotAdmitted},
-    driver::{Looked, MODULE_PREFIX, OWNER_PREFIX, Put, Sort, blob_entry},
-    error::{ERROR_BYTES, api_error},
+    driver::{Looked, MODULE_PREFIX, OWNER_PREFIX, Put, blob_entry},
     journal::Write,
 };
 
@@ -39,8 +34,8 @@ impl Admitter {
         let looking = async {
             self.check_digest(sort, digest, &bytes).await?;
             match sort {
-                Sort::Module => self.look_and_keep(digest, bytes, &tenant).await,
-                Sort::Blob => Ok(keep_blob(&self.writes, digest, &tenant, bytes).await?),
+                Upload::Module => self.look_and_keep(digest, bytes, &tenant).await,
+                Upload::Blob => Ok(keep_blob(&self.writes, digest, &tenant, bytes).await?),
             }
         };
         // Its links end with the server, and nobody is left who could be answered.
@@ -54,7 +49,7 @@ impl Admitter {
     /// Fails if the bytes are not those that their digest names.
     async fn check_digest(
         &self,
-        sort: Sort,
+        sort: Upload,
         digest: Digest,
         bytes: &Bytes,
     ) -> Result<(), ApiError> {
@@ -64,8 +59,7 @@ impl Admitter {
         if found == digest {
             return Ok(());
         }
-        let why = format!("the {sort}'s digest is {found}, not {digest}; send it again");
-        Err(api_error(ErrorCode::Invalid, why))
+        Err(Reason::WrongDigest { what: sort, said: digest, found }.into())
     }
 
     async fn look_and_keep(
@@ -74,7 +68,7 @@ impl Admitter {
         bytes: Bytes,
         owner: &str,
     ) -> Result<Looked, NotKept> {
-        let broken = || broken_off(Sort::Module, digest);
+        let broken = || broken_off(Upload::Module, digest);
         let admitted = match &self.admit {
             Admit::Here(admit) => {
                 let (admit, bytes) = (admit.clone(), bytes.clone());
@@ -88,11 +82,13 @@ impl Admitter {
             Admit::Apart(admit) => admit(bytes.clone()).await,
         };
         let info = admitted.map_err(|why| match why {
-            NotAdmitted::Refused(why) => {
-                let why = shortened(why, ERROR_BYTES);
-                NotKept { error: api_error(ErrorCode::Refused, why), is_final: true }
+            NotAdmitted::Refused(refusal) => {
+                let error = Reason::NotAdmitted { refusal: Box::new(refusal) }.into();
+                NotKept { error, is_final: true }
             }
-            NotAdmitted::Unavailable(why) => api_error(ErrorCode::Unavailable, why).into(),
+            NotAdmitted::Unavailable(reason) => {
+                ApiError::from(Reason::CheckFailed { reason }).into()
+            }
         })?;
         keep(&self.writes, &info, owner, bytes).await?;
         Ok(Looked::Kept(info))
@@ -112,9 +108,8 @@ impl From<ApiError> for NotKept {
     }
 }
 
-fn broken_off(sort: Sort, digest: Digest) -> ApiError {
-    let why = format!("{sort} {digest:.12} could not be checked: the check was interrupted");
-    api_error(ErrorCode::Refused, why)
+fn broken_off(sort: Upload, digest: Digest) -> ApiError {
+    Reason::CheckInterrupted { what: sort, digest }.into()
 }
 
 async fn keep_blob(
@@ -136,7 +131,7 @@ async fn keep(
     bytes: Bytes,
 ) -> Result<(), ApiError> {
     let value = postcard::to_allocvec(info)
-        .map_err(|error| api_error(ErrorCode::Refused, format!("its description: {error}")))?;
+        .map_err(|error| Reason::Internal { reason: Detail::of(&error) })?;
     let key = format!("{MODULE_PREFIX}{}", info.digest);
     let owner_key = format!("{OWNER_PREFIX}{}", info.digest);
     let owner = Bytes::copy_from_slice(owner.as_bytes());
@@ -154,22 +149,20 @@ async fn keep(
 /// Makes `entries` durable.
 ///
 /// # Errors
-/// [`ErrorCode::Unavailable`], where that cannot be done now; nothing of them is then kept.
+/// [`ErrorCode::Unavailable`](wasmgrid_proto::wire::ErrorCode::Unavailable), where that cannot be
+/// done now; nothing of them is then kept.
 pub(crate) async fn write(
     writes: &mpsc::Sender<Write>,
     entries: Vec<Entry>,
 ) -> Result<(), ApiError> {
-    let unavailable = |why: &str| api_error(ErrorCode::Unavailable, why.into());
     let (done, written) = oneshot::channel();
     if writes.send(Write::Keep { entries, done }).await.is_err() {
-        return Err(unavailable("the scheduler is stopping; try again"));
+        return Err(Reason::Stopping.into());
     }
     match written.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if matches!(*error, StoreError::Full(_)) => {
-            Err(unavailable("the scheduler's disk is full; free space there and try again"))
-        }
-        Ok(Err(error)) => Err(unavailable(&format!("{error}; try again"))),
-        Err(_) => Err(unavailable("the scheduler is stopping; try again")),
+        Ok(Err(error)) if matches!(*error, StoreError::Full(_)) => Err(Reason::DiskFull.into()),
+        Ok(Err(error)) => Err(Reason::StoreFailed { reason: Detail::of(&error) }.into()),
+        Err(_) => Err(Reason::Stopping.into()),
     }
 }

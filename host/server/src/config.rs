@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use bytes::Bytes;
 use wasmgrid_core::GridConfig;
 use wasmgrid_net::Authority;
-use wasmgrid_proto::{ByteCount, Millis, ModuleInfo};
+use wasmgrid_proto::{ByteCount, Millis, ModuleInfo, Refusal, text::Detail};
 
 use crate::{Blocking, driver::CheckTask, space::Space};
 
@@ -93,7 +93,7 @@ pub enum Admit {
 }
 
 /// See [`Admit::Here`].
-pub type AdmitHere = dyn Fn(&[u8]) -> Result<ModuleInfo, String> + Send + Sync;
+pub type AdmitHere = dyn Fn(&[u8]) -> Result<ModuleInfo, Refusal> + Send + Sync;
 
 /// A module that is being looked at.
 pub type Admitting =
@@ -103,9 +103,9 @@ pub type Admitting =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotAdmitted {
     /// It may not be run, and will not be when it is looked at again.
-    Refused(String),
-    /// It could not be looked at now.
-    Unavailable(String),
+    Refused(Refusal),
+    /// It could not be looked at now, with what this machine says.
+    Unavailable(Detail),
 }
 
 /// What decides about modules; given from outside, so that the server names no engine.

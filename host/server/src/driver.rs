@@ -69,7 +69,7 @@ pub use self::{
     cache::{Cached, Inputs, Place, Results, decode},
     comparison::{Compared, Pairs},
     io::{Ask, Effect, Event, LinkId, Now},
-    modules::{CheckTask, Looked, Modules, Put, Sort},
+    modules::{CheckTask, Looked, Modules, Put},
     observer::Observer,
     outbox::{Closing, Ending, Freed, Kin, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight, outbox},
     planted::DriverBug,

@@ -12,11 +12,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
 use wasmgrid_net::{Identity, JoinToken, Link, Recognized, key_of};
 use wasmgrid_proto::{
-    Digest, TokenGives, TokenState,
-    wire::{
-        ApiError, Denied, Enroll, Enrolled, ErrorCode, FromJoiner, Renewed, Role, ToJoiner,
-        TokenRequest,
-    },
+    Digest, Reason, TokenGives, TokenState,
+    reason::TokenProblem,
+    text::Detail,
+    wire::{ApiError, Denied, Enroll, Enrolled, FromJoiner, Renewed, Role, ToJoiner, TokenRequest},
 };
 use wasmgrid_store::{Entry, Reader, StoreError};
 
@@ -24,7 +23,6 @@ use crate::{
     admit::write,
     clock::{self, Clock},
     config::Enrollment,
-    error::api_error,
     journal::Write,
     members::{Member, MemberKey, Members, own_tenant},
     readers::Readers,
@@ -89,7 +87,7 @@ impl Enroller {
         Self { enrollment, grid, members, readers, writes, notices, clock, turn, signing, shown }
     }
 
-    /// Makes a token, as it is given to `wasmgrid join`.
+    /// Makes a token, as it is given to the machine that joins.
     ///
     /// # Errors
     /// [`ApiError`], where there is no enrollment here, the request makes no sense, or the store
@@ -100,7 +98,7 @@ impl Enroller {
         mut gives: TokenGives,
     ) -> Result<String, ApiError> {
         let Some(enrollment) = &self.enrollment else {
-            return Err(invalid("this grid has no authority; machines cannot join it"));
+            return Err(Reason::NoAuthority.into());
         };
         tokens::check(&self.grid, request, &gives)?;
         // Whoever has a name from here is one user, however many devices join under it.
@@ -152,9 +150,8 @@ impl Enroller {
                 ToJoiner::Enrolled(enrolled)
             }
             Err(error) => {
-                let reason = error.message;
-                tracing::warn!(reason, peer = link.peer.address, "machine may not join");
-                ToJoiner::Denied(Denied { reason })
+                tracing::warn!(reason = %error, peer = link.peer.address, "machine may not join");
+                ToJoiner::Denied(Denied { error })
             }
         };
         if link.sender.send(answer).await.is_ok() {
@@ -165,7 +162,7 @@ impl Enroller {
 
     async fn enroll(&self, enroll: &Enroll) -> Result<Enrolled, ApiError> {
         let Some(enrollment) = &self.enrollment else {
-            return Err(api_error(ErrorCode::Refused, "machines cannot join this grid".into()));
+            return Err(Reason::NoAuthority.into());
         };
         let _turn = self.turn.lock().await;
         let mut token = self.check(enroll).await?;
@@ -199,26 +196,21 @@ impl Enroller {
 
     /// The token, where it is good.
     async fn check(&self, enroll: &Enroll) -> Result<Token, ApiError> {
-        let denied = |why: &str| {
-            let why = format!("{why}; make a new one with `wasmgrid token create`");
-            Err(api_error(ErrorCode::Forbidden, why))
-        };
+        let denied = |problem| Err(Reason::BadToken { problem }.into());
         let key = token_key(enroll.token);
         let Some(bytes) = self.read(key.clone()).await? else {
-            return denied("the token is unknown");
+            return denied(TokenProblem::Unknown);
         };
         let token: Token = parse(&key, &bytes)?;
         if !same(&token.secret_hash, &Digest::of(&enroll.secret).0) {
-            return denied("the token is unknown");
+            return denied(TokenProblem::Unknown);
         }
         let date = clock::date();
         match token.state(self.clock.now(), date) {
             TokenState::Good => Ok(token),
-            TokenState::UsedUp => denied("the token was used up"),
-            TokenState::Revoked => denied("an operator revoked the token"),
-            TokenState::Expired => {
-                denied(&format!("by the scheduler's clock, {date}, the token has expired"))
-            }
+            TokenState::UsedUp => denied(TokenProblem::UsedUp),
+            TokenState::Revoked => denied(TokenProblem::Revoked),
+            TokenState::Expired => denied(TokenProblem::Expired { now: date }),
         }
     }
 
@@ -237,15 +229,14 @@ impl Enroller {
             }
         }
         if enroll.name.is_empty() {
-            let why = "this grid does not know the key of the machine that joins again";
-            return Err(api_error(ErrorCode::Forbidden, why.into()));
+            return Err(Reason::UnknownKey.into());
         }
         let wanted = token.gives.name.as_ref().unwrap_or(&enroll.name);
         let workers = if role == Role::Worker { self.workers().await? } else { BTreeSet::new() };
         for number in 1..=NAMESAKES_MAX {
             let name = if number == 1 { wanted.clone() } else { format!("{wanted}-{number}") };
             Identity::new(&self.grid, role, &name)
-                .map_err(|error| api_error(ErrorCode::Invalid, error.to_string()))?;
+                .map_err(|error| Reason::BadName { reason: Detail::of(&error) })?;
             let key = (role, name);
             let holder = self.members.get(&key);
             let repeats = holder.as_ref().is_some_and(|holder| {
@@ -257,11 +248,8 @@ impl Enroller {
                 return Ok(Place { key, before: holder, former: None });
             }
         }
-        let why = format!(
-            "more than {NAMESAKES_MAX} machines are called {wanted:?}; choose another \
-                 name"
-        );
-        Err(api_error(ErrorCode::Conflict, why))
+        let (name, allowed) = (wanted.as_str().into(), NAMESAKES_MAX.into());
+        Err(Reason::NameTaken { name, allowed }.into())
     }
 
     /// Whether who joins with the token may have a name that nobody has: one who says it of its own
@@ -313,11 +301,7 @@ impl Enroller {
         let is_known = |key: &String| known.iter().any(|(k, _)| *k == vouched_key(key));
         let new = keys.iter().filter(|key| !is_known(key)).count();
         if known.len() + new > KEYS_MAX {
-            let why = format!(
-                "tokens already vouch for labels with {KEYS_MAX} keys, the maximum; \
-                 use one of those"
-            );
-            return Err(api_error(ErrorCode::Conflict, why));
+            return Err(Reason::TooManyLabelKeys { allowed: KEYS_MAX as u64 }.into());
         }
         Ok(())
     }
@@ -326,13 +310,13 @@ impl Enroller {
     async fn vouch(&self, keys: Vec<String>) -> Result<(), ApiError> {
         let (asker, done) = oneshot::channel();
         let _ = self.notices.send(Notice::KeysVouched(keys, asker)).await;
-        done.await.map_err(|_| stopping())
+        done.await.map_err(|_| Reason::Stopping.into())
     }
 
     async fn workers(&self) -> Result<BTreeSet<String>, ApiError> {
         let (asker, names) = oneshot::channel();
         let _ = self.notices.send(Notice::WorkerNames(asker)).await;
-        names.await.map_err(|_| stopping())
+        names.await.map_err(|_| Reason::Stopping.into())
     }
 
     pub(crate) async fn read(&self, key: String) -> Result<Option<Bytes>, ApiError> {
@@ -340,7 +324,7 @@ impl Enroller {
     }
 
     pub(crate) async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
-        let Some(writes) = self.writes.upgrade() else { return Err(stopping()) };
+        let Some(writes) = self.writes.upgrade() else { return Err(Reason::Stopping.into()) };
         write(&writes, entries).await
     }
 }
@@ -373,10 +357,6 @@ impl Former {
     }
 }
 
-pub(crate) fn invalid(why: &str) -> ApiError {
-    api_error(ErrorCode::Invalid, why.into())
-}
-
 /// What says that a token has vouched for labels of this key.
 fn vouched_entry(key: &str) -> Entry {
     Entry::Meta { key: vouched_key(key), value: Some(Bytes::new()) }
@@ -397,39 +377,22 @@ pub(crate) fn vouched_keys(reader: &mut dyn Reader) -> Result<Vec<String>, Store
 
 pub(crate) fn meta<T: Serialize>(key: String, value: &T) -> Result<Entry, ApiError> {
     let value = postcard::to_allocvec(value)
-        .map_err(|error| api_error(ErrorCode::Unavailable, format!("{key}: {error}")))?;
+        .map_err(|error| Reason::Internal { reason: Detail::of(&error) })?;
     Ok(Entry::Meta { key, value: Some(value.into()) })
 }
 
 pub(crate) fn parse<'a, T: Deserialize<'a>>(key: &str, bytes: &'a [u8]) -> Result<T, ApiError> {
-    postcard::from_bytes(bytes).map_err(|error| {
-        let why = format!(
-            "failed to read the stored value {key:?}: {error}; was it written by a newer \
-                 version?"
-        );
-        api_error(ErrorCode::Unavailable, why)
-    })
+    postcard::from_bytes(bytes)
+        .map_err(|error| Reason::Unreadable { key: key.into(), reason: Detail::of(&error) }.into())
 }
 
 pub(crate) fn unreadable(error: &crate::ServerError) -> ApiError {
-    api_error(ErrorCode::Unavailable, error.to_string())
-}
-
-fn stopping() -> ApiError {
-    api_error(ErrorCode::Unavailable, "the scheduler is stopping; try again".into())
+    Reason::StoreFailed { reason: Detail::of(error) }.into()
 }
 
 fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| {
-        api_error(
-            ErrorCode::Unavailable,
-            format!(
-                "no random numbers available: \
-             {error}"
-            ),
-        )
-    })?;
+    getrandom::fill(&mut bytes).map_err(|error| Reason::NoRandom { reason: Detail::of(&error) })?;
     Ok(bytes)
 }
 

@@ -2,20 +2,8 @@
 
 use std::sync::Arc;
 
-use wasmgrid_proto::{
-    Epoch, Seq,
-    durable::ReadError,
-    wire::{ApiError, ErrorCode},
-};
+use wasmgrid_proto::{Epoch, Seq, durable::ReadError};
 use wasmgrid_store::StoreError;
-
-/// Bytes of an error's text: it may quote what a client or a module says.
-pub(crate) const ERROR_BYTES: usize = 8 << 10;
-
-/// An error for the answer to a client.
-pub(crate) const fn api_error(code: ErrorCode, message: String) -> ApiError {
-    ApiError { code, message }
-}
 
 /// Why a server does not start, or ended by itself.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use wasmgrid_net::{Identity, Peer};
-use wasmgrid_proto::{Digest, Micros, wire::Role};
+use wasmgrid_proto::{Digest, Micros, Reason, wire::Role};
 use wasmgrid_store::{Reader, StoreError};
 
 use crate::error::ServerError;
@@ -104,23 +104,14 @@ impl Members {
     }
 
     /// Why this peer may not be linked; `None` where it may.
-    pub(crate) fn turns_away(&self, peer: &Peer) -> Option<String> {
+    pub(crate) fn turns_away(&self, peer: &Peer) -> Option<Reason> {
         let key = member_key(&peer.identity);
         // Inside this process there are no certificates that somebody else could have.
         let shown = peer.key?;
         let member = self.get(&key)?;
         let is_good = member.has_key(&shown);
         let (role, name) = key;
-        let how = match role {
-            Role::Worker => "`wasmgrid join`",
-            _ => "`wasmgrid context add`",
-        };
-        (!is_good).then(|| {
-            format!(
-                "an operator removed the {role} {name:?} from the grid; to return, join with a new \
-                 token of `wasmgrid token create` (with {how})"
-            )
-        })
+        (!is_good).then(|| Reason::Removed { role, name: name.into() })
     }
 
     /// The name of a member that is there, whose last certificate was signed for this request: by that

@@ -4,15 +4,16 @@
 use serde::{Deserialize, Serialize};
 use wasmgrid_net::{Identity, check_labels};
 use wasmgrid_proto::{
-    Micros, TokenGives, TokenState, TokenStatus,
-    wire::{ApiError, ErrorCode, Role, TokenRequest},
+    Micros, Reason, TokenGives, TokenState, TokenStatus,
+    reason::TokenFault,
+    text::Detail,
+    wire::{ApiError, Role, TokenRequest},
 };
 use wasmgrid_store::Entry;
 
 use crate::{
     clock,
-    enroll::{Enroller, invalid, meta, parse, unreadable},
-    error::api_error,
+    enroll::{Enroller, meta, parse, unreadable},
 };
 
 const TOKEN_PREFIX: &str = "token/";
@@ -77,10 +78,7 @@ impl Enroller {
         let _turn = self.turn.lock().await;
         let key = token_key(number);
         let Some(bytes) = self.read(key.clone()).await? else {
-            let why = format!(
-                "there is no token {number:016x}, or it has expired; see `wasmgrid token list`"
-            );
-            return Err(api_error(ErrorCode::NotFound, why));
+            return Err(Reason::NoToken { token: number }.into());
         };
         let token = Token { revoked: true, ..parse(&key, &bytes)? };
         self.write(vec![meta(key, &token)?]).await
@@ -97,11 +95,7 @@ impl Enroller {
         let gone = |(number, _)| Entry::Meta { key: token_key(number), value: None };
         let entries: Vec<Entry> = over.map(gone).collect();
         if count - entries.len() >= TOKENS_MAX {
-            let why = format!(
-                "there are {TOKENS_MAX} unexpired tokens, the maximum; create them for a shorter \
-                 time, or wait until some expire"
-            );
-            return Err(api_error(ErrorCode::Unavailable, why));
+            return Err(Reason::TooManyTokens { allowed: TOKENS_MAX as u64 }.into());
         }
         Ok(entries)
     }
@@ -137,22 +131,22 @@ pub(crate) fn token_key(number: u64) -> String {
 /// [`ApiError`] says what is wrong with it.
 pub(crate) fn check(grid: &str, request: TokenRequest, gives: &TokenGives) -> Result<(), ApiError> {
     let TokenGives { labels, name, tenant } = gives;
+    let invalid = |fault| Err(Reason::TokenRequest { fault }.into());
     if request.role == Role::Scheduler {
-        let why = "a token cannot be for a scheduler; copy the scheduler's own credentials";
-        return Err(invalid(why));
+        return invalid(TokenFault::Scheduler);
     }
     if request.uses == 0 || request.ttl.0 == 0 {
-        return Err(invalid("a token needs at least one use and a time to live over 0"));
+        return invalid(TokenFault::NoUse);
     }
     if !labels.is_empty() && request.role != Role::Worker {
-        return Err(invalid("only a worker has labels; make a token of the role worker with them"));
+        return invalid(TokenFault::Labels);
     }
     if tenant.is_some() && request.role == Role::Worker {
-        let why = "a worker owns no jobs; make a token of the role client with --tenant";
-        return Err(invalid(why));
+        return invalid(TokenFault::Tenant);
     }
     for name in [name, tenant].into_iter().flatten() {
-        Identity::new(grid, request.role, name).map_err(|error| invalid(&error.to_string()))?;
+        Identity::new(grid, request.role, name)
+            .map_err(|error| Reason::BadName { reason: Detail::of(&error) })?;
     }
-    check_labels(labels).map_err(|error| invalid(&error.to_string()))
+    check_labels(labels).map_err(|error| Reason::BadLabels { reason: Detail::of(&error) }.into())
 }

@@ -9,7 +9,7 @@ use wasmgrid_net::{
 };
 use wasmgrid_proto::{
     frame::Envelope,
-    wire::{FromWorker, ToWorker},
+    wire::{ApiError, FromWorker, ToWorker},
 };
 
 use crate::{
@@ -72,7 +72,10 @@ impl fmt::Debug for Dial {
 pub enum GaveUp {
     /// The scheduler refuses it.
     #[error("the scheduler refuses this worker: {0}")]
-    Refused(String),
+    Refused(ApiError),
+    /// An operator took it out of the grid.
+    #[error("the scheduler refuses this worker: {0}")]
+    Removed(String),
     /// No link can be had with these credentials, or with this release.
     #[error(transparent)]
     Unreachable(#[from] NetError),
@@ -158,9 +161,9 @@ impl Tries {
         let (reason, wait) = match end {
             End::Over => return Next::End,
             End::HungUp => return Next::Dial(HUNG_UP.into(), self.backoff.next()),
-            End::Refused(reason) => return Next::GiveUp(GaveUp::Refused(reason)),
+            End::Refused(error) => return Next::GiveUp(GaveUp::Refused(error)),
             End::Lost(Some(LinkError::Removed { reason, .. })) => {
-                return Next::GiveUp(GaveUp::Refused(reason));
+                return Next::GiveUp(GaveUp::Removed(reason));
             }
             End::Unreachable(error) if is_final(&error) => return Next::GiveUp(error.into()),
             End::Unreachable(error) if is_stubborn(&error) => {
@@ -226,7 +229,7 @@ enum End {
     /// Not by this side's wish; how, where it was not in order.
     Lost(Option<LinkError>),
     /// The scheduler lets this worker not join.
-    Refused(String),
+    Refused(ApiError),
     /// The agent hung up.
     HungUp,
     /// The worker stops, or the agent is gone: nobody needs another link.
@@ -282,7 +285,7 @@ async fn read(
             Err(error) => return End::Lost(Some(error)),
         };
         let answer = match envelope.message {
-            ToWorker::Refused(refused) => return End::Refused(refused.reason),
+            ToWorker::Refused(refused) => return End::Refused(refused.error),
             ToWorker::Renewed(renewed) => Answer::Renewed(renewed),
             ToWorker::NotRenewed(denied) => Answer::NotRenewed(denied),
             ToWorker::RenewSoon(_) => Answer::Soon,
@@ -351,7 +354,7 @@ mod tests {
         let (peer, reason) = ("scheduler".into(), "an operator removed it".to_owned());
         let removed = End::Lost(Some(LinkError::Removed { peer, reason: reason.clone() }));
         let next = Tries::default().after(removed, Duration::from_secs(60));
-        assert!(matches!(next, Next::GiveUp(GaveUp::Refused(why)) if why == reason));
+        assert!(matches!(next, Next::GiveUp(GaveUp::Removed(why)) if why == reason));
         let problem = CertificateProblem::Removed(reason);
         let refused = NetError::Refused { address: "there".into(), problem };
         let next = Tries::default().after(End::Unreachable(refused), Duration::ZERO);

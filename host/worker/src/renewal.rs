@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, time};
 use wasmgrid_net::{Credentials, Endpoint, NetError, Renewal, Sender};
 use wasmgrid_proto::{
     Micros, Millis,
-    wire::{Denied, FromWorker, Renewed},
+    wire::{ApiError, Denied, FromWorker, Renewed},
 };
 
 /// The longest time between two looks at the date, which a clock that is set may move at once.
@@ -62,7 +62,7 @@ pub(crate) enum Answer {
 #[derive(Debug, thiserror::Error)]
 enum NotRenewed {
     #[error("the scheduler replied: {0}")]
-    Denied(String),
+    Denied(ApiError),
     #[error("the scheduler does not answer")]
     Silence,
     #[error(transparent)]
@@ -146,7 +146,7 @@ async fn renew(
         loop {
             match answers.recv().await {
                 Some(Answer::Renewed(renewed)) => break Ok(renewed),
-                Some(Answer::NotRenewed(denied)) => break Err(NotRenewed::Denied(denied.reason)),
+                Some(Answer::NotRenewed(denied)) => break Err(NotRenewed::Denied(denied.error)),
                 Some(Answer::Soon) => soon = true,
                 None => break Err(NotRenewed::Silence),
             }

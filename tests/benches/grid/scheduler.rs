@@ -102,11 +102,7 @@ pub fn serve(folder: &Path, address: &str) -> ExitCode {
 fn admission() -> Admission {
     let caps = Caps::default();
     Admission {
-        admit: Admit::Here(Arc::new(move |bytes| {
-            admit::admit(bytes, &caps).map_err(|why| why.to_string())
-        })),
-        check_task: Arc::new(|info, task| {
-            admit::check_task(info, task).map_err(|why| why.to_string())
-        }),
+        admit: Admit::Here(Arc::new(move |bytes| admit::admit(bytes, &caps))),
+        check_task: Arc::new(admit::check_task),
     }
 }

@@ -60,4 +60,5 @@ mod tokens;
 mod toolchains;
 mod wasi_suite;
 mod with;
+mod words;
 mod zoo;

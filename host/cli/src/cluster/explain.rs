@@ -4,7 +4,7 @@ use serde::Serialize;
 use wasmgrid_proto::{Explanation, JobState, WaitReason, text::counted};
 use wasmgrid_views::CountsView;
 
-use crate::{args::Format, print::data, table};
+use crate::{args::Format, print::data, table, words};
 
 /// An explanation, as `--output json` has it: a public interface.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub fn show(explanation: &Explanation, output: Format) -> anyhow::Result<()> {
 
 impl From<&WaitReason> for ReasonView {
     fn from(WaitReason { tasks, wait }: &WaitReason) -> Self {
-        let (text, help) = (wait.text(table::now()), wait.remedy());
+        let (text, help) = (wait.text(table::now()), words::remedy(wait));
         Self { reason: wait.name(), tasks: *tasks, text, help }
     }
 }

@@ -240,7 +240,8 @@ async fn results(
     };
     let mut output = Output::open(args.out.as_deref(), shape, &Reads::new())?;
     output.begin()?;
-    let failures = Failures::new(status.spec.task.limits, None);
+    let task = &status.spec.task;
+    let failures = Failures::new(task.limits, None).granting(&task.grants);
     // A part of the log has gaps in input order: what stands before them would wait for the end.
     let ordered = args.order.map_or(from == 0, |order| order == Order::Input);
     let progress = Progress::new(talk.quiet || !follow);

@@ -72,6 +72,7 @@ pub async fn join(
     match work(&member, machine, &memory, interrupt).await? {
         // Another machine has this identity, or an operator took it out of the grid.
         End::Refused(why) if was_one => {
+            let why = exit::chain(&why.into());
             tracing::info!("{why}; this token would join the machine under another identity");
             let machine = start().await?;
             let credentials = enrolled(&token, member.name()).await?;
@@ -131,7 +132,7 @@ async fn again(before: Membership, token: &JoinToken) -> anyhow::Result<Membersh
     let credentials = match enroll_again(token, before.credentials()).await {
         Ok(credentials) => credentials,
         Err(error) if is_good => {
-            let why = error.to_string();
+            let why = exit::chain(&error.into());
             tracing::info!(
                 name,
                 grid,
@@ -188,7 +189,7 @@ async fn returned(
         Err(NetError::Denied { .. }) if folder.is_some() => Err(of_another_grid(&before)),
         // If the token is no good, whoever uses it next is told so.
         Err(error @ NetError::Denied { .. }) => {
-            let why = error.to_string();
+            let why = exit::chain(&error.into());
             tracing::warn!(
                 name,
                 grid,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use wasmgrid_proto::{ByteCount, Fuel, Limit, Limits, Millis, Outcome, WorkerId};
+use wasmgrid_proto::{ByteCount, Fuel, Grant, Limit, Limits, Millis, Outcome, WorkerId};
 
 use super::{
     again::{Keeper, Mark, Written},
@@ -37,12 +37,17 @@ const SLEEP_MAX: Millis = Millis(365 * 24 * 60 * 60 * 1_000);
 const MEMORY_MAX: u64 = 4 << 30;
 /// What a result can have whatever its limits are, in bytes: it travels in one frame.
 const OUTPUT_MAX: u64 = 64 << 20;
+/// What helps where a worker may not give a directory.
+const ALLOWED_DIRS: &str =
+    "a worker gives the directories that its operator allows with --allow-dir";
 /// What stands in place of an outcome for an input that never ran.
 const NOT_RUN: &str = "not run";
 
 /// The failures of one job.
 pub struct Failures {
     limits: Limits,
+    /// The job grants directories.
+    has_dirs: bool,
     /// Keeps inputs, where they are known here.
     keeper: Option<Keeper>,
     seen: u64,
@@ -57,7 +62,14 @@ pub struct Failures {
 impl Failures {
     /// For a job with these limits, whose failed inputs go there.
     pub const fn new(limits: Limits, keeper: Option<Keeper>) -> Self {
-        Self { limits, keeper, seen: 0, names: BTreeMap::new(), unread: 0, unkept: None }
+        let names = BTreeMap::new();
+        Self { limits, has_dirs: false, keeper, seen: 0, names, unread: 0, unkept: None }
+    }
+
+    /// The same, of a job with these grants.
+    pub fn granting(mut self, grants: &[Grant]) -> Self {
+        self.has_dirs = grants.iter().any(|grant| matches!(grant, Grant::Dir { .. }));
+        self
     }
 
     /// True while the next failure is explained.
@@ -89,7 +101,14 @@ impl Failures {
         }
         self.seen += 1;
         let worker = self.names.get(&finished.worker).map(String::as_str);
-        (self.seen <= EXPLAINED).then(|| explain(finished, input, &self.limits, worker))
+        let explained = || {
+            let mut lines = explain(finished, input, &self.limits, worker);
+            if self.has_dirs && matches!(finished.meta.outcome, Outcome::Refused(_)) {
+                field(&mut lines, "help", ALLOWED_DIRS);
+            }
+            lines
+        };
+        (self.seen <= EXPLAINED).then(explained)
     }
 
     /// Takes a task whose input cannot be read, as [`add`](Self::add).

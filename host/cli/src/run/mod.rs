@@ -140,6 +140,7 @@ async fn run_on(
 ) -> anyhow::Result<Exit> {
     let spec = task.spec(&args.job);
     let (limits, client) = (spec.task.limits, grid.client());
+    let grants = spec.task.grants.clone();
     let target = Target::new(output.file());
     let open = async {
         task.put(client).await?;
@@ -158,7 +159,7 @@ async fn run_on(
     let (keeper, track) = keeper(resume, header, target)?;
     output.begin()?;
     let quiet = talk.quiet || is_filter(args);
-    let failures = Failures::new(limits, Some(keeper));
+    let failures = Failures::new(limits, Some(keeper)).granting(&grants);
     let by_itself = args.output.order == Some(Order::Done) || shape(args) == Shape::Nothing;
     let ordered = track.is_some() || !by_itself;
     let progress = Progress::new(quiet);

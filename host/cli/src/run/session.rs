@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest, Uploads};
-use wasmgrid_proto::{JobId, JobSpec, JobStatus, wire::ErrorCode};
+use wasmgrid_proto::{JobId, JobSpec, JobStatus, Reason};
 
 use super::{
     collect::Collector,
@@ -249,7 +249,7 @@ impl<'a> Session<'a> {
     /// A job that has ended, or will without more, needs no more inputs.
     async fn taken(&self, appended: Result<(), ClientError>) -> anyhow::Result<()> {
         let Err(error) = appended else { return Ok(()) };
-        if !is_conflict(&error) {
+        if !is_over(&error) {
             return Err(error.into());
         }
         let status = self.client.job(self.job).await?;
@@ -349,7 +349,7 @@ impl<'a> Session<'a> {
     /// Ends the job; one that has ended needs no ending.
     async fn cancel(&self) -> anyhow::Result<()> {
         match self.client.cancel(self.job).await {
-            Err(error) if is_conflict(&error) => Ok(()),
+            Err(error) if is_over(&error) => Ok(()),
             cancelled => Ok(cancelled?),
         }
     }
@@ -357,7 +357,7 @@ impl<'a> Session<'a> {
     /// Says that no more inputs come; a job that has ended needs no telling.
     async fn close(&self) -> anyhow::Result<()> {
         match self.client.close(self.job).await {
-            Err(error) if is_conflict(&error) => Ok(()),
+            Err(error) if is_over(&error) => Ok(()),
             closed => Ok(closed?),
         }
     }
@@ -471,7 +471,9 @@ impl From<ClientError> for Unfed {
     }
 }
 
-/// The job takes no more: it has ended, as a job does that failed too often.
-fn is_conflict(error: &ClientError) -> bool {
-    matches!(error, ClientError::Api(error) if error.code == ErrorCode::Conflict)
+/// The job takes no more: it has ended, as a job does that failed too often, or was closed.
+fn is_over(error: &ClientError) -> bool {
+    let is_over =
+        |reason: &Reason| matches!(reason, Reason::JobClosed { .. } | Reason::JobEnded { .. });
+    matches!(error, ClientError::Api(error) if is_over(&error.reason))
 }

@@ -5,7 +5,7 @@ use std::{future::Future, pin::pin, time::Duration};
 use wasmgrid_client::Client;
 use wasmgrid_proto::JobId;
 
-use crate::{print::message, table};
+use crate::{print::message, table, words};
 
 /// How long nothing may run before that is worth a word: longer than workers take to come back
 /// and modules to be compiled.
@@ -35,7 +35,10 @@ pub async fn hint(client: &Client, job: JobId, on_cluster: bool) {
     message!("nothing of job {job} runs yet: {}", reason.wait.text(table::now()));
     if on_cluster {
         message!("`wasmgrid job explain {job}` says why it waits and what would help");
-    } else if !reason.wait.remedy().is_empty() {
-        message!("{}", reason.wait.remedy());
+        return;
+    }
+    let help = words::remedy(&reason.wait);
+    if !help.is_empty() {
+        message!("{help}");
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_client::{Client, ClientError};
 use wasmgrid_proto::{Extensions, JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
+use wasmgrid_worker::sandbox::admit;
 
 use super::{
     build::{self, Built},
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     args::{JobArgs, LimitArgs, Talk},
     escape::shell,
-    exit::{refused, usage},
+    exit::usage,
     module,
 };
 
@@ -60,9 +61,8 @@ impl Task {
         let name = stem(&file);
         let task = Self { module: bytes.into(), info, value, name, file, sources };
         task.check_command(args)?;
-        let shown = task.file.display();
-        module::check_task(&task.info, &task.spec(args).task)
-            .map_err(|why| refused(format!("{shown}: {why}")))?;
+        admit::check_task(&task.info, &task.spec(args).task)
+            .map_err(|refusal| module::unfit(&task.file, refusal))?;
         Ok(task)
     }
 

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use wasmgrid_client::{ClientConfig, ClientError};
 use wasmgrid_proto::{
-    InputBlock, JobId,
-    wire::{ApiError, ErrorCode, Reply, ReplyFrame, Request, ToClient},
+    InputBlock, JobId, Reason,
+    reason::NotOpen,
+    wire::{Reply, ReplyFrame, Request, ToClient},
 };
 
 use crate::grid::{Grid, Server};
@@ -23,8 +24,8 @@ impl Server {
         }
     }
 
-    async fn refuse(&self, id: u64, code: ErrorCode) {
-        let error = ApiError { code, message: "refused by the test".into() };
+    async fn refuse(&self, id: u64, reason: Reason) {
+        let error = reason.into();
         self.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
     }
 }
@@ -49,6 +50,10 @@ async fn appends_are_asked_in_order_ahead_of_their_answers() {
     assert!(uploads.is_empty());
 }
 
+fn gap() -> Reason {
+    Reason::Gap { job: JobId(1), first: 1, next: 0 }
+}
+
 #[tokio::test]
 async fn an_append_that_came_too_early_is_asked_again_though_no_other_follows() {
     let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
@@ -59,7 +64,7 @@ async fn an_append_that_came_too_early_is_asked_again_though_no_other_follows() 
         uploads.push(first, inputs, payload).await.expect("sent");
     }
     let (overtaken, early) = (server.append_at(0).await, server.append_at(1).await);
-    server.refuse(early, ErrorCode::Invalid).await;
+    server.refuse(early, gap()).await;
     server.answer(overtaken, Reply::Done).await;
     // The caller waits for the next input meanwhile, and stops waiting now and then.
     let settled = async {
@@ -82,8 +87,10 @@ async fn an_append_that_came_too_early_is_asked_again_though_no_other_follows() 
 async fn an_append_is_not_asked_twice_where_it_is_refused_for_what_it_is() {
     let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
     let mut server = grid.accept().await;
-    // What is asked again is refused again; one with nothing before it is never asked again.
-    for (count, asks) in [(1, 1), (2, 2)] {
+    // What came too early is asked again, and refused again; what has nothing before it, or is
+    // refused for what it is, is not.
+    let large = Reason::InputTooLarge { index: 0, allowed: 1 };
+    for (count, asks, reason) in [(1, 1, gap()), (2, 2, gap()), (2, 1, large)] {
         let mut uploads = client.uploads(JobId(1));
         for first in 0..count {
             let (inputs, payload) = one();
@@ -96,13 +103,13 @@ async fn an_append_is_not_asked_twice_where_it_is_refused_for_what_it_is() {
             }
             for (first, id) in ids.into_iter().enumerate() {
                 match first as u64 + 1 == count {
-                    true => server.refuse(id, ErrorCode::Invalid).await,
+                    true => server.refuse(id, reason.clone()).await,
                     false => server.answer(id, Reply::Done).await,
                 }
             }
             for _ in 1..asks {
                 let again = server.append_at(count - 1).await;
-                server.refuse(again, ErrorCode::Invalid).await;
+                server.refuse(again, reason.clone()).await;
             }
         };
         let (finished, ()) = tokio::join!(uploads.finish(), answered);
@@ -135,7 +142,8 @@ async fn a_producer_never_gives_other_inputs_a_number_that_may_be_used() {
         let (inputs, payload) = one();
         let answered = async {
             let (id, who) = extended(&mut server).await;
-            let refusal = ApiError { code: ErrorCode::Conflict, message: "closed".into() };
+            let why = NotOpen::Closed { at: 9 };
+            let refusal = Reason::JobClosed { job: JobId(1), why }.into();
             let reply = if turn == 1 { Err(refusal) } else { Ok(Reply::Appended { first: turn }) };
             if turn != 2 {
                 server.say(ToClient::Reply(ReplyFrame { id, reply })).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wasmgrid_client::{Client, ClientConfig, ClientError, ClientLink};
 use wasmgrid_net::{Hello, NetError, Release};
 use wasmgrid_proto::{
-    InputBlock, JobFilter, JobId, JobState, Millis, TokenGives,
+    InputBlock, JobFilter, JobId, JobState, Millis, Reason, TokenGives,
     frame::{FRAME_MAX, META_MAX},
     wire::{
         ApiError, ErrorCode, Minors, More, PROTOCOL_MINOR, Reply, ReplyFrame, Request, Role,
@@ -22,13 +22,14 @@ async fn an_error_of_the_scheduler_arrives_with_its_code_and_words() {
     let server = async {
         let mut server = grid.accept().await;
         let (id, _) = server.request().await;
-        let error = ApiError { code: ErrorCode::NotFound, message: "there is no job 7".into() };
+        let error = Reason::NoJob { job: JobId(7) }.into();
         server.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
         server
     };
     let (answer, _server) = tokio::join!(client.job(JobId(7)), server);
     match answer {
         Err(ClientError::Api(error)) => {
+            assert_eq!(*error.reason, Reason::NoJob { job: JobId(7) });
             assert_eq!(
                 (error.code, error.to_string()),
                 (ErrorCode::NotFound, "there is no job 7".into())
@@ -43,8 +44,7 @@ async fn a_store_that_takes_no_new_work_is_told_from_one_that_does() {
     let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
     let server = async {
         let mut server = grid.accept().await;
-        let (code, message) = (ErrorCode::Unavailable, "the disk is full".into());
-        for refusal in [Some(ApiError { code, message }), None] {
+        for refusal in [Some(ApiError::from(Reason::DiskFull)), None] {
             let (id, request) = server.request().await;
             assert_eq!(request, Request::Intake);
             server.answer(id, Reply::Intake { refusal }).await;
@@ -53,7 +53,7 @@ async fn a_store_that_takes_no_new_work_is_told_from_one_that_does() {
     };
     let asked = async { [client.refuses_work().await, client.refuses_work().await] };
     let ([full, takes], _server) = tokio::join!(asked, server);
-    assert_eq!(full.expect("answered").as_deref(), Some("the disk is full"));
+    assert_eq!(full.expect("answered"), Some(Reason::DiskFull.into()));
     assert_eq!(takes.expect("answered"), None);
 }
 

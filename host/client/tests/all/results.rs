@@ -3,12 +3,9 @@
 use bytes::Bytes;
 use wasmgrid_client::{ClientConfig, ClientError, JobEvent, JobStream};
 use wasmgrid_proto::{
-    ByteCount, Extensions, JobId, JobState,
+    ByteCount, Extensions, JobId, JobState, Reason,
     frame::Envelope,
-    wire::{
-        ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient,
-        WatchEnded,
-    },
+    wire::{FromClient, Reply, ReplyFrame, Request, ResultsFrame, ToClient, WatchEnded},
 };
 
 use crate::grid::{Grid, NEVER, Server, status, submit};
@@ -102,7 +99,7 @@ async fn a_watch_that_ends_early_ends_behind_all_that_was_sent() {
         server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
         server.results(watch, 0, 2, 1).await;
         // It has no payload, and so overtakes large frames.
-        let error = ApiError { code: ErrorCode::Gone, message: "dropped".into() };
+        let error = Reason::JobDeleted { job: JobId(1) }.into();
         server.say(ToClient::WatchEnded(WatchEnded { watch, cursor: 5, error })).await;
         server.results(watch, 2, 3, 1).await;
         server
@@ -114,12 +111,13 @@ async fn a_watch_that_ends_early_ends_behind_all_that_was_sent() {
             match stream.next().await.expect("it ends with an error") {
                 Ok(JobEvent::Results { block, .. }) => seen += block.results.len(),
                 Ok(_) => {}
-                Err(error) => return (seen, error.to_string()),
+                Err(error) => return (seen, error),
             }
         }
     };
     let ((seen, error), _server) = tokio::join!(reader, server);
-    assert_eq!((seen, error.contains("dropped")), (5, true), "{error}");
+    let ClientError::Api(error) = error else { panic!("{error}") };
+    assert_eq!((seen, error), (5, Reason::JobDeleted { job: JobId(1) }.into()));
 }
 
 #[tokio::test]
@@ -341,7 +339,7 @@ async fn a_job_that_is_gone_after_a_lost_link_ends_its_stream_with_the_reason() 
         server.0.sender.close("lost");
         let mut server = grid.accept().await;
         let (id, _) = server.watched().await;
-        let error = ApiError { code: ErrorCode::NotFound, message: "there is no job 1".into() };
+        let error = Reason::NoJob { job: JobId(1) }.into();
         server.say(ToClient::Reply(ReplyFrame { id, reply: Err(error) })).await;
         server
     };

@@ -1,11 +1,12 @@
 //! What one job may be made of: its texts stay in memory and in the journal as long as it is known,
 //! and travel with every assignment.
 
-use alloc::{format, string::ToString as _};
+use alloc::string::ToString as _;
 
 use wasmgrid_proto::{
-    BLOB_NAME_BYTES, BLOBS_MAX, Blob, JobSpec, ModuleKind, REQUIRES_MAX,
-    wire::{ApiError, ErrorCode},
+    BLOB_NAME_BYTES, BLOBS_MAX, Blob, JobSpec, ModuleKind, REQUIRES_MAX, Reason,
+    reason::{Count, Length},
+    wire::ApiError,
 };
 
 /// Bytes of a job's name: a line of a table, and some more.
@@ -45,74 +46,55 @@ pub(super) fn check_demand(tenant: &str, used: usize) -> Result<(), ApiError> {
     if used < DEMANDS_MAX {
         return Ok(());
     }
-    let message = format!(
-        "tenant {tenant} has jobs with {used} of {DEMANDS_MAX} different needs (labels and memory) \
-         that its jobs may have at a time, and this takes 1 more; use the labels and memory of one of \
-         them, or let jobs end"
-    );
-    Err(ApiError { code: ErrorCode::Refused, message })
+    let (used, allowed) = (used as u64, DEMANDS_MAX as u64);
+    Err(Reason::TooManyDemands { tenant: tenant.into(), used, allowed }.into())
 }
 
 /// Refuses a spec whose texts are too long, with what was given and what is allowed.
 pub(super) fn check_spec(spec: &JobSpec) -> Result<(), ApiError> {
-    spec.check_extensions().map_err(|unknown| ApiError {
-        code: ErrorCode::Unsupported,
-        message: unknown.to_string(),
-    })?;
-    bytes("job's name", spec.name.len(), NAME_BYTES)?;
-    count("labels that the job requires", spec.requires.len(), REQUIRES_MAX)?;
+    spec.check_extensions().map_err(Reason::from)?;
+    bytes(Length::JobName, spec.name.len(), NAME_BYTES)?;
+    count(Count::Labels, spec.requires.len(), REQUIRES_MAX)?;
     for (key, value) in &spec.requires {
         if key.is_empty() {
-            return Err(invalid(
-                "a label that the job requires has no key; write KEY=VALUE".to_string(),
-            ));
+            return Err(Reason::NoLabelKey.into());
         }
-        bytes("key of a label that the job requires", key.len(), LABEL_KEY_BYTES)?;
-        bytes("value of a label that the job requires", value.len(), LABEL_VALUE_BYTES)?;
+        bytes(Length::LabelKey, key.len(), LABEL_KEY_BYTES)?;
+        bytes(Length::LabelValue, value.len(), LABEL_VALUE_BYTES)?;
     }
     let task = &spec.task;
-    count("arguments", task.args.len(), ARGUMENTS_MAX)?;
+    count(Count::Arguments, task.args.len(), ARGUMENTS_MAX)?;
     if let Some(at) = task.untextual_argument() {
-        let (number, kind) = (at + 1, task.kind);
-        return Err(invalid(format!(
-            "argument {number} is not valid UTF-8, which a {kind} requires; use text, or build the \
-             command for WASI preview 1"
-        )));
+        let (number, kind) = (at as u64 + 1, task.kind);
+        return Err(Reason::ArgumentNotText { number, kind }.into());
     }
-    bytes("program name of the command", task.program.len(), PROGRAM_BYTES)?;
-    count("exit codes that count as success", task.ok_exits.len(), OK_EXITS_MAX)?;
+    bytes(Length::Program, task.program.len(), PROGRAM_BYTES)?;
+    count(Count::ExitCodes, task.ok_exits.len(), OK_EXITS_MAX)?;
     if task.kind == ModuleKind::Task && !task.ok_exits.is_empty() {
-        return Err(invalid(format!(
-            "only commands have exit codes, and the module is a {}; leave them out",
-            task.kind
-        )));
+        return Err(Reason::NoExitCodes { kind: task.kind }.into());
     }
     check_blobs(&task.blobs)?;
-    count("grants", task.grants.len(), GRANTS_MAX)?;
+    count(Count::Grants, task.grants.len(), GRANTS_MAX)?;
     let mut texts: usize = task.args.iter().map(|argument| argument.len()).sum();
     for grant in &task.grants {
         let length = grant.to_string().len();
-        bytes("grant", length, GRANT_BYTES)?;
+        bytes(Length::Grant, length, GRANT_BYTES)?;
         texts += length;
     }
-    bytes("job's arguments and grants", texts, TEXT_BYTES)
+    bytes(Length::Texts, texts, TEXT_BYTES)
 }
 
 /// Refuses blobs that are too many, and names that are none or that two of them have.
 fn check_blobs(blobs: &[Blob]) -> Result<(), ApiError> {
-    count("blobs", blobs.len(), BLOBS_MAX)?;
+    count(Count::Blobs, blobs.len(), BLOBS_MAX)?;
     for (at, blob) in blobs.iter().enumerate() {
         if !Blob::is_name(&blob.name) {
-            let length = blob.name.len();
-            return Err(invalid(format!(
-                "blob {} has an invalid name of {length} bytes; expected 1 to {BLOB_NAME_BYTES} of \
-                 a-z, 0-9, -, _ and .",
-                at + 1
-            )));
+            let (number, bytes) = (at as u64 + 1, blob.name.len() as u64);
+            let allowed = BLOB_NAME_BYTES as u64;
+            return Err(Reason::BlobName { number, bytes, allowed }.into());
         }
         if blobs.iter().take(at).any(|other| other.name == blob.name) {
-            let name = &blob.name;
-            return Err(invalid(format!("the job has two blobs named {name}; leave one out")));
+            return Err(Reason::BlobTwice { name: blob.name.as_str().into() }.into());
         }
     }
     Ok(())
@@ -120,25 +102,21 @@ fn check_blobs(blobs: &[Blob]) -> Result<(), ApiError> {
 
 /// The same for an idempotency key.
 pub(super) fn check_key(key: Option<&str>) -> Result<(), ApiError> {
-    bytes("idempotency key", key.map_or(0, str::len), KEY_BYTES)
+    bytes(Length::Key, key.map_or(0, str::len), KEY_BYTES)
 }
 
-fn bytes(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {
+fn bytes(what: Length, found: usize, allowed: usize) -> Result<(), ApiError> {
     if found <= allowed {
         return Ok(());
     }
-    Err(invalid(format!(
-        "the {what} takes {found} bytes, {allowed} allowed; shorten it, or use an input instead"
-    )))
+    let (found, allowed) = (found as u64, allowed as u64);
+    Err(Reason::TooLong { what, found, allowed }.into())
 }
 
-fn count(what: &str, found: usize, allowed: usize) -> Result<(), ApiError> {
+fn count(what: Count, found: usize, allowed: usize) -> Result<(), ApiError> {
     if found <= allowed {
         return Ok(());
     }
-    Err(invalid(format!("the job has {found} {what}, {allowed} allowed; use fewer")))
-}
-
-fn invalid(message: alloc::string::String) -> ApiError {
-    ApiError { code: ErrorCode::Invalid, message }
+    let (found, allowed) = (found as u64, allowed as u64);
+    Err(Reason::TooMany { what, found, allowed }.into())
 }

@@ -1,11 +1,6 @@
 //! Cordons: workers that an operator wants to get nothing new, while they keep what they have.
 
-use alloc::format;
-
-use wasmgrid_proto::{
-    Record,
-    wire::{ApiError, ErrorCode},
-};
+use wasmgrid_proto::{Reason, Record};
 
 use super::grid::Grid;
 use crate::io::RequestId;
@@ -15,9 +10,7 @@ impl Grid {
     /// takes back a drain that the worker did not ask for itself.
     pub(super) fn cordon_worker(&mut self, request: RequestId, name: &str, cordoned: bool) {
         let Some(id) = self.ledger.worker(name) else {
-            let message =
-                format!("no worker called {name:?} has joined; see `wasmgrid worker list`");
-            return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
+            return self.reply(request, Err(Reason::NoWorker { name: name.into() }.into()));
         };
         if self.ledger.is_cordoned(id) != cordoned {
             self.persist(Record::WorkerCordoned { worker: id, cordoned });

@@ -1,11 +1,11 @@
 //! What tenants may have: whoever asks for more than that is refused, and the tasks of who has used
 //! up more are held back, so that nobody fills what the others need as well.
 
-use alloc::{collections::BTreeMap, collections::BTreeSet, format, string::String, vec::Vec};
+use alloc::{collections::BTreeMap, collections::BTreeSet, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Allowance, Fuel, JobId, Record, Resource, TenantStatus, Use, Wait,
-    wire::{ApiError, ErrorCode},
+    Allowance, Fuel, JobId, Reason, Record, Resource, TenantStatus, Use, Wait, reason::Excess,
+    wire::ApiError,
 };
 
 use super::{grid::Grid, stored::Most};
@@ -45,7 +45,7 @@ impl Grid {
     /// Refuses what would bring a tenant over what it may have of the store.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`], with what it has and may have.
+    /// [`Reason::OverQuota`].
     pub fn check_bytes(&self, tenant: &str, bytes: u64) -> Result<(), ApiError> {
         self.check_quota(tenant, &[(Resource::Bytes, bytes)])
     }
@@ -60,7 +60,8 @@ impl Grid {
             let Some(allowed) = self.allowed(tenant, resource) else { continue };
             let used = self.used(tenant, resource);
             if used.saturating_add(more) > allowed {
-                return Err(over(tenant, resource, (used, more, allowed)));
+                let excess = Excess { resource, used, more, allowed };
+                return Err(Reason::OverQuota { tenant: tenant.into(), excess }.into());
             }
         }
         Ok(())
@@ -117,19 +118,12 @@ impl Grid {
     ) {
         let known = self.ledger.quotas().contains_key(&tenant);
         if tenant.is_empty() || tenant.len() > TENANT_BYTES {
-            let length = tenant.len();
-            let why = format!(
-                "a tenant's name has 1 to {TENANT_BYTES} bytes, but this one has {length}; see \
-                 `wasmgrid tenant list`"
-            );
-            return self.reply(request, Err(invalid(why)));
+            let (bytes, allowed) = (tenant.len() as u64, TENANT_BYTES as u64);
+            return self.reply(request, Err(Reason::TenantName { bytes, allowed }.into()));
         }
         if !known && self.ledger.quotas().len() >= TENANTS_MAX {
-            let why = format!(
-                "{TENANTS_MAX} tenants already have quotas of their own, the maximum; reset some \
-                 with `default`"
-            );
-            return self.reply(request, Err(invalid(why)));
+            let allowed = TENANTS_MAX as u64;
+            return self.reply(request, Err(Reason::TooManyQuotas { allowed }.into()));
         }
         self.persist(Record::QuotaSet { tenant: tenant.clone(), resource, allowed });
         self.bound(&tenant);
@@ -213,18 +207,4 @@ impl Grid {
             self.stored.measured(entry.tenant(), job, (inputs, results));
         }
     }
-}
-
-fn over(tenant: &str, resource: Resource, (used, more, allowed): (u64, u64, u64)) -> ApiError {
-    let [used, more, allowed] = [used, more, allowed].map(|amount| resource.amount(amount));
-    let remedy = resource.remedy();
-    let message = format!(
-        "tenant {tenant} uses {used} of its quota of {allowed} {resource}, and this request needs \
-         {more} more; {remedy}, or ask an operator to raise the quota (`wasmgrid tenant set`)"
-    );
-    ApiError { code: ErrorCode::Refused, message }
-}
-
-fn invalid(message: String) -> ApiError {
-    ApiError { code: ErrorCode::Invalid, message }
 }

@@ -2,12 +2,9 @@
 //! their name next is another worker; that nobody comes back by an old certificate, whoever takes
 //! links sees to.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
-use wasmgrid_proto::{
-    Record, WorkerId,
-    wire::{ApiError, ErrorCode},
-};
+use wasmgrid_proto::{Reason, Record, WorkerId};
 
 use super::grid::Grid;
 use crate::{
@@ -21,11 +18,7 @@ const REMOVED: &str = "an operator removed this worker from the grid";
 impl Grid {
     pub(super) fn remove_worker(&mut self, request: RequestId, name: &str) {
         let Some(id) = self.ledger.worker(name) else {
-            let message = format!(
-                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows all \
-                 workers"
-            );
-            return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
+            return self.reply(request, Err(Reason::NoWorker { name: name.into() }.into()));
         };
         self.persist(Record::WorkerRemoved { worker: id });
         self.let_go(id);

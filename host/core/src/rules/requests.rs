@@ -3,8 +3,9 @@
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Record, Resource, TaskRange,
-    wire::{ApiError, ErrorCode, Reply},
+    Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Reason, Record, Resource, TaskRange,
+    reason::{KeyUse, NotOpen},
+    wire::{ApiError, Reply},
 };
 
 use super::{
@@ -142,12 +143,8 @@ impl Grid {
         if status.spec == *spec && self.find(job)?.digest() == digest {
             return Ok(Reply::Job(status));
         }
-        let what =
-            if status.spec == *spec { "has other inputs" } else { "asks for something else" };
-        Err(conflict(format!(
-            "the idempotency key belongs to job {job}, which {what}; use another key for another \
-             job"
-        )))
+        let with = if status.spec == *spec { KeyUse::OtherInputs } else { KeyUse::OtherJob };
+        Err(Reason::KeyInUse { job, with }.into())
     }
 
     pub(super) fn append_at(
@@ -258,7 +255,7 @@ impl Grid {
                 self.end_early(job, OutcomeClass::Cancelled, JobState::Cancelled, &by);
                 Ok(())
             }
-            Ok(state) => Err(has_ended(job, state)),
+            Ok(state) => Err(Reason::JobEnded { job, state }.into()),
         };
         self.reply(request, result);
     }
@@ -286,7 +283,11 @@ impl Grid {
     fn retried_before(&self, job: JobId, of: JobId, spec: &JobSpec) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
         let fits = status.spec == *spec && self.source(job) == self.source(of);
-        if fits { Ok(Reply::Job(status)) } else { Err(other_job(job)) }
+        if fits {
+            Ok(Reply::Job(status))
+        } else {
+            Err(Reason::KeyInUse { job, with: KeyUse::OtherJob }.into())
+        }
     }
 
     fn make_retry(
@@ -303,7 +304,7 @@ impl Grid {
         let mut tasks = failed_tasks(of, entry)?;
         let (job, source) = (self.ledger.next_job(), self.source(of));
         if !self.find(source).is_ok_and(|entry| entry.inputs().has_ended(&tasks)) {
-            return Err(gone(of));
+            return Err(Reason::InputsDeleted { job: of }.into());
         }
         if self.config.breaks(Planted::RetryOfAll) {
             let count = self.find(of)?.next_index();
@@ -331,9 +332,7 @@ impl Grid {
         let known = self.ledger.worker(name);
         let linked = known.filter(|id| self.placement.worker(*id).is_some_and(Worker::is_linked));
         let Some(id) = linked else {
-            let message =
-                format!("no worker called {name:?} is connected; see `wasmgrid worker list`");
-            return self.reply(request, Err(ApiError { code: ErrorCode::NotFound, message }));
+            return self.reply(request, Err(Reason::WorkerAway { name: name.into() }.into()));
         };
         let process = self.placement.worker(id).map(Worker::started);
         if self.ledger.drained(id) != process {
@@ -376,22 +375,14 @@ fn check_append(
     }
     if !entry.producers().is_empty() || entry.source().is_some() {
         // What is there at these indices may be somebody else's.
-        return Err(invalid(format!(
-            "inputs from {first} cannot be appended to job {job} by their index, since others \
-             append to it as well; `wasmgrid job append {job}` appends beside them"
-        )));
+        return Err(Reason::Shared { job, first }.into());
     }
     check_open(job, entry)?;
     if first < next {
-        return Err(conflict(format!(
-            "job {job} has {next} inputs, and those from {first} on differ from these, or were \
-             appended too long ago to compare; append new inputs at {next}"
-        )));
+        return Err(Reason::Overlap { job, first, next }.into());
     }
     if first != next {
-        return Err(invalid(format!(
-            "inputs from {first} leave a gap in job {job}, which has {next}; append there"
-        )));
+        return Err(Reason::Gap { job, first, next }.into());
     }
     Ok(true)
 }
@@ -399,48 +390,38 @@ fn check_append(
 /// Fails where a job takes no more inputs.
 fn check_open(job: JobId, entry: &Job) -> Result<(), ApiError> {
     let why = match entry.state() {
-        state if state.is_terminal() => format!("it has ended: {state}"),
-        _ if entry.has_given_up() => "too many of its tasks have failed".into(),
-        _ if entry.is_closed() => format!("it was closed at {}", entry.next_index()),
+        state if state.is_terminal() => NotOpen::Ended(state),
+        _ if entry.has_given_up() => NotOpen::GaveUp,
+        _ if entry.is_closed() => NotOpen::Closed { at: entry.next_index() },
         _ => return Ok(()),
     };
-    Err(conflict(format!("job {job} takes no more inputs: {why}")))
+    Err(Reason::JobClosed { job, why }.into())
 }
 
 /// The first index that a producer's request got before; `None` where it is the next one.
 fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Option<u64>, ApiError> {
-    let last = entry.producers().last(producer);
-    match last {
-        Some(last) if last.number == number => Ok(Some(last.first)),
-        _ if last.map_or(0, |last| last.number).checked_add(1) == Some(number) => Ok(None),
-        _ => Err(invalid(format!(
-            "request {number} of this producer does not follow its last one for job {job}; restart \
-             as a new producer"
-        ))),
+    let known = entry.producers().last(producer);
+    let last = known.map_or(0, |known| known.number);
+    match known {
+        Some(known) if known.number == number => Ok(Some(known.first)),
+        _ if last.checked_add(1) == Some(number) => Ok(None),
+        _ => Err(Reason::OutOfOrder { job, number, last }.into()),
     }
 }
 
 /// Fails where a job cannot be retried yet.
 fn check_retry(job: JobId, entry: &Job) -> Result<(), ApiError> {
     if entry.is_active() {
-        return Err(conflict(format!(
-            "job {job} has not ended, and more of its tasks may fail; wait for its end with \
-             `wasmgrid job wait {job}`"
-        )));
+        return Err(Reason::JobActive { job }.into());
     }
     Ok(())
 }
 
 /// The tasks that a retry of a job runs.
 fn failed_tasks(job: JobId, entry: &Job) -> Result<Vec<TaskRange>, ApiError> {
-    let tasks = entry.failed_tasks().ok_or_else(|| {
-        conflict(format!(
-            "too many separate tasks of job {job} failed to retry them as one job; its results \
-             list them"
-        ))
-    })?;
+    let tasks = entry.failed_tasks().ok_or(Reason::TooScattered { job })?;
     if tasks.is_empty() {
-        return Err(conflict(format!("nothing of job {job} has failed: all its tasks ended ok")));
+        return Err(Reason::NothingFailed { job }.into());
     }
     Ok(tasks)
 }
@@ -454,40 +435,12 @@ fn retry_spec(of: JobId, entry: &Job, limits: Option<Limits>) -> JobSpec {
     spec
 }
 
-fn has_ended(job: JobId, state: JobState) -> ApiError {
-    conflict(format!(
-        "job {job} has already ended: {state}; `wasmgrid job results {job}` prints its results"
-    ))
-}
-
-fn gone(job: JobId) -> ApiError {
-    let message = format!(
-        "the inputs of job {job} were deleted together with its results; submit the failed ones \
-         again"
-    );
-    ApiError { code: ErrorCode::Gone, message }
-}
-
-fn other_job(job: JobId) -> ApiError {
-    conflict(format!("the idempotency key belongs to job {job}, which asks for something else"))
-}
-
-fn invalid(message: String) -> ApiError {
-    ApiError { code: ErrorCode::Invalid, message }
-}
-
 fn no_job(job: JobId) -> ApiError {
-    let message = format!("there is no job {job}; see `wasmgrid job list`");
-    ApiError { code: ErrorCode::NotFound, message }
+    Reason::NoJob { job }.into()
 }
 
 fn too_many(inputs: u64) -> ApiError {
-    let message = format!("a job has at most {TASKS_MAX} inputs, not {inputs}; split it");
-    ApiError { code: ErrorCode::Invalid, message }
-}
-
-fn conflict(message: String) -> ApiError {
-    ApiError { code: ErrorCode::Conflict, message }
+    Reason::TooManyInputs { inputs, allowed: TASKS_MAX }.into()
 }
 
 /// What a retry asks for, by content; unlike what any submit asks for.

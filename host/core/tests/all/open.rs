@@ -2,7 +2,8 @@
 
 use wasmgrid_core::{GridConfig, Input, Output};
 use wasmgrid_proto::{
-    Fuel, JobId, JobState, Limits, Millis, OutcomeClass, Record, TaskRange,
+    Fuel, JobId, JobState, Limits, Millis, OutcomeClass, Reason, Record, TaskRange,
+    reason::NotOpen,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -80,8 +81,7 @@ fn several_producers_feed_one_job_and_each_append_is_done_once() {
     world.close(job).expect("closed");
     assert_eq!(extend(&mut world, job, (8, 3), 2), Ok(10), "also after the job was closed");
     let error = extend(&mut world, job, (8, 4), 2).expect_err("closed");
-    assert_eq!(error.code, ErrorCode::Conflict);
-    assert!(error.message.contains("closed at 12"), "{error}");
+    assert_eq!(error, Reason::JobClosed { job, why: NotOpen::Closed { at: 12 } }.into());
     world.check_replay();
 }
 
@@ -92,8 +92,7 @@ fn inputs_of_somebody_else_are_never_taken_for_a_repeat() {
     assert_eq!(world.append(job, 0, 2), Ok(Reply::Done));
     assert_eq!(extend(&mut world, job, (7, 1), 1), Ok(2));
     let error = world.append(job, 2, 1).expect_err("index 2 is another's");
-    assert_eq!(error.code, ErrorCode::Invalid);
-    assert!(error.message.contains("job append"), "{error}");
+    assert_eq!(error, Reason::Shared { job, first: 2 }.into());
 }
 
 #[test]
@@ -105,8 +104,8 @@ fn a_job_that_ended_takes_nothing_and_says_why() {
         extend(&mut world, job, (7, 1), 1).expect_err("ended"),
         world.append(job, 1, 1).expect_err("ended"),
     ] {
-        assert_eq!(error.code, ErrorCode::Conflict);
-        assert!(error.message.contains("cancelled"), "{error}");
+        let why = NotOpen::Ended(JobState::Cancelled);
+        assert_eq!(error, Reason::JobClosed { job, why }.into());
     }
     assert_eq!(world.close(job), Ok(Reply::Done), "that no more come is true of it");
     let error = extend(&mut world, JobId(99), (7, 1), 1).expect_err("unknown");
@@ -176,12 +175,11 @@ fn a_retry_is_refused_while_the_job_runs_and_where_all_went_well() {
     let mut world = World::new();
     let job = world.submit(spec(), 3);
     let error = retry(&mut world, job, None).expect_err("it runs");
-    assert_eq!(error.code, ErrorCode::Conflict);
-    assert!(error.message.contains("job wait"), "{error}");
+    assert_eq!(error, Reason::JobActive { job }.into());
     world.join("a", 1);
     world.run(10);
     let error = retry(&mut world, job, None).expect_err("all ok");
-    assert!(error.message.contains("all its tasks ended ok"), "{error}");
+    assert_eq!(error, Reason::NothingFailed { job }.into());
     assert_eq!(retry(&mut world, JobId(99), None).map_err(|e| e.code), Err(ErrorCode::NotFound));
 }
 
@@ -248,8 +246,7 @@ fn a_retry_is_refused_where_the_inputs_are_dropped() {
     world.pass(10_001);
     for job in [old, second] {
         let error = retry(&mut world, job, None).expect_err("the inputs are gone");
-        assert_eq!(error.code, ErrorCode::Gone);
-        assert!(error.message.contains("submit the failed ones again"), "{error}");
+        assert_eq!(error, Reason::InputsDeleted { job }.into());
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use wasmgrid_core::{GridConfig, Input, Output, RESULT_BYTES};
 use wasmgrid_proto::{
-    Allowance, ByteCount, DropReason, JobId, JobSpec, JobState, Millis, OutcomeClass, Resource,
-    Wait,
+    Allowance, ByteCount, DropReason, JobId, JobSpec, JobState, Millis, OutcomeClass, Reason,
+    Resource, Wait,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -53,10 +53,11 @@ fn used(world: &World, tenant: &str, resource: Resource) -> u64 {
 /// Refused, with what is asked for, used and allowed.
 fn assert_over(answer: Result<JobId, ApiError>, resource: Resource, used: u64, allowed: u64) {
     let error = answer.expect_err("it is more than allowed");
-    assert_eq!(error.code, ErrorCode::Refused);
+    let Reason::OverQuota { excess, .. } = *error.reason else { panic!("{error}") };
+    assert_eq!((excess.resource, excess.used, excess.allowed), (resource, used, allowed));
     let [used, allowed] = [used, allowed].map(|amount| resource.amount(amount));
     let told = format!("uses {used} of its quota of {allowed} {resource}");
-    assert!(error.message.contains(&told), "{}", error.message);
+    assert!(error.to_string().contains(&told), "{error}");
 }
 
 #[test]
@@ -296,9 +297,9 @@ fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
         });
         let error = world.reply(request).expect_err("too long");
         assert_eq!(error.code, ErrorCode::Invalid);
-        assert!(error.message.contains("0000 bytes"), "{}", error.message);
-        assert!(error.message.contains(" allowed"), "{}", error.message);
-        assert!(error.message.len() < 1_000, "it quotes them");
+        let text = error.to_string();
+        assert!(text.contains("0000 bytes") && text.contains(" allowed"), "{text}");
+        assert!(text.len() < 1_000, "it quotes them");
     }
     assert_eq!(used(&world, "ann", Resource::Jobs), 0);
 }
@@ -342,10 +343,9 @@ fn different_needs_of_one_tenants_jobs_are_bounded_and_others_have_theirs() {
             }
             assert!(jobs.len() < 1_000, "nothing bounds them");
         };
-        assert_eq!(refused.code, ErrorCode::Refused);
-        let used = jobs.len();
-        let told = format!("{used} of {used} different needs (labels and memory)");
-        assert!(refused.message.contains(&told), "{}", refused.message);
+        let used = jobs.len() as u64;
+        let full = Reason::TooManyDemands { tenant: "ann".into(), used, allowed: used };
+        assert_eq!(refused, full.into());
         submit_spec(&mut world, kind("ann", 1)).expect("others of hers need the same");
         submit_spec(&mut world, kind("bob", 100_000)).expect("bob has his own");
         assert_eq!(world.cancel(jobs[1]), Ok(Reply::Done));

@@ -8,9 +8,9 @@ use std::{
 
 use wasmgrid_core::{Grid, GridConfig, Input, Ledger, Output, RequestId};
 use wasmgrid_proto::{
-    CommittedRun, Digest, Epoch, JobId, JobState, Micros, OutcomeClass, Record, Resource,
+    CommittedRun, Digest, Epoch, JobId, JobState, Micros, OutcomeClass, Reason, Record, Resource,
     TaskRange,
-    wire::{ApiError, ErrorCode, Reply},
+    wire::{ApiError, Reply},
 };
 
 use crate::world::{capacity, content, spec_of, start};
@@ -159,8 +159,8 @@ fn ask(grid: &mut Grid, input: Input) -> Result<Reply, ApiError> {
 }
 
 fn assert_over(refused: ApiError) {
-    assert_eq!(refused.code, ErrorCode::Refused, "{}", refused.message);
-    assert!(refused.message.contains(" record-bytes, and this"), "{}", refused.message);
+    let Reason::OverQuota { excess, .. } = *refused.reason else { panic!("{refused}") };
+    assert_eq!(excess.resource, Resource::RecordBytes);
 }
 
 /// A job of which every other task failed.

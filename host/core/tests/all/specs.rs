@@ -11,8 +11,9 @@ use crate::world::{World, content, spec};
 fn refused(task: TaskSpec) -> String {
     let error = submit(task).expect_err("refused");
     assert_eq!(error.code, ErrorCode::Invalid);
-    assert!(error.message.len() < 1_000, "it quotes what it was given");
-    error.message
+    let text = error.to_string();
+    assert!(text.len() < 1_000, "it quotes what it was given");
+    text
 }
 
 fn submit(task: TaskSpec) -> Result<(), ApiError> {

@@ -118,7 +118,7 @@ async fn ask_for(
     links.wait().await;
     match answer.map(|envelope| envelope.message) {
         Some(ToJoiner::Enrolled(enrolled)) => Ok(enrolled),
-        Some(ToJoiner::Denied(denied)) => Err(NetError::Denied { address, reason: denied.reason }),
+        Some(ToJoiner::Denied(denied)) => Err(NetError::Denied { address, error: denied.error }),
         None => Err(unreachable("it closed the link without an answer".into())),
     }
 }

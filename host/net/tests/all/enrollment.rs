@@ -3,7 +3,11 @@
 use wasmgrid_net::{
     Accepted, Authority, CertificateProblem, Endpoint, JoinToken, NetError, Role, enroll,
 };
-use wasmgrid_proto::wire::{Denied, Enroll, Enrolled, FromJoiner, Renewed, ToJoiner};
+use wasmgrid_proto::{
+    Reason,
+    reason::TokenProblem,
+    wire::{ApiError, Denied, Enroll, Enrolled, FromJoiner, Renewed, ToJoiner},
+};
 
 use crate::grid::Grid;
 
@@ -12,6 +16,10 @@ pub(crate) fn token(grid: &Grid) -> JoinToken {
     let addresses = grid.addresses();
     let (token, secret, role) = (7, [3; 32], Role::Worker);
     JoinToken { grid: grid_name, addresses, ca_hash, token, secret, role }
+}
+
+fn unknown_token() -> ApiError {
+    Reason::BadToken { problem: TokenProblem::Unknown }.into()
 }
 
 /// Serves one joiner as a scheduler would that knows the token above.
@@ -26,7 +34,7 @@ pub(crate) async fn serve(grid: &Grid) -> Enroll {
         let Renewed { certificate, authority } = signed.renewed;
         ToJoiner::Enrolled(Enrolled { role, name, certificate, authority })
     } else {
-        ToJoiner::Denied(Denied { reason: "the token is unknown".into() })
+        ToJoiner::Denied(Denied { error: unknown_token() })
     };
     link.sender.send(answer).await.unwrap();
     assert_eq!(link.receiver.recv().await, Ok(None));
@@ -54,8 +62,8 @@ async fn a_wrong_secret_is_denied_with_the_reason() {
     let wrong = JoinToken { secret: [4; 32], ..token(&grid) };
     let (enrolled, _asked) = tokio::join!(enroll(&wrong, "laptop"), serve(&grid));
     let address = grid.addresses().remove(0);
-    let reason = "the token is unknown".into();
-    assert_eq!(enrolled.unwrap_err(), NetError::Denied { address, reason });
+    let error = unknown_token();
+    assert_eq!(enrolled.unwrap_err(), NetError::Denied { address, error });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -247,7 +247,7 @@ async fn a_client_is_told_of_an_answer_and_of_results_that_no_frame_can_carry() 
     let ToClient::Reply(ReplyFrame { id: 5, reply: Err(error) }) = &told else {
         panic!("{told:?}")
     };
-    assert!(error.message.contains("cannot be sent"), "{error}");
+    assert!(error.to_string().contains("cannot be sent"), "{error}");
     let told = client.receiver.recv().await.unwrap().unwrap().message;
     let ToClient::WatchEnded(ended) = &told else { panic!("{told:?}") };
     assert_eq!((ended.watch, ended.cursor), (3, 40));

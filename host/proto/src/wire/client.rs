@@ -1,14 +1,14 @@
 //! Between a client and the scheduler.
 
-use alloc::{format, string::String, vec::Vec};
-use core::fmt;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    JobStatus, ResultBlock,
+    JobStatus, Reason, ResultBlock,
     frame::FrameError,
-    wire::{Body, ReplyFrame, RequestFrame, Unsendable, bounded, messages},
+    text::Detail,
+    wire::{ApiError, Body, ReplyFrame, RequestFrame, Unsendable, bounded, messages},
 };
 
 messages! {
@@ -43,18 +43,15 @@ impl Unsendable for FromClient {}
 
 impl Unsendable for ToClient {
     fn instead(&self, why: &FrameError) -> Option<Self> {
-        let error = |what: &str| ApiError {
-            code: ErrorCode::Gone,
-            message: format!("{what} cannot be sent: {why}"),
-        };
+        let reason = Detail::of(why);
         match self {
             Self::Reply(frame) => {
-                let reply = Err(error("the answer"));
+                let reply = Err(Reason::AnswerTooLarge { reason }.into());
                 Some(Self::Reply(ReplyFrame { id: frame.id, reply }))
             }
             Self::Results(frame) => {
                 let (watch, cursor) = (frame.watch, frame.first_cursor);
-                let error = error(&format!("the results from {cursor} on"));
+                let error = Reason::ResultsTooLarge { cursor, reason }.into();
                 Some(Self::WatchEnded(WatchEnded { watch, cursor, error }))
             }
             Self::Update(_) | Self::WatchEnded(_) => None,
@@ -121,52 +118,6 @@ pub struct WatchEnded {
     pub cursor: u64,
     /// Why.
     pub error: ApiError,
-}
-
-/// Why a request was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct ApiError {
-    /// What sort of reason.
-    pub code: ErrorCode,
-    /// What is wrong, and what would help.
-    pub message: String,
-}
-
-/// The sorts of reasons for which a request is not done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ErrorCode {
-    /// The request makes no sense as it is.
-    Invalid,
-    /// There is no such job, worker or module.
-    NotFound,
-    /// The module or the job is not accepted.
-    Refused,
-    /// The asker's role does not allow it.
-    Forbidden,
-    /// The state of the job does not allow it (it is closed, or has ended).
-    Conflict,
-    /// Not now: the store cannot write, or the scheduler is stopping. Nothing was done.
-    Unavailable,
-    /// It was there and is dropped: results beyond what the grid keeps.
-    Gone,
-    /// This release does not know the request, or something in it that must not be ignored.
-    Unsupported,
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid => "invalid",
-            Self::NotFound => "not found",
-            Self::Refused => "refused",
-            Self::Forbidden => "forbidden",
-            Self::Conflict => "conflict",
-            Self::Unavailable => "unavailable",
-            Self::Gone => "gone",
-            Self::Unsupported => "unsupported",
-        })
-    }
 }
 
 impl Body for Credit {}

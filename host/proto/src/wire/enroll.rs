@@ -5,7 +5,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{Body, Unsendable, messages};
+use crate::wire::{ApiError, Body, Unsendable, messages};
 
 messages! {
     /// What a joining machine says.
@@ -62,8 +62,8 @@ pub struct Enrolled {
 /// See [`ToJoiner::Denied`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
-    /// Why, and what would help.
-    pub reason: String,
+    /// Why.
+    pub error: ApiError,
 }
 
 impl Body for Enroll {}

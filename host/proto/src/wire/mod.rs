@@ -24,9 +24,8 @@ use serde::{
 
 use crate::frame::FrameError;
 
-pub use client::{
-    ApiError, Credit, ErrorCode, FromClient, ResultsFrame, ToClient, Unwatch, Update, WatchEnded,
-};
+pub use crate::reason::{ApiError, ErrorCode};
+pub use client::{Credit, FromClient, ResultsFrame, ToClient, Unwatch, Update, WatchEnded};
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
 pub use hello::{
     Features, HELLO_MAX, Hello, HelloError, Minors, PROTOCOL_MAJOR, PROTOCOL_MINOR,

@@ -9,7 +9,7 @@ use crate::{
     Digest, Epoch, InputBlock, JobId, LeaseId, LeaseProof, Micros, Millis, Outcome, ResultBlock,
     RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     frame::FrameError,
-    wire::{Body, Denied, Renew, RenewSoon, Renewed, Unsendable, bounded, messages},
+    wire::{ApiError, Body, Denied, Renew, RenewSoon, Renewed, Unsendable, bounded, messages},
 };
 
 messages! {
@@ -387,8 +387,8 @@ pub struct Contested {
 /// See [`ToWorker::Refused`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Why, and what would help.
-    pub reason: String,
+    /// Why.
+    pub error: ApiError,
 }
 
 impl Body for Alive {}

@@ -6,19 +6,20 @@ use wasmgrid_proto::{
     Divergences, DropReason, Dropped, Epoch, Explanation, Extension, Extensions, Failing, Fuel,
     Grant, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobSpec, JobState, JobStatus,
     LabelCount, LeaseId, LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Micros, Millis,
-    ModuleKind, Outcome, OutcomeClass, Record, Resource, ResultBlock, ResultMeta, RetryCounter,
-    RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState,
-    TaskStatus, TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus, TrapKind, Usage,
-    Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId, WorkerState,
-    WorkerStatus,
+    ModuleKind, Outcome, OutcomeClass, Reason, Record, Refusal, Resource, ResultBlock, ResultMeta,
+    RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec,
+    TaskState, TaskStatus, TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus,
+    TrapKind, Usage, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId,
+    WorkerState, WorkerStatus,
+    reason::{NotOpen, TokenProblem},
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
-        Contested, Credit, Denied, Drain, Enroll, Enrolled, ErrorCode, Features, FormerAuthority,
-        FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Hello, Join, Joined,
-        LeaseGrant, Leaving, MemberCertificate, Module, More, NeedModule, Overrun, Part, Preparing,
-        Proofs, Refused, Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame,
-        ResultsFrame, Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker,
-        TokenRequest, Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
+        Contested, Credit, Denied, Drain, Enroll, Enrolled, Features, FormerAuthority, FromClient,
+        FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Hello, Join, Joined, LeaseGrant,
+        Leaving, MemberCertificate, Module, More, NeedModule, Overrun, Part, Preparing, Proofs,
+        Refused, Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
+        Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker, TokenRequest,
+        Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -70,7 +71,7 @@ pub fn to_worker() -> Vec<ToWorker> {
         ToWorker::Module(Module { digest: digest(), size_bytes: 5 }),
         ToWorker::Drain(Drain { leave: true }),
         ToWorker::Contested(Contested { rival: 300, address: "10.0.0.9:4433".into() }),
-        ToWorker::Refused(Refused { reason: "another has its identity".into() }),
+        ToWorker::Refused(Refused { error: because(Reason::LabelVouched { key: "zone".into() }) }),
         ToWorker::Proofs(Proofs { proofs: vec![proof()] }),
         ToWorker::Overrun(Overrun {
             job: JobId(2),
@@ -78,7 +79,7 @@ pub fn to_worker() -> Vec<ToWorker> {
             reason: "held for too long".into(),
         }),
         ToWorker::Renewed(renewed()),
-        ToWorker::NotRenewed(Denied { reason: "it was removed".into() }),
+        ToWorker::NotRenewed(Denied { error: because(Reason::UnknownKey) }),
         ToWorker::RenewSoon(RenewSoon {}),
     ]
 }
@@ -190,23 +191,28 @@ pub fn to_client() -> Vec<ToClient> {
     let mut all: Vec<ToClient> = (1..).zip(answers).map(reply).collect();
     all.push(ToClient::Results(ResultsFrame { watch: 6, first_cursor: 128, blocks: blocks() }));
     all.push(ToClient::Update(Update { watch: 6, status: job_status() }));
-    let error = ApiError { code: ErrorCode::Gone, message: "because".into() };
+    let error = because(Reason::JobDeleted { job: JobId(7) });
     all.push(ToClient::WatchEnded(WatchEnded { watch: 6, cursor: 9, error }));
     all
 }
 
+fn because(reason: Reason) -> ApiError {
+    reason.into()
+}
+
 fn replies() -> Vec<Result<Reply, ApiError>> {
-    let codes = [
-        ErrorCode::Invalid,
-        ErrorCode::NotFound,
-        ErrorCode::Refused,
-        ErrorCode::Forbidden,
-        ErrorCode::Conflict,
-        ErrorCode::Unavailable,
-        ErrorCode::Gone,
-        ErrorCode::Unsupported,
+    let job = JobId(7);
+    let errors = [
+        Reason::Gap { job, first: 9, next: 4 },
+        Reason::NoJob { job },
+        Reason::NotAdmitted { refusal: Box::new(Refusal::ValueMissing) },
+        Reason::OthersJob { job, own: "ada".into() },
+        Reason::JobClosed { job, why: NotOpen::Closed { at: 4 } },
+        Reason::DiskFull,
+        Reason::InputsDeleted { job },
+        Reason::UnknownRequest { number: 77, ours: "0.1.0".into(), theirs: "0.2.0".into() },
     ];
-    let errors = codes.map(|code| Err(ApiError { code, message: "because".into() }));
+    let errors = errors.map(|reason| Err(because(reason)));
     let replies = [
         Reply::Done,
         Reply::Module { present: true },
@@ -262,9 +268,7 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
         }),
         Ok(Reply::Worker(worker_status())),
         Ok(Reply::WorkerNames(vec![(WorkerId(4), "worker-1".into())])),
-        Ok(Reply::Intake {
-            refusal: Some(ApiError { code: ErrorCode::Unavailable, message: "full".into() }),
-        }),
+        Ok(Reply::Intake { refusal: Some(because(Reason::DiskFull)) }),
     ]
 }
 
@@ -331,7 +335,9 @@ pub fn to_joiner() -> Vec<ToJoiner> {
             certificate: vec![0x30, 0x81],
             authority: vec![0x30, 0x83],
         }),
-        ToJoiner::Denied(Denied { reason: "the token was used".into() }),
+        ToJoiner::Denied(Denied {
+            error: because(Reason::BadToken { problem: TokenProblem::UsedUp }),
+        }),
     ]
 }
 

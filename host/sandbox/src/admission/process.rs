@@ -147,7 +147,9 @@ impl Inner {
             Death::Memory => {
                 Ended::Said(Err(Refusal::AdmissionMemory { allowed: self.limits.memory }))
             }
-            Death::OfModule(reason) => Ended::Strange(Refusal::AdmissionDied { reason }.into()),
+            Death::OfModule(reason) => {
+                Ended::Strange(Refusal::AdmissionDied { reason: reason.into() }.into())
+            }
             Death::Other => {
                 let words = if words.is_empty() { String::new() } else { format!(": {words}") };
                 let reason = format!("it ended ({status}) without an answer{words}");

@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 use super::{features, plain, tally::Tally};
-use crate::{Cap, Refusal, engine};
+use crate::{Cap, Refusal, engine, refusal::cap_refusal};
 
 /// Reads `body` to its end. `frames` is room that bodies share.
 pub(super) fn check(
@@ -71,7 +71,7 @@ impl Stop {
         match self {
             Self::Off(feature) => features::off(feature, offset as u64),
             Self::Over(cap, found) => {
-                Refusal::cap(cap, found, tally.caps().value(cap), offset as u64)
+                cap_refusal(cap, found, tally.caps().value(cap), offset as u64)
             }
         }
     }

@@ -52,13 +52,14 @@ fn foreign_world(exports: &[String]) -> Refusal {
         ))
     });
     let found = near.unwrap_or_else(|| format!("a component that exports {}", some_of(exports)));
-    Refusal::NotATask { found }
+    Refusal::NotATask { found: found.into() }
 }
 
 /// Whether `run` in the exported instance `name` has the type it is called with.
 fn check_run(types: TypesRef<'_>, name: &str, expected: &str) -> Result<(), Refusal> {
     let refuse = |found: String| {
-        Err(Refusal::NotATask { found: format!("{found} where `run: {expected}` is called") })
+        let found = format!("{found} where `run: {expected}` is called").into();
+        Err(Refusal::NotATask { found })
     };
     let Some(ComponentEntityType::Instance(instance)) =
         types.component_item_for_export(name).map(|item| item.ty)
@@ -141,7 +142,8 @@ fn imports(imports: &[ComponentImport<'_>]) -> Result<Vec<String>, Refusal> {
             other => return Err(not_an_interface(import, other)),
         }
         if let Some((reason, remedy)) = interface::missing(import.name) {
-            let (import, offset) = (short(import.name).into_owned(), import.offset);
+            let (import, offset) = (short(import.name).into_owned().into(), import.offset);
+            let (reason, remedy) = (reason.into(), remedy.into());
             return Err(Refusal::Import { import, offset, reason, remedy });
         }
         names.push(import.name.to_owned());
@@ -153,9 +155,10 @@ fn imports(imports: &[ComponentImport<'_>]) -> Result<Vec<String>, Refusal> {
 
 fn not_an_interface(import: &ComponentImport<'_>, ty: ComponentTypeRef) -> Refusal {
     Refusal::Import {
-        import: short(import.name).into_owned(),
+        import: short(import.name).into_owned().into(),
         offset: import.offset,
-        reason: format!("it is a {} by itself; tasks are given interfaces alone", ty.kind().desc()),
+        reason: format!("it is a {} by itself; tasks are given interfaces alone", ty.kind().desc())
+            .into(),
         remedy: "link what provides it into the component (`wac plug`)".into(),
     }
 }

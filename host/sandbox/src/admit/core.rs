@@ -79,7 +79,7 @@ fn check_start(types: TypesRef<'_>, exports: &[String]) -> Result<ModuleKind, Re
             format!("a core module whose _start is a {}, not a function", entity_kind(other))
         }
     };
-    Err(Refusal::NotATask { found })
+    Err(Refusal::NotATask { found: found.into() })
 }
 
 const fn entity_kind(entity: EntityType) -> &'static str {
@@ -105,7 +105,8 @@ fn check_memory(types: TypesRef<'_>) -> Result<(), Refusal> {
             "a core module that calls {} and {found}, which these calls need; build it with a WASI \
              toolchain, or export its memory",
             preview1::NAME
-        ),
+        )
+        .into(),
     })
 }
 
@@ -131,7 +132,8 @@ fn interface_import(_: TypesRef<'_>, import: &CoreImport<'_>) -> Result<String, 
 }
 
 fn refuse(import: &CoreImport<'_>, reason: String, remedy: String) -> Refusal {
-    Refusal::Import { import: full_name(import), offset: import.offset, reason, remedy }
+    let (reason, remedy) = (reason.into(), remedy.into());
+    Refusal::Import { import: full_name(import).into(), offset: import.offset, reason, remedy }
 }
 
 fn full_name(import: &CoreImport<'_>) -> String {

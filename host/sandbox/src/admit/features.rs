@@ -72,7 +72,7 @@ pub(super) fn off(missing: WasmFeatures, offset: u64) -> Refusal {
         },
         |(_, feature, remedy)| ((*feature).to_owned(), *remedy),
     );
-    Refusal::Feature { feature, offset, remedy: remedy.into() }
+    Refusal::Feature { feature: feature.into(), offset, remedy: remedy.into() }
 }
 
 /// How the validator begins when a type written out in full would be too large; a test holds it.
@@ -84,7 +84,8 @@ fn type_size(offset: u64) -> Refusal {
         what: "the size of a type, written out in full,".into(),
         offset,
         found: "over 1000000 parts".into(),
-        cap: "1000000".into(),
-        remedy: "use fewer or smaller types; it cannot be raised".into(),
+        allowed: "1000000".into(),
+        remedy: "use fewer or smaller types".into(),
+        raised_by: None,
     }
 }

@@ -1,46 +1,28 @@
 //! Whether a job's grants fit its module, and what a task is given for each of its imports.
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
-use wasmgrid_proto::{Grant, ModuleInfo, TaskSpec, WITH, text::shortened};
+use wasmgrid_proto::{Grant, ModuleInfo, Refusal, TaskSpec, WITH, text::Name};
 
 use super::interface::VALUE;
-use crate::{Refusal, refusal::QUOTED_MAX};
 
 /// Checks that the module can use all that the job gives its tasks, and is given what it needs.
 ///
 /// # Errors
-/// [`Refusal::Mismatch`], with what would help.
+/// [`Refusal`], with what does not fit.
 pub fn check_task(module: &ModuleInfo, task: &TaskSpec) -> Result<(), Refusal> {
     check_grants(module, &task.grants)?;
     let takes_value = module.imports.iter().any(|import| VALUE.is(import));
     match task.blob(WITH) {
         Some(_) if !takes_value => {
-            return Err(Refusal::Mismatch {
-                reason: format!(
-                    "it gives all tasks a value (--with), which the module cannot use: it imports \
-                     nothing of {}; leave it out (a task of the SDK takes one as its second \
-                     parameter, a command reads its arguments)",
-                    VALUE.path
-                ),
-            });
+            return Err(Refusal::ValueUnused { interface: VALUE.path.into() });
         }
-        None if takes_value => {
-            return Err(Refusal::Mismatch {
-                reason: "its tasks need a shared value, and the job has none; give one with \
-                         `--with JSON` or `--with @FILE`"
-                    .into(),
-            });
-        }
+        None if takes_value => return Err(Refusal::ValueMissing),
         _ => {}
     }
     match task.blobs.iter().find(|blob| blob.name != WITH) {
         None => Ok(()),
-        Some(blob) => {
-            let name = shortened(blob.name.clone(), QUOTED_MAX);
-            let reason = format!("it gives a blob named {name}, which no task can read");
-            Err(Refusal::Mismatch { reason })
-        }
+        Some(blob) => Err(Refusal::BlobUnused { name: blob.name.as_str().into() }),
     }
 }
 
@@ -49,21 +31,15 @@ pub fn check_task(module: &ModuleInfo, task: &TaskSpec) -> Result<(), Refusal> {
 /// grant are virtual and seeded.)
 ///
 /// # Errors
-/// [`Refusal::Mismatch`] names the grant and what the module would have to import.
+/// [`Refusal::GrantUnused`] names the grant and what the module would have to import.
 pub fn check_grants(module: &ModuleInfo, grants: &[Grant]) -> Result<(), Refusal> {
     check_names(grants)?;
     for grant in grants {
         let uses = uses(grant);
         if !module.imports.iter().any(|import| uses.iter().any(|prefix| import.starts_with(prefix)))
         {
-            let grant = shortened(grant.to_string(), QUOTED_MAX);
-            return Err(Refusal::Mismatch {
-                reason: format!(
-                    "it grants {grant}, which the module cannot use: it imports nothing of {}; \
-                     leave out `--allow {grant}`",
-                    uses.join(" or "),
-                ),
-            });
+            let (grant, imports) = (Name::of(grant), uses.join(" or ").into());
+            return Err(Refusal::GrantUnused { grant, imports });
         }
     }
     Ok(())
@@ -95,8 +71,7 @@ fn check_names(grants: &[Grant]) -> Result<(), Refusal> {
             Grant::Dir { guest, .. } => format!("a directory at {guest}"),
         };
         if !names.insert(name.clone()) {
-            let name = shortened(name, QUOTED_MAX);
-            return Err(Refusal::Mismatch { reason: format!("it grants {name} twice") });
+            return Err(Refusal::GrantTwice { what: name.into() });
         }
     }
     Ok(())
@@ -156,25 +131,6 @@ impl Access {
             Self::Given | Self::Nothing => Vec::new(),
             Self::Empty { grant } | Self::Simulated { grant } => vec![(*grant).to_owned()],
             Self::Granted(grants) => grants.iter().map(ToString::to_string).collect(),
-        }
-    }
-}
-
-impl fmt::Display for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given => f.write_str("always given"),
-            Self::Nothing => f.write_str("always given, but empty"),
-            Self::Empty { grant } => {
-                write!(f, "given, but empty without `--allow {grant}`")
-            }
-            Self::Simulated { grant } => {
-                write!(f, "given, the same on each run until `--allow {grant}`")
-            }
-            Self::Granted(_) => {
-                f.write_str("granted by")?;
-                self.grants().iter().try_for_each(|grant| write!(f, " `--allow {grant}`"))
-            }
         }
     }
 }

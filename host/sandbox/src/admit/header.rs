@@ -7,7 +7,7 @@ const MAGIC: &[u8] = b"\0asm";
 /// Passes what starts like a module or component of a version that is read here.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Refusal> {
     if !bytes.starts_with(MAGIC) {
-        return Err(Refusal::NotWasm { found: guess(bytes) });
+        return Err(Refusal::NotWasm { found: guess(bytes).into() });
     }
     let Some(version) = bytes.get(4..8) else {
         return Err(Refusal::Invalid {
@@ -20,7 +20,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Refusal> {
         _ => Err(Refusal::UnknownVersion {
             found: format!(
                 "{version:02x?}, where [01, 00, 00, 00] is a module and [0d, 00, 01, 00] a component"
-            ),
+            )
+            .into(),
         }),
     }
 }

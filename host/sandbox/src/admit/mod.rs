@@ -22,7 +22,7 @@ use std::borrow::Cow;
 use wasmgrid_proto::{Digest, ModuleInfo, ModuleKind};
 use wasmparser::Encoding;
 
-use crate::{Cap, Caps, Refusal};
+use crate::{Cap, Caps, Refusal, refusal::cap_refusal};
 
 pub(crate) use core::START;
 pub use grants::{Access, access, check_grants, check_task};
@@ -50,7 +50,7 @@ pub fn check_size(size_bytes: u64, caps: &Caps) -> Result<(), Refusal> {
         return Ok(());
     }
     // What is too much begins there.
-    Err(Refusal::cap(Cap::ModuleBytes, size_bytes, most, most))
+    Err(cap_refusal(Cap::ModuleBytes, size_bytes, most, most))
 }
 
 /// The kind of task alone, of a module whose digest is known.
@@ -77,7 +77,7 @@ fn classify(bytes: &[u8], caps: &Caps) -> Result<Admitted, Refusal> {
             Encoding::Module => core::classify(&scan),
         }
     };
-    admitted().map_err(Refusal::bounded)
+    admitted()
 }
 
 /// `names` for a message: a few, and how many more there are.

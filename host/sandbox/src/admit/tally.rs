@@ -1,7 +1,7 @@
 //! What a file has of each thing that is capped, counted while it is read: a cap is looked at
 //! before the thing is.
 
-use crate::{Cap, Caps, Refusal};
+use crate::{Cap, Caps, Refusal, refusal::cap_refusal};
 
 /// Running totals against their caps.
 pub(super) struct Tally<'a> {
@@ -41,7 +41,7 @@ impl<'a> Tally<'a> {
     ) -> Result<(), Refusal> {
         let (found, allowed) = (found.try_into().unwrap_or(u64::MAX), self.caps.value(cap));
         if found > allowed {
-            return Err(Refusal::cap(cap, found, allowed, offset as u64));
+            return Err(cap_refusal(cap, found, allowed, offset as u64));
         }
         Ok(())
     }

@@ -73,8 +73,7 @@ fn serve() -> io::Result<()> {
                 code_file.write_all(&code)?;
                 Ok(kind)
             }
-            // The reply has a bound of its own.
-            Err(refusal) => Err(refusal.bounded()),
+            Err(refusal) => Err(refusal),
         };
         child::write(&mut agent, &reply)?;
     }

@@ -20,5 +20,5 @@ pub(super) fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
         .module(bytes)
         .and_then(|mut encoder| encoder.encode())
         .map(Cow::Owned)
-        .map_err(|error| Refusal::Encode { reason: format!("{error:#}") })
+        .map_err(|error| Refusal::Encode { reason: format!("{error:#}").into() })
 }

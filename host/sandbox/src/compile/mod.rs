@@ -22,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
-use wasmgrid_proto::{ByteCount, Digest, Millis, ModuleKind};
+use wasmgrid_proto::{ByteCount, Digest, Millis, ModuleKind, text::Detail};
 use wasmtime::Engine;
 
 use self::{
@@ -222,7 +222,7 @@ impl Compiler {
             Err(PrepareError::Sandbox(error)) => Err(error),
             // Not of this module.
             Err(PrepareError::Refused(Refusal::CompilerDied { reason })) => {
-                Err(SandboxError::Child { role: ROLE, reason })
+                Err(SandboxError::Child { role: ROLE, reason: reason.into() })
             }
             Err(_) => Ok(None),
         }
@@ -334,7 +334,7 @@ impl Backend {
                 let translated =
                     spawn_blocking(move || translate::translate(&engine, &caps, &module))
                         .await
-                        .map_err(|error| Refusal::CompilerDied { reason: error.to_string() })??;
+                        .map_err(|error| Refusal::CompilerDied { reason: Detail::of(&error) })??;
                 let code = Sealed::from_bytes(&translated.code)?;
                 Ok((translated.kind, Arc::new(code)))
             }

@@ -197,7 +197,7 @@ impl CompilerProcess {
                 let allowed = self.limits.memory;
                 Refusal::CompileMemory { used: allowed, allowed }.into()
             }
-            Death::OfModule(reason) => Refusal::CompilerDied { reason }.into(),
+            Death::OfModule(reason) => Refusal::CompilerDied { reason: reason.into() }.into(),
             Death::Other => {
                 let words = if words.is_empty() { String::new() } else { format!(": {words}") };
                 child_error(format!("it ended ({status}) without an answer{words}"))

@@ -12,7 +12,7 @@ use wasmgrid_proto::Millis;
 
 use crate::{Refusal, jail::CompilerLimits};
 
-const MAGIC: &[u8; 16] = b"wasmgrid refuse2";
+const MAGIC: &[u8; 16] = b"wasmgrid refuse3";
 const MAC_AT: usize = MAGIC.len();
 const BODY_AT: usize = MAC_AT + blake3::OUT_LEN;
 

@@ -34,7 +34,8 @@ pub(crate) fn translate(
         }
     };
     let code = compiled
-        .map_err(|error| invalid_or(module, Refusal::Compile { reason: format!("{error:#}") }))?;
+        .map_err(|error| Refusal::Compile { reason: format!("{error:#}").into() })
+        .map_err(|refusal| invalid_or(module, refusal))?;
     Ok(Translated { kind, code })
 }
 
@@ -46,7 +47,7 @@ fn component(module: &[u8], kind: ModuleKind) -> Result<Cow<'_, [u8]>, Refusal> 
         // The caps held for what it was made of.
         let found = admit::kind(component, &Caps::most())?;
         if found != kind {
-            let reason = format!("it became a {found} instead of a {kind}");
+            let reason = format!("it became a {found} instead of a {kind}").into();
             return Err(Refusal::Encode { reason });
         }
     }

@@ -92,7 +92,7 @@ impl Layer {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::Process => "run tasks with --isolation process",
+            Self::Process => "run tasks in processes of their own",
             Self::Descriptors => "use Linux 5.9 or newer",
             Self::Limits => "raise the hard limits of the worker's process (ulimit -H)",
             Self::Namespaces | Self::Root => {

@@ -5,14 +5,11 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use wasmgrid_proto::{
-    BLOB_BYTES_MAX, Digest, Micros,
-    wire::{ApiError, ErrorCode},
-};
+use wasmgrid_proto::{BLOB_BYTES_MAX, Digest, Micros, Reason, wire::ApiError};
 use wasmgrid_store::Entry;
 
 use super::payers::Payers;
-use crate::error::{ServerError, api_error};
+use crate::error::ServerError;
 
 /// The keys under which the store has whose blobs there are; behind it stand digest and tenant.
 pub(crate) const BLOB_PREFIX: &str = "blob/";
@@ -74,15 +71,12 @@ impl Blobs {
     /// Refuses a blob that cannot be one, or that is one too many.
     pub(super) fn check(&self, tenant: &str, size_bytes: u64) -> Result<(), ApiError> {
         if size_bytes == 0 || size_bytes > BLOB_BYTES_MAX {
-            let why = format!("the blob has {size_bytes} bytes; 1 to {BLOB_BYTES_MAX} are allowed");
-            return Err(api_error(ErrorCode::Invalid, why));
+            let (bytes, allowed) = (size_bytes, BLOB_BYTES_MAX);
+            return Err(Reason::BlobSize { bytes, allowed }.into());
         }
         if self.givers.total(tenant).count >= BLOBS_OF_ONE {
-            let why = format!(
-                "{tenant} has {BLOBS_OF_ONE} blobs here, the maximum; blobs that no job names are \
-                 deleted after an hour"
-            );
-            return Err(api_error(ErrorCode::Refused, why));
+            let (tenant, allowed) = (tenant.into(), BLOBS_OF_ONE as u64);
+            return Err(Reason::TooManyBlobs { tenant, allowed }.into());
         }
         Ok(())
     }
@@ -166,13 +160,16 @@ mod tests {
     #[test]
     fn a_blob_has_a_size_and_a_tenant_has_not_too_many() {
         let mut blobs = Blobs::new(Vec::new(), Micros(0)).expect("none");
-        let code = |found: Result<(), ApiError>| found.expect_err("refused").code;
-        assert_eq!(code(blobs.check("ann", 0)), ErrorCode::Invalid);
-        assert_eq!(code(blobs.check("ann", BLOB_BYTES_MAX + 1)), ErrorCode::Invalid);
+        let size = |bytes| Err(Reason::BlobSize { bytes, allowed: BLOB_BYTES_MAX }.into());
+        for bytes in [0, BLOB_BYTES_MAX + 1] {
+            assert_eq!(blobs.check("ann", bytes), size(bytes));
+        }
         for number in 0..BLOBS_OF_ONE {
             blobs.kept("ann", digest(&number.to_string()), 1, Micros(0));
         }
-        assert_eq!(code(blobs.check("ann", 1)), ErrorCode::Refused);
+        let allowed = BLOBS_OF_ONE as u64;
+        let many = Reason::TooManyBlobs { tenant: "ann".into(), allowed };
+        assert_eq!(blobs.check("ann", 1), Err(many.into()));
         assert_eq!(blobs.check("bob", BLOB_BYTES_MAX), Ok(()));
     }
 }

@@ -25,7 +25,7 @@ impl<O: Observer> Driver<O> {
         worker.renewing = false;
         let message = match answer {
             Ok(renewed) => ToWorker::Renewed(renewed),
-            Err(error) => ToWorker::NotRenewed(Denied { reason: error.message }),
+            Err(error) => ToWorker::NotRenewed(Denied { error }),
         };
         self.say_to_worker(link, message);
     }

@@ -7,24 +7,23 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Held, Peer, Release};
 use wasmgrid_proto::{
-    Digest, Explanation, InputBlock, JobId, Limits, Wait, WaitReason,
+    Digest, Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
-    text::shortened,
+    reason::{Action, Upload},
+    text::Detail,
     wire::{
-        ApiError, AuthorityRequest, ErrorCode, FromClient, Reply, ReplyFrame, Request,
-        RequestFrame, Role, Submit, ToClient, WatchRequest,
+        ApiError, AuthorityRequest, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role,
+        Submit, ToClient, WatchRequest,
     },
 };
 
 use super::{
     Ask, Driver, Effect, LinkId, Observer,
     lists::{others_jobs, unread},
-    modules::Sort,
     outbox::Outbox,
     sizes::{reply_bytes, stored_bytes},
     watches::Watch,
 };
-use crate::error::{ERROR_BYTES, api_error};
 
 /// Requests of one client that are not answered; a client that sends more without reading is
 /// told to wait.
@@ -77,11 +76,7 @@ impl<O: Observer> Driver<O> {
                 let Some(client) = self.state.clients.get_mut(&link) else { return };
                 client.open += 1;
                 let refused = if client.open > REQUESTS_MAX {
-                    let why = format!(
-                        "more than {REQUESTS_MAX} requests are open; wait for \
-                         answers"
-                    );
-                    Some(api_error(ErrorCode::Unavailable, why))
+                    Some(Reason::TooManyRequests { allowed: REQUESTS_MAX as u64 }.into())
                 } else {
                     unread(client, &request).or_else(|| self.not_allowed(link, &request))
                 };
@@ -97,17 +92,17 @@ impl<O: Observer> Driver<O> {
     fn not_allowed(&self, link: LinkId, request: &Request) -> Option<ApiError> {
         let client = self.state.clients.get(&link)?;
         let identity = &client.peer.identity;
-        let what = match request {
-            Request::Drain { .. } => "drain workers",
-            Request::Cordon { .. } => "cordon workers",
-            Request::CreateToken { .. } => "make tokens",
-            Request::Tokens { .. } => "see tokens",
-            Request::RevokeToken { .. } => "revoke tokens",
-            Request::Members { .. } => "see who has joined",
-            Request::RemoveMember { .. } => "remove anybody",
-            Request::SetQuota { .. } => "set quotas",
+        let action = match request {
+            Request::Drain { .. } => Action::DrainWorkers,
+            Request::Cordon { .. } => Action::CordonWorkers,
+            Request::CreateToken { .. } => Action::MakeTokens,
+            Request::Tokens { .. } => Action::SeeTokens,
+            Request::RevokeToken { .. } => Action::RevokeTokens,
+            Request::Members { .. } => Action::SeeMembers,
+            Request::RemoveMember { .. } => Action::RemoveMembers,
+            Request::SetQuota { .. } => Action::SetQuotas,
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
-                "replace the grid's authority"
+                Action::ReplaceAuthority
             }
             Request::Submit(_)
             | Request::AppendAt { .. }
@@ -124,12 +119,8 @@ impl<O: Observer> Driver<O> {
             _ => return job_of(request).and_then(|job| self.not_yours(client, job)),
         };
         (identity.role() != Role::Operator).then(|| {
-            let why = format!(
-                "insufficient permissions: {} {} may not {what}; use an operator's certificate",
-                identity.role(),
-                identity.name()
-            );
-            api_error(ErrorCode::Forbidden, why)
+            let (role, name) = (identity.role(), identity.name().into());
+            Reason::NotAllowed { role, name, action }.into()
         })
     }
 
@@ -137,13 +128,8 @@ impl<O: Observer> Driver<O> {
     fn not_yours(&self, asker: &Client, job: JobId) -> Option<ApiError> {
         let own = &asker.tenant;
         let others = self.grid.tenant(job).is_some_and(|owner| owner != own);
-        (asker.peer.identity.role() != Role::Operator && others).then(|| {
-            let why = format!(
-                "job {job} is another tenant's, and you are {own}; only its tenant and operators \
-                 may read or change it"
-            );
-            api_error(ErrorCode::Forbidden, why)
-        })
+        (asker.peer.identity.role() != Role::Operator && others)
+            .then(|| Reason::OthersJob { job, own: own.as_str().into() }.into())
     }
 
     fn request(
@@ -155,13 +141,13 @@ impl<O: Observer> Driver<O> {
     ) {
         let now = self.state.now;
         match request {
-            Request::HaveModule { digest } => self.have(link, id, (Sort::Module, digest)),
-            Request::HaveBlob { digest } => self.have(link, id, (Sort::Blob, digest)),
+            Request::HaveModule { digest } => self.have(link, id, (Upload::Module, digest)),
+            Request::HaveBlob { digest } => self.have(link, id, (Upload::Blob, digest)),
             Request::PutModule { digest, .. } => {
-                self.put(link, id, (Sort::Module, digest, payload), room);
+                self.put(link, id, (Upload::Module, digest, payload), room);
             }
             Request::PutBlob { digest, .. } => {
-                self.put(link, id, (Sort::Blob, digest, payload), room);
+                self.put(link, id, (Upload::Blob, digest, payload), room);
             }
             Request::Submit(submit) => self.submit(link, id, submit, payload),
             Request::AppendAt { job, first, inputs } => {
@@ -243,11 +229,9 @@ impl<O: Observer> Driver<O> {
     fn unsupported(&mut self, link: LinkId, id: u64, number: u32) {
         let Some(client) = self.state.clients.get(&link) else { return };
         let (ours, theirs) = (Release::ours(), client.peer.release());
-        let why = format!(
-            "the scheduler runs {ours} and does not know request {number} of {theirs}; upgrade the \
-             scheduler"
-        );
-        self.answer(link, id, Err(api_error(ErrorCode::Unsupported, why)));
+        let (ours, theirs) = (ours.to_string().into(), theirs.to_string().into());
+        let why = Reason::UnknownRequest { number, ours, theirs };
+        self.answer(link, id, Err(why.into()));
     }
 
     /// Tells what is known of a job.
@@ -397,8 +381,6 @@ impl<O: Observer> Driver<O> {
     pub(super) fn answer(&mut self, link: LinkId, id: u64, reply: Result<Reply, ApiError>) {
         let Some(client) = self.state.clients.get_mut(&link) else { return };
         client.open = client.open.saturating_sub(1);
-        let reply = reply
-            .map_err(|error| ApiError { message: shortened(error.message, ERROR_BYTES), ..error });
         let bytes = reply_bytes(&reply);
         let frame = ToClient::Reply(ReplyFrame { id, reply });
         match client.outbox.push_answer(frame, bytes) {
@@ -451,26 +433,22 @@ const fn job_of(request: &Request) -> Option<JobId> {
 }
 
 fn no_job(job: JobId) -> ApiError {
-    api_error(
-        ErrorCode::NotFound,
-        format!("there is no job {job}; list them with `wasmgrid job list`"),
-    )
+    Reason::NoJob { job }.into()
 }
 
 fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
-    let invalid = |why: String| api_error(ErrorCode::Invalid, why);
     if let InputBlock::Packed(lengths) = inputs
         && let Some(at) = lengths.iter().position(|length| *length > INPUT_BYTES)
     {
-        let why = format!("input {at} has more than {INPUT_BYTES} bytes; split it");
-        return Err(invalid(why));
+        let (index, allowed) = (at as u64, INPUT_BYTES.into());
+        return Err(Reason::InputTooLarge { index, allowed }.into());
     }
-    inputs.check().map_err(|error| invalid(format!("the inputs: {error}")))
+    inputs.check().map_err(|error| Reason::BadInputs { reason: Detail::of(&error) }.into())
 }
 
 /// What a submit or an append is, by content: `what` and the bytes of its inputs.
 fn digest(what: &impl serde::Serialize, payload: &Bytes) -> Result<Digest, ApiError> {
     let meta = postcard::to_allocvec(what)
-        .map_err(|error| api_error(ErrorCode::Invalid, format!("the request: {error}")))?;
+        .map_err(|error| Reason::Internal { reason: Detail::of(&error) })?;
     Ok(Digest::of_parts(&[&meta, payload]))
 }

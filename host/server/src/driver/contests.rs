@@ -3,8 +3,8 @@
 
 use wasmgrid_core::Input;
 use wasmgrid_proto::{
-    Millis, WorkerId,
-    wire::{Contested, Refused, ToWorker},
+    Millis, Reason, WorkerId,
+    wire::{ApiError, Contested, Refused, ToWorker},
 };
 
 use super::{Driver, Effect, LinkId, Observer, workers::Worker};
@@ -40,26 +40,22 @@ impl<O: Observer> Driver<O> {
                 name,
                 refused = from,
                 stays = address,
-                "two machines have the identity of one worker; the later one is refused: give it \
-                 its own token (`wasmgrid token create`)"
+                "two machines have the identity of one worker; the later one is refused: it needs a \
+                 token of its own"
             );
         } else {
             tracing::debug!(name, refused = from, stays = address, "refused the worker again");
         }
-        let reason = format!(
-            "another process with the identity of worker {name:?} has been connected from \
-             {address} for {linked_for}; an identity is for one machine, and its folder or disk \
-             was probably copied: join this machine with its own token (`wasmgrid token create` on \
-             an operator's machine, then `wasmgrid join TOKEN` here), or stop the other process"
-        );
-        self.say_refused(link, &refused, reason);
+        let (name, address) = (name.into(), address.into());
+        let error = Reason::IdentityInUse { name, address, linked_for }.into();
+        self.say_refused(link, &refused, error);
     }
 
     /// Refuses a worker that joins: it is told why, and need not try again.
-    pub(super) fn refuse_worker(&mut self, link: LinkId, reason: String) {
+    pub(super) fn refuse_worker(&mut self, link: LinkId, why: Reason) {
         let Some(worker) = self.state.workers.remove(&link) else { return };
-        tracing::warn!(name = worker.peer.identity.name(), reason, "refused the worker");
-        self.say_refused(link, &worker, reason);
+        tracing::warn!(name = worker.peer.identity.name(), reason = %why, "refused the worker");
+        self.say_refused(link, &worker, why.into());
     }
 
     /// A worker says that it lives.
@@ -68,9 +64,9 @@ impl<O: Observer> Driver<O> {
     }
 
     /// The last word to a worker, after which its link ends.
-    fn say_refused(&mut self, link: LinkId, worker: &Worker, reason: String) {
+    fn say_refused(&mut self, link: LinkId, worker: &Worker, error: ApiError) {
         // If it has no room, the link ends all the same.
-        if let Ok(queued) = worker.outbox.push(ToWorker::Refused(Refused { reason })) {
+        if let Ok(queued) = worker.outbox.push(ToWorker::Refused(Refused { error })) {
             self.effects.push(Effect::ToWorker(link, queued));
         }
         self.effects.push(Effect::HangUp { link });

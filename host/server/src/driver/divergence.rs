@@ -7,10 +7,7 @@ use std::{
 };
 
 use wasmgrid_core::{Input, SegmentToken};
-use wasmgrid_proto::{
-    JobId, JobState, Outcome, Witness,
-    wire::{ErrorCode, Reply},
-};
+use wasmgrid_proto::{JobId, JobState, Outcome, Reason, Witness, wire::Reply};
 
 use super::{
     Driver, Effect, LinkId, Observer,
@@ -18,7 +15,6 @@ use super::{
     comparison::{Compared, Late, Pairs, is_comparable},
     walks::{Walking, Want},
 };
-use crate::error::api_error;
 
 /// Late results that wait to be compared. Beyond it they are discarded unseen: to compare them is
 /// a help, and no promise of one.
@@ -129,10 +125,7 @@ impl<O: Observer> Driver<O> {
 
     /// Answers which results of a job differ.
     pub(super) fn divergences_request(&mut self, link: LinkId, id: u64, job: JobId) {
-        let found = self.grid.divergences(job).ok_or_else(|| {
-            let why = format!("there is no job {job}; see `wasmgrid job list`");
-            api_error(ErrorCode::NotFound, why)
-        });
+        let found = self.grid.divergences(job).ok_or_else(|| Reason::NoJob { job }.into());
         self.answer(link, id, found.map(Reply::Divergences));
     }
 }

@@ -1,8 +1,8 @@
 //! Lists that clients ask for: as many as fit one answer, and how many there are behind those.
 
 use wasmgrid_proto::{
-    Contest, JobFilter, JobId, Micros, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
-    wire::{ApiError, AuthorityRequest, ErrorCode, Reply, Request, Role},
+    Contest, JobFilter, JobId, Micros, Reason, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
+    wire::{ApiError, AuthorityRequest, Reply, Request, Role},
 };
 
 use super::{
@@ -13,7 +13,6 @@ use super::{
         vouched_bytes, worker_bytes,
     },
 };
-use crate::error::api_error;
 
 /// Jobs in one answer: as many as fit a frame with room to spare.
 const JOBS_MAX: u32 = 1_000;
@@ -85,14 +84,8 @@ impl<O: Observer> Driver<O> {
 
     pub(super) fn worker_request(&mut self, link: LinkId, id: u64, name: &str) {
         let worker = self.grid.worker(name).map(|worker| Reply::Worker(self.told(worker)));
-        let reply = worker.ok_or_else(|| {
-            let why = format!(
-                "the grid has no worker called {name:?}; `wasmgrid worker list --all` shows all \
-                 workers"
-            );
-            api_error(ErrorCode::NotFound, why)
-        });
-        self.answer(link, id, reply);
+        let unknown = || Reason::NoWorker { name: name.into() }.into();
+        self.answer(link, id, worker.ok_or_else(unknown));
     }
 
     pub(super) fn names_request(&mut self, link: LinkId, id: u64, workers: &[WorkerId]) {
@@ -133,12 +126,8 @@ pub(super) fn others_jobs(asker: &Client, filter: &JobFilter) -> Option<ApiError
     }
     let others = filter.tenant.as_ref().filter(|tenant| **tenant != asker.tenant)?;
     (asker.peer.identity.role() != Role::Operator).then(|| {
-        let own = &asker.tenant;
-        let why = format!(
-            "you are {own} and can list only your own jobs, not those of {others:?}; ask an \
-             operator"
-        );
-        api_error(ErrorCode::Forbidden, why)
+        let (own, wanted) = (asker.tenant.as_str().into(), others.as_str().into());
+        Reason::OthersJobs { own, wanted }.into()
     })
 }
 
@@ -159,8 +148,6 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::Explain { .. }
     );
     let (waiting, allowed) = client.outbox.unread().filter(|_| is_long)?;
-    let why = format!(
-        "{waiting} bytes of unread answers wait on your links, {allowed} allowed; read some first"
-    );
-    Some(api_error(ErrorCode::Unavailable, why))
+    let (bytes, allowed) = (waiting as u64, allowed as u64);
+    Some(Reason::UnreadAnswers { bytes, allowed }.into())
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use wasmgrid_core::Input;
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    MemberStatus, Micros, TokenGives, TokenStatus,
-    wire::{ApiError, ErrorCode, Reply, Role, TokenRequest},
+    MemberStatus, Micros, Reason, TokenGives, TokenStatus,
+    wire::{ApiError, Reply, Role, TokenRequest},
 };
 
 use super::{
@@ -15,10 +15,7 @@ use super::{
     outbox::{Closing, Ending},
     sizes::{fitting, member_bytes, token_bytes},
 };
-use crate::{
-    error::api_error,
-    members::{Member, MemberKey, member_key, own_tenant},
-};
+use crate::members::{Member, MemberKey, member_key, own_tenant};
 
 /// When members' last links ended, since the start, by the date.
 pub(super) type Seen = BTreeMap<MemberKey, Micros>;
@@ -40,13 +37,13 @@ impl<O: Observer> Driver<O> {
             self.effects.push(Effect::Close { link, closing });
             return false;
         }
-        if let Some(reason) = self.members.turns_away(peer) {
+        if let Some(removed) = self.members.turns_away(peer) {
             tracing::warn!(
                 name = peer.identity.name(),
                 from = peer.address,
                 "turned away: removed"
             );
-            let closing = Closing { reason, how: Ending::Removed };
+            let closing = Closing { reason: removed.to_string(), how: Ending::Removed };
             self.effects.push(Effect::Close { link, closing });
             return false;
         }
@@ -115,27 +112,19 @@ impl<O: Observer> Driver<O> {
     }
 
     fn check_removal(&self, link: LinkId, key: &MemberKey) -> Result<(), ApiError> {
-        let conflict = |why: String| Err(api_error(ErrorCode::Conflict, why));
         let (role, name) = key;
         if *role == Role::Scheduler {
-            let why = "a scheduler cannot be removed; stop its process instead";
-            return Err(api_error(ErrorCode::Invalid, why.into()));
+            return Err(Reason::SchedulerStays.into());
         }
         let asker = self.state.clients.get(&link).map(|client| &client.peer.identity);
         if asker.is_some_and(|asker| member_key(asker) == *key) {
-            return conflict(format!(
-                "you are the {role} {name:?} and cannot remove yourself; another operator can, and \
-                 `wasmgrid context remove` deletes the identity on this machine"
-            ));
+            return Err(Reason::OwnRemoval { role: *role, name: name.as_str().into() }.into());
         }
         let mut workers = self.state.workers.values();
         let is_own = *role == Role::Worker
             && workers.any(|one| one.peer.key.is_none() && one.peer.identity.name() == name);
         if is_own {
-            return conflict(format!(
-                "the worker {name:?} runs in the scheduler's own process and has no certificate to \
-                 revoke; start the grid without it: `wasmgrid up --no-worker`"
-            ));
+            return Err(Reason::BuiltInWorker { name: name.as_str().into() }.into());
         }
         Ok(())
     }
@@ -166,8 +155,8 @@ impl<O: Observer> Driver<O> {
         let links = clients.chain(workers);
         let links: Vec<_> =
             links.filter_map(|(link, peer)| Some((link, unwanted(peer)?))).collect();
-        for (link, reason) in links {
-            self.expel_link(link, reason);
+        for (link, removed) in links {
+            self.expel_link(link, removed.to_string());
         }
     }
 }

@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Digest, JobSpec, Micros, Millis, ModuleInfo, TaskSpec,
-    text::shortened,
-    wire::{ApiError, ErrorCode, Reply},
+    Digest, JobSpec, Micros, Millis, ModuleInfo, Reason, Refusal, TaskSpec,
+    reason::Upload,
+    wire::{ApiError, Reply},
 };
 use wasmgrid_store::Entry;
 
@@ -21,7 +21,6 @@ use super::{
     payers::{Payers, UNUSED_AFTER},
     turns::{Bounds, Full, Turns},
 };
-use crate::error::api_error;
 
 /// The keys under which the store has what admission found.
 pub(crate) const MODULE_PREFIX: &str = "module/";
@@ -35,8 +34,8 @@ pub(crate) const OWNER_PREFIX: &str = "owner/";
 const BOUNDS: Bounds =
     Bounds { at_work: 2, of_one: 1, waiting: 64, waiting_bytes: 64 << 20, all_bytes: 256 << 20 };
 
-/// Refusals that are remembered, so that what costs much to refuse costs it once; each has a text
-/// of up to 8 KiB. The oldest goes first.
+/// Refusals that are remembered, so that what costs much to refuse costs it once; each has up to
+/// 4 KiB of texts. The oldest goes first.
 const REFUSALS_MAX: usize = 1_024;
 
 /// How long one is remembered: what depended on the machine's load is tried again after that.
@@ -50,7 +49,7 @@ const MODULES_OF_ONE: usize = 10_000;
 
 /// Says whether the module can use all that its tasks are given, and is given all that they need.
 /// Quick: it compares names.
-pub type CheckTask = Arc<dyn Fn(&ModuleInfo, &TaskSpec) -> Result<(), String> + Send + Sync>;
+pub type CheckTask = Arc<dyn Fn(&ModuleInfo, &TaskSpec) -> Result<(), Refusal> + Send + Sync>;
 
 /// What the server knows of modules.
 pub struct Modules {
@@ -65,15 +64,6 @@ pub struct Modules {
     at_work: Vec<Digest>,
     /// Why modules were refused lately, and until when that holds.
     refused: BTreeMap<Digest, (Micros, ApiError)>,
-}
-
-impl fmt::Display for Sort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Module => "module",
-            Self::Blob => "blob",
-        })
-    }
 }
 
 /// What jobs that are kept name.
@@ -94,22 +84,13 @@ pub(super) struct Swept {
     pub(super) entries: Vec<Entry>,
 }
 
-/// What a client can send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sort {
-    /// A module.
-    Module,
-    /// A blob.
-    Blob,
-}
-
 /// A module or a blob that a client has sent.
 #[derive(Debug)]
 pub struct Put {
     /// Whose turn it is.
     pub tenant: String,
     /// Which of both.
-    pub sort: Sort,
+    pub sort: Upload,
     /// Who is answered.
     pub link: LinkId,
     /// In which request it came.
@@ -223,16 +204,13 @@ impl Modules {
     /// Refuses a tenant one more module than it may have.
     ///
     /// # Errors
-    /// [`ErrorCode::Refused`].
+    /// [`Reason::TooManyModules`].
     pub(super) fn check_count(&self, tenant: &str) -> Result<(), ApiError> {
         if self.users.total(tenant).count < MODULES_OF_ONE {
             return Ok(());
         }
-        let why = format!(
-            "{tenant} has {MODULES_OF_ONE} modules here, the maximum; modules that no job names are \
-             deleted after an hour"
-        );
-        Err(api_error(ErrorCode::Refused, why))
+        let (tenant, allowed) = (tenant.into(), MODULES_OF_ONE as u64);
+        Err(Reason::TooManyModules { tenant, allowed }.into())
     }
 
     /// True where the tenant has given the blob; then it stays for a while.
@@ -307,29 +285,19 @@ impl Modules {
         let task = &spec.task;
         for blob in &task.blobs {
             if !self.blobs.has(tenant, blob.digest, now) {
-                let (name, digest) = (shortened(blob.name.clone(), 100), blob.digest);
-                let why = format!(
-                    "tenant {tenant} has not sent the blob {digest}, which the job names {name}; \
-                     send it first (PutBlob), then submit again"
-                );
-                return Err(api_error(ErrorCode::NotFound, why));
+                let (name, digest) = (blob.name.as_str().into(), blob.digest);
+                return Err(Reason::NoBlob { tenant: tenant.into(), name, digest }.into());
             }
         }
         let Some(Known { info, .. }) = self.known.get(&task.module) else {
-            let why = format!(
-                "module {} is not here; send it first (PutModule), then submit again",
-                task.module
-            );
-            return Err(api_error(ErrorCode::NotFound, why));
+            return Err(Reason::NoModule { digest: task.module }.into());
         };
         if info.kind != task.kind {
-            let why = format!(
-                "module {:.12} is a {}, but the job says {}; correct its kind",
-                task.module, info.kind, task.kind
-            );
-            return Err(api_error(ErrorCode::Refused, why));
+            let (digest, found, said) = (task.module, info.kind, task.kind);
+            return Err(Reason::OtherKind { digest, found, said }.into());
         }
-        (self.check_task)(info, task).map_err(|why| api_error(ErrorCode::Refused, why))
+        let refused = |refusal| Reason::NotAdmitted { refusal: Box::new(refusal) }.into();
+        (self.check_task)(info, task).map_err(refused)
     }
 
     /// Has a module or a blob wait until it is its tenant's turn to have it looked at; see
@@ -340,8 +308,8 @@ impl Modules {
     pub(super) fn put(&mut self, put: Put, now: Micros) -> Result<(), ApiError> {
         let (sort, size) = (put.sort, put.bytes.len());
         match sort {
-            Sort::Blob => self.blobs.check(&put.tenant, size as u64)?,
-            Sort::Module => {
+            Upload::Blob => self.blobs.check(&put.tenant, size as u64)?,
+            Upload::Module => {
                 self.check_count(&put.tenant)?;
                 if let Some((until, error)) = self.refused.get(&put.digest)
                     && *until > now
@@ -352,15 +320,11 @@ impl Modules {
         }
         let tenant = put.tenant.clone();
         self.turns.push(&tenant, put, size).map_err(|(_, full)| {
-            let whose = match full {
-                Full::Tenant => "of yours",
-                Full::All => "of all tenants",
+            let wait = match full {
+                Full::Tenant => Reason::UploadsWait { what: sort },
+                Full::All => Reason::AllUploadsWait { what: sort },
             };
-            let why = format!(
-                "too many {sort}s {whose} wait for admission; send this one again after others are \
-                 answered"
-            );
-            api_error(ErrorCode::Unavailable, why)
+            wait.into()
         })
     }
 
@@ -481,7 +445,9 @@ mod tests {
             modules.users.add(tenant, digest, 1, Micros(0));
             assert_eq!(modules.check_count(tenant).is_err(), number == MODULES_OF_ONE - 1);
         }
-        assert_eq!(modules.check_count("ann").expect_err("full").code, ErrorCode::Refused);
+        let allowed = MODULES_OF_ONE as u64;
+        let full = Reason::TooManyModules { tenant: "ann".into(), allowed };
+        assert_eq!(modules.check_count("ann"), Err(full.into()));
         assert_eq!(modules.check_count("bob"), Ok(()));
     }
 }

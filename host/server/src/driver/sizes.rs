@@ -45,7 +45,7 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
         Ok(Reply::Divergences(_) | Reply::Explanation(_) | Reply::Renewed(_)) => LONG_ANSWER_BYTES,
-        Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, |error| error.message.len()),
+        Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, error_bytes),
         Ok(
             Reply::Token(_)
             | Reply::Done
@@ -53,8 +53,13 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
             | Reply::Appended { .. }
             | Reply::Unreadable,
         ) => 0,
-        Err(error) => error.message.len(),
+        Err(error) => error_bytes(error),
     }
+}
+
+/// How many bytes an error takes: its text, and its data, of which the text is made.
+fn error_bytes(error: &ApiError) -> usize {
+    2 * error.to_string().len()
 }
 
 /// How many bytes a member's certificate takes in an answer, at most.

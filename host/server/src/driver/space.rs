@@ -1,13 +1,9 @@
 //! Whether the store takes new work: not while its disk is full, nor while what is left of the disk
 //! is kept for work that was taken before.
 
-use wasmgrid_proto::{
-    ByteCount,
-    wire::{ApiError, ErrorCode},
-};
+use wasmgrid_proto::{ByteCount, Reason, wire::ApiError};
 
 use super::{Driver, Observer};
-use crate::error::api_error;
 
 /// The disk has less space left than is kept for work that was taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +41,10 @@ impl<O: Observer> Driver<O> {
     /// Why no new work is taken, from anybody.
     pub(super) fn refuses_work(&self) -> Option<ApiError> {
         let why = match self.state.shortage {
-            _ if self.state.store_full => "is full".into(),
-            Some(Shortage { free, reserve }) => {
-                format!("has {free} left, and {reserve} are reserved for the work in progress")
-            }
+            _ if self.state.store_full => Reason::DiskFull,
+            Some(Shortage { free, reserve }) => Reason::DiskReserved { free, reserve },
             None => return None,
         };
-        let why = format!("the scheduler's disk {why}; free space there and try again");
-        Some(api_error(ErrorCode::Unavailable, why))
+        Some(why.into())
     }
 }

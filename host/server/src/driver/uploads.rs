@@ -4,16 +4,17 @@ use bytes::Bytes;
 use wasmgrid_net::Held;
 use wasmgrid_proto::{
     Digest,
+    reason::Upload,
     wire::{ApiError, Reply},
 };
 
 use super::{
     Driver, Effect, LinkId, Observer,
-    modules::{Found, Put, Sort},
+    modules::{Found, Put},
 };
 
 impl<O: Observer> Driver<O> {
-    pub(super) fn have(&mut self, link: LinkId, id: u64, (sort, digest): (Sort, Digest)) {
+    pub(super) fn have(&mut self, link: LinkId, id: u64, (sort, digest): (Upload, Digest)) {
         let Some(client) = self.state.clients.get(&link) else { return };
         let tenant = client.tenant.clone();
         let reply = self.is_here(&tenant, sort, digest);
@@ -22,10 +23,10 @@ impl<O: Observer> Driver<O> {
 
     /// Whether a tenant may name this: what it has sent, and any module that is here, which then
     /// counts among what the tenant has.
-    fn is_here(&mut self, tenant: &str, sort: Sort, digest: Digest) -> Result<bool, ApiError> {
+    fn is_here(&mut self, tenant: &str, sort: Upload, digest: Digest) -> Result<bool, ApiError> {
         match sort {
-            Sort::Module => self.use_module(tenant, digest),
-            Sort::Blob => Ok(self.modules.has_blob(tenant, digest, self.state.now)),
+            Upload::Module => self.use_module(tenant, digest),
+            Upload::Blob => Ok(self.modules.has_blob(tenant, digest, self.state.now)),
         }
     }
 
@@ -54,7 +55,7 @@ impl<O: Observer> Driver<O> {
         &mut self,
         link: LinkId,
         id: u64,
-        (sort, digest, bytes): (Sort, Digest, Bytes),
+        (sort, digest, bytes): (Upload, Digest, Bytes),
         room: Option<Held>,
     ) {
         // What waits of each tenant is bounded of itself: the room is for what comes next.

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    JobId, ResultBlock, TaskResult, TaskState, TaskStatus, WorkerId,
-    wire::{ApiError, ErrorCode, Reply},
+    JobId, Reason, ResultBlock, TaskResult, TaskState, TaskStatus, WorkerId,
+    reason::Indices,
+    wire::{ApiError, Reply},
 };
 
 use super::{
@@ -17,7 +18,6 @@ use super::{
     logs,
     turns::{Bounds, Turns},
 };
-use crate::error::api_error;
 
 /// Readings of one tenant that wait, beyond which more are refused.
 const WALKS_OF_ONE: usize = 64;
@@ -138,18 +138,11 @@ impl<O: Observer> Driver<O> {
     }
 
     fn no_task(&self, job: JobId, index: u64) -> ApiError {
-        let mut why = format!("there is no task {job}/{index}");
-        if let Some((of, below, above)) = self.grid.nearest_tasks(job, index) {
-            let nearest: Vec<_> = below.into_iter().chain(above).map(|at| at.to_string()).collect();
-            why += &format!(
-                ": job {job} runs some of the tasks of job {of} again, under their indices; the \
-                 nearest it has: {}",
-                nearest.join(" and ")
-            );
-        } else {
-            why += &format!("; `wasmgrid job show {job}` shows how many there are");
-        }
-        api_error(ErrorCode::NotFound, why)
+        let Some((of, below, above)) = self.grid.nearest_tasks(job, index) else {
+            return Reason::NoTask { job, index }.into();
+        };
+        let nearest = Indices(below.into_iter().chain(above).collect());
+        Reason::NotRetried { job, index, of, nearest }.into()
     }
 
     /// Reads a log once all of it that counts is durable.
@@ -179,11 +172,8 @@ impl<O: Observer> Driver<O> {
                 }
             }
             Want::Task { link, id, .. } => {
-                let why = format!(
-                    "{WALKS_OF_ONE} questions about single tasks wait already; ask again after \
-                     some are answered"
-                );
-                self.answer(link, id, Err(api_error(ErrorCode::Unavailable, why)));
+                let allowed = WALKS_OF_ONE as u64;
+                self.answer(link, id, Err(Reason::TooManyLookups { allowed }.into()));
             }
         }
     }

@@ -4,9 +4,9 @@
 
 use wasmgrid_core::JobLogs;
 use wasmgrid_proto::{
-    DropReason, Dropped, JobId, JobState, JobStatus, Micros, Millis,
+    Dropped, JobId, JobState, JobStatus, Micros, Millis, Reason,
     frame::Envelope,
-    wire::{ApiError, ErrorCode, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
+    wire::{ApiError, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     sizes::job_bytes,
     workers::join,
 };
-use crate::{error::api_error, members::member_key};
+use crate::members::member_key;
 
 /// How often at most a watch is told how its job stands: faster than people read.
 const UPDATE_EVERY: Millis = Millis(200);
@@ -77,11 +77,8 @@ impl<O: Observer> Driver<O> {
         // A client that has gone needs no watch.
         let Some(client) = self.state.clients.get(&link) else { return Ok(()) };
         if client.watches.len() >= WATCHES_MAX || client.watches.contains_key(&request.watch) {
-            let why = format!(
-                "watch {} is in use, or {WATCHES_MAX} are open; end one first",
-                request.watch
-            );
-            return Err(api_error(ErrorCode::Invalid, why));
+            let (watch, allowed) = (request.watch, WATCHES_MAX as u64);
+            return Err(Reason::TooManyWatches { watch, allowed }.into());
         }
         let WatchRequest { watch, cursor, credit_bytes } = request;
         if let Some(error) = gone(job, self.grid.logs(job), cursor) {
@@ -353,26 +350,15 @@ impl<O: Observer> Driver<O> {
 
 /// Why the result at `cursor` of a job is not there any more, if so.
 fn gone(job: JobId, logs: Option<JobLogs>, cursor: u64) -> Option<ApiError> {
-    let gone = |message| Some(api_error(ErrorCode::Gone, message));
     let Some(JobLogs { results, dropped, .. }) = logs else {
-        return gone(format!("job {job} ended too long ago and was deleted (--keep-jobs)"));
+        return Some(Reason::JobDeleted { job }.into());
     };
     let Dropped { before, why, .. } = dropped.filter(|dropped| cursor < dropped.before)?;
-    let why = match why {
-        DropReason::Age => "the job ended too long ago (--keep-results)",
-        DropReason::Bytes => {
-            "the results of ended jobs exceeded the limit, and this job's were the oldest \
-             (--keep-bytes)"
-        }
-        DropReason::JobBytes => "they exceeded the limit for a running job (--keep-open-bytes)",
-    };
-    let rest = if before < results {
-        format!("results from {before} on are available")
+    let last = before.saturating_sub(1);
+    let gone = if before < results {
+        Reason::ResultsSkipped { job, cursor, last, why, next: before }
     } else {
-        "none is left; submit the job again".into()
+        Reason::ResultsDeleted { job, cursor, last, why }
     };
-    gone(format!(
-        "results {cursor} to {} of job {job} were deleted: {why}; {rest}",
-        before.saturating_sub(1)
-    ))
+    Some(gone.into())
 }

@@ -9,8 +9,8 @@ use wasmgrid_core::{
 };
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Micros, Millis, Outcome, OutcomeClass, ResultBlock, TaskRange, WorkerCapacity,
-    WorkerId,
+    Digest, JobId, Micros, Millis, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange,
+    WorkerCapacity, WorkerId,
     frame::{Envelope, META_MAX},
     text::{REASON_MAX, shortened},
     wire::{
@@ -183,16 +183,13 @@ impl<O: Observer> Driver<O> {
         tracing::debug!(name, address, slots = join.capacity.slots, "worker joins");
         let vouched = worker.peer.labels.clone();
         let Join { started, capacity, held, proofs } = join;
-        if capacity.text_bytes() > WorkerCapacity::TEXTS_MAX {
-            let reason = "the worker has too many labels, or too long ones; give it fewer";
-            return self.refuse_worker(link, reason.into());
+        let (found, allowed) = (capacity.text_bytes(), WorkerCapacity::TEXTS_MAX);
+        if found > allowed {
+            let (bytes, allowed) = (found as u64, allowed as u64);
+            return self.refuse_worker(link, Reason::WorkerTexts { bytes, allowed });
         }
         if let Some(key) = claimed_key(&capacity.labels, &vouched) {
-            let reason = format!(
-                "the worker's certificate has a label with the key {key:?}, so the worker must not \
-                 set one itself; start it without `--label {key}=...`"
-            );
-            return self.refuse_worker(link, reason);
+            return self.refuse_worker(link, Reason::LabelVouched { key: key.into() });
         }
         let (link_number, now) = (link.0, self.state.now);
         self.grid.handle(

@@ -4,21 +4,22 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wasmgrid_net::{Credentials, Peer, Signed, Validity};
+use wasmgrid_net::{Credentials, NetError, Peer, Signed, Validity};
 use wasmgrid_proto::{
-    Digest, Micros,
+    Digest, Micros, Reason,
+    reason::Names,
+    text::Detail,
     wire::{
-        ApiError, AuthorityRequest, AuthorityStatus, ErrorCode, FormerAuthority, MemberCertificate,
-        Renew, Renewed, Reply, Role, SignedBy,
+        ApiError, AuthorityRequest, AuthorityStatus, FormerAuthority, MemberCertificate, Renew,
+        Renewed, Reply, Role, SignedBy,
     },
 };
 use wasmgrid_store::Entry;
 
-use super::{Enroller, Notice, invalid, known::only_keys, meta, parse, unreadable};
+use super::{Enroller, Notice, known::only_keys, meta, parse, unreadable};
 use crate::{
     clock,
     config::Enrollment,
-    error::api_error,
     members::{Member, member_key},
 };
 
@@ -29,9 +30,6 @@ const FORMER_ENDS: &str = "former-authority-ends";
 
 /// Certificates in one answer, of about 120 bytes each at most.
 const CERTIFICATES_MAX: usize = 4_096;
-
-/// Members that a refusal names.
-const NAMED_MAX: usize = 8;
 
 /// The longest signing request: one for an Ed25519 key takes far less.
 pub(super) const REQUEST_MAX: usize = 4 << 10;
@@ -57,12 +55,12 @@ impl Enroller {
     pub(crate) async fn renew(&self, member: &Peer, renew: &Renew) -> Result<Renewed, ApiError> {
         let enrollment = self.enrollment()?;
         if member.certificate.is_none() {
-            return Err(invalid("a link without a certificate has none to renew"));
+            return Err(Reason::NoCertificate.into());
         }
         let (role, name) = (member.identity.role(), member.identity.name());
         let _turn = self.turn.lock().await;
-        if let Some(why) = self.members.turns_away(member) {
-            return Err(api_error(ErrorCode::Forbidden, why));
+        if let Some(removed) = self.members.turns_away(member) {
+            return Err(removed.into());
         }
         let _signing = self.signing.read().await;
         let signed = sign(enrollment, &renew.csr, (role, name), &member.labels)?;
@@ -85,7 +83,7 @@ impl Enroller {
         let enrollment = self.enrollment()?;
         let _signing = self.signing.read().await;
         let made = enrollment.authority.issue(role, name, enrollment.validity);
-        let credentials = made.map_err(|error| invalid(&error.to_string()))?;
+        let credentials = made.map_err(|error| Reason::BadName { reason: Detail::of(&error) })?;
         let Validity { issued, ends } = credentials.validity();
         let authority = enrollment.authority.ca_hash();
         self.write(vec![entry(role, name, &Given { issued, ends, authority })?]).await?;
@@ -181,8 +179,7 @@ impl Enroller {
         let enrollment = self.enrollment()?;
         let _signing = self.signing.write().await;
         let Some((former, _)) = enrollment.authority.former() else {
-            let why = "no former authority is trusted";
-            return Err(api_error(ErrorCode::Conflict, why.into()));
+            return Err(Reason::NoFormerAuthority.into());
         };
         let date = clock::date();
         let known = self.known().await?;
@@ -194,22 +191,13 @@ impl Enroller {
             .collect();
         let own = (asker.identity.role(), asker.identity.name().to_owned());
         if stay.contains(&&own) {
-            let why = "your own certificate is of the former authority; renew it first, as each \
-                       command does when it begins";
-            return Err(api_error(ErrorCode::Conflict, why.into()));
+            return Err(Reason::OwnCertificateFormer.into());
         }
-        let names: Vec<_> = stay.iter().map(|(role, name)| format!("{role} {name}")).collect();
-        if !names.is_empty() && !force {
-            let some = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-            let rest = if names.len() > NAMED_MAX { ", …" } else { "" };
-            let why = format!(
-                "members with certificates of the former authority would be locked out: \
-                 {some}{rest} ({} in all); wait until they have renewed, or use --force",
-                names.len()
-            );
-            return Err(api_error(ErrorCode::Conflict, why));
+        if !stay.is_empty() && !force {
+            let names = Names::of(stay.iter().map(|(role, name)| format!("{role} {name}")));
+            return Err(Reason::MembersLockedOut { names }.into());
         }
-        self.end_former(names.len()).await
+        self.end_former(stay.len()).await
     }
 
     /// Trusts the former authority no more; `signing` is held for it.
@@ -253,8 +241,7 @@ impl Enroller {
     /// # Errors
     /// Where there is no enrollment here.
     pub(super) fn enrollment(&self) -> Result<&Enrollment, ApiError> {
-        let why = "this grid has no authority";
-        self.enrollment.as_ref().ok_or_else(|| invalid(why))
+        self.enrollment.as_ref().ok_or_else(|| Reason::NoAuthority.into())
     }
 }
 
@@ -266,7 +253,7 @@ pub(super) fn sign(
     labels: &[(String, String)],
 ) -> Result<Signed, ApiError> {
     let refused = |error: &dyn std::fmt::Display| {
-        api_error(ErrorCode::Refused, format!("the request for a certificate: {error}"))
+        ApiError::from(Reason::BadCertificate { reason: Detail::of(error) })
     };
     if request.len() > REQUEST_MAX {
         let why = format!("it has {} bytes, {REQUEST_MAX} allowed", request.len());
@@ -288,14 +275,13 @@ fn entry(role: Role, name: &str, given: &Given) -> Result<Entry, ApiError> {
 }
 
 /// Of what was done with the authority's file.
-fn done(result: Option<Result<(), wasmgrid_net::NetError>>) -> Result<(), ApiError> {
-    let unavailable = |why: String| api_error(ErrorCode::Unavailable, why);
-    match result {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error @ wasmgrid_net::NetError::Certificate { .. })) => {
-            Err(api_error(ErrorCode::Conflict, error.to_string()))
+fn done(result: Option<Result<(), NetError>>) -> Result<(), ApiError> {
+    let Some(result) = result else { return Err(Reason::Stopping.into()) };
+    result.map_err(|error| {
+        let reason = Detail::of(&error);
+        match error {
+            NetError::Certificate { .. } => Reason::AuthorityInUse { reason }.into(),
+            _ => Reason::AuthorityFailed { reason }.into(),
         }
-        Some(Err(error)) => Err(unavailable(error.to_string())),
-        None => Err(unavailable("the scheduler is stopping; try again".into())),
-    }
+    })
 }

@@ -87,19 +87,19 @@ impl Enroller {
             // A clock that was set back makes what was made before it not valid yet.
             self.present_where(|until| until.renew_at() <= date || until.issued > date);
             if let Err(error) = self.end_former_in_time().await {
-                tracing::error!(error = error.message, "the former authority is still trusted");
+                tracing::error!(%error, "the former authority is still trusted");
             }
             let ends = enrollment.authority.ends();
             if ends.since(date) < WARN_OF_AUTHORITY && date >= warn_at {
                 warn_at = date.after(WARN_AGAIN);
                 tracing::warn!(
                     %ends,
-                    "the grid's authority expires, and every certificate with it; replace it with \
-                     `wasmgrid authority replace`"
+                    "the grid's authority expires, and every certificate with it; an operator must \
+                     replace it"
                 );
             }
             if let Err(error) = self.warn(&mut warned).await {
-                tracing::debug!(error = error.message, "failed to check certificates");
+                tracing::debug!(%error, "failed to check certificates");
             }
             tokio::time::sleep(look).await;
         }

@@ -2,15 +2,15 @@
 
 use wasmgrid_net::key_of;
 use wasmgrid_proto::{
-    Digest,
-    wire::{ApiError, ErrorCode, Role},
+    Digest, Reason,
+    text::Detail,
+    wire::{ApiError, Role},
 };
 use wasmgrid_store::Entry;
 
 use super::{Enroller, meta};
 use crate::{
     clock,
-    error::api_error,
     members::{Member, MemberKey, Members},
 };
 
@@ -53,7 +53,7 @@ impl Enroller {
         let _turn = self.turn.lock().await;
         let member = self.members.get(&key);
         if !is_known && member.as_ref().is_none_or(|member| member.removed_at.is_some()) {
-            return Err(self.no_member(&key, member.as_ref()));
+            return Err(self.no_member(key, member.as_ref()).into());
         }
         let date = clock::date();
         let member = member.unwrap_or_else(|| Member::seen_at(date));
@@ -61,24 +61,23 @@ impl Enroller {
         self.write_member(key, member, Vec::new()).await
     }
 
-    fn no_member(&self, (role, name): &MemberKey, member: Option<&Member>) -> ApiError {
-        let removed_at = member.and_then(|member| member.removed_at);
-        let already = removed_at.map(|at| format!("; one was removed on {at}")).unwrap_or_default();
+    fn no_member(&self, (role, name): MemberKey, member: Option<&Member>) -> Reason {
         let other = match role {
-            Role::Client => Role::Operator,
-            _ => Role::Client,
+            Role::Client => Some(Role::Operator),
+            Role::Operator => Some(Role::Client),
+            Role::Worker | Role::Scheduler => None,
         };
-        let is_other = *role != Role::Worker && {
-            let found = self.members.get(&(other, name.clone()));
+        let is_other = |role: &Role| {
+            let found = self.members.get(&(*role, name.clone()));
             found.is_some_and(|member| member.removed_at.is_none())
         };
-        let help = match (is_other, role) {
-            (true, _) => format!("there is an {other} of that name: --role {other}"),
-            (false, Role::Worker) => "`wasmgrid worker list --all` shows all workers".into(),
-            (false, _) => "`wasmgrid client list` shows all clients".into(),
-        };
-        let why = format!("the grid has no {role} called {name:?}{already}; {help}");
-        api_error(ErrorCode::NotFound, why)
+        let other = other.filter(is_other);
+        let name = name.as_str().into();
+        match (other, member.and_then(|member| member.removed_at)) {
+            (Some(other), _) => Reason::OtherRole { role, name, other },
+            (None, Some(at)) => Reason::AlreadyRemoved { role, name, at },
+            (None, None) => Reason::NoMember { role, name },
+        }
     }
 }
 
@@ -97,7 +96,7 @@ pub(super) fn only_keys(
         _ => return Ok(Vec::new()),
     };
     let key = key_of(certificate)
-        .map_err(|error| api_error(ErrorCode::Refused, format!("the certificate: {error}")))?;
+        .map_err(|error| Reason::BadCertificate { reason: Detail::of(&error) })?;
     keys.retain(|known| *known != key);
     keys.push(key);
     keys.drain(..keys.len().saturating_sub(KEYS_KEPT));

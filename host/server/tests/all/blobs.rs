@@ -1,7 +1,7 @@
 //! Blobs: given once, of their tenant alone, counted, and sent to workers as modules are.
 
 use wasmgrid_proto::{
-    BLOB_BYTES_MAX, Blob, Digest, Resource, WITH,
+    BLOB_BYTES_MAX, Blob, Digest, Reason, Resource, WITH,
     wire::{ErrorCode, FromWorker, NeedModule, Reply, Request, Role, Submit, ToWorker},
 };
 
@@ -38,8 +38,11 @@ async fn a_blob_is_named_by_jobs_of_who_has_given_it_and_counts_for_each() {
     let mut bob = client_link(&server.handle(), Role::Client, "bob");
     ann.put(MODULE).await.expect("kept");
     let error = ann.request(submit_with(VALUE), &[]).await.expect_err("not given");
-    assert_eq!(error.code, ErrorCode::NotFound);
-    assert!(error.message.contains("PutBlob"), "{error}");
+    let name = WITH.into();
+    assert_eq!(
+        error,
+        Reason::NoBlob { tenant: "ann".into(), name, digest: Digest::of(VALUE) }.into()
+    );
     let before = bytes_of(&mut ann).await;
     assert_eq!(ann.request(put(VALUE), VALUE).await, Ok(Reply::Done));
     assert_eq!(ann.request(put(VALUE), VALUE).await, Ok(Reply::Done), "once is enough");
@@ -63,10 +66,11 @@ async fn what_is_no_blob_is_refused_with_what_would_be_one() {
     assert_eq!(error.code, ErrorCode::Invalid);
     let large = vec![1; usize::try_from(BLOB_BYTES_MAX).expect("small") + 1];
     let error = ann.request(put(&large), &large).await.expect_err("too large");
-    assert!(error.message.contains(&BLOB_BYTES_MAX.to_string()), "{error}");
+    let (bytes, allowed) = (BLOB_BYTES_MAX + 1, BLOB_BYTES_MAX);
+    assert_eq!(error, Reason::BlobSize { bytes, allowed }.into());
     let lie = Request::PutBlob { digest: Digest::of(b"other"), size_bytes: VALUE.len() as u64 };
     let error = ann.request(lie, VALUE).await.expect_err("other bytes");
-    assert!(error.message.contains("digest"), "{error}");
+    assert!(matches!(*error.reason, Reason::WrongDigest { .. }), "{error}");
     assert_eq!(ann.request(have(VALUE), &[]).await, Ok(Reply::Module { present: false }));
     server.shutdown().await.expect("in order");
 }

@@ -186,7 +186,7 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
             break error;
         }
     };
-    assert!(short.message.contains("100B left, and 800B are reserved"), "{short}");
+    assert!(short.to_string().contains("100B left, and 800B are reserved"), "{short}");
     let (inputs, idempotency_key, limits) = (numbers(1), None, None);
     for request in [
         submit(numbers(1), None),

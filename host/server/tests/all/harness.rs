@@ -11,8 +11,8 @@ use bytes::Bytes;
 use wasmgrid_net::{Identity, Link, LinkError, in_process};
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, Extensions, InputBlock, JobId, JobSpec, JobStatus, Micros,
-    ModuleInfo, ModuleKind, Outcome, ResultBlock, ResultMeta, Seq, TaskSpec, Usage, WorkerCapacity,
-    WorkerId,
+    ModuleInfo, ModuleKind, Outcome, Refusal, ResultBlock, ResultMeta, Seq, TaskSpec, Usage,
+    WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
         ApiError, Assign, FromClient, FromWorker, Join, Message, Reply, Request, RequestFrame,
@@ -42,10 +42,14 @@ pub fn start_fresh() -> Server {
     start(memory())
 }
 
+pub fn no_task() -> Refusal {
+    Refusal::NotATask { found: "a stone".into() }
+}
+
 pub fn admission() -> Admission {
     let admit = |bytes: &[u8]| {
         if bytes == BAD {
-            return Err("it is no task".to_owned());
+            return Err(no_task());
         }
         Ok(ModuleInfo {
             digest: Digest::of(bytes),
@@ -56,7 +60,7 @@ pub fn admission() -> Admission {
         })
     };
     let check_task = |_: &ModuleInfo, task: &TaskSpec| {
-        if task.grants.is_empty() { Ok(()) } else { Err("no grant is given here".to_owned()) }
+        if task.grants.is_empty() { Ok(()) } else { Err(no_task()) }
     };
     Admission { admit: Admit::Here(Arc::new(admit)), check_task: Arc::new(check_task) }
 }

@@ -45,7 +45,7 @@ async fn modules_that_nobody_names_end_at_the_quota_of_who_sent_them() {
     let mut ann = client_link(&server.handle(), Role::Client, "ann");
     let (kept, error) = put_until_refused(&mut ann).await;
     assert_eq!((kept, error.code), (4, ErrorCode::Refused), "{error}");
-    assert!(error.message.contains("4MiB of its quota of 4MiB bytes"), "{error}");
+    assert!(error.to_string().contains("4MiB of its quota of 4MiB bytes"), "{error}");
     let mut bob = client_link(&server.handle(), Role::Client, "bob");
     bob.put(&module(200)).await.expect("bob has his own");
     // Whoever names a module has it counted, and the client who sent it first still has it too.
@@ -159,7 +159,7 @@ async fn a_client_sees_itself_alone_and_an_operator_sets_what_it_may_have() {
     assert_eq!(operator.request(set(Allowance::Most(1)), &[]).await, Ok(Reply::Done));
     let refused = ann.request(submit(numbers(1), None), &[]).await.expect_err("over");
     assert_eq!(refused.code, ErrorCode::Refused);
-    assert!(refused.message.contains("1 of its quota of 1 jobs"), "{refused}");
+    assert!(refused.to_string().contains("1 of its quota of 1 jobs"), "{refused}");
     bob.request(submit(numbers(1), None), &[]).await.expect("bob may have more");
     server.shutdown().await.expect("in order");
 }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobFilter, JobId, JobState, Millis, Seq,
+    ByteCount, Digest, DropReason, Epoch, InputBlock, JobFilter, JobId, JobState, Millis, Reason,
+    Seq,
+    reason::KeyUse,
     wire::{ErrorCode, More, Reply, Request, Role, Submit, ToClient, WatchRequest},
 };
 use wasmgrid_server::{Blocking, Server, ServerConfig, ServerError};
@@ -26,11 +28,11 @@ fn watch_from(cursor: u64) -> WatchRequest {
 }
 
 /// Waits until the first result of a job is refused as gone; what is said then.
-async fn wait_until_gone(client: &mut Client, job: JobId) -> String {
+async fn wait_until_gone(client: &mut Client, job: JobId) -> Reason {
     loop {
         let request = Request::Watch { job, watch: watch_from(0) };
         match client.request(request, &[]).await {
-            Err(error) if error.code == ErrorCode::Gone => return error.message,
+            Err(error) if error.code == ErrorCode::Gone => return *error.reason,
             Err(error) => panic!("{error:?}"),
             Ok(_) => {
                 let unwatch = wasmgrid_proto::wire::Unwatch { watch: 7 };
@@ -57,7 +59,8 @@ async fn results_of_an_ended_job_go_by_age_and_a_reader_is_told() {
     let job = status(client.request(submit(numbers(5), None), &[]).await).job;
     join(&server.handle(), "w").await.work(5, b"out").await;
     let said = wait_until_gone(&mut client, job).await;
-    assert!(said.contains("results 0 to 4 of job 1") && said.contains("--keep-results"), "{said}");
+    let why = DropReason::Age;
+    assert_eq!(said, Reason::ResultsDeleted { job, cursor: 0, last: 4, why });
     // The job itself is known, once its end is durable.
     while client.job(job).await.state != JobState::Ok {
         tokio::task::yield_now().await;
@@ -130,7 +133,8 @@ async fn results_over_the_bytes_that_are_kept_go_and_the_oldest_first() {
         assert_eq!(client.watched(1).await.0.len(), 10);
     }
     let said = wait_until_gone(&mut client, JobId(1)).await;
-    assert!(said.contains("--keep-bytes"), "{said}");
+    let is_meant = matches!(said, Reason::ResultsDeleted { why: DropReason::Bytes, .. });
+    assert!(is_meant, "{said}");
     let request = Request::Watch { job: JobId(2), watch: watch(2, PLENTY) };
     client.request(request, &[]).await.expect("kept");
     assert_eq!(client.watched(2).await.0.len(), 10);
@@ -155,10 +159,8 @@ async fn a_slow_reader_of_an_open_job_is_told_where_the_log_begins_now() {
         _ => None,
     };
     let error = client.next(ended).await;
-    assert_eq!(error.code, ErrorCode::Gone);
-    assert!(error.message.contains("--keep-open-bytes"), "{}", error.message);
-    let from = error.message.split("results from ").nth(1).and_then(|rest| rest.split(' ').next());
-    let from: u64 = from.and_then(|from| from.parse().ok()).expect("it says where to go on");
+    let Reason::ResultsSkipped { why, next: from, .. } = *error.reason else { panic!("{error}") };
+    assert_eq!(why, DropReason::JobBytes);
     assert!(from > 0 && from < 20, "{from}");
     let request = Request::Watch { job, watch: watch_from(from) };
     client.request(request, &[]).await.expect("there");
@@ -189,8 +191,8 @@ async fn another_job_or_other_inputs_under_a_key_are_a_conflict_that_names_the_j
     }
     for (priority, inputs) in [(0, b"ac"), (1, b"ab")] {
         let error = client.request(submit(priority, inputs), inputs).await.expect_err("another");
-        assert_eq!(error.code, ErrorCode::Conflict);
-        assert!(error.message.contains("job 1"), "{}", error.message);
+        let with = if priority == 0 { KeyUse::OtherInputs } else { KeyUse::OtherJob };
+        assert_eq!(error, Reason::KeyInUse { job: JobId(1), with }.into());
     }
     server.shutdown().await.expect("in order");
 }
@@ -207,8 +209,7 @@ async fn an_append_at_a_place_that_is_taken_is_a_conflict_that_says_where_to_go_
     client.request(append(), b"ab").await.expect("appended");
     client.request(append(), b"ab").await.expect("repeated");
     let error = client.request(append(), b"cd").await.expect_err("taken");
-    assert_eq!(error.code, ErrorCode::Conflict);
-    assert!(error.message.contains("new inputs at 2"), "{}", error.message);
+    assert_eq!(error, Reason::Overlap { job, first: 0, next: 2 }.into());
     assert_eq!(client.job(job).await.counts.total, 2);
     server.shutdown().await.expect("in order");
 }
@@ -312,10 +313,7 @@ async fn reading_goes_on_while_the_disk_is_full_and_results_wait() {
     valve.refused().await;
     let refused = |message: &ToClient| match message {
         ToClient::Reply(frame) => {
-            let error = frame.reply.as_ref().err();
-            error.is_some_and(|error| {
-                error.code == ErrorCode::Unavailable && error.message.contains("full")
-            })
+            frame.reply.as_ref().is_err_and(|error| *error.reason == Reason::DiskFull)
         }
         _ => false,
     };
@@ -328,7 +326,7 @@ async fn reading_goes_on_while_the_disk_is_full_and_results_wait() {
     // Also what would add to a job that there is not: so it can be asked with no job at all.
     let nothing = Request::Skip { job: JobId(u64::MAX), first: 0, count: 0 };
     let full = client.request(nothing.clone(), &[]).await.expect_err("refused");
-    assert!(full.code == ErrorCode::Unavailable && full.message.contains("full"), "{full}");
+    assert_eq!(full, Reason::DiskFull.into());
     let request = Request::Watch { job: done, watch: watch(1, PLENTY) };
     client.request(request, &[]).await.expect("reading goes on");
     assert_eq!(client.watched(1).await.0.len(), 3);

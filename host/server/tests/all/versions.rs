@@ -43,7 +43,7 @@ async fn an_unknown_request_is_answered_with_both_versions_and_the_link_lives() 
         let error = newer.request(unknown.clone(), &[]).await.expect_err("not known");
         assert_eq!(error.code, ErrorCode::Unsupported);
         for release in [Release::ours(), Release::of(&hello)] {
-            assert!(error.message.contains(&release.to_string()), "{}", error.message);
+            assert!(error.to_string().contains(&release.to_string()), "{error}");
         }
     }
     newer.put(MODULE).await.expect("kept, on the same link");
@@ -101,7 +101,7 @@ async fn a_spec_with_an_unknown_critical_extension_is_refused_by_its_number() {
         let request = submit_with(extended(task), extended(job));
         let error = client.request(request, &[]).await.expect_err("refused");
         assert_eq!(error.code, ErrorCode::Unsupported);
-        assert!(error.message.contains("the extension 77"), "{}", error.message);
+        assert!(error.to_string().contains("the extension 77"), "{error}");
     }
     server.shutdown().await.expect("in order");
 }

@@ -9,7 +9,7 @@ use wasmgrid_proto::{
 };
 
 use super::{super::authority::validity, stuck::stuck};
-use crate::table;
+use crate::{table, words::remedy};
 
 /// Of a resource in which a tenant is near its bound, the tenth at which that is told.
 const NEARLY_ALL: u64 = 9;
@@ -135,14 +135,14 @@ fn no_worker(facts: &Facts) -> Option<Finding> {
         0 => "the grid has no worker".into(),
         count => format!("of {} none takes tasks", counted(count as u64, "worker")),
     };
-    Some(Finding::problem(wait.name(), text, wait.remedy()))
+    Some(Finding::problem(wait.name(), text, remedy(&wait)))
 }
 
 fn disk(facts: &Facts) -> Option<Finding> {
     let why = facts.refuses.as_ref()?;
     let full = Wait::DiskFull;
     let text = format!("the scheduler takes no new work: {why}");
-    Some(Finding::problem(full.name(), text, full.remedy()))
+    Some(Finding::problem(full.name(), text, remedy(&full)))
 }
 
 fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {

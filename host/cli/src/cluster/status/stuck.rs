@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use wasmgrid_proto::{Explanation, JobId, Micros, Wait, WaitReason, text::counted};
 
 use super::findings::Finding;
+use crate::words::remedy;
 
 /// Jobs that a finding names.
 const EXAMPLES: usize = 3;
@@ -42,14 +43,14 @@ fn finding(tenant: &str, jobs: &[(JobId, &WaitReason)], now: Micros) -> Option<F
     let (tasks, why) = (counted(tasks, "task"), wait.text(now));
     if jobs.len() == 1 {
         let text = format!("{tasks} of job {job} cannot run: {why}");
-        return Some(Finding::problem("job-stuck", text, wait.remedy()).about(job));
+        return Some(Finding::problem("job-stuck", text, remedy(wait)).about(job));
     }
     let count = counted(jobs.len() as u64, "job");
     let text = format!(
         "{tasks} of {count} of tenant {tenant} cannot run ({}); of job {job}: {why}",
         named(jobs)
     );
-    Some(Finding::problem("jobs-stuck", text, wait.remedy()).about(tenant))
+    Some(Finding::problem("jobs-stuck", text, remedy(wait)).about(tenant))
 }
 
 /// The first of them, and how many more there are.
