@@ -4,7 +4,6 @@
 
 use std::{
     env, fs, io,
-    ops::RangeInclusive,
     path::{Path, PathBuf, absolute},
 };
 
@@ -16,11 +15,8 @@ use crate::{
     args::{Cli, Command, SourceArgs},
     exit::{Exit, WithExit as _, usage},
     paths, private,
-    settings::Settings,
+    settings::{self, Commands, SERVER, Settings, UP, WORKER},
 };
-
-/// How many slots a worker may have, by flag or file: each is a process.
-const SLOTS: RangeInclusive<u32> = 1..=4096;
 
 /// The file that has what earlier starts were told.
 pub const KEPT: &str = "settings.toml";
@@ -30,40 +26,6 @@ const CONFIG: &str = "config";
 
 /// Where the state is, and of what: found out before anything is read there.
 const OF_THE_PLACE: &[&str] = &["name", "state_dir"];
-
-/// What schedulers and workers can be told.
-const OF_BOTH: &[&str] = &["require_jail", "caps"];
-
-/// What schedulers alone can be told.
-const OF_SCHEDULERS: &[&str] = &[
-    "listen",
-    "advertise",
-    "tenant_weights",
-    "producer_grace",
-    "certificate_life",
-    "keep_results",
-    "keep_jobs",
-    "keep_bytes",
-    "keep_open_bytes",
-    "disk_reserve",
-];
-
-/// What workers alone can be told.
-const OF_WORKERS: &[&str] = &[
-    "slots",
-    "memory",
-    "labels",
-    "isolation",
-    "allow_dirs",
-    "max",
-    "compile_time",
-    "compile_memory",
-    "pagemap_scan",
-    "cache_dir",
-];
-
-/// What a machine with both can be told.
-const OF_UP: &[&str] = &["no_worker"];
 
 /// The variables that other commands read.
 const OTHER_VARIABLES: &[&str] =
@@ -82,8 +44,8 @@ pub struct Told {
     config_by_flag: Option<PathBuf>,
     /// Whether what earlier starts were told is forgotten.
     forgets: bool,
-    /// What a file may have for this command.
-    keys: Vec<&'static str>,
+    /// The command, whose settings a file may have.
+    command: Commands,
 }
 
 /// What later starts are to know.
@@ -114,19 +76,17 @@ impl Told {
         check_variables()?;
         let by_flags = Command::by_flags();
         let config_by_flag = by_flags.as_ref().and_then(|command| source(command)?.config.clone());
-        let of_command: &[&[&'static str]] = match command {
-            Command::Up(_) => &[OF_SCHEDULERS, OF_WORKERS, OF_UP],
-            Command::Server(_) => &[OF_SCHEDULERS],
-            _ => &[OF_WORKERS],
-        };
-        let keys = [OF_PLACE_AND_BOTH, of_command].concat().concat();
         Ok(Self {
-            flags: by_flags.as_ref().map(Settings::of).unwrap_or_default(),
-            all: Settings::of(command),
+            flags: by_flags.as_ref().and_then(given).cloned().unwrap_or_default(),
+            all: given(command).cloned().unwrap_or_default(),
             config: source(command).and_then(|source| source.config.clone()),
             config_by_flag,
             forgets: source(command).is_some_and(|source| source.defaults),
-            keys,
+            command: match command {
+                Command::Up(_) => UP,
+                Command::Server(_) => SERVER,
+                _ => WORKER,
+            },
         })
     }
 
@@ -136,7 +96,7 @@ impl Told {
     /// A usage error where the file cannot be read.
     pub fn place(&self) -> anyhow::Result<(Option<PathBuf>, Option<String>)> {
         let file = match &self.config {
-            Some(path) => settings(self.read(path)?)?,
+            Some(path) => Settings::from_table(&read(path, self.command)?).exit(Exit::Usage)?,
             None => Settings::default(),
         };
         let Settings { state_dir, name, .. } = self.all.clone();
@@ -157,8 +117,10 @@ impl Told {
             is.insert(CONFIG.into(), written(&absolute(config).unwrap_or(config.clone())));
         }
         let file = match (&self.config, config_of(&is)) {
-            (Some(path), _) => self.read(path)?,
-            (None, Some(path)) => self.read(&path).with_context(|| EARLIER).exit(Exit::Usage)?,
+            (Some(path), _) => read(path, self.command)?,
+            (None, Some(path)) => {
+                read(&path, self.command).with_context(|| EARLIER).exit(Exit::Usage)?
+            }
             (None, None) => Table::new(),
         };
         if self.config.is_some() {
@@ -167,34 +129,19 @@ impl Told {
         let earlier = is.iter().filter(|(key, _)| key.as_str() != CONFIG);
         let mut all = file;
         all.extend(earlier.map(|(key, value)| (key.clone(), value.clone())));
-        all.extend(Table::try_from(&self.all).exit(Exit::Usage)?);
-        is.extend(Table::try_from(&self.flags).exit(Exit::Usage)?);
+        all.extend(self.all.table());
+        is.extend(self.flags.table());
         is.retain(|key, _| !OF_THE_PLACE.contains(&key));
-        Ok((settings(all)?, Memory { was, is }))
+        let settings = Settings::from_table(&all).exit(Exit::Usage)?;
+        Ok((settings, Memory { was, is }))
     }
 
     /// The flag that sets something of a worker, if any does.
     pub fn of_worker(&self) -> Option<&'static str> {
-        let set = Table::try_from(&self.flags).unwrap_or_default();
-        OF_WORKERS.iter().copied().find(|key| set.contains_key(*key))
-    }
-
-    /// What a file has, once it is known to have nothing else than this command can be told.
-    fn read(&self, path: &Path) -> anyhow::Result<Table> {
-        let table = read(path)?;
-        match table.keys().find(|key| !self.keys.contains(&key.as_str())) {
-            None => Ok(table),
-            Some(key) => Err(usage(format!(
-                "{}: {key} is not a setting of this command; expected one of: {}",
-                path.display(),
-                self.keys.join(", ")
-            ))),
-        }
+        let set = self.flags.table();
+        settings::of_workers_alone().find(|key| set.contains_key(*key))
     }
 }
-
-/// What any of these commands can be told.
-const OF_PLACE_AND_BOTH: &[&[&str]] = &[OF_THE_PLACE, OF_BOTH];
 
 /// Said of a file that nobody has named now.
 const EARLIER: &str = "an earlier start was given this file; choose another with --config FILE, or \
@@ -224,7 +171,8 @@ impl Standing {
     pub fn of(folder: &Path) -> anyhow::Result<Self> {
         let mut set = kept(&folder.join(KEPT))?;
         let config = config_of(&set);
-        let mut of_file = config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let of_file = config.as_deref().map(|path| read(path, UP | SERVER | WORKER));
+        let mut of_file = of_file.transpose()?.unwrap_or_default();
         set.remove(CONFIG);
         of_file.retain(|key, _| !set.contains_key(key));
         Ok(Self { config, set, of_file })
@@ -260,22 +208,22 @@ impl Standing {
 /// Where a command's settings come from beside its flags.
 const fn source(command: &Command) -> Option<&SourceArgs> {
     match command {
-        Command::Up(args) => Some(&args.scheduler.source),
-        Command::Server(args) => Some(&args.scheduler.source),
+        Command::Up(args) => Some(&args.source),
+        Command::Server(args) => Some(&args.source),
         Command::Join(args) => Some(&args.worker.source),
         Command::Worker(args) => Some(&args.run.source),
         _ => None,
     }
 }
 
-fn settings(table: Table) -> anyhow::Result<Settings> {
-    let settings: Settings = table.try_into().exit(Exit::Usage)?;
-    match settings.slots.filter(|slots| !SLOTS.contains(slots)) {
-        None => Ok(settings),
-        Some(slots) => {
-            let (least, most) = (SLOTS.start(), SLOTS.end());
-            Err(usage(format!("slots = {slots}: expected {least} to {most}")))
-        }
+/// What a command's flags, and the variables in their place, set.
+fn given(command: &Command) -> Option<&Settings> {
+    match command {
+        Command::Up(args) => Some(&args.settings),
+        Command::Server(args) => Some(&args.settings),
+        Command::Join(args) => Some(&args.worker.settings),
+        Command::Worker(args) => Some(&args.run.settings),
+        _ => None,
     }
 }
 
@@ -291,7 +239,7 @@ fn kept(path: &Path) -> anyhow::Result<Table> {
         let table: Table = text.parse()?;
         let mut of_settings = table.clone();
         of_settings.remove(CONFIG);
-        settings(of_settings)?;
+        Settings::from_table(&of_settings)?;
         Ok(table)
     };
     read()
@@ -308,29 +256,14 @@ fn config_of(kept: &Table) -> Option<PathBuf> {
     kept.get(CONFIG).and_then(Value::as_str).map(PathBuf::from)
 }
 
-/// What a file of settings has. Paths in it begin at its folder.
-fn read(path: &Path) -> anyhow::Result<Table> {
+/// What a file sets for one of these commands. Relative paths in it begin at its folder.
+fn read(path: &Path, commands: Commands) -> anyhow::Result<Table> {
     let name = path.display();
     let text = fs::read_to_string(path)
         .map_err(|error| usage(format!("failed to read {name}: {error}")))?;
-    let wrong = |error: toml::de::Error| usage(format!("{name}: {}", error.to_string().trim_end()));
-    toml::from_str::<Settings>(&text).map_err(wrong)?;
-    let mut table: Table = text.parse().map_err(wrong)?;
-    let folder = path.parent().map(|folder| absolute(folder).unwrap_or(folder.to_owned()));
-    let from_folder = |value: &mut Value| {
-        if let (Some(folder), Some(text)) = (&folder, value.as_str()) {
-            *value = written(&folder.join(text));
-        }
-    };
-    for key in ["state_dir", "cache_dir", "allow_dirs"] {
-        match table.get_mut(key) {
-            Some(Value::Array(all)) => all.iter_mut().for_each(from_folder),
-            Some(value) => from_folder(value),
-            None => {}
-        }
-    }
-    settings(table.clone()).with_context(|| name.to_string()).exit(Exit::Usage)?;
-    Ok(table)
+    let whole = absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = whole.parent().unwrap_or(Path::new("/"));
+    settings::read(&text, folder, commands).map_err(|error| usage(format!("{name}: {error}")))
 }
 
 /// A path in a file of settings, which has UTF-8 alone.

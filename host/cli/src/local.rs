@@ -63,7 +63,7 @@ impl LocalGrid {
     /// # Errors
     /// Refuses a machine that can be seen to be unable to run tasks.
     pub async fn start(setup: parts::WorkerSetup) -> anyhow::Result<Self> {
-        let caps = setup.caps.clone();
+        let caps = setup.settings.caps();
         // Its first runner starts beside all that follows.
         let machine = Machine::start(setup)?;
         let store = MemoryStore::without_journal();

@@ -13,38 +13,25 @@ use wasmgrid_proto::{
 use wasmgrid_server::ServerHandle;
 use wasmgrid_worker::{
     Dial, Worker, WorkerConfig,
-    sandbox::{self, Caps, EngineSettings, Sandbox, SandboxConfig, SandboxError, Slot},
+    sandbox::{self, EngineSettings, Sandbox, SandboxConfig, SandboxError, Slot},
 };
 
 use crate::{
-    args::{Isolation, Label, Maximum, SandboxArgs},
+    args::Isolation,
     exit::usage,
     paths,
     print::message,
     private,
+    settings::{AboveZero, Settings, Slots},
     unable::unable,
 };
 
 /// What a worker of this machine offers, and where it keeps what it compiled.
 pub struct WorkerSetup {
-    /// Tasks at a time; `None` is one a core.
-    pub slots: Option<u32>,
-    /// Memory for all tasks together; `None` is all there is.
-    pub memory: Option<ByteCount>,
-    /// Shown with the worker.
-    pub labels: Vec<Label>,
-    /// What separates tasks from this process.
-    pub isolation: Isolation,
-    /// Directories that jobs may be granted to read.
-    pub allow_dirs: Vec<PathBuf>,
-    /// What jobs may ask for at most, where that is not the default.
-    pub max: Vec<Maximum>,
-    /// What holds for all tasks.
-    pub sandbox: SandboxArgs,
+    /// What its slots, their sandbox and the worker offer.
+    pub settings: Settings,
     /// Where compiled modules are kept.
     pub cache: Cache,
-    /// What modules may look like.
-    pub caps: Caps,
 }
 
 /// A folder of compiled modules.
@@ -73,7 +60,7 @@ impl Machine {
     /// # Errors
     /// Refuses a machine that can be seen to be unable to run tasks.
     pub fn start(setup: WorkerSetup) -> anyhow::Result<Self> {
-        let (memory, labels) = (setup.memory, setup.labels.clone());
+        let (memory, labels) = (setup.settings.memory, setup.settings.labels.clone());
         let (cache, config) = sandbox_config(setup)?;
         let count = config.slots;
         let started = start_sandbox(cache, config);
@@ -156,32 +143,33 @@ fn start_sandbox(
 }
 
 fn sandbox_config(setup: WorkerSetup) -> anyhow::Result<(Cache, SandboxConfig)> {
-    let slots = setup.slots.unwrap_or_else(cores);
+    let WorkerSetup { settings, cache } = setup;
+    let caps = settings.caps();
     let defaults = SandboxConfig::default();
     let mut max_limits = defaults.max_limits;
-    for maximum in setup.max {
+    for maximum in settings.max {
         maximum.apply(&mut max_limits);
     }
     let config = SandboxConfig {
-        slots,
+        slots: settings.slots.map_or_else(cores, Slots::get),
         max_limits,
-        isolation: match setup.isolation {
+        isolation: match settings.isolation.unwrap_or_default() {
             Isolation::Process => sandbox::Isolation::Process,
             Isolation::Task => sandbox::Isolation::Task,
             Isolation::InProcess => sandbox::Isolation::InProcess,
         },
-        allow_dirs: setup.allow_dirs,
-        caps: setup.caps,
-        require_jail: setup.sandbox.require_jail.unwrap_or(defaults.require_jail),
-        compile_cpu: setup.sandbox.compile_time.unwrap_or(defaults.compile_cpu),
-        compile_memory: setup.sandbox.compile_memory.unwrap_or(defaults.compile_memory),
+        allow_dirs: settings.allow_dirs,
+        caps,
+        require_jail: settings.require_jail.unwrap_or(defaults.require_jail),
+        compile_cpu: settings.compile_time.map_or(defaults.compile_cpu, AboveZero::get),
+        compile_memory: settings.compile_memory.map_or(defaults.compile_memory, AboveZero::get),
         engine: EngineSettings {
-            pagemap_scan: pagemap_scan(setup.sandbox.pagemap_scan, system::sysinfo().totalswap)?,
+            pagemap_scan: pagemap_scan(settings.pagemap_scan, system::sysinfo().totalswap)?,
             ..defaults.engine
         },
         ..defaults
     };
-    Ok((setup.cache, config))
+    Ok((cache, config))
 }
 
 /// Whether runners may ask the kernel what a task wrote; `swap` is how much of it the machine has.

@@ -31,16 +31,11 @@ pub use named::{Label, TenantWeight};
 pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
 pub use run::{
     GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
-    RunArgs, SandboxArgs, SubmitArgs,
+    RunArgs, SubmitArgs,
 };
-pub use serve::{
-    JoinArgs, KeepArgs, MachineArgs, PrintArgs, SchedulerArgs, ServerArgs, SourceArgs, TokenSource,
-    UpArgs, WorkerArgs, WorkerCommand,
-};
+pub use serve::{JoinArgs, PrintArgs, ServerArgs, SourceArgs, TokenSource, UpArgs, WorkerCommand};
 pub use tenant::TenantCommand;
 pub use with::{With, check_json};
-
-use wasmgrid_worker::sandbox::{CapSetting, Caps};
 
 use crate::{exit, version};
 
@@ -168,28 +163,6 @@ impl Command {
     }
 }
 
-/// What modules may look like.
-#[derive(Args, Clone, Debug, Default)]
-pub struct CapArgs {
-    /// Set a structural cap on modules: functions=100000, module-bytes=48MiB; may be repeated. A
-    /// refusal names its cap; the scheduler and each worker have caps of their own
-    #[arg(
-        long = "cap",
-        value_name = "NAME=VALUE",
-        env = "WASMGRID_CAPS",
-        value_delimiter = ',',
-        help_heading = "Limits"
-    )]
-    pub caps: Vec<CapSetting>,
-}
-
-impl CapArgs {
-    /// The defaults with these settings.
-    pub fn caps(&self) -> Caps {
-        Caps::with(&self.caps)
-    }
-}
-
 /// In what shape something is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -203,6 +176,7 @@ pub enum Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Slots;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
         parse_from(line.split_whitespace())
@@ -261,7 +235,7 @@ mod tests {
         let cli = parse("wasmgrid worker --slots 3").expect("parses");
         let Command::Worker(worker) = cli.command else { panic!("not a worker") };
         assert!(worker.noun.is_none());
-        assert_eq!(worker.run.machine.slots, Some(3));
+        assert_eq!(worker.run.settings.slots, Slots::new(3));
         let cli = parse("wasmgrid worker drain box").expect("parses");
         let Command::Worker(worker) = cli.command else { panic!("not a worker") };
         assert!(matches!(worker.noun, Some(WorkerNoun::Drain { .. })));

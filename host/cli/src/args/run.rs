@@ -8,8 +8,11 @@ use clap::{
 };
 use wasmgrid_proto::{ByteCount, Fuel, Grant, Millis, ParseUnitError};
 
-use super::{CapArgs, CutArgs, EachArgs, Format, Label, With};
-use crate::run::{Axis, Range};
+use super::{CutArgs, EachArgs, Format, Label, With};
+use crate::{
+    run::{Axis, Range},
+    settings::{Flags, MODULE, RUN, Slots},
+};
 
 /// What `run` prints and leaves behind, for its `--help`.
 const RUN_HELP: &str = r#"Inputs: without an input flag there is one task, whose input is stdin if that is not a
@@ -120,14 +123,14 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "context", help_heading = "Grid")]
     pub local: bool,
     /// Number of tasks to run at once on this machine [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), help_heading = "Grid")]
-    pub slots: Option<u32>,
+    #[arg(long, value_name = "N", help_heading = "Grid")]
+    pub slots: Option<Slots>,
     /// The boundary around tasks on this machine [default: process]
     #[arg(long, value_enum, help_heading = "Grid")]
     pub isolation: Option<Isolation>,
     /// The sandbox of the grid on this machine.
     #[command(flatten)]
-    pub sandbox: SandboxArgs,
+    pub sandbox: Flags<RUN>,
 }
 
 /// `wasmgrid submit`.
@@ -166,7 +169,7 @@ pub struct JobArgs {
     pub limits: LimitArgs,
     /// What its module may look like.
     #[command(flatten)]
-    pub caps: CapArgs,
+    pub caps: Flags<MODULE>,
     /// Time limit of the whole job; tasks that have not ended by then expire
     #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, help_heading = "Job")]
     pub deadline: Option<Millis>,
@@ -334,42 +337,6 @@ pub struct GridArgs {
     pub context: Option<String>,
 }
 
-/// What holds for all tasks of a worker on this machine.
-#[derive(Args, Clone, Debug, Default)]
-pub struct SandboxArgs {
-    /// Run nothing on this machine unless every layer of the jail around tasks is available
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_parser = clap::builder::BoolishValueParser::new(),
-        env = "WASMGRID_REQUIRE_JAIL",
-        help_heading = "Sandbox"
-    )]
-    pub require_jail: Option<bool>,
-    /// Time of a core for compiling one module here, in whole seconds [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = above_zero::<Millis>, env = "WASMGRID_COMPILE_TIME", help_heading = "Sandbox")]
-    pub compile_time: Option<Millis>,
-    /// Memory for compiling one module here [default: 1GiB]
-    #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, env = "WASMGRID_COMPILE_MEMORY", help_heading = "Sandbox")]
-    pub compile_memory: Option<ByteCount>,
-    /// Ask the kernel which pages a task has written and clear only those (Linux 6.7): tasks start
-    /// faster. Refused on a machine with swap, where a task could see data of another one
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        value_parser = clap::builder::BoolishValueParser::new(),
-        env = "WASMGRID_PAGEMAP_SCAN",
-        help_heading = "Sandbox"
-    )]
-    pub pagemap_scan: Option<bool>,
-}
-
 /// What separates tasks from the process that serves them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize,
@@ -402,7 +369,7 @@ pub struct InspectArgs {
     pub file: PathBuf,
     /// What it may look like.
     #[command(flatten)]
-    pub caps: CapArgs,
+    pub caps: Flags<MODULE>,
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,

@@ -257,14 +257,7 @@ fn say(
 /// What this machine's worker is to be.
 pub fn setup(settings: &Settings, paths: &Paths) -> WorkerSetup {
     WorkerSetup {
-        slots: settings.slots,
-        memory: settings.memory,
-        labels: settings.labels.clone(),
-        isolation: settings.isolation.unwrap_or_default(),
-        allow_dirs: settings.allow_dirs.clone(),
-        max: settings.max.clone(),
-        sandbox: settings.sandbox(),
+        settings: settings.clone(),
         cache: Cache::Needed(settings.cache_dir.clone().unwrap_or_else(|| paths.modules())),
-        caps: settings.caps(),
     }
 }

@@ -4,7 +4,10 @@ use clap::Parser as _;
 use wasmgrid_proto::{ByteCount, Millis};
 
 use super::*;
-use crate::args::{Isolation, TenantWeight};
+use crate::{
+    args::{Isolation, TenantWeight},
+    settings::{AboveZero, Slots},
+};
 
 /// A start with these words, with what was kept in `folder`.
 struct Place {
@@ -29,7 +32,8 @@ impl Place {
         let command = cli.expect("a command line").command;
         let mut told = Told::new(&command).expect("no variables");
         // Those of the test's own process are not meant.
-        (told.flags, told.all) = (Settings::of(&command), Settings::of(&command));
+        let set = given(&command).cloned().expect("a command that serves");
+        (told.flags, told.all) = (set.clone(), set);
         let config = source(&command).and_then(|source| source.config.clone());
         (told.config, told.config_by_flag) = (config.clone(), config);
         let started = told.settle(Some(self.folder.path())).and_then(|(settings, memory)| {
@@ -48,7 +52,7 @@ fn flags_win_over_the_file() {
         "slots = 8\nmemory = \"2GiB\"\nlabels = [\"zone=a\"]\nisolation = \"in-process\"\nmax = [\"log=1B\"]",
     );
     let settings = place.start(&format!("worker --slots 3 --config {file}")).expect("fits");
-    assert_eq!(settings.slots, Some(3));
+    assert_eq!(settings.slots, Slots::new(3));
     assert_eq!(settings.memory, Some(ByteCount(2 << 30)));
     assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
     assert_eq!(settings.isolation, Some(Isolation::InProcess));
@@ -61,7 +65,7 @@ fn what_was_set_stays_set_until_it_is_set_otherwise() {
     let first = place.start("worker --slots 3 --label zone=a --label disk=ssd").expect("fits");
     assert_eq!(place.start("worker").expect("fits"), first);
     let second = place.start("worker --label zone=b").expect("fits");
-    assert_eq!(second.slots, Some(3));
+    assert_eq!(second.slots, Slots::new(3));
     assert_eq!(second.labels, ["zone=b".parse().expect("a label")]);
     assert_eq!(place.start("worker").expect("fits"), second);
     let odd = place.start("worker --memory 1234567B --max memory=1500000B --cap functions=7");
@@ -77,11 +81,11 @@ fn a_file_is_read_again_and_goes_before_what_was_set_when_it_is_named() {
     place.start("worker --slots 3 --memory 1GiB").expect("fits");
     let file = place.file("f.toml", "slots = 8\nallow_dirs = [\"data\"]");
     let named = place.start(&format!("worker --config {file}")).expect("fits");
-    assert_eq!((named.slots, named.memory), (Some(8), Some(ByteCount(1 << 30))));
+    assert_eq!((named.slots, named.memory), (Slots::new(8), Some(ByteCount(1 << 30))));
     assert_eq!(named.allow_dirs, [place.folder.path().join("data")], "from the file's folder");
     assert_eq!(place.start("worker").expect("fits"), named);
-    assert_eq!(place.start("worker --slots 2").expect("fits").slots, Some(2));
-    assert_eq!(place.start("worker").expect("fits").slots, Some(2));
+    assert_eq!(place.start("worker --slots 2").expect("fits").slots, Slots::new(2));
+    assert_eq!(place.start("worker").expect("fits").slots, Slots::new(2));
     let standing = Standing::of(place.folder.path()).expect("readable");
     assert_eq!(standing.rows().iter().find(|(key, _)| key == "slots").expect("it").1, "2");
     fs::remove_file(&file).expect("it is there");
@@ -106,11 +110,11 @@ fn the_file_may_require_the_jail_and_a_flag_take_it_back() {
     let place = Place::new();
     let text = "require_jail = true\ncompile_time = \"20s\"\ncompile_memory = \"2GiB\"\npagemap_scan = true";
     let file = place.file("worker.toml", text);
-    let settings = place.start(&format!("worker --config {file}")).expect("fits").sandbox();
+    let settings = place.start(&format!("worker --config {file}")).expect("fits");
     assert_eq!(settings.pagemap_scan, Some(true));
     assert_eq!(settings.require_jail, Some(true));
-    assert_eq!(settings.compile_time, Some(Millis(20_000)));
-    assert_eq!(settings.compile_memory, Some(ByteCount(2 << 30)));
+    assert_eq!(settings.compile_time, AboveZero::new(Millis(20_000)));
+    assert_eq!(settings.compile_memory, AboveZero::new(ByteCount(2 << 30)));
     let settings = place.start(&format!("worker --config {file} --require-jail=false"));
     assert_eq!(settings.expect("fits").require_jail, Some(false));
 }
@@ -122,7 +126,10 @@ fn an_unknown_key_is_an_error_that_names_it() {
         let file = place.file("worker.toml", text);
         place.start(&format!("worker --config {file}")).expect_err(text)
     };
-    assert!(error("slots = 1\nslotz = 2").contains("slotz"));
+    assert!(
+        error("slots = 1\nslotz = 2")
+            .ends_with("line 2: unknown setting slotz; did you mean slots?")
+    );
     assert!(error("memory = \"lots\"").contains("64MiB"));
     assert!(error("listen = \"0.0.0.0\"").contains("listen is not a setting"));
     let caps = error("caps = [\"functions=7\", \"function=7\"]");
@@ -152,7 +159,7 @@ fn a_servers_file_may_say_all_its_flags_and_that_of_up_a_workers_too() {
     assert_eq!(settings.keep_open_bytes, Some(ByteCount(1 << 20)));
     assert_eq!(settings.disk_reserve, Some(ByteCount(2 << 30)));
     let both = place.file("up.toml", &format!("{text}\nslots = 2\nno_worker = false"));
-    assert_eq!(place.start(&format!("up --config {both}")).expect("fits").slots, Some(2));
+    assert_eq!(place.start(&format!("up --config {both}")).expect("fits").slots, Slots::new(2));
     let error = place.start(&format!("server --config {both}")).expect_err("a worker's");
     assert!(error.contains("no_worker") || error.contains("slots"), "{error}");
 }

@@ -40,6 +40,7 @@ use crate::{
     parts::{Cache, WorkerSetup},
     paths::Paths,
     print::{data, message},
+    settings::Settings,
     table,
 };
 
@@ -347,19 +348,18 @@ impl Grid {
             )));
         }
         let setup = WorkerSetup {
-            slots: args.slots,
-            memory: None,
-            labels: Vec::new(),
-            isolation: args.isolation.unwrap_or_default(),
-            // Who grants a directory of this machine is its operator.
-            allow_dirs: granted_dirs(&args.job.allow),
-            max: Vec::new(),
-            sandbox: args.sandbox.clone(),
+            settings: Settings {
+                slots: args.slots,
+                isolation: args.isolation,
+                // Who grants a directory of this machine is its operator.
+                allow_dirs: granted_dirs(&args.job.allow),
+                caps: args.job.caps.caps.clone(),
+                ..args.sandbox.0.clone()
+            },
             cache: Cache::Wanted {
                 dir: Paths::known().map(|paths| paths.modules()),
                 quiet: talk.quiet,
             },
-            caps: args.job.caps.caps(),
         };
         Ok(Self::Local(Box::new(LocalGrid::start(setup).await?)))
     }

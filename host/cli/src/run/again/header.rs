@@ -7,7 +7,10 @@ use wasmgrid_proto::{ByteCount, Fuel, Limits, Millis, TaskSpec, WITH};
 use wasmgrid_views::Data;
 
 use super::{MARK, VERSION, asked::Asked};
-use crate::args::{Isolation, JobArgs, LimitArgs, SandboxArgs, With};
+use crate::{
+    args::{Isolation, JobArgs, LimitArgs, With},
+    settings::{AboveZero, Settings, Slots},
+};
 
 /// See the module. Where a flag is given beside `--again`, that one counts.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -191,16 +194,17 @@ impl Header {
     /// Fills in those of a grid on this machine.
     pub fn fill_here(
         &self,
-        slots: &mut Option<u32>,
+        slots: &mut Option<Slots>,
         isolation: &mut Option<Isolation>,
-        sandbox: &mut SandboxArgs,
+        sandbox: &mut Settings,
     ) {
         let here = &self.here;
-        *slots = slots.or(here.slots);
+        *slots = slots.or(here.slots.and_then(Slots::new));
         *isolation = isolation.or(here.isolation);
         sandbox.require_jail = sandbox.require_jail.or(here.require_jail);
-        sandbox.compile_time = sandbox.compile_time.or(here.compile_time_ms.map(Millis));
-        let memory = here.compile_memory_bytes.map(ByteCount);
+        let time = here.compile_time_ms.and_then(|ms| AboveZero::new(Millis(ms)));
+        sandbox.compile_time = sandbox.compile_time.or(time);
+        let memory = here.compile_memory_bytes.and_then(|bytes| AboveZero::new(ByteCount(bytes)));
         sandbox.compile_memory = sandbox.compile_memory.or(memory);
         sandbox.pagemap_scan = sandbox.pagemap_scan.or(here.pagemap_scan);
     }
@@ -208,13 +212,13 @@ impl Header {
 
 impl Here {
     /// Of the flags.
-    pub fn new(slots: Option<u32>, isolation: Option<Isolation>, sandbox: &SandboxArgs) -> Self {
+    pub fn new(slots: Option<Slots>, isolation: Option<Isolation>, sandbox: &Settings) -> Self {
         Self {
-            slots,
+            slots: slots.map(Slots::get),
             isolation,
             require_jail: sandbox.require_jail,
-            compile_time_ms: sandbox.compile_time.map(|time| time.0),
-            compile_memory_bytes: sandbox.compile_memory.map(|memory| memory.0),
+            compile_time_ms: sandbox.compile_time.map(|time| time.get().0),
+            compile_memory_bytes: sandbox.compile_memory.map(|memory| memory.get().0),
             pagemap_scan: sandbox.pagemap_scan,
         }
     }
