@@ -29,10 +29,8 @@ is information about an intended state, such as a cordon.
 
 Exit codes, for monitoring:
   0  no problem; there may be notes
-2  no context is selected, or a flag makes no sense => 2  no \
-  context is selected, or a flag is invalid
   1  there is a problem
-  2  no context is selected, or a flag makes no sense
+  2  no context is selected, or a flag is invalid
   4  the grid cannot be reached, or does not accept this identity
 
 With --output json it is one object, also where the grid cannot be reached:

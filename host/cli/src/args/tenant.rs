@@ -30,14 +30,12 @@ pub enum TenantCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Set a tenant's quotas; for operators `none` is without a bound, `default` what everybody may
-    /// have => `none` removes the bound, `default` restores the default
+    /// Set a tenant's quotas, as an operator; `none` removes a bound, `default` restores the default
     Set {
         /// The tenant: a client's name, or operator/NAME
         name: String,
         /// bytes=20GiB, jobs=1000, open-jobs=100, record-bytes=64MiB, waiting-tasks=1000000,
-        /// running-tasks=16, fuel-a-day=10T; `none` is without a bound, `default` what everybody
-        /// may have
+        /// running-tasks=16, fuel-a-day=10T; or `none` or `default` for the amount
         #[arg(value_name = "RESOURCE=AMOUNT", required = true)]
         quotas: Vec<QuotaSetting>,
         /// Where.
