@@ -287,7 +287,7 @@ fn check_variables() -> anyhow::Result<()> {
 }
 
 /// All variables that some command reads, sorted.
-fn variables() -> Vec<String> {
+pub fn variables() -> Vec<String> {
     let cli = Cli::command();
     let of_flags = cli.get_subcommands().flat_map(|command| command.get_arguments());
     let of_flags = of_flags.filter_map(|arg| arg.get_env()?.to_str());

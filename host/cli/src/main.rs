@@ -22,6 +22,8 @@ mod parts;
 mod paths;
 mod print;
 mod private;
+#[cfg(test)]
+mod reference;
 mod run;
 mod settings;
 mod table;

@@ -80,7 +80,8 @@ macro_rules! caps {
             }
 
             /// What it counts, for "… is 7".
-            pub(crate) const fn counts(self) -> &'static str {
+            #[must_use]
+            pub const fn counts(self) -> &'static str {
                 match self { $(Self::$cap => $counts,)* }
             }
 
