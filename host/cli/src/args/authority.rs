@@ -5,19 +5,16 @@ use std::{fmt, str::FromStr, time::Duration};
 use clap::Subcommand;
 use wasmgrid_proto::Millis;
 
-use super::{Format, run::GridArgs};
+use super::{AskArgs, GridArgs};
 
 /// What can be asked of a grid's authority, which signs the certificates of its members.
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
     /// Show it, the certificates of the grid's members, and which are of the former authority
     Show {
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Make another one, as where its key may be known to others or its ten years are nearly over.
     /// The former one is trusted too until it is retired: workers that are linked move at once, all

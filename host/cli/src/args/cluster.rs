@@ -8,7 +8,7 @@ use wasmgrid_proto::{JobId, JobState};
 use super::{
     Format,
     address::HostPort,
-    run::{GridArgs, InputArgs, LimitArgs, OutputArgs},
+    run::{AskArgs, GridArgs, InputArgs, LimitArgs, OutputArgs},
     serve::TokenSource,
 };
 
@@ -21,24 +21,18 @@ pub enum WorkerNoun {
         /// started
         #[arg(long)]
         all: bool,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Show one worker and what runs on it; without a name, this machine's workers and their
     /// settings
     Show {
         /// Its name in the grid
         name: Option<String>,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Set the scheduler's address for this machine's worker, after checking that it is the same
     /// grid. A running worker follows by itself
@@ -155,12 +149,9 @@ pub enum JobCommand {
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// One job, or one task of it with its attempts
     Show {
@@ -169,23 +160,17 @@ pub enum JobCommand {
         /// The task with this index
         #[arg(long, value_name = "INDEX")]
         task: Option<u64>,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Show why a job's tasks wait, and what would help
     Explain {
         /// The job's id
         job: JobId,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Print a job's results so far; with --follow until it ends. Exits with the job's outcome, as
     /// `run` does; while it runs, with 1 if a task has failed
@@ -277,12 +262,9 @@ pub enum JobCommand {
     Wait {
         /// The job's id
         job: JobId,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
 }
 

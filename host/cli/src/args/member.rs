@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use wasmgrid_net::{JoinToken, Role};
 use wasmgrid_proto::Millis;
 
-use super::{Format, GridArgs, Label};
+use super::{AskArgs, GridArgs, Label};
 
 /// What can be asked of tokens.
 #[derive(Debug, Subcommand)]
@@ -14,12 +14,9 @@ pub enum TokenCommand {
     Create(TokenArgs),
     /// The tokens that have not expired, including used-up and revoked ones; never their secrets
     List {
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Revoke a token, so that nobody can join with it any more; members that have joined stay
     Revoke {
@@ -62,12 +59,9 @@ pub struct TokenArgs {
     /// a vouched label
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<Label>,
-    /// Where.
+    /// Which cluster, and how its answer is printed.
     #[command(flatten)]
-    pub grid: GridArgs,
-    /// The output format
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Format,
+    pub ask: AskArgs,
 }
 
 /// The roles a token can give.
@@ -118,12 +112,9 @@ impl std::str::FromStr for TokenId {
 pub enum ClientCommand {
     /// The clients and operators that have joined, and whose jobs they see
     List {
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Remove a client from the grid: its connections end at once, and only a new token lets it
     /// return. Its jobs continue; `wasmgrid job cancel` stops them

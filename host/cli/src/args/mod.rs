@@ -30,8 +30,8 @@ pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
 pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
 pub use run::{
-    GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order, OutputArgs,
-    RunArgs, SubmitArgs,
+    AskArgs, GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order,
+    OutputArgs, RunArgs, SubmitArgs,
 };
 pub use serve::{JoinArgs, PrintArgs, ServerArgs, SourceArgs, TokenSource, UpArgs, WorkerCommand};
 pub use tenant::TenantCommand;

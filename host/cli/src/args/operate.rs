@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Format, run::GridArgs};
+use super::{AskArgs, Format};
 
 /// How what serves logs.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -45,12 +45,9 @@ With --output json it is one object, also where the grid cannot be reached:
 #[derive(Args, Debug)]
 #[command(after_long_help = STATUS_HELP)]
 pub struct StatusArgs {
-    /// Where.
+    /// Which cluster, and how its answer is printed.
     #[command(flatten)]
-    pub grid: GridArgs,
-    /// The output format
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Format,
+    pub ask: AskArgs,
 }
 
 /// `wasmgrid completion`.

@@ -337,6 +337,17 @@ pub struct GridArgs {
     pub context: Option<String>,
 }
 
+/// Which cluster is asked, and how its answer is printed.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AskArgs {
+    /// Where.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// The output format
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
 /// What separates tasks from the process that serves them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize, serde::Deserialize,

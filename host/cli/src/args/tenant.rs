@@ -5,30 +5,24 @@ use std::str::FromStr;
 use clap::Subcommand;
 use wasmgrid_proto::{Allowance, ByteCount, Fuel, Resource};
 
-use super::{Format, run::GridArgs};
+use super::{AskArgs, GridArgs};
 
 /// What can be asked of tenants.
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
     /// List tenants, their use and their quotas; a client sees its own
     List {
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Show one tenant's use and quotas
     Show {
         /// The tenant: a client's name, or operator/NAME
         name: String,
-        /// Where.
+        /// Which cluster, and how its answer is printed.
         #[command(flatten)]
-        grid: GridArgs,
-        /// The output format
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        ask: AskArgs,
     },
     /// Set a tenant's quotas, as an operator; `none` removes a bound, `default` restores the default
     Set {

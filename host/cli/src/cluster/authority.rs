@@ -6,7 +6,7 @@ use wasmgrid_proto::wire::{AuthorityStatus, MemberCertificate, SignedBy};
 
 use super::{with, with_cluster};
 use crate::{
-    args::{AuthorityCommand, Format},
+    args::{AskArgs, AuthorityCommand, Format},
     exit::Exit,
     print::{data, message},
     table,
@@ -18,7 +18,7 @@ use crate::{
 /// Where the cluster cannot be reached, or does not do it.
 pub async fn authority(command: AuthorityCommand) -> anyhow::Result<Exit> {
     match command {
-        AuthorityCommand::Show { grid, output } => {
+        AuthorityCommand::Show { ask: AskArgs { grid, output } } => {
             let status = with(&grid, async |client| Ok(client.authority().await?)).await?;
             show(&status, output)?;
         }

@@ -5,7 +5,7 @@ use wasmgrid_views::ClientView;
 
 use super::with;
 use crate::{
-    args::{ClientCommand, Format},
+    args::{AskArgs, ClientCommand, Format},
     exit::Exit,
     table,
 };
@@ -16,7 +16,7 @@ use crate::{
 /// Where the cluster cannot be reached, has no such client, or the role does not allow it.
 pub async fn client(command: ClientCommand) -> anyhow::Result<Exit> {
     match command {
-        ClientCommand::List { grid, output } => {
+        ClientCommand::List { ask: AskArgs { grid, output } } => {
             let members = with(&grid, async |client| Ok(client.members().await?)).await?;
             list(&members, output)?;
         }

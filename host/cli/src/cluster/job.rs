@@ -11,7 +11,7 @@ use wasmgrid_views::{AppendedView, JobView, JobWithDivergences, written};
 
 use super::{explain, logs, task, view, with};
 use crate::{
-    args::{Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
+    args::{AskArgs, Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     print::{self, data, message},
@@ -66,7 +66,7 @@ pub fn older(more: More) -> Option<String> {
 
 async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
     match command {
-        JobCommand::List { states, name, tenant, limit, grid, output } => {
+        JobCommand::List { states, name, tenant, limit, ask: AskArgs { grid, output } } => {
             let states = states.into_iter().map(JobState::from).collect();
             let filter = JobFilter { states, name, tenant };
             let jobs = async |client: &Client| Ok(client.jobs(limit, &filter).await?);
@@ -82,20 +82,20 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         JobCommand::Logs { job, task: None, follow, grid, output } => {
             with(&grid, async |client| logs::of_job(client, job, follow, output).await).await?;
         }
-        JobCommand::Show { job, task: Some(index), grid, output } => {
+        JobCommand::Show { job, task: Some(index), ask: AskArgs { grid, output } } => {
             task::show(
                 &with(&grid, async |client| Ok(client.task(job, index).await?)).await?,
                 output,
             )?;
         }
-        JobCommand::Show { job, task: None, grid, output } => {
+        JobCommand::Show { job, task: None, ask: AskArgs { grid, output } } => {
             let ask = async |client: &Client| {
                 Ok((client.job(job).await?, client.divergences(job).await?))
             };
             let (status, divergences) = with(&grid, ask).await?;
             show(&status, output, Some(&divergences))?;
         }
-        JobCommand::Explain { job, grid, output } => {
+        JobCommand::Explain { job, ask: AskArgs { grid, output } } => {
             explain::show(
                 &with(&grid, async |client| Ok(client.explain(job).await?)).await?,
                 output,
@@ -116,7 +116,7 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         JobCommand::Cancel { job, grid } => {
             with(&grid, async |client| Ok(client.cancel(job).await?)).await?;
         }
-        JobCommand::Wait { job, grid, output } => {
+        JobCommand::Wait { job, ask: AskArgs { grid, output } } => {
             let status = with(&grid, async |client| wait(client, job, talk).await).await?;
             if output == Format::Json {
                 print::unless_enough(show(&status, output, None))?;

@@ -5,7 +5,7 @@ use wasmgrid_views::TenantView;
 
 use super::with;
 use crate::{
-    args::{Format, TenantCommand},
+    args::{AskArgs, Format, TenantCommand},
     exit::{Exit, usage},
     table,
 };
@@ -16,11 +16,11 @@ use crate::{
 /// Where the cluster cannot be reached, has no such tenant, or the role does not allow it.
 pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
     match command {
-        TenantCommand::List { grid, output } => {
+        TenantCommand::List { ask: AskArgs { grid, output } } => {
             let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
             list(&tenants, output)?;
         }
-        TenantCommand::Show { name, grid, output } => {
+        TenantCommand::Show { name, ask: AskArgs { grid, output } } => {
             let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
             let tenant = tenants.iter().find(|tenant| tenant.name == name).ok_or_else(|| {
                 usage(format!("there is no tenant {name:?} here; see `wasmgrid tenant list`"))

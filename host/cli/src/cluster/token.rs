@@ -15,7 +15,7 @@ use wasmgrid_views::{TokenView, token_id, written};
 
 use super::with;
 use crate::{
-    args::{Format, TokenArgs, TokenCommand, TokenSource},
+    args::{AskArgs, Format, TokenArgs, TokenCommand, TokenSource},
     exit::{Exit, WithExit as _, usage},
     print::data,
     table,
@@ -80,7 +80,7 @@ struct MadeView {
 pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
     match command {
         TokenCommand::Create(args) => create(args).await?,
-        TokenCommand::List { grid, output } => {
+        TokenCommand::List { ask: AskArgs { grid, output } } => {
             let tokens = with(&grid, async |client| Ok(client.tokens().await?)).await?;
             list(&tokens, output)?;
         }
@@ -93,7 +93,7 @@ pub async fn token(command: TokenCommand) -> anyhow::Result<Exit> {
 
 /// Makes a token and prints it.
 async fn create(args: TokenArgs) -> anyhow::Result<()> {
-    let TokenArgs { role, name, tenant, ttl, uses, labels, grid, output } = args;
+    let TokenArgs { role, name, tenant, ttl, uses, labels, ask: AskArgs { grid, output } } = args;
     let role = Role::from(role);
     let request = TokenRequest { role, ttl, uses };
     let labels: Vec<_> = labels.into_iter().map(|label| (label.key, label.value)).collect();

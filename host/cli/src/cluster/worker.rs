@@ -9,7 +9,7 @@ use wasmgrid_views::{Vouched, WorkerView};
 
 use super::{authority::validity, membership, view, with};
 use crate::{
-    args::{Format, WorkerNoun},
+    args::{AskArgs, Format, WorkerNoun},
     exit::{Exit, usage},
     print::{data, message},
     table,
@@ -24,18 +24,18 @@ const POLL: Millis = Millis(200);
 /// Where the cluster cannot be reached or has no such worker.
 pub async fn worker(command: WorkerNoun) -> anyhow::Result<Exit> {
     match command {
-        WorkerNoun::List { all, grid, output } => {
+        WorkerNoun::List { all, ask: AskArgs { grid, output } } => {
             let found = with(&grid, async |client| {
                 let (workers, hidden) = client.list_workers(all).await?;
                 Found::with(client, workers, hidden).await
             });
             list(&found.await?, output)?;
         }
-        WorkerNoun::Show { name: None, output, .. } => membership::show(output)?,
+        WorkerNoun::Show { name: None, ask } => membership::show(ask.output)?,
         WorkerNoun::Set { server, name, state_dir } => {
             membership::set(state_dir.as_deref(), name.as_deref(), &server).await?;
         }
-        WorkerNoun::Show { name: Some(name), grid, output } => {
+        WorkerNoun::Show { name: Some(name), ask: AskArgs { grid, output } } => {
             let found = with(&grid, async |client| {
                 let worker = client.worker(&name).await?;
                 Found::with(client, vec![worker], 0).await

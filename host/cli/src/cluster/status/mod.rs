@@ -43,7 +43,7 @@ const PRINTED_OF_A_KIND: usize = 10;
 /// an answer.
 pub async fn status(args: StatusArgs) -> anyhow::Result<Exit> {
     let contexts = Contexts::new(&Paths::find()?);
-    let name = chosen(&contexts, &args.grid)?;
+    let name = chosen(&contexts, &args.ask.grid)?;
     let (description, _) = contexts.open(&name)?;
     let report = match ask(&contexts, &name).await {
         Ok((facts, release)) => Report::new(&name, &description, &facts, &release),
@@ -55,7 +55,7 @@ pub async fn status(args: StatusArgs) -> anyhow::Result<Exit> {
             Report::unreachable(&name, &description, exit::chain(&error))
         }
     };
-    match args.output {
+    match args.ask.output {
         Format::Json => table::json(&report)?,
         Format::Text => report.print()?,
     }
