@@ -14,6 +14,8 @@ MINUTES = 15
 SEED = 1
 PREFIX = /usr/local
 BIN = $(PREFIX)/bin
+# Where debuggers, and the binary's own backtraces, look for what was taken out of a binary beside them.
+TABLES = $(BIN)/.debug
 MAN = $(PREFIX)/share/man/man1
 BASH = $(PREFIX)/share/bash-completion/completions
 ZSH = $(PREFIX)/share/zsh/site-functions
@@ -31,7 +33,8 @@ build:
 	@test -e $(WASMGRID) || echo "Building wasmgrid, the first time for about ten minutes on two cores; cargo shows how far it is" >&2
 	$(CARGO) build --release --locked --package wasmgrid-cli
 
-# Puts binary, completions, manual and systemd units below PREFIX (/usr/local), behind DESTDIR.
+# Puts binary, completions, manual and systemd units below PREFIX (/usr/local), behind DESTDIR. The
+# binary is stripped; its symbols and line tables go beside it, if there is an objcopy.
 install: $(WASMGRID)
 	@set -e; made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; umask 022; \
 	  put() { install -d "$(DESTDIR)$$3"; install -m "$$1" "$$2" "$(DESTDIR)$$3/$${4:-$${2##*/}}"; }; \
@@ -44,12 +47,17 @@ install: $(WASMGRID)
 	  for unit in dist/systemd/*.service; do \
 	    sed "s|/usr/local/bin/|$(BIN)/|" "$$unit" >"$$made/$${unit##*/}"; put 644 "$$made/$${unit##*/}" "$(UNITS)"; \
 	  done; \
-	  put 755 $(WASMGRID) "$(BIN)" wasmgrid
+	  if command -v objcopy >/dev/null; then \
+	    objcopy --only-keep-debug $(WASMGRID) "$$made/wasmgrid.debug"; \
+	    objcopy --strip-all --add-gnu-debuglink="$$made/wasmgrid.debug" $(WASMGRID) "$$made/wasmgrid"; \
+	    put 644 "$$made/wasmgrid.debug" "$(TABLES)"; \
+	    put 755 "$$made/wasmgrid" "$(BIN)"; \
+	  else put 755 $(WASMGRID) "$(BIN)" wasmgrid; fi
 	@echo "wasmgrid is in $(DESTDIR)$(BIN), its manual, completions and systemd units below $(DESTDIR)$(PREFIX)" >&2
 
 # Takes away what `make install` put there; what grids and workers keep stays.
 uninstall:
-	rm -f "$(DESTDIR)$(BIN)/wasmgrid" "$(DESTDIR)$(MAN)"/wasmgrid.1 "$(DESTDIR)$(MAN)"/wasmgrid-*.1
+	rm -f "$(DESTDIR)$(BIN)/wasmgrid" "$(DESTDIR)$(TABLES)/wasmgrid.debug" "$(DESTDIR)$(MAN)"/wasmgrid.1 "$(DESTDIR)$(MAN)"/wasmgrid-*.1
 	rm -f "$(DESTDIR)$(BASH)/wasmgrid" "$(DESTDIR)$(ZSH)/_wasmgrid" "$(DESTDIR)$(FISH)/wasmgrid.fish"
 	rm -f "$(DESTDIR)$(UNITS)"/wasmgrid-server.service "$(DESTDIR)$(UNITS)"/wasmgrid-worker.service
 

@@ -45,6 +45,7 @@ fn make_install_puts_everything_below_its_prefix_for_everybody_to_read() {
     }
     let version = Command::new(at("bin/wasmgrid")).arg("--version").output().expect("it starts");
     assert!(version.status.success());
+    is_stripped(&at("bin"));
     for unit in ["server", "worker"] {
         let path = at(&format!("lib/systemd/system/wasmgrid-{unit}.service"));
         let text = fs::read_to_string(&path).expect("readable");
@@ -53,7 +54,25 @@ fn make_install_puts_everything_below_its_prefix_for_everybody_to_read() {
     }
     let taken = make("uninstall", home.path());
     assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    assert!(!at("bin/.debug/wasmgrid.debug").exists());
     assert!(!at("bin/wasmgrid").exists() && !at("share/man/man1/wasmgrid-run.1").exists());
+}
+
+/// The installed binary has neither symbols nor line tables, and names the file beside it that has
+/// them.
+fn is_stripped(bin: &Path) {
+    if let Err(error) = Command::new("objcopy").arg("--version").output() {
+        return eprintln!("skipped: objcopy does not start: {error}");
+    }
+    let size = |path: &Path| fs::metadata(path).expect("it is there").len();
+    let (installed, tables) = (bin.join("wasmgrid"), bin.join(".debug/wasmgrid.debug"));
+    assert!(size(&installed) < size(binary()), "{} bytes", size(&installed));
+    let bytes = fs::read(&installed).expect("readable");
+    let link = b"wasmgrid.debug\0";
+    assert!(bytes.windows(link.len()).any(|part| part == link), "it names no tables");
+    let symbols = Command::new("nm").arg(&tables).output().expect("nm comes with objcopy");
+    let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
+    assert!(symbols.contains("wasmgrid_server"), "{} has no symbols", tables.display());
 }
 
 /// The command that a unit starts knows all that it is started with.
