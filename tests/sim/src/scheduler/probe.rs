@@ -17,7 +17,7 @@ use crate::{
     disk::{Damage, encode},
     message::Block,
     net::LinkId,
-    plan::{Falsehood, Plan},
+    plan::Plan,
 };
 
 /// See the module's text.
@@ -150,7 +150,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Only a worker that ends nothing loses a lease for its time.
+    /// Only a worker that is false loses a lease for its time: it ends nothing, or claimed in a later
+    /// term what it was given and had given back, which it does not run.
     fn overrun(
         &self,
         grid: &Grid,
@@ -161,9 +162,9 @@ impl Probe {
         let workers = grid.workers();
         let name = workers.iter().find(|status| status.worker == worker).map(|status| &status.name);
         let plan = self.plan.workers.iter().find(|plan| Some(&plan.name) == name);
-        let hoards = plan.is_some_and(|plan| plan.falsehood == Some(Falsehood::Hoards));
+        let is_false = plan.is_some_and(|plan| plan.falsehood.is_some());
         let rule = "a worker that runs what it is given loses no lease for its time";
-        hold(hoards, rule, || format!("lease {lease} of job {job} at {name:?}"))
+        hold(is_false, rule, || format!("lease {lease} of job {job} at {name:?}"))
     }
 }
 
