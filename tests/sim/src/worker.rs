@@ -15,8 +15,8 @@ use wasmgrid_proto::{
     WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
-        Assign, Cancel, Committed, Contested, Drain, FromWorker, Joined, LeaseGrant, Overrun, Part,
-        Proofs, Revoke, ToWorker, Unable, WorkerResults,
+        Assign, Cancel, Committed, Contested, Drain, FromWorker, Health, Joined, LeaseGrant,
+        Overrun, Part, Proofs, Revoke, ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -352,7 +352,8 @@ impl Worker {
                 Up::Returned { job, lease, tasks }
             }
             FromWorker::Leaving(_) => Up::Leaving,
-            FromWorker::Health(_) if self.silent => return,
+            // It was told to be silent of what it cannot, and not of that being over.
+            FromWorker::Health(Health { unable: Some(_) }) if self.silent => return,
             FromWorker::Health(health) => Up::Health { able: health.unable.is_none() },
             FromWorker::Alive(alive) => Up::Alive { rival: alive.rival },
             // Modules are here, and no scheduler of this world counts what waits for them.
