@@ -111,7 +111,7 @@ fn below_the_reserve_of_the_disk_running_work_goes_on_and_new_work_is_refused() 
     let home = Home::new();
     let Some(disk) = Disk::mount(home.path().join("state"), 64) else { return };
     let noop = guest("noop");
-    let more = ["--slots", "1", "--disk-reserve", "24MiB", "--no-worker"];
+    let more = ["--disk-reserve", "24MiB", "--no-worker"];
     let mut scheduler = up(&home, &free_address(), &more);
     let token = scheduler.hear("a join token", |line| {
         line.split_whitespace().find(|word| word.starts_with("wgt1.")).map(ToOwned::to_owned)
