@@ -15,6 +15,10 @@ use super::Party;
 /// links wait only if the driver is behind.
 pub(super) const LANE_MESSAGES: usize = 256;
 
+/// Messages that an empty lane has memory for, since most lanes never hold more: with thousands of
+/// workers, room for all that each of them once had waiting would add up.
+const KEPT_MESSAGES: usize = 16;
+
 /// What a lane may spend before the next lane's turn, in the cost of the cheapest message. It is
 /// what a party that says one thing waits for of each other party, beside one message that costs
 /// more.
@@ -115,6 +119,7 @@ impl<T> Lanes<T> {
             let (cost, item) = lane.waiting.pop_front()?;
             lane.credit -= i64::from(cost);
             if lane.waiting.is_empty() {
+                lane.waiting.shrink_to(KEPT_MESSAGES);
                 self.turns.pop_front();
                 self.forget_unused(id);
             }
@@ -246,6 +251,17 @@ mod tests {
         let came = all(&mut lanes);
         let of_ann: Vec<_> = came.into_iter().filter(|item| *item != "bob").collect();
         assert_eq!(of_ann, ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn a_lane_that_was_full_keeps_little_memory() {
+        let mut lanes = Lanes::new();
+        let ann = enter(&mut lanes, "ann");
+        for _ in 0..LANE_MESSAGES {
+            put(&mut lanes, ann, 1, "ann");
+        }
+        assert_eq!(all(&mut lanes).len(), LANE_MESSAGES);
+        assert!(lanes.lanes.values().all(|lane| lane.waiting.capacity() <= 2 * KEPT_MESSAGES));
     }
 
     #[test]
