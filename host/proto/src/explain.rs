@@ -249,18 +249,16 @@ impl Wait {
                 format!("other tenants have had less than their share: {}", list(tenants))
             }
             Self::Priority { jobs, first } => format!(
-                "{} of the same tenant {} older or of a higher priority, job {first} first",
-                counted(*jobs, "job"),
-                if *jobs == 1 { "is" } else { "are" }
+                "{} older or of a higher priority, job {first} first",
+                are(*jobs, "job of the same tenant", "jobs of the same tenant")
             ),
             Self::Paused { until } => format!(
                 "workers could not run them; the first is tried again in {}",
                 until.since(now)
             ),
             Self::Suspects { workers } => format!(
-                "their hosts died more than once, so each runs alone on a worker; {} {}",
-                counted(*workers, "worker"),
-                if *workers == 1 { "fits" } else { "fit" }
+                "their hosts died more than once, so each runs alone on a worker; {} fitting",
+                are(*workers, "worker", "workers")
             ),
             Self::OpenInputs => "all inputs so far have been given out, and more may come".into(),
             Self::DiskFull => "the scheduler's disk is full".into(),
@@ -276,9 +274,8 @@ impl Wait {
                 until.since(now)
             ),
             Self::Elsewhere { workers } => format!(
-                "their last attempts were lost; {} that did not lose them {} busy",
-                counted(*workers, "fitting worker"),
-                if *workers == 1 { "is" } else { "are" }
+                "their last attempts were lost elsewhere, and {} busy",
+                are(*workers, "other fitting worker", "other fitting workers")
             ),
             Self::Preparing { workers } => format!(
                 "its module is being compiled on {}, for the first time there",
@@ -305,6 +302,10 @@ impl fmt::Display for TenantShare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}, weight {})", self.tenant, counted(self.tasks, "task"), self.weight)
     }
+}
+
+fn are(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one} is") } else { format!("{count} {many} are") }
 }
 
 fn list(items: &[impl ToString]) -> String {
