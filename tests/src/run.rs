@@ -4,8 +4,8 @@ use std::{
     env,
     ffi::OsStr,
     fs,
-    io::Write as _,
-    os::unix::fs::PermissionsExt as _,
+    io::{self, Write as _},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -16,6 +16,16 @@ use std::{
 use walkdir::WalkDir;
 
 use crate::repository;
+
+/// Has a process end by a hangup, as it does by default: whoever runs the tests may do so under
+/// `nohup`, and each process hands that on.
+fn hear_hangups() -> io::Result<()> {
+    // SAFETY: it takes no pointer, and sets no handler.
+    match unsafe { libc::signal(libc::SIGHUP, libc::SIG_DFL) } {
+        libc::SIG_ERR => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
 
 /// The binary of the profile that the tests run in. It is built with the workspace's tests
 /// (`cargo test --workspace`): a build of its own here would choose other features for what the
@@ -148,6 +158,8 @@ impl Home {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // SAFETY: a system call, between fork and exec.
+        unsafe { command.pre_exec(hear_hangups) };
         command
     }
 
