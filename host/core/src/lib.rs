@@ -29,4 +29,4 @@ pub use placement::claimed_key;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;
 pub use proof::LeaseKey;
-pub use rules::{Grid, JobLogs};
+pub use rules::{Grid, JobLogs, RETAINED_AT_ONCE};

@@ -25,8 +25,6 @@ pub(crate) enum Timer {
     Rest(WorkerId),
     /// After a start, the workers had their time to come back.
     Recovery,
-    /// Something of a job that has ended is to be dropped.
-    Retention(JobId),
     /// The time is to be noted.
     Time,
 }

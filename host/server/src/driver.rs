@@ -272,8 +272,8 @@ impl<O: Observer> Driver<O> {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Micros> {
         let due = self.state.due.first().map(|(at, ..)| *at);
-        let timers = [self.grid.poll_timeout(), due, self.state.acknowledge_at, self.next_unfed()];
-        timers.into_iter().flatten().min()
+        let own = [due, self.state.acknowledge_at, self.next_unfed(), self.next_drop()];
+        own.into_iter().chain([self.grid.poll_timeout()]).flatten().min()
     }
 
     /// Why nothing more is to be done with it, if so.

@@ -51,6 +51,8 @@ pub struct Grid {
     /// The job whose turn it was when smaller tasks were given out, and since when that goes on.
     pub(super) overtaken: Option<(JobId, Micros)>,
     pub(super) timers: Timers,
+    /// When data of a job that has ended is next due to be deleted.
+    pub(super) retention: BTreeSet<(Micros, JobId)>,
     /// Who wants the places of workers that are linked.
     pub(super) rivals: BTreeMap<WorkerId, Rival>,
     /// After a start: known workers that have not come back yet.
@@ -90,6 +92,7 @@ impl Grid {
             distrust: Distrust::default(),
             overtaken: None,
             timers: Timers::default(),
+            retention: BTreeSet::new(),
             rivals: BTreeMap::new(),
             awaited: BTreeSet::new(),
             counts: BTreeMap::new(),
@@ -150,7 +153,8 @@ impl Grid {
     /// When to call [`handle`](Self::handle) with [`Input::Tick`], unless something comes first.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Micros> {
-        self.timers.next()
+        let retention = self.retention.first().map(|(at, _)| *at);
+        self.timers.next().into_iter().chain(retention).min()
     }
 
     /// How a job stands.
@@ -296,7 +300,7 @@ impl Grid {
                 self.placement.hear_all(self.now);
                 self.ask_rivals_anew();
             }
-            Input::Tick => {}
+            Input::Tick => self.retain_due(),
         }
     }
 
@@ -311,7 +315,6 @@ impl Grid {
             Timer::Rejoin(worker) => self.give_up_on(worker),
             Timer::Rest(worker) => self.rested(worker),
             Timer::Recovery => self.recover(),
-            Timer::Retention(job) => self.retain(job),
             Timer::Time => self.keep_time(),
         }
     }

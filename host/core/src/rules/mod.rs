@@ -28,4 +28,4 @@ mod time;
 mod verdict;
 
 pub use grid::Grid;
-pub use retention::JobLogs;
+pub use retention::{JobLogs, RETAINED_AT_ONCE};

@@ -7,7 +7,11 @@ use alloc::vec::Vec;
 use wasmgrid_proto::{DropReason, Dropped, JobId, JobState, Micros, Millis, Record, TaskRange};
 
 use super::grid::Grid;
-use crate::{ledger::Job, timers::Timer};
+use crate::ledger::Job;
+
+/// Ended jobs of which one [`Input::Tick`](crate::Input::Tick) deletes what is due: about a
+/// millisecond of work, since nothing is scheduled meanwhile. The others are due at the next one.
+pub const RETAINED_AT_ONCE: usize = 256;
 
 /// How a job's logs stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +84,18 @@ impl Grid {
         // What a retry still needs is looked at again at its end.
         let record = record.filter(|_| !retried);
         if let Some(next) = results.into_iter().chain(record).min() {
-            self.timers.set(next, Timer::Retention(job));
+            self.retention.insert((next, job));
+        }
+    }
+
+    /// Deletes data that is due to be deleted, of a bounded number of jobs. It is not done with
+    /// every input, so that one turn of a driver, which handles many, is bounded too.
+    pub(super) fn retain_due(&mut self) {
+        for _ in 0..RETAINED_AT_ONCE {
+            let due = self.retention.first().copied().filter(|(at, _)| *at <= self.now);
+            let Some((at, job)) = due else { break };
+            self.retention.remove(&(at, job));
+            self.retain(job);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What of a job goes when, and what is known of it until then.
 
-use wasmgrid_core::{GridConfig, Input};
+use wasmgrid_core::{GridConfig, Input, RETAINED_AT_ONCE};
 use wasmgrid_proto::{
     Digest, DropReason, JobId, Millis, OutcomeClass, Reason, Record, TaskRange, wire::ErrorCode,
 };
@@ -92,6 +92,28 @@ fn results_go_some_time_after_the_end_and_the_job_later_with_its_key() {
     world.check_replay();
     let next = world.submit_as(spec(), Some("key"), 5, true);
     assert_eq!(next.0, job.0 + 1, "a number is given once");
+    world.check_replay();
+}
+
+#[test]
+fn each_tick_deletes_what_is_due_of_a_bounded_number_of_jobs() {
+    let mut world = World::with(config());
+    let jobs = 2 * RETAINED_AT_ONCE + 1;
+    (0..jobs).for_each(|_| _ = world.submit_as(spec(), None, 0, true));
+    let due = world.now.after(Millis(60_000));
+    while world.grid.poll_timeout().is_some_and(|at| at < due) {
+        world.pass(1_000);
+    }
+    world.now = world.now.max(due);
+    let mut forgotten = Vec::new();
+    while world.grid.poll_timeout().is_some_and(|at| at <= world.now) {
+        let before = world.journal.len();
+        world.drive(Input::Tick);
+        let records = world.journal.get(before..).unwrap_or_default().iter();
+        forgotten
+            .push(records.filter(|record| matches!(record, Record::JobForgotten { .. })).count());
+    }
+    assert_eq!(forgotten, [RETAINED_AT_ONCE, RETAINED_AT_ONCE, 1]);
     world.check_replay();
 }
 

@@ -12,6 +12,7 @@ mod harness;
 mod blobs;
 mod compaction;
 mod contests;
+mod driven;
 mod durability;
 mod enrollment;
 mod feeders;
