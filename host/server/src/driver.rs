@@ -38,6 +38,7 @@ mod outbox;
 mod outputs;
 mod payers;
 mod planted;
+mod requested;
 mod retention;
 mod sizes;
 mod space;
@@ -86,6 +87,7 @@ use feeders::Feeders;
 use gate::Gate;
 use logs::Logs;
 use members::Seen;
+use requested::Reading;
 use retention::Retention;
 use walks::Walks;
 use watches::Visible;
@@ -191,6 +193,8 @@ struct State {
     logs: Logs,
     /// Who waits for a segment that is being read.
     loading: BTreeMap<Place, BTreeSet<Waiter>>,
+    /// Modules that workers wait for.
+    reading: Reading,
     /// Links to which something may be said once the core's outputs are all taken.
     touched: BTreeSet<LinkId>,
     /// The watches of each job.
@@ -388,7 +392,7 @@ impl<O: Observer> Driver<O> {
             Event::Loaded { place, found } => self.loaded(place, found),
             Event::Compared { job, compared } => self.compared(job, compared),
             Event::Walked { search, log } => self.walked(search, log),
-            Event::ModuleRead { link, digest, found } => self.module_read(link, digest, found),
+            Event::ModuleRead { digest, found } => self.module_read(digest, found),
             Event::ModuleLooked { tenant, digest, link, id, looked } => {
                 let is_kept = matches!(looked, Looked::Kept(_) | Looked::KeptBlob(_));
                 let reply = looked.reply();

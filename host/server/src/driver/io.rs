@@ -130,10 +130,8 @@ pub enum Event {
         /// The value of [`Walk::log_key`].
         log: Option<Bytes>,
     },
-    /// A module was read for a worker: the answer to [`Effect::ReadModule`].
+    /// A module was read for workers: the answer to [`Effect::ReadModule`].
     ModuleRead {
-        /// For whom.
-        link: LinkId,
         /// Which.
         digest: Digest,
         /// Its bytes, if the store has it.
@@ -227,10 +225,9 @@ pub enum Effect {
     Tidy,
     /// Reads the segment that holds this place. [`Event::Loaded`] follows.
     Read(Place),
-    /// Reads a module or a blob for a worker. [`Event::ModuleRead`] follows.
+    /// Reads a module or a blob for workers; no other reading of it goes on. [`Event::ModuleRead`]
+    /// follows.
     ReadModule {
-        /// For whom.
-        link: LinkId,
         /// Which.
         digest: Digest,
     },

@@ -14,8 +14,8 @@ use wasmgrid_proto::{
     frame::{Envelope, META_MAX},
     text::{REASON_MAX, shortened},
     wire::{
-        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Module, Preparing,
-        Proofs, Role, ToWorker, Unable, WorkerResults,
+        Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Preparing, Proofs, Role,
+        ToWorker, Unable, WorkerResults,
     },
 };
 
@@ -56,9 +56,6 @@ const ASSIGN_META: usize = META_MAX / 2;
 const LEASE_META: usize = 64;
 const INPUT_META: usize = 5;
 
-/// Modules that one worker may ask for ahead of their answers: it runs tasks of a few jobs.
-const MODULES_WANTED: usize = 256;
-
 /// A linked worker.
 pub(super) struct Worker {
     pub peer: Peer,
@@ -80,8 +77,8 @@ pub(super) struct Worker {
     committed: Vec<u64>,
     /// Modules it asked for, and the one that is being read: one at a time, and only while its
     /// outbox has room, since each takes megabytes.
-    wanted: BTreeSet<Digest>,
-    reading: Option<Digest>,
+    pub wanted: BTreeSet<Digest>,
+    pub reading: Option<Digest>,
 }
 
 enum Waiting {
@@ -213,33 +210,6 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    fn want_module(&mut self, link: LinkId, digest: Digest) {
-        let Some(worker) = self.state.workers.get_mut(&link) else { return };
-        if worker.reading == Some(digest) {
-            return;
-        }
-        worker.wanted.insert(digest);
-        let over = worker.wanted.len() > MODULES_WANTED;
-        self.state.touched.insert(link);
-        if over {
-            self.close(link, "it asks for more modules than its tasks need");
-        }
-    }
-
-    /// Reads the next module that the worker wants, where it has room for one.
-    fn read_module(&mut self, link: LinkId) {
-        let Some(worker) = self.state.workers.get_mut(&link) else { return };
-        if !worker.open || worker.reading.is_some() || worker.wanted.is_empty() {
-            return;
-        }
-        if worker.outbox.has_room()
-            && let Some(digest) = worker.wanted.pop_first()
-        {
-            worker.reading = Some(digest);
-            self.effects.push(Effect::ReadModule { link, digest });
-        }
-    }
-
     fn results(&mut self, worker: WorkerId, results: WorkerResults, payload: &Bytes) {
         let mut rest = payload.clone();
         let mut held = Vec::with_capacity(results.blocks.len());
@@ -259,25 +229,6 @@ impl<O: Observer> Driver<O> {
         self.state.held.insert(token, held);
         let batch = results.batch;
         self.grid.handle(self.state.now, Input::Completed { worker, batch, blocks, token });
-    }
-
-    pub(super) fn module_read(
-        &mut self,
-        link: LinkId,
-        digest: Digest,
-        found: Result<Option<Bytes>, ServerError>,
-    ) {
-        let payload = match found {
-            Ok(found) => found.unwrap_or_default(),
-            Err(error) => return self.fail(error),
-        };
-        let size_bytes = payload.len() as u64;
-        let message = ToWorker::Module(Module { digest, size_bytes });
-        let Some(worker) = self.state.workers.get_mut(&link) else { return };
-        tracing::debug!(worker = worker.peer.identity.name(), %digest, size_bytes, "sent");
-        worker.reading = None;
-        self.state.touched.insert(link);
-        self.say_to_worker(link, Envelope { message, payload });
     }
 
     /// Says something to a worker, before all that waits for room on its link.

@@ -148,11 +148,11 @@ impl Services {
                     Some(Event::Loaded { place, found })
                 });
             }
-            Effect::ReadModule { link, digest } => {
+            Effect::ReadModule { digest } => {
                 let readers = self.readers.clone();
                 self.spawn(async move {
                     let found = readers.module(digest).await;
-                    Some(Event::ModuleRead { link, digest, found })
+                    Some(Event::ModuleRead { digest, found })
                 });
             }
             Effect::Measure { keep_open } => {

@@ -2,13 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use wasmgrid_core::{Grid, GridConfig, Input, LeaseKey, RETAINED_AT_ONCE};
+use wasmgrid_net::in_process;
 use wasmgrid_proto::{
-    CommittedRun, Digest, JobId, JobState, Micros, Millis, OutcomeClass, Record, TaskRange,
+    ByteCount, CommittedRun, Digest, JobId, JobState, Micros, Millis, OutcomeClass, Record,
+    TaskRange, WorkerCapacity,
+    wire::{FromWorker, Join, NeedModule, Role, ToWorker},
 };
 use wasmgrid_server::driver::{
-    Blobs, Driver, Effect, Event, Item, Measured, Members, Modules, Now, Settings, Start,
-    UNCOMMITTED_ITEMS,
+    Blobs, Driver, Effect, Event, Item, Kin, LinkId, Measured, Members, Modules, Now, Settings,
+    Start, UNCOMMITTED_ITEMS, outbox,
 };
 use wasmgrid_store::{LogKind, LogSize};
 
@@ -57,6 +61,30 @@ impl Driven {
         self.next.extend(effects.iter().filter_map(number));
         effects
     }
+
+    /// A worker that has joined.
+    fn join(&mut self, link: LinkId, name: &str) {
+        let ends = in_process::<FromWorker, ToWorker>(
+            identity(Role::Worker, name),
+            identity(Role::Scheduler, "s"),
+        );
+        let (outbox, _) = outbox(Arc::<Kin>::default());
+        let capacity = WorkerCapacity {
+            slots: 2,
+            memory: ByteCount(1 << 30),
+            labels: Vec::new(),
+            engine: "none".into(),
+        };
+        let (held, proofs) = (Vec::new(), Vec::new());
+        let join = FromWorker::Join(Join { started: Micros(1), capacity, held, proofs });
+        let linked = Event::WorkerLinked { link, peer: ends.1.peer, outbox };
+        self.turn([linked, says(link, join)]);
+        self.turn([]);
+    }
+}
+
+fn says(link: LinkId, message: FromWorker) -> Event {
+    Event::FromWorker { link, envelope: message.into(), room: None }
 }
 
 /// The life of a job of one task.
@@ -107,4 +135,44 @@ fn a_turn_deletes_results_of_a_bounded_number_of_ended_jobs() {
     assert!(turns.iter().all(|jobs| jobs.len() <= RETAINED_AT_ONCE));
     let all: Vec<JobId> = turns.concat();
     assert!(all.into_iter().eq((1..=JOBS - KEPT).map(JobId)), "each once, the oldest first");
+}
+
+/// How often a module is to be read.
+fn reads(effects: &[Effect]) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::ReadModule { .. })).count()
+}
+
+/// The modules that were sent, and to whom.
+fn sent(effects: &[Effect]) -> Vec<(LinkId, Bytes)> {
+    let module = |effect: &Effect| match effect {
+        Effect::ToWorker(link, queued)
+            if matches!(queued.envelope.message, ToWorker::Module(_)) =>
+        {
+            Some((*link, queued.envelope.payload.clone()))
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(module).collect()
+}
+
+#[test]
+fn a_module_that_several_workers_ask_for_at_once_is_read_once() {
+    let links = [1, 2, 3].map(LinkId);
+    let mut driven = Driven::new(std::iter::empty(), None);
+    for link in links {
+        driven.join(link, &format!("worker-{link}"));
+    }
+    let digest = Digest::of(MODULE);
+    let need = |link| says(link, FromWorker::NeedModule(NeedModule { digest }));
+    let asked = [need(links[0]), need(links[1])];
+    assert_eq!(reads(&driven.turn(asked)), 1);
+    assert_eq!(reads(&driven.turn([need(links[2])])), 0, "it is being read");
+    let found = Ok(Some(Bytes::from_static(MODULE)));
+    let sent = sent(&driven.turn([Event::ModuleRead { digest, found }]));
+    assert_eq!(sent.iter().map(|(link, _)| *link).collect::<Vec<_>>(), links);
+    assert!(
+        sent.iter().all(|(_, bytes)| bytes.as_ptr() == MODULE.as_ptr()),
+        "no worker gets a copy of its own"
+    );
+    assert_eq!(reads(&driven.turn([need(links[0])])), 1, "nothing is being read any more");
 }

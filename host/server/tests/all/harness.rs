@@ -135,7 +135,7 @@ impl<Out: Message, In: Message> Peer<Out, In> {
 pub type Worker = Peer<FromWorker, ToWorker>;
 pub type Client = Peer<FromClient, ToClient>;
 
-fn identity(role: Role, name: &str) -> Identity {
+pub fn identity(role: Role, name: &str) -> Identity {
     Identity::new("test", role, name).expect("a name")
 }
 
