@@ -1,7 +1,8 @@
 //! What links have said and the driver has not taken. Each party has a lane of its own, and lanes
 //! take turns (`lanes`): what one party says never waits for more than a turn of each other party,
-//! however much those have said over however many links. A link whose lane is full waits, and
-//! nobody else does. It decides nothing about what is said.
+//! however much those have said over however many links, and for the turns that it owes itself since
+//! it said something costly. A link whose lane is full waits, and nobody else does. It decides nothing
+//! about what is said.
 
 pub(crate) mod cost;
 mod lanes;

@@ -42,18 +42,21 @@ pub(crate) fn of_client(envelope: &Envelope<FromClient>) -> u32 {
 pub(crate) fn of_worker(envelope: &Envelope<FromWorker>) -> u32 {
     match &envelope.message {
         FromWorker::Results(results) => {
-            let count = results.blocks.iter().map(|block| block.results.len()).sum();
+            // A block is looked at even if nothing is in it.
+            let count = results.blocks.iter().map(|block| 1 + block.results.len()).sum();
             LIGHT + share(count, TASKS)
+        }
+        FromWorker::Returned(returned) => LIGHT + share(returned.tasks.len(), TASKS),
+        FromWorker::Preparing(preparing) => {
+            LIGHT + share(preparing.jobs.len() + preparing.compiled.len(), TASKS)
         }
         FromWorker::Heartbeat(heartbeat) => LIGHT + share(heartbeat.running.len(), TASKS),
         // Each lease is looked for, and its proof checked.
         FromWorker::Join(join) => BEGIN + share(join.held.len(), TASKS / 4),
         FromWorker::NeedModule(_)
-        | FromWorker::Returned(_)
         | FromWorker::Leaving(_)
         | FromWorker::Health(_)
         | FromWorker::Alive(_)
-        | FromWorker::Preparing(_)
         | FromWorker::Renew(_) => LIGHT,
     }
 }
@@ -118,13 +121,37 @@ fn share(amount: usize, each: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::{JobId, wire::RequestFrame};
+    use bytes::Bytes;
+    use wasmgrid_proto::{
+        Extensions, JobId, LeaseId, ResultBlock, TaskRange, WorkerId,
+        wire::{Preparing, RequestFrame, Returned, WorkerResults},
+    };
 
     use super::*;
 
     fn asks(request: Request, payload: usize) -> u32 {
         let message = FromClient::Request(RequestFrame { id: 1, request });
         of_client(&Envelope { message, payload: vec![0; payload].into() })
+    }
+
+    #[test]
+    fn lists_of_workers_count_however_little_stands_in_each_item() {
+        let says = |message| of_worker(&Envelope { message, payload: Bytes::new() });
+        let (job, lease, many) = (JobId(1), LeaseId(1), 60_000);
+        let (worker, attempt, results) = (WorkerId(1), 1, Vec::new());
+        let extensions = Extensions::NONE;
+        let empty = ResultBlock { job, lease, worker, attempt, results, extensions };
+        let results = WorkerResults { batch: 1, blocks: vec![empty; many] };
+        let tasks = vec![TaskRange { first: 0, count: 1 }; many];
+        let returned = Returned { job, lease, tasks, reason: String::new() };
+        let preparing = Preparing { jobs: vec![job; many], compiled: Vec::new() };
+        for message in [
+            FromWorker::Results(results),
+            FromWorker::Returned(returned),
+            FromWorker::Preparing(preparing),
+        ] {
+            assert!(says(message) > 1_000);
+        }
     }
 
     #[test]
