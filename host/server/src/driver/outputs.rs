@@ -305,14 +305,16 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    /// The results of a block that are about to be stored lose what they have of bytes, and those that
-    /// are ok their end: the tenant would have had too much.
+    /// The results of a block that are about to be stored lose what they have of bytes: the tenant
+    /// would have had too much. Those that are ok, or lose an output, end as [`Limit::Quota`], so that a
+    /// late result with its bytes is not taken for one that differs.
     fn empty(&mut self, token: SegmentToken, block: usize, (used, allowed): (u64, u64)) {
         let held = self.state.held.get_mut(&token).and_then(|blocks| blocks.get_mut(block));
         let Some((block, payload)) = held else { return };
         *payload = Bytes::new();
         for meta in &mut block.results {
-            if meta.outcome == Outcome::Ok {
+            let has_output = meta.output_len > 0 || !meta.record_lens.is_empty();
+            if meta.outcome == Outcome::Ok || has_output {
                 meta.outcome = Outcome::Limit { limit: Limit::Quota, used, allowed };
             }
             meta.drop_payload();
