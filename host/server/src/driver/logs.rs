@@ -37,11 +37,12 @@ impl<O: Observer> Driver<O> {
         }
         let bytes = length.min(LOG_BYTES).min(late.payload.len()) as u64;
         let has_room = |tenant| self.grid.check_bytes(tenant, bytes).is_ok();
-        let kept = logs.entry(job).or_default();
-        if *kept >= LOGS_PER_JOB || !self.grid.tenant(job).is_some_and(has_room) {
+        // A job of which nothing is kept takes no place from others.
+        let kept = logs.get(&job).copied().unwrap_or_default();
+        if kept >= LOGS_PER_JOB || !self.grid.tenant(job).is_some_and(has_room) {
             return;
         }
-        *kept += 1;
+        logs.insert(job, kept + 1);
         while logs.len() > LOG_JOBS {
             logs.pop_first();
         }
