@@ -33,23 +33,24 @@ impl Space {
     ) {
         let (mut short, mut failed) = (None, false);
         loop {
-            let free = self.free.clone();
+            let (free, mut now) = (self.free.clone(), short);
             match blocking.run(&tasks, move || free()).await {
                 Some(Ok(free)) => {
-                    let now = self.shortage(free, short.is_some());
-                    let has_changed = now != short;
-                    short = now;
-                    if has_changed && driver.send(Event::SpaceShort(short)).await.is_err() {
-                        return;
+                    (now, failed) = (self.shortage(free, short.is_some()), false);
+                }
+                Some(Err(error)) => {
+                    if !failed {
+                        tracing::warn!(%error, "failed to read the free space of the disk: new \
+                             work is accepted until the disk is full");
                     }
+                    (now, failed) = (None, true);
                 }
-                Some(Err(error)) if !failed => {
-                    failed = true;
-                    tracing::warn!(%error, "failed to read the free space of the disk: new work is \
-                         accepted until the disk is full");
-                }
-                _ => {}
+                None => {}
             }
+            if now != short && driver.send(Event::SpaceShort(now)).await.is_err() {
+                return;
+            }
+            short = now;
             tokio::time::sleep(EVERY).await;
         }
     }
