@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
     Allowance, Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits, Micros,
-    Millis, OutcomeClass, Record, Resource, TaskRange, Witness, WorkerCapacity, WorkerId,
+    Millis, OutcomeClass, Reason, Record, Resource, TaskRange, Witness, WorkerCapacity, WorkerId,
     wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };
 
@@ -299,6 +299,12 @@ pub enum Input {
         tenant: String,
         /// All of them.
         bytes: u64,
+    },
+    /// Whether the store takes new work from now on: jobs and inputs are refused for this reason, but
+    /// repeats of what was done before are answered. [`Input::Start`] begins with a store that does.
+    Intake {
+        /// Why it does not.
+        refusal: Option<Reason>,
     },
     /// The driver did not take what workers say for a while: how long they were silent is not
     /// known, and counts from now.

@@ -4,7 +4,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_proto::{
-    Digest, Epoch, JobId, JobState, JobStatus, Micros, Record, TaskSpec, WorkerId,
+    Digest, Epoch, JobId, JobState, JobStatus, Micros, Reason, Record, TaskSpec, WorkerId,
 };
 
 use super::{claims::Claims, contest::Rival, stored::Stored};
@@ -61,6 +61,8 @@ pub struct Grid {
     counts: BTreeMap<JobId, SinceStart>,
     /// What tenants have in the store.
     pub(super) stored: Stored,
+    /// Why nobody's new work is taken, if so.
+    pub(super) refuses: Option<Reason>,
     /// True where some tenant may not have all slots.
     pub(super) bounds_running: bool,
     /// Jobs that changed: they are settled, and their watchers are woken.
@@ -97,6 +99,7 @@ impl Grid {
             awaited: BTreeSet::new(),
             counts: BTreeMap::new(),
             stored: Stored::default(),
+            refuses: None,
             bounds_running: false,
             changed: Changed::default(),
             outputs: VecDeque::new(),
@@ -296,6 +299,7 @@ impl Grid {
                 self.bound(&tenant);
                 self.stored.modules(&tenant, bytes);
             }
+            Input::Intake { refusal } => self.refuses = refusal,
             Input::Deaf => {
                 self.placement.hear_all(self.now);
                 self.ask_rivals_anew();

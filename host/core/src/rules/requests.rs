@@ -111,6 +111,7 @@ impl Grid {
         key: Option<&str>,
         (tasks, bytes, ranges): (u64, u64, u64),
     ) -> Result<(), ApiError> {
+        self.takes_work()?;
         if let Some(used) = self.placement.new_demand(spec) {
             check_demand(&spec.task.tenant, used)?;
         }
@@ -125,9 +126,15 @@ impl Grid {
         self.check_quota(&spec.task.tenant, &more)
     }
 
+    /// Refuses new work while the store takes none.
+    fn takes_work(&self) -> Result<(), ApiError> {
+        self.refuses.clone().map_or(Ok(()), |why| Err(why.into()))
+    }
+
     /// Refuses an append that its job's tenant may not have beside what it has: its inputs, and what
     /// it takes itself, however few they are.
     fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
+        self.takes_work()?;
         let more = [
             (Resource::WaitingTasks, tasks),
             (Resource::RecordBytes, SEGMENT_BYTES),

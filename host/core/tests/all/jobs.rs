@@ -2,7 +2,7 @@
 
 use wasmgrid_core::{Input, Output};
 use wasmgrid_proto::{
-    JobId, JobSpec, JobState, Millis, OutcomeClass, Record,
+    JobId, JobSpec, JobState, Millis, OutcomeClass, Reason, Record,
     wire::{ErrorCode, Reply},
 };
 
@@ -77,6 +77,40 @@ fn a_repeated_append_is_done_once() {
     assert_eq!(overlap.code, ErrorCode::Conflict);
     let huge = world.append(job, 5, u64::MAX).expect_err("too many");
     assert_eq!(huge.code, ErrorCode::Invalid);
+}
+
+#[test]
+fn while_no_new_work_is_taken_repeats_are_answered_and_nothing_new_is_done() {
+    let mut world = World::new();
+    let job = world.submit_as(spec(), Some("key"), 2, false);
+    let shared = world.submit_as(spec(), None, 2, false);
+    let append = |world: &mut World, number| {
+        let request = world.request();
+        let (producer, count, bytes) = (7, 1, 0);
+        world.drive(Input::Append { request, job: shared, producer, number, count, bytes });
+        world.reply(request)
+    };
+    assert_eq!(world.append(job, 2, 3), Ok(Reply::Done));
+    assert_eq!(append(&mut world, 1), Ok(Reply::Appended { first: 2 }));
+
+    world.drive(Input::Intake { refusal: Some(Reason::DiskFull) });
+    assert_eq!(world.submit_as(spec(), Some("key"), 2, false), job);
+    assert_eq!(world.append(job, 2, 3), Ok(Reply::Done));
+    assert_eq!(append(&mut world, 1), Ok(Reply::Appended { first: 2 }));
+    let full = || Err(Reason::DiskFull.into());
+    assert_eq!(append(&mut world, 2), full());
+    assert_eq!(world.append(job, 5, 1), full());
+    assert_eq!(world.skip(job, 5, 1), full());
+    let (request, digest) = (world.request(), content(0, 1, true));
+    let (spec, idempotency_key, inputs, bytes) = (Box::new(spec()), Some("new".into()), 1, 0);
+    let closed = true;
+    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
+    assert_eq!(world.reply(request), full());
+    assert_eq!([job, shared].map(|job| world.job(job).counts.total), [5, 3]);
+
+    world.drive(Input::Intake { refusal: None });
+    assert_eq!(append(&mut world, 2), Ok(Reply::Appended { first: 3 }));
+    world.check_replay();
 }
 
 #[test]

@@ -104,13 +104,18 @@ impl<O: Observer> Driver<O> {
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 Action::ReplaceAuthority
             }
+            // While nothing can be committed, no answer of the core leaves.
             Request::Submit(_)
             | Request::AppendAt { .. }
             | Request::Skip { .. }
             | Request::Append { .. }
             | Request::Retry { .. }
-            | Request::PutModule { .. }
-            | Request::PutBlob { .. }
+                if self.state.store_full =>
+            {
+                return self.refuses_work();
+            }
+            // Else the core refuses what is new, since it knows which requests are repeats.
+            Request::PutModule { .. } | Request::PutBlob { .. }
                 if self.refuses_work().is_some() =>
             {
                 return self.refuses_work();

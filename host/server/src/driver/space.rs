@@ -1,6 +1,7 @@
 //! Whether the store takes new work: not while its disk is full, nor while what is left of the disk
 //! is kept for work that was taken before.
 
+use wasmgrid_core::Input;
 use wasmgrid_proto::{ByteCount, Reason, wire::ApiError};
 
 use super::{Driver, Observer};
@@ -12,6 +13,12 @@ pub struct Shortage {
     pub free: ByteCount,
     /// What is kept.
     pub reserve: ByteCount,
+}
+
+impl Shortage {
+    const fn reason(self) -> Reason {
+        Reason::DiskReserved { free: self.free, reserve: self.reserve }
+    }
 }
 
 impl<O: Observer> Driver<O> {
@@ -36,15 +43,13 @@ impl<O: Observer> Driver<O> {
             }
             _ => {}
         }
+        let refusal = shortage.map(Shortage::reason);
+        self.grid.handle(self.state.now, Input::Intake { refusal });
     }
 
     /// Why no new work is taken, from anybody.
     pub(super) fn refuses_work(&self) -> Option<ApiError> {
-        let why = match self.state.shortage {
-            _ if self.state.store_full => Reason::DiskFull,
-            Some(Shortage { free, reserve }) => Reason::DiskReserved { free, reserve },
-            None => return None,
-        };
-        Some(why.into())
+        let full = self.state.store_full.then_some(Reason::DiskFull);
+        full.or_else(|| self.state.shortage.map(Shortage::reason)).map(ApiError::from)
     }
 }

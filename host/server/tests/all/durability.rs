@@ -9,8 +9,11 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobId, JobState, Millis,
-    wire::{ErrorCode, FromWorker, Heartbeat, NeedModule, Request, Role, ToClient, ToWorker},
+    ByteCount, Digest, Epoch, InputBlock, JobState, Millis,
+    wire::{
+        ErrorCode, FromWorker, Heartbeat, NeedModule, Reply, Request, Role, Submit, ToClient,
+        ToWorker,
+    },
 };
 use wasmgrid_server::{Server, ServerConfig, ServerError, Space};
 use wasmgrid_store::{Commit, Store as _, StoreError, memory};
@@ -175,24 +178,27 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
     let mut ann = client_link(&server.handle(), Role::Client, "ann");
     ann.put(MODULE).await.expect("kept");
     let request = submit(numbers(2), Some(watch(1, PLENTY)));
-    let job = status(ann.request(request, &[]).await).job;
+    ann.request(request, &[]).await.expect("there is room");
+    let (spec, idempotency_key, inputs) = (spec(), None, numbers(0));
+    let open = Submit { spec, idempotency_key, inputs, closed: false, watch: None };
+    let open = status(ann.request(Request::Submit(open), &[]).await).job;
 
     free.store(100, Ordering::Relaxed);
-    // Of a job that there is not: refused whatever there is room for.
-    let nothing = || Request::Skip { job: JobId(u64::MAX), first: 0, count: 0 };
+    let refused = |answer| match answer {
+        Ok(Reply::Intake { refusal }) => refusal,
+        other => panic!("{other:?}"),
+    };
     let short = loop {
-        let error = ann.request(nothing(), &[]).await.expect_err("there is none");
-        if error.code == ErrorCode::Unavailable {
-            break error;
+        if let Some(short) = refused(ann.request(Request::Intake, &[]).await) {
+            break short;
         }
     };
     assert!(short.to_string().contains("100B left, and 800B are reserved"), "{short}");
-    let (inputs, idempotency_key, limits) = (numbers(1), None, None);
+    let inputs = numbers(1);
     for request in [
         submit(numbers(1), None),
-        Request::AppendAt { job, first: 2, inputs: inputs.clone() },
-        Request::Append { job, producer: 1, number: 1, inputs },
-        Request::Retry { job, limits, idempotency_key },
+        Request::AppendAt { job: open, first: 0, inputs: inputs.clone() },
+        Request::Append { job: open, producer: 1, number: 1, inputs },
     ] {
         let error = ann.request(request, &[]).await.expect_err("no new work");
         assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
@@ -205,7 +211,7 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
     assert_eq!((results.len(), end.state), (2, JobState::Ok));
 
     free.store(1_000, Ordering::Relaxed);
-    while ann.request(nothing(), &[]).await.expect_err("there is none") == short {}
+    while refused(ann.request(Request::Intake, &[]).await).is_some() {}
     ann.request(submit(numbers(1), None), &[]).await.expect("there is room");
     server.shutdown().await.expect("in order");
 }
