@@ -49,16 +49,7 @@
 //!
 //! let module = client.put_module(Bytes::from_static(b"a module")).await?;
 //! let submit = SubmitRequest {
-//!     spec: JobSpec {
-//!         name: "squares".into(),
-//!         task: TaskSpec::new(module, ModuleKind::Task),
-//!         priority: 0,
-//!         retries: 0,
-//!         max_failures: None,
-//!         deadline: None,
-//!         requires: Vec::new(),
-//!         attached: false,
-//!     },
+//!     spec: JobSpec::new("squares".into(), TaskSpec::new(module, ModuleKind::Task)),
 //!     key: None,
 //!     inputs: InputBlock::Numbers { start: 1, step: 1, count: 100 },
 //!     payload: Bytes::new(),
