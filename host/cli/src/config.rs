@@ -136,10 +136,11 @@ impl Told {
         Ok((settings, Memory { was, is }))
     }
 
-    /// The flag that sets something of a worker, if any does.
+    /// The flag that sets something of a worker, without its dashes, if any does.
     pub fn of_worker(&self) -> Option<&'static str> {
         let set = self.flags.table();
-        settings::of_workers_alone().find(|key| set.contains_key(*key))
+        let mut of_workers = settings::of_workers_alone();
+        of_workers.find(|setting| set.contains_key(setting.key)).map(|setting| setting.flag)
     }
 }
 

@@ -4,7 +4,11 @@ use std::{error::Error, fmt, process::ExitCode};
 
 use wasmgrid_client::ClientError;
 use wasmgrid_net::NetError;
-use wasmgrid_proto::wire::ErrorCode;
+use wasmgrid_proto::{
+    Reason,
+    wire::{ApiError, ErrorCode},
+};
+use wasmgrid_worker::GaveUp;
 
 use crate::words;
 
@@ -23,7 +27,7 @@ pub enum Exit {
     /// Refused before anything ran: no task, an import without its grant, a role that may not, a
     /// machine that cannot run tasks or lacks the jail that is required.
     Refused = 3,
-    /// The grid cannot be reached, or does not accept who asks.
+    /// The grid cannot be reached, or does not accept who asks: an identity or a token.
     Unreachable = 4,
     /// The job's deadline passed first.
     Deadline = 5,
@@ -45,7 +49,7 @@ Exit codes:
   3    refused before running: not a task, an import without its grant,
        insufficient permissions, or a machine that cannot run tasks or lacks a
        required jail
-  4    the grid cannot be reached, or does not accept this identity
+  4    the grid cannot be reached, or does not accept this identity or token
   5    the job's deadline passed
   6    the job was cancelled
   130  interrupted (on a cluster the job keeps running; its id is printed)";
@@ -120,11 +124,17 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
         return Some(coded.exit);
     }
     if let Some(error) = cause.downcast_ref::<NetError>() {
-        let is_token = matches!(error, NetError::Token(_));
-        return Some(if is_token { Exit::Usage } else { Exit::Unreachable });
+        return Some(of_link(error));
+    }
+    if let Some(error) = cause.downcast_ref::<GaveUp>() {
+        return Some(match error {
+            GaveUp::Refused(error) => of_answer(error),
+            GaveUp::Unreachable(error) => of_link(error),
+            GaveUp::Removed(_) | GaveUp::Misunderstood(_) => Exit::Unreachable,
+        });
     }
     cause.downcast_ref::<ClientError>().map(|error| match error {
-        ClientError::Api(error) => of_answer(error.code),
+        ClientError::Api(error) => of_answer(error),
         ClientError::Unreachable(_)
         | ClientError::Misunderstood { .. }
         | ClientError::Unanswered { .. }
@@ -138,14 +148,40 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
     })
 }
 
-const fn of_answer(code: ErrorCode) -> Exit {
-    match code {
+fn of_link(error: &NetError) -> Exit {
+    match error.telling() {
+        NetError::Token(_) => Exit::Usage,
+        NetError::Denied { error, .. } => of_answer(error),
+        _ => Exit::Unreachable,
+    }
+}
+
+/// The exit code of an answer, whichever way it came: to a request, to a machine that joins, or to a
+/// worker that connects.
+fn of_answer(error: &ApiError) -> Exit {
+    let reason: &Reason = &error.reason;
+    if is_of_who_asks(reason) {
+        return Exit::Unreachable;
+    }
+    match error.code {
         ErrorCode::Invalid | ErrorCode::NotFound | ErrorCode::Conflict | ErrorCode::Gone => {
             Exit::Usage
         }
         ErrorCode::Refused | ErrorCode::Forbidden => Exit::Refused,
         ErrorCode::Unavailable | ErrorCode::Unsupported => Exit::Unreachable,
     }
+}
+
+/// Whether the grid does not accept who asks. A service is started again after that, as an operator
+/// may remove the cause elsewhere.
+const fn is_of_who_asks(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadToken { .. }
+            | Reason::UnknownKey
+            | Reason::Removed { .. }
+            | Reason::IdentityInUse { .. }
+    )
 }
 
 /// The error's causes on one line, outermost first, and what would help.

@@ -22,7 +22,7 @@ use crate::{
     paths,
     print::message,
     private,
-    settings::{AboveZero, Settings, Slots},
+    settings::{AboveZero, Settings, Slots, TaskMemory},
     unable::unable,
 };
 
@@ -69,7 +69,7 @@ impl Machine {
         labels.sort_unstable();
         let capacity = WorkerCapacity {
             slots: count,
-            memory: memory.unwrap_or_else(machine_memory),
+            memory: memory.map_or_else(machine_memory, TaskMemory::get),
             labels,
             engine: sandbox.fingerprint().to_owned(),
         };

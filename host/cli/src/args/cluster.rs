@@ -156,6 +156,7 @@ pub enum JobCommand {
     /// One job, or one task of it with its attempts
     Show {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// The task with this index
         #[arg(long, value_name = "INDEX")]
@@ -167,6 +168,7 @@ pub enum JobCommand {
     /// Show why a job's tasks wait, and what would help
     Explain {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]
@@ -176,6 +178,7 @@ pub enum JobCommand {
     /// `run` does; while it runs, with 1 if a task has failed
     Results {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// Start at this position of the result log, which counts results in the order in which
         /// they ended, from 0; `--output json` includes the cursor of each
@@ -195,6 +198,7 @@ pub enum JobCommand {
     /// has ended
     Logs {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// The task's index
         task: Option<u64>,
@@ -212,7 +216,7 @@ pub enum JobCommand {
     #[command(after_long_help = APPEND_HELP)]
     Append {
         /// The job's id
-        #[arg(index = 1)]
+        #[arg(index = 1, value_parser = job_id)]
         job: JobId,
         /// What.
         #[command(flatten)]
@@ -227,6 +231,7 @@ pub enum JobCommand {
     /// Close a job's inputs; the job ends with its last task
     Close {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// Where.
         #[command(flatten)]
@@ -236,6 +241,7 @@ pub enum JobCommand {
     #[command(after_long_help = RETRY_HELP, mut_args(of_the_old_job))]
     Retry {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// All that failed, expired, or were cancelled or skipped
         #[arg(long, required = true)]
@@ -253,6 +259,7 @@ pub enum JobCommand {
     /// Stop a job; its results so far are kept
     Cancel {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// Where.
         #[command(flatten)]
@@ -261,11 +268,17 @@ pub enum JobCommand {
     /// Wait until a job ends, and exit with its outcome
     Wait {
         /// The job's id
+        #[arg(value_parser = job_id)]
         job: JobId,
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]
         ask: AskArgs,
     },
+}
+
+/// Reads a job's number.
+fn job_id(text: &str) -> Result<JobId, String> {
+    text.parse().map_err(|_| "expected a job's number; see `wasmgrid job list`".into())
 }
 
 /// Says of a limit's default that it is the old job's.

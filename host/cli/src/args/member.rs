@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use wasmgrid_net::{JoinToken, Role};
 use wasmgrid_proto::Millis;
 
-use super::{AskArgs, GridArgs, Label};
+use super::{AskArgs, GridArgs, Label, above_zero};
 
 /// What can be asked of tokens.
 #[derive(Debug, Subcommand)]
@@ -49,7 +49,7 @@ pub struct TokenArgs {
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
     /// How long it is valid
-    #[arg(long, value_name = "TIME", default_value = "1h")]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = above_zero)]
     pub ttl: Millis,
     /// How often it may be used
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]

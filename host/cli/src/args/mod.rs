@@ -19,6 +19,7 @@ mod with;
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use wasmgrid_proto::Millis;
 
 pub use address::{HostPort, Listen};
 pub use authority::{AuthorityCommand, CertificateLife};
@@ -34,10 +35,14 @@ pub use run::{
     OutputArgs, RunArgs, SubmitArgs,
 };
 pub use serve::{JoinArgs, PrintArgs, ServerArgs, SourceArgs, TokenSource, UpArgs, WorkerCommand};
-pub use tenant::TenantCommand;
+pub use tenant::{QuotaSetting, TenantCommand};
 pub use with::{With, check_json};
 
-use crate::{exit, version};
+use crate::{
+    exit,
+    settings::{AboveZero, Value as _},
+    version,
+};
 
 /// Runs WebAssembly tasks, each in a fresh sandbox, on this machine or on all machines of a grid.
 #[derive(Debug, Parser)]
@@ -163,6 +168,11 @@ impl Command {
     }
 }
 
+/// Reads a time that is not nothing.
+fn above_zero(text: &str) -> Result<Millis, String> {
+    AboveZero::<Millis>::parse(text).map(AboveZero::get)
+}
+
 /// In what shape something is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -257,6 +267,41 @@ mod tests {
         let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let limits = help.matches("[default: the old job's]").count();
         assert!(limits == 7 && !help.contains("100G]") && !help.contains("64MiB]"), "{help}");
+    }
+
+    fn refusal(line: &str) -> String {
+        parse(line).expect_err(line).to_string()
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_shown_once_with_the_bounds() {
+        let error = refusal("wasmgrid worker --slots 0");
+        let expected = "invalid value '0' for '--slots <N>': expected 1 to 4096";
+        assert!(error.contains(expected), "{error}");
+        assert!(refusal("wasmgrid worker --memory 0B").contains("expected at least 1MiB"));
+        for line in ["up --token-ttl 0s", "server --token-ttl 0s", "token create --ttl 0s"] {
+            let error = refusal(&format!("wasmgrid {line}"));
+            assert!(error.contains("it must be greater than 0"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_given_one_value_by_flags() {
+        for (line, says) in [
+            ("worker --max memory=1GiB --max memory=2GiB", "--max: memory is given twice"),
+            ("up --tenant-weight ada=3 --tenant-weight ada=4", "--tenant-weight: ada is given"),
+            ("run t.wasm --cap functions=7 --cap functions=8", "--cap: functions is given"),
+        ] {
+            let error = refusal(&format!("wasmgrid {line}"));
+            assert!(error.contains(says), "{error}");
+        }
+        assert!(parse("wasmgrid worker --max memory=1GiB --max log=2MiB").is_ok());
+    }
+
+    #[test]
+    fn a_job_is_named_by_its_number() {
+        let error = refusal("wasmgrid job show abc");
+        assert!(error.contains("expected a job's number"), "{error}");
     }
 
     #[test]

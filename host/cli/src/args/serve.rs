@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, Args};
 use wasmgrid_proto::Millis;
 
-use super::{WorkerNoun, operate::LogArgs};
+use super::{WorkerNoun, above_zero, operate::LogArgs};
 use crate::settings::{Flags, SERVER, UP, WORKER};
 
 /// `wasmgrid up`.
@@ -27,6 +27,7 @@ pub struct UpArgs {
 
 /// `wasmgrid server`.
 #[derive(Args, Debug)]
+#[command(mut_arg("token_ttl", of_server))]
 pub struct ServerArgs {
     /// Where settings come from.
     #[command(flatten)]
@@ -60,11 +61,19 @@ pub struct SourceArgs {
 pub struct PrintArgs {
     /// Print a token that is valid for this long; without this and --token-uses, one is printed
     /// only when `up` creates the grid, and `wasmgrid token create` creates others [default: 1h]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = above_zero)]
     pub token_ttl: Option<Millis>,
     /// Print a token with which this many machines may join [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub token_uses: Option<u32>,
+}
+
+/// Says of the token of a `server` when there is one.
+fn of_server(token_ttl: Arg) -> Arg {
+    token_ttl.help(
+        "Print a token that is valid for this long; without this and --token-uses, none is printed, \
+         and `wasmgrid token create` creates tokens [default: 1h]",
+    )
 }
 
 /// `wasmgrid join`.

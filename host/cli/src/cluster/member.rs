@@ -18,7 +18,7 @@ use super::{
 use crate::{
     args::{Command, TokenSource},
     config::{Memory, Told},
-    exit::{self, Exit, WithExit as _, refused, usage},
+    exit::{self, Exit, refused, usage},
     interrupt::Interrupt,
     notify,
     parts::{self, Machine},
@@ -251,9 +251,7 @@ impl End {
     fn exit(self) -> anyhow::Result<Exit> {
         match self {
             Self::Left => Ok(Exit::Ok),
-            Self::Refused(why) | Self::GaveUp(why) => {
-                Err(why).context("the worker is stopping").exit(Exit::Unreachable)
-            }
+            Self::Refused(why) | Self::GaveUp(why) => Err(why).context("the worker is stopping"),
         }
     }
 }

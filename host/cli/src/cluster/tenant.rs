@@ -5,7 +5,7 @@ use wasmgrid_views::TenantView;
 
 use super::with;
 use crate::{
-    args::{AskArgs, Format, TenantCommand},
+    args::{AskArgs, Format, QuotaSetting, TenantCommand},
     exit::{Exit, usage},
     table,
 };
@@ -28,6 +28,12 @@ pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
             show(tenant, output)?;
         }
         TenantCommand::Set { name, quotas, grid } => {
+            if let Some(resource) = repeated(&quotas) {
+                let resource = resource.name();
+                return Err(usage(format!(
+                    "{resource} is given twice; expected each resource once"
+                )));
+            }
             with(&grid, async |client| {
                 for quota in &quotas {
                     client.set_quota(&name, quota.resource, quota.allowed).await?;
@@ -38,6 +44,18 @@ pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The resource that is set a second time, if one is.
+fn repeated(quotas: &[QuotaSetting]) -> Option<Resource> {
+    let mut rest = quotas;
+    while let [first, others @ ..] = rest {
+        if others.iter().any(|other| other.resource == first.resource) {
+            return Some(first.resource);
+        }
+        rest = others;
+    }
+    None
 }
 
 /// What a list has a column for; `tenant show` has the others.
@@ -81,4 +99,18 @@ fn show(tenant: &TenantStatus, output: Format) -> anyhow::Result<()> {
 fn of_allowed(one: &Use) -> String {
     let used = one.resource.amount(one.used);
     one.allowed.map_or(used.clone(), |most| format!("{used} of {}", one.resource.amount(most)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_that_is_set_twice_is_found() {
+        let all = |texts: &[&str]| -> Vec<QuotaSetting> {
+            texts.iter().map(|text| text.parse().expect("a quota")).collect()
+        };
+        assert_eq!(repeated(&all(&["jobs=1", "bytes=1GiB", "jobs=2"])), Some(Resource::Jobs));
+        assert_eq!(repeated(&all(&["jobs=1", "open-jobs=1"])), None);
+    }
 }

@@ -51,7 +51,7 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
     let has_worker = is_up && !settings.no_worker.unwrap_or_default();
     if let Some(flag) = told.of_worker().filter(|_| !has_worker) {
         return Err(usage(format!(
-            "{flag} is a setting of workers, and this machine runs none; use --no-worker=false"
+            "--{flag} is a setting of workers, and this machine runs none; use --no-worker=false"
         )));
     }
     // Before there is a grid: one that was made on a machine that cannot run it helps nobody.

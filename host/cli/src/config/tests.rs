@@ -6,7 +6,7 @@ use wasmgrid_proto::{ByteCount, Millis};
 use super::*;
 use crate::{
     args::{Isolation, TenantWeight},
-    settings::{AboveZero, Slots},
+    settings::{AboveZero, Slots, TaskMemory},
 };
 
 /// A start with these words, with what was kept in `folder`.
@@ -53,7 +53,7 @@ fn flags_win_over_the_file() {
     );
     let settings = place.start(&format!("worker --slots 3 --config {file}")).expect("fits");
     assert_eq!(settings.slots, Slots::new(3));
-    assert_eq!(settings.memory, Some(ByteCount(2 << 30)));
+    assert_eq!(settings.memory, TaskMemory::new(ByteCount(2 << 30)));
     assert_eq!(settings.labels, ["zone=a".parse().expect("a label")]);
     assert_eq!(settings.isolation, Some(Isolation::InProcess));
     assert_eq!(settings.max, ["log=1B".parse().expect("a maximum")]);
@@ -69,7 +69,7 @@ fn what_was_set_stays_set_until_it_is_set_otherwise() {
     assert_eq!(second.labels, ["zone=b".parse().expect("a label")]);
     assert_eq!(place.start("worker").expect("fits"), second);
     let odd = place.start("worker --memory 1234567B --max memory=1500000B --cap functions=7");
-    assert_eq!(odd.as_ref().expect("fits").memory, Some(ByteCount(1_234_567)));
+    assert_eq!(odd.as_ref().expect("fits").memory, TaskMemory::new(ByteCount(1_234_567)));
     assert_eq!(place.start("worker"), odd, "exactly");
     assert_eq!(place.start("worker --defaults").expect("fits"), Settings::default());
     assert_eq!(place.start("worker").expect("fits"), Settings::default());
@@ -81,7 +81,7 @@ fn a_file_is_read_again_and_goes_before_what_was_set_when_it_is_named() {
     place.start("worker --slots 3 --memory 1GiB").expect("fits");
     let file = place.file("f.toml", "slots = 8\nallow_dirs = [\"data\"]");
     let named = place.start(&format!("worker --config {file}")).expect("fits");
-    assert_eq!((named.slots, named.memory), (Slots::new(8), Some(ByteCount(1 << 30))));
+    assert_eq!((named.slots, named.memory), (Slots::new(8), TaskMemory::new(ByteCount(1 << 30))));
     assert_eq!(named.allow_dirs, [place.folder.path().join("data")], "from the file's folder");
     assert_eq!(place.start("worker").expect("fits"), named);
     assert_eq!(place.start("worker --slots 2").expect("fits").slots, Slots::new(2));
@@ -162,6 +162,19 @@ fn a_servers_file_may_say_all_its_flags_and_that_of_up_a_workers_too() {
     assert_eq!(place.start(&format!("up --config {both}")).expect("fits").slots, Slots::new(2));
     let error = place.start(&format!("server --config {both}")).expect_err("a worker's");
     assert!(error.contains("no_worker") || error.contains("slots"), "{error}");
+}
+
+#[test]
+fn a_workers_setting_where_there_is_none_is_named_by_its_flag() {
+    for (line, flag) in [
+        (&["up", "--no-worker", "--label", "a=b"][..], Some("label")),
+        (&["up", "--no-worker", "--slots", "2"][..], Some("slots")),
+        (&["up", "--no-worker", "--name", "home"][..], None),
+    ] {
+        let cli = Cli::try_parse_from(["wasmgrid"].iter().chain(line)).expect("a command line");
+        let flags = given(&cli.command).cloned().expect("a command that serves");
+        assert_eq!(Told { flags, ..Told::default() }.of_worker(), flag, "{line:?}");
+    }
 }
 
 #[test]

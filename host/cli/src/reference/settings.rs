@@ -78,7 +78,11 @@ fn settings(all: &[&Setting]) -> String {
             (default, _) => default,
         };
         let (key, flag, value, variable) = (one.key, one.flag, one.value, one.variable);
-        let _ = writeln!(text, "| `{key}`{list} | `--{flag} {value}` | `{variable}` | {default} |");
+        let flag = match one.kind {
+            Kind::Switch => format!("--{flag}[={value}]"),
+            Kind::Text | Kind::Path | Kind::Number => format!("--{flag} {value}"),
+        };
+        let _ = writeln!(text, "| `{key}`{list} | `{flag}` | `{variable}` | {default} |");
     }
     text.push('\n');
     for one in all {

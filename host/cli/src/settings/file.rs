@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use toml::{Spanned, Table, Value};
 
-use super::{Commands, Kind, Settings, TABLE, of};
+use super::{Commands, Kind, Settings, TABLE, check_names, of};
 
 /// How like another one a key must be to be proposed: as clap has it for flags.
 const LIKE: f64 = 0.7;
@@ -35,7 +35,8 @@ impl Settings {
 
     fn take(&mut self, key: &str, value: &Value, folder: &Path) -> Result<(), String> {
         if TABLE.iter().any(|setting| setting.key == key) {
-            self.set(key, value, folder).map_err(|wrong| format!("{key}: {wrong}"))
+            let set = self.set(key, value, folder).and_then(|()| check_names(key, value));
+            set.map_err(|wrong| format!("{key}: {wrong}"))
         } else {
             Err(format!("unknown setting {key}{}", proposal(key)))
         }
@@ -126,6 +127,9 @@ mod tests {
             ("slots = \"4\"", "slots: \"4\": expected a number"),
             ("slots = 4097", "slots: 4097: expected 1 to 4096"),
             ("memory = 4", "memory: 4: expected a text in quotes"),
+            ("memory = \"0B\"", "memory: expected at least 1MiB"),
+            ("state_dir = \"\"", "line 1: state_dir: \"\": expected a path that is not empty"),
+            ("allow_dirs = [\"\"]", "allow_dirs: \"\": expected a path that is not empty"),
             ("require_jail = 1", "require_jail: 1: expected true or false"),
             ("labels = \"zone=a\"", "labels: \"zone=a\": expected a list in brackets"),
             ("labels = [1]", "labels: 1: expected a text in quotes"),
@@ -135,6 +139,17 @@ mod tests {
             let error = error(text, WORKER);
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_given_twice_is_refused() {
+        let twice = "is given twice; expected each name once";
+        let found = error("max = [\"log=1B\", \"memory=1GiB\", \"memory = 2GiB\"]", WORKER);
+        assert_eq!(found, format!("line 1: max: memory {twice}"));
+        let found = error("tenant_weights = [\"ada=3\", \"ada=4\"]", SERVER);
+        assert_eq!(found, format!("line 1: tenant_weights: ada {twice}"));
+        let found = error("caps = [\"functions=7\", \"functions=8\"]", SERVER);
+        assert_eq!(found, format!("line 1: caps: functions {twice}"));
     }
 
     #[test]

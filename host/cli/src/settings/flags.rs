@@ -2,9 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, error::ErrorKind};
 
-use super::{Commands, Kind, Setting, Settings, of};
+use super::{Commands, Kind, Setting, Settings, check_names, of};
 
 /// What was set by flags of these commands or by variables.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,15 @@ impl<const COMMANDS: Commands> Args for Flags<COMMANDS> {
 
 impl<const COMMANDS: Commands> FromArgMatches for Flags<COMMANDS> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        Ok(Self(Settings::given(matches, COMMANDS)))
+        let settings = Settings::given(matches, COMMANDS);
+        let table = settings.table();
+        for Setting { key, flag, .. } in of(COMMANDS) {
+            let checked = table.get(*key).map_or(Ok(()), |list| check_names(key, list));
+            checked.map_err(|wrong| {
+                Error::raw(ErrorKind::ArgumentConflict, format!("--{flag}: {wrong}"))
+            })?;
+        }
+        Ok(Self(settings))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

@@ -6,7 +6,10 @@ mod file;
 mod flags;
 mod value;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use clap::builder::ValueParser;
 use wasmgrid_proto::{ByteCount, Millis};
@@ -14,7 +17,7 @@ use wasmgrid_worker::sandbox::{CapSetting, Caps};
 
 pub use file::read;
 pub use flags::Flags;
-pub use value::{AboveZero, Holds, Kind, Slots, Value, exactly};
+pub use value::{AboveZero, Holds, Kind, Slots, TaskMemory, Value, exactly};
 
 use crate::args::{CertificateLife, HostPort, Isolation, Label, Listen, Maximum, TenantWeight};
 
@@ -257,7 +260,7 @@ settings! {
         heading: None,
         help: &[(WORKERS, "Number of tasks that the worker on this machine runs at once")],
     }
-    memory: Option<ByteCount> {
+    memory: Option<TaskMemory> {
         flag: "memory", value: "BYTES", variable: "WASMGRID_MEMORY",
         default: "all of the machine's",
         heading: None,
@@ -370,9 +373,28 @@ pub fn of(commands: Commands) -> impl Iterator<Item = &'static Setting> {
     TABLE.iter().filter(move |setting| setting.commands() & commands != 0)
 }
 
-/// The keys of settings that workers have and schedulers have not.
-pub fn of_workers_alone() -> impl Iterator<Item = &'static str> {
-    of(WORKER).filter(|setting| setting.commands() & SERVER == 0).map(|setting| setting.key)
+/// The settings that workers have and schedulers have not.
+pub fn of_workers_alone() -> impl Iterator<Item = &'static Setting> {
+    of(WORKER).filter(|setting| setting.commands() & SERVER == 0)
+}
+
+/// The lists of NAME=VALUE in which each name may stand once.
+const NAMES_ONCE: &[&str] = &["tenant_weights", "max", "caps"];
+
+/// Refuses a list in which one name has two values.
+fn check_names(key: &str, list: &toml::Value) -> Result<(), String> {
+    if !NAMES_ONCE.contains(&key) {
+        return Ok(());
+    }
+    let values = list.as_array().into_iter().flatten().filter_map(toml::Value::as_str);
+    let mut names = BTreeSet::new();
+    for (name, _) in values.filter_map(|value| value.split_once('=')) {
+        let name = name.trim();
+        if !names.insert(name) {
+            return Err(format!("{name} is given twice; expected each name once"));
+        }
+    }
+    Ok(())
 }
 
 impl Settings {

@@ -110,6 +110,10 @@ pub trait Holds: Default {
 fn text(kind: Kind, value: &toml::Value, folder: &Path) -> Result<String, String> {
     match (kind, value) {
         (Kind::Text, toml::Value::String(text)) => Ok(text.clone()),
+        // It would be the file's own folder.
+        (Kind::Path, toml::Value::String(text)) if text.is_empty() => {
+            Err("\"\": expected a path that is not empty".into())
+        }
         (Kind::Path, toml::Value::String(text)) => {
             Ok(folder.join(text).to_string_lossy().into_owned())
         }
@@ -262,7 +266,7 @@ impl FromStr for Slots {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let slots = text.parse().ok().and_then(Self::new);
-        slots.ok_or_else(|| format!("{text}: expected 1 to {}", Self::MAX))
+        slots.ok_or_else(|| format!("expected 1 to {}", Self::MAX))
     }
 }
 
@@ -270,11 +274,45 @@ impl Value for Slots {
     const KIND: Kind = Kind::Number;
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse()
+        text.parse().map_err(|wrong| format!("{text}: {wrong}"))
     }
 
     fn written(&self) -> String {
         self.0.to_string()
+    }
+
+    /// The value stands before what is wrong with a flag.
+    fn parser() -> ValueParser {
+        ValueParser::new(|text: &str| text.parse::<Self>())
+    }
+}
+
+/// Memory for all tasks of a worker: at least [`TaskMemory::MIN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskMemory(ByteCount);
+
+impl TaskMemory {
+    /// With less, hardly any task fits the worker, and its jobs wait without an end.
+    pub const MIN: ByteCount = ByteCount(1 << 20);
+
+    /// As much, if that is enough.
+    pub fn new(bytes: ByteCount) -> Option<Self> {
+        (bytes >= Self::MIN).then_some(Self(bytes))
+    }
+
+    /// The amount.
+    pub const fn get(self) -> ByteCount {
+        self.0
+    }
+}
+
+impl Value for TaskMemory {
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::new(ByteCount::parse(text)?).ok_or_else(|| format!("expected at least {}", Self::MIN))
+    }
+
+    fn written(&self) -> String {
+        exactly(self.0)
     }
 }
 

@@ -111,6 +111,9 @@ pub fn advice(reason: &Reason) -> Option<String> {
                 .into()
         }
         Reason::LabelVouched { key } => format!("start it without `--label {key}=...`"),
+        Reason::DiskReserved { .. } => {
+            "the scheduler's --disk-reserve sets how much is reserved".into()
+        }
         Reason::JobDeleted { .. } => "the scheduler's --keep-jobs sets how long jobs stay".into(),
         Reason::ResultsDeleted { why, .. } | Reason::ResultsSkipped { why, .. } => kept_by(*why),
         _ => return None,

@@ -84,6 +84,26 @@ fn the_reference_lists_every_reason_with_its_meaning_and_exit_code() {
 }
 
 #[test]
+fn a_reason_has_one_exit_code_whichever_way_it_comes() {
+    let code = |error: anyhow::Error| exit::of(&error);
+    for reason in samples(1) {
+        let error = || ApiError::from(reason.clone());
+        let denied = || NetError::Denied { address: "127.0.0.1:1".into(), error: error() };
+        let of_request = code(ClientError::from(error()).into());
+        let silent = NetError::Unreachable { address: "a:1".into(), reason: "silence".into() };
+        let several = NetError::Several { failures: vec![silent, denied()] };
+        for of_link in [denied().into(), several.into(), GaveUp::Unreachable(denied()).into()] {
+            assert_eq!(code(of_link), of_request, "{}", reason.name());
+        }
+        assert_eq!(code(GaveUp::Refused(error()).into()), of_request, "{}", reason.name());
+    }
+    let label = GaveUp::Refused(Reason::LabelVouched { key: "zone".into() }.into());
+    assert_eq!(code(label.into()), exit::Exit::Usage);
+    let removed = GaveUp::Removed("an operator removed it".into());
+    assert_eq!(code(removed.into()), exit::Exit::Unreachable);
+}
+
+#[test]
 fn the_reference_lists_every_kind_of_refusal() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/book/src/reference/reasons.md");

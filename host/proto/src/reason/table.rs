@@ -109,7 +109,7 @@ reasons! {
         "the grid has no {role} called {name:?}; one was removed on {at}";
     /// No member of this role has the name, and one of another role has.
     OtherRole { role: Role, name: Name, other: Role } = NotFound, "member_of_other_role",
-        "the grid has no {role} called {name:?}; there is an {other} of that name";
+        "the grid has no {role} called {name:?}, but there is a member of that name with the role {other}";
     /// There is no such token, or it has expired.
     NoToken { token: u64 } = NotFound, "no_such_token",
         "there is no token {token:016x}, or it has expired";

@@ -29,7 +29,7 @@ pub struct Facts {
     pub explanations: Vec<Explanation>,
     /// Such jobs that were not asked about, and jobs that were not looked at.
     pub unexplained: u64,
-    /// Why the store takes no new work.
+    /// Why the store takes no new work, with what would help.
     pub refuses: Option<String>,
 }
 
@@ -141,8 +141,13 @@ fn no_worker(facts: &Facts) -> Option<Finding> {
 fn disk(facts: &Facts) -> Option<Finding> {
     let why = facts.refuses.as_ref()?;
     let full = Wait::DiskFull;
+    // What a reason advises stands behind its first semicolon.
+    let (why, help) = match why.split_once("; ") {
+        Some((why, help)) => (why, help.to_owned()),
+        None => (why.as_str(), remedy(&full)),
+    };
     let text = format!("the scheduler takes no new work: {why}");
-    Some(Finding::problem(full.name(), text, remedy(&full)))
+    Some(Finding::problem(full.name(), text, help))
 }
 
 fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
@@ -246,11 +251,12 @@ fn not_looked_at(Facts { unexplained, .. }: &Facts) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use wasmgrid_proto::{
-        ByteCount, Failing, WorkerCapacity, WorkerId,
+        ByteCount, Failing, Reason, WorkerCapacity, WorkerId,
         wire::{Role, SignedBy},
     };
 
     use super::*;
+    use crate::words;
 
     fn worker(name: &str, state: WorkerState) -> WorkerStatus {
         let capacity = WorkerCapacity {
@@ -329,11 +335,21 @@ mod tests {
     #[test]
     fn a_store_that_takes_no_new_work_is_a_problem_whether_or_not_a_job_waits() {
         let workers = vec![worker("a", WorkerState::Ready)];
-        let refuses = Some("the scheduler's disk is full".into());
-        let found = findings(&Facts { workers, refuses, ..Facts::default() }, Micros(0));
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!((found[0].kind, found[0].severity), ("disk-full", Severity::Problem));
-        assert!(found[0].text.contains("disk is full") && found[0].help.contains("free space"));
+        let (free, reserve) = (ByteCount(1 << 20), ByteCount(1 << 30));
+        for (reason, why, help) in [
+            (Reason::DiskFull, "disk is full", ""),
+            (Reason::DiskReserved { free, reserve }, "1GiB are reserved", "--disk-reserve"),
+        ] {
+            let refuses = Some(words::answer(&reason.into()));
+            let workers = workers.clone();
+            let found = findings(&Facts { workers, refuses, ..Facts::default() }, Micros(0));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert_eq!((found[0].kind, found[0].severity), ("disk-full", Severity::Problem));
+            assert!(found[0].text.contains(why), "{found:?}");
+            assert!(!found[0].text.contains("free space"), "said once: {found:?}");
+            assert!(found[0].help.contains("free space"), "{found:?}");
+            assert!(found[0].help.contains(help), "{found:?}");
+        }
     }
 
     #[test]
