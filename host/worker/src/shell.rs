@@ -28,6 +28,10 @@ use crate::{dial::GaveUp, slots::Slots, worker::LinkState};
 const TURN_EVENTS: usize = 256;
 
 /// All that can happen to a worker.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a few exist at a time, and a box would cost an allocation a message"
+)]
 pub(crate) enum Event {
     /// There is a link; the worker has not joined over it yet.
     Linked { outbox: mpsc::Sender<Envelope<FromWorker>> },
