@@ -1,4 +1,4 @@
-//! The modules and [blobs](crate::blobs) jobs may name: admitted once, in their tenants' turn, kept
+//! The modules and [blobs](super::blobs) jobs may name: admitted once, in their tenants' turn, kept
 //! durably, given to workers that ask. It never looks into one; the admission it was given does.
 
 use std::{
