@@ -4,8 +4,8 @@
 use std::{error::Error, fs, path::Path};
 
 use wasmgrid_proto::{
-    Digest, Extensions, InputBlock, JobId, LeaseId, ModuleKind, Outcome, ResultBlock, ResultMeta, TaskSpec,
-    Usage, WorkerId,
+    Digest, Extensions, InputBlock, JobId, LeaseId, ModuleKind, Outcome, ResultBlock, ResultMeta,
+    TaskSpec, Usage, WorkerId,
 };
 
 use crate::modules;
