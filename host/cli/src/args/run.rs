@@ -71,7 +71,9 @@ Bytes that are not UTF-8 are {"base64":"..."}. `outcome` is one of ok, rejected,
 limit, refused, cancelled, lost; `error` has details if it is not ok. `deterministic` is false if it
 depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
   {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,...},
-   "failed_inputs":null}
+   "failed_inputs":null,"all_read":true}
+`all_read` is false if the job ended before the inputs were read to their end; `counts` then has those
+that were read.
 
 Failed inputs are kept in OUTPUT.TIME.failed (wasmgrid-TIME.failed without -o; TIME is when the run
 began, in UTC), which replaces no other file and is named at the end. `wasmgrid run --again FILE`

@@ -28,6 +28,8 @@ pub struct Ledger {
     chunks: VecDeque<Entry>,
     /// Inputs so far: the index of the next.
     total: u64,
+    /// Of these, inputs of tasks: the others are indices without one.
+    tasks: u64,
     /// Inputs without a result, not counting ranges, which cost nothing.
     open: u64,
     open_bytes: u64,
@@ -111,6 +113,7 @@ impl Ledger {
                 return first;
             }
         };
+        self.tasks += count;
         if !matches!(chunk.origins, Origins::Range) {
             self.open += count;
             self.open_bytes += chunk.block.payload_len();
@@ -176,6 +179,11 @@ impl Ledger {
     /// Indices added so far.
     pub const fn total(&self) -> u64 {
         self.total
+    }
+
+    /// Tasks added so far.
+    pub const fn tasks(&self) -> u64 {
+        self.tasks
     }
 
     /// True while more inputs may be read: one task that takes long must not have the results of

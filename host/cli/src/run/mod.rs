@@ -189,7 +189,8 @@ async fn run_on(
         job: session.job,
         again: &again,
         sent: session.ledger.borrow().total(),
-        cut_short: session.is_cut_short(),
+        tasks: session.ledger.borrow().tasks(),
+        all_read: session.all_read(),
         incomplete: !is_complete,
         interrupted: interrupt.is_asked(),
         // One task used as a filter says nothing where all is well.

@@ -31,8 +31,8 @@ pub struct Session<'a> {
     settled: Notify,
     /// Cancelled where no more inputs are to be read.
     enough: CancellationToken,
-    /// The job took no more before all inputs were read.
-    is_cut_short: Cell<bool>,
+    /// The inputs were read to their end.
+    all_read: Cell<bool>,
     how: Use,
     /// Told of what is needed no more.
     settled_before: Box<dyn Fn(Settled) + 'a>,
@@ -103,7 +103,8 @@ impl<'a> Session<'a> {
         let (first, rest) = begin(inputs).await?;
         spec.attached = rest.is_some() && how != Use::LeaveOpen;
         let (inputs, payload) = (first.block.clone(), first.payload.clone());
-        let (closed, watch) = (rest.is_none() && how != Use::LeaveOpen, how == Use::Watch);
+        let all_read = rest.is_none();
+        let (closed, watch) = (all_read && how != Use::LeaveOpen, how == Use::Watch);
         let request = SubmitRequest { spec, key: None, inputs, payload, closed, watch };
         let (status, results) = client.submit(request).await?;
         let mut ledger = Ledger::default();
@@ -111,9 +112,9 @@ impl<'a> Session<'a> {
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());
         let enough = CancellationToken::new();
         let settled_before = Box::new(|_| ());
-        let (job, is_cut_short) = (status.job, Cell::new(false));
+        let (job, all_read) = (status.job, Cell::new(all_read));
         Ok((
-            Self { client, job, ledger, settled, enough, is_cut_short, how, settled_before },
+            Self { client, job, ledger, settled, enough, all_read, how, settled_before },
             Rest { inputs: rest, results },
         ))
     }
@@ -169,9 +170,9 @@ impl<'a> Session<'a> {
         appended
     }
 
-    /// True where the job took no more before all inputs were read.
-    pub fn is_cut_short(&self) -> bool {
-        self.is_cut_short.get()
+    /// True if the inputs were read to their end, also those that the job did not take any more.
+    pub fn all_read(&self) -> bool {
+        self.all_read.get()
     }
 
     /// Feeds and collects until the end; gives it with the error of an input that was wrong, which
@@ -196,7 +197,6 @@ impl<'a> Session<'a> {
                     let ended = ended?;
                     if feeding && let Ending::Ended(status) = &ended {
                         wrong_input = closed_elsewhere(status);
-                        self.is_cut_short.set(true);
                     }
                     return Ok((ended, wrong_input));
                 }
@@ -256,10 +256,7 @@ impl<'a> Session<'a> {
         let gave_up = status.spec.gives_up_after(status.counts.failed);
         match closed_elsewhere(&status) {
             Some(closed) => Err(closed),
-            None if status.state.is_terminal() || gave_up => {
-                self.is_cut_short.set(true);
-                Ok(())
-            }
+            None if status.state.is_terminal() || gave_up => Ok(()),
             None => Err(error.into()),
         }
     }
@@ -273,7 +270,10 @@ impl<'a> Session<'a> {
         loop {
             tokio::select! {
                 () = self.enough.cancelled() => return Ok(None),
-                next = inputs.next() => return next.transpose().map_err(Unfed::Input),
+                next = inputs.next() => {
+                    self.all_read.set(next.is_none());
+                    return next.transpose().map_err(Unfed::Input);
+                }
                 settled = uploads.settle(), if !uploads.is_empty() => settled?,
             }
         }

@@ -24,10 +24,12 @@ pub struct Summary<'a> {
     pub job: JobId,
     /// The command that runs the inputs of a file again.
     pub again: &'a dyn Fn(&Path) -> String,
-    /// Inputs that were sent.
+    /// Inputs that were read.
     pub sent: u64,
-    /// The job took no more before all inputs were read.
-    pub cut_short: bool,
+    /// Those of them that are tasks.
+    pub tasks: u64,
+    /// The inputs were read to their end.
+    pub all_read: bool,
     /// Files may be missing that nobody could list.
     pub incomplete: bool,
     /// Ctrl-C was pressed.
@@ -49,6 +51,7 @@ struct Line<'a> {
     state: JobState,
     counts: CountsView,
     failed_inputs: Option<Data<'a>>,
+    all_read: bool,
 }
 
 impl Summary<'_> {
@@ -84,7 +87,7 @@ impl Summary<'_> {
         // What is missing there is known.
         let not_run = not_run && self.resume.is_none();
         let report = collector.report(not_run);
-        let status = &with_unread(status, report.unread);
+        let status = &with_left_out(status, self.tasks, report.unread);
         let any_kept = report.failed_inputs.is_some();
         self.tell_rest(status);
         if self.json {
@@ -93,7 +96,7 @@ impl Summary<'_> {
             let failed_inputs = written.map(|written| Data::from(written.path.as_path()));
             let (job, state) = (self.job.0, status.state);
             let counts = CountsView::from(&status.counts);
-            let line = Line { job, state, counts, failed_inputs };
+            let line = Line { job, state, counts, failed_inputs, all_read: self.all_read };
             print::message_exactly(&serde_json::to_string(&line)?);
         } else {
             self.tell(status, &report, collector);
@@ -117,7 +120,7 @@ impl Summary<'_> {
     fn tell_rest(&self, status: &JobStatus) {
         let Some(resume) = self.resume else { return };
         let left = status.counts.cancelled + status.counts.expired + status.counts.skipped;
-        if self.interrupted || self.cut_short || self.wrong_input.is_some() || left > 0 {
+        if self.interrupted || !self.all_read || left > 0 {
             tell_resume(resume);
         }
     }
@@ -137,7 +140,7 @@ impl Summary<'_> {
         if report.left_out > 0 {
             message!("{} more inputs were not run and are not kept", report.left_out);
         }
-        if self.cut_short && !self.interrupted {
+        if !self.all_read && !self.interrupted && self.wrong_input.is_none() {
             let sent = self.sent;
             message!("the inputs after the first {sent} were not read, because the job had ended");
         }
@@ -171,7 +174,7 @@ impl Reading {
         let (job, state, counts) = (status.job, status.state, &status.counts);
         if self.json && !self.quiet {
             let counts = CountsView::from(counts);
-            let line = Line { job: job.0, state, counts, failed_inputs: None };
+            let line = Line { job: job.0, state, counts, failed_inputs: None, all_read: true };
             print::message_exactly(&serde_json::to_string(&line)?);
         } else {
             tell_unexplained(&report);
@@ -256,9 +259,17 @@ fn tell_unkept(report: &Report) {
     }
 }
 
-/// The status with tasks that the grid does not know: their inputs cannot be read.
-fn with_unread(status: &JobStatus, unread: u64) -> JobStatus {
+/// The status with tasks that the grid does not know: `unread` ones, whose inputs cannot be read, and
+/// those of the `tasks` read here that the job, which had ended, did not take.
+fn with_left_out(status: &JobStatus, tasks: u64, unread: u64) -> JobStatus {
     let mut status = status.clone();
+    let refused = tasks.saturating_sub(status.counts.total);
+    status.counts.total += refused;
+    match status.state {
+        JobState::Cancelled => status.counts.cancelled += refused,
+        JobState::Expired => status.counts.expired += refused,
+        _ => status.counts.skipped += refused,
+    }
     status.counts.total += unread;
     status.counts.failed += unread;
     if unread > 0 && status.state == JobState::Ok {
