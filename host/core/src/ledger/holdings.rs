@@ -128,6 +128,7 @@ pub(crate) fn job_bytes(spec: &JobSpec, key: Option<&str>) -> u64 {
     let blobs = spec.task.blobs.iter().map(|blob| blob.name.len() + 64);
     let lists = args.chain(grants).chain(labels).chain(blobs).sum::<usize>();
     let names = spec.name.len() + spec.task.tenant.len() + spec.task.program.len();
-    let texts = names + 4 * spec.task.ok_exits.len() + key.map_or(0, str::len) + lists;
+    let extensions = spec.extensions.bytes() + spec.task.extensions.bytes();
+    let texts = names + 4 * spec.task.ok_exits.len() + key.map_or(0, str::len) + lists + extensions;
     JOB_BYTES + texts as u64
 }

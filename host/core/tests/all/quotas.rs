@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use wasmgrid_core::{GridConfig, Input, Output, RESULT_BYTES};
 use wasmgrid_proto::{
-    Allowance, ByteCount, DropReason, JobId, JobSpec, JobState, Millis, OutcomeClass, Reason,
-    Resource, Wait,
+    Allowance, ByteCount, DropReason, EXTENSIONS_BYTES_MAX, Extension, Extensions, JobId, JobSpec,
+    JobState, Millis, OutcomeClass, Reason, Resource, Wait,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -189,6 +189,22 @@ fn results_under_way_that_exceed_the_quota_and_its_margin_end_as_failed_and_can_
     let Ok(Reply::Job(retry)) = world.reply(request) else { panic!("it is taken") };
     world.run(1);
     assert_eq!(world.job(retry.job).counts.ok, discarded);
+}
+
+#[test]
+fn extensions_of_a_spec_count_as_memory_for_its_description() {
+    let mut world = World::new();
+    let extension = Extension { id: 7, critical: false, bytes: vec![0; EXTENSIONS_BYTES_MAX] };
+    let extensions = Extensions::new(vec![extension]).expect("as many bytes as allowed");
+    submit_spec(&mut world, spec_of("ann")).expect("taken");
+    let mut extended = spec_of("bob");
+    extended.extensions = extensions.clone();
+    extended.task.extensions = extensions;
+    submit_spec(&mut world, extended).expect("taken");
+    let plain = used(&world, "ann", Resource::RecordBytes);
+    let more = used(&world, "bob", Resource::RecordBytes) - plain;
+    assert!(more >= 2 * EXTENSIONS_BYTES_MAX as u64, "{more}");
+    world.check_replay();
 }
 
 #[test]
