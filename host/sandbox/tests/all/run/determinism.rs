@@ -189,6 +189,8 @@ fn what_depends_on_time_or_the_host_is_marked() {
     for outcome in [
         limit(Limit::Deadline),
         limit(Limit::Compile),
+        limit(Limit::CompileMemory),
+        limit(Limit::Quota),
         trap(TrapKind::Stack),
         Outcome::Lost(String::new()),
         Outcome::Cancelled(String::new()),
