@@ -24,14 +24,19 @@ const AUTHORITY: &str = "ca";
 
 const LOCK: &str = "lock";
 
-/// The store's file.
+/// The store's database.
 pub const STORE: &str = "grid.sqlite";
 
-/// What else the store makes.
-const STORE_BESIDE: &[&str] = &["grid.sqlite-wal", "grid.sqlite-shm"];
+/// The endings of the store's files: the database, and what SQLite keeps beside it.
+const STORE_ENDINGS: [&str; 3] = ["", "-wal", "-shm"];
 
 /// What a grid is called whose machine has a name that no context can have.
 const NAME: &str = "grid";
+
+/// All files of the store in a grid's folder, also those that do not exist now.
+pub fn store_files(folder: &Path) -> [PathBuf; 3] {
+    STORE_ENDINGS.map(|ending| folder.join(format!("{STORE}{ending}")))
+}
 
 /// A grid's folder, which this process alone has.
 pub struct Folder {
@@ -138,8 +143,8 @@ impl Made {
 
     /// All files of a grid that are not there.
     fn add_files(&mut self, folder: &Path) {
-        let made = [AUTHORITY, STORE, config::KEPT].iter().chain(STORE_BESIDE);
-        let made = made.map(|name| folder.join(name));
+        let made = [AUTHORITY, config::KEPT].map(|name| folder.join(name)).into_iter();
+        let made = made.chain(store_files(folder));
         self.files.extend(made.filter(|path| !path.exists()));
         // Without the folder there was no lock either; in one that was there it harms nobody.
         if !self.folders.is_empty() {

@@ -17,7 +17,7 @@ use wasmgrid_worker::sandbox::{
 
 use super::{
     addresses::Reached,
-    folder::{Folder, STORE},
+    folder::{Folder, STORE, store_files},
 };
 use crate::{
     args::CertificateLife, interrupt::Interrupt, module, notify, parts, settings::Settings,
@@ -175,8 +175,7 @@ pub async fn admission(settings: &Settings) -> anyhow::Result<Admission> {
 /// of it or could have, so that the others always find room.
 fn half_of_the_disk(folder: &Path, disk: &StatVfs) -> u64 {
     let free = free(disk);
-    let files = ["grid.sqlite", "grid.sqlite-wal"].map(|name| folder.join(name));
-    let taken = files.iter().filter_map(|path| fs::metadata(path).ok());
+    let taken = store_files(folder).into_iter().filter_map(|path| fs::metadata(path).ok());
     free.saturating_add(taken.map(|file| file.len()).sum()) / 2
 }
 
