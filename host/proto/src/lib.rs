@@ -13,39 +13,42 @@
 //!
 //! | to add | do | minor version |
 //! |---|---|---|
-//! | a field of a spec, a block of results, a record, an item of a snapshot or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if somebody must be able to rely on it |
+//! | a field of a spec, a block of results, a record, an item of a snapshot or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if a sender must know beforehand that its peer understands it |
 //! | a request of clients | append it to [`Request`] and its answer to [`Reply`], count it in [`Request::KNOWN`], and name the minor of both in their `since` | one up |
 //! | a message | give it the next kind number, with `since` | one up |
-//! | a variant of any other enum on the wire | append it; whoever sends it asks first what minor was agreed on, and has something else to say to a peer that does not know it | one up |
+//! | a variant of any other enum on the wire | append it; a sender first asks which minor was agreed on, and has something else to send to a peer that does not know it | one up |
 //! | a record or an item of a snapshot | append the variant, and count it in [`VARIANTS`] | the same |
 //! | a value that the server keeps under a key of its own | write it under a new prefix of keys | the same |
-//! | something that a peer can do or not whatever its release is | give it a bit of [`Features`] | the same |
+//! | an ability that a peer has or lacks independently of its release | give it a bit of [`Features`] | the same |
 //!
 //! Anything else (another meaning of a field, a field of another struct, a variant that goes) needs a
 //! new major version: of the protocol [`PROTOCOL_MAJOR`], which is in the ALPN, so that two majors make
 //! no link; of the store its format number, so that a store of another one is refused by number.
 //!
 //! **Extensions.** A list has at most [`EXTENSIONS_MAX`] extensions of [`EXTENSIONS_BYTES_MAX`] bytes in
-//! all, ordered by number. A reader that does not know a *critical* one refuses the struct by that number
-//! ([`UnknownExtension`]): a scheduler a submit, a worker the tasks, either side a link, a server its
-//! store. One that is not critical is kept in a spec and in a block of results, and handed on with it;
-//! in a record, an item of a snapshot and a [`Hello`] it is ignored, and lost when a snapshot replaces the
-//! record. An empty list is one byte. A single result has none; its block has one for all of its results.
+//! all, ordered by number. A reader that does not know a *critical* one refuses the struct and names the
+//! extension's number ([`UnknownExtension`]): a scheduler refuses the submit, a worker the tasks, either
+//! side the link, and a server does not open its store. An extension that is not critical is kept in a spec
+//! and in a block of results, and handed on with it; in a record, an item of a snapshot and a [`Hello`] it
+//! is ignored, and lost when a snapshot replaces the record. An empty list is one byte. A single
+//! result has none; its block has one for all of its results.
 //!
 //! **Who may send what to whom.** A link speaks the newest minor that both sides speak
 //! ([`Hello::agree`]); without one there is no link, and both sides say which versions they speak. A
-//! side sends nothing that the agreed minor does not know ([`Message::since`]). A caller who asks for
-//! that gets a typed error that names both versions, and nothing is sent. A request that arrives and is
-//! not known is answered [`ErrorCode::Unsupported`], also with both versions; the link goes on. A message
-//! of an unknown kind is ignored, since whoever sends one knows that its peer may do without it. What is
-//! known and cannot be read is malformed, and ends the link.
+//! side sends nothing that the agreed minor does not know ([`Message::since`]). If its caller asks for such
+//! a message, the caller gets a typed error that names both versions, and nothing is sent. An unknown
+//! request is answered [`ErrorCode::Unsupported`], also with both versions, and the link goes on. A message
+//! of an unknown kind is ignored: its sender knows that the peer may do without it. A message of a known
+//! kind that cannot be decoded is malformed, and ends the link.
 //!
 //! The order of a release: schedulers are upgraded first, then workers and clients; each release speaks
 //! all minors from [`PROTOCOL_MINOR_LEAST`] on. A store is read by the release that wrote it and by newer
 //! ones; an older one reads it as long as it has no record or critical extension that is unknown there.
 //!
-//! The golden bytes (`tests/golden`) hold the rule: a file for each minor version, whose lines never
-//! change and never go. `BLESS=1 cargo test` adds the lines of the current minor.
+//! Tests hold the rule by golden files (`tests/golden`): one for the messages of each minor version, and
+//! others for records, snapshots and states. Their lines never change and are never removed;
+//! `BLESS=1 cargo test` adds new ones. `ARCHITECTURE.md` lists every place that a new field of a job's spec
+//! touches.
 //!
 //! [`Hello`]: wire::Hello
 //! [`Hello::agree`]: wire::Hello::agree
