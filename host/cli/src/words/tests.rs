@@ -67,7 +67,7 @@ fn the_reference_lists_every_reason_with_its_meaning_and_exit_code() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/book/src/reference/reasons.md");
     let page = fs::read_to_string(&path).expect("the reference");
-    let mut table = String::from("| name | meaning | sort | exit code |\n|---|---|---|---|\n");
+    let mut table = String::from("| name | meaning | category | exit code |\n|---|---|---|---|\n");
     for (entry, reason) in Reason::ALL.iter().zip(samples(1)) {
         let exit = exit::of(&ClientError::from(ApiError::from(reason)).into()) as u8;
         let meaning = entry.meaning.trim().trim_end_matches('.');

@@ -1,10 +1,10 @@
-//! Why a request was not done, as data: what clients and a gateway decide by, and what they word
-//! for people. A reason's own text names no command and no flag; the command line adds those.
+//! Why a request was refused, as data, by which clients and a gateway decide and from which they make
+//! texts for people. A reason's own text names no command and no flag; the command line adds those.
 //!
 //! # Growth
 //! An [`ApiError`] travels as its [code](ErrorCode), the [name](Reason::name) of its reason, the
 //! reason's text and its encoded data. A reader that does not know the reason, or not this shape of
-//! it, has [`Reason::Unknown`] with the code, name and text. So reasons may be appended at any time;
+//! it, gets [`Reason::Unknown`] with the code, name and text. So reasons may be appended at any time;
 //! a reason may get more fields at its end, which older readers skip.
 
 mod parts;
@@ -29,13 +29,13 @@ const TEXT_MAX: usize = 4 << 10;
 /// Bytes of a reason's name.
 const NAME_MAX: usize = 64;
 
-/// Why a request was not done. It is made of a [`Reason`], and reads as one.
+/// Why a request was refused: a [`Reason`] and its category. `Display` is the reason's text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(from = "Form", into = "Form")]
 #[error("{reason}")]
 #[non_exhaustive]
 pub struct ApiError {
-    /// What sort of reason; that of the reason itself.
+    /// The category of the reason.
     pub code: ErrorCode,
     /// What is wrong.
     pub reason: Box<Reason>,
@@ -47,22 +47,22 @@ impl From<Reason> for ApiError {
     }
 }
 
-/// The sorts of reasons for which a request is not done.
+/// The categories of reasons for which a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ErrorCode {
-    /// The request makes no sense as it is.
+    /// The request is wrong in itself.
     Invalid,
     /// There is no such job, worker or module.
     NotFound,
     /// The module or the job is not accepted.
     Refused,
-    /// The asker's role does not allow it.
+    /// The caller's role does not allow it.
     Forbidden,
     /// The state of the job does not allow it (it is closed, or has ended).
     Conflict,
     /// Not now: the store cannot write, or the scheduler is stopping. Nothing was done.
     Unavailable,
-    /// It was there and is dropped: results beyond what the grid keeps.
+    /// It existed and was deleted: for example results that the grid no longer keeps.
     Gone,
     /// This release does not know the request, or something in it that must not be ignored.
     Unsupported,
@@ -128,7 +128,7 @@ impl From<Form> for ApiError {
         let Form { code, name, text, data } = form;
         let known = postcard::take_from_bytes::<Reason>(&data).ok().map(|(reason, _)| reason);
         let known = known.filter(|reason| reason.name() == &*name);
-        // A sort that is not known here is final: nothing is asked again because of it.
+        // A category that is not known here is final: it must not lead to a repeated request.
         let code = ErrorCode::ALL.get(usize::from(code)).copied().unwrap_or(ErrorCode::Refused);
         known.unwrap_or(Reason::Unknown { code, name, text }).into()
     }
