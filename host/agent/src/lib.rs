@@ -1,8 +1,8 @@
-//! What a worker does, as a pure value: events and the time go in, effects come out. It does no
-//! IO, reads no clock, starts no task and knows no runtime; see [`Agent`].
+//! The decisions of a worker, as a sans-IO state machine: events and the time go in, effects come
+//! out. It does no IO, reads no clock, starts no task and knows no runtime; see [`Agent`].
 //!
-//! It is a crate of its own, apart from `wasmgrid-worker`, so that whoever drives it in simulated
-//! time does not build the engine and the network, and so that it cannot name them.
+//! It is a crate of its own, apart from `wasmgrid-worker`, so that a simulator can drive it without
+//! building the engine and the network, and so that the agent cannot use them.
 
 #![no_std]
 #![forbid(unsafe_code)]

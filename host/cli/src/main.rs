@@ -1,5 +1,5 @@
 //! The `wasmgrid` command: CLI, scheduler and worker in one binary. Reads the command line, starts
-//! the runtime, and turns what comes back into words on stderr and an exit code.
+//! the runtime, and turns the result into messages on stderr and an exit code.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 

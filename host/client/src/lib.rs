@@ -6,9 +6,9 @@
 //!
 //! # A scheduler in the same process
 //!
-//! A link is whatever is dialled. The book (`docs/book/src/reference/client.md`) has a program that
-//! connects to a cluster; here a scheduler without workers is part of the program, so that its job
-//! waits until it is cancelled:
+//! The caller supplies the function that opens a link. The book (`docs/book/src/reference/client.md`)
+//! has a program that connects to a cluster. Here a scheduler without workers is part of the program,
+//! so that its job waits until it is cancelled:
 //!
 //! ```
 //! use std::{future::ready, sync::Arc};
@@ -22,7 +22,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // It believes of any module that it is a task.
+//! // This admission accepts any bytes as a task.
 //! let admission = Admission {
 //!     admit: Admit::Here(Arc::new(|module: &[u8]| {
 //!         Ok(ModuleInfo {

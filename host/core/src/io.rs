@@ -443,9 +443,9 @@ pub enum Output {
         /// The answer.
         reply: Box<Result<Reply, ApiError>>,
     },
-    /// Tell a worker its number. The driver drops older links of the worker. Not gated, so that
-    /// it comes before the worker's first tasks; until its number is durable nothing else is
-    /// that names it.
+    /// Register a worker under its number. The driver does so at once, and drops older links of the
+    /// worker. It sends the worker its number only after that is durable, and before the worker's
+    /// first tasks.
     Joined {
         /// The link it joined on.
         link: u64,

@@ -1,5 +1,6 @@
-//! The scheduler as a value: events and the time go in, actions come out. It does no IO, reads no
-//! clock, draws no random number and sees no payload. [`Grid`] explains how to drive it.
+//! The rules of the scheduler, as a sans-IO state machine: inputs and the time go in, outputs come
+//! out. It does no IO, reads no clock, draws no random number and sees no payload. [`Grid`] explains
+//! how to drive it.
 
 #![no_std]
 #![forbid(unsafe_code)]

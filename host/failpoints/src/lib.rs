@@ -1,4 +1,4 @@
-//! Named places at which a test ends the process, as kill -9 would.
+//! Named places in the code at which a test can end the process, like `kill -9`.
 //!
 //! A test build reads them from the environment variable `FAILPOINTS`, in the syntax of the crate
 //! `fail`: `store-before-sync=40*off->return` ends the process when that place is reached for the

@@ -1,10 +1,10 @@
-//! Runs untrusted tasks: admits, compiles and runs WebAssembly under limits. The only crate that
-//! names Wasmtime.
+//! Runs untrusted tasks: admits, compiles and runs WebAssembly under limits. No other crate depends on
+//! Wasmtime.
 //!
-//! Four kinds of process take part. The agent calls [`Sandbox`] and never looks into a module.
-//! Compilers ([`compiler_main`]) turn a module into code. Runners execute it. Admission processes
-//! ([`admission`]) check modules for a scheduler. A module passes [`admit`](admit::admit) where it
-//! is submitted, at the scheduler, and again where it is compiled.
+//! Four kinds of process take part. The agent process calls [`Sandbox`] and never looks into a module.
+//! Compilers ([`compiler_main`]) turn a module into machine code. Runners execute it. Admission
+//! processes ([`admission`]) check modules for a scheduler. A module passes [`admit`](admit::admit)
+//! where it is submitted, at the scheduler, and again where it is compiled.
 
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 

@@ -209,7 +209,7 @@ struct State {
     unsettled: BTreeMap<JobId, u64>,
 }
 
-/// What goes on when a segment is there.
+/// Who waits for a segment that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Waiter {
     Worker(LinkId),

@@ -1,13 +1,13 @@
-//! Drives the scheduler core over the store and the links: accepts links of workers, clients and
+//! Runs the scheduler core on a store and links: accepts links of workers, clients and
 //! joining machines, passes their messages to [`wasmgrid_core::Grid`], and turns its outputs into
-//! commits and messages. It makes no scheduling decisions, opens no sockets and names no database.
+//! commits and messages. It makes no scheduling decisions, opens no sockets and uses no database directly.
 //!
-//! The [`driver`] owns the `Grid` and is a value itself: events go in, effects come out. The shell
-//! around it (`shell`) owns the links, the clock and the services, carries the effects out and feeds
-//! what becomes of them back. Neither ever waits: not for the disk (one thread commits what the
-//! driver hands over, see `journal`), not for a link (each has a bounded outbox), not for a read
-//! (see `readers`). What must be durable first is held back by the driver's gate until the records
-//! before it are committed.
+//! The [`driver`] owns the `Grid` and is a sans-IO state machine itself: events go in, effects come
+//! out. The shell around it (`shell`) owns the links, the clock and the services, carries the effects
+//! out, and feeds their results back as events. Neither ever waits: not for the disk (one thread
+//! commits what the driver hands over, see `journal`), not for a link (each has a bounded outbox), not
+//! for a read (see `readers`). The driver's gate holds back each output that must not be seen before
+//! the records before it are committed.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

@@ -1,5 +1,5 @@
-//! What every store promises, as functions that a backend's tests run: [`conformance!`](crate::conformance!)
-//! makes a test of each. With the feature `conformance` alone.
+//! The promises of every store, as functions that the tests of a backend run:
+//! [`conformance!`](crate::conformance!) generates a test of each. Only with the feature `conformance`.
 
 #![expect(
     clippy::expect_used,
@@ -24,7 +24,7 @@ impl Place for MemoryStore {
     }
 }
 
-/// Makes a test of each promise, of the stores in a [`Place`] that the expression makes anew for each.
+/// Generates one test per promise. Each test evaluates the expression to get a fresh [`Place`].
 #[macro_export]
 macro_rules! conformance {
     ($place:expr) => {

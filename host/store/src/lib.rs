@@ -2,8 +2,8 @@
 //! inputs and results, modules and small metadata, committed in atomic groups under a fence. It
 //! never interprets what it stores.
 //!
-//! The trait [`Store`] is the writer's side, [`Reader`] the reader's; [`memory`] and
-//! [`SqliteStore`] implement them. One conformance suite checks every backend: the module
+//! The trait [`Store`] is the writer's side, [`Reader`] the reader's; [`MemoryStore`] and
+//! [`SqliteStore`] implement [`Store`]. One conformance suite checks every backend: the module
 //! `conformance`, behind the feature of that name.
 
 #![forbid(unsafe_code)]

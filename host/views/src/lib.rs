@@ -1,13 +1,13 @@
 //! The JSON shapes of a grid: what `--output json` prints and other programs read. They are a public
-//! interface, apart from what travels between the parts of a grid:
+//! interface, separate from the messages between the parts of a grid:
 //!
 //! - A field that is here stays, with its name, type and meaning. New fields may be added.
 //! - Names are in `snake_case`. Times end in `_us` (microseconds since 1970) or `_ms` (milliseconds).
 //! - What is not known is `null`; a field is left out only where its comment says so.
 //! - Bytes are [`Data`]: a string if they are UTF-8, else an object with base64.
 //!
-//! `docs/book/src/reference/json.md` describes them to those who read them. Whoever prints one makes
-//! it with `From` or `new`; nothing here reads a clock, a file or the network.
+//! `docs/book/src/reference/json.md` describes them to their readers. Make a view with `From` or
+//! `new`; nothing here reads a clock, a file or the network.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]

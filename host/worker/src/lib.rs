@@ -1,8 +1,8 @@
 //! A worker: joins a grid, keeps its slots busy, and streams results until they are committed. It
 //! runs no WebAssembly itself and does not decide which tasks it gets.
 //!
-//! The [agent](wasmgrid_agent::Agent), which is a value, decides what the worker does. This crate is
-//! the shell around it: one task drives the agent (`shell`) and owns the outbox, the slots' inputs
+//! The [`Agent`](wasmgrid_agent::Agent), a sans-IO state machine, decides what the worker does. This
+//! crate is the shell around it: one task drives the agent (`shell`) and owns the outbox, the slots' inputs
 //! and the clock. Around it, one task dials and carries the link, two serve each slot, one watches
 //! the sandbox, and one prepares each module; all of them talk to the shell over one bounded
 //! channel.

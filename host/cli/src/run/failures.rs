@@ -175,7 +175,7 @@ impl Failures {
 }
 
 /// Says what happened to a task: cause, input, attempt, log and what would help. `worker` is the name
-/// of who ran it.
+/// of the worker that ran it.
 fn explain(
     finished: &Finished,
     input: Option<&Input>,

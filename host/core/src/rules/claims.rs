@@ -1,5 +1,6 @@
-//! What workers say they hold when they join: of this term it is compared with the books; of an
-//! earlier one it is believed where they prove that they were given it, and where it fits.
+//! Leases that workers claim when they join. Claims of this term are compared with what is booked;
+//! claims of an earlier term are accepted if the worker proves that it was given the lease, and as far
+//! as they fit.
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},

@@ -61,7 +61,7 @@ pub struct Grid {
     counts: BTreeMap<JobId, SinceStart>,
     /// What tenants have in the store.
     pub(super) stored: Stored,
-    /// Why nobody's new work is taken, if so.
+    /// Why all new work is refused, if it is.
     pub(super) refuses: Option<Reason>,
     /// True where some tenant may not have all slots.
     pub(super) bounds_running: bool,

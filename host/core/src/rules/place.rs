@@ -11,14 +11,14 @@ use crate::{
     placement::{ANY, Demand, FULL, Lost, Queue},
 };
 
-/// For so long tasks that need much memory are overtaken by smaller ones before a worker is kept
-/// free for them: much longer than most tasks take, and short for who waits.
+/// How long smaller tasks may overtake tasks that need much memory before a worker is kept free for
+/// the latter: much longer than most tasks take, but a short wait.
 const OVERTAKEN_MAX: Millis = Millis(1_000);
 
 /// What a round of placement gives, by worker and job.
 type Grants = BTreeMap<(WorkerId, JobId), Vec<Grant>>;
 
-/// What a worker is kept free for, and which it is not to be.
+/// The demand for which a worker is kept free, and the workers that are not suitable.
 type Wanted = (Demand, Vec<WorkerId>);
 
 /// Jobs with lost tasks that one round looks at, and groups of one job: where the first of them

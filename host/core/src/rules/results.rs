@@ -36,7 +36,7 @@ struct Sorted {
     late: Vec<u32>,
 }
 
-/// How attempts did not do.
+/// Why attempts failed.
 #[derive(Clone, Copy)]
 struct Failed<'a> {
     worker: WorkerId,
@@ -108,8 +108,8 @@ impl Grid {
         }
     }
 
-    /// What a job's tenant would have of its bytes with so many results that take so many, and may
-    /// have; `None` if they may be kept.
+    /// The bytes that a job's tenant would have stored with these results, and its quota; `None` if
+    /// they fit.
     fn over_bytes(&self, job: JobId, bytes: u64, results: u64) -> Option<(u64, u64)> {
         // To end these as failed would take as much.
         if bytes <= results * RESULT_BYTES || self.config.breaks(Planted::QuotaIgnored) {
@@ -118,7 +118,8 @@ impl Grid {
         self.over_margin(self.ledger.job(job)?.tenant(), bytes)
     }
 
-    /// Counts what bytes results take of the store, and what fuel they took.
+    /// Adds the bytes that results take in the store, and the fuel that they took, to the use of the
+    /// job's tenant.
     fn count_stored(&mut self, job: JobId, took: (u64, u64)) {
         if let Some(entry) = self.ledger.job(job) {
             self.stored.commit(entry.tenant(), job, took);
@@ -255,7 +256,7 @@ impl Grid {
         sorted
     }
 
-    /// Writes down that attempts did not do.
+    /// Records that attempts failed.
     fn fail(
         &mut self,
         job: JobId,

@@ -582,7 +582,7 @@ pub fn job_spec() -> JobSpec {
     }
 }
 
-/// What a release of before a change would not know, and could do without.
+/// An extension that earlier releases do not know and may ignore.
 pub fn extensions() -> Extensions {
     extended(false)
 }

@@ -71,11 +71,11 @@ impl Machine {
         &self.engine
     }
 
-    /// The spec's module and blobs ready to run, from those kept or made of their files.
+    /// The spec's module and blobs, ready to run: those that are kept, or new ones from their files.
     ///
     /// # Errors
-    /// The outcome of all its tasks, where the code is not of this engine or needs what there is
-    /// not.
+    /// The outcome of all its tasks, if the code was built for another engine or needs memory that
+    /// the machine does not have.
     pub(crate) fn ready(
         &mut self,
         spec: &TaskSpec,

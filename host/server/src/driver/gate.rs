@@ -1,4 +1,4 @@
-//! Holds back what must not be seen before the records output before it are durable.
+//! Holds back what must not be seen before the records that were output before it are durable.
 
 use std::collections::VecDeque;
 
@@ -77,8 +77,8 @@ impl Gate {
         self.waiting.push_back((needs, gated));
     }
 
-    /// The next that waits for nothing any more; `early` is a bug to be caught: then what needs the
-    /// batch being built waits for nothing either.
+    /// Takes the next output whose batch is committed. With `early`, a planted bug, also outputs that
+    /// wait for the batch under construction.
     pub(super) fn release(&mut self, early: bool) -> Option<Gated> {
         let upto = if early { self.taken + 1 } else { self.committed };
         self.waiting.pop_front_if(|(needs, _)| *needs <= upto).map(|(_, gated)| gated)

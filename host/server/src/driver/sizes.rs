@@ -1,4 +1,4 @@
-//! About how much things take: in an answer, in memory, in the store. No more than that decides.
+//! Estimates of what answers, descriptions and stored data take. Nothing here decides.
 
 use bytes::Bytes;
 use wasmgrid_proto::{
