@@ -107,7 +107,8 @@ fn crate_name(path: &Path) -> anyhow::Result<String> {
     let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if !starts || !rest || name.len() > 64 {
         return Err(usage(format!(
-            "{name:?} is no name for a crate: at most 64 letters, digits, - and _, a letter first"
+            "invalid crate name {name:?}: expected at most 64 letters, digits, - and _, beginning with \
+             a letter or _"
         )));
     }
     if KEYWORDS.contains(&name) {

@@ -80,7 +80,7 @@ impl HostPort {
             None => host,
         };
         if host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
-            return Err("is no address that others reach");
+            return Err("is not an address that other machines can reach");
         }
         if host.parse::<IpAddr>().is_err() && !is_name(host) {
             return Err("has no name of a host");

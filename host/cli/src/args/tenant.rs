@@ -51,12 +51,13 @@ impl FromStr for QuotaSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, amount) =
-            text.split_once('=').ok_or_else(|| format!("{text:?} is not RESOURCE=AMOUNT"))?;
+        let (name, amount) = text
+            .split_once('=')
+            .ok_or_else(|| format!("invalid quota {text:?}: expected RESOURCE=AMOUNT"))?;
         let resource = Resource::ALL.into_iter().find(|resource| resource.name() == name);
         let resource = resource.ok_or_else(|| {
             let names = Resource::ALL.map(Resource::name).join(", ");
-            format!("{name:?} is no resource; there are {names}")
+            format!("invalid resource {name:?}: expected one of {names}")
         })?;
         let allowed = match amount {
             "default" => Allowance::Default,
@@ -76,9 +77,11 @@ fn parse(resource: Resource, amount: &str) -> Result<u64, String> {
             amount.parse::<Fuel>().map(|fuel| fuel.0).map_err(|error| error.to_string())
         }
         Resource::Jobs | Resource::OpenJobs | Resource::WaitingTasks | Resource::RunningTasks => {
-            amount
-                .parse()
-                .map_err(|_| format!("{amount:?} is no number of {resource}, such as 1000"))
+            amount.parse().map_err(|_| {
+                format!(
+                    "invalid number of {resource} {amount:?}: expected a whole number, such as 1000"
+                )
+            })
         }
     }
 }

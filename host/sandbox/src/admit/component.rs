@@ -64,7 +64,7 @@ fn check_run(types: TypesRef<'_>, name: &str, expected: &str) -> Result<(), Refu
     let Some(ComponentEntityType::Instance(instance)) =
         types.component_item_for_export(name).map(|item| item.ty)
     else {
-        return refuse(format!("a component whose {name} is no instance"));
+        return refuse(format!("a component whose {name} is not an instance"));
     };
     match types.get(instance).and_then(|instance| instance.exports.get("run")).map(|item| item.ty) {
         Some(ComponentEntityType::Func(function)) => {

@@ -32,8 +32,10 @@ impl<O: Observer> Driver<O> {
     ) -> bool {
         let role = peer.identity.role();
         if !roles.contains(&role) {
-            let closing =
-                Closing { reason: format!("a {role} is no {what}"), how: Ending::InOrder };
+            let closing = Closing {
+                reason: format!("a {role} cannot connect as a {what}"),
+                how: Ending::InOrder,
+            };
             self.effects.push(Effect::Close { link, closing });
             return false;
         }
