@@ -19,7 +19,7 @@ use wasmtime::{
     PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
 };
 
-use crate::{SandboxError, compile::Publisher, program::BUILD};
+use crate::{SandboxError, compile::Publisher, features::FEATURES, program::BUILD};
 
 /// What may differ between the engines of two workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,26 +49,6 @@ impl Default for EngineSettings {
         }
     }
 }
-
-/// The WebAssembly features a task may use: a closed list, so that an upgrade of the engine opens
-/// nothing by itself. Admission validates with the same list.
-///
-/// Garbage collection, exceptions, threads, memory64 and stack switching are off because most of
-/// the engine's advisories were there; relaxed SIMD because its results depend on the processor.
-/// `GC_TYPES` off leaves `funcref`, which every toolchain uses, and takes `externref`, which none
-/// of the WASI ones does.
-pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::REFERENCE_TYPES)
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::FLOATS)
-    .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// Stack of the guest's own frames: what ends in `trap(stack)` must not depend on the host.
 const WASM_STACK_BYTES: usize = 512 << 10;

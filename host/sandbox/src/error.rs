@@ -9,7 +9,7 @@ use std::{
 
 use wasmgrid_proto::{ByteCount, Digest, Outcome};
 
-use crate::{Refusal, compile, jail::Layer, program};
+use crate::{Refusal, jail::Layer, program};
 
 /// The sandbox could not do its work: the machine's fault, never the module's.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,7 @@ impl Inability {
             SandboxError::Start { role, .. }
             | SandboxError::Threads { role, .. }
             | SandboxError::Build { role, .. }
-            | SandboxError::Child { role, .. } => *role == compile::ROLE,
+            | SandboxError::Child { role, .. } => *role == program::COMPILER,
             _ => false,
         }
     }

@@ -18,6 +18,7 @@ mod compile;
 mod config;
 pub mod engine;
 mod error;
+mod features;
 #[doc(hidden)]
 pub mod fuzz;
 mod host;
@@ -29,6 +30,9 @@ mod run;
 mod runner;
 mod sandbox;
 mod sealed;
+mod source;
+mod stop;
+mod time;
 
 pub use admission::admission_main;
 pub use allocator::give_memory_back;
@@ -46,7 +50,8 @@ pub mod simulated {
     //! [`Sandbox::simulated`](crate::Sandbox::simulated).
     pub use crate::pool::simulated::{Model, Run, Task};
 }
-pub use sandbox::{ModuleSource, Sandbox, check_limits};
+pub use sandbox::{Sandbox, check_limits};
+pub use source::ModuleSource;
 pub use wasmgrid_proto::Refusal;
 
 /// The version of Wasmtime that compiles and runs.

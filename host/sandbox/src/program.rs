@@ -18,6 +18,12 @@ pub(crate) const OWN: &str = "/proc/self/exe";
 /// Names this build by its sources, in 32 hexadecimal digits.
 pub(crate) const BUILD: &str = env!("WASMGRID_SANDBOX_BUILD");
 
+/// The hidden subcommand of a process that compiles a module.
+pub(crate) const COMPILER: &str = "compiler";
+
+/// That of a process that runs tasks.
+pub(crate) const RUNNER: &str = "runner";
+
 /// How a child ends that is asked for by another build.
 const OTHER_BUILD: u8 = 78;
 

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use wasmgrid_proto::{
     ByteCount, Digest, Fuel, Grant, GrantFault, Limits, Millis, TaskSpec,
@@ -16,8 +15,8 @@ use wasmgrid_proto::{
 #[cfg(feature = "simulated")]
 use crate::pool::simulated::Simulation;
 use crate::{
-    Condition, Inability, Isolation, PrepareError, Prepared, Refusal, SandboxConfig, SandboxError,
-    Slot,
+    Condition, Inability, Isolation, ModuleSource, PrepareError, Prepared, Refusal, SandboxConfig,
+    SandboxError, Slot,
     blobs::Blobs,
     compile::Compiler,
     jail::warden::Warden,
@@ -45,15 +44,6 @@ struct Inner {
     pool: Pool,
     max_limits: Limits,
     allow_dirs: Vec<PathBuf>,
-}
-
-/// Where the bytes of a module, or of a blob that its job names, are.
-#[derive(Clone, Debug)]
-pub enum ModuleSource {
-    /// Nowhere here: prepared code from memory or disk, and blobs that have come, must do.
-    Cached,
-    /// Here, as they were submitted: those that were [asked for](PrepareError::NeedsModule).
-    Bytes(Bytes),
 }
 
 impl Sandbox {

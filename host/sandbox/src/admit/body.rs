@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 use super::{features, plain, tally::Tally};
-use crate::{Cap, Refusal, engine, refusal::cap_refusal};
+use crate::{Cap, Refusal, features::FEATURES, refusal::cap_refusal};
 
 /// Reads `body` to its end. `frames` is room that bodies share.
 pub(super) fn check(
@@ -217,7 +217,7 @@ macro_rules! visit {
             #[inline]
             fn $visit(&mut self $($(, $arg: $ty)*)?) {
                 const FEATURE: WasmFeatures = feature!($proposal);
-                if !engine::FEATURES.contains(FEATURE) {
+                if !FEATURES.contains(FEATURE) {
                     return self.off(FEATURE);
                 }
                 step!(self $visit $($($arg)*)?)

@@ -3,14 +3,14 @@
 
 use wasmparser::{FrameKind, WasmFeatures};
 
-use crate::engine;
+use crate::features::FEATURES;
 
 /// Operators of these are among those skipped.
 const NEEDED: WasmFeatures = WasmFeatures::SIGN_EXTENSION
     .union(WasmFeatures::REFERENCE_TYPES)
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::TAIL_CALL);
-const _: () = assert!(engine::FEATURES.contains(NEEDED));
+const _: () = assert!(FEATURES.contains(NEEDED));
 
 /// How many bytes of `code` are plain operators. Blocks without a type are opened, up to
 /// `most_frames`, and all but the outermost are closed.

@@ -9,7 +9,7 @@ use wasmparser::{
 };
 
 use super::{body, features, sections::Sections, work::Work};
-use crate::{Caps, Refusal, engine};
+use crate::{Caps, Refusal, features::FEATURES};
 
 /// What a file is made of at its top level.
 pub(super) struct Scan<'a> {
@@ -39,13 +39,13 @@ pub(super) struct ComponentImport<'a> {
 /// Reads all of `bytes`.
 pub(super) fn scan<'a>(bytes: &'a [u8], caps: &Caps) -> Result<Scan<'a>, Refusal> {
     let invalid = |error: Error| features::refusal(&error);
-    let mut validator = Validator::new_with_features(engine::FEATURES);
+    let mut validator = Validator::new_with_features(FEATURES);
     let mut sections = Sections::new(bytes, caps);
     let mut work = Work::default();
     let mut frames: Vec<FrameKind> = Vec::new();
     let mut end = None;
     let mut parser = Parser::new(0);
-    parser.set_features(engine::FEATURES);
+    parser.set_features(FEATURES);
     for payload in parser.parse_all(bytes) {
         let payload = payload.map_err(invalid)?;
         sections.count(&payload)?;
@@ -72,7 +72,7 @@ pub(super) fn scan<'a>(bytes: &'a [u8], caps: &Caps) -> Result<Scan<'a>, Refusal
 /// # Errors
 /// [`Refusal::Invalid`] or [`Refusal::Feature`].
 pub(crate) fn validate(bytes: &[u8]) -> Result<(), Refusal> {
-    Validator::new_with_features(engine::FEATURES)
+    Validator::new_with_features(FEATURES)
         .validate_all(bytes)
         .map(|_| ())
         .map_err(|error| features::refusal(&error))

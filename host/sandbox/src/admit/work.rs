@@ -17,7 +17,7 @@ use super::{
     sizes::{Sizes, sum},
     tally::Tally,
 };
-use crate::{Cap, Refusal, engine};
+use crate::{Cap, Refusal, features::FEATURES};
 
 /// Validates the sections whose items may cost more than their bytes.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Work {
                     self.section.extend_from_slice(bytes.get(start..end).unwrap_or_default());
                     // Places are those in the file; the item begins behind the number 1.
                     let place = start.saturating_sub(1);
-                    let reader = BinaryReader::new_features(&self.section, place, engine::FEATURES);
+                    let reader = BinaryReader::new_features(&self.section, place, FEATURES);
                     let one = $reader::new(reader).map_err(invalid)?;
                     if let Some(Ok(item)) = one.clone().into_iter().next() {
                         let mut known = Known { validator, sizes: &mut self.sizes };

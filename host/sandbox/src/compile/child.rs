@@ -11,7 +11,6 @@ use std::{
 use wasmtime::Engine;
 
 use super::{
-    ROLE,
     message::{ModuleBytes, Reply, Request},
     threads,
     translate::{Translated, translate},
@@ -33,7 +32,7 @@ const NICENESS: i32 = 10;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this process is nobody's command")]
 pub fn compiler_main() -> ExitCode {
-    if let Err(code) = program::begin(ROLE) {
+    if let Err(code) = program::begin(program::COMPILER) {
         return code;
     }
     match serve() {

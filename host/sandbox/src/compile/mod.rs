@@ -34,6 +34,7 @@ use self::{
 use crate::{
     Caps, Isolation, ModuleSource, PrepareError, Refusal, SandboxConfig, SandboxError, engine,
     jail::{CompilerLimits, warden::Warden},
+    program,
     sealed::Sealed,
 };
 
@@ -63,9 +64,6 @@ const COSTLY: Duration = Duration::from_millis(100);
 
 /// The longest that is worth remembering, and that any clock can count.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
-
-/// The hidden subcommand.
-pub(crate) const ROLE: &str = "compiler";
 
 /// Prepares modules; shared by all tasks of a worker.
 #[derive(Debug)]
@@ -124,10 +122,9 @@ impl Compiler {
         let limits = limits(config);
         let backend = match config.isolation {
             Isolation::Process | Isolation::Task => {
-                let program = config.program.clone();
                 let warden = Arc::clone(warden);
                 Backend::Process(CompilerProcess {
-                    program,
+                    program: config.program.clone(),
                     engine: settings,
                     caps,
                     limits,
@@ -222,7 +219,7 @@ impl Compiler {
             Err(PrepareError::Sandbox(error)) => Err(error),
             // Not of this module.
             Err(PrepareError::Refused(Refusal::CompilerDied { reason })) => {
-                Err(SandboxError::Child { role: ROLE, reason: reason.into() })
+                Err(SandboxError::Child { role: program::COMPILER, reason: reason.into() })
             }
             Err(_) => Ok(None),
         }

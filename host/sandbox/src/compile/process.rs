@@ -19,10 +19,7 @@ use tokio::{
 };
 use wasmgrid_proto::{Millis, ModuleKind};
 
-use super::{
-    ROLE,
-    message::{ModuleBytes, Reply, Request},
-};
+use super::message::{ModuleBytes, Reply, Request};
 use crate::{
     Caps, EngineSettings, PrepareError, Refusal, SandboxError,
     child::{self, Death},
@@ -123,8 +120,11 @@ impl CompilerProcess {
     }
 
     fn start(&self) -> Result<Started, SandboxError> {
-        let failed =
-            |source| SandboxError::Start { program: self.program.clone(), role: ROLE, source };
+        let failed = |source| SandboxError::Start {
+            program: self.program.clone(),
+            role: program::COMPILER,
+            source,
+        };
         let file = Sealed::create()?;
         let output = file.try_clone().map_err(SandboxError::Memory)?;
         let request = child::encode(&Request {
@@ -136,7 +136,7 @@ impl CompilerProcess {
         });
         let request = request.map_err(failed)?;
         let output = OwnedFd::from(output).into();
-        let (child, stream) = child::start(&self.program, ROLE, output, &request)?;
+        let (child, stream) = child::start(&self.program, program::COMPILER, output, &request)?;
         Ok(Started { child, stream, file, is_proven: false })
     }
 
@@ -185,7 +185,8 @@ impl CompilerProcess {
             }
         };
         if program::is_other_build(status) {
-            return SandboxError::Build { program: self.program.clone(), role: ROLE }.into();
+            return SandboxError::Build { program: self.program.clone(), role: program::COMPILER }
+                .into();
         }
         let words = child::last_words(&mut child).await;
         match child::died(status, &words) {
@@ -221,7 +222,7 @@ impl From<io::Error> for Broken {
 }
 
 fn child_error(reason: String) -> PrepareError {
-    SandboxError::Child { role: ROLE, reason }.into()
+    SandboxError::Child { role: program::COMPILER, reason }.into()
 }
 
 fn millis(span: Duration) -> Millis {

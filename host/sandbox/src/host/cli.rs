@@ -5,7 +5,8 @@ use wasmgrid_proto::{Arg, Grant, ModuleKind};
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
-use super::{Caller, HostResult, State, Stop, charge, drop_resource, push, table::Entry, wasi};
+use super::{Caller, HostResult, State, charge, drop_resource, push, table::Entry, wasi};
+use crate::stop::Stop;
 
 /// What a command finds as its own name where the job gives it none: some take their arguments to
 /// begin behind it, whatever it is.

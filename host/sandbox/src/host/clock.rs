@@ -15,8 +15,8 @@ use wasmgrid_proto::{Limit, Millis};
 use wasmtime::component::{ComponentType, Linker, Lower, Resource};
 use wasmtime_wasi::p2::DynPollable;
 
-use super::{Caller, HostResult, State, Stop, charge, push, table::Entry, wasi};
-use crate::run::now_us;
+use super::{Caller, HostResult, State, charge, push, table::Entry, wasi};
+use crate::{stop::Stop, time::now_us};
 
 /// 2000-01-01T00:00:00Z in seconds since the Unix epoch.
 const VIRTUAL_EPOCH_SECONDS: u64 = 946_684_800;

@@ -37,7 +37,10 @@ use wasmtime_wasi::{ResourceTable, WasiCtx};
 
 use self::{clock::Clock, preview1::Preview1, random::Random};
 pub(crate) use self::{log::Log, table::Table};
-use crate::run::{Blobs, Control, Meter, spent};
+use crate::{
+    run::{Blobs, Control, Meter, spent},
+    stop::Stop,
+};
 
 /// The version our WASI interfaces carry; the engine links every 0.2 version to it.
 macro_rules! wasi {
@@ -60,28 +63,6 @@ const RECORDS_MAX: usize = wasmgrid_proto::wire::LIST_MAX;
 
 /// The most of a task's log that is kept, whatever its limit says.
 const LOG_CEILING: u64 = 4 << 20;
-
-/// Why the host ends a task.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Stop {
-    #[error("limit({limit}): {used} of {allowed}")]
-    Limit { limit: Limit, used: u64, allowed: u64 },
-    #[error("exit code {0}")]
-    Exit(i32),
-    #[error("the job was cancelled")]
-    Cancelled,
-    #[error("a host function was misused: {0}")]
-    Misuse(&'static str),
-    /// Not the task's fault: it says nothing of the task.
-    #[error("the host failed: {0}")]
-    Host(String),
-}
-
-impl Stop {
-    const fn resources(used: u64, allowed: u64) -> Self {
-        Self::Limit { limit: Limit::Resources, used, allowed }
-    }
-}
 
 /// The store of the engine, as a host function sees it.
 pub(crate) type Caller<'a> = StoreContextMut<'a, State>;

@@ -22,7 +22,7 @@ use wasmtime_wasi::p2::bindings::{
     },
 };
 
-use super::Stop;
+use crate::stop::Stop;
 
 /// What a read gives at most: the buffer is the host's own until the guest has taken it.
 const READ_MAX: u64 = 1 << 20;

@@ -8,7 +8,8 @@
 use blake3::OutputReader;
 use wasmtime::component::Linker;
 
-use super::{Caller, HostResult, State, Stop, charge, wasi};
+use super::{Caller, HostResult, State, charge, wasi};
+use crate::stop::Stop;
 
 /// The most bytes of one call: the buffer is the host's own until the guest has taken it.
 const REQUEST_MAX: u64 = 4 << 20;

@@ -11,9 +11,10 @@ use wasmtime::component::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
 use super::{
-    Caller, HostResult, State, Stop, charge, clock, drop_resource, lend, open::Open, push,
-    table::Entry, wasi,
+    Caller, HostResult, State, charge, clock, drop_resource, lend, open::Open, push, table::Entry,
+    wasi,
 };
+use crate::stop::Stop;
 
 /// What an output stream takes at once, so that guests split what they write.
 const WRITE_MAX: u64 = 64 << 10;

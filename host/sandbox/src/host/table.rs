@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::{
-    Stop,
-    open::{Listed, Open},
-};
+use super::open::{Listed, Open};
+use crate::stop::Stop;
 
 /// The most a task may hold open at once. Honest programs hold three streams and a few timers.
 const RESOURCES_MAX: usize = 64;

@@ -3,7 +3,8 @@
 use wasmgrid_proto::WITH;
 use wasmtime::component::Linker;
 
-use super::{Caller, HostResult, State, Stop, charge};
+use super::{Caller, HostResult, State, charge};
+use crate::stop::Stop;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut value = linker.instance("wasmgrid:task/value@0.1.0")?;

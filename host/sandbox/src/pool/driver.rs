@@ -27,8 +27,9 @@ use super::{
 };
 use crate::{
     Isolation,
-    run::{board::Board, now_us},
+    run::board::Board,
     runner::message::{Cancel, FromRunner, Revoke, ToRunner},
+    time::now_us,
 };
 
 /// For what a killed runner had sent before: it is in the socket already.

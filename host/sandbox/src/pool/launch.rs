@@ -38,9 +38,6 @@ use crate::{
     },
 };
 
-/// The hidden subcommand.
-pub(super) const ROLE: &str = "runner";
-
 /// Read at once, about a flush of results.
 const READ_BYTES: usize = 256 << 10;
 
@@ -90,8 +87,11 @@ impl Runner {
     /// # Errors
     /// Where the system has no process, thread or memory for it.
     pub(super) async fn start(config: &PoolConfig) -> Result<Self, SandboxError> {
-        let failed =
-            |source| SandboxError::Start { program: config.program.clone(), role: ROLE, source };
+        let failed = |source| SandboxError::Start {
+            program: config.program.clone(),
+            role: program::RUNNER,
+            source,
+        };
         let board = Board::create().map_err(failed)?;
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
@@ -190,7 +190,7 @@ impl Runner {
             (Err(_), _) => {
                 self.kill();
                 let reason = format!("it was not ready within {READY_TIME:?}");
-                Err(SandboxError::Child { role: ROLE, reason })
+                Err(SandboxError::Child { role: program::RUNNER, reason })
             }
         }
     }
@@ -207,8 +207,8 @@ impl Runner {
         }
         let program = self.program.clone();
         match self.body.ended().await {
-            Ended::OtherBuild => SandboxError::Build { program, role: ROLE },
-            Ended::So(reason) => SandboxError::Child { role: ROLE, reason },
+            Ended::OtherBuild => SandboxError::Build { program, role: program::RUNNER },
+            Ended::So(reason) => SandboxError::Child { role: program::RUNNER, reason },
         }
     }
 
@@ -251,7 +251,7 @@ impl Runner {
                 Ok(()) => Standing::Ready,
                 Err(error) => Standing::Unfit(error),
             },
-            FromRunner::Unfit(unfit) => Standing::Unfit(unfit.clone().error(ROLE)),
+            FromRunner::Unfit(unfit) => Standing::Unfit(unfit.clone().error(program::RUNNER)),
             FromRunner::Results(_) | FromRunner::Returned(_) => return false,
         };
         self.is_ready()
@@ -324,7 +324,7 @@ fn resolve(grant: &mut Grant) {
 }
 
 fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
-    let child = Command::from(program::command(&config.program, ROLE))
+    let child = Command::from(program::command(&config.program, program::RUNNER))
         .stdin(Stdio::from(OwnedFd::from(socket)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())

@@ -9,8 +9,8 @@ use super::{
     shared::{Outstanding, State},
 };
 use crate::{
-    run::now_us,
     runner::message::{Run, ToRunner},
+    time::now_us,
 };
 
 /// The message that runs what is left of a batch, which is one run of neighbours.

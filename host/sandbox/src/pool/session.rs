@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{PoolConfig, launch::Runner};
-use crate::run::now_us;
+use crate::time::now_us;
 
 /// Runners of other tenants that a slot keeps: to start one for each change of tenant takes 2 ms of
 /// a core. One that is idle holds some 5 MB, and what it keeps of its tenant's modules.

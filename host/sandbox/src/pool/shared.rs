@@ -11,7 +11,7 @@ use super::{
     launch::Runner,
     results::{returned, unrun},
 };
-use crate::run::{board::Board, now_us};
+use crate::{run::board::Board, time::now_us};
 
 /// Batches a slot takes at once: one that runs and one behind it, so that the runner never idles.
 const BATCHES_MAX: usize = 2;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 use wasmgrid_proto::{InputBlock, JobId, LeaseId, Outcome, TaskSpec, WorkerId};
 
-use super::launch::{ROLE, Runner};
+use super::launch::Runner;
 use crate::{
     Prepared, SandboxError,
     compile::Compiler,
+    program,
     runner::message::{FromRunner, Run, ToRunner},
 };
 
@@ -79,7 +80,7 @@ async fn run(runner: &mut Runner, prepared: &Prepared) -> Result<(), SandboxErro
         Err(_) => {
             runner.kill();
             let reason = format!("it did not run a task that does nothing within {PATIENCE:?}");
-            Err(SandboxError::Child { role: ROLE, reason })
+            Err(SandboxError::Child { role: program::RUNNER, reason })
         }
     }
 }

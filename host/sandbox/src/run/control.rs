@@ -15,7 +15,7 @@ use wasmgrid_proto::Limit;
 use wasmtime::Engine;
 
 use super::board::{Board, Shown};
-use crate::host::Stop;
+use crate::{stop::Stop, time::now_us};
 
 /// How often a running guest is interrupted to look at its deadline. Each time wakes a thread on a
 /// core that computes: at 2 ms tasks of 1 ms took 1.5 % longer.
@@ -27,14 +27,6 @@ const IDLE_TICKS: u32 = 20;
 
 /// Between the cancellation of a running task and its end by force.
 pub(crate) const CANCEL_GRACE_US: u64 = 2_000_000;
-
-/// Microseconds of the system's monotonic clock, which all processes of a machine share.
-pub(crate) fn now_us() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    let nanoseconds = u64::try_from(now.tv_nsec).unwrap_or_default();
-    seconds * 1_000_000 + nanoseconds / 1_000
-}
 
 /// See the module.
 pub(crate) struct Control {

@@ -6,7 +6,7 @@ use wasmgrid_proto::Limit;
 use wasmtime::ResourceLimiter;
 
 use super::Control;
-use crate::host::Stop;
+use crate::stop::Stop;
 
 /// Core instances, memories and tables of one task; a Python component has 38 core modules. The
 /// engine's pool has as many.

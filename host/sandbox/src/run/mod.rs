@@ -24,7 +24,7 @@ use wasmtime::{AsContext, Engine, Store, UpdateDeadline};
 use self::module::Linkers;
 pub(crate) use self::{
     blobs::Blobs,
-    control::{CANCEL_GRACE_US, Control, TICK, now_us},
+    control::{CANCEL_GRACE_US, Control, TICK},
     meter::Meter,
     module::Module,
 };

@@ -14,7 +14,8 @@ use super::outcome;
 use crate::{
     admit::START,
     compile::{Loaded, Program, Unloadable},
-    host::{self, State, Stop},
+    host::{self, State},
+    stop::Stop,
 };
 
 /// An output of so many bytes is not copied.

@@ -6,7 +6,7 @@ use wasmgrid_proto::{Limit, Limits, Outcome, TaskSpec, TrapKind, text::shortened
 use wasmtime::{Trap, WasmBacktrace};
 
 use super::{frames, passed_max};
-use crate::{compile::Unloadable, host::Stop};
+use crate::{compile::Unloadable, stop::Stop};
 
 /// The most of a backtrace or of a task's own message that is kept.
 const TEXT_MAX: usize = 4 << 10;

@@ -39,7 +39,8 @@ use crate::{
     host::open::open_allowed,
     jail::{self, Inmate, Jail, Report},
     program,
-    run::{Control, Machine, Module, Task, board::Board, now_us},
+    run::{Control, Machine, Module, Task, board::Board},
+    time,
 };
 
 /// Freed memory that the allocator keeps for each thread: two payloads of 1 MiB and more.
@@ -53,7 +54,7 @@ const SCRATCH_BYTES: usize = 1 << 20;
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this process is nobody's command")]
 pub fn runner_main() -> ExitCode {
-    if let Err(code) = program::begin("runner") {
+    if let Err(code) = program::begin(program::RUNNER) {
         return code;
     }
     match serve_in_jail() {
@@ -270,7 +271,7 @@ impl Runner {
         let Batch { run, payload, code, blobs } = batch;
         let module = machine.ready(&run.spec, code.as_fd(), &blobs);
         let spec = Arc::new(run.spec.clone());
-        let mut now_us = now_us();
+        let mut now_us = time::now_us();
         for (index, input) in (run.first..).zip(Inputs::new(run.inputs.clone(), payload)) {
             scratch.clear();
             let mut result = match (self.queue.begin(index, &self.control), &module) {
@@ -282,7 +283,7 @@ impl Runner {
                     self.run_task(machine, module, run.batch, task, now_us, scratch)
                 }
             };
-            let ended_us = self::now_us();
+            let ended_us = time::now_us();
             result.usage.wall_us = ended_us.saturating_sub(now_us);
             now_us = ended_us;
             self.outbox.push(&run, result, scratch, now_us)?;

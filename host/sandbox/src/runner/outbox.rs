@@ -20,7 +20,7 @@ use super::{
     message::{FromRunner, Results, Returned, Run},
     socket::KEPT_BYTES,
 };
-use crate::run::now_us;
+use crate::time::now_us;
 
 /// As soon as so much has gathered, it leaves. So one message has less than this and one result, which
 /// fits a frame whatever it is.

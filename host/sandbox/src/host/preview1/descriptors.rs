@@ -6,9 +6,12 @@ use wasmgrid_proto::Grant;
 use wasmtime_wasi::p2::bindings::sync::filesystem::types::{DescriptorType, DirectoryEntry};
 
 use super::errno::Errno;
-use crate::host::{
-    Stop, Table,
-    open::{self, Open},
+use crate::{
+    host::{
+        Table,
+        open::{self, Open},
+    },
+    stop::Stop,
 };
 
 /// What stands behind a number.

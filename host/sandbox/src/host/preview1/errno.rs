@@ -2,7 +2,7 @@
 
 use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
-use crate::host::{Stop, open};
+use crate::{host::open, stop::Stop};
 
 /// Why a call failed, as preview 1 numbers it; 0 is success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,8 @@ use self::{
     guest::Guest,
     path::{At, Opening},
 };
-use super::{HostResult, State, Stop, charge};
+use super::{HostResult, State, charge};
+use crate::stop::Stop;
 
 /// The module name of WASI preview 1.
 pub(crate) const NAME: &str = "wasi_snapshot_preview1";

@@ -10,7 +10,10 @@ use super::{
     guest::{Guest, number, slice, wide_number},
     record,
 };
-use crate::host::{State, Stop, clock, streams::POLL_MAX};
+use crate::{
+    host::{State, clock, streams::POLL_MAX},
+    stop::Stop,
+};
 
 const SUBSCRIPTION_BYTES: u32 = 48;
 const EVENT_BYTES: u32 = 32;

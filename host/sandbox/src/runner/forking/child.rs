@@ -14,8 +14,9 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    run::{CANCEL_GRACE_US, Control, board::Shown, now_us},
+    run::{CANCEL_GRACE_US, Control, board::Shown},
     runner::{message::FromRunner, socket::frame_len, unrun},
+    time::now_us,
 };
 
 /// From a task's deadline to the end of its process. The child ends its task by itself; this is

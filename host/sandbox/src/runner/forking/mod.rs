@@ -49,7 +49,8 @@ use super::{
 };
 use crate::{
     allocator,
-    run::{Blobs, Control, Machine, Module, Task, board::Board, now_us},
+    run::{Blobs, Control, Machine, Module, Task, board::Board},
+    time::now_us,
 };
 
 /// How long the loop waits at most while a task runs: the agent sees its progress so much later.
