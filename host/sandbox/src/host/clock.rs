@@ -1,4 +1,4 @@
-//! `wasi:clocks`. A task's clocks are virtual unless real ones were granted.
+//! A task's clocks, which are virtual unless real ones were granted.
 //!
 //! **Virtual time** begins at 2000-01-01T00:00:00Z, and the monotonic clock at 0. Each reading
 //! moves both on by 1 µs, so that programs that wait for a clock to move do end. A sleep takes no
@@ -12,10 +12,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wasmgrid_proto::{Limit, Millis};
-use wasmtime::component::{ComponentType, Linker, Lower, Resource};
-use wasmtime_wasi::p2::DynPollable;
+use wasmtime::component::{ComponentType, Lower};
 
-use super::{Caller, HostResult, State, charge, push, table::Entry, wasi};
 use crate::{stop::Stop, time::now_us};
 
 /// 2000-01-01T00:00:00Z in seconds since the Unix epoch.
@@ -48,7 +46,7 @@ impl Clock {
     }
 
     /// Moves a virtual clock to `to_ns`; it never goes back.
-    fn advance(&mut self, to_ns: u64) -> Result<(), Stop> {
+    pub(super) fn advance(&mut self, to_ns: u64) -> Result<(), Stop> {
         let Self::Virtual { now_ns, deadline } = self else { return Ok(()) };
         *now_ns = to_ns.max(*now_ns);
         let (used, allowed) = (*now_ns / NS_PER_MS, deadline.0);
@@ -93,24 +91,6 @@ impl Clock {
     }
 }
 
-/// Waits until the monotonic clock shows `until_ns`.
-///
-/// # Errors
-/// `limit(deadline)` or the cancellation, whichever comes first.
-pub(super) fn wait(store: &mut Caller<'_>, until_ns: u64) -> HostResult {
-    let state = store.data_mut();
-    if matches!(state.clock, Clock::Real) {
-        state.control.sleep_until(until_ns.div_ceil(1_000))?;
-    } else {
-        state.clock.advance(until_ns)?;
-    }
-    Ok(())
-}
-
-pub(super) fn now_ns(state: &State) -> u64 {
-    state.clock.peek_ns()
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
 #[component(record)]
 pub(super) struct Datetime {
@@ -136,44 +116,9 @@ impl Datetime {
         }
     }
 
-    fn of_span(ns: u64) -> Self {
+    pub(super) fn of_span(ns: u64) -> Self {
         Self { seconds: 0, nanoseconds: u32::try_from(ns).unwrap_or_default() }
     }
-}
-
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let mut monotonic = linker.instance(wasi!("clocks/monotonic-clock"))?;
-    monotonic.func_wrap("now", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 0)?;
-        Ok((store.data_mut().clock.read_ns()?,))
-    })?;
-    monotonic.func_wrap("resolution", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 0)?;
-        Ok((store.data().clock.resolution_ns(),))
-    })?;
-    monotonic.func_wrap("subscribe-instant", |mut store: Caller<'_>, (when,): (u64,)| {
-        charge(&mut store, 0)?;
-        timer(&mut store, when)
-    })?;
-    monotonic.func_wrap("subscribe-duration", |mut store: Caller<'_>, (span,): (u64,)| {
-        charge(&mut store, 0)?;
-        let when = now_ns(store.data()).saturating_add(span);
-        timer(&mut store, when)
-    })?;
-
-    let mut wall = linker.instance(wasi!("clocks/wall-clock"))?;
-    wall.func_wrap("now", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 0)?;
-        Ok((store.data_mut().clock.read_wall()?,))
-    })?;
-    wall.func_wrap("resolution", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 0)?;
-        Ok((Datetime::of_span(store.data().clock.resolution_ns()),))
-    })
-}
-
-fn timer(store: &mut Caller<'_>, when_ns: u64) -> HostResult<(Resource<DynPollable>,)> {
-    Ok((push(store, Entry::Timer(when_ns))?,))
 }
 
 #[cfg(test)]

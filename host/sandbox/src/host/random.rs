@@ -1,4 +1,4 @@
-//! `wasi:random`, and a task's seed. Unless real entropy was granted, all of it is a function of
+//! A task's randomness, and its seed. Unless real entropy was granted, all of it is a function of
 //! the job's seed and the task's index:
 //!
 //! the task's key is BLAKE3's `derive_key` of the context `wasmgrid task randomness v1` over
@@ -6,9 +6,7 @@
 //! with it over the source's name, read from its start: `random`, `insecure`, `insecure-seed`.
 
 use blake3::OutputReader;
-use wasmtime::component::Linker;
 
-use super::{Caller, HostResult, State, charge, wasi};
 use crate::stop::Stop;
 
 /// The most bytes of one call: the buffer is the host's own until the guest has taken it.
@@ -16,12 +14,13 @@ const REQUEST_MAX: u64 = 4 << 20;
 
 /// The two streams of a task.
 pub(super) struct Random {
-    secure: Source,
-    insecure: Source,
-    insecure_seed: (u64, u64),
+    pub(super) secure: Source,
+    pub(super) insecure: Source,
+    pub(super) insecure_seed: (u64, u64),
 }
 
-enum Source {
+/// Where bytes come from.
+pub(super) enum Source {
     Seeded(Box<OutputReader>),
     Real,
 }
@@ -41,7 +40,8 @@ impl Random {
 }
 
 impl Source {
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Stop> {
+    /// The next bytes.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Stop> {
         match self {
             Self::Seeded(stream) => {
                 stream.fill(buffer);
@@ -87,62 +87,12 @@ fn next_u64(stream: &mut OutputReader) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// Which of the two streams a function reads.
-type Pick = fn(&mut Random) -> &mut Source;
-
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let secure: Pick = |random| &mut random.secure;
-    let insecure: Pick = |random| &mut random.insecure;
-    let names = ["get-random-bytes", "get-random-u64"];
-    link_source(linker, wasi!("random/random"), names, secure)?;
-    let names = ["get-insecure-random-bytes", "get-insecure-random-u64"];
-    link_source(linker, wasi!("random/insecure"), names, insecure)?;
-
-    let mut seed = linker.instance(wasi!("random/insecure-seed"))?;
-    seed.func_wrap("insecure-seed", |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 16)?;
-        Ok((store.data_mut().random().insecure_seed,))
-    })
-}
-
-fn link_source(
-    linker: &mut Linker<State>,
-    interface: &str,
-    [bytes, number]: [&str; 2],
-    pick: Pick,
-) -> wasmtime::Result<()> {
-    let mut instance = linker.instance(interface)?;
-    instance.func_wrap(bytes, move |mut store: Caller<'_>, (length,): (u64,)| {
-        Ok((random_bytes(&mut store, length, pick)?,))
-    })?;
-    instance.func_wrap(number, move |mut store: Caller<'_>, (): ()| {
-        charge(&mut store, 8)?;
-        let mut buffer = [0; 8];
-        pick(store.data_mut().random()).fill(&mut buffer)?;
-        Ok((u64::from_le_bytes(buffer),))
-    })
-}
-
 /// Fails where one call asks for too much.
 pub(super) fn check_request(length: u64) -> Result<(), Stop> {
     if length > REQUEST_MAX {
         return Err(Stop::resources(length, REQUEST_MAX));
     }
     Ok(())
-}
-
-/// Fills `buffer` with the task's next secure bytes.
-pub(super) fn fill(state: &mut State, buffer: &mut [u8]) -> Result<(), Stop> {
-    state.random().secure.fill(buffer)
-}
-
-fn random_bytes(store: &mut Caller<'_>, length: u64, pick: Pick) -> HostResult<Vec<u8>> {
-    check_request(length)?;
-    let length = usize::try_from(length)?;
-    charge(store, length)?;
-    let mut buffer = vec![0; length];
-    pick(store.data_mut().random()).fill(&mut buffer)?;
-    Ok(buffer)
 }
 
 #[cfg(test)]

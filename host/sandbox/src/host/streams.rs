@@ -11,8 +11,7 @@ use wasmtime::component::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
 use super::{
-    Caller, HostResult, State, charge, clock, drop_resource, lend, open::Open, push, table::Entry,
-    wasi,
+    Caller, HostResult, State, charge, drop_resource, lend, open::Open, push, table::Entry, wasi,
 };
 use crate::stop::Stop;
 
@@ -70,7 +69,7 @@ fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Caller<'_>, (pollable,): (Resource<DynPollable>,)| {
             charge(&mut store, 0)?;
             let ready_ns = ready_at(&store, pollable.rep())?;
-            Ok((ready_ns <= clock::now_ns(store.data()),))
+            Ok((ready_ns <= store.data().now_ns(),))
         },
     )?;
     poll.func_wrap(
@@ -78,7 +77,7 @@ fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Caller<'_>, (pollable,): (Resource<DynPollable>,)| {
             charge(&mut store, 0)?;
             let ready_ns = ready_at(&store, pollable.rep())?;
-            clock::wait(&mut store, ready_ns)
+            Ok(store.data_mut().wait_until(ready_ns)?)
         },
     )?;
     poll.func_wrap("poll", |mut store: Caller<'_>, (list,): (WasmList<Resource<DynPollable>>,)| {
@@ -112,8 +111,8 @@ fn poll_list(
         times.push(ready_at(store, pollable?.rep())?);
     }
     let earliest = times.iter().copied().min().unwrap_or(0);
-    clock::wait(store, earliest)?;
-    let now_ns = clock::now_ns(store.data());
+    store.data_mut().wait_until(earliest)?;
+    let now_ns = store.data().now_ns();
     let ready = (0u32..).zip(&times).filter(|(_, when)| **when <= now_ns);
     Ok(ready.map(|(place, _)| place).collect())
 }

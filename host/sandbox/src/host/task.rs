@@ -5,7 +5,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, WasmList};
 
-use super::{Caller, HostResult, LOG_CEILING, State, charge, lend, random, text::Text};
+use super::{Caller, HostResult, State, charge, lend, random, state::LOG_CEILING, text::Text};
 
 #[derive(ComponentType, Lower)]
 #[component(record)]

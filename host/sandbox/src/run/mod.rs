@@ -18,8 +18,8 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_proto::{Digest, Limits, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
-use wasmtime::{AsContext, Engine, Store, UpdateDeadline};
+use wasmgrid_proto::{Digest, ModuleKind, Outcome, ResultMeta, TaskSpec, Usage};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use self::module::Linkers;
 pub(crate) use self::{
@@ -28,10 +28,10 @@ pub(crate) use self::{
     meter::Meter,
     module::Module,
 };
-use crate::{EngineSettings, SandboxError, compile, engine, host::State};
-
-/// What any guest may pass to the host in one call, in bytes.
-const PASSED_MIN: u64 = 4 << 20;
+use crate::{
+    EngineSettings, SandboxError, compile, engine,
+    host::{State, spent},
+};
 
 /// Handles of all the components in a task.
 const COMPONENT_HANDLES_MAX: usize = 1_024;
@@ -167,7 +167,7 @@ impl Machine {
     }
 
     fn store(&self, state: State) -> Store<State> {
-        let passed = usize::try_from(passed_max(state.limits())).unwrap_or(usize::MAX);
+        let passed = usize::try_from(outcome::passed_max(state.limits())).unwrap_or(usize::MAX);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
         store.set_hostcall_fuel(passed);
@@ -181,21 +181,6 @@ impl Machine {
         });
         store
     }
-}
-
-/// The most bytes of texts and lists that a guest passes to the host in one call: the engine copies
-/// some of them before a host function sees them. Honest programs pass what is in their memory once.
-fn passed_max(limits: &Limits) -> u64 {
-    limits.memory.0.max(PASSED_MIN)
-}
-
-/// Fuel that the task has used. Compiled code counts in a register and writes that down where it
-/// calls and returns: of a task that is stopped inside a loop, what the loop used is not in it.
-pub(crate) fn spent(store: impl AsContext<Data = State>) -> u64 {
-    let store = store.as_context();
-    let state = store.data();
-    let left = store.get_fuel().unwrap_or_default().saturating_sub(state.owed_fuel);
-    state.limits().fuel.0.saturating_sub(left)
 }
 
 /// Appends what is left to append, and describes it. After a cancellation nothing but the log is

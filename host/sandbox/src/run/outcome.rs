@@ -5,14 +5,23 @@ use std::fmt::Write as _;
 use wasmgrid_proto::{Limit, Limits, Outcome, TaskSpec, TrapKind, text::shortened};
 use wasmtime::{Trap, WasmBacktrace};
 
-use super::{frames, passed_max};
+use super::frames;
 use crate::{compile::Unloadable, stop::Stop};
 
 /// The most of a backtrace or of a task's own message that is kept.
 const TEXT_MAX: usize = 4 << 10;
 
+/// What any guest may pass to the host in one call, in bytes.
+const PASSED_MIN: u64 = 4 << 20;
+
 /// How the engine begins where a guest passes more in one call than it may; a test holds it.
 const PASSED_TOO_MUCH: &str = "too much data is being copied";
+
+/// The most bytes of texts and lists that a guest passes to the host in one call: the engine copies
+/// some of them before a host function sees them. Honest programs pass what is in their memory once.
+pub(super) fn passed_max(limits: &Limits) -> u64 {
+    limits.memory.0.max(PASSED_MIN)
+}
 
 /// Whether a guest passed more to the host in one call than [`passed_max`] allows.
 pub(super) fn passed_too_much(error: &wasmtime::Error) -> bool {

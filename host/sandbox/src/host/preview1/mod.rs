@@ -16,6 +16,7 @@ mod io;
 mod path;
 mod poll;
 mod process;
+mod program;
 mod random;
 mod record;
 mod socket;
@@ -23,6 +24,7 @@ mod socket;
 use wasmparser::{FuncType, ValType};
 use wasmtime::{AsContextMut, Extern, Linker, Memory};
 
+pub(super) use self::program::Preview1;
 use self::{
     descriptors::Descriptors,
     errno::{Answer, Fault},
@@ -41,20 +43,9 @@ pub(crate) const MEMORY: &str = "memory";
 /// The one function that does not return.
 const PROC_EXIT: &str = "proc_exit";
 
-/// What a program has beside what every task has.
-#[derive(Default)]
-pub(super) struct Preview1 {
-    /// Known from the first call on: there is one instance in a store.
-    memory: Option<Memory>,
-    descriptors: Option<Box<Descriptors>>,
-}
-
 impl State {
     fn descriptors(&mut self) -> Result<&mut Descriptors, Stop> {
-        match &mut self.preview1.descriptors {
-            Some(descriptors) => Ok(descriptors),
-            none => Ok(none.insert(Box::new(Descriptors::new(&self.spec.grants)?))),
-        }
+        self.preview1.descriptors(&self.spec.grants)
     }
 }
 

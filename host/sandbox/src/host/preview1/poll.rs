@@ -11,7 +11,7 @@ use super::{
     record,
 };
 use crate::{
-    host::{State, clock, streams::POLL_MAX},
+    host::{State, streams::POLL_MAX},
     stop::Stop,
 };
 
@@ -54,8 +54,8 @@ pub(super) fn wait(
     let records = list.chunks_exact(SUBSCRIPTION_BYTES as usize);
     let all = records.map(|record| subscription(state, record)).collect::<Answer<Vec<_>>>()?;
     let earliest_ns = all.iter().map(|one| one.ready_ns).min().unwrap_or(0);
-    clock::wait(guest.store(), earliest_ns)?;
-    let now_ns = clock::now_ns(guest.state());
+    guest.state().wait_until(earliest_ns)?;
+    let now_ns = guest.state().now_ns();
     let mut at = events;
     let mut ready = 0;
     for one in all.iter().filter(|one| one.ready_ns <= now_ns) {
@@ -84,7 +84,7 @@ fn ready_at(state: &State, record: &[u8]) -> Answer<u64> {
     let (id, timeout_ns) = (Id::of(number(record, 16))?, wide_number(record, 24));
     let flags = number(record, 40) & u32::from(u16::MAX);
     match (id, flags) {
-        (Id::Wall | Id::Monotonic, 0) => Ok(clock::now_ns(state).saturating_add(timeout_ns)),
+        (Id::Wall | Id::Monotonic, 0) => Ok(state.now_ns().saturating_add(timeout_ns)),
         (Id::Monotonic, ABSOLUTE) => Ok(timeout_ns),
         (Id::Wall, ABSOLUTE) => Ok(state.clock.when_wall_shows(timeout_ns)),
         _ => Err(Errno::INVAL.into()),

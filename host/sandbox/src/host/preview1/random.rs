@@ -4,11 +4,11 @@ use super::{
     errno::Answer,
     guest::{Guest, slice_mut},
 };
-use crate::host::random;
+use crate::host::random::check_request;
 
 pub(super) fn get(guest: &mut Guest<'_>, buffer: u32, length: u32) -> Answer {
-    random::check_request(length.into())?;
+    check_request(length.into())?;
     guest.charge(length.into())?;
     let (memory, state) = guest.parts();
-    Ok(random::fill(state, slice_mut(memory, (buffer, length))?)?)
+    Ok(state.random().secure.fill(slice_mut(memory, (buffer, length))?)?)
 }
