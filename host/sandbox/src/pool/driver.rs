@@ -20,7 +20,7 @@ use wasmgrid_proto::{
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
     overdue::{Look, Overdue, look},
-    results::{accept, blame, returned, run, unrun},
+    results::{accept, blame, run},
     session::{Parked, Session},
     shared::Shared,
     spare::Spares,
@@ -241,7 +241,7 @@ impl Driver {
             let mut state = self.shared.lock();
             let left = state.sent(number).map(|sent| (std::mem::take(&mut sent.left), &sent.batch));
             let events = left.map(|(left, batch)| {
-                let ended = |range: &TaskRange| unrun(batch, *range, &outcome, Usage::default());
+                let ended = |range: &TaskRange| batch.unrun(*range, &outcome, Usage::default());
                 left.iter().map(ended).collect()
             });
             state.settle();
@@ -305,7 +305,7 @@ impl Driver {
                 FromRunner::Returned(told) => state.sent(told.batch).and_then(|sent| {
                     let tasks: Vec<_> =
                         told.tasks.into_iter().filter(|range| sent.take(*range)).collect();
-                    (!tasks.is_empty()).then(|| returned(&sent.batch, tasks))
+                    (!tasks.is_empty()).then(|| sent.batch.returned(tasks))
                 }),
             };
             state.settle();
@@ -338,9 +338,8 @@ impl Driver {
                 for outstanding in &mut state.batches {
                     let left = std::mem::take(&mut outstanding.left);
                     events.extend(
-                        left.iter().map(|range| {
-                            unrun(&outstanding.batch, *range, &lost, Usage::default())
-                        }),
+                        left.iter()
+                            .map(|range| outstanding.batch.unrun(*range, &lost, Usage::default())),
                     );
                 }
             }
@@ -370,9 +369,9 @@ impl Driver {
         let event = {
             let mut state = self.shared.lock();
             state.unserve();
-            let event = state.sent(batch).and_then(|sent| {
-                sent.take(task).then(|| unrun(&sent.batch, task, &outcome, usage))
-            });
+            let event = state
+                .sent(batch)
+                .and_then(|sent| sent.take(task).then(|| sent.batch.unrun(task, &outcome, usage)));
             state.settle();
             state.unsend();
             event

@@ -25,7 +25,10 @@ use wasmgrid_proto::{
     frame::{self, Envelope},
 };
 
-use super::{PoolConfig, channel::Channel};
+use super::{
+    channel::Channel,
+    config::{PoolConfig, real},
+};
 use crate::{
     Isolation, SandboxError,
     jail::{Layer, Report, cgroup::Cgroup, warden::Warden},
@@ -306,11 +309,6 @@ impl Body {
             Self::Thread(thread) => join(thread.take()).await,
         })
     }
-}
-
-/// The real path of a directory, as text: grants are text. None where there is no such.
-pub(super) fn real(path: &Path) -> Option<String> {
-    path.canonicalize().ok()?.into_os_string().into_string().ok()
 }
 
 /// Names a granted directory by its real path: a runner in its jail can follow no link to it.

@@ -5,8 +5,10 @@
 //! back. Whoever holds them must go on reading events while it waits to queue a batch: room for
 //! a batch comes only as results leave.
 
+mod batch;
 mod channel;
 mod condition;
+mod config;
 mod driver;
 mod launch;
 mod overdue;
@@ -18,24 +20,22 @@ pub(crate) mod simulated;
 mod spare;
 mod trial;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::{
     sync::{Mutex, mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use wasmgrid_proto::{
-    InputBlock, JobId, LeaseId, Millis, ResultBlock, RunningTask, TaskRange, TaskSpec, WorkerId,
-};
+use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskRange};
 
-pub use self::condition::Condition;
-use self::{condition::Doubts, driver::Driver, shared::Shared, spare::Spares};
-use crate::{
-    EngineSettings, Isolation, Prepared, compile::Compiler, jail::warden::Warden,
-    runner::message::Hello,
+pub(crate) use self::config::PoolConfig;
+pub use self::{
+    batch::{SlotBatch, SlotError, SlotEvent},
+    condition::Condition,
 };
+use self::{condition::Doubts, driver::Driver, shared::Shared, spare::Spares};
+use crate::compile::Compiler;
 
 /// Events of a slot that nobody has taken yet; beyond, its runner waits.
 const EVENTS_MAX: usize = 16;
@@ -47,62 +47,6 @@ pub struct Slot {
     pub input: SlotInput,
     /// Gives results.
     pub events: SlotEvents,
-}
-
-/// A run of tasks of one lease, with their inputs.
-#[derive(Clone, Debug)]
-pub struct SlotBatch {
-    /// The compiled module.
-    pub prepared: Prepared,
-    /// The job.
-    pub job: JobId,
-    /// The lease the tasks run under.
-    pub lease: LeaseId,
-    /// Which attempt of each task this is, from 1.
-    pub attempt: u32,
-    /// The worker, as results name it.
-    pub worker: WorkerId,
-    /// What the tasks need.
-    pub spec: Arc<TaskSpec>,
-    /// The first task's index; the others follow it.
-    pub first: u64,
-    /// The inputs, which also say how many tasks there are.
-    pub inputs: InputBlock,
-    /// The inputs' bytes.
-    pub payload: Bytes,
-}
-
-/// What a slot tells. Each task of a batch comes back once, as a result or as returned.
-#[derive(Clone, Debug)]
-pub enum SlotEvent {
-    /// Results, and their payload.
-    Results(ResultBlock, Bytes),
-    /// Tasks that were revoked before they began.
-    Returned {
-        /// The job.
-        job: JobId,
-        /// The lease.
-        lease: LeaseId,
-        /// The tasks, none of which has begun.
-        tasks: Vec<TaskRange>,
-    },
-    /// The runner died; the slot starts a new one by itself. The task that ran comes back as
-    /// [`Outcome::Lost`](wasmgrid_proto::Outcome::Lost), the others are run by the new runner.
-    Died {
-        /// How it died.
-        reason: String,
-    },
-}
-
-/// Why a slot takes no more.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SlotError {
-    /// The sandbox was shut down.
-    #[error("the sandbox is shut down")]
-    Closed,
-    /// The batch's payload is not as long as its lengths say, or its numbers leave 64 bits.
-    #[error("the batch's inputs are malformed")]
-    Inputs(#[from] wasmgrid_proto::SegmentError),
 }
 
 /// The half of a slot that takes batches and orders; clones stand for the same slot.
@@ -156,38 +100,6 @@ impl SlotEvents {
     /// The next event; `None` once the sandbox is shut down. Cancel safe.
     pub async fn next(&mut self) -> Option<SlotEvent> {
         self.events.recv().await
-    }
-}
-
-/// What the slots of a sandbox have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct PoolConfig {
-    pub(crate) slots: u32,
-    pub(crate) isolation: Isolation,
-    /// Started as `wasmgrid runner`.
-    pub(crate) program: PathBuf,
-    pub(crate) engine: EngineSettings,
-    /// Tasks and time after which a runner is replaced.
-    pub(crate) runner_tasks: u64,
-    pub(crate) runner_age: Millis,
-    pub(crate) warden: Arc<Warden>,
-    /// Directories that jobs may be granted to read.
-    pub(crate) allow_dirs: Vec<PathBuf>,
-}
-
-impl PoolConfig {
-    /// What a runner is told first.
-    fn hello(&self) -> Hello {
-        let forks = self.isolation == Isolation::Task;
-        // The file that says what a process has written is that of the process that opened it,
-        // and no child's.
-        let pagemap_scan = self.engine.pagemap_scan && !forks;
-        Hello {
-            engine: EngineSettings { pagemap_scan, ..self.engine.clone() },
-            forks,
-            require_jail: self.warden.requires(),
-            allow_dirs: self.allow_dirs.iter().filter_map(|path| launch::real(path)).collect(),
-        }
     }
 }
 

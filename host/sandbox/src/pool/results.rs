@@ -1,11 +1,9 @@
 //! Batches to messages, and messages to events: what a driver sends, believes and gives back.
 
-use wasmgrid_proto::{
-    Extensions, Outcome, ResultBlock, ResultMeta, TaskRange, Usage, frame::Envelope,
-};
+use wasmgrid_proto::{Outcome, ResultBlock, TaskRange, frame::Envelope};
 
 use super::{
-    SlotBatch, SlotEvent,
+    SlotEvent,
     shared::{Outstanding, State},
 };
 use crate::{
@@ -60,36 +58,5 @@ pub(super) fn blame(state: &mut State, reason: &str) -> Option<SlotEvent> {
     let range = TaskRange { first: shown.index, count: 1 };
     let lost = Outcome::Lost(reason.to_owned());
     let usage = shown.usage(&sent.batch.spec.limits, now_us());
-    sent.take(range).then(|| unrun(&sent.batch, range, &lost, usage))
-}
-
-pub(super) fn returned(batch: &SlotBatch, tasks: Vec<TaskRange>) -> SlotEvent {
-    SlotEvent::Returned { job: batch.job, lease: batch.lease, tasks }
-}
-
-/// Results of tasks that were not run to their end.
-pub(super) fn unrun(
-    batch: &SlotBatch,
-    range: TaskRange,
-    outcome: &Outcome,
-    usage: Usage,
-) -> SlotEvent {
-    let result = |index| ResultMeta {
-        index,
-        outcome: outcome.clone(),
-        usage,
-        output_len: 0,
-        record_lens: Vec::new(),
-        log_len: 0,
-        log_dropped: 0,
-    };
-    let block = ResultBlock {
-        job: batch.job,
-        lease: batch.lease,
-        worker: batch.worker,
-        attempt: batch.attempt,
-        results: (range.first..range.end()).map(result).collect(),
-        extensions: Extensions::NONE,
-    };
-    SlotEvent::Results(block, bytes::Bytes::new())
+    sent.take(range).then(|| sent.batch.unrun(range, &lost, usage))
 }

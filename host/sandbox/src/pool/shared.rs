@@ -6,11 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use wasmgrid_proto::{JobId, LeaseId, Outcome, RangeList, RunningTask, TaskId, TaskRange, Usage};
 
-use super::{
-    SlotBatch, SlotError, SlotEvent,
-    launch::Runner,
-    results::{returned, unrun},
-};
+use super::{SlotBatch, SlotError, SlotEvent, launch::Runner};
 use crate::{run::board::Board, time::now_us};
 
 /// Batches a slot takes at once: one that runs and one behind it, so that the runner never idles.
@@ -124,12 +120,12 @@ impl Shared {
             let revoked = std::mem::take(&mut unsent.revoking);
             let revoked: Vec<_> = revoked.into_iter().filter(|range| unsent.take(*range)).collect();
             if !revoked.is_empty() {
-                events.push(returned(&unsent.batch, revoked));
+                events.push(unsent.batch.returned(revoked));
             }
             if let Some(by) = unsent.cancelled_by.clone() {
                 let left = std::mem::take(&mut unsent.left);
                 let outcome = Outcome::Cancelled(by);
-                let ended = |range| unrun(&unsent.batch, range, &outcome, Usage::default());
+                let ended = |range| unsent.batch.unrun(range, &outcome, Usage::default());
                 events.extend(left.into_iter().map(ended));
             }
         }

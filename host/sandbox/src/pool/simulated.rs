@@ -23,9 +23,7 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    Condition, EVENTS_MAX, Pool, Slot, SlotBatch, SlotEvent, SlotEvents, SlotInput,
-    results::{returned, unrun},
-    shared::Shared,
+    Condition, EVENTS_MAX, Pool, Slot, SlotBatch, SlotEvent, SlotEvents, SlotInput, shared::Shared,
 };
 use crate::{ModuleSource, PrepareError, Prepared, SandboxError, sealed::Sealed};
 
@@ -256,11 +254,11 @@ impl Driver {
         let parts = revoked.into_iter().flat_map(|range| range.without(running));
         let back: Vec<_> = parts.filter(|range| sent.take(*range)).collect();
         if !back.is_empty() {
-            events.push(returned(&sent.batch, back));
+            events.push(sent.batch.returned(back));
         }
         if let Some(by) = sent.cancelled_by.clone() {
             let outcome = Outcome::Cancelled(by);
-            let ended = |range| unrun(&sent.batch, range, &outcome, Usage::default());
+            let ended = |range| sent.batch.unrun(range, &outcome, Usage::default());
             events.extend(std::mem::take(&mut sent.left).into_iter().map(ended));
         }
         let next = sent.left.first().map(|range| range.first);
