@@ -7,9 +7,11 @@
 //! behind a long task. In the steady state a task costs no system call here.
 
 mod forking;
+mod inputs;
 pub(crate) mod message;
 mod outbox;
 mod queue;
+mod result;
 pub(crate) mod socket;
 
 use std::{
@@ -21,17 +23,19 @@ use std::{
     thread::{self, Scope, Thread},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rustix::process::{Resource, getrlimit};
 use wasmgrid_proto::{
-    ByteCount, InputBlock, Outcome, ResultMeta, Usage, frame,
+    ByteCount, Outcome, ResultMeta, frame,
     text::{REASON_MAX, shortened},
 };
 
 use self::{
+    inputs::Inputs,
     message::{FromRunner, Hello, ToRunner, Unfit},
     outbox::Outbox,
     queue::{Batch, Queue, Step},
+    result::{discard, unrun},
     socket::Receiver,
 };
 use crate::{
@@ -311,62 +315,5 @@ impl Runner {
             discard(&mut result, scratch, by);
         }
         result
-    }
-}
-
-/// A result of a task that was not run.
-fn unrun(index: u64, outcome: Outcome) -> ResultMeta {
-    ResultMeta {
-        index,
-        outcome,
-        usage: Usage::default(),
-        output_len: 0,
-        record_lens: Vec::new(),
-        log_len: 0,
-        log_dropped: 0,
-    }
-}
-
-/// Makes `result` one of a cancelled task: however it ended, only its log is kept.
-fn discard(result: &mut ResultMeta, payload: &mut BytesMut, by: String) {
-    let log_len = (result.log_len as usize).min(payload.len());
-    let _ = payload.split_to(payload.len() - log_len);
-    result.output_len = 0;
-    result.record_lens.clear();
-    result.outcome = Outcome::Cancelled(by);
-}
-
-/// The inputs of a batch, one by one.
-struct Inputs {
-    block: InputBlock,
-    payload: Bytes,
-    place: u64,
-}
-
-impl Inputs {
-    fn new(block: InputBlock, payload: Bytes) -> Self {
-        Self { block, payload, place: 0 }
-    }
-}
-
-impl Iterator for Inputs {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if self.place >= self.block.count() {
-            return None;
-        }
-        let place = self.place;
-        self.place += 1;
-        match &self.block {
-            InputBlock::Numbers { start, step, .. } => {
-                let number = i128::from(*start) + i128::from(*step) * i128::from(place);
-                Some(number.to_string().into())
-            }
-            InputBlock::Packed(lengths) => {
-                let length = *lengths.get(usize::try_from(place).ok()?)? as usize;
-                Some(self.payload.split_to(length.min(self.payload.len())))
-            }
-        }
     }
 }

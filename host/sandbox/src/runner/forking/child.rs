@@ -15,7 +15,7 @@ use wasmgrid_proto::{
 
 use crate::{
     run::{CANCEL_GRACE_US, Control, board::Shown},
-    runner::{message::FromRunner, socket::frame_len, unrun},
+    runner::{message::FromRunner, result::unrun, socket::frame_len},
     time::now_us,
 };
 

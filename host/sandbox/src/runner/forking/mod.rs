@@ -41,11 +41,11 @@ use wasmtime::Engine;
 
 use self::child::{Child, Killed};
 use super::{
-    Inputs, discard,
+    inputs::Inputs,
     message::{FromRunner, Results, Run, ToRunner},
     queue::{Batch, Queue, Step},
+    result::{discard, unrun},
     socket::Receiver,
-    unrun,
 };
 use crate::{
     allocator,
