@@ -8,10 +8,9 @@ use wasmparser::{
 };
 
 use super::{
-    Admitted,
+    admitted::{Admitted, short, some_of},
     interface::{self, COMMAND, GUEST},
     scan::{ComponentImport, Scan},
-    short, some_of,
 };
 use crate::Refusal;
 

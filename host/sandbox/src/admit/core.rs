@@ -7,10 +7,9 @@ use wasmparser::{
 };
 
 use super::{
-    Admitted,
+    admitted::{Admitted, short, some_of},
     interface::{self, COMMAND, GUEST},
     scan::{CoreImport, Scan},
-    short, some_of,
 };
 use crate::{
     Refusal,

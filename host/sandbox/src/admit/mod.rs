@@ -1,6 +1,7 @@
 //! Admission: what a module is, found by reading its structure once, and why it is refused where
 //! it is none of the three kinds. Nothing is compiled or run, and the file's name is not asked.
 
+mod admitted;
 mod body;
 mod component;
 mod core;
@@ -17,11 +18,10 @@ mod sizes;
 mod tally;
 mod work;
 
-use std::borrow::Cow;
-
 use wasmgrid_proto::{Digest, ModuleInfo, ModuleKind};
 use wasmparser::Encoding;
 
+use self::admitted::Admitted;
 use crate::{Cap, Caps, Refusal, refusal::cap_refusal};
 
 pub(crate) use core::START;
@@ -58,15 +58,6 @@ pub(crate) fn kind(bytes: &[u8], caps: &Caps) -> Result<ModuleKind, Refusal> {
     classify(bytes, caps).map(|admitted| admitted.kind)
 }
 
-/// What a kind's module finds out about a file.
-struct Admitted {
-    kind: ModuleKind,
-    /// Sorted, without repeats.
-    imports: Vec<String>,
-    /// Sorted.
-    exports: Vec<String>,
-}
-
 fn classify(bytes: &[u8], caps: &Caps) -> Result<Admitted, Refusal> {
     let admitted = || {
         check_size(bytes.len() as u64, caps)?;
@@ -78,24 +69,4 @@ fn classify(bytes: &[u8], caps: &Caps) -> Result<Admitted, Refusal> {
         }
     };
     admitted()
-}
-
-/// `names` for a message: a few, and how many more there are.
-fn some_of(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).map(|name| short(name)).collect::<Vec<_>>().join(", ");
-    match names.len().checked_sub(SHOWN) {
-        None | Some(0) if shown.is_empty() => "nothing".into(),
-        None | Some(0) => shown,
-        Some(more) => format!("{shown} and {more} more"),
-    }
-}
-
-/// `name` for a message: a module's names may have 100,000 bytes.
-fn short(name: &str) -> Cow<'_, str> {
-    const SHOWN: usize = 120;
-    match name.char_indices().nth(SHOWN) {
-        None => name.into(),
-        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()).into(),
-    }
 }

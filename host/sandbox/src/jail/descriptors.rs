@@ -3,7 +3,7 @@
 
 use std::{fs::File, io, os::fd::OwnedFd};
 
-use super::Inmate;
+use super::inmate::Inmate;
 
 /// The first descriptor that is not a standard stream.
 const FIRST: libc::c_uint = 3;

@@ -10,7 +10,7 @@ use landlock::{
     RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
-use super::Inmate;
+use super::inmate::Inmate;
 use crate::host::open::Allowed;
 
 /// What is denied, where the kernel has it.

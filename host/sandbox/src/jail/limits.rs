@@ -7,10 +7,8 @@ use rustix::{
     param::page_size,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use serde::{Deserialize, Serialize};
-use wasmgrid_proto::{ByteCount, Millis};
 
-use super::Inmate;
+use super::inmate::Inmate;
 
 /// A runner keeps a memory file for each core module with data, of up to 64 components with up to
 /// 64 of them each.
@@ -18,22 +16,6 @@ const RUNNER_DESCRIPTORS: u64 = 4_096;
 
 /// Streams, socket, code file.
 const COMPILER_DESCRIPTORS: u64 = 16;
-
-/// What a compiler may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CompilerLimits {
-    /// Its own time on a core, in whole seconds.
-    pub(crate) cpu: Millis,
-    /// Its address space, beyond what it has when it enters the jail.
-    pub(crate) memory: ByteCount,
-}
-
-impl CompilerLimits {
-    /// Whole seconds, rounded up: the kernel counts no finer.
-    pub(crate) const fn cpu_seconds(&self) -> u64 {
-        self.cpu.0.div_ceil(1_000)
-    }
-}
 
 pub(super) fn set(inmate: Inmate) -> io::Result<()> {
     lower(Resource::Core, 0)?;
@@ -95,11 +77,5 @@ mod tests {
         let lower = Rlimit { current: Some(3), maximum: Some(5) };
         let capped = capped(wanted, lower);
         assert_eq!((capped.current, capped.maximum), (Some(5), Some(5)));
-    }
-
-    #[test]
-    fn seconds_are_rounded_up() {
-        let limits = CompilerLimits { cpu: Millis(1_001), memory: ByteCount(0) };
-        assert_eq!(limits.cpu_seconds(), 2);
     }
 }

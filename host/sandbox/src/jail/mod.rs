@@ -24,6 +24,7 @@
 mod capabilities;
 pub(crate) mod cgroup;
 mod descriptors;
+mod inmate;
 mod landlock;
 mod limits;
 mod namespaces;
@@ -36,11 +37,11 @@ pub(crate) mod warden;
 use std::{fmt, io, os::fd::OwnedFd};
 
 use serde::{Deserialize, Serialize};
-use wasmgrid_proto::ByteCount;
 
-use crate::host::open::Allowed;
-
-pub(crate) use self::{descriptors::keep_socket, limits::CompilerLimits};
+pub(crate) use self::{
+    descriptors::keep_socket,
+    inmate::{CompilerLimits, Inmate},
+};
 
 /// One layer of the jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -149,27 +150,6 @@ impl Report {
             }
         }
     }
-}
-
-/// What differs between the jails of the two kinds of child.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Inmate {
-    /// Runs guests: starts its few threads inside the jail, receives descriptors of code, makes
-    /// that executable.
-    Runner {
-        /// Asks the kernel which pages were written.
-        pagemap: bool,
-        /// Runs each task in a process that it forks.
-        forks: bool,
-        /// Directories that jobs may be granted to read, opened before the jail was entered.
-        allowed: &'static [Allowed],
-    },
-    /// Compiles one module: starts the threads it does that with inside the jail.
-    Compiler {
-        limits: CompilerLimits,
-        /// What the stacks of these threads take of its address space, beside the limit.
-        stacks: ByteCount,
-    },
 }
 
 /// The jail of this process, not entered yet.

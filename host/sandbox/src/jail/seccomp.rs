@@ -16,7 +16,7 @@ use seccompiler::{
     SeccompRule,
 };
 
-use super::Inmate;
+use super::inmate::Inmate;
 
 /// What every child needs.
 const BOTH: &[c_long] = &[
