@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::OwnedSemaphorePermit;
 use wasmgrid_proto::frame::{FRAME_MAX, META_MAX};
 
 use crate::{
     identity::Identity,
-    lane::{MESSAGE_COST, Room},
+    lane::MESSAGE_COST,
+    room::{Held, Room},
 };
 
 /// Large messages of one identity that arrive or are not handled yet: two of the largest, so that
@@ -58,14 +58,6 @@ pub(crate) struct Leaving {
     pub(crate) small: Room,
 }
 
-/// The room that a received message takes until it has been handled: free again when this is
-/// dropped.
-#[derive(Debug)]
-pub struct Held {
-    _own: OwnedSemaphorePermit,
-    _shared: Option<OwnedSemaphorePermit>,
-}
-
 impl Budget {
     /// Of a link whose peer is trusted: the scheduler's, as a member sees it.
     pub(crate) fn of_one_link() -> Arc<Self> {
@@ -88,7 +80,7 @@ impl Budget {
     /// them.
     pub(crate) async fn small(&self, frame: usize, meta: usize) -> Option<Held> {
         let own = self.small.reserve(cost(frame, meta)).await.ok()?;
-        Some(Held { _own: own, _shared: None })
+        Some(Held::new(own, None))
     }
 
     /// The same for a large message. All of it is reserved before it is read: two that each hold
@@ -100,23 +92,7 @@ impl Budget {
             Some(room) => Some(room.reserve(bytes).await.ok()?),
             None => None,
         };
-        Some(Held { _own: own, _shared: shared })
-    }
-}
-
-impl Held {
-    pub(crate) const fn new(
-        own: OwnedSemaphorePermit,
-        shared: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        Self { _own: own, _shared: shared }
-    }
-}
-
-impl From<OwnedSemaphorePermit> for Held {
-    /// Room in a budget of the caller's own: for messages inside one process.
-    fn from(own: OwnedSemaphorePermit) -> Self {
-        Self::new(own, None)
+        Some(Held::new(own, shared))
     }
 }
 

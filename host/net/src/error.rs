@@ -1,8 +1,48 @@
 //! Why there is no link, and what would help.
 
-use wasmgrid_proto::wire::ApiError;
+use wasmgrid_proto::wire::{ApiError, UnknownRole};
 
-use crate::{identity::IdentityError, release::Release, token::TokenError};
+use crate::{release::Release, token::TokenError};
+
+/// The longest name of a grid or of a member: what a DNS label allows.
+pub(crate) const NAME_MAX: usize = 63;
+
+/// Why a text or a certificate is no identity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A name that cannot stand in an identity.
+    #[error(
+        "invalid name {found:?} for a {what}: expected 1 to {NAME_MAX} letters, digits, `.`, `_` \
+         or `-`, starting with a letter or digit"
+    )]
+    Name {
+        /// Whose name.
+        what: &'static str,
+        /// What was there.
+        found: String,
+    },
+    /// A role that there is not.
+    #[error("the identity's role is unknown")]
+    Role(#[from] UnknownRole),
+    /// Not `spiffe://GRID/ROLE/NAME`.
+    #[error("{found:?} is not an identity of the form spiffe://GRID/ROLE/NAME")]
+    Form {
+        /// What was there.
+        found: String,
+    },
+    /// The certificate cannot be read.
+    #[error("the certificate is not readable: {reason}")]
+    Unreadable {
+        /// What the parser says.
+        reason: String,
+    },
+    /// A certificate must say who its holder is, once.
+    #[error("the certificate has {found} URI names; expected exactly one identity")]
+    Count {
+        /// How many there are.
+        found: usize,
+    },
+}
 
 /// Why a link, a listener or an identity could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use wasmgrid_proto::{
     Digest,
-    wire::{Hello, PROTOCOL_MINOR, Role, UnknownRole},
+    wire::{Hello, PROTOCOL_MINOR, Role},
 };
 use x509_parser::{
     extensions::GeneralName,
@@ -12,12 +12,10 @@ use x509_parser::{
 };
 
 use crate::{
+    error::{IdentityError, NAME_MAX},
     pki::{Certificate, labels},
     release::{self, Release},
 };
-
-/// The longest name of a grid or of a member: what a DNS label allows.
-const NAME_MAX: usize = 63;
 
 /// A member of a grid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,43 +42,6 @@ pub struct Peer {
     pub hello: Hello,
     /// The minor version of the protocol that the link speaks.
     pub minor: u16,
-}
-
-/// Why a text or a certificate is no identity.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IdentityError {
-    /// A name that cannot stand in an identity.
-    #[error(
-        "invalid name {found:?} for a {what}: expected 1 to {NAME_MAX} letters, digits, `.`, `_` \
-         or `-`, starting with a letter or digit"
-    )]
-    Name {
-        /// Whose name.
-        what: &'static str,
-        /// What was there.
-        found: String,
-    },
-    /// A role that there is not.
-    #[error("the identity's role is unknown")]
-    Role(#[from] UnknownRole),
-    /// Not `spiffe://GRID/ROLE/NAME`.
-    #[error("{found:?} is not an identity of the form spiffe://GRID/ROLE/NAME")]
-    Form {
-        /// What was there.
-        found: String,
-    },
-    /// The certificate cannot be read.
-    #[error("the certificate is not readable: {reason}")]
-    Unreadable {
-        /// What the parser says.
-        reason: String,
-    },
-    /// A certificate must say who its holder is, once.
-    #[error("the certificate has {found} URI names; expected exactly one identity")]
-    Count {
-        /// How many there are.
-        found: usize,
-    },
 }
 
 impl Identity {

@@ -1,12 +1,10 @@
 //! A queue that is bounded by messages and by bytes at once, so that a slow reader makes the
 //! writer wait whatever the size of its messages.
 
-use std::sync::Arc;
-
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
+use tokio::sync::{TryAcquireError, mpsc};
 use wasmgrid_proto::frame::Envelope;
 
-use crate::budget::Held;
+use crate::room::{Held, Room};
 
 /// What a message costs beside its payload at least. It bounds the number of messages: a lane of
 /// `bytes` holds at most `bytes / MESSAGE_COST` of them.
@@ -97,37 +95,4 @@ impl<M> Lane<M> {
 
 fn cost<M>(envelope: &Envelope<M>, meta_bytes: usize) -> usize {
     envelope.payload.len().saturating_add(meta_bytes.max(MESSAGE_COST))
-}
-
-/// A number of bytes that may be held at once.
-#[derive(Clone)]
-pub(crate) struct Room {
-    free: Arc<Semaphore>,
-    total: usize,
-}
-
-impl Room {
-    pub(crate) fn new(bytes: usize) -> Self {
-        let total = bytes.min(u32::MAX as usize);
-        Self { free: Arc::new(Semaphore::new(total)), total }
-    }
-
-    /// Waits for so many bytes; more than there are in all count as all, so that a message larger
-    /// than the room travels alone instead of never. First come, first served.
-    pub(crate) async fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
-        Arc::clone(&self.free).acquire_many_owned(self.permits(bytes)).await
-    }
-
-    fn try_reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, TryAcquireError> {
-        Arc::clone(&self.free).try_acquire_many_owned(self.permits(bytes))
-    }
-
-    /// From now on nothing is reserved; who waits is told.
-    pub(crate) fn close(&self) {
-        self.free.close();
-    }
-
-    fn permits(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.min(self.total)).unwrap_or(u32::MAX)
-    }
 }

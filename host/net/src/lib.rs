@@ -19,15 +19,15 @@ mod link;
 mod pki;
 mod quic;
 mod release;
+mod room;
 #[cfg(feature = "simulated")]
 pub mod simulated;
 mod token;
 mod unsendable;
 
 pub use backoff::Backoff;
-pub use budget::Held;
-pub use error::{CertificateProblem, NetError};
-pub use identity::{Identity, IdentityError, Peer, key_of};
+pub use error::{CertificateProblem, IdentityError, NetError};
+pub use identity::{Identity, Peer, key_of};
 pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
 pub use pki::{
@@ -38,6 +38,7 @@ pub use quic::{
     Accepted, Endpoint, Listener, ListenerConfig, Presented, enroll, enroll_again, enroll_by_key,
 };
 pub use release::Release;
+pub use room::Held;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{
     frame::Envelope,

@@ -13,10 +13,10 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    budget::Held,
     identity::Peer,
-    lane::{Item, Lane, Refused, Room},
+    lane::{Item, Lane, Refused},
     release::Release,
+    room::{Held, Room},
     unsendable::sendable,
 };
 

@@ -7,7 +7,7 @@ use x509_parser::{
     prelude::{FromDer as _, X509Certificate},
 };
 
-use crate::identity::IdentityError;
+use crate::error::IdentityError;
 
 /// The extension's name: a number of ours in the arc that is free for all (ITU-T X.667).
 const LABELS: &[u64] = &[2, 25, 3_906_742_817_550_941_266];

@@ -8,7 +8,7 @@ use x509_parser::{
     prelude::{FromDer as _, X509Certificate},
 };
 
-use crate::identity::IdentityError;
+use crate::error::IdentityError;
 
 /// Certificates begin so much in the past, for clocks that differ, and those that were set wrong
 /// for a while: a grid with one such machine, be it the scheduler's, works as before.
