@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use wasmgrid_proto::{JobId, SnapshotItem, TaskRange, TaskSet};
 
-use super::job::lists;
+use super::lists::lists;
 use crate::ranges::RangeSet;
 
 /// Separate runs of tasks that did not end ok which are remembered of one job: 30 MB of them. A

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeMap, vec::Vec};
 
 use wasmgrid_proto::{SNAPSHOT_LIST, SnapshotItem, TaskRange, TaskSet};
 
-use super::job::lists;
+use super::lists::lists;
 use crate::ranges::RangeSet;
 
 /// The input segments of a job that are stored.

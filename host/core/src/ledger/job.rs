@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
     Digest, Divergence, Dropped, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus,
-    Micros, OutcomeClass, Record, SNAPSHOT_LIST, SnapshotItem, TaskRange, TaskSet, WorkerId,
+    Micros, OutcomeClass, Record, SnapshotItem, TaskRange, TaskSet, WorkerId,
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     failed_tasks::NotOk,
     history::History,
     inputs::Inputs,
+    lists::lists,
     producers::Producers,
     terms::Terms,
 };
@@ -525,13 +526,5 @@ impl Job {
             | SnapshotItem::FormerWorker { .. }
             | SnapshotItem::Job(_) => {}
         }
-    }
-}
-
-/// A set of a job's tasks as items of a snapshot.
-pub(crate) fn lists(job: JobId, set: TaskSet, tasks: &RangeSet, out: &mut dyn FnMut(SnapshotItem)) {
-    let all: Vec<TaskRange> = tasks.iter().collect();
-    for part in all.chunks(SNAPSHOT_LIST) {
-        out(SnapshotItem::Tasks { job, set, tasks: part.to_vec() });
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod holdings;
 mod inputs;
 mod job;
+mod lists;
 mod producers;
 mod terms;
 

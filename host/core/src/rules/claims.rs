@@ -8,12 +8,12 @@ use alloc::{
     vec::Vec,
 };
 
-use wasmgrid_proto::{JobId, LeaseId, LeaseProof, TaskRange, WorkerId, wire::HeldLease};
+use wasmgrid_proto::{JobId, LeaseId, LeaseProof, Micros, TaskRange, WorkerId, wire::HeldLease};
 
 use super::grid::Grid;
 use crate::{
     io::Output,
-    placement::{Booking, Lease, epoch_of},
+    placement::{Booking, Lease, Worker, epoch_of},
     planted::Planted,
     proof::Given,
     ranges::RangeSet,
@@ -31,6 +31,15 @@ impl Claims {
     pub(super) fn new(held: Vec<HeldLease>, proofs: Vec<LeaseProof>) -> Self {
         Self { held, proofs: proofs.into_iter().map(|proof| (proof.lease, proof)).collect() }
     }
+}
+
+/// Who wants the place of a worker that is linked.
+#[derive(Debug)]
+pub(super) struct Rival {
+    pub(super) joined: Worker,
+    pub(super) claims: Claims,
+    /// When the worker was asked.
+    pub(super) asked_at: Micros,
 }
 
 impl Grid {

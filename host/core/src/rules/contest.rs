@@ -4,19 +4,13 @@
 
 use alloc::vec::Vec;
 
-use wasmgrid_proto::{Contest, Micros, WorkerId};
+use wasmgrid_proto::{Contest, WorkerId};
 
-use super::{claims::Claims, grid::Grid};
+use super::{
+    claims::{Claims, Rival},
+    grid::Grid,
+};
 use crate::{io::Output, placement::Worker, timers::Timer};
-
-/// Who wants the place of a worker that is linked.
-#[derive(Debug)]
-pub(super) struct Rival {
-    joined: Worker,
-    claims: Claims,
-    /// When the worker was asked.
-    asked_at: Micros,
-}
 
 impl Grid {
     /// A worker joins that is linked already: that link is asked whether it lives.

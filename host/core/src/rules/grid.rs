@@ -7,7 +7,10 @@ use wasmgrid_proto::{
     Digest, Epoch, JobId, JobState, JobStatus, Micros, Reason, Record, TaskSpec, WorkerId,
 };
 
-use super::{claims::Claims, contest::Rival, stored::Stored};
+use super::{
+    claims::{Claims, Rival},
+    stored::Stored,
+};
 use crate::{
     changed::Changed,
     config::GridConfig,
