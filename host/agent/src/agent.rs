@@ -2,6 +2,7 @@
 
 mod able;
 mod link;
+mod reasons;
 mod work;
 
 use alloc::vec::{self, Vec};
@@ -129,7 +130,7 @@ impl<M: Clone> Agent<M> {
             Event::Leave { within } => {
                 self.leaves_at = Some(now.after(within));
                 self.say_leaving();
-                self.give_back_all("the worker leaves");
+                self.give_back_all(reasons::LEAVING);
             }
         }
     }

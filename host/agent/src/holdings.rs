@@ -3,6 +3,7 @@
 //! owner of all that: whatever is here is in one place only, and leaves by one of the calls below.
 //! Results are not here but with what waits to be said ([`Outgoing`](crate::outgoing::Outgoing)).
 
+mod piece;
 mod queue;
 mod recalled;
 mod slots;
@@ -18,7 +19,8 @@ use alloc::{
 use wasmgrid_proto::{JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, wire::HeldLease};
 
 use crate::Effect;
-pub(crate) use queue::Piece;
+pub(crate) use piece::Piece;
+use piece::Which;
 use queue::Queue;
 use recalled::{Recalled, note};
 use slots::{Given, Slots};
@@ -43,29 +45,6 @@ pub(crate) struct Holdings {
     /// Jobs that were brought along to this link. A cancel of one of them mostly says that it is
     /// not known any more, and another job may get its number: it is not remembered.
     brought: BTreeSet<JobId>,
-}
-
-/// Which of the tasks that no slot has are to be taken out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Which<'a> {
-    All,
-    OfJob(JobId),
-    /// Those of a lease within these ranges.
-    OfLease(LeaseId, &'a [TaskRange]),
-}
-
-impl Which<'_> {
-    /// Takes out of a piece what is wanted; the rest goes to `keep`.
-    fn take(self, piece: Piece, taken: &mut Vec<Piece>, mut keep: impl FnMut(Piece)) {
-        match self {
-            Which::All => taken.push(piece),
-            Which::OfJob(job) if piece.job == job => taken.push(piece),
-            Which::OfLease(lease, tasks) if piece.lease == lease => {
-                piece.split(tasks, taken, keep);
-            }
-            Which::OfJob(_) | Which::OfLease(..) => keep(piece),
-        }
-    }
 }
 
 impl Holdings {

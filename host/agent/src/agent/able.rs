@@ -3,10 +3,7 @@
 
 use wasmgrid_proto::wire::{FromWorker, Health, Unable};
 
-use super::Agent;
-
-/// Why tasks are given back.
-pub(super) const NOT_BEGUN: &str = "the worker's machine cannot run tasks";
+use super::{Agent, reasons::UNABLE};
 
 impl<M: Clone> Agent<M> {
     pub(super) fn able(&mut self) {
@@ -30,7 +27,7 @@ impl<M: Clone> Agent<M> {
         }
         self.unable = Some(unable);
         self.say_health();
-        self.give_back_all(NOT_BEGUN);
+        self.give_back_all(UNABLE);
     }
 
     /// Says how it stands on a link that has joined; a worker that joins counts as able.

@@ -11,7 +11,7 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{Agent, able::NOT_BEGUN};
+use super::{Agent, reasons::UNABLE};
 use crate::{
     Effect,
     outgoing::merge,
@@ -123,7 +123,7 @@ impl<M: Clone> Agent<M> {
         }
         if self.unable.is_some() {
             self.say_health();
-            self.give_back_all(NOT_BEGUN);
+            self.give_back_all(UNABLE);
         }
     }
 

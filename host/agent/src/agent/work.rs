@@ -19,7 +19,10 @@ use wasmgrid_proto::{
     wire::{Assign, Compiled, FromWorker, NeedModule, Overrun, Preparing, Returned},
 };
 
-use super::{Agent, able::NOT_BEGUN};
+use super::{
+    Agent,
+    reasons::{CANCELLED, LEAVING, NO_COPY, SANDBOX_ENDED, TAKEN_BACK, UNABLE},
+};
 use crate::{
     Effect, Preparation,
     holdings::Piece,
@@ -31,14 +34,8 @@ use crate::{
 /// longer turns.
 const SHARED_MAX: usize = 4;
 
-/// Why tasks go back that the scheduler asked for.
-const TAKEN_BACK: &str = "taken back";
-
 /// Compilations that are kept to be told of while there is no link: more than modules are held.
 const COMPILED_MAX: usize = 256;
-
-/// What tasks are told whose module cannot be had.
-const NO_COPY: &str = "the scheduler has no copy of the module or of a blob; submit the job again";
 
 impl<M: Clone> Agent<M> {
     pub(super) fn assign(&mut self, assign: Assign, mut payload: Bytes) {
@@ -57,11 +54,11 @@ impl<M: Clone> Agent<M> {
                 // Another worker may run a release that knows it.
                 self.give_back(&[piece], &unknown.to_string());
             } else if self.holdings.is_cancelled(job) {
-                self.give_back(&[piece], "the job was cancelled");
+                self.give_back(&[piece], CANCELLED);
             } else if self.leaves_at.is_some() {
-                self.give_back(&[piece], "the worker leaves");
+                self.give_back(&[piece], LEAVING);
             } else if self.unable.is_some() {
-                self.give_back(&[piece], NOT_BEGUN);
+                self.give_back(&[piece], UNABLE);
             } else {
                 self.accept_rest(piece);
             }
@@ -266,14 +263,14 @@ impl<M: Clone> Agent<M> {
     pub(super) fn not_taken(&mut self, slot: usize, job: JobId, lease: LeaseId, tasks: TaskRange) {
         let tasks = vec![tasks];
         self.holdings.returned(slot, lease, &tasks);
-        self.say_returned(job, lease, tasks, "the worker's sandbox has ended");
+        self.say_returned(job, lease, tasks, SANDBOX_ENDED);
     }
 
     pub(super) fn cancel(&mut self, job: JobId, by: &str) {
         let (pieces, slots) = self.holdings.cancel(job, by);
         let cancel = |slot| Effect::Cancel { slot, job, by: String::from(by) };
         self.effects.extend(slots.map(cancel));
-        self.give_back(&pieces, "the job was cancelled");
+        self.give_back(&pieces, CANCELLED);
     }
 
     /// Every recall is answered at once with what had no slot yet; what slots give back follows,

@@ -4,7 +4,7 @@ use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{JobId, LeaseId, RangeList, TaskRange, TaskSpec};
 
-use super::queue::Piece;
+use super::piece::Piece;
 use crate::times::LONG_TASK_US;
 
 /// Batches a slot has at most: one that runs and two after it, so that it never waits for the
