@@ -13,8 +13,9 @@ use wasmgrid_proto::{
 };
 
 use crate::{
+    event::Event,
+    link_state::{GaveUp, MISUNDERSTOOD_MAX},
     renewal::{self, ANSWERS_MAX, Answer, Keep},
-    shell::Event,
 };
 
 /// Messages between the agent and the link's writer. Few: what does not fit stays with the
@@ -27,10 +28,6 @@ const GOOD: Duration = Duration::from_secs(2);
 
 /// The longest pause where what must change is a clock, a certificate or who has an address.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
-
-/// So many links that end because the two sides do not understand each other, with none between
-/// that lived for [`MISUNDERSTOOD_WITHIN`], and no other is dialled.
-const MISUNDERSTOOD_MAX: u32 = 3;
 
 /// See [`MISUNDERSTOOD_MAX`].
 const MISUNDERSTOOD_WITHIN: Duration = Duration::from_secs(60);
@@ -65,23 +62,6 @@ impl fmt::Debug for Dial {
             Self::InProcess(_) => f.write_str("InProcess"),
         }
     }
-}
-
-/// Why a worker dials no more: another try would end in the same way.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GaveUp {
-    /// The scheduler refuses it.
-    #[error("the scheduler refuses this worker: {0}")]
-    Refused(ApiError),
-    /// An operator took it out of the grid.
-    #[error("the scheduler refuses this worker: {0}")]
-    Removed(String),
-    /// No link can be had with these credentials, or with this release.
-    #[error(transparent)]
-    Unreachable(#[from] NetError),
-    /// The two sides do not understand each other.
-    #[error("gave up on the grid after {MISUNDERSTOOD_MAX} links")]
-    Misunderstood(#[source] LinkError),
 }
 
 impl Dial {

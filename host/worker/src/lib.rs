@@ -11,13 +11,16 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod dial;
+mod event;
+mod link_state;
 mod renewal;
 mod shell;
 mod slots;
 mod worker;
 
-pub use dial::{Addresses, Dial, GaveUp};
+pub use dial::{Addresses, Dial};
+pub use link_state::{GaveUp, LinkState};
 pub use renewal::Keep;
 pub use wasmgrid_agent::WorkerConfig;
 pub use wasmgrid_sandbox as sandbox;
-pub use worker::{LinkState, Worker};
+pub use worker::Worker;

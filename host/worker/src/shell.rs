@@ -21,43 +21,11 @@ use wasmgrid_proto::{
 };
 use wasmgrid_sandbox::{Condition, ModuleSource, PrepareError, Prepared, Sandbox, SlotEvent};
 
-use crate::{dial::GaveUp, slots::Slots, worker::LinkState};
+use crate::{event::Event, link_state::LinkState, slots::Slots};
 
 /// Events taken before slots are fed and results are sent: what has come is the natural batch,
 /// this keeps one turn short.
 const TURN_EVENTS: usize = 256;
-
-/// All that can happen to a worker.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few exist at a time, and a box would cost an allocation a message"
-)]
-pub(crate) enum Event {
-    /// There is a link; the worker has not joined over it yet.
-    Linked { outbox: mpsc::Sender<Envelope<FromWorker>> },
-    /// The link has ended, or there was none to be had.
-    Unlinked { reason: String },
-    /// There will be no other link.
-    GaveUp { why: GaveUp },
-    /// The scheduler said something.
-    Heard { envelope: Envelope<ToWorker> },
-    /// A slot said something.
-    Slot { number: usize, event: SlotEvent },
-    /// A slot has taken a batch which missed what was ordered meanwhile.
-    Taken { number: usize },
-    /// A job's module was prepared, or not.
-    Prepared {
-        job: JobId,
-        spec: Arc<TaskSpec>,
-        result: Result<Prepared, PrepareError>,
-        /// For how long something was compiled for it.
-        took: Duration,
-    },
-    /// Whether tasks can be run here is not as it was.
-    Condition(Condition),
-    /// Leave the grid in order.
-    Leave,
-}
 
 /// See the module's text.
 pub(crate) struct Shell {

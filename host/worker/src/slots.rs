@@ -11,7 +11,7 @@ use wasmgrid_agent::Batch;
 use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskRange};
 use wasmgrid_sandbox::{Prepared, Slot, SlotBatch, SlotError, SlotEvents, SlotInput};
 
-use crate::shell::Event;
+use crate::event::Event;
 
 /// Batches on their way to a slot. The agent gives it no more than three, of which it has one or two.
 const BATCHES_MAX: usize = 3;

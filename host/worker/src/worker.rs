@@ -6,39 +6,18 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_agent::WorkerConfig;
-use wasmgrid_proto::WorkerId;
 use wasmgrid_sandbox::{Sandbox, Slot};
 
 use crate::{
-    dial::{Dial, GaveUp},
-    shell::{Event, Shell, watch_condition},
+    dial::Dial,
+    event::Event,
+    link_state::LinkState,
+    shell::{Shell, watch_condition},
     slots::Slots,
 };
 
 /// Events that wait for the shell; their senders wait when it is behind.
 const EVENTS_MAX: usize = 1_024;
-
-/// Where a worker stands with its scheduler.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// Dialling, or waiting to be let in; what it has goes on running.
-    Linking {
-        /// Why the last link or attempt ended; `None` before the first.
-        reason: Option<String>,
-    },
-    /// In the grid.
-    Joined {
-        /// Its number there.
-        worker: WorkerId,
-    },
-    /// It dials no more; what it has is of no use. Whoever owns it should stop it.
-    GaveUp {
-        /// Why.
-        why: GaveUp,
-    },
-    /// It has ended: it was told to leave, or stopped.
-    Ended,
-}
 
 /// A running worker. Dropped, it stops at once, and its scheduler runs what it had elsewhere.
 #[derive(Debug)]
