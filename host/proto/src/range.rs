@@ -90,7 +90,10 @@ impl RangeList {
     /// Appends a range of which nothing is in the list.
     fn append(&mut self, range: TaskRange) {
         match self.0.last_mut() {
-            Some(last) if last.end() == range.first => last.count += range.count,
+            Some(last) if last.end() == range.first => {
+                // Past the last index that there is, nothing follows.
+                last.count = last.count.saturating_add(range.count);
+            }
             _ if range.count > 0 => self.0.push(range),
             _ => {}
         }
@@ -138,6 +141,21 @@ impl RangeList {
         }
         parts.retain(|part| part.count > 0);
         parts
+    }
+
+    /// The tasks of these ranges, which may overlap, in rising ranges that do not touch each other.
+    #[must_use]
+    pub fn rising(mut ranges: Vec<TaskRange>) -> Self {
+        ranges.retain(|range| range.count > 0);
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, before| {
+            let touches = next.first <= before.end();
+            if touches {
+                before.count = before.end().max(next.end()) - before.first;
+            }
+            touches
+        });
+        Self(ranges)
     }
 
     /// Cuts off the ranges from this position on.
@@ -218,6 +236,25 @@ mod tests {
         let list: RangeList = [4, 5, 7, 8, 9, 8].map(TaskRange::one).into_iter().collect();
         assert_eq!(*list, [range(4, 2), range(7, 3)]);
         assert_eq!(list.missing(range(0, 12)), [range(0, 4), range(6, 1), range(10, 2)]);
+    }
+
+    #[test]
+    fn ranges_that_overlap_or_touch_are_one_in_a_rising_list() {
+        let list = RangeList::rising(vec![
+            range(9, 2),
+            range(3, 4),
+            range(5, 1),
+            range(7, 1),
+            range(0, 0),
+            range(9, 1),
+        ]);
+        assert_eq!(*list, [range(3, 5), range(9, 2)]);
+    }
+
+    #[test]
+    fn a_list_ends_at_the_last_index_that_there_is() {
+        let list: RangeList = [TaskRange::ALL, range(u64::MAX, 3)].into_iter().collect();
+        assert_eq!(*list, [TaskRange::ALL]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Extensions, JobId, LeaseId, Outcome, UnknownExtension, Usage, WorkerId, wire::bounded,
+    Extensions, JobId, LeaseId, Outcome, TaskRange, UnknownExtension, Usage, WorkerId,
+    wire::bounded,
 };
 
 /// The inputs of a run of tasks.
@@ -227,6 +228,16 @@ impl ResultBlock {
         self.results.iter().map(ResultMeta::payload_len).sum()
     }
 
+    /// The tasks that have results: a range for each run of neighbours, in the order of the results.
+    pub fn runs(&self) -> impl Iterator<Item = TaskRange> {
+        let follows = |a: &ResultMeta, b: &ResultMeta| a.index.checked_add(1) == Some(b.index);
+        let runs = self.results.chunk_by(follows);
+        runs.filter_map(|run| {
+            let first = run.first()?.index;
+            Some(TaskRange { first, count: run.len() as u64 })
+        })
+    }
+
     /// Each result with its part of `payload`, without a copy.
     ///
     /// # Errors
@@ -277,5 +288,25 @@ mod tests {
         assert_eq!(block(0, 0, 1).check(), Err(SegmentError::Range));
         let (tail, _) = block(10, -3, 5).slice(&Bytes::new(), 2, 9).expect("fits");
         assert_eq!(tail, block(4, -3, 3));
+    }
+
+    #[test]
+    fn results_that_follow_each_other_are_one_run() {
+        let result = |index| ResultMeta {
+            index,
+            outcome: Outcome::Ok,
+            usage: Usage::default(),
+            output_len: 0,
+            record_lens: Vec::new(),
+            log_len: 0,
+            log_dropped: 0,
+        };
+        let (job, lease, worker) = (JobId(1), LeaseId(1), WorkerId(1));
+        let results = [4, 5, 6, 9, 8, 8, u64::MAX].map(result).to_vec();
+        let extensions = Extensions::NONE;
+        let block = ResultBlock { job, lease, worker, attempt: 1, results, extensions };
+        let run = |first, count| TaskRange { first, count };
+        let expected = [run(4, 3), run(9, 1), run(8, 1), run(8, 1), run(u64::MAX, 1)];
+        assert_eq!(block.runs().collect::<Vec<_>>(), expected);
     }
 }
