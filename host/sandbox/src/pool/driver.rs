@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
-    Outcome, TaskRange, Usage,
+    Outcome,
     frame::{Envelope, FrameError},
 };
 
@@ -239,11 +239,7 @@ impl Driver {
         let outcome = Outcome::Refused(format!("it cannot be sent to a runner: {why}"));
         let events: Vec<_> = {
             let mut state = self.shared.lock();
-            let left = state.sent(number).map(|sent| (std::mem::take(&mut sent.left), &sent.batch));
-            let events = left.map(|(left, batch)| {
-                let ended = |range: &TaskRange| batch.unrun(*range, &outcome, Usage::default());
-                left.iter().map(ended).collect()
-            });
+            let events = state.sent(number).map(|sent| sent.end_all(&outcome));
             state.settle();
             events.unwrap_or_default()
         };
@@ -269,7 +265,7 @@ impl Driver {
         let number = session.next_number;
         session.next_number += 1;
         session.used += 1;
-        session.tasks += unsent.left.first().map_or(0, |left| left.count);
+        session.tasks += unsent.tasks.left().first().map_or(0, |left| left.count);
         unsent.number = Some(number);
         Ok(run(unsent, number).map(|envelope| (envelope, unsent.batch.clone())))
     }
@@ -280,13 +276,13 @@ impl Driver {
         let mut state = self.shared.lock();
         for sent in state.batches.iter_mut().filter(|at| at.number.is_some()) {
             let (job, lease) = (sent.batch.job, sent.batch.lease);
-            if !sent.revoking.is_empty() {
-                let tasks = std::mem::take(&mut sent.revoking).into_vec();
+            let unsent = std::mem::take(&mut sent.unsent);
+            if unsent.recall && !sent.tasks.recalled().is_empty() {
+                let tasks = sent.tasks.recalled().to_vec();
                 orders.push(ToRunner::Revoke(Revoke { job, lease, tasks }));
             }
-            if let Some(by) = sent.cancelled_by.clone().filter(|_| !sent.cancel_sent) {
-                sent.cancel_sent = true;
-                orders.push(ToRunner::Cancel(Cancel { job, by }));
+            if let Some(by) = sent.tasks.cancelled_by().filter(|_| unsent.cancel) {
+                orders.push(ToRunner::Cancel(Cancel { job, by: by.to_owned() }));
             }
         }
         orders
@@ -335,13 +331,7 @@ impl Driver {
             events.extend(blame(&mut state, reason));
             if *deaths >= DEATHS_MAX {
                 let lost = Outcome::Lost(reason.to_owned());
-                for outstanding in &mut state.batches {
-                    let left = std::mem::take(&mut outstanding.left);
-                    events.extend(
-                        left.iter()
-                            .map(|range| outstanding.batch.unrun(*range, &lost, Usage::default())),
-                    );
-                }
+                events.extend(state.batches.iter_mut().flat_map(|taken| taken.end_all(&lost)));
             }
             state.settle();
             state.unsend();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wasmgrid_proto::{Limit, Outcome, TaskRange, TaskSpec, Usage};
 
-use super::shared::{Outstanding, State};
+use super::shared::{State, Taken};
 use crate::run::{CANCEL_GRACE_US, board::Board, board::Shown};
 
 /// From a task's deadline to the end of its runner. The runner ends tasks at their deadline by
@@ -60,7 +60,8 @@ pub(super) fn look(state: &mut State, board: &Board, heard_us: u64, now_us: u64)
     };
     let shown = board.shown();
     let running = shown.and_then(|shown| {
-        let of_task = |at: &&Outstanding| at.number == Some(shown.batch) && at.has(shown.index);
+        let of_task =
+            |at: &&Taken| at.number == Some(shown.batch) && at.tasks.left().has(shown.index);
         Some((sent().find(of_task)?, shown))
     });
     match running {
@@ -88,7 +89,7 @@ pub(super) fn look(state: &mut State, board: &Board, heard_us: u64, now_us: u64)
 }
 
 /// How long a task may run until its runner is killed.
-fn allowed_us(at: &Outstanding) -> u64 {
+fn allowed_us(at: &Taken) -> u64 {
     deadline_us(&at.batch.spec).saturating_add(OVERDUE_US)
 }
 
@@ -96,10 +97,10 @@ fn deadline_us(spec: &TaskSpec) -> u64 {
     spec.limits.deadline.0.saturating_mul(1_000)
 }
 
-fn overdue(at: &Outstanding, shown: Shown, now_us: u64) -> Overdue {
+fn overdue(at: &Taken, shown: Shown, now_us: u64) -> Overdue {
     let usage = shown.usage(&at.batch.spec.limits, now_us);
-    let outcome = match &at.cancelled_by {
-        Some(by) if usage.wall_us < deadline_us(&at.batch.spec) => Outcome::Cancelled(by.clone()),
+    let outcome = match at.tasks.cancelled_by() {
+        Some(by) if usage.wall_us < deadline_us(&at.batch.spec) => Outcome::Cancelled(by.into()),
         _ => Outcome::Limit {
             limit: Limit::Deadline,
             used: usage.wall_us / 1_000,

@@ -4,7 +4,7 @@ use wasmgrid_proto::{Outcome, ResultBlock, TaskRange, frame::Envelope};
 
 use super::{
     SlotEvent,
-    shared::{Outstanding, State},
+    shared::{State, Taken},
 };
 use crate::{
     runner::message::{Run, ToRunner},
@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// The message that runs what is left of a batch, which is one run of neighbours.
-pub(super) fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToRunner>> {
-    let batch = &outstanding.batch;
-    let left = outstanding.left.first()?;
+pub(super) fn run(taken: &Taken, number: u64) -> Option<Envelope<ToRunner>> {
+    let batch = &taken.batch;
+    let left = taken.tasks.left().first()?;
     let skip = left.first - batch.first;
     // Lengths and payload were checked when the batch was queued.
     let (inputs, payload) = batch.inputs.slice(&batch.payload, skip, left.count).ok()?;
@@ -32,23 +32,11 @@ pub(super) fn run(outstanding: &Outstanding, number: u64) -> Option<Envelope<ToR
 }
 
 /// Takes the results out of what is left; false where one of them was not asked for.
-pub(super) fn accept(sent: &mut Outstanding, block: &ResultBlock) -> bool {
+pub(super) fn accept(sent: &mut Taken, block: &ResultBlock) -> bool {
     let batch = &sent.batch;
     let expected = (batch.job, batch.lease, batch.worker, batch.attempt);
     (block.job, block.lease, block.worker, block.attempt) == expected
-        && runs(block).into_iter().all(|range| sent.take(range))
-}
-
-/// The runs of neighbours in a block.
-fn runs(block: &ResultBlock) -> Vec<TaskRange> {
-    let mut runs: Vec<TaskRange> = Vec::new();
-    for result in &block.results {
-        match runs.last_mut() {
-            Some(last) if last.end() == result.index => last.count += 1,
-            _ => runs.push(TaskRange { first: result.index, count: 1 }),
-        }
-    }
-    runs
+        && block.runs().all(|range| sent.take(range))
 }
 
 /// The task that ran when the runner died, as lost.

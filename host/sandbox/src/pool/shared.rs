@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use wasmgrid_proto::{JobId, LeaseId, Outcome, RangeList, RunningTask, TaskId, TaskRange, Usage};
+use wasmgrid_proto::{JobId, LeaseId, Outcome, Outstanding, RunningTask, TaskId, TaskRange, Usage};
 
 use super::{SlotBatch, SlotError, SlotEvent, launch::Runner};
 use crate::{run::board::Board, time::now_us};
@@ -23,28 +23,32 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) batches: Vec<Outstanding>,
+    pub(super) batches: Vec<Taken>,
     pub(super) board: Option<Arc<Board>>,
     runner_pid: Option<u32>,
 }
 
 /// A batch that is not finished.
 #[derive(Debug)]
-pub(super) struct Outstanding {
+pub(super) struct Taken {
     pub(super) batch: SlotBatch,
     /// The number it was sent to the runner with; `None` until it is.
     pub(super) number: Option<u64>,
-    /// The tasks that have not come back, in order.
-    pub(super) left: RangeList,
-    pub(super) cancelled_by: Option<String>,
-    /// When it was.
+    /// Its tasks that have not come back, in order.
+    pub(super) tasks: Outstanding,
+    /// When it was cancelled.
     pub(super) cancelled_us: Option<u64>,
-    /// The runner knows of the cancellation.
-    pub(super) cancel_sent: bool,
-    /// What was revoked and is not yet told to the runner.
-    pub(super) revoking: RangeList,
+    /// What the runner does not know of that was ordered.
+    pub(super) unsent: Orders,
     /// Makes room when all parts of the batch are finished.
     room: Arc<OwnedSemaphorePermit>,
+}
+
+/// Orders about a batch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Orders {
+    pub(super) cancel: bool,
+    pub(super) recall: bool,
 }
 
 impl Shared {
@@ -75,15 +79,13 @@ impl Shared {
             return Ok(());
         }
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| SlotError::Closed)?;
-        let left = RangeList::from(TaskRange { first: batch.first, count });
-        self.lock().batches.push(Outstanding {
+        let tasks = batch.tasks().into();
+        self.lock().batches.push(Taken {
             batch,
             number: None,
-            left,
-            cancelled_by: None,
+            tasks,
             cancelled_us: None,
-            cancel_sent: false,
-            revoking: RangeList::default(),
+            unsent: Orders::default(),
             room: Arc::new(room),
         });
         self.changed.notify_one();
@@ -92,9 +94,11 @@ impl Shared {
 
     pub(super) fn cancel(&self, job: JobId, by: &str) {
         let mut state = self.lock();
-        for outstanding in state.batches.iter_mut().filter(|at| at.batch.job == job) {
-            outstanding.cancelled_by.get_or_insert_with(|| by.to_owned());
-            outstanding.cancelled_us.get_or_insert_with(now_us);
+        for taken in state.batches.iter_mut().filter(|at| at.batch.job == job) {
+            taken.tasks.cancel(by);
+            // What it was told once need not be told again.
+            taken.unsent.cancel |= taken.cancelled_us.is_none();
+            taken.cancelled_us.get_or_insert_with(now_us);
         }
         drop(state);
         self.changed.notify_one();
@@ -102,32 +106,22 @@ impl Shared {
 
     pub(super) fn revoke(&self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
         let mut state = self.lock();
-        let of_lease = |at: &&mut Outstanding| at.batch.job == job && at.batch.lease == lease;
-        for outstanding in state.batches.iter_mut().filter(of_lease) {
-            for range in tasks {
-                outstanding.revoking.extend(outstanding.left.within(*range));
-            }
+        let of_lease = |at: &&mut Taken| at.batch.job == job && at.batch.lease == lease;
+        for taken in state.batches.iter_mut().filter(of_lease) {
+            taken.tasks.recall(tasks);
+            taken.unsent.recall = true;
         }
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Takes out what was cancelled or revoked before any runner had it, to be told.
+    /// Takes out what was cancelled or revoked and no runner has, to be told.
     pub(super) fn take_back_unsent(&self) -> Vec<SlotEvent> {
         let mut events = Vec::new();
         let mut state = self.lock();
         for unsent in state.batches.iter_mut().filter(|at| at.number.is_none()) {
-            let revoked = std::mem::take(&mut unsent.revoking);
-            let revoked: Vec<_> = revoked.into_iter().filter(|range| unsent.take(*range)).collect();
-            if !revoked.is_empty() {
-                events.push(unsent.batch.returned(revoked));
-            }
-            if let Some(by) = unsent.cancelled_by.clone() {
-                let left = std::mem::take(&mut unsent.left);
-                let outcome = Outcome::Cancelled(by);
-                let ended = |range| unsent.batch.unrun(range, &outcome, Usage::default());
-                events.extend(left.into_iter().map(ended));
-            }
+            events.extend(unsent.give_back(None));
+            events.extend(unsent.end_cancelled());
         }
         state.settle();
         events
@@ -140,9 +134,9 @@ impl Shared {
     pub(super) fn running(&self) -> Option<RunningTask> {
         let state = self.lock();
         let shown = state.board.as_ref()?.shown()?;
-        let outstanding = state.batches.iter().find(|at| at.number == Some(shown.batch))?;
+        let taken = state.batches.iter().find(|at| at.number == Some(shown.batch))?;
         Some(RunningTask {
-            task: TaskId { job: outstanding.batch.job, index: shown.index },
+            task: TaskId { job: taken.batch.job, index: shown.index },
             elapsed_ms: now_us().saturating_sub(shown.started_us) / 1_000,
             progress: shown.progress,
         })
@@ -163,7 +157,7 @@ impl State {
     }
 
     /// The batch that was sent with this number.
-    pub(super) fn sent(&mut self, number: u64) -> Option<&mut Outstanding> {
+    pub(super) fn sent(&mut self, number: u64) -> Option<&mut Taken> {
         self.batches.iter_mut().find(|at| at.number == Some(number))
     }
 
@@ -172,54 +166,63 @@ impl State {
     }
 
     /// The first batch that no runner has; cut so that it is one run of neighbouring tasks.
-    pub(super) fn unsent(&mut self) -> Option<&mut Outstanding> {
+    pub(super) fn unsent(&mut self) -> Option<&mut Taken> {
         let place = self.batches.iter().position(|at| at.number.is_none())?;
-        if let Some(rest) = self.batches.get_mut(place).and_then(Outstanding::split) {
+        if let Some(rest) = self.batches.get_mut(place).and_then(Taken::split) {
             self.batches.insert(place + 1, rest);
         }
         self.batches.get_mut(place)
     }
 
-    /// Makes all batches unsent, after the runner that had them has died.
+    /// Makes all batches unsent, after the runner that had them has died. What was ordered of them
+    /// and not done is done by [`Shared::take_back_unsent`].
     pub(super) fn unsend(&mut self) {
-        for outstanding in &mut self.batches {
-            outstanding.number = None;
-            outstanding.cancel_sent = false;
+        for taken in &mut self.batches {
+            taken.number = None;
         }
     }
 
     /// Forgets the batches that are finished.
     pub(super) fn settle(&mut self) {
-        self.batches.retain(|at| !at.left.is_empty());
+        self.batches.retain(|at| !at.tasks.is_empty());
     }
 }
 
-impl Outstanding {
+impl Taken {
     /// Cuts off what lies behind the first run of neighbours.
     fn split(&mut self) -> Option<Self> {
-        if self.left.len() < 2 {
-            return None;
-        }
-        let rest = self.left.split_off(1);
         Some(Self {
+            tasks: self.tasks.split_off(1)?,
             batch: self.batch.clone(),
             number: None,
-            left: rest,
-            cancelled_by: self.cancelled_by.clone(),
             cancelled_us: self.cancelled_us,
-            cancel_sent: false,
-            revoking: RangeList::default(),
+            unsent: self.unsent,
             room: Arc::clone(&self.room),
         })
     }
 
-    /// Whether the task has not come back.
-    pub(super) fn has(&self, index: u64) -> bool {
-        self.left.has(index)
-    }
-
     /// Takes `range` out of what is left; false where some of it is not left.
     pub(super) fn take(&mut self, range: TaskRange) -> bool {
-        self.left.remove(range) == range.count
+        self.tasks.take(range) == range.count
+    }
+
+    /// Takes out what was asked back and has not begun.
+    pub(super) fn give_back(&mut self, begun: Option<u64>) -> Option<SlotEvent> {
+        let back = self.tasks.take_recalled(begun);
+        (!back.is_empty()).then(|| self.batch.returned(back))
+    }
+
+    /// Ends what is left of a cancelled batch.
+    pub(super) fn end_cancelled(&mut self) -> Vec<SlotEvent> {
+        match self.tasks.cancelled_by() {
+            Some(by) => self.end_all(&Outcome::Cancelled(by.to_owned())),
+            None => Vec::new(),
+        }
+    }
+
+    /// Ends all that is left in the same way.
+    pub(super) fn end_all(&mut self, outcome: &Outcome) -> Vec<SlotEvent> {
+        let left = self.tasks.take_all();
+        left.into_iter().map(|range| self.batch.unrun(range, outcome, Usage::default())).collect()
     }
 }

@@ -232,7 +232,7 @@ impl Driver {
             }
             let (events, _) = self.orders(number, Some(index));
             self.give(events).await?;
-            if !self.shared.lock().sent(number).is_some_and(|sent| sent.has(index)) {
+            if !self.shared.lock().sent(number).is_some_and(|sent| sent.tasks.left().has(index)) {
                 return Ok(false);
             }
         }
@@ -249,19 +249,9 @@ impl Driver {
         let mut events = Vec::new();
         let mut state = self.shared.lock();
         let Some(sent) = state.sent(number) else { return (events, None) };
-        let running = TaskRange { first: running.unwrap_or(0), count: running.is_some().into() };
-        let revoked = std::mem::take(&mut sent.revoking);
-        let parts = revoked.into_iter().flat_map(|range| range.without(running));
-        let back: Vec<_> = parts.filter(|range| sent.take(*range)).collect();
-        if !back.is_empty() {
-            events.push(sent.batch.returned(back));
-        }
-        if let Some(by) = sent.cancelled_by.clone() {
-            let outcome = Outcome::Cancelled(by);
-            let ended = |range| sent.batch.unrun(range, &outcome, Usage::default());
-            events.extend(std::mem::take(&mut sent.left).into_iter().map(ended));
-        }
-        let next = sent.left.first().map(|range| range.first);
+        events.extend(sent.give_back(running));
+        events.extend(sent.end_cancelled());
+        let next = sent.tasks.left().first().map(|range| range.first);
         state.settle();
         (events, next)
     }

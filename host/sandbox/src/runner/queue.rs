@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_proto::{JobId, RangeList, TaskRange};
+use wasmgrid_proto::{JobId, LeaseId, Outstanding, TaskRange};
 
 use super::message::{Returned, Revoke, Run};
 use crate::run::Control;
@@ -42,7 +42,8 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(Batch, Orders)>,
+    /// With their tasks that have not begun.
+    waiting: VecDeque<(Batch, Outstanding)>,
     current: Option<Current>,
     closed: bool,
 }
@@ -51,26 +52,18 @@ struct State {
 struct Current {
     batch: u64,
     job: JobId,
-    /// The first task that has not begun.
-    next: u64,
-    end: u64,
+    lease: LeaseId,
+    /// Its tasks that have not begun.
+    unbegun: Outstanding,
+    /// One of those that have begun runs.
     running: bool,
-    orders: Orders,
-    /// As the batch's run says, for revokes.
-    lease: wasmgrid_proto::LeaseId,
-}
-
-/// What was ordered of a batch while it was here.
-#[derive(Default)]
-struct Orders {
-    cancelled_by: Option<String>,
-    revoked: RangeList,
 }
 
 impl Queue {
     /// Puts a batch behind the others. The agent holds to its bound of two.
     pub(super) fn push(&self, batch: Batch) {
-        self.lock().waiting.push_back((batch, Orders::default()));
+        let tasks = TaskRange { first: batch.run.first, count: batch.run.inputs.count() };
+        self.lock().waiting.push_back((batch, tasks.into()));
         self.changed.notify_one();
     }
 
@@ -106,12 +99,11 @@ impl Queue {
     pub(super) fn begin(&self, index: u64, control: &Control) -> Step {
         let mut state = self.lock();
         let Some(current) = &mut state.current else { return Step::Skip };
-        current.next = index.saturating_add(1);
-        if current.orders.revoked.has(index) {
+        if current.unbegun.take(TaskRange::one(index)) == 0 {
             return Step::Skip;
         }
-        if let Some(by) = &current.orders.cancelled_by {
-            return Step::Cancelled(by.clone());
+        if let Some(by) = current.unbegun.cancelled_by() {
+            return Step::Cancelled(by.to_owned());
         }
         control.clear_cancel();
         current.running = true;
@@ -123,21 +115,21 @@ impl Queue {
         let mut state = self.lock();
         let current = state.current.as_mut()?;
         current.running = false;
-        current.orders.cancelled_by.clone()
+        current.unbegun.cancelled_by().map(str::to_owned)
     }
 
     /// Cancels all that is here of the job.
     pub(super) fn cancel(&self, job: JobId, by: &str, control: &Control) {
         let mut state = self.lock();
         if let Some(current) = state.current.as_mut().filter(|current| current.job == job) {
-            current.orders.cancelled_by.get_or_insert_with(|| by.to_owned());
+            current.unbegun.cancel(by);
             if current.running {
                 control.cancel();
             }
         }
-        for (batch, orders) in &mut state.waiting {
+        for (batch, unbegun) in &mut state.waiting {
             if batch.run.job == job {
-                orders.cancelled_by.get_or_insert_with(|| by.to_owned());
+                unbegun.cancel(by);
             }
         }
     }
@@ -150,14 +142,12 @@ impl Queue {
         if let Some(current) =
             current.as_mut().filter(|at| at.job == revoke.job && at.lease == revoke.lease)
         {
-            let unstarted = TaskRange::between(current.next, current.end);
-            returned.extend(current.orders.take(current.batch, unstarted, &revoke.tasks));
+            returned.extend(take_back(current.batch, &mut current.unbegun, &revoke.tasks));
         }
-        for (batch, orders) in waiting {
+        for (batch, unbegun) in waiting {
             let run = &batch.run;
             if run.job == revoke.job && run.lease == revoke.lease {
-                let whole = TaskRange { first: run.first, count: run.inputs.count() };
-                returned.extend(orders.take(run.batch, whole, &revoke.tasks));
+                returned.extend(take_back(run.batch, unbegun, &revoke.tasks));
             }
         }
         returned
@@ -171,29 +161,23 @@ impl Queue {
 
 impl State {
     fn open(&mut self) -> Option<Batch> {
-        let (batch, orders) = self.waiting.pop_front()?;
+        let (batch, unbegun) = self.waiting.pop_front()?;
         self.current = Some(Current {
             batch: batch.run.batch,
             job: batch.run.job,
             lease: batch.run.lease,
-            next: batch.run.first,
-            end: batch.run.first.saturating_add(batch.run.inputs.count()),
+            unbegun,
             running: false,
-            orders,
         });
         Some(batch)
     }
 }
 
-impl Orders {
-    fn take(&mut self, batch: u64, unstarted: TaskRange, asked: &[TaskRange]) -> Option<Returned> {
-        let mut tasks = Vec::new();
-        for part in asked.iter().filter_map(|range| range.intersect(unstarted)) {
-            tasks.append(&mut self.revoked.missing(part));
-            self.revoked.push(part);
-        }
-        (!tasks.is_empty()).then_some(Returned { batch, tasks })
-    }
+/// Takes out what is asked for of a batch's tasks that have not begun.
+fn take_back(batch: u64, unbegun: &mut Outstanding, asked: &[TaskRange]) -> Option<Returned> {
+    unbegun.recall(asked);
+    let tasks = unbegun.take_recalled(None);
+    (!tasks.is_empty()).then_some(Returned { batch, tasks })
 }
 
 #[cfg(test)]
@@ -206,12 +190,13 @@ mod tests {
 
     #[test]
     fn a_task_is_revoked_once() {
-        let mut orders = Orders::default();
+        let mut unbegun = Outstanding::from(range(4, 10));
         let asked = [range(3, 4), range(5, 4)];
-        let returned = orders.take(1, range(4, 10), &asked[..1]).expect("some");
+        let returned = take_back(1, &mut unbegun, &asked[..1]).expect("some");
         assert_eq!(returned.tasks, [range(4, 3)]);
-        let returned = orders.take(1, range(4, 10), &asked).expect("some");
+        let returned = take_back(1, &mut unbegun, &asked).expect("some");
         assert_eq!(returned.tasks, [range(7, 2)]);
-        assert_eq!(orders.take(1, range(4, 10), &asked), None);
+        assert_eq!(take_back(1, &mut unbegun, &asked), None);
+        assert_eq!(**unbegun.left(), [range(9, 5)]);
     }
 }
