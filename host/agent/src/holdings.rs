@@ -22,7 +22,7 @@ use crate::Effect;
 pub(crate) use piece::Piece;
 use piece::Which;
 use queue::Queue;
-use recalled::{Recalled, note};
+use recalled::Recalled;
 use slots::{Given, Slots};
 
 /// Cancelled jobs that are remembered; the oldest are forgotten. An assignment is overtaken by
@@ -154,15 +154,13 @@ impl Holdings {
     pub(crate) fn ended(&mut self, slot: usize, block: &ResultBlock) -> Option<Arc<TaskSpec>> {
         let given = self.slots.of_lease(slot, block.lease);
         let spec = given.map(|given| Arc::clone(&given.spec));
-        let indices = block.results.iter().map(|meta| meta.index);
-        self.slots.settle(slot, block.lease, indices);
+        self.slots.settle(slot, block.lease, block.runs());
         spec.filter(|spec| !self.slots.given().any(|given| given.spec.tenant == spec.tenant))
     }
 
     /// A slot has given tasks back.
     pub(crate) fn returned(&mut self, slot: usize, lease: LeaseId, tasks: &[TaskRange]) {
-        let indices = tasks.iter().flat_map(|range| range.first..range.end());
-        self.slots.settle(slot, lease, indices);
+        self.slots.settle(slot, lease, tasks.iter().copied());
     }
 
     /// True if each slot has enough to do; see [`Slots::are_busy`].
@@ -190,7 +188,7 @@ impl Holdings {
         }
         let taken = self.take(Which::OfJob(job));
         for given in self.slots.given_mut().filter(|given| given.job == job) {
-            given.cancelled_by.get_or_insert_with(|| by.to_owned());
+            given.tasks.cancel(by);
         }
         (taken, self.slots.having(move |given| given.job == job))
     }
@@ -205,7 +203,7 @@ impl Holdings {
         self.recalled.note(lease, tasks);
         let taken = self.take(Which::OfLease(lease, tasks));
         for given in self.slots.given_mut().filter(|given| given.lease == lease) {
-            note(&mut given.recalled, tasks);
+            given.tasks.recall(tasks);
         }
         (taken, self.slots.having(move |given| given.lease == lease))
     }
@@ -217,10 +215,10 @@ impl Holdings {
     ) -> (Vec<Piece>, impl Iterator<Item = (usize, JobId, LeaseId, &[TaskRange])>) {
         let taken = self.take(Which::All);
         for given in self.slots.given_mut() {
-            given.recalled = given.left.to_vec();
+            given.tasks.recall(&[TaskRange::ALL]);
         }
         let given = self.slots.by_slot();
-        (taken, given.map(|(slot, at)| (slot, at.job, at.lease, &*at.left)))
+        (taken, given.map(|(slot, at)| (slot, at.job, at.lease, &**at.tasks.left())))
     }
 
     /// All that was ordered of what a slot has.
@@ -228,8 +226,9 @@ impl Holdings {
         let given = self.slots.by_slot().filter(move |(of, _)| *of == slot);
         given.flat_map(move |(_, given)| {
             let (job, lease) = (given.job, given.lease);
-            let cancel = given.cancelled_by.clone().map(|by| Effect::Cancel { slot, job, by });
-            let tasks = Some(given.recalled.clone()).filter(|tasks| !tasks.is_empty());
+            let by = given.tasks.cancelled_by();
+            let cancel = by.map(|by| Effect::Cancel { slot, job, by: by.to_owned() });
+            let tasks = Some(given.tasks.recalled().to_vec()).filter(|tasks| !tasks.is_empty());
             let recall = tasks.map(|tasks| Effect::Recall { slot, job, lease, tasks });
             recall.into_iter().chain(cancel)
         })
@@ -271,7 +270,7 @@ impl Holdings {
             job: given.job,
             lease: given.lease,
             attempt: given.attempt,
-            tasks: given.left.to_vec(),
+            tasks: given.tasks.left().to_vec(),
         };
         let pieces = self.queue.pieces().chain(self.waiting.values().flatten());
         pieces.map(waiting).chain(self.slots.given().map(given))

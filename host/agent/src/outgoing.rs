@@ -203,8 +203,7 @@ impl Outgoing {
         let loose = self.loose.iter().map(|loose| &loose.block);
         let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(loose);
         let held = |block: &ResultBlock| {
-            let tasks = block.results.iter().map(|meta| TaskRange::one(meta.index));
-            let tasks = tasks.collect::<RangeList>().into_vec();
+            let tasks = block.runs().collect();
             let ResultBlock { job, lease, attempt, .. } = *block;
             HeldLease { job, lease, attempt, tasks }
         };
@@ -291,14 +290,7 @@ pub(crate) fn merge(held: impl IntoIterator<Item = HeldLease>) -> Vec<HeldLease>
     }
     let mut room = HELD_MAX;
     let joined = |mut lease: HeldLease| {
-        lease.tasks.sort_unstable();
-        lease.tasks.dedup_by(|next, before| {
-            let touches = next.first <= before.end();
-            if touches {
-                before.count = before.end().max(next.end()) - before.first;
-            }
-            touches
-        });
+        lease.tasks = RangeList::rising(lease.tasks).into_vec();
         room = room.checked_sub(1 + lease.tasks.len())?;
         Some(lease)
     };

@@ -235,10 +235,8 @@ impl<M: Clone> Agent<M> {
         let last = self.holdings.ended(slot, &block);
         // Whoever has nothing else here waits for this.
         self.hurries |= last.is_some_and(|spec| !self.holdings.has_queued_of(&spec.tenant));
-        let neighbours = |a: &ResultMeta, b: &ResultMeta| a.index + 1 == b.index;
         if tracing::enabled!(tracing::Level::DEBUG) {
-            for run in block.results.chunk_by(neighbours) {
-                let (first, count) = (run.first().map(|result| result.index), run.len());
+            for TaskRange { first, count } in block.runs() {
                 tracing::debug!(job = %block.job, first, count, "slot answered");
             }
         }

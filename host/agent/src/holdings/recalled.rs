@@ -2,9 +2,9 @@
 //! assignment. What comes of it afterwards goes back unbegun, so that what is asked back and not
 //! given back has begun.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::collections::BTreeMap;
 
-use wasmgrid_proto::{LeaseId, TaskRange};
+use wasmgrid_proto::{LeaseId, RangeList, TaskRange};
 
 /// Leases that are remembered; the oldest are forgotten. A recall overtakes what was sent a moment
 /// before it.
@@ -12,12 +12,12 @@ const LEASES_MAX: usize = 1_024;
 
 /// What was asked back on this link, by lease.
 #[derive(Debug, Default)]
-pub(super) struct Recalled(BTreeMap<LeaseId, Vec<TaskRange>>);
+pub(super) struct Recalled(BTreeMap<LeaseId, RangeList>);
 
 impl Recalled {
     /// These tasks of a lease are asked back.
     pub(super) fn note(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
-        note(self.0.entry(lease).or_default(), tasks);
+        self.0.entry(lease).or_default().extend(tasks.iter().copied());
         if self.0.len() > LEASES_MAX {
             self.0.pop_first();
         }
@@ -30,15 +30,6 @@ impl Recalled {
 
     /// What was asked back of a lease.
     pub(super) fn of(&self, lease: LeaseId) -> Option<&[TaskRange]> {
-        self.0.get(&lease).map(Vec::as_slice)
-    }
-}
-
-/// Adds ranges to those that were asked back, the same one once.
-pub(super) fn note(known: &mut Vec<TaskRange>, tasks: &[TaskRange]) {
-    for range in tasks {
-        if !known.contains(range) {
-            known.push(*range);
-        }
+        self.0.get(&lease).map(|tasks| &**tasks)
     }
 }

@@ -1,8 +1,8 @@
 //! The slots: what each has been given and not answered.
 
-use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
-use wasmgrid_proto::{JobId, LeaseId, RangeList, TaskRange, TaskSpec};
+use wasmgrid_proto::{JobId, LeaseId, Outstanding, TaskRange, TaskSpec};
 
 use super::piece::Piece;
 use crate::times::LONG_TASK_US;
@@ -24,12 +24,8 @@ pub(super) struct Given {
     pub(super) job: JobId,
     pub(super) lease: LeaseId,
     pub(super) attempt: u32,
-    /// Its tasks that were not answered.
-    pub(super) left: RangeList,
-    /// What was asked back of it; of that the slot keeps what has begun.
-    pub(super) recalled: Vec<TaskRange>,
-    /// Who cancelled its job, if somebody did.
-    pub(super) cancelled_by: Option<String>,
+    /// Its tasks that were not answered. Of what was asked back the slot keeps what has begun.
+    pub(super) tasks: Outstanding,
     /// Nothing is to wait after it.
     is_long: bool,
 }
@@ -57,7 +53,7 @@ impl Slots {
 
     /// Tasks that were given to slots and not answered, the running ones included.
     pub(super) fn tasks(&self) -> u64 {
-        self.given().map(|given| given.left.tasks()).sum()
+        self.given().map(|given| given.tasks.left().tasks()).sum()
     }
 
     /// The slot with the fewest batches that may have one more, of tasks that take about
@@ -85,9 +81,7 @@ impl Slots {
             job: piece.job,
             lease: piece.lease,
             attempt: piece.attempt,
-            left: piece.tasks().into(),
-            recalled: Vec::new(),
-            cancelled_by: None,
+            tasks: piece.tasks().into(),
             is_long: is_long(task_us),
         };
         if let Some(slot) = self.slots.get_mut(slot) {
@@ -105,14 +99,15 @@ impl Slots {
         &mut self,
         slot: usize,
         lease: LeaseId,
-        indices: impl Iterator<Item = u64>,
+        tasks: impl Iterator<Item = TaskRange>,
     ) {
         let Some(slot) = self.slots.get_mut(slot) else { return };
-        for index in indices {
-            let mut of_lease = slot.iter_mut().filter(|given| given.lease == lease);
-            of_lease.any(|given| given.left.remove(TaskRange::one(index)) > 0);
+        for range in tasks {
+            for given in slot.iter_mut().filter(|given| given.lease == lease) {
+                given.tasks.take(range);
+            }
         }
-        slot.retain(|given| !given.left.is_empty());
+        slot.retain(|given| !given.tasks.is_empty());
     }
 
     /// The numbers of the slots that have something that `of` names.
