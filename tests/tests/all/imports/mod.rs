@@ -1,6 +1,10 @@
 //! Which parts of a crate know which others. A part is a file or a folder beside a crate's root; an
 //! arrow goes from it to each other part that it names by a path. `docs/design/imports.txt` has the
-//! arrows of every crate in `host`, so that a new one is a decision that somebody reads.
+//! arrows of every crate in `host`, so that a new one is a decision that somebody reads. [`circles`]
+//! has the same between single files.
+
+mod circles;
+mod paths;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,6 +13,8 @@ use std::{
 };
 
 use wasmgrid_tests::repository;
+
+use self::paths::{Named, named};
 
 const MAP: &str = "docs/design/imports.txt";
 
@@ -59,7 +65,7 @@ fn the_core_knows_its_parts_in_one_direction() {
 /// The map as it is kept: a line for each arrow.
 fn map() -> String {
     let mut map = String::from(
-        "# Which parts of each crate in host/ name which others. Kept by tests/tests/all/imports.rs;\n\
+        "# Which parts of each crate in host/ name which others. Kept by tests/tests/all/imports;\n\
          # BLESS=1 cargo test -p wasmgrid-tests --test all imports:: writes it anew.\n",
     );
     for krate in children(&repository().join("host")) {
@@ -83,7 +89,7 @@ fn arrows(source: &Path) -> BTreeSet<Arrow> {
             continue;
         };
         let text = fs::read_to_string(&file).expect("readable");
-        for to in named(&code(&text), module.len()) {
+        for to in named_of_root(&code(&text), module.len()) {
             // What is no part may be something of one that the root exports.
             let part = if parts.contains(&to) { Some(&to) } else { exports.get(&to) };
             let to = part.map_or("root", String::as_str);
@@ -97,61 +103,29 @@ fn arrows(source: &Path) -> BTreeSet<Arrow> {
 
 /// What a crate's root names without their paths, and the parts that these are in.
 fn exports(root: &str) -> BTreeMap<String, String> {
-    let mut exports = BTreeMap::new();
-    for (_, path) in root.split(';').filter_map(|statement| statement.split_once("use ")) {
-        let Some((part, items)) = path.split_once("::") else { continue };
-        for item in items.split(['{', '}', ',']) {
-            let name = item.rsplit("::").next().and_then(|name| name.rsplit(" as ").next());
-            let name = name.unwrap_or_default().trim();
-            if !name.is_empty() {
-                exports.insert(name.into(), part.trim().into());
-            }
-        }
-    }
-    exports
+    let named = named(root).into_iter().filter(|named| named.path.len() > 1);
+    named.filter_map(|named| Some((named.alias?.into(), named.path[0].into()))).collect()
 }
 
 /// A file's text without comments and tests, which say nothing of what it is built of.
 fn code(text: &str) -> String {
-    let upto = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+    let tests = text.match_indices("#[cfg(test)]\nmod ").map(|(at, _)| at);
+    // A module of tests in a file of its own ends with a semicolon, and the text goes on after it.
+    let inline = |at: &usize| text[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{'));
+    let upto = tests.into_iter().find(inline).unwrap_or(text.len());
     let lines = text[..upto].lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What a text names of its crate's root, where its own module is so deep in it.
-fn named(text: &str, depth: usize) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let supers = "super::".repeat(depth);
-    for root in ["crate::", supers.as_str()] {
-        for (at, _) in text.match_indices(root) {
-            // A longer word, `$crate`, or a path that goes further up.
-            let before = text[..at].chars().next_back().unwrap_or(' ');
-            if !before.is_alphanumeric() && !"_$:".contains(before) {
-                names.extend(firsts(&text[at + root.len()..]));
-            }
-        }
-    }
-    names
-}
-
-/// The first words of the paths that begin here: one, or those of a group in braces.
-fn firsts(text: &str) -> Vec<String> {
-    let word = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+fn named_of_root(text: &str, depth: usize) -> BTreeSet<String> {
+    let of_root = |Named { path, .. }: Named<'_>| {
+        let supers = path.iter().take_while(|part| **part == "super").count();
+        let above = if path[0] == "crate" { 1 } else { supers };
+        let is_of_root = path[0] == "crate" || (supers > 0 && supers == depth);
+        path.get(above).filter(|_| is_of_root).map(|part| (*part).to_owned())
     };
-    let Some(group) = text.strip_prefix('{') else { return vec![word(text)] };
-    let (mut depth, mut firsts) = (1, vec![word(group)]);
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 1 => break,
-            '}' => depth -= 1,
-            ',' if depth == 1 => firsts.push(word(&group[at + 1..])),
-            _ => {}
-        }
-    }
-    firsts.retain(|first| !first.is_empty());
-    firsts
+    named(text).into_iter().filter_map(of_root).collect()
 }
 
 /// Where a file stands in its crate, from the root down.
@@ -190,8 +164,8 @@ fn text(name: &std::ffi::OsStr) -> String {
 #[test]
 fn a_group_in_braces_names_each_of_its_paths() {
     let text = "use crate::{a::{B, C}, d, e::F};\nuse super::super::g; $crate::h; x.crate_::i";
-    assert_eq!(named(text, 2).into_iter().collect::<Vec<_>>(), ["a", "d", "e", "g"]);
-    assert!(named("use super::g;", 2).is_empty(), "that is in its own part");
+    assert_eq!(named_of_root(text, 2).into_iter().collect::<Vec<_>>(), ["a", "d", "e", "g"]);
+    assert!(named_of_root("use super::g;", 2).is_empty(), "that is in its own part");
     let exports = exports("mod a;\npub use a::{B, c::D as E};\nuse f::G;");
     let found: Vec<_> = exports.iter().map(|(name, part)| format!("{part}: {name}")).collect();
     assert_eq!(found, ["a: B", "a: E", "f: G"]);
