@@ -28,7 +28,7 @@ use wasmtime::Engine;
 use self::{
     disk::DiskCache,
     memory::MemoryCache,
-    process::{CompilerProcess, Kept},
+    process::{CompilerProcess, SpareCompiler},
     turns::Turns,
 };
 use crate::{
@@ -130,7 +130,7 @@ impl Compiler {
                     limits,
                     threads,
                     warden,
-                    kept: Kept::default(),
+                    kept: SpareCompiler::default(),
                 })
             }
             Isolation::InProcess => Backend::InProcess { engine: Box::new(engine), caps },

@@ -47,12 +47,12 @@ pub(super) struct CompilerProcess {
     /// How many threads compile.
     pub(super) threads: usize,
     pub(super) warden: Arc<Warden>,
-    pub(super) kept: Kept,
+    pub(super) kept: SpareCompiler,
 }
 
 /// A compiler that has compiled nothing but a module of our own, for the next who needs one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept(Arc<Mutex<Option<Started>>>);
+pub(super) struct SpareCompiler(Arc<Mutex<Option<Started>>>);
 
 /// A compiler that waits for a module.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ struct Started {
     is_proven: bool,
 }
 
-impl Kept {
+impl SpareCompiler {
     /// Keeps `started` for a while.
     fn keep(&self, started: Started) {
         *self.lock() = Some(started);

@@ -3,7 +3,7 @@
 
 use wasmtime::{AsContext, StoreContextMut, component::Resource};
 
-use super::{state::State, table};
+use super::{state::HostState, table};
 
 /// The version our WASI interfaces carry; the engine links every 0.2 version to it.
 macro_rules! wasi {
@@ -18,7 +18,7 @@ pub(crate) use wasi;
 pub(super) const CALL_FUEL: u64 = 200;
 
 /// The store of the engine, as a host function sees it.
-pub(crate) type Caller<'a> = StoreContextMut<'a, State>;
+pub(crate) type Caller<'a> = StoreContextMut<'a, HostState>;
 
 /// What a host function returns; an error ends the task.
 pub(crate) type HostResult<T = ()> = wasmtime::Result<T>;
@@ -45,7 +45,7 @@ pub(super) fn take_fuel(store: &mut Caller<'_>, cost: u64) -> HostResult {
 
 /// Fuel that the task has used. Compiled code counts in a register and writes that down where it
 /// calls and returns: of a task that is stopped inside a loop, what the loop used is not in it.
-pub(crate) fn spent(store: impl AsContext<Data = State>) -> u64 {
+pub(crate) fn spent(store: impl AsContext<Data = HostState>) -> u64 {
     let store = store.as_context();
     let state = store.data();
     let left = store.get_fuel().unwrap_or_default().saturating_sub(state.owed_fuel);
@@ -56,7 +56,7 @@ pub(crate) fn spent(store: impl AsContext<Data = State>) -> u64 {
 /// borrowed together with the state.
 pub(super) fn lend<T: Default>(
     store: &mut Caller<'_>,
-    field: fn(&mut State) -> &mut T,
+    field: fn(&mut HostState) -> &mut T,
     fill: impl FnOnce(&mut T, &Caller<'_>),
 ) {
     let mut lent = std::mem::take(field(store.data_mut()));
@@ -67,7 +67,7 @@ pub(super) fn lend<T: Default>(
 /// Names a new resource of the guest's.
 pub(super) fn push<R: 'static>(
     store: &mut Caller<'_>,
-    entry: table::Entry,
+    entry: table::OpenResource,
 ) -> HostResult<Resource<R>> {
     let rep = store.data_mut().table.push(entry)?;
     Ok(Resource::new_own(rep))

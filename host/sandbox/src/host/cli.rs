@@ -5,7 +5,9 @@ use wasmgrid_proto::{Arg, Grant, ModuleKind};
 use wasmtime::component::{Linker, Resource, ResourceType};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
-use super::{Caller, HostResult, State, charge, drop_resource, push, table::Entry, wasi};
+use super::{
+    Caller, HostResult, HostState, charge, drop_resource, push, table::OpenResource, wasi,
+};
 use crate::stop::Stop;
 
 /// What a command finds as its own name where the job gives it none: some take their arguments to
@@ -16,7 +18,7 @@ const PROGRAM_NAME: &str = "task";
 struct TerminalInput;
 struct TerminalOutput;
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut environment = linker.instance(wasi!("cli/environment"))?;
     environment.func_wrap("get-environment", |mut store: Caller<'_>, (): ()| {
         let bytes = variables(store.data()).map(|(name, value)| name.len() + value.len()).sum();
@@ -55,14 +57,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 /// Ends the task: a command's success is an exit, a task's is its return.
-pub(super) fn leave(state: &State, code: i32) -> HostResult {
+pub(super) fn leave(state: &HostState, code: i32) -> HostResult {
     if code == 0 && state.spec.kind == ModuleKind::Task {
         return Err(Stop::Misuse("a task left with exit code 0 instead of its output").into());
     }
     Err(Stop::Exit(code).into())
 }
 
-pub(super) fn variables(state: &State) -> impl Iterator<Item = (&str, &str)> {
+pub(super) fn variables(state: &HostState) -> impl Iterator<Item = (&str, &str)> {
     state.spec.grants.iter().filter_map(|grant| match grant {
         Grant::Env { name, value } => Some((name.as_str(), value.as_str())),
         _ => None,
@@ -70,7 +72,7 @@ pub(super) fn variables(state: &State) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// The program's name, and what is given to it.
-pub(super) fn arguments(state: &State) -> impl Iterator<Item = &[u8]> {
+pub(super) fn arguments(state: &HostState) -> impl Iterator<Item = &[u8]> {
     let name = match state.spec.program.as_str() {
         "" => PROGRAM_NAME,
         name => name,
@@ -78,25 +80,25 @@ pub(super) fn arguments(state: &State) -> impl Iterator<Item = &[u8]> {
     std::iter::once(name.as_bytes()).chain(state.spec.args.iter().map(Arg::as_bytes))
 }
 
-fn link_streams(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_streams(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut stdin = linker.instance(wasi!("cli/stdin"))?;
     stdin.func_wrap("get-stdin", |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
-        Ok((push::<DynInputStream>(&mut store, Entry::Stdin)?,))
+        Ok((push::<DynInputStream>(&mut store, OpenResource::Stdin)?,))
     })?;
     output(linker, wasi!("cli/stdout"), "get-stdout", |kind| match kind {
         // Its result is what it returns, so that what it prints is for people.
-        ModuleKind::Task => Entry::Log,
-        ModuleKind::Command | ModuleKind::Preview1 => Entry::Stdout,
+        ModuleKind::Task => OpenResource::Log,
+        ModuleKind::Command | ModuleKind::Preview1 => OpenResource::Stdout,
     })?;
-    output(linker, wasi!("cli/stderr"), "get-stderr", |_| Entry::Log)
+    output(linker, wasi!("cli/stderr"), "get-stderr", |_| OpenResource::Log)
 }
 
 fn output(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<HostState>,
     interface: &str,
     name: &str,
-    entry: fn(ModuleKind) -> Entry,
+    entry: fn(ModuleKind) -> OpenResource,
 ) -> wasmtime::Result<()> {
     linker.instance(interface)?.func_wrap(name, move |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
@@ -105,7 +107,7 @@ fn output(
     })
 }
 
-fn link_terminals(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_terminals(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut input = linker.instance(wasi!("cli/terminal-input"))?;
     input.resource("terminal-input", ResourceType::host::<TerminalInput>(), drop_resource)?;
     let mut output = linker.instance(wasi!("cli/terminal-output"))?;

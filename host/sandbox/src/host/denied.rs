@@ -15,12 +15,12 @@ use wasmtime_wasi::{
     sockets::{WasiSockets, WasiSocketsView},
 };
 
-use super::{Caller, State, charge, drop_resource, push, table::Entry, wasi};
+use super::{Caller, HostState, charge, drop_resource, push, table::OpenResource, wasi};
 
 /// Stands behind the handles of lookups, of which none succeeds.
 struct Lookup;
 
-impl WasiView for State {
+impl WasiView for HostState {
     /// Made when first asked for, which takes a call that no task can make.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (ctx, table) = &mut **self
@@ -30,25 +30,25 @@ impl WasiView for State {
     }
 }
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     link_network(linker)?;
     link_lookup(linker)?;
     link_create(linker)?;
-    sync::sockets::tcp::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
-    sync::sockets::udp::add_to_linker::<State, WasiSockets>(linker, State::sockets)
+    sync::sockets::tcp::add_to_linker::<HostState, WasiSockets>(linker, HostState::sockets)?;
+    sync::sockets::udp::add_to_linker::<HostState, WasiSockets>(linker, HostState::sockets)
 }
 
-fn link_network(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_network(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut network = linker.instance(wasi!("sockets/network"))?;
     network.resource("network", ResourceType::host::<Network>(), drop_resource)?;
     let mut instance = linker.instance(wasi!("sockets/instance-network"))?;
     instance.func_wrap("instance-network", |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
-        Ok((push::<Network>(&mut store, Entry::Network)?,))
+        Ok((push::<Network>(&mut store, OpenResource::Network)?,))
     })
 }
 
-fn link_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_lookup(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut lookup = linker.instance(wasi!("sockets/ip-name-lookup"))?;
     lookup.resource("resolve-address-stream", ResourceType::host::<Lookup>(), drop_resource)?;
     lookup.func_wrap(
@@ -68,12 +68,12 @@ fn link_lookup(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     lookup.func_wrap(
         "[method]resolve-address-stream.subscribe",
         |mut store: Caller<'_>, (_,): (Resource<Lookup>,)| {
-            Ok((push::<DynPollable>(&mut store, Entry::Ready)?,))
+            Ok((push::<DynPollable>(&mut store, OpenResource::Ready)?,))
         },
     )
 }
 
-fn link_create(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_create(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut tcp = linker.instance(wasi!("sockets/tcp-create-socket"))?;
     tcp.func_wrap("create-tcp-socket", |mut store: Caller<'_>, (_,): (IpAddressFamily,)| {
         charge(&mut store, 0)?;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::{EngineSettings, admit::PROVIDED, engine};
 
-    fn linker() -> (Engine, Linker<State>) {
+    fn linker() -> (Engine, Linker<HostState>) {
         let config = engine::config(&EngineSettings::default()).expect("settings");
         let engine = Engine::new(&config).expect("an engine");
         let mut linker = Linker::new(&engine);

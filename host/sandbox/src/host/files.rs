@@ -29,15 +29,15 @@ use wasmtime_wasi::{
 };
 
 use super::{
-    CALL_FUEL, Caller, State, charge,
+    CALL_FUEL, Caller, HostState, charge,
     open::{self, Open, Unlisted, code, hash, status},
     push,
-    table::Entry,
+    table::OpenResource,
     wasi,
 };
 
 /// The state, as the file system's functions see it.
-struct Files<'a>(&'a mut State);
+struct Files<'a>(&'a mut HostState);
 
 struct Access;
 
@@ -45,13 +45,13 @@ impl HasData for Access {
     type Data<'a> = Files<'a>;
 }
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut preopens = linker.instance(wasi!("filesystem/preopens"))?;
     preopens.func_wrap("get-directories", |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
         Ok((directories(&mut store)?,))
     })?;
-    sync::filesystem::types::add_to_linker::<State, Access>(linker, |state| Files(state))
+    sync::filesystem::types::add_to_linker::<HostState, Access>(linker, |state| Files(state))
 }
 
 /// The granted directories, opened.
@@ -60,7 +60,7 @@ fn directories(store: &mut Caller<'_>) -> wasmtime::Result<Vec<(Resource<Descrip
     let mut directories = Vec::new();
     for granted in open::granted(&spec.grants) {
         let (open, guest) = granted?;
-        directories.push((push(store, Entry::Open(Arc::new(open)))?, guest.to_owned()));
+        directories.push((push(store, OpenResource::Open(Arc::new(open)))?, guest.to_owned()));
     }
     Ok(directories)
 }
@@ -88,7 +88,7 @@ impl Files<'_> {
     fn open(&mut self, fd: &Resource<Descriptor>, bytes: usize) -> FsResult<Arc<Open>> {
         self.charge(bytes)?;
         match self.0.table.entry(fd.rep()).map_err(FsError::trap)? {
-            Entry::Open(open) => Ok(Arc::clone(open)),
+            OpenResource::Open(open) => Ok(Arc::clone(open)),
             _ => Err(ErrorCode::BadDescriptor.into()),
         }
     }
@@ -99,7 +99,7 @@ impl Files<'_> {
         Err(ErrorCode::ReadOnly.into())
     }
 
-    fn push<T: 'static>(&mut self, entry: Entry) -> FsResult<Resource<T>> {
+    fn push<T: 'static>(&mut self, entry: OpenResource) -> FsResult<Resource<T>> {
         Ok(Resource::new_own(self.0.table.push(entry).map_err(FsError::trap)?))
     }
 
@@ -118,7 +118,7 @@ impl types::Host for Files<'_> {
         error: Resource<wasmtime_wasi::p2::IoError>,
     ) -> wasmtime::Result<Option<types::ErrorCode>> {
         Ok(match self.0.table.entry(error.rep())? {
-            Entry::Failed(error) => Some(code(*error).into()),
+            OpenResource::Failed(error) => Some(code(*error).into()),
             _ => None,
         })
     }
@@ -134,7 +134,7 @@ impl types::HostDescriptor for Files<'_> {
         if file.kind == DescriptorType::Directory {
             return Err(ErrorCode::IsDirectory.into());
         }
-        self.push(Entry::Reading { file, offset })
+        self.push(OpenResource::Reading { file, offset })
     }
 
     fn write_via_stream(
@@ -211,7 +211,7 @@ impl types::HostDescriptor for Files<'_> {
             Unlisted::Over { bytes } => FsError::trap(self.0.listing_over(held, bytes)),
         })?;
         self.charge(listed.entries.iter().map(|entry| entry.name.len()).sum())?;
-        self.push(Entry::Listing(listed))
+        self.push(OpenResource::Listing(listed))
     }
 
     fn create_directory_at(&mut self, _: Resource<Descriptor>, path: String) -> FsResult<()> {
@@ -266,7 +266,7 @@ impl types::HostDescriptor for Files<'_> {
     ) -> FsResult<Resource<Descriptor>> {
         let open = self.open(&fd, path.len())?;
         let found = open.open_at(&path, path_flags, open_flags, flags)?;
-        self.push(Entry::Open(Arc::new(found)))
+        self.push(OpenResource::Open(Arc::new(found)))
     }
 
     fn readlink_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<String> {
@@ -302,7 +302,7 @@ impl types::HostDescriptor for Files<'_> {
     ) -> wasmtime::Result<bool> {
         self.owe(0)?;
         let stat = |rep| match self.0.table.entry(rep) {
-            Ok(Entry::Open(open)) => open.stat().ok(),
+            Ok(OpenResource::Open(open)) => open.stat().ok(),
             _ => None,
         };
         let same = |(a, b): (Stat, Stat)| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
@@ -338,7 +338,7 @@ impl types::HostDirectoryEntryStream for Files<'_> {
     ) -> FsResult<Option<DirectoryEntry>> {
         self.charge(0)?;
         match self.0.table.entry_mut(stream.rep()).map_err(FsError::trap)? {
-            Entry::Listing(listed) => Ok(listed.entries.pop()),
+            OpenResource::Listing(listed) => Ok(listed.entries.pop()),
             _ => Err(ErrorCode::BadDescriptor.into()),
         }
     }

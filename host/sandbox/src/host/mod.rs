@@ -1,5 +1,5 @@
 //! The host functions: everything a task can call. Each file has the functions of one concern;
-//! what they share is the [state](State) of a task, and how a [call](call) is paid for.
+//! what they share is the [state](HostState) of a task, and how a [call](call) is paid for.
 //!
 //! No host function waits, except for a real sleep that was granted ([`clock`]), which ends at
 //! the deadline or a cancellation. So tasks run without fibers, and a blocked call needs no timer
@@ -34,12 +34,12 @@ use wasmtime::component::Linker;
 use self::call::{CALL_FUEL, charge, drop_resource, lend, push, take_fuel, wasi};
 pub(crate) use self::{
     call::{Caller, HostResult, spent},
-    state::State,
+    state::HostState,
     table::Table,
 };
 
 /// Everything a component can import. A core module is given [`preview1`] instead.
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     task::link(linker)?;
     value::link(linker)?;
     streams::link(linker)?;

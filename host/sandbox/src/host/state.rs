@@ -23,7 +23,7 @@ const RECORDS_MAX: usize = wasmgrid_proto::wire::LIST_MAX;
 pub(super) const LOG_CEILING: u64 = 4 << 20;
 
 /// All that belongs to one run of one task, and is dropped with it.
-pub(crate) struct State {
+pub(crate) struct HostState {
     pub(crate) index: u64,
     pub(crate) spec: Arc<TaskSpec>,
     pub(crate) control: Arc<Control>,
@@ -43,7 +43,7 @@ pub(crate) struct State {
     pub(crate) owed_fuel: u64,
 }
 
-impl State {
+impl HostState {
     pub(crate) fn new(
         index: u64,
         spec: Arc<TaskSpec>,

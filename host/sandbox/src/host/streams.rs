@@ -11,7 +11,8 @@ use wasmtime::component::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError};
 
 use super::{
-    Caller, HostResult, State, charge, drop_resource, lend, open::Open, push, table::Entry, wasi,
+    Caller, HostResult, HostState, charge, drop_resource, lend, open::Open, push,
+    table::OpenResource, wasi,
 };
 use crate::stop::Stop;
 
@@ -38,7 +39,7 @@ enum StreamError {
 
 type StreamResult<T> = Result<T, StreamError>;
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut error = linker.instance(wasi!("io/error"))?;
     error.resource("error", ResourceType::host::<IoError>(), drop_resource)?;
     error.func_wrap(
@@ -46,7 +47,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut store: Caller<'_>, (error,): (Resource<IoError>,)| {
             charge(&mut store, 0)?;
             Ok((match store.data().table.entry(error.rep())? {
-                Entry::Failed(errno) => errno.to_string(),
+                OpenResource::Failed(errno) => errno.to_string(),
                 _ => String::new(),
             },))
         },
@@ -61,7 +62,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     link_splice(&mut streams)
 }
 
-fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_poll(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut poll = linker.instance(wasi!("io/poll"))?;
     poll.resource("pollable", ResourceType::host::<DynPollable>(), drop_resource)?;
     poll.func_wrap(
@@ -89,7 +90,7 @@ fn link_poll(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// When a pollable is ready, on the monotonic clock in nanoseconds; 0 for one that always is.
 fn ready_at(store: &Caller<'_>, rep: u32) -> Result<u64, Stop> {
     match store.data().table.entry(rep)? {
-        Entry::Timer(when_ns) => Ok(*when_ns),
+        OpenResource::Timer(when_ns) => Ok(*when_ns),
         _ => Ok(0),
     }
 }
@@ -117,7 +118,7 @@ fn poll_list(
     Ok(ready.map(|(place, _)| place).collect())
 }
 
-fn link_input(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn link_input(streams: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> {
     for name in ["[method]input-stream.read", "[method]input-stream.blocking-read"] {
         streams.func_wrap(
             name,
@@ -144,7 +145,7 @@ fn link_input(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
 
 /// The next bytes of an input stream, at most `length`.
 fn take(store: &mut Caller<'_>, rep: u32, length: u64) -> HostResult<StreamResult<Bytes>> {
-    if let Entry::Reading { file, offset } = store.data().table.entry(rep)? {
+    if let OpenResource::Reading { file, offset } = store.data().table.entry(rep)? {
         let (file, offset) = (Arc::clone(file), *offset);
         return take_of_file(store, rep, length, (&file, offset));
     }
@@ -166,7 +167,7 @@ fn take_of_file(
     let bytes = match file.read(length, offset) {
         Ok(bytes) => bytes,
         Err(errno) => {
-            let error = push(store, Entry::Failed(errno))?;
+            let error = push(store, OpenResource::Failed(errno))?;
             return Ok(Err(StreamError::LastOperationFailed(error)));
         }
     };
@@ -174,7 +175,7 @@ fn take_of_file(
     if bytes.is_empty() && length > 0 {
         return Ok(Err(StreamError::Closed));
     }
-    if let Entry::Reading { offset, .. } = store.data_mut().table.entry_mut(rep)? {
+    if let OpenResource::Reading { offset, .. } = store.data_mut().table.entry_mut(rep)? {
         *offset = offset.saturating_add(bytes.len() as u64);
     }
     Ok(Ok(bytes.into()))
@@ -182,12 +183,12 @@ fn take_of_file(
 
 fn subscribe(mut store: Caller<'_>) -> HostResult<(Resource<DynPollable>,)> {
     charge(&mut store, 0)?;
-    Ok((push(&mut store, Entry::Ready)?,))
+    Ok((push(&mut store, OpenResource::Ready)?,))
 }
 
 type Output = Resource<DynOutputStream>;
 
-fn link_output(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn link_output(streams: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> {
     streams.func_wrap(
         "[method]output-stream.check-write",
         |mut store: Caller<'_>, (_,): (Output,)| {
@@ -247,7 +248,7 @@ fn write(
         return Err(Stop::Misuse("a blocking write of more than 4096 bytes").into());
     }
     charge(store, bytes.len())?;
-    if matches!(store.data().table.entry(stream.rep())?, Entry::Stdout) {
+    if matches!(store.data().table.entry(stream.rep())?, OpenResource::Stdout) {
         store.data().check_output(bytes.len())?;
         lend(
             store,
@@ -263,9 +264,9 @@ fn write(
 }
 
 /// Writes what the host has.
-fn append(state: &mut State, rep: u32, bytes: &[u8]) -> Result<(), Stop> {
+fn append(state: &mut HostState, rep: u32, bytes: &[u8]) -> Result<(), Stop> {
     match state.table.entry(rep)? {
-        Entry::Stdout => {
+        OpenResource::Stdout => {
             state.check_output(bytes.len())?;
             state.stdout.extend_from_slice(bytes);
         }
@@ -274,7 +275,7 @@ fn append(state: &mut State, rep: u32, bytes: &[u8]) -> Result<(), Stop> {
     Ok(())
 }
 
-fn link_splice(streams: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+fn link_splice(streams: &mut LinkerInstance<'_, HostState>) -> wasmtime::Result<()> {
     for name in ["[method]output-stream.splice", "[method]output-stream.blocking-splice"] {
         streams.func_wrap(
             name,

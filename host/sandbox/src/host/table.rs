@@ -12,7 +12,7 @@ const RESOURCES_MAX: usize = 64;
 
 /// What stands behind a guest's handle.
 #[derive(Debug)]
-pub(crate) enum Entry {
+pub(crate) enum OpenResource {
     /// The input stream of a command.
     Stdin,
     /// The output stream of a command.
@@ -37,7 +37,7 @@ pub(crate) enum Entry {
 
 /// See the module. A preview 1 program has descriptors where others have resources.
 #[derive(Debug)]
-pub(crate) struct Table<E = Entry> {
+pub(crate) struct Table<E = OpenResource> {
     entries: Vec<Option<E>>,
 }
 
@@ -82,7 +82,7 @@ impl Table {
     /// What listings take of the host's memory that are held.
     pub(super) fn listed_bytes(&self) -> u64 {
         let bytes = self.entries.iter().flatten().map(|entry| match entry {
-            Entry::Listing(listed) => listed.bytes,
+            OpenResource::Listing(listed) => listed.bytes,
             _ => 0,
         });
         bytes.sum()
@@ -90,13 +90,13 @@ impl Table {
 
     /// # Errors
     /// Where there is none: the engine checks handles, so that this is a fault of ours.
-    pub(super) fn entry(&self, rep: u32) -> Result<&Entry, Stop> {
+    pub(super) fn entry(&self, rep: u32) -> Result<&OpenResource, Stop> {
         self.get(rep).ok_or_else(|| missing(rep))
     }
 
     /// # Errors
     /// As [`entry`](Self::entry).
-    pub(super) fn entry_mut(&mut self, rep: u32) -> Result<&mut Entry, Stop> {
+    pub(super) fn entry_mut(&mut self, rep: u32) -> Result<&mut OpenResource, Stop> {
         self.get_mut(rep).ok_or_else(|| missing(rep))
     }
 }
@@ -113,12 +113,12 @@ mod tests {
     fn a_place_that_was_left_is_used_again_and_the_table_ends_at_its_limit() {
         let mut table = Table::default();
         for expected in 0..RESOURCES_MAX {
-            assert_eq!(table.push(Entry::Ready), Ok(expected as u32));
+            assert_eq!(table.push(OpenResource::Ready), Ok(expected as u32));
         }
-        assert_eq!(table.push(Entry::Ready), Err(Stop::resources(65, 64)));
+        assert_eq!(table.push(OpenResource::Ready), Err(Stop::resources(65, 64)));
         table.remove(7);
         assert!(table.entry(7).is_err());
-        assert_eq!(table.push(Entry::Timer(3)), Ok(7));
-        assert!(matches!(table.entry(7), Ok(Entry::Timer(3))));
+        assert_eq!(table.push(OpenResource::Timer(3)), Ok(7));
+        assert!(matches!(table.entry(7), Ok(OpenResource::Timer(3))));
     }
 }

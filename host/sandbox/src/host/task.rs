@@ -5,7 +5,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, WasmList};
 
-use super::{Caller, HostResult, State, charge, lend, random, state::LOG_CEILING, text::Text};
+use super::{Caller, HostResult, HostState, charge, lend, random, state::LOG_CEILING, text::Text};
 
 #[derive(ComponentType, Lower)]
 #[component(record)]
@@ -50,7 +50,7 @@ impl Level {
     }
 }
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     link_context(linker)?;
     link_io(linker)?;
     let mut logging = linker.instance("wasi:logging/logging@0.1.0-draft")?;
@@ -62,7 +62,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     )
 }
 
-fn link_context(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_context(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut context = linker.instance("wasmgrid:task/context@0.1.0")?;
     context.func_wrap("info", |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
@@ -80,7 +80,7 @@ fn link_context(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     })
 }
 
-fn link_io(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+fn link_io(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut io = linker.instance("wasmgrid:task/io@0.1.0")?;
     io.func_wrap("emit", |mut store: Caller<'_>, (record,): (WasmList<u8>,)| {
         emit(&mut store, &record)

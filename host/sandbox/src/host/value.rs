@@ -3,10 +3,10 @@
 use wasmgrid_proto::WITH;
 use wasmtime::component::Linker;
 
-use super::{Caller, HostResult, State, charge};
+use super::{Caller, HostResult, HostState, charge};
 use crate::stop::Stop;
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut value = linker.instance("wasmgrid:task/value@0.1.0")?;
     value.func_wrap("read", |mut store: Caller<'_>, (): ()| read(&mut store))
 }

@@ -3,9 +3,11 @@
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::p2::DynPollable;
 
-use super::{Caller, HostResult, State, charge, clock::Datetime, push, table::Entry, wasi};
+use super::{
+    Caller, HostResult, HostState, charge, clock::Datetime, push, table::OpenResource, wasi,
+};
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let mut monotonic = linker.instance(wasi!("clocks/monotonic-clock"))?;
     monotonic.func_wrap("now", |mut store: Caller<'_>, (): ()| {
         charge(&mut store, 0)?;
@@ -37,5 +39,5 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 fn timer(store: &mut Caller<'_>, when_ns: u64) -> HostResult<(Resource<DynPollable>,)> {
-    Ok((push(store, Entry::Timer(when_ns))?,))
+    Ok((push(store, OpenResource::Timer(when_ns))?,))
 }

@@ -3,7 +3,7 @@
 use wasmtime::component::Linker;
 
 use super::{
-    Caller, HostResult, State, charge,
+    Caller, HostResult, HostState, charge,
     random::{Random, Source, check_request},
     wasi,
 };
@@ -11,7 +11,7 @@ use super::{
 /// Which of the two streams a function reads.
 type Pick = fn(&mut Random) -> &mut Source;
 
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let secure: Pick = |random| &mut random.secure;
     let insecure: Pick = |random| &mut random.insecure;
     let names = ["get-random-bytes", "get-random-u64"];
@@ -27,7 +27,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 }
 
 fn link_source(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<HostState>,
     interface: &str,
     [bytes, number]: [&str; 2],
     pick: Pick,

@@ -14,7 +14,7 @@ use wasmtime::{
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve, WorldId, WorldItem};
 
-use super::State;
+use super::HostState;
 use crate::{EngineSettings, admit::PROVIDED, engine};
 
 /// The unstable functions of WASI 0.2 that are provided.
@@ -37,7 +37,7 @@ fn assert_links(resolve: &Resolve, world: WorldId) {
     let bytes = { encoder }.encode().expect("a component");
     let config = engine::config(&EngineSettings::default()).expect("settings");
     let engine = Engine::new(&config).expect("an engine");
-    let mut linker: Linker<State> = Linker::new(&engine);
+    let mut linker: Linker<HostState> = Linker::new(&engine);
     super::link(&mut linker).expect("no name twice");
     let component = Component::new(&engine, bytes).expect("a component");
     if let Err(error) = linker.instantiate_pre(&component) {

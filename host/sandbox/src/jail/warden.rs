@@ -19,12 +19,12 @@ use crate::{Isolation, SandboxConfig, SandboxError};
 pub(crate) struct Warden {
     required: bool,
     cgroups: Option<Cgroups>,
-    told: Mutex<Told>,
+    announced: Mutex<Announced>,
 }
 
 /// What was said already.
 #[derive(Debug, Default)]
-struct Told {
+struct Announced {
     jail: bool,
     missing: BTreeSet<Layer>,
 }
@@ -53,7 +53,7 @@ impl Warden {
     }
 
     fn new(required: bool) -> Self {
-        Self { required, cgroups: None, told: Mutex::default() }
+        Self { required, cgroups: None, announced: Mutex::default() }
     }
 
     /// Puts a runner into a control group of its own, where there are such.
@@ -82,7 +82,7 @@ impl Warden {
     /// # Errors
     /// [`SandboxError::Jail`] where a layer is missing that must not be.
     pub(crate) fn hear(&self, report: &Report) -> Result<(), SandboxError> {
-        self.tell(report);
+        self.announce(report);
         match report.missing.first().filter(|_| self.required) {
             None => Ok(()),
             Some(Missing { layer, reason }) => {
@@ -91,11 +91,11 @@ impl Warden {
         }
     }
 
-    fn tell(&self, report: &Report) {
-        // What was told is valid after a panic: each change of it is one step.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+    fn announce(&self, report: &Report) {
+        // What was announced is valid after a panic: each change of it is one step.
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         for Missing { layer, reason } in &report.missing {
-            if told.missing.insert(*layer) {
+            if announced.missing.insert(*layer) {
                 let remedy = layer.remedy();
                 // Each run of an ordinary user lacks these, and the others hold without them.
                 let is_usual = matches!(layer, Layer::User | Layer::Cgroup) && !geteuid().is_root();
@@ -106,7 +106,7 @@ impl Warden {
                 }
             }
         }
-        if !report.entered.is_empty() && !std::mem::replace(&mut told.jail, true) {
+        if !report.entered.is_empty() && !std::mem::replace(&mut announced.jail, true) {
             let names: Vec<_> = report.entered.iter().map(|layer| layer.name()).collect();
             tracing::info!("jail: {}", names.join(", "));
         }

@@ -19,7 +19,7 @@ use wasmgrid_proto::{
 
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
-    overdue::{Look, Overdue, look},
+    overdue::{Check, Overdue, check},
     results::{accept, blame, run},
     session::{Parked, Session},
     shared::Shared,
@@ -55,7 +55,7 @@ pub(super) struct Driver {
 }
 
 /// Why a session is over.
-enum Over {
+enum SessionEnd {
     /// The slot is shut down, or nobody takes its events.
     Stopped,
     /// The tenant changes, or the runner has served its time: the next batch gets another one.
@@ -70,7 +70,8 @@ impl Driver {
     pub(super) async fn run(self) {
         let (mut deaths, mut parked) = (0, Parked::default());
         while let Some(session) = self.next_session(&mut parked).await {
-            if matches!(self.session(session, &mut parked, &mut deaths).await, Over::Stopped) {
+            if matches!(self.session(session, &mut parked, &mut deaths).await, SessionEnd::Stopped)
+            {
                 break;
             }
         }
@@ -103,20 +104,25 @@ impl Driver {
         }
     }
 
-    async fn session(&self, mut session: Session, parked: &mut Parked, deaths: &mut u32) -> Over {
+    async fn session(
+        &self,
+        mut session: Session,
+        parked: &mut Parked,
+        deaths: &mut u32,
+    ) -> SessionEnd {
         self.shared.lock().serve(&session.runner);
         let over = select! {
             over = self.converse(&mut session) => over,
             never = parked.tidy() => match never {},
-            () = self.stop.cancelled() => Over::Stopped,
+            () = self.stop.cancelled() => SessionEnd::Stopped,
         };
         match over {
-            Over::Died => {
+            SessionEnd::Died => {
                 // Also whether it was ready may be in the socket still.
                 let heard = timeout(LAST_WORDS, self.hear_out(&mut session)).await;
                 if matches!(heard, Ok(Err(Closed))) {
                     parked.leave(session);
-                    return Over::Stopped;
+                    return SessionEnd::Stopped;
                 }
                 let was_ready = session.runner.is_ready();
                 let reason = session.runner.end().await;
@@ -126,24 +132,24 @@ impl Driver {
                 }
                 self.died(&reason, deaths, session.spoke).await
             }
-            Over::Killed(overdue) => {
+            SessionEnd::Killed(overdue) => {
                 session.runner.kill();
                 let heard = timeout(LAST_WORDS, self.hear_out(&mut session)).await;
                 let was_ready = session.runner.is_ready();
                 parked.leave(session);
                 if matches!(heard, Ok(Err(Closed))) {
-                    return Over::Stopped;
+                    return SessionEnd::Stopped;
                 }
                 if !was_ready {
                     return self.never_ready();
                 }
                 self.killed(overdue, deaths).await
             }
-            Over::Retired => {
+            SessionEnd::Retired => {
                 parked.park(session, &self.config);
                 over
             }
-            Over::Stopped => {
+            SessionEnd::Stopped => {
                 parked.leave(session);
                 over
             }
@@ -151,11 +157,11 @@ impl Driver {
     }
 
     /// Talks with one runner until it, its tenant or the slot is over.
-    async fn converse(&self, session: &mut Session) -> Over {
+    async fn converse(&self, session: &mut Session) -> SessionEnd {
         let board = Arc::clone(&session.runner.board);
         loop {
             if self.give_back_unsent().await.is_err() {
-                return Over::Stopped;
+                return SessionEnd::Stopped;
             }
             let heard_us = now_us();
             select! {
@@ -163,23 +169,23 @@ impl Driver {
                 sent = self.send(session) => if let Err(over) = sent {
                     return over;
                 },
-                overdue = self.overdue(&board, heard_us) => return Over::Killed(overdue),
+                overdue = self.overdue(&board, heard_us) => return SessionEnd::Killed(overdue),
             }
             select! {
                 received = session.runner.receive() => match received {
                     Ok(Some(envelope)) => {
                         session.spoke = true;
                         if self.receive(envelope).await.is_err() {
-                            return Over::Stopped;
+                            return SessionEnd::Stopped;
                         }
                     }
                     Ok(None) | Err(_) => {
                         session.runner.kill();
-                        return Over::Died;
+                        return SessionEnd::Died;
                     }
                 },
                 () = self.shared.changed.notified() => {}
-                overdue = self.overdue(&board, heard_us) => return Over::Killed(overdue),
+                overdue = self.overdue(&board, heard_us) => return SessionEnd::Killed(overdue),
             }
         }
     }
@@ -191,12 +197,12 @@ impl Driver {
             return future::pending().await;
         }
         loop {
-            let seen = look(&mut self.shared.lock(), board, heard_us, now_us());
+            let seen = check(&mut self.shared.lock(), board, heard_us, now_us());
             match seen {
-                Look::Overdue(overdue) => return overdue,
-                Look::Again { in_us } => sleep(Duration::from_micros(in_us)).await,
+                Check::Overdue(overdue) => return overdue,
+                Check::Again { in_us } => sleep(Duration::from_micros(in_us)).await,
                 // What changes that wakes the driver.
-                Look::Idle => return future::pending().await,
+                Check::Idle => return future::pending().await,
             }
         }
     }
@@ -216,19 +222,19 @@ impl Driver {
     }
 
     /// Sends the runner all that is new, in order.
-    async fn send(&self, session: &mut Session) -> Result<(), Over> {
+    async fn send(&self, session: &mut Session) -> Result<(), SessionEnd> {
         while let Some((envelope, batch)) = self.next_run(session)? {
             match session.runner.send_with(envelope, &batch.prepared.files()).await {
                 Ok(()) => {}
                 Err(error) if is_unsendable(&error) => {
                     let number = session.next_number - 1;
-                    self.refuse(number, &error).await.map_err(|Closed| Over::Stopped)?;
+                    self.refuse(number, &error).await.map_err(|Closed| SessionEnd::Stopped)?;
                 }
-                Err(_) => return Err(Over::Died),
+                Err(_) => return Err(SessionEnd::Died),
             }
         }
         for order in self.next_orders() {
-            session.runner.send(order.into()).await.map_err(|_| Over::Died)?;
+            session.runner.send(order.into()).await.map_err(|_| SessionEnd::Died)?;
         }
         Ok(())
     }
@@ -251,7 +257,7 @@ impl Driver {
     fn next_run(
         &self,
         session: &mut Session,
-    ) -> Result<Option<(Envelope<ToRunner>, SlotBatch)>, Over> {
+    ) -> Result<Option<(Envelope<ToRunner>, SlotBatch)>, SessionEnd> {
         let mut state = self.shared.lock();
         let any_sent = state.any_sent();
         let Some(unsent) = state.unsent() else {
@@ -259,7 +265,7 @@ impl Driver {
         };
         let tenant = &unsent.batch.spec.tenant;
         if session.is_over_for(tenant, &self.config) {
-            return if any_sent { Ok(None) } else { Err(Over::Retired) };
+            return if any_sent { Ok(None) } else { Err(SessionEnd::Retired) };
         }
         session.tenant.get_or_insert_with(|| tenant.clone());
         let number = session.next_number;
@@ -312,17 +318,17 @@ impl Driver {
 
     /// Takes back what a runner was sent that could not begin: neither is to blame, and the next one
     /// comes once it is known that runners start.
-    fn never_ready(&self) -> Over {
+    fn never_ready(&self) -> SessionEnd {
         let mut state = self.shared.lock();
         state.unserve();
         state.unsend();
         drop(state);
         self.spares.doubt();
-        Over::Died
+        SessionEnd::Died
     }
 
     /// Sorts out what a dead runner had.
-    async fn died(&self, reason: &str, deaths: &mut u32, spoke: bool) -> Over {
+    async fn died(&self, reason: &str, deaths: &mut u32, spoke: bool) -> SessionEnd {
         *deaths = if spoke { 0 } else { *deaths + 1 };
         tracing::warn!(reason, "a runner died");
         let mut events = vec![SlotEvent::Died { reason: reason.to_owned() }];
@@ -337,20 +343,20 @@ impl Driver {
             state.unsend();
         }
         if self.give(events).await.is_err() {
-            return Over::Stopped;
+            return SessionEnd::Stopped;
         }
         if !spoke {
             self.spares.doubt();
             select! {
                 () = sleep(RESTART_WAIT) => {}
-                () = self.stop.cancelled() => return Over::Stopped,
+                () = self.stop.cancelled() => return SessionEnd::Stopped,
             }
         }
-        Over::Died
+        SessionEnd::Died
     }
 
     /// Sorts out what a runner had that was killed.
-    async fn killed(&self, overdue: Overdue, deaths: &mut u32) -> Over {
+    async fn killed(&self, overdue: Overdue, deaths: &mut u32) -> SessionEnd {
         let Overdue::Task { batch, task, usage, outcome } = overdue else {
             return self.died(STUCK, deaths, false).await;
         };
@@ -367,8 +373,8 @@ impl Driver {
             event
         };
         match self.give(event).await {
-            Ok(()) => Over::Retired,
-            Err(Closed) => Over::Stopped,
+            Ok(()) => SessionEnd::Retired,
+            Err(Closed) => SessionEnd::Stopped,
         }
     }
 

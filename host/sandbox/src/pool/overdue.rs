@@ -1,14 +1,14 @@
 //! When a runner has to be killed: a second line behind the runner's own clock, for what that
 //! cannot interrupt. A guest may sit in one long instruction, and a runner may be stopped.
 //!
-//! Nothing is looked at between the moments at which something could be overdue: a task that has
-//! not begun when the board is looked at is due no earlier than its deadline after that.
+//! Nothing is checked between the moments at which something could be overdue: a task that has not
+//! begun at a check is due no earlier than its deadline after that.
 
 use std::time::Duration;
 
 use wasmgrid_proto::{Limit, Outcome, TaskRange, TaskSpec, Usage};
 
-use super::shared::{State, Taken};
+use super::shared::{SlotState, TakenBatch};
 use crate::run::{CANCEL_GRACE_US, board::Board, board::Shown};
 
 /// From a task's deadline to the end of its runner. The runner ends tasks at their deadline by
@@ -20,8 +20,8 @@ const OVERDUE_US: u64 = 50_000;
 /// Loading the largest modules takes it milliseconds.
 const SILENT_US: u64 = 10_000_000;
 
-/// Between two looks at least, whatever a deadline says.
-const LOOK_US: u64 = Duration::from_millis(5).as_micros() as u64;
+/// Between two checks at least, whatever a deadline says.
+const CHECK_US: u64 = Duration::from_millis(5).as_micros() as u64;
 
 /// Why a runner is killed.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,9 +39,9 @@ pub(super) enum Overdue {
     Stuck,
 }
 
-/// What a look at a runner finds.
+/// What a check of a runner finds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Check {
     Overdue(Overdue),
     /// Nothing is overdue before this has passed.
     Again {
@@ -51,17 +51,17 @@ pub(super) enum Look {
     Idle,
 }
 
-/// Looks at a runner that was heard or sent something at `heard_us`.
-pub(super) fn look(state: &mut State, board: &Board, heard_us: u64, now_us: u64) -> Look {
+/// Checks a runner that was heard or sent something at `heard_us`.
+pub(super) fn check(state: &mut SlotState, board: &Board, heard_us: u64, now_us: u64) -> Check {
     let sent = || state.batches.iter().filter(|at| at.number.is_some());
-    // What begins after this look is due no earlier than this.
+    // What begins after this check is due no earlier than this.
     let Some(mut due_us) = sent().map(|at| now_us.saturating_add(allowed_us(at))).min() else {
-        return Look::Idle;
+        return Check::Idle;
     };
     let shown = board.shown();
     let running = shown.and_then(|shown| {
         let of_task =
-            |at: &&Taken| at.number == Some(shown.batch) && at.tasks.left().has(shown.index);
+            |at: &&TakenBatch| at.number == Some(shown.batch) && at.tasks.left().has(shown.index);
         Some((sent().find(of_task)?, shown))
     });
     match running {
@@ -73,23 +73,23 @@ pub(super) fn look(state: &mut State, board: &Board, heard_us: u64, now_us: u64)
                 end_us.min(cancelled_us.saturating_add(CANCEL_GRACE_US + OVERDUE_US))
             });
             if now_us >= end_us {
-                return Look::Overdue(overdue(at, shown, now_us));
+                return Check::Overdue(overdue(at, shown, now_us));
             }
             due_us = due_us.min(end_us);
         }
         None => {
             let end_us = heard_us.saturating_add(SILENT_US);
             if now_us >= end_us {
-                return Look::Overdue(Overdue::Stuck);
+                return Check::Overdue(Overdue::Stuck);
             }
             due_us = due_us.min(end_us);
         }
     }
-    Look::Again { in_us: (due_us - now_us).max(LOOK_US) }
+    Check::Again { in_us: (due_us - now_us).max(CHECK_US) }
 }
 
 /// How long a task may run until its runner is killed.
-fn allowed_us(at: &Taken) -> u64 {
+fn allowed_us(at: &TakenBatch) -> u64 {
     deadline_us(&at.batch.spec).saturating_add(OVERDUE_US)
 }
 
@@ -97,7 +97,7 @@ fn deadline_us(spec: &TaskSpec) -> u64 {
     spec.limits.deadline.0.saturating_mul(1_000)
 }
 
-fn overdue(at: &Taken, shown: Shown, now_us: u64) -> Overdue {
+fn overdue(at: &TakenBatch, shown: Shown, now_us: u64) -> Overdue {
     let usage = shown.usage(&at.batch.spec.limits, now_us);
     let outcome = match at.tasks.cancelled_by() {
         Some(by) if usage.wall_us < deadline_us(&at.batch.spec) => Outcome::Cancelled(by.into()),

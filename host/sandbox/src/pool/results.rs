@@ -4,21 +4,21 @@ use wasmgrid_proto::{Outcome, ResultBlock, TaskRange, frame::Envelope};
 
 use super::{
     SlotEvent,
-    shared::{State, Taken},
+    shared::{SlotState, TakenBatch},
 };
 use crate::{
-    runner::message::{Run, ToRunner},
+    runner::message::{RunBatch, ToRunner},
     time::now_us,
 };
 
 /// The message that runs what is left of a batch, which is one run of neighbours.
-pub(super) fn run(taken: &Taken, number: u64) -> Option<Envelope<ToRunner>> {
+pub(super) fn run(taken: &TakenBatch, number: u64) -> Option<Envelope<ToRunner>> {
     let batch = &taken.batch;
     let left = taken.tasks.left().first()?;
     let skip = left.first - batch.first;
     // Lengths and payload were checked when the batch was queued.
     let (inputs, payload) = batch.inputs.slice(&batch.payload, skip, left.count).ok()?;
-    let message = ToRunner::Run(Box::new(Run {
+    let message = ToRunner::Run(Box::new(RunBatch {
         batch: number,
         job: batch.job,
         lease: batch.lease,
@@ -32,7 +32,7 @@ pub(super) fn run(taken: &Taken, number: u64) -> Option<Envelope<ToRunner>> {
 }
 
 /// Takes the results out of what is left; false where one of them was not asked for.
-pub(super) fn accept(sent: &mut Taken, block: &ResultBlock) -> bool {
+pub(super) fn accept(sent: &mut TakenBatch, block: &ResultBlock) -> bool {
     let batch = &sent.batch;
     let expected = (batch.job, batch.lease, batch.worker, batch.attempt);
     (block.job, block.lease, block.worker, block.attempt) == expected
@@ -40,7 +40,7 @@ pub(super) fn accept(sent: &mut Taken, block: &ResultBlock) -> bool {
 }
 
 /// The task that ran when the runner died, as lost.
-pub(super) fn blame(state: &mut State, reason: &str) -> Option<SlotEvent> {
+pub(super) fn blame(state: &mut SlotState, reason: &str) -> Option<SlotEvent> {
     let shown = state.unserve()?.shown()?;
     let sent = state.sent(shown.batch)?;
     let range = TaskRange { first: shown.index, count: 1 };

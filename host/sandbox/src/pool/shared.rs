@@ -15,22 +15,22 @@ const BATCHES_MAX: usize = 2;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Shared {
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     /// Tells the driver that there is something new.
     pub(super) changed: Notify,
     room: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) batches: Vec<Taken>,
+pub(super) struct SlotState {
+    pub(super) batches: Vec<TakenBatch>,
     pub(super) board: Option<Arc<Board>>,
     runner_pid: Option<u32>,
 }
 
 /// A batch that is not finished.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct TakenBatch {
     pub(super) batch: SlotBatch,
     /// The number it was sent to the runner with; `None` until it is.
     pub(super) number: Option<u64>,
@@ -61,7 +61,7 @@ impl Shared {
     }
 
     /// The state is valid after a panic: each change of it is one step.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,7 +80,7 @@ impl Shared {
         }
         let room = Arc::clone(&self.room).acquire_owned().await.map_err(|_| SlotError::Closed)?;
         let tasks = batch.tasks().into();
-        self.lock().batches.push(Taken {
+        self.lock().batches.push(TakenBatch {
             batch,
             number: None,
             tasks,
@@ -106,7 +106,7 @@ impl Shared {
 
     pub(super) fn revoke(&self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
         let mut state = self.lock();
-        let of_lease = |at: &&mut Taken| at.batch.job == job && at.batch.lease == lease;
+        let of_lease = |at: &&mut TakenBatch| at.batch.job == job && at.batch.lease == lease;
         for taken in state.batches.iter_mut().filter(of_lease) {
             taken.tasks.recall(tasks);
             taken.unsent.recall = true;
@@ -143,7 +143,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl SlotState {
     /// This runner serves the slot from now on.
     pub(super) fn serve(&mut self, runner: &Runner) {
         self.board = Some(Arc::clone(&runner.board));
@@ -157,7 +157,7 @@ impl State {
     }
 
     /// The batch that was sent with this number.
-    pub(super) fn sent(&mut self, number: u64) -> Option<&mut Taken> {
+    pub(super) fn sent(&mut self, number: u64) -> Option<&mut TakenBatch> {
         self.batches.iter_mut().find(|at| at.number == Some(number))
     }
 
@@ -166,9 +166,9 @@ impl State {
     }
 
     /// The first batch that no runner has; cut so that it is one run of neighbouring tasks.
-    pub(super) fn unsent(&mut self) -> Option<&mut Taken> {
+    pub(super) fn unsent(&mut self) -> Option<&mut TakenBatch> {
         let place = self.batches.iter().position(|at| at.number.is_none())?;
-        if let Some(rest) = self.batches.get_mut(place).and_then(Taken::split) {
+        if let Some(rest) = self.batches.get_mut(place).and_then(TakenBatch::split) {
             self.batches.insert(place + 1, rest);
         }
         self.batches.get_mut(place)
@@ -188,7 +188,7 @@ impl State {
     }
 }
 
-impl Taken {
+impl TakenBatch {
     /// Cuts off what lies behind the first run of neighbours.
     fn split(&mut self) -> Option<Self> {
         Some(Self {

@@ -157,7 +157,7 @@ struct Gathered {
 }
 
 /// Nobody takes the slot's events any more, or it is shut down.
-struct Over;
+struct Closed;
 
 impl Driver {
     async fn run(self) {
@@ -167,11 +167,11 @@ impl Driver {
         self.shared.close();
     }
 
-    async fn serve(&self) -> Over {
+    async fn serve(&self) -> Closed {
         for number in 1.. {
             let batch = loop {
                 if self.give(self.shared.take_back_unsent()).await.is_err() {
-                    return Over;
+                    return Closed;
                 }
                 if let Some(batch) = self.begin(number) {
                     break batch;
@@ -179,10 +179,10 @@ impl Driver {
                 self.shared.changed.notified().await;
             };
             if self.run_batch(number, &batch).await.is_err() {
-                return Over;
+                return Closed;
             }
         }
-        Over
+        Closed
     }
 
     fn begin(&self, number: u64) -> Option<SlotBatch> {
@@ -192,7 +192,7 @@ impl Driver {
         Some(unsent.batch.clone())
     }
 
-    async fn run_batch(&self, number: u64, batch: &SlotBatch) -> Result<(), Over> {
+    async fn run_batch(&self, number: u64, batch: &SlotBatch) -> Result<(), Closed> {
         let mut gathered = Gathered::new(batch);
         // The runtime's timers count milliseconds.
         let mut owed = Duration::ZERO;
@@ -222,7 +222,7 @@ impl Driver {
 
     /// Lets the time of a task pass, which then is not left any more; false where it was cancelled
     /// meanwhile.
-    async fn passes(&self, number: u64, index: u64, time: Duration) -> Result<bool, Over> {
+    async fn passes(&self, number: u64, index: u64, time: Duration) -> Result<bool, Closed> {
         let mut over = std::pin::pin!(sleep(time));
         loop {
             select! {
@@ -256,9 +256,9 @@ impl Driver {
         (events, next)
     }
 
-    async fn give(&self, events: impl IntoIterator<Item = SlotEvent>) -> Result<(), Over> {
+    async fn give(&self, events: impl IntoIterator<Item = SlotEvent>) -> Result<(), Closed> {
         for event in events {
-            self.events.send(event).await.map_err(|_| Over)?;
+            self.events.send(event).await.map_err(|_| Closed)?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
     Prepared, SandboxError,
     compile::Compiler,
     program,
-    runner::message::{FromRunner, Run, ToRunner},
+    runner::message::{FromRunner, RunBatch, ToRunner},
 };
 
 /// A preview 1 command: a memory of one page, and a `_start` that returns. Its last section is a name,
@@ -49,7 +49,7 @@ pub(super) async fn pass(
 async fn run(runner: &mut Runner, prepared: &Prepared) -> Result<(), SandboxError> {
     let spec = TaskSpec::new(prepared.digest(), prepared.kind());
     // The numbers of batches that slots send begin at 1.
-    let run = ToRunner::Run(Box::new(Run {
+    let run = ToRunner::Run(Box::new(RunBatch {
         batch: 0,
         job: JobId(0),
         lease: LeaseId(0),

@@ -26,9 +26,9 @@ impl Blobs {
 
 /// Blobs of the last jobs; those used last stand last.
 #[derive(Default)]
-pub(super) struct Kept(Vec<(Digest, Arc<Mapped>)>);
+pub(super) struct MappedBlobs(Vec<(Digest, Arc<Mapped>)>);
 
-impl Kept {
+impl MappedBlobs {
     /// The spec's blobs, whose files these are; `None` where it has none.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub(crate) use self::{
 };
 use crate::{
     EngineSettings, SandboxError, compile, engine,
-    host::{State, spent},
+    host::{HostState, spent},
 };
 
 /// Handles of all the components in a task.
@@ -45,7 +45,7 @@ pub(crate) struct Machine {
     linkers: Linkers,
     /// Those used last stand last; of one that cannot run, how its tasks end.
     modules: Vec<(Digest, Result<Arc<Module>, Outcome>)>,
-    blobs: blobs::Kept,
+    blobs: blobs::MappedBlobs,
 }
 
 /// One task to be run.
@@ -64,7 +64,7 @@ impl Machine {
         let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
         let engine = Engine::new(&engine::config(settings)?).map_err(failed)?;
         let linkers = Linkers::new(&engine).map_err(failed)?;
-        Ok(Self { engine, linkers, modules: Vec::new(), blobs: blobs::Kept::default() })
+        Ok(Self { engine, linkers, modules: Vec::new(), blobs: blobs::MappedBlobs::default() })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -148,7 +148,7 @@ impl Machine {
             (Bytes::new(), task.input)
         };
         let spec = Arc::clone(task.spec);
-        let state = State::new(index, spec, task.blobs, stdin, Arc::clone(control));
+        let state = HostState::new(index, spec, task.blobs, stdin, Arc::clone(control));
         let mut store = self.store(state);
         let before = payload.len();
         let ended = module.call(&mut store, &argument, payload);
@@ -166,7 +166,7 @@ impl Machine {
         (result, store)
     }
 
-    fn store(&self, state: State) -> Store<State> {
+    fn store(&self, state: HostState) -> Store<HostState> {
         let passed = usize::try_from(outcome::passed_max(state.limits())).unwrap_or(usize::MAX);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.meter);
@@ -186,7 +186,7 @@ impl Machine {
 /// Appends what is left to append, and describes it. After a cancellation nothing but the log is
 /// kept; nor where the host failed, since the task runs again.
 fn collect(
-    state: &State,
+    state: &HostState,
     index: u64,
     outcome: Outcome,
     usage: Usage,

@@ -14,7 +14,7 @@ use super::outcome;
 use crate::{
     admit::START,
     compile::{Loaded, Program, Unloadable},
-    host::{self, State},
+    host::{self, HostState},
     stop::Stop,
 };
 
@@ -23,23 +23,23 @@ const TAKEN_BYTES: usize = 64 << 10;
 
 /// What modules may import.
 pub(super) struct Linkers {
-    component: component::Linker<State>,
-    core: wasmtime::Linker<State>,
+    component: component::Linker<HostState>,
+    core: wasmtime::Linker<HostState>,
 }
 
 /// See the module.
 pub(crate) struct Module {
     // Dropped in this order.
-    entry: Entry,
+    entry: EntryPoint,
     _loaded: Loaded,
 }
 
 /// What is instantiated, and what of it is called.
-enum Entry {
+enum EntryPoint {
     /// `run` of an interface.
-    Component(InstancePre<State>, ComponentExportIndex, Interface),
+    Component(InstancePre<HostState>, ComponentExportIndex, Interface),
     /// `_start`.
-    Core(wasmtime::InstancePre<State>, ModuleExport),
+    Core(wasmtime::InstancePre<HostState>, ModuleExport),
 }
 
 /// Which interface a component is called by.
@@ -85,7 +85,7 @@ impl Module {
             Program::Core(module) => module.initialize_copy_on_write_image(),
         }
         .map_err(|error| outcome::of_unloadable(Unloadable::of(&error)))?;
-        let entry = Entry::find(engine, linkers, loaded.program(), kind)
+        let entry = EntryPoint::find(engine, linkers, loaded.program(), kind)
             .map_err(|error| Outcome::Refused(outcome::bounded(format!("{error:#}"))))?
             .ok_or_else(|| Outcome::Refused(format!("the module is not a {kind}")))?;
         Ok(Self { entry, _loaded: loaded })
@@ -93,18 +93,18 @@ impl Module {
 
     /// Whether a task's input is its standard input; it is an argument otherwise.
     pub(super) const fn reads_stdin(&self) -> bool {
-        !matches!(self.entry, Entry::Component(_, _, Interface::Task))
+        !matches!(self.entry, EntryPoint::Component(_, _, Interface::Task))
     }
 
     /// Instantiates and calls. A task's output is in `payload`, a command's in the state.
     pub(super) fn call(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<HostState>,
         argument: &[u8],
         payload: &mut BytesMut,
     ) -> wasmtime::Result<Outcome> {
         match &self.entry {
-            Entry::Component(module, run, interface) => {
+            EntryPoint::Component(module, run, interface) => {
                 match (start(store, |store| module.instantiate(store))?, interface) {
                     (Ok(instance), Interface::Task) => {
                         call_task(store, instance, run, argument, payload)
@@ -113,7 +113,8 @@ impl Module {
                     (Err(outcome), _) => Ok(outcome),
                 }
             }
-            Entry::Core(module, run) => match start(store, |store| module.instantiate(store))? {
+            EntryPoint::Core(module, run) => match start(store, |store| module.instantiate(store))?
+            {
                 Ok(instance) => call_start(store, instance, run),
                 Err(outcome) => Ok(outcome),
             },
@@ -121,7 +122,7 @@ impl Module {
     }
 }
 
-impl Entry {
+impl EntryPoint {
     /// `None` where the program is of another kind.
     fn find(
         engine: &Engine,
@@ -157,8 +158,8 @@ fn run_of(engine: &Engine, component: &Component, prefix: &str) -> Option<Compon
 /// Instantiates, with the task's fuel: a start function's work is the task's. The outcome says that
 /// the module does not fit here.
 fn start<I>(
-    store: &mut Store<State>,
-    instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<I>,
+    store: &mut Store<HostState>,
+    instantiate: impl FnOnce(&mut Store<HostState>) -> wasmtime::Result<I>,
 ) -> wasmtime::Result<Result<I, Outcome>> {
     let fuel = store.data().limits().fuel.0;
     store.set_fuel(fuel)?;
@@ -180,7 +181,7 @@ fn start<I>(
 }
 
 fn call_start(
-    store: &mut Store<State>,
+    store: &mut Store<HostState>,
     instance: wasmtime::Instance,
     start: &ModuleExport,
 ) -> wasmtime::Result<Outcome> {
@@ -193,7 +194,7 @@ fn call_start(
 }
 
 fn call_task(
-    store: &mut Store<State>,
+    store: &mut Store<HostState>,
     instance: Instance,
     run: &ComponentExportIndex,
     argument: &[u8],
@@ -224,7 +225,7 @@ fn append(payload: &mut BytesMut, output: Vec<u8>) {
 }
 
 fn call_command(
-    store: &mut Store<State>,
+    store: &mut Store<HostState>,
     instance: Instance,
     run: &ComponentExportIndex,
 ) -> wasmtime::Result<Outcome> {

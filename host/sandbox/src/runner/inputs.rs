@@ -4,20 +4,20 @@ use bytes::Bytes;
 use wasmgrid_proto::InputBlock;
 
 /// See the module.
-pub(super) struct Inputs {
+pub(super) struct TaskInputs {
     block: InputBlock,
     payload: Bytes,
     place: u64,
 }
 
-impl Inputs {
+impl TaskInputs {
     /// Those of this block, which has lengths, in `payload`.
     pub(super) fn new(block: InputBlock, payload: Bytes) -> Self {
         Self { block, payload, place: 0 }
     }
 }
 
-impl Iterator for Inputs {
+impl Iterator for TaskInputs {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {

@@ -17,7 +17,7 @@ pub(crate) enum ToRunner {
     /// The first message. A descriptor comes along: the board.
     Hello(Hello),
     /// Tasks to run. Descriptors come along: the compiled code, and the blobs of the spec.
-    Run(Box<Run>),
+    Run(Box<RunBatch>),
     /// Stop the job's tasks.
     Cancel(Cancel),
     /// Give back what has not begun.
@@ -77,7 +77,7 @@ pub(crate) struct Hello {
 
 /// See [`ToRunner::Run`]. The payload has the inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Run {
+pub(crate) struct RunBatch {
     /// The agent's number of the batch, from 1.
     pub(crate) batch: u64,
     pub(crate) job: JobId,

@@ -31,10 +31,10 @@ use wasmgrid_proto::{
 };
 
 use self::{
-    inputs::Inputs,
+    inputs::TaskInputs,
     message::{FromRunner, Hello, ToRunner, Unfit},
     outbox::Outbox,
-    queue::{Batch, Queue, Step},
+    queue::{BatchQueue, ReceivedBatch, Step},
     result::{discard, unrun},
     socket::Receiver,
 };
@@ -120,7 +120,7 @@ pub(crate) fn serve(
     let engine = machine.engine().clone();
     let runner = Runner {
         control: Arc::new(Control::new(board)),
-        queue: Queue::default(),
+        queue: BatchQueue::default(),
         outbox: Outbox::new(socket.try_clone()?),
     };
     // Borrowed by the threads below, each of which ends before this function does.
@@ -187,7 +187,7 @@ fn unfit(error: &SandboxError) -> Unfit {
 /// What the threads of a runner share.
 struct Runner {
     control: Arc<Control>,
-    queue: Queue,
+    queue: BatchQueue,
     outbox: Outbox,
 }
 
@@ -269,14 +269,14 @@ impl Runner {
     fn run_batch(
         &self,
         machine: &mut Machine,
-        batch: Batch,
+        batch: ReceivedBatch,
         scratch: &mut BytesMut,
     ) -> io::Result<()> {
-        let Batch { run, payload, code, blobs } = batch;
+        let ReceivedBatch { run, payload, code, blobs } = batch;
         let module = machine.ready(&run.spec, code.as_fd(), &blobs);
         let spec = Arc::new(run.spec.clone());
         let mut now_us = time::now_us();
-        for (index, input) in (run.first..).zip(Inputs::new(run.inputs.clone(), payload)) {
+        for (index, input) in (run.first..).zip(TaskInputs::new(run.inputs.clone(), payload)) {
             scratch.clear();
             let mut result = match (self.queue.begin(index, &self.control), &module) {
                 (Step::Skip, _) => continue,

@@ -17,7 +17,7 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    message::{FromRunner, Results, Returned, Run},
+    message::{FromRunner, Results, Returned, RunBatch},
     socket::KEPT_BYTES,
 };
 use crate::time::now_us;
@@ -82,7 +82,7 @@ impl Outbox {
     /// Where the agent does not listen any more.
     pub(super) fn push(
         &self,
-        run: &Run,
+        run: &RunBatch,
         mut result: ResultMeta,
         payload: &mut BytesMut,
         now_us: u64,

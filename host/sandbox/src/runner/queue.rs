@@ -10,12 +10,12 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_proto::{JobId, LeaseId, Outstanding, TaskRange};
 
-use super::message::{Returned, Revoke, Run};
+use super::message::{Returned, Revoke, RunBatch};
 use crate::run::Control;
 
 /// A batch as it came.
-pub(super) struct Batch {
-    pub(super) run: Box<Run>,
+pub(super) struct ReceivedBatch {
+    pub(super) run: Box<RunBatch>,
     pub(super) payload: Bytes,
     pub(super) code: OwnedFd,
     /// Of each blob of its spec.
@@ -35,7 +35,7 @@ pub(super) enum Step {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Queue {
+pub(super) struct BatchQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -43,7 +43,7 @@ pub(super) struct Queue {
 #[derive(Default)]
 struct State {
     /// With their tasks that have not begun.
-    waiting: VecDeque<(Batch, Outstanding)>,
+    waiting: VecDeque<(ReceivedBatch, Outstanding)>,
     current: Option<Current>,
     closed: bool,
 }
@@ -59,9 +59,9 @@ struct Current {
     running: bool,
 }
 
-impl Queue {
+impl BatchQueue {
     /// Puts a batch behind the others. The agent holds to its bound of two.
-    pub(super) fn push(&self, batch: Batch) {
+    pub(super) fn push(&self, batch: ReceivedBatch) {
         let tasks = TaskRange { first: batch.run.first, count: batch.run.inputs.count() };
         self.lock().waiting.push_back((batch, tasks.into()));
         self.changed.notify_one();
@@ -74,7 +74,7 @@ impl Queue {
     }
 
     /// Waits for the next batch; `None` once closed.
-    pub(super) fn next_batch(&self) -> Option<Batch> {
+    pub(super) fn next_batch(&self) -> Option<ReceivedBatch> {
         let mut state = self.lock();
         state.current = None;
         loop {
@@ -89,7 +89,7 @@ impl Queue {
     }
 
     /// The next batch, where there is one.
-    pub(super) fn try_next_batch(&self) -> Option<Batch> {
+    pub(super) fn try_next_batch(&self) -> Option<ReceivedBatch> {
         let mut state = self.lock();
         state.current = None;
         state.open()
@@ -160,7 +160,7 @@ impl Queue {
 }
 
 impl State {
-    fn open(&mut self) -> Option<Batch> {
+    fn open(&mut self) -> Option<ReceivedBatch> {
         let (batch, unbegun) = self.waiting.pop_front()?;
         self.current = Some(Current {
             batch: batch.run.batch,

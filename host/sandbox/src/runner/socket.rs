@@ -23,8 +23,8 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    message::{Run, ToRunner},
-    queue::Batch,
+    message::{RunBatch, ToRunner},
+    queue::ReceivedBatch,
 };
 
 /// Descriptors of one message: a batch's code and blobs.
@@ -81,10 +81,14 @@ impl Receiver {
     }
 
     /// The batch that the last message is.
-    pub(super) fn batch(&mut self, run: Box<Run>, payload: Bytes) -> io::Result<Batch> {
+    pub(super) fn batch(
+        &mut self,
+        run: Box<RunBatch>,
+        payload: Bytes,
+    ) -> io::Result<ReceivedBatch> {
         let code = self.descriptor()?;
         let blobs = run.spec.blobs.iter().map(|_| self.descriptor()).collect::<io::Result<_>>()?;
-        Ok(Batch { run, payload, code, blobs })
+        Ok(ReceivedBatch { run, payload, code, blobs })
     }
 
     /// The next of the descriptors that came with the last message.

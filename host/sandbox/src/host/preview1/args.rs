@@ -1,7 +1,7 @@
 //! The program's arguments and its environment: lists of texts that end in a zero byte.
 
 use super::{errno::Answer, guest::Guest};
-use crate::host::{State, cli};
+use crate::host::{HostState, cli};
 
 /// What a text costs beside its bytes: to copy one that is empty takes about as long as so many
 /// instructions, and a job may have thousands of them.
@@ -32,11 +32,11 @@ pub(super) fn variable_sizes(guest: &mut Guest<'_>, count: u32, size: u32) -> An
     put_sizes(guest, &sizes, count, size)
 }
 
-fn argument_lengths(state: &State) -> impl Iterator<Item = usize> {
+fn argument_lengths(state: &HostState) -> impl Iterator<Item = usize> {
     cli::arguments(state).map(<[u8]>::len)
 }
 
-fn variable_lengths(state: &State) -> impl Iterator<Item = usize> {
+fn variable_lengths(state: &HostState) -> impl Iterator<Item = usize> {
     cli::variables(state).map(|(name, value)| name.len() + 1 + value.len())
 }
 

@@ -8,7 +8,7 @@ use super::{
     record::{FileType, directory_entry, inode},
 };
 use crate::host::{
-    CALL_FUEL, State,
+    CALL_FUEL, HostState,
     open::{Open, Unlisted},
 };
 
@@ -49,7 +49,7 @@ fn behind<T>(entries: &[T], skipped: usize) -> &[T] {
 
 /// Reads the directory, where that has not been done or it is read from its start; gives what that
 /// costs.
-fn list(state: &mut State, fd: u32, cookie: u64) -> Answer<u64> {
+fn list(state: &mut HostState, fd: u32, cookie: u64) -> Answer<u64> {
     let room = state.listing_room(0);
     let descriptors = state.descriptors()?;
     let is_listed = descriptors.listing.as_ref().is_some_and(|listing| listing.fd == fd);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use wasmtime::{Memory, Trap};
 
 use super::errno::{Answer, Errno};
-use crate::host::{Caller, State, take_fuel};
+use crate::host::{Caller, HostState, take_fuel};
 
 /// The most buffers that one call reads into or writes from: those behind them are left for the
 /// program's next call, as always when a call moves less than it was asked to.
@@ -34,7 +34,7 @@ impl<'a> Guest<'a> {
     }
 
     /// The memory, and the state of the task.
-    pub(super) fn parts(&mut self) -> (&mut [u8], &mut State) {
+    pub(super) fn parts(&mut self) -> (&mut [u8], &mut HostState) {
         self.memory.data_and_store_mut(&mut self.store)
     }
 
@@ -42,7 +42,7 @@ impl<'a> Guest<'a> {
         self.memory.data(&self.store)
     }
 
-    pub(super) fn state(&mut self) -> &mut State {
+    pub(super) fn state(&mut self) -> &mut HostState {
         self.store.data_mut()
     }
 

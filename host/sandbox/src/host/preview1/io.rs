@@ -7,7 +7,7 @@ use super::{
     errno::{Answer, Errno},
     guest::{Buffers, Guest, Span},
 };
-use crate::host::State;
+use crate::host::HostState;
 
 pub(super) fn read(guest: &mut Guest<'_>, fd: u32, list: Span, out: u32) -> Answer {
     let buffers = guest.buffers(list)?;
@@ -38,7 +38,7 @@ pub(super) fn read_at(guest: &mut Guest<'_>, fd: u32, list: Span, offset: u64, o
 }
 
 /// Moves the next bytes of the input, and says how many.
-fn read_input(memory: &mut [u8], state: &mut State, buffers: &Buffers) -> u32 {
+fn read_input(memory: &mut [u8], state: &mut HostState, buffers: &Buffers) -> u32 {
     let mut read = 0;
     for place in &buffers.places {
         let buffer = part(memory, place);

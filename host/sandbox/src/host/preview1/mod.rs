@@ -31,7 +31,7 @@ use self::{
     guest::Guest,
     path::{At, Opening},
 };
-use super::{HostResult, State, charge};
+use super::{HostResult, HostState, charge};
 use crate::stop::Stop;
 
 /// The module name of WASI preview 1.
@@ -43,14 +43,14 @@ pub(crate) const MEMORY: &str = "memory";
 /// The one function that does not return.
 const PROC_EXIT: &str = "proc_exit";
 
-impl State {
+impl HostState {
     fn descriptors(&mut self) -> Result<&mut Descriptors, Stop> {
         self.preview1.descriptors(&self.spec.grants)
     }
 }
 
 /// A caller, with the program's exports at hand.
-type Calling<'a> = wasmtime::Caller<'a, State>;
+type Calling<'a> = wasmtime::Caller<'a, HostState>;
 
 /// What a parameter of a function is in WebAssembly.
 trait Parameter {
@@ -76,7 +76,7 @@ macro_rules! functions {
         const FUNCTIONS: &[(&str, &[ValType])] =
             &[$((stringify!($name), &[$(<$type as Parameter>::TYPE),*])),*];
 
-        fn link_functions(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+        fn link_functions(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
             $(linker.func_wrap(
                 NAME,
                 stringify!($name),
@@ -161,7 +161,7 @@ functions! { guest:
 }
 
 /// Everything a core module can import.
-pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     link_functions(linker)?;
     linker.func_wrap(NAME, PROC_EXIT, |caller: Calling<'_>, code: u32| {
         process::exit(caller.data(), code)

@@ -11,7 +11,7 @@ use super::{
     record,
 };
 use crate::{
-    host::{State, streams::POLL_MAX},
+    host::{HostState, streams::POLL_MAX},
     stop::Stop,
 };
 
@@ -67,7 +67,7 @@ pub(super) fn wait(
     guest.write_u32(out, ready)
 }
 
-fn subscription(state: &mut State, record: &[u8]) -> Answer<Subscription> {
+fn subscription(state: &mut HostState, record: &[u8]) -> Answer<Subscription> {
     let kind = record.get(8).copied().unwrap_or_default();
     let (ready_ns, bytes) = match kind {
         CLOCK => (ready_at(state, record)?, 0),
@@ -79,7 +79,7 @@ fn subscription(state: &mut State, record: &[u8]) -> Answer<Subscription> {
 }
 
 /// When a timer is ready, on the monotonic clock.
-fn ready_at(state: &State, record: &[u8]) -> Answer<u64> {
+fn ready_at(state: &HostState, record: &[u8]) -> Answer<u64> {
     const ABSOLUTE: u32 = 1;
     let (id, timeout_ns) = (Id::of(number(record, 16))?, wide_number(record, 24));
     let flags = number(record, 40) & u32::from(u16::MAX);
@@ -92,7 +92,7 @@ fn ready_at(state: &State, record: &[u8]) -> Answer<u64> {
 }
 
 /// How many bytes a descriptor has to be read.
-fn readable(state: &mut State, fd: u32) -> Answer<u64> {
+fn readable(state: &mut HostState, fd: u32) -> Answer<u64> {
     match state.descriptors()?.get(fd)? {
         Descriptor::Stdin => Ok(state.stdin.len() as u64),
         Descriptor::File(file) if file.open.kind == DescriptorType::RegularFile => {
@@ -104,7 +104,7 @@ fn readable(state: &mut State, fd: u32) -> Answer<u64> {
 }
 
 /// That a descriptor takes bytes: how many is known once they are written.
-fn writable(state: &mut State, fd: u32) -> Answer<u64> {
+fn writable(state: &mut HostState, fd: u32) -> Answer<u64> {
     match state.descriptors()?.get(fd)? {
         Descriptor::Stdout | Descriptor::Stderr => Ok(1),
         Descriptor::File(_) => Err(Errno::ROFS.into()),

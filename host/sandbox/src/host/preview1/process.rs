@@ -4,10 +4,10 @@ use super::{
     errno::{Answer, Errno, Fault},
     guest::Guest,
 };
-use crate::host::{HostResult, State, cli};
+use crate::host::{HostResult, HostState, cli};
 
 /// Ends the program with all 32 bits of its code.
-pub(super) fn exit(state: &State, code: u32) -> HostResult {
+pub(super) fn exit(state: &HostState, code: u32) -> HostResult {
     cli::leave(state, code.cast_signed())
 }
 

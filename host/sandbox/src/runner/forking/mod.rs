@@ -41,9 +41,9 @@ use wasmtime::Engine;
 
 use self::child::{Child, Killed};
 use super::{
-    inputs::Inputs,
-    message::{FromRunner, Results, Run, ToRunner},
-    queue::{Batch, Queue, Step},
+    inputs::TaskInputs,
+    message::{FromRunner, Results, RunBatch, ToRunner},
+    queue::{BatchQueue, ReceivedBatch, Step},
     result::{discard, unrun},
     socket::Receiver,
 };
@@ -83,7 +83,7 @@ pub(super) fn serve(
         board,
         control: Arc::new(Control::shared(Board::create()?)),
         machine,
-        queue: Queue::default(),
+        queue: BatchQueue::default(),
         current: None,
         child: None,
         leaving: None,
@@ -101,7 +101,7 @@ struct Forker {
     /// Shared with the child that runs.
     control: Arc<Control>,
     machine: Machine,
-    queue: Queue,
+    queue: BatchQueue,
     current: Option<Current>,
     child: Option<Child>,
     /// The child before it, on its way out.
@@ -114,10 +114,10 @@ struct Forker {
 
 /// The batch that is being run.
 struct Current {
-    run: Box<Run>,
+    run: Box<RunBatch>,
     spec: Arc<TaskSpec>,
     module: Result<(Arc<Module>, Option<Arc<Blobs>>), Outcome>,
-    inputs: Inputs,
+    inputs: TaskInputs,
     next: u64,
 }
 
@@ -371,13 +371,13 @@ impl Forker {
 }
 
 impl Current {
-    fn open(batch: Batch, machine: &mut Machine) -> Self {
-        let Batch { run, payload, code, blobs } = batch;
+    fn open(batch: ReceivedBatch, machine: &mut Machine) -> Self {
+        let ReceivedBatch { run, payload, code, blobs } = batch;
         let module = machine.ready(&run.spec, code.as_fd(), &blobs);
         Self {
             spec: Arc::new(run.spec.clone()),
             module,
-            inputs: Inputs::new(run.inputs.clone(), payload),
+            inputs: TaskInputs::new(run.inputs.clone(), payload),
             next: run.first,
             run,
         }
