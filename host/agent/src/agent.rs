@@ -50,13 +50,13 @@ pub struct Agent<M> {
     /// The rivals whose existence the scheduler asked about in this turn.
     rivals: Vec<u64>,
     /// The jobs that the scheduler knows to wait here for their module.
-    told_waiting: Vec<JobId>,
+    reported_waiting: Vec<JobId>,
     /// What was compiled, of which the scheduler was not told.
     compiled: Vec<Compiled>,
     /// When results were sent last.
     sent_results: Micros,
     /// Results wait for no others.
-    hurries: bool,
+    flush_now: bool,
     /// Something waits for room in the link.
     blocked: bool,
     /// When work of several tenants was last queued.
@@ -91,10 +91,10 @@ impl<M: Clone> Agent<M> {
             outgoing: Outgoing::new(started.0),
             proofs: Proofs::default(),
             rivals: Vec::new(),
-            told_waiting: Vec::new(),
+            reported_waiting: Vec::new(),
             compiled: Vec::new(),
             sent_results: now,
-            hurries: false,
+            flush_now: false,
             blocked: false,
             shared_at: None,
             leaves_at: None,
@@ -144,7 +144,7 @@ impl<M: Clone> Agent<M> {
             self.heartbeat();
             self.give_up_modules();
             self.feed();
-            self.tell_waiting();
+            self.report_waiting();
             self.say(room);
             self.left = self.is_done();
             if self.left {
@@ -161,7 +161,7 @@ impl<M: Clone> Agent<M> {
             self.link.next_heartbeat(),
             self.link.is_joined().then(|| self.modules.next_overdue()).flatten(),
             self.leaves_at,
-            self.gathers_until().filter(|until| *until > self.now && self.outgoing.has_loose()),
+            self.gathers_until().filter(|until| *until > self.now && self.outgoing.has_unbatched()),
         ]
         .into_iter()
         .flatten()

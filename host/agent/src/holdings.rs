@@ -21,7 +21,7 @@ use wasmgrid_proto::{JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, wire::Hel
 use crate::Effect;
 pub(crate) use piece::Piece;
 use piece::Which;
-use queue::Queue;
+use queue::PieceQueue;
 use recalled::Recalled;
 use slots::{Given, Slots};
 
@@ -35,7 +35,7 @@ pub(crate) struct Holdings {
     /// What waits for its module, by job.
     waiting: BTreeMap<JobId, Vec<Piece>>,
     /// What waits for a slot.
-    queue: Queue,
+    queue: PieceQueue,
     /// What slots have.
     slots: Slots,
     /// Jobs whose cancel may overtake an assignment of theirs.
@@ -52,7 +52,7 @@ impl Holdings {
     pub(crate) fn new(slots: usize) -> Self {
         Self {
             waiting: BTreeMap::new(),
-            queue: Queue::default(),
+            queue: PieceQueue::default(),
             slots: Slots::new(slots),
             cancelled: BTreeSet::new(),
             recalled: Recalled::default(),

@@ -37,14 +37,14 @@ pub(crate) struct Modules<M> {
 #[derive(Debug)]
 struct Job<M> {
     spec: Arc<TaskSpec>,
-    state: State<M>,
+    state: ModuleState<M>,
     /// About how long one task takes; `None` until one has ended.
     task_us: Option<u64>,
     used: u64,
 }
 
 #[derive(Debug)]
-enum State<M> {
+enum ModuleState<M> {
     /// Being prepared, from bytes that have come or without.
     Preparing {
         from_bytes: Option<Digest>,
@@ -84,12 +84,12 @@ impl<M: Clone> Modules<M> {
         // A scheduler that died gives the numbers of jobs which were not durable to others.
         let known = self.jobs.get_mut(&job).filter(|known| known.spec == *spec);
         let Some(known) = known else {
-            let state = State::Preparing { from_bytes: None };
+            let state = ModuleState::Preparing { from_bytes: None };
             self.jobs.insert(job, Job { spec: Arc::clone(spec), state, task_us: None, used });
             return Readiness::New;
         };
         known.used = used;
-        if matches!(known.state, State::Ready { .. }) {
+        if matches!(known.state, ModuleState::Ready { .. }) {
             return Readiness::Ready;
         }
         self.changed = true;
@@ -101,7 +101,7 @@ impl<M: Clone> Modules<M> {
     pub(crate) fn wanted(&mut self, job: JobId, digest: Digest, now: Micros) -> Option<Digest> {
         let job = self.jobs.get_mut(&job)?;
         self.changed = true;
-        job.state = State::Wanted { digest };
+        job.state = ModuleState::Wanted { digest };
         if self.has_arrived(digest) || self.asked.contains_key(&digest) {
             return None;
         }
@@ -111,7 +111,7 @@ impl<M: Clone> Modules<M> {
 
     /// True if a job is being prepared from these bytes: others can have them then.
     fn has_arrived(&self, digest: Digest) -> bool {
-        let of = |job: &Job<M>| matches!(job.state, State::Preparing { from_bytes: Some(from) } if from == digest);
+        let of = |job: &Job<M>| matches!(job.state, ModuleState::Preparing { from_bytes: Some(from) } if from == digest);
         self.jobs.values().any(of)
     }
 
@@ -125,7 +125,7 @@ impl<M: Clone> Modules<M> {
     pub(crate) fn ready(&mut self, job: JobId, module: M, blob_bytes: u64) {
         if let Some(job) = self.jobs.get_mut(&job) {
             self.changed = true;
-            job.state = State::Ready { module, blob_bytes };
+            job.state = ModuleState::Ready { module, blob_bytes };
         }
     }
 
@@ -156,7 +156,7 @@ impl<M: Clone> Modules<M> {
         let mut jobs = Vec::new();
         for (job, known) in &mut self.jobs {
             if known.state.wants().is_some_and(&which) {
-                known.state = State::Preparing { from_bytes };
+                known.state = ModuleState::Preparing { from_bytes };
                 jobs.push((*job, Arc::clone(&known.spec)));
             }
         }
@@ -183,19 +183,22 @@ impl<M: Clone> Modules<M> {
             return None;
         }
         let is_made = |job: &&Job<M>| {
-            matches!(job.state, State::Wanted { .. } | State::Preparing { from_bytes: Some(_) })
+            matches!(
+                job.state,
+                ModuleState::Wanted { .. } | ModuleState::Preparing { from_bytes: Some(_) }
+            )
         };
         let made: BTreeSet<Digest> =
             self.jobs.values().filter(is_made).map(|job| job.spec.module).collect();
         let is_named = |(job, known): &(&JobId, &Job<M>)| {
-            let is_ready = matches!(known.state, State::Ready { .. });
+            let is_ready = matches!(known.state, ModuleState::Ready { .. });
             !is_ready && made.contains(&known.spec.module) && waits(**job)
         };
         Some(self.jobs.iter().filter(is_named).map(|(job, _)| *job).collect())
     }
 
     /// The scheduler of a new link has been told nothing.
-    pub(crate) fn tell_anew(&mut self) {
+    pub(crate) fn report_anew(&mut self) {
         self.changed = true;
     }
 
@@ -222,7 +225,7 @@ impl<M: Clone> Modules<M> {
         let job = self.jobs.get_mut(&job)?;
         job.used = self.uses;
         match &job.state {
-            State::Ready { module, .. } => Some(module.clone()),
+            ModuleState::Ready { module, .. } => Some(module.clone()),
             _ => None,
         }
     }
@@ -250,8 +253,8 @@ impl<M: Clone> Modules<M> {
 
     fn blob_bytes(&self) -> u64 {
         let bytes = |job: &Job<M>| match &job.state {
-            State::Ready { blob_bytes, .. } => *blob_bytes,
-            State::Wanted { .. } | State::Preparing { .. } => 0,
+            ModuleState::Ready { blob_bytes, .. } => *blob_bytes,
+            ModuleState::Wanted { .. } | ModuleState::Preparing { .. } => 0,
         };
         self.jobs.values().map(bytes).sum()
     }
@@ -261,7 +264,7 @@ impl<M: Clone> Modules<M> {
     pub(crate) fn trim(&mut self, needed: impl Fn(JobId) -> bool) {
         while self.jobs.len() > JOBS_MAX || self.blob_bytes() > BLOB_BYTES_MAX {
             let idle = self.jobs.iter().filter(|(job, known)| {
-                matches!(known.state, State::Ready { .. }) && !needed(**job)
+                matches!(known.state, ModuleState::Ready { .. }) && !needed(**job)
             });
             let Some(oldest) = idle.min_by_key(|(_, known)| known.used).map(|(job, _)| *job) else {
                 return;
@@ -271,7 +274,7 @@ impl<M: Clone> Modules<M> {
     }
 }
 
-impl<M> State<M> {
+impl<M> ModuleState<M> {
     /// What is waited for.
     const fn wants(&self) -> Option<Digest> {
         match self {

@@ -44,9 +44,9 @@ pub(crate) struct Outgoing {
     /// Messages were dropped, so that the scheduler must be told anew by joining.
     dropped: bool,
     /// Results that are in no batch, and about how many bytes they take.
-    loose: VecDeque<Loose>,
-    loose_bytes: usize,
-    batches: BTreeMap<u64, Batch>,
+    unbatched: VecDeque<Unbatched>,
+    unbatched_bytes: usize,
+    batches: BTreeMap<u64, SealedBatch>,
     /// The first batch that was not sent on this link.
     unsent: u64,
     next_batch: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Outgoing {
 
 /// Results of one lease that fit a message.
 #[derive(Debug)]
-struct Loose {
+struct Unbatched {
     block: ResultBlock,
     payload: Bytes,
     size: Size,
@@ -71,7 +71,7 @@ struct Size {
 }
 
 #[derive(Debug)]
-struct Batch {
+struct SealedBatch {
     blocks: Vec<ResultBlock>,
     payload: Bytes,
     bytes: usize,
@@ -114,22 +114,22 @@ impl Outgoing {
         let payload = block.fit(payload);
         let size = Size::of(&block, &payload);
         if size.meta <= RESULTS_META_MAX && payload.len() <= RESULT_PAYLOAD_MAX {
-            return self.add_piece(Loose { block, payload, size });
+            return self.add_unbatched(Unbatched { block, payload, size });
         }
         for (block, payload) in block.pieces(payload) {
             let size = Size::of(&block, &payload);
-            self.add_piece(Loose { block, payload, size });
+            self.add_unbatched(Unbatched { block, payload, size });
         }
     }
 
-    fn add_piece(&mut self, piece: Loose) {
-        self.bytes += piece.size.bytes;
-        self.loose_bytes += piece.size.bytes;
-        if let Some(last) = self.loose.back_mut().filter(|last| last.takes(&piece)) {
-            last.size = last.size.plus(piece.size);
-            last.block.results.extend(piece.block.results);
+    fn add_unbatched(&mut self, next: Unbatched) {
+        self.bytes += next.size.bytes;
+        self.unbatched_bytes += next.size.bytes;
+        if let Some(last) = self.unbatched.back_mut().filter(|last| last.takes(&next)) {
+            last.size = last.size.plus(next.size);
+            last.block.results.extend(next.block.results);
         } else {
-            self.loose.push_back(piece);
+            self.unbatched.push_back(next);
         }
     }
 
@@ -145,7 +145,7 @@ impl Outgoing {
 
     /// True where results wait to be sent or acknowledged.
     pub(crate) fn has_results(&self) -> bool {
-        !self.loose.is_empty() || !self.batches.is_empty()
+        !self.unbatched.is_empty() || !self.batches.is_empty()
     }
 
     /// True where a message was dropped since the last link.
@@ -154,15 +154,15 @@ impl Outgoing {
     }
 
     /// True where results are in no batch.
-    pub(crate) fn has_loose(&self) -> bool {
-        !self.loose.is_empty()
+    pub(crate) fn has_unbatched(&self) -> bool {
+        !self.unbatched.is_empty()
     }
 
     /// True where something waits to be sent. With `gather` results may wait for others, while they
     /// are few.
     pub(crate) fn has_next(&self, gather: bool) -> bool {
-        let gathers = gather && self.loose_bytes < GATHER_BYTES;
-        let seals = !self.loose.is_empty() && !gathers;
+        let gathers = gather && self.unbatched_bytes < GATHER_BYTES;
+        let seals = !self.unbatched.is_empty() && !gathers;
         !self.control.is_empty() || seals || self.unsent < self.next_batch
     }
 
@@ -200,8 +200,8 @@ impl Outgoing {
 
     /// The leases that have unacknowledged results, with those.
     pub(crate) fn held(&self) -> impl Iterator<Item = HeldLease> {
-        let loose = self.loose.iter().map(|loose| &loose.block);
-        let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(loose);
+        let unbatched = self.unbatched.iter().map(|one| &one.block);
+        let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(unbatched);
         let held = |block: &ResultBlock| {
             let tasks = block.runs().collect();
             let ResultBlock { job, lease, attempt, .. } = *block;
@@ -210,11 +210,11 @@ impl Outgoing {
         blocks.map(held)
     }
 
-    /// Makes the next batch of what is loose.
+    /// Makes the next batch of what is in none.
     fn seal(&mut self) {
         let (mut blocks, mut pieces) = (Vec::new(), Vec::new());
         let (mut size, mut payload, mut results) = (Size::default(), 0, 0);
-        while let Some(next) = self.loose.front() {
+        while let Some(next) = self.unbatched.front() {
             let with_next = size.plus(next.size);
             payload += next.payload.len();
             results += next.block.results.len();
@@ -226,20 +226,21 @@ impl Outgoing {
                 break;
             }
             size = with_next;
-            let Some(Loose { block, payload, .. }) = self.loose.pop_front() else { break };
+            let Some(Unbatched { block, payload, .. }) = self.unbatched.pop_front() else { break };
             blocks.push(block);
             pieces.push(payload);
         }
         let bytes = size.bytes;
-        self.loose_bytes = self.loose_bytes.saturating_sub(bytes);
+        self.unbatched_bytes = self.unbatched_bytes.saturating_sub(bytes);
         if !blocks.is_empty() {
-            self.batches.insert(self.next_batch, Batch { blocks, payload: join(pieces), bytes });
+            self.batches
+                .insert(self.next_batch, SealedBatch { blocks, payload: join(pieces), bytes });
             self.next_batch += 1;
         }
     }
 }
 
-impl Loose {
+impl Unbatched {
     /// Whether these are more results of the same block.
     fn takes(&self, next: &Self) -> bool {
         let (ours, theirs) = (&self.block, &next.block);
@@ -433,11 +434,11 @@ mod tests {
         let (first, payload) = block(1, 0, 1, 100);
         outgoing.add(first, payload);
         assert!(!outgoing.has_next(true) && outgoing.next(true).is_none());
-        assert!(outgoing.has_next(false) && outgoing.has_loose());
+        assert!(outgoing.has_next(false) && outgoing.has_unbatched());
         let (many, payload) = block(1, 1, 1, GATHER_BYTES as u32);
         outgoing.add(many, payload);
         assert!(outgoing.has_next(true) && outgoing.next(true).is_some());
-        assert!(!outgoing.has_loose());
+        assert!(!outgoing.has_unbatched());
     }
 
     #[test]

@@ -113,8 +113,8 @@ impl<M: Clone> Agent<M> {
         let every = joined.heartbeat.max(HEARTBEAT_MIN);
         self.link = Link::Joined { every, next_heartbeat: self.now };
         self.effects.push(Effect::Joined { worker: joined.worker });
-        self.told_waiting.clear();
-        self.modules.tell_anew();
+        self.reported_waiting.clear();
+        self.modules.report_anew();
         for digest in self.modules.ask_again(self.now) {
             self.outgoing.say(FromWorker::NeedModule(NeedModule { digest }));
         }
@@ -169,7 +169,7 @@ impl<M: Clone> Agent<M> {
     /// dropped is given up: joining anew tells what they would have told.
     pub(super) fn say(&mut self, mut room: usize) {
         self.blocked = false;
-        let hurries = core::mem::take(&mut self.hurries);
+        let flush_now = core::mem::take(&mut self.flush_now);
         if self.outgoing.has_dropped() {
             if !matches!(self.link, Link::Down) {
                 self.effects.push(Effect::HangUp);
@@ -185,10 +185,10 @@ impl<M: Clone> Agent<M> {
         if !self.link.is_joined() {
             return;
         }
-        let gather = !hurries && self.gathers_until().is_some_and(|until| self.now < until);
+        let gather = !flush_now && self.gathers_until().is_some_and(|until| self.now < until);
         while self.outgoing.has_next(gather) {
             if room == 0 {
-                (self.hurries, self.blocked) = (hurries, true);
+                (self.flush_now, self.blocked) = (flush_now, true);
                 return;
             }
             let Some(envelope) = self.outgoing.next(gather) else { return };

@@ -106,20 +106,20 @@ impl<M: Clone> Agent<M> {
 
     /// Tells the scheduler of which jobs tasks wait here for their module, if that changed: they
     /// take nothing from others.
-    pub(super) fn tell_waiting(&mut self) {
+    pub(super) fn report_waiting(&mut self) {
         if !self.link.is_joined() {
             return;
         }
         let holdings = &self.holdings;
         let waiting = self.modules.changed(|job| holdings.has_waiting(job));
-        let waiting = waiting.filter(|jobs| *jobs != self.told_waiting);
+        let waiting = waiting.filter(|jobs| *jobs != self.reported_waiting);
         if waiting.is_none() && self.compiled.is_empty() {
             return;
         }
         if let Some(jobs) = waiting {
-            self.told_waiting = jobs;
+            self.reported_waiting = jobs;
         }
-        let (jobs, compiled) = (self.told_waiting.clone(), core::mem::take(&mut self.compiled));
+        let (jobs, compiled) = (self.reported_waiting.clone(), core::mem::take(&mut self.compiled));
         self.outgoing.say(FromWorker::Preparing(Preparing { jobs, compiled }));
     }
 
@@ -234,7 +234,7 @@ impl<M: Clone> Agent<M> {
         let wall_us = block.results.iter().map(|meta| meta.usage.wall_us).sum();
         let last = self.holdings.ended(slot, &block);
         // Whoever has nothing else here waits for this.
-        self.hurries |= last.is_some_and(|spec| !self.holdings.has_queued_of(&spec.tenant));
+        self.flush_now |= last.is_some_and(|spec| !self.holdings.has_queued_of(&spec.tenant));
         if tracing::enabled!(tracing::Level::DEBUG) {
             for TaskRange { first, count } in block.runs() {
                 tracing::debug!(job = %block.job, first, count, "slot answered");

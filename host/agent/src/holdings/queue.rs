@@ -13,7 +13,7 @@ const LANES_MAX: usize = 64;
 
 /// Pieces, by tenant.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct PieceQueue {
     /// Whose turn is next is first. One that is empty keeps its place until its turn comes: a tenant
     /// that does one thing after the other is not new each time.
     lanes: VecDeque<Lane>,
@@ -27,7 +27,7 @@ struct Lane {
     pieces: VecDeque<Piece>,
 }
 
-impl Queue {
+impl PieceQueue {
     /// Tasks that wait.
     pub(crate) fn tasks(&self) -> u64 {
         self.tasks
