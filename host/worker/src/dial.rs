@@ -139,7 +139,7 @@ impl Tries {
             self.misunderstood = 0;
         }
         let (reason, wait) = match end {
-            End::Over => return Next::End,
+            End::Stopped => return Next::End,
             End::HungUp => return Next::Dial(HUNG_UP.into(), self.backoff.next()),
             End::Refused(error) => return Next::GiveUp(GaveUp::Refused(error)),
             End::Lost(Some(LinkError::Removed { reason, .. })) => {
@@ -213,7 +213,7 @@ enum End {
     /// The agent hung up.
     HungUp,
     /// The worker stops, or the agent is gone: nobody needs another link.
-    Over,
+    Stopped,
 }
 
 /// Carries one link until it ends.
@@ -226,7 +226,7 @@ async fn carry(
     let Link { sender, receiver, .. } = link;
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
     if events.send(Event::Linked { outbox }).await.is_err() {
-        return End::Over;
+        return End::Stopped;
     }
     let (told, answers) = mpsc::channel(ANSWERS_MAX);
     let renewing = async {
@@ -243,11 +243,11 @@ async fn carry(
         () = renewing => End::Lost(None),
         // Why nothing more is taken, the reader sees.
         () = write(&sender, outgoing) => End::HungUp,
-        () = stop.cancelled() => End::Over,
+        () = stop.cancelled() => End::Stopped,
     };
     sender.close(match &end {
         End::HungUp => HUNG_UP,
-        End::Over => "the worker stops",
+        End::Stopped => "the worker stops",
         _ => "the worker's link is over",
     });
     end
@@ -271,7 +271,7 @@ async fn read(
             ToWorker::RenewSoon(_) => Answer::Soon,
             _ => {
                 if events.send(Event::Heard { envelope }).await.is_err() {
-                    return End::Over;
+                    return End::Stopped;
                 }
                 continue;
             }
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_try_will_change_ends_the_dialling_and_what_may_pass_does_not() {
+    fn a_transient_end_is_dialled_again_and_a_final_one_is_not() {
         let address = || String::from("there");
         let refused = |problem| NetError::Refused { address: address(), problem };
         let bad = |problem| NetError::BadCertificate { address: address(), problem };
