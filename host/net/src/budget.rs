@@ -14,7 +14,7 @@ use wasmgrid_proto::frame::{FRAME_MAX, META_MAX};
 use crate::{
     identity::Identity,
     lane::MESSAGE_COST,
-    room::{Held, Room},
+    room::{Reservation, Room},
 };
 
 /// Large messages of one identity that arrive or are not handled yet: two of the largest, so that
@@ -78,21 +78,21 @@ impl Budget {
 
     /// Waits for room for a small message, whose frame has so many bytes, and its meta so many of
     /// them.
-    pub(crate) async fn small(&self, frame: usize, meta: usize) -> Option<Held> {
+    pub(crate) async fn small(&self, frame: usize, meta: usize) -> Option<Reservation> {
         let own = self.small.reserve(cost(frame, meta)).await.ok()?;
-        Some(Held::new(own, None))
+        Some(Reservation::new(own, None))
     }
 
     /// The same for a large message. All of it is reserved before it is read: two that each hold
     /// half would wait for ever.
-    pub(crate) async fn data(&self, frame: usize, meta: usize) -> Option<Held> {
+    pub(crate) async fn data(&self, frame: usize, meta: usize) -> Option<Reservation> {
         let bytes = cost(frame, meta);
         let own = self.data.reserve(bytes).await.ok()?;
         let shared = match &self.of_all {
             Some(room) => Some(room.reserve(bytes).await.ok()?),
             None => None,
         };
-        Some(Held::new(own, shared))
+        Some(Reservation::new(own, shared))
     }
 }
 

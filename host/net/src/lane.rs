@@ -4,7 +4,7 @@
 use tokio::sync::{TryAcquireError, mpsc};
 use wasmgrid_proto::frame::Envelope;
 
-use crate::room::{Held, Room};
+use crate::room::{Reservation, Room};
 
 /// What a message costs beside its payload at least. It bounds the number of messages: a lane of
 /// `bytes` holds at most `bytes / MESSAGE_COST` of them.
@@ -13,7 +13,7 @@ pub(crate) const MESSAGE_COST: usize = 4 << 10;
 /// A message in a lane, with the room it takes; the room is free again when this is dropped.
 pub(crate) struct Item<M> {
     pub(crate) envelope: Envelope<M>,
-    pub(crate) room: Held,
+    pub(crate) room: Reservation,
 }
 
 /// The writing end.
@@ -28,7 +28,7 @@ pub(crate) struct Lane<M> {
 pub(crate) type Arrivals<M> = mpsc::Sender<Item<M>>;
 
 /// Why a message did not go into a lane at once.
-pub(crate) enum Refused<M> {
+pub(crate) enum NotQueued<M> {
     Full(Envelope<M>),
     Closed,
 }
@@ -64,7 +64,7 @@ impl<M> Lane<M> {
         };
         match self.room.reserve(bytes).await {
             Ok(own) => {
-                let room = Held::new(own, shared);
+                let room = Reservation::new(own, shared);
                 self.queue.send(Item { envelope, room }).await.is_ok()
             }
             Err(_) => false,
@@ -72,20 +72,20 @@ impl<M> Lane<M> {
     }
 
     /// Queues the message if there is room.
-    pub(crate) fn try_push(&self, envelope: Envelope<M>) -> Result<(), Refused<M>> {
+    pub(crate) fn try_push(&self, envelope: Envelope<M>) -> Result<(), NotQueued<M>> {
         let room = match self.try_reserve(cost(&envelope, 0)) {
             Ok(room) => room,
-            Err(TryAcquireError::Closed) => return Err(Refused::Closed),
-            Err(TryAcquireError::NoPermits) => return Err(Refused::Full(envelope)),
+            Err(TryAcquireError::Closed) => return Err(NotQueued::Closed),
+            Err(TryAcquireError::NoPermits) => return Err(NotQueued::Full(envelope)),
         };
         // Each item has at least MESSAGE_COST of the room, so there is a place for it.
-        self.queue.try_send(Item { envelope, room }).map_err(|_| Refused::Closed)
+        self.queue.try_send(Item { envelope, room }).map_err(|_| NotQueued::Closed)
     }
 
-    fn try_reserve(&self, bytes: usize) -> Result<Held, TryAcquireError> {
+    fn try_reserve(&self, bytes: usize) -> Result<Reservation, TryAcquireError> {
         let own = self.room.try_reserve(bytes)?;
         let shared = self.shared.as_ref().map(|room| room.try_reserve(bytes)).transpose()?;
-        Ok(Held::new(own, shared))
+        Ok(Reservation::new(own, shared))
     }
 
     pub(crate) fn room(&self) -> &Room {

@@ -38,7 +38,7 @@ pub use quic::{
     Accepted, Endpoint, Listener, ListenerConfig, Presented, enroll, enroll_again, enroll_by_key,
 };
 pub use release::Release;
-pub use room::Held;
+pub use room::Reservation;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{
     frame::Envelope,

@@ -14,9 +14,9 @@ use wasmgrid_proto::{
 
 use crate::{
     identity::Peer,
-    lane::{Item, Lane, Refused},
+    lane::{Item, Lane, NotQueued},
     release::Release,
-    room::{Held, Room},
+    room::{Reservation, Room},
     unsendable::sendable,
 };
 
@@ -187,8 +187,8 @@ impl<M: Message> Sender<M> {
     pub fn try_send(&self, envelope: impl Into<Envelope<M>>) -> Result<(), TrySendError<M>> {
         let Some(envelope) = sendable(envelope.into(), self.state.minor) else { return Ok(()) };
         self.lane(&envelope).try_push(envelope).map_err(|refused| match refused {
-            Refused::Full(envelope) => TrySendError::Full(envelope),
-            Refused::Closed => TrySendError::Closed(self.state.closed()),
+            NotQueued::Full(envelope) => TrySendError::Full(envelope),
+            NotQueued::Closed => TrySendError::Closed(self.state.closed()),
         })
     }
 
@@ -258,7 +258,7 @@ impl<M> Receiver<M> {
     /// # Errors
     /// [`LinkError`], where the link ended otherwise; what arrived before that comes first.
     pub async fn recv(&mut self) -> Result<Option<Envelope<M>>, LinkError> {
-        Ok(self.recv_held().await?.map(|(envelope, _)| envelope))
+        Ok(self.recv_reserved().await?.map(|(envelope, _)| envelope))
     }
 
     /// As [`Self::recv`], with the room that the message takes in the budget of its sender: until
@@ -266,7 +266,9 @@ impl<M> Receiver<M> {
     ///
     /// # Errors
     /// As [`Self::recv`].
-    pub async fn recv_held(&mut self) -> Result<Option<(Envelope<M>, Option<Held>)>, LinkError> {
+    pub async fn recv_reserved(
+        &mut self,
+    ) -> Result<Option<(Envelope<M>, Option<Reservation>)>, LinkError> {
         self.arrived().await;
         if let Some(Item { envelope, room }) = self.next.take() {
             return Ok(Some((envelope, self.state.carried.then_some(room))));

@@ -44,12 +44,12 @@ impl Room {
 /// The room that a received message takes until it has been handled: free again when this is
 /// dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct Reservation {
     _own: OwnedSemaphorePermit,
     _shared: Option<OwnedSemaphorePermit>,
 }
 
-impl Held {
+impl Reservation {
     pub(crate) const fn new(
         own: OwnedSemaphorePermit,
         shared: Option<OwnedSemaphorePermit>,
@@ -58,7 +58,7 @@ impl Held {
     }
 }
 
-impl From<OwnedSemaphorePermit> for Held {
+impl From<OwnedSemaphorePermit> for Reservation {
     /// Room in a budget of the caller's own: for messages inside one process.
     fn from(own: OwnedSemaphorePermit) -> Self {
         Self::new(own, None)

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use wasmgrid_net::{Held, Identity, Link, Peer, Receiver, Sender};
+use wasmgrid_net::{Identity, Link, Peer, Receiver, Reservation, Sender};
 use wasmgrid_proto::{
     frame::Envelope,
     wire::{Message, ToClient, ToWorker},
@@ -112,7 +112,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     link: Link<Out, In>,
     (party, room): (Party, Room),
     announce: impl FnOnce(Outbox, Peer, Line<Out>) -> Heard,
-    heard: impl Fn(Envelope<In>, Option<Held>) -> (u32, Event),
+    heard: impl Fn(Envelope<In>, Option<Reservation>) -> (u32, Event),
 ) {
     let Link { sender, receiver, peer } = link;
     let lane = context.heard.sender(party);
@@ -144,10 +144,10 @@ pub(crate) async fn serve<Out: Message, In: Message>(
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
     (lane, room): (&LaneSender<Heard>, &Arc<Semaphore>),
-    heard: impl Fn(Envelope<In>, Option<Held>) -> (u32, Event),
+    heard: impl Fn(Envelope<In>, Option<Reservation>) -> (u32, Event),
 ) -> String {
     loop {
-        match receiver.recv_held().await {
+        match receiver.recv_reserved().await {
             Ok(Some((envelope, held))) => {
                 let room = match held {
                     Some(held) => Some(held),
@@ -166,13 +166,13 @@ async fn read<In: Message>(
 }
 
 /// Waits for room for so many bytes; more than there are in all count as all.
-async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> Option<Held> {
+async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> Option<Reservation> {
     let permits = u32::try_from(bytes.min(HEARD_BYTES)).unwrap_or(u32::MAX);
     if permits == 0 {
         return None;
     }
     // The semaphore is never closed.
-    room.clone().acquire_many_owned(permits).await.ok().map(Held::from)
+    room.clone().acquire_many_owned(permits).await.ok().map(Reservation::from)
 }
 
 async fn write<Out: Message>(

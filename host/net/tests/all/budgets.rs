@@ -110,7 +110,7 @@ async fn small_messages_do_not_wait_for_the_room_of_large_ones() {
     let grid = Grid::with(ListenerConfig { identity_bytes: 1 << 20, ..Default::default() });
     let (mut scheduler, client) = grid.client().await;
     client.sender.send(large(1)).await.unwrap();
-    let (first, held) = scheduler.receiver.recv_held().await.unwrap().unwrap();
+    let (first, held) = scheduler.receiver.recv_reserved().await.unwrap().unwrap();
     assert!(first == large(1) && held.is_some());
     // The second has no room until the first is done with, and a small one overtakes it.
     client.sender.send(large(2)).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
-use wasmgrid_net::{Held, Peer, Release};
+use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
     Digest, Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
@@ -67,7 +67,7 @@ impl<O: Observer> Driver<O> {
         &mut self,
         link: LinkId,
         envelope: Envelope<FromClient>,
-        room: Option<Held>,
+        room: Option<Reservation>,
     ) {
         match envelope.message {
             FromClient::Credit(credit) => self.watch_credit(link, credit.watch, credit.bytes),
@@ -142,7 +142,7 @@ impl<O: Observer> Driver<O> {
         link: LinkId,
         id: u64,
         request: Request,
-        (payload, room): (Bytes, Option<Held>),
+        (payload, room): (Bytes, Option<Reservation>),
     ) {
         let now = self.state.now;
         match request {

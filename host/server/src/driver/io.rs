@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_net::{Held, Peer};
+use wasmgrid_net::{Peer, Reservation};
 use wasmgrid_proto::{
     Digest, JobId, Micros, TokenGives, TokenStatus,
     frame::Envelope,
@@ -58,7 +58,7 @@ pub enum Event {
         /// What.
         envelope: Envelope<FromWorker>,
         /// The room that the message takes, free again when this is dropped.
-        room: Option<Held>,
+        room: Option<Reservation>,
     },
     /// A client's link was given to the server.
     ClientLinked {
@@ -76,7 +76,7 @@ pub enum Event {
         /// What.
         envelope: Envelope<FromClient>,
         /// The room that the message takes, free again when this is dropped.
-        room: Option<Held>,
+        room: Option<Reservation>,
     },
     /// A link has ended.
     Unlinked {

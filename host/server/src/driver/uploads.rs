@@ -1,7 +1,7 @@
 //! The driver's side of what clients send for their jobs: modules and blobs.
 
 use bytes::Bytes;
-use wasmgrid_net::Held;
+use wasmgrid_net::Reservation;
 use wasmgrid_proto::{
     Digest,
     reason::Upload,
@@ -56,7 +56,7 @@ impl<O: Observer> Driver<O> {
         link: LinkId,
         id: u64,
         (sort, digest, bytes): (Upload, Digest, Bytes),
-        room: Option<Held>,
+        room: Option<Reservation>,
     ) {
         // What waits of each tenant is bounded of itself: the room is for what comes next.
         drop(room);
