@@ -21,7 +21,7 @@ use super::{
     counts::Counts,
     driver::{self, CLOSE_TIME, Wire},
     peer,
-    places::{Origin, Place, Places},
+    places::{HandshakeSlot, HandshakeSlots, Origin},
     presented::Presented,
     profile, restart,
     signal::{NoHello, OPEN_LEN, Signal, Wanted, encode_hello, read_hello},
@@ -189,7 +189,7 @@ impl Listener {
             counts: Counts::default(),
             workers: Budgets::new(config.identity_bytes, config.patience),
             clients: Budgets::new(config.identity_bytes, config.patience),
-            joiners: Places::new(config.joiners),
+            joiners: HandshakeSlots::new(config.joiners),
             links: links.clone(),
             sink,
         };
@@ -244,8 +244,9 @@ async fn watch(
     stop: CancellationToken,
 ) {
     let unproven = (door.config.pending_handshakes / UNPROVEN).max(1);
-    let proven = Places::new(door.config.pending_handshakes.saturating_sub(unproven));
-    let (unproven, unproven_of_one) = (Places::new(unproven), unproven.div_ceil(UNPROVEN_OF_ONE));
+    let proven = HandshakeSlots::new(door.config.pending_handshakes.saturating_sub(unproven));
+    let (unproven, unproven_of_one) =
+        (HandshakeSlots::new(unproven), unproven.div_ceil(UNPROVEN_OF_ONE));
     while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
         let from = incoming.remote_address();
         let origin = Origin::of(from);
@@ -274,7 +275,7 @@ struct Door {
     counts: Counts,
     workers: Budgets,
     clients: Budgets,
-    joiners: Places,
+    joiners: HandshakeSlots,
     links: TaskTracker,
     sink: mpsc::Sender<Accepted>,
 }
@@ -297,7 +298,7 @@ struct Refused {
 impl Door {
     /// Makes a link of it, or gives it up: also where somebody else is given its place. Until there
     /// is a link, nobody is known to be more than whoever comes next.
-    async fn admit(&self, incoming: Incoming, from: SocketAddr, place: Place) {
+    async fn admit(&self, incoming: Incoming, from: SocketAddr, place: HandshakeSlot) {
         let handshake = async {
             let connection = match incoming.await {
                 Ok(connection) => connection,

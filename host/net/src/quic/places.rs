@@ -31,7 +31,7 @@ impl Origin {
 
 /// The places; clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Places {
+pub(super) struct HandshakeSlots {
     most: usize,
     taken: Arc<Mutex<Taken>>,
 }
@@ -45,20 +45,20 @@ struct Taken {
 
 /// A place; free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct HandshakeSlot {
     number: u64,
-    places: Places,
+    places: HandshakeSlots,
     given_up: CancellationToken,
 }
 
-impl Places {
+impl HandshakeSlots {
     /// So many; at least one.
     pub(super) fn new(most: usize) -> Self {
         Self { most: most.max(1), taken: Arc::default() }
     }
 
     /// A place for one more, whoever has to give his up for it.
-    pub(super) fn take(&self, origin: Origin) -> Place {
+    pub(super) fn take(&self, origin: Origin) -> HandshakeSlot {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.places.len() >= self.most {
             taken.give_one_up(origin);
@@ -66,11 +66,11 @@ impl Places {
         taken.next += 1;
         let (number, given_up) = (taken.next, CancellationToken::new());
         taken.places.insert(number, (origin, given_up.clone()));
-        Place { number, places: self.clone(), given_up }
+        HandshakeSlot { number, places: self.clone(), given_up }
     }
 
     /// A place, where one is free and the address does not have so many already.
-    pub(super) fn try_take(&self, origin: Origin, most_of_one: usize) -> Option<Place> {
+    pub(super) fn try_take(&self, origin: Origin, most_of_one: usize) -> Option<HandshakeSlot> {
         {
             let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             let own = taken.places.values().filter(|(other, _)| *other == origin).count();
@@ -100,14 +100,14 @@ impl Taken {
     }
 }
 
-impl Place {
+impl HandshakeSlot {
     /// Waits until somebody else was given the place.
     pub(super) async fn given_up(&self) {
         self.given_up.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.places.remove(&self.number);
@@ -122,7 +122,7 @@ mod tests {
         Origin::of(address.parse().expect("an address"))
     }
 
-    fn is_given_up(place: &Place) -> bool {
+    fn is_given_up(place: &HandshakeSlot) -> bool {
         place.given_up.is_cancelled()
     }
 
@@ -136,8 +136,9 @@ mod tests {
 
     #[test]
     fn who_has_most_places_gives_up_its_oldest() {
-        let places = Places::new(4);
-        let greedy: Vec<Place> = (0..3).map(|_| places.take(origin("10.0.0.1:1"))).collect();
+        let places = HandshakeSlots::new(4);
+        let greedy: Vec<HandshakeSlot> =
+            (0..3).map(|_| places.take(origin("10.0.0.1:1"))).collect();
         let modest = places.take(origin("10.0.0.2:1"));
         let newcomer = places.take(origin("10.0.0.3:1"));
         assert_eq!(greedy.iter().map(is_given_up).collect::<Vec<_>>(), [true, false, false]);
@@ -149,16 +150,16 @@ mod tests {
 
     #[test]
     fn of_many_with_one_place_each_the_oldest_gives_it_up() {
-        let places = Places::new(100);
+        let places = HandshakeSlots::new(100);
         let addresses = |i: u32| origin(&format!("10.0.{}.{}:1", i / 256, i % 256));
-        let all: Vec<Place> = (0..101).map(|i| places.take(addresses(i))).collect();
+        let all: Vec<HandshakeSlot> = (0..101).map(|i| places.take(addresses(i))).collect();
         assert_eq!(all.iter().map(is_given_up).filter(|given_up| *given_up).count(), 1);
         assert!(is_given_up(&all[0]));
     }
 
     #[test]
     fn a_place_that_is_left_is_free() {
-        let places = Places::new(2);
+        let places = HandshakeSlots::new(2);
         drop((places.take(origin("10.0.0.1:1")), places.take(origin("10.0.0.1:1"))));
         let first = places.try_take(origin("10.0.0.1:1"), 1).expect("free");
         assert!(places.try_take(origin("10.0.0.1:1"), 1).is_none(), "more than its share");
