@@ -73,8 +73,9 @@ pub(super) fn push<R: 'static>(
     Ok(Resource::new_own(rep))
 }
 
-/// The destructor of all resources.
+/// The destructor of all resources: a call like any other.
 pub(super) fn drop_resource(mut store: Caller<'_>, rep: u32) -> HostResult {
+    charge(&mut store, 0)?;
     store.data_mut().table.remove(rep);
     Ok(())
 }

@@ -204,6 +204,48 @@ async fn what_calls_into_the_engine_costs_fuel_though_it_does_nothing() {
     }
 }
 
+/// A program that has the host make and drop a resource so many times.
+fn dropping(times: usize) -> Vec<u8> {
+    let body = "(call $drop (call $get))".repeat(times);
+    wat::parse_str(format!(
+        r#"(component
+            (import "wasi:io/streams@0.2.0" (instance $streams
+                (export "output-stream" (type (sub resource)))))
+            (alias export $streams "output-stream" (type $stream))
+            (import "wasi:cli/stderr@0.2.0" (instance $stderr
+                (alias outer 1 $stream (type $outer))
+                (export "output-stream" (type $exported (eq $outer)))
+                (export "get-stderr" (func (result (own $exported))))))
+            (core func $get (canon lower (func $stderr "get-stderr")))
+            (core func $drop (canon resource.drop $stream))
+            (core module $main
+                (import "host" "get" (func $get (result i32)))
+                (import "host" "drop" (func $drop (param i32)))
+                (func (export "run") (result i32) {body} (i32.const 0)))
+            (core instance $run (instantiate $main
+                (with "host" (instance (export "get" (func $get)) (export "drop" (func $drop))))))
+            (func $run_lifted (result (result)) (canon lift (core func $run "run")))
+            (component $shim
+                (import "run" (func $run (result (result))))
+                (export "run" (func $run)))
+            (instance $exported (instantiate $shim (with "run" (func $run_lifted))))
+            (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+    ))
+    .expect("a component")
+}
+
+#[tokio::test]
+async fn dropping_what_the_host_holds_costs_a_call() {
+    let fuel_of = async |times| {
+        let module = dropping(times);
+        let ended = run_one(&module, &spec(&module, ModuleKind::Command), b"").await;
+        assert_eq!(ended.outcome, Outcome::Ok);
+        ended.usage.fuel
+    };
+    let fuel = fuel_of(11).await - fuel_of(1).await;
+    assert!(fuel >= 10 * 2 * 200, "{fuel}");
+}
+
 /// A program whose strings are `encoding` logs or returns `bytes` of its memory.
 fn in_encoding(encoding: &str, call: &str) -> Vec<u8> {
     wat::parse_str(format!(
