@@ -1,4 +1,4 @@
-//! Named places in the code at which a test can end the process, like `kill -9`.
+//! Named places at which a test ends the process, as kill -9 would, or has something fail.
 //!
 //! A test build reads them from the environment variable `FAILPOINTS`, in the syntax of the crate
 //! `fail`: `store-before-sync=40*off->return` ends the process when that place is reached for the
@@ -25,6 +25,19 @@ pub fn reach(place: Place) {
     let _ = place;
 }
 
+/// True if a test wants what happens at this place to fail.
+#[inline(always)]
+#[must_use]
+pub fn fails(place: Place) -> bool {
+    #[cfg(all(feature = "enabled", debug_assertions))]
+    return live::fails(place.name());
+    #[cfg(not(all(feature = "enabled", debug_assertions)))]
+    {
+        let _ = place;
+        false
+    }
+}
+
 /// The places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -34,6 +47,10 @@ pub enum Place {
     StoreBeforeSync,
     /// A commit is durable, and nobody knows yet.
     StoreAfterSync,
+    /// A commit is made durable, and its answer is lost: for [`fails`].
+    StoreAnswerLost,
+    /// A commit fails, and nothing of it is durable: for [`fails`].
+    StoreCommitFails,
     /// A worker's results are durable, and it has not been told.
     ServerBeforeAcknowledge,
     /// A worker's acknowledgement waits to be sent.
@@ -70,6 +87,8 @@ impl Place {
             Self::StoreBeforeAppend => "store-before-append",
             Self::StoreBeforeSync => "store-before-sync",
             Self::StoreAfterSync => "store-after-sync",
+            Self::StoreAnswerLost => "store-answer-lost",
+            Self::StoreCommitFails => "store-commit-fails",
             Self::ServerBeforeAcknowledge => "server-before-acknowledge",
             Self::ServerAfterAcknowledge => "server-after-acknowledge",
             Self::ServerBeforeReply => "server-before-reply",

@@ -16,6 +16,11 @@ pub(crate) fn reach(name: &'static str) {
     fail::fail_point!(name, |_| die());
 }
 
+pub(crate) fn fails(name: &'static str) -> bool {
+    fail::fail_point!(name, |_| true);
+    false
+}
+
 /// Nothing is flushed, dropped or said.
 fn die() {
     // Where even that is not possible the test sees a process that lives on.

@@ -75,7 +75,7 @@ pub use self::{
     outbox::{Closing, Ending, Freed, Kin, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight, outbox},
     planted::DriverBug,
     retention::Measured,
-    space::Shortage,
+    space::{Halt, Shortage},
     walks::{Search, Walk},
 };
 use crate::error::ServerError;
@@ -103,7 +103,7 @@ pub const UNCOMMITTED_ITEMS: usize = 65_536;
 /// that comes right then.
 const IDLE_AFTER: Millis = Millis(1_000);
 
-/// Events with results that wait while the disk is full: more than honest workers have under way.
+/// Events with results that wait while nothing can be committed: more than honest workers have under way.
 const DEFERRED_MAX: usize = 4_096;
 
 /// After so long without listening to links, because too much was uncommitted or the machine
@@ -167,11 +167,12 @@ struct State {
     /// The time and the date of this turn.
     now: Micros,
     date: Micros,
-    /// Results that came while the disk was full and too much was uncommitted already.
+    /// Results that came while nothing was committed and too much waited for that already.
     deferred: VecDeque<Event>,
     /// The end of the last turn after which links were listened to.
     listened_at: Micros,
-    store_full: bool,
+    /// Why nothing is committed, if so.
+    halt: Option<Halt>,
     /// The disk has less left than is reserved.
     shortage: Option<Shortage>,
     failure: Option<ServerError>,
@@ -264,11 +265,11 @@ impl<O: Observer> Driver<O> {
         self.effects.drain(..)
     }
 
-    /// Whether what links say is taken now. While the disk is full it is, although results must
-    /// wait, so that reading goes on and clients are told.
+    /// Whether what links say is taken now. While nothing can be committed it is, although results
+    /// must wait, so that reading goes on and clients are told.
     #[must_use]
     pub fn listens(&self) -> bool {
-        let defers = self.state.store_full && self.state.deferred.len() < DEFERRED_MAX;
+        let defers = self.state.halt.is_some() && self.state.deferred.len() < DEFERRED_MAX;
         !self.gate.is_full() || defers
     }
 
@@ -384,7 +385,7 @@ impl<O: Observer> Driver<O> {
             }
             Event::Room { link, freed } => self.has_room(link, freed),
             Event::Committed { number } => self.gate.committed(number),
-            Event::StoreFull(full) => self.store_full(full),
+            Event::StoreHalted(halt) => self.store_halted(halt),
             Event::SpaceShort(shortage) => self.short_of_space(shortage),
             Event::JournalFailed(error) => self.fail(error),
             Event::Measured(Ok(measured)) => self.measured(measured),

@@ -7,7 +7,6 @@
 
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -20,7 +19,7 @@ use wasmgrid_store::{Commit, Entry, Reader, Snapshot, Store, StoreError};
 use crate::{
     blocking::{Beside, Blocking},
     compact,
-    driver::Batch,
+    driver::{Batch, Halt},
     error::ServerError,
 };
 
@@ -39,6 +38,10 @@ const JOURNAL_BYTES_IDLE: usize = 256 << 10;
 
 /// How long the thread waits before it tries again to write to a full disk.
 const FULL_RETRY: Duration = Duration::from_secs(1);
+
+/// How long it waits before it asks once more what became of a commit that is in doubt: all that is
+/// to be committed waits with it, so it is short beside what the store takes for one try.
+const DOUBT_RETRY: Duration = Duration::from_millis(100);
 
 /// How long no snapshot is made after one that there was no room for.
 const COMPACT_RETRY: Duration = Duration::from_secs(30);
@@ -71,9 +74,9 @@ pub(crate) struct Extent {
 pub(crate) enum Progress {
     /// All batches up to this one are durable.
     Committed { number: u64 },
-    /// The disk is full, or has room again.
-    Full(bool),
-    /// A commit failed; none will succeed.
+    /// Nothing is committed for now, for this reason; `None` once commits succeed again.
+    Halted(Option<Halt>),
+    /// A commit failed, which is certain; none will succeed.
     Failed(ServerError),
 }
 
@@ -113,6 +116,7 @@ pub(crate) fn start(
         to_self,
         compactor,
         compact_after: None,
+        halt: None,
         stop,
         blocking: blocking_too,
     };
@@ -132,6 +136,8 @@ struct Writer {
     compactor: Option<Beside>,
     /// Until when none is made, as the last could not be written.
     compact_after: Option<Instant>,
+    /// What was last reported of why nothing is committed.
+    halt: Option<Halt>,
     stop: CancellationToken,
     blocking: Blocking,
 }
@@ -183,8 +189,7 @@ impl Writer {
         }
         for (entries, done) in keeps {
             self.blocking.pause().await;
-            let result = self.store.commit(self.epoch, &Commit { entries });
-            match result.map(drop) {
+            match self.commit(&Commit { entries }).await {
                 Err(error) if !matches!(error, StoreError::Full(_)) => {
                     // The store is not to be trusted any more: the server ends.
                     return Err(failed(error));
@@ -245,7 +250,7 @@ impl Writer {
         match made {
             Ok(None) => self.extent.tail_bytes = 0,
             Ok(Some((snapshot, covered_bytes))) => {
-                let committed = self.commit_snapshot(snapshot, covered_bytes);
+                let committed = self.commit_snapshot(snapshot, covered_bytes).await;
                 committed.map_err(ServerError::of_commit)?;
             }
             Err(ServerError::Load(error)) if error.may_pass() => self.cannot_compact(&error),
@@ -254,15 +259,15 @@ impl Writer {
         Ok(())
     }
 
-    fn commit_snapshot(
+    async fn commit_snapshot(
         &mut self,
         snapshot: Snapshot,
         covered_bytes: usize,
     ) -> Result<(), StoreError> {
         let snapshot_bytes = snapshot.parts.iter().map(Bytes::len).sum();
         let commit = Commit { entries: vec![Entry::Snapshot(snapshot)] };
-        match self.store.commit(self.epoch, &commit) {
-            Ok(_) => {
+        match self.commit(&commit).await {
+            Ok(()) => {
                 let tail_bytes = self.extent.tail_bytes.saturating_sub(covered_bytes);
                 self.extent = Extent { snapshot_bytes, tail_bytes };
                 tracing::debug!(snapshot_bytes, covered_bytes, "journal compacted");
@@ -286,25 +291,57 @@ impl Writer {
     /// Commits what the core has already counted on: on a full disk it is tried again until there
     /// is room, while the driver takes nothing new from clients.
     async fn commit_journal(&mut self, commit: &Commit) -> Result<(), StoreError> {
-        let mut full = false;
         loop {
-            match self.store.commit(self.epoch, commit) {
-                Ok(_) => {
-                    if full {
-                        let _ = self.reports.send(Progress::Full(false)).await;
-                    }
-                    return Ok(());
-                }
+            match self.commit(commit).await {
                 Err(StoreError::Full(_)) if !self.stop.is_cancelled() => {
-                    if !full {
-                        full = true;
-                        let _ = self.reports.send(Progress::Full(true)).await;
-                    }
-                    thread::sleep(FULL_RETRY);
+                    self.report(Some(Halt::Full)).await;
+                    self.wait(FULL_RETRY).await;
                 }
-                Err(error) => return Err(error),
+                result => {
+                    self.report(None).await;
+                    return result;
+                }
             }
         }
+    }
+
+    /// Commits a group. While it is not known what became of it, the store is asked again, for as
+    /// long as it takes: neither an answer nor an end of the process would be right before that is
+    /// known.
+    async fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        let mut result = self.store.commit(self.epoch, commit);
+        let mut first = true;
+        while let Err(error @ StoreError::InDoubt { .. }) = &result
+            && !self.stop.is_cancelled()
+        {
+            if first {
+                let source = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(%error, source, "a commit is in doubt; the store is asked again");
+                first = false;
+            } else {
+                self.report(Some(Halt::InDoubt)).await;
+                self.wait(DOUBT_RETRY).await;
+            }
+            result = self.store.resolve();
+        }
+        if self.halt == Some(Halt::InDoubt) {
+            self.report(None).await;
+        }
+        result.map(drop)
+    }
+
+    /// Tells the driver why nothing is committed, if that is new.
+    async fn report(&mut self, halt: Option<Halt>) {
+        if self.halt != halt {
+            self.halt = halt;
+            // Without a driver nobody is left to be told.
+            let _ = self.reports.send(Progress::Halted(halt)).await;
+        }
+    }
+
+    /// Waits before the next try, unless the server stops.
+    async fn wait(&self, span: Duration) {
+        self.stop.run_until_cancelled(tokio::time::sleep(span)).await;
     }
 }
 

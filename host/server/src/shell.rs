@@ -161,7 +161,7 @@ impl Shell {
 fn event_of(progress: Option<Progress>) -> Event {
     match progress {
         Some(Progress::Committed { number }) => Event::Committed { number },
-        Some(Progress::Full(full)) => Event::StoreFull(full),
+        Some(Progress::Halted(halt)) => Event::StoreHalted(halt),
         Some(Progress::Failed(error)) => Event::JournalFailed(error),
         None => Event::JournalFailed(ServerError::Writer),
     }

@@ -7,20 +7,32 @@
     reason = "a promise that does not hold is a test that fails"
 )]
 
+mod doubt;
+
 use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
-use crate::{Commit, DATA_MAX, Entry, LogKind, MemoryStore, Segment, Snapshot, Store, StoreError};
+use crate::{
+    Commit, DATA_MAX, Entry, Fault, LogKind, MemoryStore, Segment, Snapshot, Store, StoreError,
+};
+pub use doubt::*;
 
 /// A place that holds one store, which can be opened again and again, also while it is open.
 pub trait Place {
     /// One more handle of the store that is there.
     fn open(&self) -> Box<dyn Store>;
+
+    /// The next try of any handle to write a group meets this fault; several wait for their turn.
+    fn plan(&self, fault: Fault);
 }
 
 impl Place for MemoryStore {
     fn open(&self) -> Box<dyn Store> {
         Box::new(self.reopen())
+    }
+
+    fn plan(&self, fault: Fault) {
+        self.faults().plan(fault);
     }
 }
 
@@ -51,6 +63,13 @@ macro_rules! conformance {
             dropped_keys_are_gone_and_the_others_stay
             sizes_are_those_of_the_segments_that_are_there
             a_dropped_module_is_gone_and_may_be_stored_again
+            a_commit_whose_answer_was_lost_is_found_and_not_made_again
+            a_commit_that_failed_is_made_once
+            a_store_that_gives_no_answer_leaves_the_doubt_until_it_does
+            while_a_commit_is_in_doubt_no_other_is_made
+            a_group_without_records_is_resolved_too
+            a_fence_ends_a_doubt
+            without_a_doubt_there_is_nothing_to_resolve
         }
     };
     (@ $place:expr; $($name:ident)*) => {

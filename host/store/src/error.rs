@@ -44,10 +44,16 @@ pub enum StoreError {
     /// The caller asked for what cannot be; nothing was written.
     #[error("cannot be stored: {0}")]
     Invalid(String),
-    /// An earlier commit failed in a way that leaves open what is durable.
-    #[error("an earlier commit failed, so the durable state is unknown; restart")]
-    Broken,
-    /// The operating system or the database failed.
+    /// It is not known whether the last group is durable; [`Store::resolve`](crate::Store::resolve)
+    /// finds out.
+    #[error("{doing} failed, so it is not known whether the last commit is durable")]
+    InDoubt {
+        /// What was being done.
+        doing: &'static str,
+        /// What the layer below said.
+        source: Source,
+    },
+    /// The operating system or the database failed, and nothing was written.
     #[error("{doing} failed")]
     Io {
         /// What was being done.
@@ -58,6 +64,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same failure, if it leaves open whether a group is durable.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self {
+            Self::Io { doing, source } => Self::InDoubt { doing, source },
+            other => other,
+        }
+    }
+
     /// True where the same may succeed later, with nothing lost meanwhile: there was no room, or the
     /// operating system failed.
     #[must_use]

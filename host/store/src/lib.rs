@@ -12,6 +12,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+mod faults;
 mod memory;
 mod pack;
 mod sqlite;
@@ -20,6 +21,8 @@ use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
 pub use error::{Source, StoreError};
+#[cfg(feature = "conformance")]
+pub use faults::{Fault, Faults};
 pub use memory::{MemoryStore, memory};
 pub use sqlite::SqliteStore;
 
@@ -45,11 +48,21 @@ pub trait Store: Send {
     /// journal).
     ///
     /// # Errors
-    /// [`StoreError::Fenced`] and [`StoreError::Full`] leave everything as it was: the store can
-    /// be used on. After [`StoreError::Io`] it is not known whether the group is durable, and
-    /// every further commit fails with [`StoreError::Broken`]: end the process, and let the next
-    /// one replay what is there.
+    /// After [`StoreError::InDoubt`] it is not known whether the group is durable: call
+    /// [`Store::resolve`] until it says so. Until then every further commit fails in the same way,
+    /// and does nothing. Any other error leaves everything as it was, and the store can be used on.
     fn commit(&mut self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError>;
+
+    /// Finds out what became of the group whose commit is in doubt: if it is not there, it is
+    /// written again under the same number, never a second time under another one. Returns as
+    /// [`Store::commit`] would have; without a doubt, the last record's number. One call takes
+    /// seconds at most, so that the caller can say that it waits, and stop.
+    ///
+    /// # Errors
+    /// [`StoreError::InDoubt`], if that cannot be found out yet. Any other error ends the doubt: after
+    /// [`StoreError::Fenced`] whoever took over has the group or has it not; after the others it is
+    /// not durable, and will not be.
+    fn resolve(&mut self) -> Result<Seq, StoreError>;
 
     /// Calls `each` with every record that no snapshot covers, in order; stops at its first error.
     ///

@@ -10,6 +10,7 @@ use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
 use crate::{
     Commit, EachRecord, Entry, LogKind, LogSize, Reader, Segment, Snapshot, Store, StoreError,
+    faults::{Fault, Faults},
 };
 
 /// A new, empty store in memory.
@@ -23,7 +24,18 @@ pub fn memory() -> MemoryStore {
 pub struct MemoryStore {
     /// The epoch this handle took, if it did.
     held: Option<Epoch>,
+    /// The group whose commit is in doubt.
+    doubt: Option<Doubt>,
+    faults: Faults,
     shared: Shared,
+}
+
+#[derive(Clone, Debug)]
+struct Doubt {
+    epoch: Epoch,
+    commit: Commit,
+    /// Which group of the store it is.
+    number: u64,
 }
 
 impl MemoryStore {
@@ -52,7 +64,36 @@ impl MemoryStore {
     /// Another handle of the same state, as a scheduler that starts later would open it.
     #[must_use]
     pub fn reopen(&self) -> Self {
-        Self { held: None, shared: self.shared.clone() }
+        let (faults, shared) = (self.faults.clone(), self.shared.clone());
+        Self { held: None, doubt: None, faults, shared }
+    }
+
+    /// The faults that the commits of this store meet, whatever handle makes them.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Writes a group, unless its commit meets a fault.
+    fn write(&self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError> {
+        let mut state = self.shared.lock();
+        if epoch != state.fence || self.held != Some(epoch) {
+            return Err(StoreError::Fenced { epoch, newest: state.fence });
+        }
+        state.check_segments(commit)?;
+        state.check_snapshots(commit)?;
+        let fault = self.faults.next();
+        if fault != Some(Fault::Failed) {
+            for entry in &commit.entries {
+                state.write(entry);
+            }
+            state.groups += 1;
+        }
+        match fault {
+            None => Ok(Seq(state.last())),
+            Some(_) => Err(unanswered()),
+        }
     }
 }
 
@@ -77,6 +118,8 @@ impl Shared {
 #[derive(Debug, Default)]
 struct State {
     fence: Epoch,
+    /// How many groups were committed.
+    groups: u64,
     without_journal: bool,
     snapshot: Option<Snapshot>,
     /// The records behind the snapshot.
@@ -178,17 +221,35 @@ impl Store for MemoryStore {
     }
 
     fn commit(&mut self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError> {
+        if self.doubt.is_some() {
+            return Err(unanswered());
+        }
         commit.check()?;
-        let mut state = self.shared.lock();
-        if epoch != state.fence || self.held != Some(epoch) {
-            return Err(StoreError::Fenced { epoch, newest: state.fence });
+        let number = self.shared.lock().groups + 1;
+        let result = self.write(epoch, commit);
+        if matches!(result, Err(StoreError::InDoubt { .. })) {
+            self.doubt = Some(Doubt { epoch, commit: commit.clone(), number });
         }
-        state.check_segments(commit)?;
-        state.check_snapshots(commit)?;
-        for entry in &commit.entries {
-            state.write(entry);
+        result
+    }
+
+    fn resolve(&mut self) -> Result<Seq, StoreError> {
+        let Some(Doubt { epoch, commit, number }) = &self.doubt else {
+            return Ok(Seq(self.shared.lock().last()));
+        };
+        let (groups, fence, last) = {
+            let state = self.shared.lock();
+            (state.groups, state.fence, state.last())
+        };
+        let result = if groups >= *number && fence == *epoch {
+            Ok(Seq(last))
+        } else {
+            self.write(*epoch, commit)
+        };
+        if !matches!(result, Err(StoreError::InDoubt { .. })) {
+            self.doubt = None;
         }
-        Ok(Seq(state.last()))
+        result
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
@@ -198,6 +259,10 @@ impl Store for MemoryStore {
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         Ok(Box::new(MemoryReader(self.shared.clone())))
     }
+}
+
+fn unanswered() -> StoreError {
+    StoreError::InDoubt { doing: "committing", source: "no answer came".into() }
 }
 
 struct MemoryReader(Shared);

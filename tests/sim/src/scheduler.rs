@@ -247,7 +247,10 @@ impl Scheduler {
                 }
             }
             Heard::Committed(number) => self.inbox.push_back(Event::Committed { number }),
-            Heard::Full(full) => self.inbox.push_back(Event::StoreFull(full)),
+            Heard::Full(full) => {
+                let halt = full.then_some(driver::Halt::Full);
+                self.inbox.push_back(Event::StoreHalted(halt));
+            }
             Heard::Drain(name) => self.operate(Asked::Drain { name }),
             Heard::Remove(name) => {
                 self.operate(Asked::RemoveMember { role: Role::Worker, name });

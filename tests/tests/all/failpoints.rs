@@ -72,6 +72,22 @@ fn kill_9_of_the_scheduler_around_its_answers_changes_nothing() {
 }
 
 #[test]
+fn a_scheduler_whose_commits_fail_or_lose_their_answers_goes_on() {
+    if !has_failpoints() {
+        return;
+    }
+    let mut grid = Grid::start(2, 1);
+    grid.scheduler.kill();
+    grid.restart_scheduler_with(|command| {
+        // Each third commit, about, and what asks again.
+        command.env("FAILPOINTS", "store-answer-lost=20%return;store-commit-fails=20%return");
+    });
+    let job = KnownJob::start(&grid);
+    job.assert_whole(&grid);
+    assert!(grid.scheduler.said().contains("a commit is in doubt"), "no commit met a fault");
+}
+
+#[test]
 fn kill_9_of_a_worker_around_its_results_changes_nothing() {
     if !has_failpoints() {
         return;

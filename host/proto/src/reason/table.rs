@@ -366,4 +366,8 @@ reasons! {
     /// Results do not fit into one message.
     ResultsTooLarge { cursor: u64, reason: Detail } = Gone, "results_too_large",
         "the results from {cursor} on cannot be sent: {reason}";
+    /// The scheduler's store does not say whether its last commit is durable.
+    StoreInDoubt = Unavailable, "store_in_doubt",
+        "the scheduler's store does not answer, so nothing can be stored; check the disk that it is on, and try \
+         again";
 }

@@ -22,6 +22,7 @@ use super::{
     lists::{others_jobs, unread},
     outbox::Outbox,
     sizes::{reply_bytes, stored_bytes},
+    space::Halt,
     watches::Watch,
 };
 
@@ -110,7 +111,7 @@ impl<O: Observer> Driver<O> {
             | Request::Skip { .. }
             | Request::Append { .. }
             | Request::Retry { .. }
-                if self.state.store_full =>
+                if self.state.halt.is_some() =>
             {
                 return self.refuses_work();
             }
@@ -247,7 +248,7 @@ impl<O: Observer> Driver<O> {
     /// Why a job's tasks wait: as the core knows it, and what only the driver knows.
     fn explain(&self, job: JobId) -> Option<Explanation> {
         let mut explanation = self.grid.explain(job)?;
-        if self.state.store_full && !explanation.state.is_terminal() {
+        if self.state.halt == Some(Halt::Full) && !explanation.state.is_terminal() {
             explanation.reasons.insert(0, WaitReason { tasks: 0, wait: Wait::DiskFull });
         }
         Some(explanation)

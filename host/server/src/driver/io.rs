@@ -21,7 +21,7 @@ use super::{
     modules::{Looked, Put},
     outbox::{Closing, Freed, Kin, Outbox, Queued},
     retention::Measured,
-    space::Shortage,
+    space::{Halt, Shortage},
     walks::{Search, Walk},
 };
 use crate::{error::ServerError, members::MemberKey};
@@ -100,8 +100,8 @@ pub enum Event {
         /// The last batch's number.
         number: u64,
     },
-    /// The disk is full, or has room again.
-    StoreFull(bool),
+    /// Nothing is committed for now, for this reason; `None` once commits succeed again.
+    StoreHalted(Option<Halt>),
     /// The disk has less space left than is reserved for the work in progress; `None` if it has
     /// enough again.
     SpaceShort(Option<Shortage>),

@@ -1,10 +1,28 @@
-//! Whether the store takes new work: not while its disk is full, nor while what is left of the disk
-//! is kept for work that was taken before.
+//! Whether the store takes new work: not while nothing can be committed, nor while what is left of the
+//! disk is kept for work that was taken before.
 
 use wasmgrid_core::Input;
 use wasmgrid_proto::{ByteCount, Reason, wire::ApiError};
 
 use super::{Driver, Observer};
+
+/// Why nothing can be committed for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// The disk is full.
+    Full,
+    /// It is not known whether the last commit is durable, and the store does not answer.
+    InDoubt,
+}
+
+impl Halt {
+    const fn reason(self) -> Reason {
+        match self {
+            Self::Full => Reason::DiskFull,
+            Self::InDoubt => Reason::StoreInDoubt,
+        }
+    }
+}
 
 /// The disk has less space left than is kept for work that was taken before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,12 +40,13 @@ impl Shortage {
 }
 
 impl<O: Observer> Driver<O> {
-    pub(super) fn store_full(&mut self, full: bool) {
-        self.state.store_full = full;
-        if full {
-            tracing::error!("disk full: rejecting new work until space is freed");
-        } else {
-            tracing::info!("the disk has space again: accepting new work");
+    pub(super) fn store_halted(&mut self, halt: Option<Halt>) {
+        self.state.halt = halt;
+        match halt {
+            Some(Halt::Full) => tracing::error!("disk full: rejecting new work until space is freed"),
+            Some(Halt::InDoubt) => tracing::error!("the store does not say whether the last commit \
+                 is durable: rejecting new work until it does"),
+            None => tracing::info!("the store commits again: accepting new work"),
         }
     }
 
@@ -49,7 +68,7 @@ impl<O: Observer> Driver<O> {
 
     /// Why no new work is taken, from anybody.
     pub(super) fn refuses_work(&self) -> Option<ApiError> {
-        let full = self.state.store_full.then_some(Reason::DiskFull);
-        full.or_else(|| self.state.shortage.map(Shortage::reason)).map(ApiError::from)
+        let halt = self.state.halt.map(Halt::reason);
+        halt.or_else(|| self.state.shortage.map(Shortage::reason)).map(ApiError::from)
     }
 }

@@ -99,6 +99,10 @@ impl Store for Uncompacted {
         self.store.commit(epoch, commit)
     }
 
+    fn resolve(&mut self) -> Result<Seq, StoreError> {
+        self.store.resolve()
+    }
+
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
         self.store.replay(each)
     }

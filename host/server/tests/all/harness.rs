@@ -20,7 +20,9 @@ use wasmgrid_proto::{
     },
 };
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig, ServerHandle};
-use wasmgrid_store::{Commit, EachRecord, Entry, MemoryStore, Reader, Store, StoreError, memory};
+use wasmgrid_store::{
+    Commit, EachRecord, Entry, Fault, MemoryStore, Reader, Store, StoreError, memory,
+};
 
 /// Only reached where a test fails.
 pub const NEVER: Duration = Duration::from_secs(120);
@@ -357,6 +359,7 @@ struct ValveState {
     closed: bool,
     breaks: bool,
     full: bool,
+    away: bool,
     refused: usize,
     segments: usize,
 }
@@ -386,6 +389,16 @@ impl Valve {
         self.state.lock().expect("lock").full = false;
     }
 
+    /// From now on the store gives no answer, so that a commit is in doubt.
+    pub fn cut(&self) {
+        self.state.lock().expect("lock").away = true;
+    }
+
+    /// The store answers again.
+    pub fn connect(&self) {
+        self.state.lock().expect("lock").away = false;
+    }
+
     /// Waits until a commit was refused for want of room.
     pub async fn refused(&self) {
         while self.state.lock().expect("lock").refused == 0 {
@@ -410,16 +423,26 @@ impl Store for Held {
             state = self.valve.opened.wait(state).expect("lock");
         }
         if state.breaks {
-            return Err(StoreError::Broken);
+            return Err(StoreError::Io { doing: "committing", source: "it is broken".into() });
         }
         if state.full {
             state.refused += 1;
             return Err(StoreError::Full("no room".into()));
         }
+        if state.away {
+            self.store.faults().plan(Fault::Failed);
+        }
         let is_segment = |entry: &&Entry| matches!(entry, Entry::Segment(_));
         state.segments += commit.entries.iter().filter(is_segment).count();
         drop(state);
         self.store.commit(epoch, commit)
+    }
+
+    fn resolve(&mut self) -> Result<Seq, StoreError> {
+        if self.valve.state.lock().expect("lock").away {
+            self.store.faults().plan(Fault::Failed);
+        }
+        self.store.resolve()
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {

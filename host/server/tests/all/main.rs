@@ -12,6 +12,7 @@ mod harness;
 mod blobs;
 mod compaction;
 mod contests;
+mod doubt;
 mod driven;
 mod durability;
 mod enrollment;

@@ -263,6 +263,10 @@ impl Store for Panicking {
         self.store.commit(epoch, commit)
     }
 
+    fn resolve(&mut self) -> Result<Seq, StoreError> {
+        self.store.resolve()
+    }
+
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
         self.store.replay(each)
     }

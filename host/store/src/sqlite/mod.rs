@@ -17,7 +17,10 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{Epoch, Seq};
 
-use crate::{Commit, EachRecord, Entry, Reader, Store, StoreError};
+use crate::{
+    Commit, EachRecord, Entry, Reader, Store, StoreError,
+    faults::{Fault, Faults},
+};
 use reader::SqliteReader;
 
 /// How far the WAL may grow before it is copied into the file although commits wait: a commit
@@ -47,8 +50,15 @@ pub struct SqliteStore {
     last: u64,
     /// About how much of the WAL is not in the file yet.
     wal_bytes: usize,
-    /// True once a commit failed in a way that leaves open what is durable.
-    broken: bool,
+    /// The group whose commit is in doubt: behind record `last`, whether it is there or not.
+    doubt: Option<Doubt>,
+    faults: Faults,
+}
+
+#[derive(Debug)]
+struct Doubt {
+    epoch: Epoch,
+    commit: Commit,
 }
 
 impl SqliteStore {
@@ -63,7 +73,15 @@ impl SqliteStore {
         let path = path.into();
         let connection = schema::open_writer(&path)?;
         let last = last_record(&connection)?;
-        Ok(Self { connection, path, held: None, last, wal_bytes: 0, broken: false })
+        let (doubt, faults) = (None, Faults::default());
+        Ok(Self { connection, path, held: None, last, wal_bytes: 0, doubt, faults })
+    }
+
+    /// Has the commits of this handle meet these faults.
+    #[cfg(feature = "conformance")]
+    #[must_use]
+    pub fn with_faults(self, faults: Faults) -> Self {
+        Self { faults, ..self }
     }
 
     /// Where the store is.
@@ -100,17 +118,70 @@ impl SqliteStore {
                 self.wal_bytes = 0;
                 Ok(())
             }
-            // What was committed stays in the WAL, which is as durable.
+            // What was committed stays in the WAL, which is as durable; the next checkpoint copies it
+            // again, since nothing of this one counts.
             Err(StoreError::Full(source)) => {
                 tracing::warn!(%source, path = %self.path.display(), "no space to checkpoint the store");
                 Ok(())
             }
-            Err(error) => {
-                self.broken = true;
-                Err(error)
+            Err(StoreError::Io { source, .. }) => {
+                tracing::warn!(%source, path = %self.path.display(), "failed to checkpoint the store; \
+                     it is tried again");
+                Ok(())
             }
+            Err(error) => Err(error),
         }
     }
+
+    /// Writes a group behind record `last`; the number of its last record. A group that is in doubt
+    /// is written only if it is not there.
+    ///
+    /// What a failed commit has left in the WAL behind the last one that succeeded does not count for
+    /// any connection, and the next commit writes over it: so what is there is durable, and what is not
+    /// is written and synced anew, whatever became of the pages that the failed sync was about.
+    fn write_group(
+        &mut self,
+        epoch: Epoch,
+        commit: &Commit,
+        in_doubt: bool,
+    ) -> Result<u64, StoreError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed("beginning a commit"))?;
+        let newest = schema::fence(&transaction)?;
+        if epoch != newest || self.held != Some(epoch) {
+            return Err(StoreError::Fenced { epoch, newest });
+        }
+        if in_doubt && write::is_there(&transaction, self.last, commit)? {
+            return last_record(&transaction);
+        }
+        reach(Place::StoreBeforeAppend);
+        let last = write::write(&transaction, epoch, self.last, commit)?;
+        reach(Place::StoreBeforeSync);
+        let doing = "committing";
+        let fault = self.faults.next();
+        if fault != Some(Fault::Failed) {
+            transaction.commit().map_err(|error| failed(doing)(error).in_doubt())?;
+        }
+        reach(Place::StoreAfterSync);
+        fault.map_or(Ok(last), |_| Err(unanswered(doing)))
+    }
+
+    /// A group is durable whose last record has this number.
+    fn written(&mut self, last: u64, commit: &Commit) -> Result<Seq, StoreError> {
+        self.last = last;
+        self.wal_bytes += commit.entries.iter().map(wal_cost).sum::<usize>();
+        if self.wal_bytes > WAL_MAX_BYTES {
+            self.checkpoint()?;
+        }
+        Ok(Seq(self.last))
+    }
+}
+
+/// What a commit says whose answer did not come.
+fn unanswered(doing: &'static str) -> StoreError {
+    StoreError::InDoubt { doing, source: "no answer came".into() }
 }
 
 impl Store for SqliteStore {
@@ -134,36 +205,29 @@ impl Store for SqliteStore {
     }
 
     fn commit(&mut self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError> {
-        if self.broken {
-            return Err(StoreError::Broken);
+        if self.doubt.is_some() {
+            return Err(unanswered("committing after a commit that is in doubt"));
         }
         commit.check()?;
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed("beginning a commit"))?;
-        let newest = schema::fence(&transaction)?;
-        if epoch != newest || self.held != Some(epoch) {
-            return Err(StoreError::Fenced { epoch, newest });
+        let written = self.write_group(epoch, commit, false);
+        if matches!(written, Err(StoreError::InDoubt { .. })) {
+            self.doubt = Some(Doubt { epoch, commit: commit.clone() });
         }
-        reach(Place::StoreBeforeAppend);
-        let written = write::write(&transaction, epoch, self.last, commit).and_then(|last| {
-            reach(Place::StoreBeforeSync);
-            transaction.commit().map(|()| last).map_err(failed("committing"))
-        });
-        reach(Place::StoreAfterSync);
-        match written {
-            Ok(last) => self.last = last,
+        self.written(written?, commit)
+    }
+
+    fn resolve(&mut self) -> Result<Seq, StoreError> {
+        let Some(Doubt { epoch, commit }) = self.doubt.take() else { return Ok(Seq(self.last)) };
+        // While nothing can be read or written, nothing is known.
+        match self.write_group(epoch, &commit, true).map_err(StoreError::in_doubt) {
+            Ok(last) => self.written(last, &commit),
             Err(error) => {
-                self.broken = matches!(error, StoreError::Io { .. });
-                return Err(error);
+                if matches!(error, StoreError::InDoubt { .. }) {
+                    self.doubt = Some(Doubt { epoch, commit });
+                }
+                Err(error)
             }
         }
-        self.wal_bytes += commit.entries.iter().map(wal_cost).sum::<usize>();
-        if self.wal_bytes > WAL_MAX_BYTES {
-            self.checkpoint()?;
-        }
-        Ok(Seq(self.last))
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
@@ -175,14 +239,14 @@ impl Store for SqliteStore {
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {
-        if self.wal_bytes == 0 || self.broken {
+        if self.wal_bytes == 0 || self.doubt.is_some() {
             return Ok(());
         }
         self.checkpoint()
     }
 
     fn shrink(&mut self) -> Result<bool, StoreError> {
-        if self.broken {
+        if self.doubt.is_some() {
             return Ok(false);
         }
         let before = self.free_pages()?;
@@ -300,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failure_that_leaves_doubt_nothing_more_is_committed() {
+    fn after_a_failure_in_which_nothing_was_written_the_next_commit_is_made() {
         let (_folder, mut store) = store();
         let trigger =
             "CREATE TRIGGER t BEFORE INSERT ON commits BEGIN SELECT raise(ABORT, ''); END";
@@ -308,8 +372,23 @@ mod tests {
         let error = store.commit(Epoch(1), &record(1)).expect_err("cannot write");
         assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
         store.connection.execute_batch("DROP TRIGGER t").expect("sets");
-        let error = store.commit(Epoch(1), &record(1)).expect_err("in doubt");
-        assert!(matches!(error, StoreError::Broken), "{error:?}");
-        assert_eq!(count(&mut store), 0);
+        assert_eq!(store.commit(Epoch(1), &record(1)).expect("commits"), Seq(1));
+        assert_eq!(count(&mut store), 1);
+    }
+
+    #[test]
+    fn a_doubt_lasts_while_the_store_cannot_be_asked() {
+        let (folder, mut store) = store();
+        store.faults.plan(Fault::AnswerLost);
+        store.commit(Epoch(1), &record(1)).expect_err("no answer");
+        // Another program has the file, so that no transaction begins.
+        store.connection.busy_timeout(std::time::Duration::ZERO).expect("sets");
+        let other = Connection::open(folder.path().join("store.db")).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("locks");
+        let error = store.resolve().expect_err("locked");
+        assert!(matches!(error, StoreError::InDoubt { .. }), "{error:?}");
+        other.execute_batch("ROLLBACK").expect("unlocks");
+        assert_eq!(store.resolve().expect("known"), Seq(1));
+        assert_eq!(count(&mut store), 1);
     }
 }

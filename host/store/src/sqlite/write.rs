@@ -70,6 +70,41 @@ pub fn write(
     Ok(last + count)
 }
 
+/// Whether a group is there that was to be written behind record `last`. If it has neither records,
+/// nor a segment or a snapshot that it keeps, that does not show, and writing it again changes nothing.
+pub fn is_there(
+    transaction: &Transaction<'_>,
+    last: u64,
+    commit: &Commit,
+) -> Result<bool, StoreError> {
+    for entry in &commit.entries {
+        let found = match entry {
+            Entry::Record(_) => super::last_record(transaction)? > last,
+            Entry::Segment(segment) => has_segment(transaction, segment)?,
+            Entry::Snapshot(snapshot) => row::covered(transaction)? >= snapshot.covers.0,
+            _ => false,
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn has_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM segments WHERE job = ?1 AND log = ?2 AND first = ?3 AND sum = ?4";
+    let place = params![
+        to_sql(segment.job.0)?,
+        segment.log.code(),
+        to_sql(segment.first)?,
+        row::segment_sum(segment)
+    ];
+    let count: i64 = transaction
+        .query_row(sql, place, |row| row.get(0))
+        .map_err(failed("looking for a segment"))?;
+    Ok(count > 0)
+}
+
 fn write_snapshot(
     transaction: &Transaction<'_>,
     last: u64,

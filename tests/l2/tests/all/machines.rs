@@ -67,9 +67,13 @@ impl Store for Opened {
 
     fn commit(&mut self, epoch: Epoch, commit: &Commit) -> Result<Seq, StoreError> {
         if self.is_dead.load(Ordering::Relaxed) {
-            return Err(StoreError::Broken);
+            return Err(StoreError::Io { doing: "committing", source: "it is dead".into() });
         }
         self.store.commit(epoch, commit)
+    }
+
+    fn resolve(&mut self) -> Result<Seq, StoreError> {
+        self.store.resolve()
     }
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {

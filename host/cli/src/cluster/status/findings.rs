@@ -4,12 +4,17 @@
 use serde::Serialize;
 use wasmgrid_net::Release;
 use wasmgrid_proto::{
-    Contest, Explanation, Micros, Resource, TenantStatus, Use, Wait, WorkerState, WorkerStatus,
-    text::counted, wire::MemberCertificate,
+    Contest, Explanation, Micros, Reason, Resource, TenantStatus, Use, Wait, WorkerState,
+    WorkerStatus,
+    text::counted,
+    wire::{ApiError, MemberCertificate},
 };
 
 use super::{super::authority::validity, stuck::stuck};
-use crate::{table, words::remedy};
+use crate::{
+    table,
+    words::{self, remedy},
+};
 
 /// Of a resource in which a tenant is near its bound, the tenth at which that is told.
 const NEARLY_ALL: u64 = 9;
@@ -29,8 +34,8 @@ pub struct Facts {
     pub explanations: Vec<Explanation>,
     /// Such jobs that were not asked about, and jobs that were not looked at.
     pub unexplained: u64,
-    /// Why the store takes no new work, with what would help.
-    pub refuses: Option<String>,
+    /// Why the store takes no new work.
+    pub refuses: Option<ApiError>,
 }
 
 /// How grave a finding is.
@@ -139,15 +144,17 @@ fn no_worker(facts: &Facts) -> Option<Finding> {
 }
 
 fn disk(facts: &Facts) -> Option<Finding> {
-    let why = facts.refuses.as_ref()?;
+    let refuses = facts.refuses.as_ref()?;
     let full = Wait::DiskFull;
+    let kind = if *refuses.reason == Reason::StoreInDoubt { "store-in-doubt" } else { full.name() };
+    let why = words::answer(refuses);
     // What a reason advises stands behind its first semicolon.
     let (why, help) = match why.split_once("; ") {
         Some((why, help)) => (why, help.to_owned()),
         None => (why.as_str(), remedy(&full)),
     };
     let text = format!("the scheduler takes no new work: {why}");
-    Some(Finding::problem(full.name(), text, help))
+    Some(Finding::problem(kind, text, help))
 }
 
 fn of_worker(worker: &WorkerStatus, now: Micros) -> Option<Finding> {
@@ -251,12 +258,11 @@ fn not_looked_at(Facts { unexplained, .. }: &Facts) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use wasmgrid_proto::{
-        ByteCount, Failing, Reason, WorkerCapacity, WorkerId,
+        ByteCount, Failing, WorkerCapacity, WorkerId,
         wire::{Role, SignedBy},
     };
 
     use super::*;
-    use crate::words;
 
     fn worker(name: &str, state: WorkerState) -> WorkerStatus {
         let capacity = WorkerCapacity {
@@ -340,7 +346,7 @@ mod tests {
             (Reason::DiskFull, "disk is full", ""),
             (Reason::DiskReserved { free, reserve }, "1GiB are reserved", "--disk-reserve"),
         ] {
-            let refuses = Some(words::answer(&reason.into()));
+            let refuses = Some(reason.into());
             let workers = workers.clone();
             let found = findings(&Facts { workers, refuses, ..Facts::default() }, Micros(0));
             assert_eq!(found.len(), 1, "{found:?}");
@@ -350,6 +356,16 @@ mod tests {
             assert!(found[0].help.contains("free space"), "{found:?}");
             assert!(found[0].help.contains(help), "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_is_not_called_full() {
+        let workers = vec![worker("a", WorkerState::Ready)];
+        let refuses = Some(Reason::StoreInDoubt.into());
+        let found = findings(&Facts { workers, refuses, ..Facts::default() }, Micros(0));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!((found[0].kind, found[0].severity), ("store-in-doubt", Severity::Problem));
+        assert!(found[0].help.contains("check the disk"), "{found:?}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     escape::Lines,
     exit::{self, Exit},
     paths::Paths,
-    print, table, words,
+    print, table,
 };
 use findings::{Facts, Finding, Severity, findings};
 
@@ -75,7 +75,7 @@ async fn facts(client: &Client) -> anyhow::Result<Facts> {
     let refuses = match client.refuses_work().await {
         // Only what such a scheduler can be asked is shown of it.
         Err(ClientError::Unsupported { .. }) => None,
-        refuses => refuses?.map(|why| words::answer(&why)),
+        refuses => refuses?,
     };
     let (tenants, authority) = (client.tenants().await?, client.authority().await?);
     let certificates = authority.certificates;
