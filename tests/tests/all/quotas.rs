@@ -1,7 +1,7 @@
 //! Quotas as operators and users meet them: at the command line.
 
 use serde_json::{Value, json};
-use wasmgrid_tests::{Grid, guest};
+use wasmgrid_tests::{Grid, guest, known::newest};
 
 fn uses(grid: &Grid, resource: &str) -> Value {
     let listed = grid.run(&["tenant", "list", "--output", "json"]);
@@ -31,4 +31,25 @@ fn a_quota_is_set_shown_kept_and_refuses_with_exit_code_3() {
     grid.run(&["run", &guest("noop"), "--range", "0..3"]).ok();
     // By default nobody may have the whole disk.
     assert!(uses(&grid, "bytes")["allowed"].as_u64().is_some_and(|most| most > 0));
+}
+
+#[test]
+fn a_job_whose_tenant_may_run_nothing_is_a_problem_that_names_the_quota() {
+    let grid = Grid::start(1, 1);
+    grid.run(&["run", &guest("noop"), "--range", "0..1"]).ok();
+    let tenants: Value =
+        serde_json::from_str(grid.run(&["tenant", "list", "--output", "json"]).ok()).expect("JSON");
+    let name = tenants[0]["name"].as_str().expect("a name").to_owned();
+    grid.run(&["tenant", "set", &name, "running-tasks=0"]).ok();
+    grid.run(&["submit", &guest("noop"), "--range", "0..3"]).ok();
+    let why = "uses 0 of its quota of 0 running-tasks";
+    let status = grid.run(&["status"]);
+    status.fails_with(1, &[]);
+    assert!(status.text().contains(why), "{status}");
+    let job = &newest(&grid).expect("it was submitted")["id"];
+    let explained = grid.run(&["job", "explain", &job.to_string()]);
+    assert!(explained.ok().contains(why), "{}", explained.ok());
+    grid.run(&["tenant", "set", &name, "running-tasks=default"]).ok();
+    grid.run(&["job", "wait", &job.to_string()]).ok();
+    grid.run(&["status"]).ok();
 }

@@ -49,6 +49,9 @@ pub fn remedy(wait: &Wait) -> String {
              sooner"
                 .into()
         }
+        Wait::Quota { allowed: 0, .. } => {
+            "an operator can allow some: `wasmgrid tenant set`".into()
+        }
         Wait::Quota { resource, .. } => {
             format!("{}; an operator can allow more: `wasmgrid tenant set`", resource.remedy())
         }

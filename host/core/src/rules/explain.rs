@@ -106,11 +106,8 @@ impl Grid {
                 true => Wait::Ready,
                 false => Wait::Elsewhere { workers: others() },
             };
-            let wait = self.obstacle(queue.demand()).unwrap_or_else(elsewhere);
-            match reasons.iter_mut().find(|reason| reason.wait == wait) {
-                Some(reason) => reason.tasks += waiting.len(),
-                None => reasons.push(WaitReason { tasks: waiting.len(), wait }),
-            }
+            let held = self.held_by(queue.tenant()).or_else(|| self.obstacle(queue.demand()));
+            add(reasons, waiting.len(), held.unwrap_or_else(elsewhere));
         }
     }
 
@@ -122,8 +119,8 @@ impl Grid {
             Wait::Suspects { workers }
         };
         if queue.suspects_len() > 0 {
-            let wait = self.obstacle(queue.demand()).unwrap_or_else(alone);
-            reasons.push(WaitReason { tasks: queue.suspects_len(), wait });
+            let held = self.held_by(queue.tenant()).or_else(|| self.obstacle(queue.demand()));
+            add(reasons, queue.suspects_len(), held.unwrap_or_else(alone));
         }
     }
 
@@ -188,6 +185,14 @@ impl Grid {
         tenants.sort_by_key(|tenant| Reverse(tenant.tasks));
         tenants.truncate(NAMED_MAX);
         Wait::Busy { workers, slots, tenants }
+    }
+}
+
+/// Adds tasks to those that wait for the same reason.
+fn add(reasons: &mut Vec<WaitReason>, tasks: u64, wait: Wait) {
+    match reasons.iter_mut().find(|reason| reason.wait == wait) {
+        Some(reason) => reason.tasks += tasks,
+        None => reasons.push(WaitReason { tasks, wait }),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wasmgrid_core::{GridConfig, Input, Output, RESULT_BYTES};
 use wasmgrid_proto::{
     Allowance, ByteCount, DropReason, EXTENSIONS_BYTES_MAX, Extension, Extensions, JobId, JobSpec,
-    JobState, Millis, OutcomeClass, Reason, Resource, Wait,
+    JobState, Millis, OutcomeClass, Reason, Resource, Wait, WaitReason,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -384,4 +384,24 @@ fn labels_that_are_required_in_any_order_and_twice_are_one_need() {
     let key = Some("key");
     let first = world.submit_as(spec(&["a", "b"]), key, 1, true);
     assert_eq!(world.submit_as(spec(&["b", "a", "a"]), key, 1, true), first);
+}
+
+#[test]
+fn a_quota_of_nothing_is_why_tasks_wait_also_those_that_workers_lost() {
+    for deaths in [0, 1, 2] {
+        let mut world = World::new();
+        let job = world.submit(spec_of("ann"), 2);
+        for name in ["a", "b"].into_iter().take(deaths) {
+            let worker = world.join(name, 2);
+            world.kill(worker);
+        }
+        set(&mut world, "ann", Resource::RunningTasks, Allowance::Most(0));
+        world.join("c", 2);
+        let explained = world.grid.explain(job).expect("it is known");
+        let (resource, used, allowed) = (Resource::RunningTasks, 0, 0);
+        let wait = Wait::Quota { resource, used, allowed };
+        assert_eq!(explained.reasons, [WaitReason { tasks: 2, wait }], "after {deaths} deaths");
+        set(&mut world, "ann", Resource::RunningTasks, Allowance::Unbounded);
+        assert_eq!(world.job(job).counts.running, if deaths == 2 { 1 } else { 2 });
+    }
 }

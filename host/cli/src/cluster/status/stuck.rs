@@ -71,12 +71,14 @@ const fn is_stuck(wait: &Wait) -> bool {
             | Wait::Memory { .. }
             | Wait::NotTaking { .. }
             | Wait::Unable { .. }
+            // Of a quota of something there is more when tasks end or a day has passed.
+            | Wait::Quota { allowed: 0, .. }
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::{ByteCount, JobCounts, JobState};
+    use wasmgrid_proto::{ByteCount, JobCounts, JobState, Resource};
 
     use super::*;
 
@@ -99,6 +101,18 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].kind, found[0].subject.as_deref()), ("job-stuck", Some("7")));
         assert!(found[0].help.contains("--memory"), "{found:?}");
+    }
+
+    #[test]
+    fn a_job_whose_tenant_may_run_nothing_is_stuck_and_one_that_waits_for_its_quota_is_not() {
+        let quota = |used, allowed| {
+            explained(7, "ada", Wait::Quota { resource: Resource::RunningTasks, used, allowed })
+        };
+        let found = stuck(&[quota(0, 0)], Micros(0));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].text.contains("0 of its quota of 0 running-tasks"), "{found:?}");
+        assert!(found[0].help.contains("`wasmgrid tenant set`"), "{found:?}");
+        assert_eq!(stuck(&[quota(4, 4)], Micros(0)), []);
     }
 
     #[test]
