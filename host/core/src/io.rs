@@ -301,7 +301,8 @@ pub enum Input {
         bytes: u64,
     },
     /// Whether the store takes new work from now on: jobs and inputs are refused for this reason, but
-    /// repeats of what was done before are answered. [`Input::Start`] begins with a store that does.
+    /// repeats of what was done before are answered. If it is for want of room, no task that waits is
+    /// given out either: its result would need some. [`Input::Start`] begins with a store that does.
     Intake {
         /// Why it does not.
         refusal: Option<Reason>,

@@ -114,7 +114,8 @@ pub enum Wait {
     },
     /// Every input there is has been given out, and more may come.
     OpenInputs,
-    /// The scheduler's disk is full: results cannot be committed.
+    /// The scheduler's disk is full, or has less free than its reserve: the room that is left is for
+    /// the results of tasks that workers have.
     DiskFull,
     /// They can be given out right now.
     Ready,
@@ -261,7 +262,7 @@ impl Wait {
                 are(*workers, "worker", "workers")
             ),
             Self::OpenInputs => "all inputs so far have been given out, and more may come".into(),
-            Self::DiskFull => "the scheduler's disk is full".into(),
+            Self::DiskFull => "the scheduler's disk is full, or has less free than its reserve".into(),
             Self::Ready => "they are given out now".into(),
             Self::Unable { workers, unable, name, reason } => format!(
                 "of {} none takes new tasks, and {unable} cannot run tasks ({name}: {reason})",

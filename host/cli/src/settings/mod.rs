@@ -205,8 +205,8 @@ settings! {
         heading: None,
         help: &[(
             SCHEDULERS,
-            "New jobs, inputs and modules are refused while less than this is free on the disk, so \
-             that work in progress can be stored",
+            "While less than this is free on the disk, new jobs, inputs and modules are refused and \
+             waiting tasks wait, so that what workers have can be stored",
         )],
     }
     keep_results: Option<Millis> {

@@ -3,7 +3,7 @@
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Bound;
 
-use wasmgrid_proto::{JobId, Millis, TaskRange, WorkerId};
+use wasmgrid_proto::{JobId, Millis, Reason, TaskRange, WorkerId};
 
 use super::grid::Grid;
 use crate::{
@@ -28,6 +28,9 @@ const LOST_MAX: usize = 64;
 impl Grid {
     /// Gives waiting tasks to workers with room, and rebalances where slots are left.
     pub(super) fn pump(&mut self) {
+        if self.lacks_room() {
+            return;
+        }
         self.placement.park_unmet();
         let mut grants = Grants::new();
         let alone = self.place_suspects(&mut grants);
@@ -56,6 +59,12 @@ impl Grid {
         if fleet.is_worth_stealing() && fleet.free_slots(ANY) > fleet.asked() {
             self.steal();
         }
+    }
+
+    /// True while there may be no room for the results of more tasks than workers have: the rest of
+    /// the room is for those.
+    pub(super) const fn lacks_room(&self) -> bool {
+        matches!(self.refuses, Some(Reason::DiskFull | Reason::DiskReserved { .. }))
     }
 
     /// Leaves a job out of the round whose module is being made ready; false where it is not.

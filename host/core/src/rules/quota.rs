@@ -181,8 +181,11 @@ impl Grid {
         allowed.saturating_sub(self.placement.shares().leased(tenant))
     }
 
-    /// Why a tenant is given no more tasks, where it is not.
+    /// Why a tenant is given no more tasks, whatever workers have room for.
     pub(super) fn held_by(&self, tenant: &str) -> Option<Wait> {
+        if self.lacks_room() {
+            return Some(Wait::DiskFull);
+        }
         if !self.holds_back(tenant) {
             return None;
         }

@@ -1,7 +1,9 @@
 //! Promises about who is given what, and how much of it.
 
 use wasmgrid_core::{Input, Output};
-use wasmgrid_proto::{JobSpec, JobState, OutcomeClass, TaskRange};
+use wasmgrid_proto::{
+    ByteCount, JobSpec, JobState, OutcomeClass, Reason, TaskRange, Wait, WaitReason,
+};
 
 use crate::world::{World, spec, spec_of};
 
@@ -237,4 +239,27 @@ fn work_that_is_nearly_done_is_not_stolen() {
     assert!(world.load(worker) > 4, "there would be something to steal");
     world.join("b", 2);
     assert!(!world.last.iter().any(|output| matches!(output, Output::Revoke { .. })));
+}
+
+#[test]
+fn while_there_is_no_room_what_waits_is_not_given_out_and_what_runs_ends() {
+    let (free, reserve) = (ByteCount(1), ByteCount(2));
+    for reason in [Reason::DiskFull, Reason::DiskReserved { free, reserve }] {
+        let mut world = World::new();
+        let worker = world.join("a", 2);
+        let job = world.submit(spec(), 100);
+        let running = world.job(job).counts.running;
+        world.drive(Input::Intake { refusal: Some(reason) });
+        let other = world.join("b", 8);
+        world.end_all(worker, OutcomeClass::Ok, 1_000);
+        let counts = world.job(job).counts;
+        assert_eq!((counts.ok, counts.running), (running, 0));
+        let explained = world.grid.explain(job).expect("it is known");
+        let waits = WaitReason { tasks: 100 - running, wait: Wait::DiskFull };
+        assert_eq!(explained.reasons, [waits]);
+        world.drive(Input::Intake { refusal: None });
+        assert!(world.load(worker) > 0 && world.load(other) > 0);
+        world.run(1_000);
+        assert_eq!(world.job(job).counts.ok, 100);
+    }
 }

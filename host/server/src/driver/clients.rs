@@ -248,8 +248,11 @@ impl<O: Observer> Driver<O> {
     /// Why a job's tasks wait: as the core knows it, and what only the driver knows.
     fn explain(&self, job: JobId) -> Option<Explanation> {
         let mut explanation = self.grid.explain(job)?;
-        if self.state.halt == Some(Halt::Full) && !explanation.state.is_terminal() {
-            explanation.reasons.insert(0, WaitReason { tasks: 0, wait: Wait::DiskFull });
+        let full = WaitReason { tasks: 0, wait: Wait::DiskFull };
+        let is_said = explanation.reasons.iter().any(|reason| reason.wait == full.wait);
+        // Results of tasks that have run wait too.
+        if self.state.halt == Some(Halt::Full) && !explanation.state.is_terminal() && !is_said {
+            explanation.reasons.insert(0, full);
         }
         Some(explanation)
     }

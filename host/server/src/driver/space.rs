@@ -48,27 +48,37 @@ impl<O: Observer> Driver<O> {
                  is durable: rejecting new work until it does"),
             None => tracing::info!("the store commits again: accepting new work"),
         }
+        self.tell_intake();
     }
 
     pub(super) fn short_of_space(&mut self, shortage: Option<Shortage>) {
         let before = std::mem::replace(&mut self.state.shortage, shortage);
         match (before, shortage) {
             (None, Some(Shortage { free, reserve })) => {
-                tracing::error!(%free, %reserve, "disk nearly full: rejecting new work until \
-                     space is freed");
+                tracing::error!(%free, %reserve, "disk nearly full: rejecting new work, and giving \
+                     out no waiting tasks, until space is freed");
             }
             (Some(_), None) => {
                 tracing::info!("the disk has enough space again: accepting new work");
             }
             _ => {}
         }
-        let refusal = shortage.map(Shortage::reason);
+        self.tell_intake();
+    }
+
+    /// Tells the core whether it takes new work.
+    fn tell_intake(&mut self) {
+        let refusal = self.refusal();
         self.grid.handle(self.state.now, Input::Intake { refusal });
     }
 
     /// Why no new work is taken, from anybody.
     pub(super) fn refuses_work(&self) -> Option<ApiError> {
+        self.refusal().map(ApiError::from)
+    }
+
+    fn refusal(&self) -> Option<Reason> {
         let halt = self.state.halt.map(Halt::reason);
-        halt.or_else(|| self.state.shortage.map(Shortage::reason)).map(ApiError::from)
+        halt.or_else(|| self.state.shortage.map(Shortage::reason))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobState, Millis,
+    ByteCount, Digest, Epoch, InputBlock, JobState, Millis, Wait, WaitReason,
     wire::{
         ErrorCode, FromWorker, Heartbeat, NeedModule, Reply, Request, Role, Submit, ToClient,
         ToWorker,
@@ -182,6 +182,12 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
     let (spec, idempotency_key, inputs) = (spec(), None, numbers(0));
     let open = Submit { spec, idempotency_key, inputs, closed: false, watch: None };
     let open = status(ann.request(Request::Submit(open), &[]).await).job;
+    let mut worker = join(&server.handle(), "w").await;
+    let (assign, _) = worker.assigned().await;
+    let mut olga = client_link(&server.handle(), Role::Operator, "olga");
+    let cordon = |cordoned| Request::Cordon { name: "w".into(), cordoned };
+    olga.request(cordon(true), &[]).await.expect("known");
+    let waiting = status(ann.request(submit(numbers(5), None), &[]).await).job;
 
     free.store(100, Ordering::Relaxed);
     let refused = |answer| match answer {
@@ -205,14 +211,23 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
     }
     let error = ann.put(b"more").await.expect_err("no new module");
     assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
-    let mut worker = join(&server.handle(), "w").await;
-    worker.work(2, b"done").await;
+    olga.request(cordon(false), &[]).await.expect("known");
+    worker.finish(1, &assign, b"done").await;
     let (results, end) = ann.watched(1).await;
     assert_eq!((results.len(), end.state), (2, JobState::Ok));
+    // What waits would need space for its results.
+    match ann.request(Request::Explain { job: waiting }, &[]).await {
+        Ok(Reply::Explanation(explanation)) => {
+            assert_eq!(explanation.reasons, [WaitReason { tasks: 5, wait: Wait::DiskFull }]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!worker.has(|message| matches!(message, ToWorker::Assign(_))).await);
 
     free.store(1_000, Ordering::Relaxed);
     while refused(ann.request(Request::Intake, &[]).await).is_some() {}
     ann.request(submit(numbers(1), None), &[]).await.expect("there is room");
+    assert_eq!(worker.assigned().await.0.job, waiting);
     server.shutdown().await.expect("in order");
 }
 
