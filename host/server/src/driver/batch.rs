@@ -64,6 +64,24 @@ impl Item {
         }
     }
 
+    /// The job of which a client asked for it: answers to repeats of its requests rest on that.
+    pub(super) const fn asked_of(&self) -> Option<JobId> {
+        let Self::Record(
+            Record::JobSubmitted { job, .. }
+            | Record::InputsAppended { job, .. }
+            | Record::InputsTaken { job, .. }
+            | Record::InputsDigest { job, .. }
+            | Record::IndicesSkipped { job, .. }
+            | Record::ProducerNoted { job, .. }
+            | Record::InputsClosed { job }
+            | Record::CancelRequested { job, .. },
+        ) = self
+        else {
+            return None;
+        };
+        Some(*job)
+    }
+
     /// Adds what makes it durable; segments that its record drops go with it.
     ///
     /// # Errors

@@ -48,6 +48,8 @@ pub(super) struct Client {
 pub(super) struct Pending {
     link: LinkId,
     id: u64,
+    /// The job that it asks something of.
+    pub job: Option<JobId>,
     /// Until the core says that they are to be kept.
     pub inputs: Option<(InputBlock, Bytes)>,
     watch: Option<WatchRequest>,
@@ -105,22 +107,6 @@ impl<O: Observer> Driver<O> {
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 Action::ReplaceAuthority
             }
-            // While nothing can be committed, no answer of the core leaves.
-            Request::Submit(_)
-            | Request::AppendAt { .. }
-            | Request::Skip { .. }
-            | Request::Append { .. }
-            | Request::Retry { .. }
-                if self.state.halt.is_some() =>
-            {
-                return self.refuses_work();
-            }
-            // Else the core refuses what is new, since it knows which requests are repeats.
-            Request::PutModule { .. } | Request::PutBlob { .. }
-                if self.refuses_work().is_some() =>
-            {
-                return self.refuses_work();
-            }
             Request::JobPage { filter, .. } => return others_jobs(client, filter),
             _ => return job_of(request).and_then(|job| self.not_yours(client, job)),
         };
@@ -167,7 +153,7 @@ impl<O: Observer> Driver<O> {
                 self.retry(link, id, job, limits, idempotency_key);
             }
             Request::Close { job } => {
-                let request = self.pending(link, id, None, None);
+                let request = self.pending_of(link, id, job, None);
                 self.grid.handle(now, Input::Close { request, job });
             }
             Request::Cancel { job } => self.cancel(link, id, job),
@@ -213,7 +199,7 @@ impl<O: Observer> Driver<O> {
     fn cancel(&mut self, link: LinkId, id: u64, job: JobId) {
         let Some(client) = self.state.clients.get(&link) else { return };
         let by = client.peer.identity.name().to_owned();
-        let request = self.pending(link, id, None, None);
+        let request = self.pending_of(link, id, job, None);
         self.grid.handle(self.state.now, Input::Cancel { request, job, by });
     }
 
@@ -300,7 +286,7 @@ impl<O: Observer> Driver<O> {
             Err(error) => return self.answer(link, id, Err(error)),
         };
         let bytes = stored_bytes(&inputs, &payload);
-        let request = self.pending(link, id, Some((inputs, payload)), None);
+        let request = self.pending_of(link, id, job, Some((inputs, payload)));
         let append = Input::AppendAt { request, job, first, count, bytes, digest };
         self.grid.handle(self.state.now, append);
     }
@@ -311,7 +297,7 @@ impl<O: Observer> Driver<O> {
             Ok(digest) => digest,
             Err(error) => return self.answer(link, id, Err(error)),
         };
-        let request = self.pending(link, id, None, None);
+        let request = self.pending_of(link, id, job, None);
         self.grid.handle(self.state.now, Input::Skip { request, job, first, count, digest });
     }
 
@@ -328,7 +314,7 @@ impl<O: Observer> Driver<O> {
         }
         let count = inputs.count();
         let bytes = stored_bytes(&inputs, &payload);
-        let request = self.pending(link, id, Some((inputs, payload)), None);
+        let request = self.pending_of(link, id, job, Some((inputs, payload)));
         let append = Input::Append { request, job, producer, number, count, bytes };
         self.grid.handle(self.state.now, append);
     }
@@ -341,7 +327,7 @@ impl<O: Observer> Driver<O> {
         limits: Option<Limits>,
         idempotency_key: Option<String>,
     ) {
-        let request = self.pending(link, id, None, None);
+        let request = self.pending_of(link, id, job, None);
         self.grid.handle(self.state.now, Input::Retry { request, job, limits, idempotency_key });
     }
 
@@ -363,7 +349,22 @@ impl<O: Observer> Driver<O> {
     ) -> RequestId {
         self.state.next_request += 1;
         let request = RequestId(self.state.next_request);
-        self.state.requests.insert(request, Pending { link, id, inputs, watch });
+        self.state.requests.insert(request, Pending { link, id, job: None, inputs, watch });
+        request
+    }
+
+    /// The same for a request that asks something of a job that there is.
+    fn pending_of(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        job: JobId,
+        inputs: Option<(InputBlock, Bytes)>,
+    ) -> RequestId {
+        let request = self.pending(link, id, inputs, None);
+        if let Some(pending) = self.state.requests.get_mut(&request) {
+            pending.job = Some(job);
+        }
         request
     }
 

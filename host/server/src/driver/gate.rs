@@ -49,11 +49,20 @@ pub(super) struct Gate {
     /// Batches that were taken to be committed; the one being built is the next.
     taken: u64,
     committed: u64,
-    /// Of each batch that is taken and not committed: number, items, bytes.
-    in_flight: VecDeque<(u64, usize, usize)>,
+    /// The batches that are taken and not committed.
+    in_flight: VecDeque<InFlight>,
     items: usize,
     bytes: usize,
     waiting: VecDeque<(u64, Gated)>,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    number: u64,
+    items: usize,
+    bytes: usize,
+    /// The jobs of which clients asked for some of it, perhaps more than once.
+    asked_of: Vec<JobId>,
 }
 
 impl Gate {
@@ -97,19 +106,44 @@ impl Gate {
         let items = std::mem::take(&mut self.building);
         self.taken += 1;
         let bytes = items.iter().map(Item::bytes).sum();
-        self.in_flight.push_back((self.taken, items.len(), bytes));
-        Some(Batch { number: self.taken, items })
+        let mut asked_of: Vec<JobId> = items.iter().filter_map(Item::asked_of).collect();
+        asked_of.dedup();
+        let number = self.taken;
+        self.in_flight.push_back(InFlight { number, items: items.len(), bytes, asked_of });
+        Some(Batch { number, items })
     }
 
     /// All batches up to `number` are committed.
     pub(super) fn committed(&mut self, number: u64) {
         self.committed = self.committed.max(number);
-        while let Some((_, items, bytes)) =
-            self.in_flight.pop_front_if(|(taken, ..)| *taken <= number)
-        {
-            self.items = self.items.saturating_sub(items);
-            self.bytes = self.bytes.saturating_sub(bytes);
+        while let Some(batch) = self.in_flight.pop_front_if(|batch| batch.number <= number) {
+            self.items = self.items.saturating_sub(batch.items);
+            self.bytes = self.bytes.saturating_sub(batch.bytes);
         }
+    }
+
+    /// True if something is not committed that a client asked of a job. It looks at all that is not.
+    pub(super) fn is_asked_of(&self, job: JobId) -> bool {
+        self.in_flight.iter().any(|batch| batch.asked_of.contains(&job))
+            || self.building.iter().any(|item| item.asked_of() == Some(job))
+    }
+
+    /// Takes out what `leaves` of all that waits: the place of each, counted among those that are
+    /// left before it.
+    pub(super) fn take_out(
+        &mut self,
+        leaves: impl Fn(&Self, &Gated) -> bool,
+    ) -> Vec<(usize, Gated)> {
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for (needs, gated) in std::mem::take(&mut self.waiting) {
+            if leaves(self, &gated) {
+                taken.push((left.len(), gated));
+            } else {
+                left.push_back((needs, gated));
+            }
+        }
+        self.waiting = left;
+        taken
     }
 
     /// True where no more should be added.
@@ -125,7 +159,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::Record;
+    use wasmgrid_proto::{JobState, Micros, Record};
 
     use super::*;
 
@@ -182,6 +216,43 @@ mod tests {
         gate.persist(record());
         assert!(gate.take().is_none());
         assert_eq!(gate.take_last().expect("the last").items.len(), 1);
+    }
+
+    #[test]
+    fn something_is_asked_of_a_job_until_all_of_it_is_committed() {
+        let mut gate = Gate::new(ITEMS_MAX);
+        assert!(!gate.is_asked_of(JobId(1)));
+        gate.persist(record());
+        assert!(gate.is_asked_of(JobId(1)) && !gate.is_asked_of(JobId(2)));
+        let first = gate.take().expect("one record");
+        gate.persist(record());
+        let second = gate.take().expect("one record");
+        gate.committed(first.number);
+        assert!(gate.is_asked_of(JobId(1)));
+        gate.committed(second.number);
+        assert!(!gate.is_asked_of(JobId(1)));
+    }
+
+    #[test]
+    fn what_workers_did_is_asked_of_no_job() {
+        let mut gate = Gate::new(ITEMS_MAX);
+        let (job, state, at) = (JobId(1), JobState::Ok, Micros(0));
+        gate.persist(Item::Record(Record::JobEnded { job, state, at }));
+        assert!(!gate.is_asked_of(job));
+    }
+
+    #[test]
+    fn what_is_taken_out_leaves_the_others_in_order() {
+        let mut gate = Gate::new(ITEMS_MAX);
+        gate.persist(record());
+        (1..=4).for_each(|job| gate.hold(changed(job)));
+        let even = |gated: &Gated| matches!(gated, Gated::JobChanged { job } if job.0 % 2 == 0);
+        let taken = gate.take_out(|_, gated| even(gated));
+        assert_eq!(taken.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(released(&mut gate), []);
+        let batch = gate.take().expect("one record");
+        gate.committed(batch.number);
+        assert_eq!(released(&mut gate), [1, 3]);
     }
 
     #[test]

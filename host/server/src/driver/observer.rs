@@ -22,6 +22,12 @@ pub trait Observer {
 
     /// What was held first, and not yet released, does not wait any more.
     fn released(&mut self) {}
+
+    /// What was held at this place among those that are not yet released rests on nothing that is not
+    /// durable, and does not wait any more.
+    fn let_go(&mut self, place: usize) {
+        let _ = place;
+    }
 }
 
 impl Observer for () {}

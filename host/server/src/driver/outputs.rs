@@ -38,9 +38,7 @@ impl<O: Observer> Driver<O> {
                 }
                 Output::OverQuota { token, block, quota } => self.empty(token, block, quota),
                 Output::Late { token, block, positions } => self.late(token, block, &positions),
-                Output::Reply { request, reply } => {
-                    self.hold(Gated::Reply { request, reply });
-                }
+                Output::Reply { request, reply } => self.take_reply(request, reply),
                 Output::Joined { link, worker } => {
                     self.worker_known(LinkId(link), worker);
                     self.hold(Gated::Joined { link: LinkId(link), worker });

@@ -68,6 +68,9 @@ impl<O: Observer> Driver<O> {
             Ok(true) => return self.answer(link, id, Ok(Reply::Done)),
             Err(error) => return self.answer(link, id, Err(error)),
         }
+        if let Some(error) = self.refuses_work() {
+            return self.answer(link, id, Err(error));
+        }
         let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
         let put = Put { tenant, sort, link, id, digest, bytes };
         if let Err(error) = has_room.and_then(|()| self.modules.put(put, now)) {

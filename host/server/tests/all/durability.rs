@@ -9,7 +9,7 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    ByteCount, Digest, Epoch, InputBlock, JobState, Millis, Wait, WaitReason,
+    ByteCount, Digest, Epoch, InputBlock, JobState, Millis, Reason, Wait, WaitReason,
     wire::{
         ErrorCode, FromWorker, Heartbeat, NeedModule, Reply, Request, Role, Submit, ToClient,
         ToWorker,
@@ -228,6 +228,50 @@ async fn below_the_reserve_new_work_is_refused_and_results_of_what_runs_are_kept
     while refused(ann.request(Request::Intake, &[]).await).is_some() {}
     ann.request(submit(numbers(1), None), &[]).await.expect("there is room");
     assert_eq!(worker.assigned().await.0.job, waiting);
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn on_a_full_disk_repeats_of_what_is_durable_are_answered_and_nothing_new_is_done() {
+    let (server, valve) = start_held();
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    ann.put(MODULE).await.expect("kept");
+    let submit_as = |key: &str| {
+        let (spec, idempotency_key, inputs) = (spec(), Some(key.to_owned()), numbers(0));
+        Request::Submit(Submit { spec, idempotency_key, inputs, closed: false, watch: None })
+    };
+    let job = status(ann.request(submit_as("a"), &[]).await).job;
+    let append_at = |first| Request::AppendAt { job, first, inputs: numbers(2) };
+    assert_eq!(ann.request(append_at(0), &[]).await, Ok(Reply::Done));
+    let shared = status(ann.request(submit_as("b"), &[]).await).job;
+    let append =
+        |number| Request::Append { job: shared, producer: 7, number, inputs: numbers(1) };
+    let mut worker = join(&server.handle(), "w").await;
+    let (assign, _) = worker.assigned().await;
+
+    valve.fill();
+    ann.ask(7, append(1), &[]).await;
+    valve.refused().await;
+    while ann.request(Request::Intake, &[]).await == Ok(Reply::Intake { refusal: None }) {}
+    // Results that wait for the disk as well are none of what the client asked.
+    worker.finish(1, &assign, b"out").await;
+    heard(&mut worker).await;
+    assert_eq!(status(ann.request(submit_as("a"), &[]).await).job, job);
+    assert_eq!(ann.request(append_at(0), &[]).await, Ok(Reply::Done));
+    assert_eq!(ann.put(MODULE).await, Ok(Reply::Done));
+    let full = || Err(Reason::DiskFull.into());
+    assert_eq!(ann.request(append_at(2), &[]).await, full());
+    assert_eq!(ann.request(submit_as("c"), &[]).await, full());
+    assert_eq!(ann.put(b"another").await, full());
+    // A repeat of what is not durable waits for it, as the first one does.
+    ann.ask(8, append(1), &[]).await;
+    ann.request(Request::Intake, &[]).await.expect("answered after it");
+    assert!(!ann.was_answered(7) && !ann.was_answered(8));
+    valve.make_room();
+    for id in [7, 8] {
+        assert_eq!(ann.answer(id).await, Ok(Reply::Appended { first: 0 }));
+    }
+    assert_eq!(worker.committed().await, [1]);
     server.shutdown().await.expect("in order");
 }
 

@@ -214,4 +214,8 @@ impl Observer for Probe {
         let records = self.held.pop_front().unwrap_or_default();
         self.book.promise(records);
     }
+
+    fn let_go(&mut self, place: usize) {
+        self.held.remove(place);
+    }
 }
