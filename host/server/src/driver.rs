@@ -25,6 +25,7 @@ mod certificates;
 mod clients;
 mod comparison;
 mod contests;
+mod deferred;
 mod divergence;
 mod feeders;
 mod gate;
@@ -49,7 +50,7 @@ mod watches;
 mod workers;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt, vec,
 };
 
@@ -82,6 +83,7 @@ use crate::error::ServerError;
 pub use crate::members::{Member, MemberKey, Members};
 use cache::Cache;
 use clients::{Client, Pending};
+use deferred::Deferred;
 use divergence::LateResults;
 use feeders::Feeders;
 use gate::Gate;
@@ -168,7 +170,7 @@ struct State {
     now: Micros,
     date: Micros,
     /// Results that came while nothing was committed and too much waited for that already.
-    deferred: VecDeque<Event>,
+    deferred: Deferred<Event>,
     /// The end of the last turn after which links were listened to.
     listened_at: Micros,
     /// Why nothing is committed, if so.
@@ -250,11 +252,15 @@ impl<O: Observer> Driver<O> {
         self.begin_turn(now);
         for event in events {
             let waits = self.gate.is_full() || !self.state.deferred.is_empty();
-            if waits && is_results(&event) {
-                self.state.deferred.push_back(event);
-            } else {
-                self.handle(event);
-                self.take_outputs();
+            match results_of(&event).filter(|_| waits) {
+                Some(job) => {
+                    let tenant = job.and_then(|job| self.grid.tenant(job));
+                    self.state.deferred.push(tenant.unwrap_or_default(), event);
+                }
+                None => {
+                    self.handle(event);
+                    self.take_outputs();
+                }
             }
         }
         self.end_turn();
@@ -340,7 +346,7 @@ impl<O: Observer> Driver<O> {
         }
         // Handles what was deferred, as far as there is room for it.
         while !self.gate.is_full()
-            && let Some(event) = self.state.deferred.pop_front()
+            && let Some(event) = self.state.deferred.pop()
         {
             self.handle(event);
             self.take_outputs();
@@ -444,7 +450,10 @@ impl<O> fmt::Debug for Driver<O> {
     }
 }
 
-fn is_results(event: &Event) -> bool {
-    let Event::FromWorker { envelope, .. } = event else { return false };
-    matches!(envelope.message, FromWorker::Results(_))
+/// The job of the first results that an event has, if it has results: most workers send those of one
+/// job at a time.
+fn results_of(event: &Event) -> Option<Option<JobId>> {
+    let Event::FromWorker { envelope, .. } = event else { return None };
+    let FromWorker::Results(results) = &envelope.message else { return None };
+    Some(results.blocks.first().map(|block| block.job))
 }
