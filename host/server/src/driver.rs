@@ -401,12 +401,9 @@ impl<O: Observer> Driver<O> {
             Event::Walked { search, log } => self.walked(search, log),
             Event::ModuleRead { digest, found } => self.module_read(digest, found),
             Event::ModuleLooked { tenant, digest, link, id, looked } => {
-                let is_kept = matches!(looked, Looked::Kept(_) | Looked::KeptBlob(_));
                 let reply = looked.reply();
                 self.modules.looked(&tenant, digest, looked, self.state.now);
-                if is_kept {
-                    self.count_modules(tenant);
-                }
+                self.count_modules(tenant);
                 self.admit_next();
                 self.answer(link, id, reply);
             }
@@ -433,7 +430,7 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    /// Tells the core what the modules and blobs of a tenant take.
+    /// Tells the core what the modules and blobs of a tenant take, also those that wait to be kept.
     fn count_modules(&mut self, tenant: String) {
         let bytes = self.modules.bytes_of(&tenant);
         self.grid.handle(self.state.now, Input::Modules { tenant, bytes });

@@ -61,7 +61,7 @@ pub struct Modules {
     /// Who waits to have a module or a blob looked at.
     turns: Turns<Put>,
     /// What is being looked at, and may be written at any moment.
-    at_work: Vec<Digest>,
+    at_work: Vec<AtWork>,
     /// Why modules were refused lately, and until when that holds.
     refused: BTreeMap<Digest, (Micros, ApiError)>,
 }
@@ -122,6 +122,13 @@ impl Looked {
             Self::Refused(error) | Self::Failed(error) => Err(error.clone()),
         }
     }
+}
+
+/// A module or a blob that is being looked at.
+struct AtWork {
+    tenant: String,
+    digest: Digest,
+    bytes: usize,
 }
 
 /// A module that is here.
@@ -218,9 +225,13 @@ impl Modules {
         self.blobs.has(tenant, digest, now)
     }
 
-    /// What the modules and blobs of a tenant take.
+    /// What the modules and blobs of a tenant take, with those that it has sent and that are not kept
+    /// or refused yet.
     pub(super) fn bytes_of(&self, tenant: &str) -> u64 {
-        self.users.total(tenant).bytes.saturating_add(self.blobs.bytes_of(tenant))
+        let at_work = self.at_work.iter().filter(|one| one.tenant == tenant).map(|one| one.bytes);
+        let sent = self.turns.bytes_of(tenant).saturating_add(at_work.sum());
+        let kept = self.users.total(tenant).bytes.saturating_add(self.blobs.bytes_of(tenant));
+        kept.saturating_add(sent as u64)
     }
 
     /// Who has modules or blobs here.
@@ -247,7 +258,7 @@ impl Modules {
         let unused = |(digest, known): (&Digest, &Known)| {
             let goes = known.unused_since.after(UNUSED_AFTER) <= now
                 && self.users.count_of(*digest) == 0
-                && !self.at_work.contains(digest);
+                && !self.is_at_work(*digest);
             goes.then_some(*digest)
         };
         let unused: Vec<Digest> = self.known.iter().filter_map(unused).take(SWEPT_MAX).collect();
@@ -260,7 +271,7 @@ impl Modules {
             tracing::info!(%digest, "no job names the module any more: deleted");
         }
         let unused = self.blobs.unused(&named.blobs, now).into_iter();
-        let unused = unused.filter(|(digest, _)| !self.at_work.contains(digest)).take(SWEPT_MAX);
+        let unused = unused.filter(|(digest, _)| !self.is_at_work(*digest)).take(SWEPT_MAX);
         for place in unused.collect::<Vec<_>>() {
             let (digest, tenant) = &place;
             swept.entries.push(blobs::meta(*digest, tenant, None));
@@ -331,14 +342,17 @@ impl Modules {
     /// The next that is to be looked at, if one more may be; [`Self::looked`] is called after that.
     pub(super) fn next(&mut self) -> Option<Put> {
         let (_, put) = self.turns.next()?;
-        self.at_work.push(put.digest);
+        let Put { tenant, digest, bytes, .. } = &put;
+        let (tenant, digest, bytes) = (tenant.clone(), *digest, bytes.len());
+        self.at_work.push(AtWork { tenant, digest, bytes });
         Some(put)
     }
 
     /// A module or a blob of the tenant's was looked at.
     pub(super) fn looked(&mut self, tenant: &str, digest: Digest, looked: Looked, now: Micros) {
         self.turns.done(tenant);
-        if let Some(place) = self.at_work.iter().position(|at_work| *at_work == digest) {
+        let is_it = |one: &AtWork| one.tenant == tenant && one.digest == digest;
+        if let Some(place) = self.at_work.iter().position(is_it) {
             self.at_work.swap_remove(place);
         }
         match looked {
@@ -362,9 +376,14 @@ impl Modules {
         }
     }
 
-    /// A client's link has ended: nobody waits for what it has sent.
-    pub(super) fn unlinked(&mut self, link: LinkId) {
-        self.turns.retain(|put| put.link != link);
+    fn is_at_work(&self, digest: Digest) -> bool {
+        self.at_work.iter().any(|one| one.digest == digest)
+    }
+
+    /// A client's link has ended: nobody waits for what it has sent. True if it had sent something that
+    /// was not looked at yet.
+    pub(super) fn unlinked(&mut self, link: LinkId) -> bool {
+        self.turns.retain(|put| put.link != link)
     }
 }
 

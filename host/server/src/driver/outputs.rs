@@ -212,7 +212,9 @@ impl<O: Observer> Driver<O> {
         if let Some(worker) = self.state.workers.remove(&link) {
             self.worker_unlinked(link, &worker, reason);
         } else if let Some(client) = self.state.clients.remove(&link) {
-            self.modules.unlinked(link);
+            if self.modules.unlinked(link) {
+                self.count_modules(client.tenant.clone());
+            }
             self.state.walks.unlinked(link);
             self.client_unlinked(link, &client);
         } else {

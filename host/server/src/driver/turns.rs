@@ -92,6 +92,11 @@ impl<T> Turns<T> {
         Some((tenant, item))
     }
 
+    /// Bytes that wait of a tenant.
+    pub(super) fn bytes_of(&self, tenant: &str) -> usize {
+        self.lanes.iter().find(|lane| lane.tenant == tenant).map_or(0, |lane| lane.bytes)
+    }
+
     /// One of the tenant's is done.
     pub(super) fn done(&mut self, tenant: &str) {
         if let Some(count) = self.at_work.get_mut(tenant) {
@@ -102,13 +107,18 @@ impl<T> Turns<T> {
         }
     }
 
-    /// Forgets what waits and is not `wanted` any more.
-    pub(super) fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+    /// Forgets what waits and is not `wanted` any more; true if that is anything.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&T) -> bool) -> bool {
+        let count = |lanes: &VecDeque<Lane<T>>| -> usize {
+            lanes.iter().map(|lane| lane.waiting.len()).sum()
+        };
+        let before = count(&self.lanes);
         for lane in &mut self.lanes {
             lane.waiting.retain(|(item, _)| wanted(item));
             lane.bytes = lane.waiting.iter().map(|(_, bytes)| bytes).sum();
         }
         self.lanes.retain(|lane| !lane.waiting.is_empty());
+        count(&self.lanes) < before
     }
 }
 
@@ -152,6 +162,7 @@ mod tests {
         assert_eq!(turns.push("bob", 1, 1), Err((1, Full::Tenant)));
         assert_eq!(turns.push("cat", 0, 60), Err((0, Full::All)));
         assert_eq!(turns.push("cat", 0, 40), Ok(()));
+        assert_eq!(["ann", "bob", "cat", "dan"].map(|tenant| turns.bytes_of(tenant)), [3, 100, 40, 0]);
     }
 
     #[test]
@@ -160,7 +171,7 @@ mod tests {
         for number in 0..3 {
             let _ = turns.push("ann", number, 50);
         }
-        turns.retain(|number| *number != 0);
+        assert!(turns.retain(|number| *number != 0) && !turns.retain(|number| *number != 0));
         assert_eq!(turns.push("ann", 7, 50), Ok(()));
         assert_eq!(next(&mut turns), Some(("ann".into(), 1)));
     }

@@ -72,9 +72,11 @@ impl<O: Observer> Driver<O> {
             return self.answer(link, id, Err(error));
         }
         let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
-        let put = Put { tenant, sort, link, id, digest, bytes };
-        if let Err(error) = has_room.and_then(|()| self.modules.put(put, now)) {
-            self.answer(link, id, Err(error));
+        let put = Put { tenant: tenant.clone(), sort, link, id, digest, bytes };
+        match has_room.and_then(|()| self.modules.put(put, now)) {
+            // It counts from now on, or what is sent meanwhile would have the same room.
+            Ok(()) => self.count_modules(tenant),
+            Err(error) => self.answer(link, id, Err(error)),
         }
         self.admit_next();
     }

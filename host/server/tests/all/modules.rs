@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 use wasmgrid_proto::{
-    Digest, ModuleInfo, ModuleKind, Reason,
+    Digest, ModuleInfo, ModuleKind, Reason, Resource,
     reason::Upload,
-    wire::{ErrorCode, Reply, Request, Role},
+    wire::{ApiError, ErrorCode, Reply, Request, Role},
 };
 use wasmgrid_server::{Admission, Admit, Admitting, NotAdmitted, Server, ServerConfig};
 
-use crate::harness::*;
+use crate::{harness::*, quotas::used};
 
 /// Where the answer about a module is given.
 type Answer = oneshot::Sender<Result<(), NotAdmitted>>;
@@ -43,6 +43,10 @@ impl Judge {
     }
 
     fn start(&self) -> Server {
+        self.start_with(ServerConfig::new("test"))
+    }
+
+    fn start_with(&self, config: ServerConfig) -> Server {
         let this = self.clone();
         let admit = move |bytes: Bytes| -> Admitting {
             let (answer, answered) = oneshot::channel();
@@ -64,8 +68,7 @@ impl Judge {
         };
         let check_task = Arc::new(|_: &ModuleInfo, _: &wasmgrid_proto::TaskSpec| Ok(()));
         let admission = Admission { admit: Admit::Apart(Arc::new(admit)), check_task };
-        Server::start(ServerConfig::new("test"), Box::new(wasmgrid_store::memory()), admission)
-            .expect("starts")
+        Server::start(config, Box::new(wasmgrid_store::memory()), admission).expect("starts")
     }
 
     /// Waits until so many were asked for.
@@ -167,6 +170,48 @@ async fn what_waits_of_one_tenant_is_bounded_and_goes_with_its_link() {
     judge.asked(2).await;
     judge.answer(MODULE, Ok(()));
     assert_eq!(ann.answer(number).await, Ok(Reply::Done));
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
+async fn what_waits_counts_among_its_tenants_bytes_until_it_is_refused_or_its_link_ends() {
+    const MODULE_BYTES: usize = 1 << 20;
+    let judge = Judge::new();
+    let mut config = ServerConfig::new("test");
+    config.grid.quotas.insert(Resource::Bytes, 3 << 20);
+    let server = judge.start_with(config);
+    let module = |number: u8| vec![number; MODULE_BYTES];
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    for number in 0..3 {
+        ann.ask(number.into(), put(&module(number)), &module(number)).await;
+    }
+    let over = |answer: Result<Reply, ApiError>| match answer {
+        Err(error) => matches!(&*error.reason, Reason::OverQuota { excess, .. }
+            if (excess.used, excess.allowed) == (3 << 20, 3 << 20)),
+        Ok(_) => false,
+    };
+    // One is looked at, and two wait.
+    assert!(over(ann.put(&module(3)).await));
+    let mut bob = client_link(&server.handle(), Role::Client, "bob");
+    assert_eq!(used(&mut ann, "ann").await, 3 << 20);
+    bob.ask(1, put(&module(9)), &module(9)).await;
+    judge.asked(2).await;
+    judge.answer(&module(9), Ok(()));
+    assert_eq!(bob.answer(1).await, Ok(Reply::Done));
+    judge.answer(&module(0), Err(NotAdmitted::Refused(no_task())));
+    ann.answer(0).await.expect_err("refused");
+    assert_eq!(used(&mut ann, "ann").await, 2 << 20);
+    // Of what waits, a part goes with the link that sent it.
+    drop(ann);
+    let mut ann = client_link(&server.handle(), Role::Client, "ann");
+    while used(&mut ann, "ann").await > 1 << 20 {}
+    judge.asked(3).await;
+    judge.answer(&module(1), Ok(()));
+    ann.ask(1, put(&module(4)), &module(4)).await;
+    judge.asked(4).await;
+    judge.answer(&module(4), Ok(()));
+    assert_eq!(ann.answer(1).await, Ok(Reply::Done));
+    assert_eq!(used(&mut ann, "ann").await, 2 << 20);
     server.shutdown().await.expect("in order");
 }
 
