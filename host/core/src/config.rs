@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, string::String};
 
-use wasmgrid_proto::{Millis, Resource};
+use wasmgrid_proto::{Millis, Resource, pace::TARGET_QUEUE};
 
 use crate::planted::Planted;
 
@@ -48,9 +48,8 @@ pub struct GridConfig {
     /// before that is given out again; less where all that were ever known are back. Default
     /// 10 s: a worker that has looked for a scheduler in vain for long tries it every 5 s at least.
     pub recovery_grace: Millis,
-    /// How much work a worker has at most, running and queued, in time. Default 40 ms: it
-    /// covers the way to the scheduler and back many times, also where results gather for 20 ms,
-    /// and is not worth stealing.
+    /// How much work a worker has at most, running and queued, in time. Default 40 ms
+    /// ([`TARGET_QUEUE`], which says why).
     pub target_queue: Millis,
     /// Tasks a worker has at most, however small they are. Default 16,384, which is what 8
     /// slots do in 20 ms at 10 us a task: half of the target, and enough for tasks so small.
@@ -114,7 +113,7 @@ impl Default for GridConfig {
             contest_timeout: Millis(3_000),
             rejoin_grace: Millis(5_000),
             recovery_grace: Millis(10_000),
-            target_queue: Millis(40),
+            target_queue: TARGET_QUEUE,
             credit_tasks: 16_384,
             tenant_weights: BTreeMap::new(),
             quotas: BTreeMap::from([

@@ -82,6 +82,7 @@ mod limits;
 mod member;
 mod outcome;
 mod outstanding;
+pub mod pace;
 mod quota;
 mod range;
 pub mod reason;

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use wasmgrid_proto::{
     LeaseProof, Micros, Millis, RunningTask, WorkerId,
     frame::Envelope,
+    pace::{GATHER, GATHER_SHARED},
     wire::{
         Alive, Contested, FromWorker, Heartbeat, HeldLease, Join, Joined, NeedModule, Proofs,
         ToWorker,
@@ -15,7 +16,7 @@ use super::{Agent, reasons::UNABLE};
 use crate::{
     Effect,
     outgoing::merge,
-    times::{GATHER, GATHER_SHARED, HEARTBEAT_MIN, WARN_EVERY, has_passed},
+    times::{HEARTBEAT_MIN, WARN_EVERY, has_passed},
 };
 
 /// Running tasks in one heartbeat: at 51 bytes each less than half of a frame's meta.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use wasmgrid_proto::{
     Digest, Extensions, JobId, LeaseId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec,
     Usage,
+    pace::{BATCH_SHARED_US, BATCH_US},
     text::{REASON_MAX, shortened},
     wire::{Assign, Compiled, FromWorker, NeedModule, Overrun, Preparing, Returned},
 };
@@ -27,7 +28,7 @@ use crate::{
     Effect, Preparation,
     holdings::Piece,
     modules::Readiness,
-    times::{BATCH_SHARED_US, BATCH_US, SHARED, has_passed, micros},
+    times::{SHARED, has_passed, micros},
 };
 
 /// Tenants that take turns on a slot without a start of a process at each: more of them have the

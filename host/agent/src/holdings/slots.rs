@@ -2,10 +2,9 @@
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
-use wasmgrid_proto::{JobId, LeaseId, Outstanding, TaskRange, TaskSpec};
+use wasmgrid_proto::{JobId, LeaseId, Outstanding, TaskRange, TaskSpec, pace::LONG_TASK_US};
 
 use super::piece::Piece;
-use crate::times::LONG_TASK_US;
 
 /// Batches a slot has at most: one that runs and two after it, so that it never waits for the
 /// agent.

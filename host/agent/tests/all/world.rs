@@ -10,11 +10,9 @@ use wasmgrid_proto::{
     ByteCount, Digest, Epoch, Extensions, InputBlock, JobId, LeaseId, Micros, Millis, ModuleKind,
     Outcome, ResultBlock, ResultMeta, RunningTask, TaskId, TaskSpec, Usage, WorkerCapacity,
     WorkerId,
+    pace::FLUSH_US,
     wire::{Assign, Committed, FromWorker, Joined, LeaseGrant, Returned, ToWorker, WorkerResults},
 };
-
-/// How long results wait for others of their batch, in microseconds.
-const GATHER_US: u64 = 1_000;
 
 /// Messages that the link takes at once.
 const ROOM: usize = 8;
@@ -220,7 +218,7 @@ impl World {
         slot.ended += 1;
         slot.gathered_us += wall_us;
         let is_over = slot.ended == batch.inputs.count();
-        if is_over || slot.gathered_us > GATHER_US {
+        if is_over || slot.gathered_us > FLUSH_US {
             let Batch { job, lease, worker, attempt, .. } = *batch;
             let results = std::mem::take(&mut slot.results);
             slot.gathered_us = 0;

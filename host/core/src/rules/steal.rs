@@ -2,13 +2,10 @@
 
 use alloc::vec::Vec;
 
-use wasmgrid_proto::{LeaseId, WorkerId};
+use wasmgrid_proto::{LeaseId, WorkerId, pace::STEAL_MIN_US};
 
 use super::{grid::Grid, place::part};
 use crate::placement::{ANY, Lease, Queue, Worker};
-
-/// Work that ends within this is not worth asking back: the question takes about as long.
-const STEAL_MIN_NS: u64 = 2_000_000;
 
 /// Workers that are looked at for tasks to ask back, and jobs and leases of each: where the first
 /// of them have nothing that a free slot could run, it costs this much to see it.
@@ -70,7 +67,7 @@ impl Grid {
 
     /// True where a worker has work that is worth asking for.
     fn is_loaded(&self, worker: &Worker) -> bool {
-        let least = STEAL_MIN_NS.saturating_mul(worker.slots());
+        let least = (STEAL_MIN_US * 1_000).saturating_mul(worker.slots());
         let mut work = 0_u64;
         worker.jobs().take(JOBS_MAX).any(|(job, held)| {
             let queue = self.placement.queue(job);

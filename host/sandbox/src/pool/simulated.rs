@@ -20,15 +20,13 @@ use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
     Digest, Extensions, InputBlock, JobId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec,
     Usage,
+    pace::FLUSH_US,
 };
 
 use super::{
     Condition, EVENTS_MAX, Pool, Slot, SlotBatch, SlotEvent, SlotEvents, SlotInput, shared::Shared,
 };
 use crate::{ModuleSource, PrepareError, Prepared, SandboxError, sealed::Sealed};
-
-/// How long results wait for others of their batch, as in a runner.
-const GATHER: Duration = Duration::from_millis(1);
 
 /// Says how tasks go.
 pub trait Model: fmt::Debug + Send + Sync {
@@ -203,7 +201,7 @@ impl Driver {
             let input = input(batch, index);
             let (job, attempt, spec) = (batch.job, batch.attempt, batch.spec.as_ref());
             let run = self.model.runs(&Task { job, index, attempt, spec, input: &input });
-            if gathered.time + run.time > GATHER {
+            if gathered.time + run.time > Duration::from_micros(FLUSH_US) {
                 self.give(gathered.take()).await?;
             }
             owed += run.time;

@@ -14,6 +14,7 @@ use wasmgrid_proto::{
     Extensions, ResultBlock, ResultMeta,
     budget::{BLOCK_META, RESULT_FIXED, RESULT_META_MAX, RESULT_PAYLOAD_MAX},
     frame::{self, Envelope, FRAME_MAX, HEADER_LEN, META_MAX},
+    pace::FLUSH_US,
 };
 
 use super::{
@@ -35,9 +36,6 @@ const _: () = assert!(
     FLUSH_BYTES + RESULT_PAYLOAD_MAX + META_BYTES_MAX + HEADER_LEN < FRAME_MAX,
     "and in a frame"
 );
-
-/// Results wait for others so long at most.
-const FLUSH_US: u64 = 10_000;
 
 /// A payload of so many bytes is not copied on its way to the socket.
 const LARGE_BYTES: usize = 64 << 10;

@@ -9,9 +9,10 @@ use wasmgrid_core::{
 };
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Micros, Millis, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange,
-    WorkerCapacity, WorkerId,
+    Digest, JobId, Micros, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange, WorkerCapacity,
+    WorkerId,
     frame::{Envelope, META_MAX},
+    pace::COMMITTED_AFTER,
     text::{REASON_MAX, shortened},
     wire::{
         Assign, Committed, FromWorker, Join, Joined, LIST_MAX, LeaseGrant, Preparing, Proofs, Role,
@@ -30,9 +31,7 @@ use crate::error::ServerError;
 /// reads so slowly that this fills is better linked anew.
 const WAITING_MAX: usize = 16_384;
 
-/// Acknowledgements wait for so long at most for something else to be said to the worker, and no
-/// more of them than this.
-const COMMITTED_AFTER: Millis = Millis(10);
+/// No more acknowledgements than this wait for something else to be said to the worker.
 const COMMITTED_MAX: usize = 64;
 
 /// Acknowledgements in one message: 40 KiB of its meta.
