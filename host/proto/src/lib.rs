@@ -79,6 +79,7 @@ pub mod frame;
 mod ids;
 mod lease;
 mod limits;
+mod log;
 mod member;
 mod outcome;
 mod outstanding;
@@ -106,6 +107,7 @@ pub use extension::{
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
+pub use log::{LogKind, LogRef};
 pub use member::{MemberStatus, TokenGives, TokenState, TokenStatus};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use outstanding::Outstanding;

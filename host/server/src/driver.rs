@@ -57,7 +57,7 @@ use std::{
 use bytes::Bytes;
 use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
 pub use wasmgrid_net::{Identity, Peer};
-use wasmgrid_proto::{JobId, Micros, Millis, ResultBlock, WorkerId, wire::FromWorker};
+use wasmgrid_proto::{JobId, LogRef, Micros, Millis, ResultBlock, WorkerId, wire::FromWorker};
 
 pub(crate) use self::{
     batch::LOG_PREFIX,
@@ -68,7 +68,7 @@ pub(crate) use self::{
 pub use self::{
     batch::{Batch, Item},
     blobs::Blobs,
-    cache::{Cached, Inputs, Place, Results, decode},
+    cache::{Cached, Inputs, Results, decode},
     comparison::{Compared, Pairs},
     io::{Ask, Effect, Event, LinkId, Now},
     modules::{CheckTask, Looked, Modules, Put},
@@ -195,7 +195,7 @@ struct State {
     /// Kept of tasks that a cancel stopped.
     logs: Logs,
     /// Who waits for a segment that is being read.
-    loading: BTreeMap<Place, BTreeSet<Waiter>>,
+    loading: BTreeMap<LogRef, BTreeSet<Waiter>>,
     /// Modules that workers wait for.
     reading: Reading,
     /// Links to which something may be said once the core's outputs are all taken.

@@ -8,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::{Digest, JobId};
+use wasmgrid_proto::{Digest, JobId, LogRef};
 use wasmgrid_store::{LogKind, Reader, Store, StoreError};
 
 use crate::{
     blocking::Blocking,
-    driver::{Cached, Measured, Place, Search, decode},
+    driver::{Cached, Measured, Search, decode},
     error::ServerError,
 };
 
@@ -51,9 +51,9 @@ impl Readers {
     ///
     /// # Errors
     /// [`ServerError::Missing`], if there is none.
-    pub(crate) async fn segment(&self, place: Place) -> Result<Cached, ServerError> {
+    pub(crate) async fn segment(&self, place: LogRef) -> Result<Cached, ServerError> {
         let read = self.run(move |reader| {
-            let found = reader.segment(place.job, place.log(), place.position)?;
+            let found = reader.segment(place.job, place.log, place.position)?;
             Ok(found.map(|segment| decode(&segment)))
         });
         match read.await? {

@@ -18,6 +18,7 @@ mod pack;
 mod sqlite;
 
 use bytes::Bytes;
+pub use wasmgrid_proto::LogKind;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
 pub use error::{Source, StoreError};
@@ -256,34 +257,6 @@ pub struct LogSize {
     pub log: LogKind,
     /// Bytes of its segments.
     pub bytes: u64,
-}
-
-/// The two logs of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogKind {
-    /// What its tasks are given.
-    Input,
-    /// What they returned.
-    Result,
-}
-
-impl LogKind {
-    /// The log's name in messages.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Result => "result",
-        }
-    }
-
-    /// The log's number on disk.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Input => 0,
-            Self::Result => 1,
-        }
-    }
 }
 
 /// A packed run of positions of one log.

@@ -13,8 +13,8 @@ use std::{
 
 use wasmgrid_core::{Grid, Input, LeaseKey, Ledger, Output};
 use wasmgrid_proto::{
-    Digest, Epoch, JobId, LeaseId, LeaseProof, Micros, Millis, ModuleInfo, ModuleKind, Record,
-    SnapshotItem,
+    Digest, Epoch, JobId, LeaseId, LeaseProof, LogRef, Micros, Millis, ModuleInfo, ModuleKind,
+    Record, SnapshotItem,
     frame::Envelope,
     wire::{
         FromClient, Hello, PROTOCOL_MINOR, Request as Asked, RequestFrame, Role, ToClient, ToWorker,
@@ -24,7 +24,7 @@ use wasmgrid_server::{
     ServerError,
     driver::{
         self, Ask, Batch, Blobs, Driver, Event, Identity, Kin, Member, MemberKey, Members, Meter,
-        Modules, Now, Outbox, Peer, Place, Settings, Start, TURN_EVENTS, Walk, outbox,
+        Modules, Now, Outbox, Peer, Settings, Start, TURN_EVENTS, Walk, outbox,
     },
 };
 use wasmgrid_store::{Entry, LogKind};
@@ -507,9 +507,9 @@ fn items(batch: &Batch) -> Result<Vec<Item>, Damage> {
     Ok(entries.into_iter().filter_map(item).collect())
 }
 
-fn read(disk: &Disk, place: Place) -> Result<driver::Cached, ServerError> {
+fn read(disk: &Disk, place: LogRef) -> Result<driver::Cached, ServerError> {
     let missing = || ServerError::Missing { what: place.to_string() };
-    let found = disk.segment(place.job, place.log(), place.position).map_err(|_| missing())?;
+    let found = disk.segment(place.job, place.log, place.position).map_err(|_| missing())?;
     let segment = found.ok_or_else(missing)?;
     driver::decode(&segment).map_err(|_| missing())
 }

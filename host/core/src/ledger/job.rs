@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
     Digest, Divergence, Dropped, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus,
-    Micros, OutcomeClass, Record, SnapshotItem, TaskRange, TaskSet, WorkerId,
+    LogKind, LogRef, Micros, OutcomeClass, Record, SNAPSHOT_LIST, SnapshotItem, TaskRange, TaskSet, WorkerId,
 };
 
 use super::{
@@ -219,6 +219,16 @@ impl Job {
     /// The job that has this one's inputs in its own log, at the same indices.
     pub(crate) const fn source(&self) -> Option<JobId> {
         self.source
+    }
+
+    /// The log of another job from which this one takes its inputs.
+    pub(crate) fn reads(&self) -> Option<(JobId, LogKind)> {
+        self.source.map(|source| (source, LogKind::Input))
+    }
+
+    /// Where the input of a task comes from, of this job with this number.
+    pub(crate) fn input_of(&self, job: JobId, index: u64) -> LogRef {
+        LogRef::input(self.source.unwrap_or(job), index)
     }
 
     /// The tasks it took from there; all it has, where it has a source.

@@ -22,7 +22,7 @@ use alloc::{
 };
 
 use wasmgrid_proto::{
-    Allowance, Epoch, Fuel, JobId, Micros, Record, Resource, SnapshotItem, WorkerId,
+    Allowance, Epoch, Fuel, JobId, LogKind, Micros, Record, Resource, SnapshotItem, WorkerId,
 };
 
 use self::{
@@ -60,8 +60,8 @@ pub struct Ledger {
     drained: BTreeMap<WorkerId, Micros>,
     /// The names of workers that were taken away, of at most [`FORMER_MAX`].
     former: BTreeMap<WorkerId, String>,
-    /// The active jobs that run tasks of another again, by that one, which has their inputs.
-    retries: BTreeMap<JobId, BTreeSet<JobId>>,
+    /// The active jobs that take their inputs from a log of another, by that log.
+    readers: BTreeMap<(JobId, LogKind), BTreeSet<JobId>>,
     /// What each tenant has of all this.
     holdings: Holdings,
     /// What tenants may have, where an operator said so.
@@ -127,11 +127,11 @@ impl Ledger {
                 if let Some(entry) = self.jobs.get_mut(job) {
                     entry.ended = Some(ended);
                 }
-                self.note_retry(*job);
+                self.note_reader(*job);
             }
             Record::InputsTaken { job, .. } => {
                 self.apply_to(*job, record);
-                self.note_retry(*job);
+                self.note_reader(*job);
             }
         }
     }
@@ -177,21 +177,27 @@ impl Ledger {
         }
     }
 
-    /// Whether active jobs run tasks of this one again, with its inputs.
-    pub(crate) fn is_retried(&self, job: JobId) -> bool {
-        self.retries.contains_key(&job)
+    /// The active jobs that take their inputs from a log of this one: what they need of it must stay.
+    /// Those that run its tasks again read its input log.
+    pub(crate) fn readers(&self, job: JobId, log: LogKind) -> impl Iterator<Item = JobId> {
+        self.readers.get(&(job, log)).into_iter().flatten().copied()
     }
 
-    /// Sees to it that a job is among the retries as long as it is an active one.
-    fn note_retry(&mut self, job: JobId) {
+    /// True if active jobs take their inputs from either log of this one.
+    pub(crate) fn is_read(&self, job: JobId) -> bool {
+        [LogKind::Input, LogKind::Result].iter().any(|log| self.readers(job, *log).next().is_some())
+    }
+
+    /// Sees to it that a job is among the readers of a log as long as it is an active one.
+    fn note_reader(&mut self, job: JobId) {
         let Some(entry) = self.jobs.get(&job) else { return };
-        let Some(source) = entry.source else { return };
+        let Some(log) = entry.reads() else { return };
         if entry.is_active() {
-            self.retries.entry(source).or_default().insert(job);
-        } else if let Some(of) = self.retries.get_mut(&source) {
-            of.remove(&job);
-            if of.is_empty() {
-                self.retries.remove(&source);
+            self.readers.entry(log).or_default().insert(job);
+        } else if let Some(readers) = self.readers.get_mut(&log) {
+            readers.remove(&job);
+            if readers.is_empty() {
+                self.readers.remove(&log);
             }
         }
     }
@@ -343,7 +349,7 @@ impl Ledger {
         self.holdings.add(&entry);
         self.catalog.add(&entry.spec.task.tenant, entry.state, job);
         self.jobs.insert(job, entry);
-        self.note_retry(job);
+        self.note_reader(job);
     }
 
     fn forget(&mut self, job: JobId) {

@@ -4,7 +4,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_proto::{
-    Digest, Epoch, JobId, JobState, JobStatus, Micros, Reason, Record, TaskSpec, WorkerId,
+    Digest, Epoch, JobId, JobState, JobStatus, LogRef, Micros, Reason, Record, TaskSpec, WorkerId,
 };
 
 use super::{
@@ -212,10 +212,12 @@ impl Grid {
         self.ledger.job(job).map(Job::tenant)
     }
 
-    /// The job in whose input log a job's inputs are: itself, unless it is a retry.
+    /// Where the input of a task comes from: its job's own log, unless the job takes its inputs from a
+    /// log of another, as a retry does.
     #[must_use]
-    pub fn source(&self, job: JobId) -> JobId {
-        self.ledger.job(job).and_then(Job::source).unwrap_or(job)
+    pub fn input_of(&self, job: JobId, index: u64) -> LogRef {
+        let own = LogRef::input(job, index);
+        self.ledger.job(job).map_or(own, |entry| entry.input_of(job, index))
     }
 
     /// True where a job takes inputs, and only of its submitter.

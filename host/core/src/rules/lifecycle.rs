@@ -145,10 +145,10 @@ impl Grid {
             self.timers.clear(entry.submitted().after(deadline), Timer::Deadline(job));
         }
         // A job may be forgotten as soon as it has ended.
-        let source = self.source(job);
+        let reads = self.ledger.job(job).and_then(Job::reads);
         self.retain(job);
-        if source != job {
-            self.release_inputs(source);
+        if let Some((source, _)) = reads {
+            self.reader_ended(source);
         }
     }
 }

@@ -289,7 +289,7 @@ impl Grid {
 
     fn retried_before(&self, job: JobId, of: JobId, spec: &JobSpec) -> Result<Reply, ApiError> {
         let status = self.job(job).ok_or_else(|| no_job(job))?;
-        let fits = status.spec == *spec && self.source(job) == self.source(of);
+        let fits = status.spec == *spec && self.input_of(job, 0) == self.input_of(of, 0);
         if fits {
             Ok(Reply::Job(status))
         } else {
@@ -309,7 +309,7 @@ impl Grid {
         let ranges = RETRY_SETS * RANGE_BYTES * entry.failed_runs() as u64;
         self.check_new_job(&spec, key.as_deref(), (1, 0, ranges))?;
         let mut tasks = failed_tasks(of, entry)?;
-        let (job, source) = (self.ledger.next_job(), self.source(of));
+        let (job, source) = (self.ledger.next_job(), self.input_of(of, 0).job);
         if !self.find(source).is_ok_and(|entry| entry.inputs().has_ended(&tasks)) {
             return Err(Reason::InputsDeleted { job: of }.into());
         }

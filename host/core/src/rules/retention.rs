@@ -4,7 +4,9 @@
 
 use alloc::vec::Vec;
 
-use wasmgrid_proto::{DropReason, Dropped, JobId, JobState, Micros, Millis, Record, TaskRange};
+use wasmgrid_proto::{
+    DropReason, Dropped, JobId, JobState, LogKind, LogRef, Micros, Millis, Record, TaskRange,
+};
 
 use super::grid::Grid;
 use crate::ledger::Job;
@@ -40,10 +42,17 @@ impl Grid {
         self.ledger.jobs().map(|(job, entry)| (job, logs(entry)))
     }
 
-    /// Whether the input of a task is stored: not once the task can never need it again.
+    /// Whether what is at a place of a log is stored still: an input not once no task can need it again,
+    /// a result not once it was deleted.
     #[must_use]
-    pub fn has_input(&self, job: JobId, index: u64) -> bool {
-        self.ledger.job(job).is_some_and(|entry| entry.inputs().has(index))
+    pub fn holds(&self, place: LogRef) -> bool {
+        let Some(entry) = self.ledger.job(place.job) else { return false };
+        match place.log {
+            LogKind::Input => entry.inputs().has(place.position),
+            LogKind::Result => {
+                entry.dropped().is_none_or(|dropped| place.position >= dropped.before)
+            }
+        }
     }
 
     /// Drops input segments of a job that nothing needs any more.
@@ -70,8 +79,8 @@ impl Grid {
         let Some(ended) = self.ledger.job(job).and_then(Job::ended) else { return };
         let due = |keep: Option<Millis>| keep.map(|keep| ended.after(keep));
         let (results, record) = (due(self.config.keep_results), due(self.config.keep_jobs));
-        let retried = self.ledger.is_retried(job);
-        if record.is_some_and(|at| at <= self.now) && !retried {
+        let is_read = self.ledger.is_read(job);
+        if record.is_some_and(|at| at <= self.now) && !is_read {
             return self.forget(job);
         }
         let results = match results {
@@ -81,8 +90,8 @@ impl Grid {
             }
             later => later,
         };
-        // What a retry still needs is looked at again at its end.
-        let record = record.filter(|_| !retried);
+        // What a reader still needs is looked at again at its end.
+        let record = record.filter(|_| !is_read);
         if let Some(next) = results.into_iter().chain(record).min() {
             self.retention.insert((next, job));
         }
@@ -99,8 +108,8 @@ impl Grid {
         }
     }
 
-    /// After the end of a retry: what was kept of the job with its inputs, for its sake, may go.
-    pub(super) fn release_inputs(&mut self, source: JobId) {
+    /// After the end of a job that took its inputs from this one: what was kept for its sake may go.
+    pub(super) fn reader_ended(&mut self, source: JobId) {
         let Some(entry) = self.ledger.job(source) else { return };
         if entry.dropped().is_some_and(|dropped| dropped.before >= entry.results()) {
             self.drop_inputs(source);
@@ -125,11 +134,12 @@ impl Grid {
         self.drop_inputs(job);
     }
 
-    /// Drops the inputs of an ended job, unless a retry needs them.
+    /// Drops the inputs of an ended job, unless another one reads them.
     fn drop_inputs(&mut self, job: JobId) {
         let Some(entry) = self.ledger.job(job) else { return };
         let tasks = entry.inputs().ended();
-        if !tasks.is_empty() && !self.ledger.is_retried(job) {
+        let is_read = self.ledger.readers(job, LogKind::Input).next().is_some();
+        if !tasks.is_empty() && !is_read {
             self.drop_segments(job, tasks);
         }
     }

@@ -2,7 +2,7 @@
 
 use wasmgrid_core::{GridConfig, Input, Output};
 use wasmgrid_proto::{
-    Fuel, JobId, JobState, Limits, Millis, OutcomeClass, Reason, Record, TaskRange,
+    Fuel, JobId, JobState, Limits, LogRef, Millis, OutcomeClass, Reason, Record, TaskRange,
     reason::NotOpen,
     wire::{ApiError, ErrorCode, Reply},
 };
@@ -119,7 +119,7 @@ fn a_retry_runs_what_failed_under_its_indices_and_changes_no_result() {
     let job = retry(&mut world, old, None).expect("made");
     let status = world.job(job);
     assert_eq!((status.counts.total, status.closed), (10, true));
-    assert_eq!(world.grid.source(job), old);
+    assert_eq!(world.grid.input_of(job, 0).job, old);
     assert_eq!(status.spec.task, before.spec.task);
     assert_eq!(status.spec.name, format!("{} (retry of {old})", before.spec.name));
     let mut ran: Vec<u64> = Vec::new();
@@ -142,14 +142,14 @@ fn a_retry_of_a_retry_has_the_first_ones_inputs() {
     let second = retry(&mut world, old, None).expect("made");
     world.cancel(second).expect("cancelled");
     let third = retry(&mut world, second, None).expect("what was cancelled did not end ok");
-    assert_eq!(world.grid.source(third), old);
+    assert_eq!(world.grid.input_of(third, 0).job, old);
     assert_eq!(world.job(third).counts.total, 3);
     assert!(world.job(third).spec.name.ends_with(&format!("(retry of {second})")));
     assert_eq!(world.job(third).spec.name.matches("retry of").count(), 1);
     world.run(10);
     assert_eq!(world.state(third), JobState::Ok);
     world.restart();
-    assert_eq!(world.grid.source(third), old);
+    assert_eq!(world.grid.input_of(third, 0).job, old);
 }
 
 #[test]
@@ -226,16 +226,16 @@ fn inputs_that_a_retry_needs_stay_until_its_end_and_so_does_their_job() {
     let job = retry(&mut world, old, None).expect("made");
     world.pass(100_000);
     assert!(world.grid.logs(old).expect("not forgotten").dropped.is_some());
-    assert!(world.grid.has_input(old, 0) && world.grid.has_input(old, 6));
+    assert!(world.grid.holds(LogRef::input(old, 0)) && world.grid.holds(LogRef::input(old, 6)));
     world.restart();
     // What the other worker may have begun is waited for.
     world.pass(20_000);
-    assert!(world.grid.has_input(old, 3), "also after a restart");
+    assert!(world.grid.holds(LogRef::input(old, 3)), "also after a restart");
     world.join("b", 2);
     world.run(10);
     assert_eq!(world.state(job), JobState::Ok);
     assert_eq!(world.grid.job(old), None, "its time was over");
-    assert!(!world.grid.has_input(old, 0));
+    assert!(!world.grid.holds(LogRef::input(old, 0)));
 }
 
 #[test]

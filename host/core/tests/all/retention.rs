@@ -2,7 +2,7 @@
 
 use wasmgrid_core::{GridConfig, Input, RETAINED_AT_ONCE};
 use wasmgrid_proto::{
-    Digest, DropReason, JobId, Millis, OutcomeClass, Reason, Record, TaskRange, wire::ErrorCode,
+    Digest, DropReason, JobId, LogRef, Millis, OutcomeClass, Reason, Record, TaskRange, wire::ErrorCode,
 };
 
 use crate::world::{World, spec};
@@ -25,7 +25,7 @@ fn inputs_dropped(world: &World, job: JobId) -> Vec<TaskRange> {
 }
 
 fn whole(world: &World, job: JobId) -> bool {
-    (0..world.job(job).counts.total).all(|index| world.grid.has_input(job, index))
+    (0..world.job(job).counts.total).all(|index| world.grid.holds(LogRef::input(job, index)))
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn inputs_go_as_soon_as_all_tasks_of_their_append_ended_ok() {
     world.run(100);
     let dropped: u64 = inputs_dropped(&world, job).iter().map(|part| part.count).sum();
     assert_eq!(dropped, 6);
-    assert!(!world.grid.has_input(job, 0) && !world.grid.has_input(job, 5));
+    assert!(!world.grid.holds(LogRef::input(job, 0)) && !world.grid.holds(LogRef::input(job, 5)));
     assert!(world.hands(worker).is_empty());
     world.check_replay();
 }
@@ -61,12 +61,12 @@ fn inputs_of_tasks_that_did_not_end_ok_stay_as_long_as_the_results() {
     }
     world.run(10);
     assert!(world.state(job).is_terminal());
-    assert!(world.grid.has_input(job, 0) && world.grid.has_input(job, 1));
+    assert!(world.grid.holds(LogRef::input(job, 0)) && world.grid.holds(LogRef::input(job, 1)));
     world.restart();
-    assert!(world.grid.has_input(job, 0), "also after a restart");
+    assert!(world.grid.holds(LogRef::input(job, 0)), "also after a restart");
     world.check_replay();
     world.pass(10_001);
-    assert!(!world.grid.has_input(job, 0) && !world.grid.has_input(job, 1));
+    assert!(!world.grid.holds(LogRef::input(job, 0)) && !world.grid.holds(LogRef::input(job, 1)));
     world.check_replay();
 }
 

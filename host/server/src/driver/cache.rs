@@ -3,16 +3,15 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::Arc,
 };
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    InputBlock, JobId, ResultBlock, ResultMeta, SegmentError, TaskRange,
+    InputBlock, JobId, LogKind, LogRef, ResultBlock, ResultMeta, SegmentError, TaskRange,
     budget::{BLOCK_META, RESULT_FIXED, RESULT_PAYLOAD_MAX, RESULTS_META_MAX, fitting},
 };
-use wasmgrid_store::{LogKind, Segment};
+use wasmgrid_store::Segment;
 
 /// What a segment takes beside its payload, in bytes: so many small segments are bounded too.
 const SEGMENT_OVERHEAD: usize = 256;
@@ -205,50 +204,14 @@ pub fn decode(segment: &Segment) -> Result<Cached, postcard::Error> {
     }
 }
 
-/// A position in one of a job's logs; orders segments by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The job.
-    pub job: JobId,
-    /// True for its result log.
-    pub result: bool,
-    /// An input's index, or a result's cursor.
-    pub position: u64,
-}
-
-impl Place {
-    /// Of an input.
-    pub(super) const fn input(job: JobId, position: u64) -> Self {
-        Self { job, result: false, position }
-    }
-
-    /// Of a result.
-    pub(super) const fn result(job: JobId, position: u64) -> Self {
-        Self { job, result: true, position }
-    }
-
-    /// Which log.
-    #[must_use]
-    pub const fn log(self) -> LogKind {
-        if self.result { LogKind::Result } else { LogKind::Input }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.result { "result" } else { "input" };
-        write!(f, "{what} {} of job {}", self.position, self.job)
-    }
-}
-
 /// The cache.
 #[derive(Debug)]
 pub(super) struct Cache {
     limit: usize,
     bytes: usize,
     uses: u64,
-    segments: BTreeMap<Place, (u64, Cached)>,
-    by_use: BTreeSet<(u64, Place)>,
+    segments: BTreeMap<LogRef, (u64, Cached)>,
+    by_use: BTreeSet<(u64, LogRef)>,
 }
 
 impl Cache {
@@ -260,8 +223,8 @@ impl Cache {
     /// Keeps a segment, and drops what was not used for longest where it is too much.
     pub(super) fn insert(&mut self, job: JobId, segment: Cached) {
         let place = match &segment {
-            Cached::Inputs(inputs) => Place::input(job, inputs.first),
-            Cached::Results(results) => Place::result(job, results.first),
+            Cached::Inputs(inputs) => LogRef::input(job, inputs.first),
+            Cached::Results(results) => LogRef::result(job, results.first),
         };
         self.remove(place);
         self.bytes += segment.cost();
@@ -275,8 +238,8 @@ impl Cache {
     }
 
     /// The segment that holds the input or result at `place`.
-    pub(super) fn find(&mut self, place: Place) -> Option<Cached> {
-        let lowest = Place { position: 0, ..place };
+    pub(super) fn find(&mut self, place: LogRef) -> Option<Cached> {
+        let lowest = LogRef { position: 0, ..place };
         let (key, (used, segment)) = self.segments.range_mut(lowest..=place).next_back()?;
         if place.position >= segment.end() {
             return None;
@@ -288,7 +251,7 @@ impl Cache {
         Some(segment.clone())
     }
 
-    fn remove(&mut self, place: Place) {
+    fn remove(&mut self, place: LogRef) {
         if let Some((used, segment)) = self.segments.remove(&place) {
             self.bytes = self.bytes.saturating_sub(segment.cost());
             self.by_use.remove(&(used, place));

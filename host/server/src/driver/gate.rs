@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 
 use wasmgrid_core::RequestId;
-use wasmgrid_proto::{JobId, WorkerId, wire::ApiError, wire::Reply};
+use wasmgrid_proto::{JobId, LogRef, WorkerId, wire::ApiError, wire::Reply};
 
 use super::{
     batch::{Batch, Item},
-    cache::Place,
     io::LinkId,
 };
 
@@ -35,7 +34,7 @@ pub(super) enum Gated {
     /// A log may be read: all of it that was there is durable.
     Walk { number: u64 },
     /// A segment may be read: it was perhaps not committed when it was found to be missing.
-    Load { place: Place },
+    Load { place: LogRef },
     /// The store may be measured.
     Measure,
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use bytes::Bytes;
 use wasmgrid_net::{Peer, Reservation};
 use wasmgrid_proto::{
-    Digest, JobId, Micros, TokenGives, TokenStatus,
+    Digest, JobId, LogRef, Micros, TokenGives, TokenStatus,
     frame::Envelope,
     wire::{
         ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, ToClient,
@@ -16,7 +16,7 @@ use wasmgrid_store::Entry;
 
 use super::{
     batch::Batch,
-    cache::{Cached, Place},
+    cache::Cached,
     comparison::{Compared, Pairs},
     modules::{Looked, Put},
     outbox::{Closing, Freed, Kin, Outbox, Queued},
@@ -112,7 +112,7 @@ pub enum Event {
     /// A segment was read: the answer to [`Effect::Read`].
     Loaded {
         /// What was asked for.
-        place: Place,
+        place: LogRef,
         /// The segment that holds it.
         found: Result<Cached, ServerError>,
     },
@@ -224,7 +224,7 @@ pub enum Effect {
     /// Nothing was to be committed for a while: the store may do what it put off.
     Tidy,
     /// Reads the segment that holds this place. [`Event::Loaded`] follows.
-    Read(Place),
+    Read(LogRef),
     /// Reads a module or a blob for workers; no other reading of it goes on. [`Event::ModuleRead`]
     /// follows.
     ReadModule {

@@ -4,17 +4,17 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_core::{JobLogs, LostTask, Output, RequestId, SegmentToken};
+use wasmgrid_core::{LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
-    Extensions, Failing, JobId, LeaseId, Limit, Outcome, Record, ResultBlock, ResultMeta, Usage,
+    Extensions, Failing, JobId, LeaseId, Limit, LogRef, Outcome, Record, ResultBlock, ResultMeta, Usage,
     wire::{Cancel, Drain, Overrun, Revoke, ToWorker},
 };
 
 use super::{
     Driver, Effect, LinkId, Observer, Waiter,
     batch::Item,
-    cache::{Cached, Inputs, Place, Results},
+    cache::{Cached, Inputs, Results},
     gate::Gated,
     outbox::{Closing, Ending, Freed, Kin},
     planted::DriverBug,
@@ -135,7 +135,7 @@ impl<O: Observer> Driver<O> {
     }
 
     /// Reads the segment at `place` for `waiter`, together with others who want it.
-    pub(super) fn load(&mut self, place: Place, waiter: Waiter) {
+    pub(super) fn load(&mut self, place: LogRef, waiter: Waiter) {
         let waiters = self.state.loading.entry(place).or_default();
         waiters.insert(waiter);
         if waiters.len() == 1 {
@@ -144,12 +144,12 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    pub(super) fn loaded(&mut self, place: Place, found: Result<Cached, ServerError>) {
+    pub(super) fn loaded(&mut self, place: LogRef, found: Result<Cached, ServerError>) {
         let waiters = self.state.loading.remove(&place).unwrap_or_default();
         match found {
             Ok(segment) => self.cache.insert(place.job, segment),
             // It was dropped meanwhile: who waits sees that.
-            Err(ServerError::Missing { .. }) if self.is_dropped(place) => {}
+            Err(ServerError::Missing { .. }) if !self.grid.holds(place) => {}
             Err(error) => return self.fail(error),
         }
         let links: BTreeSet<_> = waiters
@@ -167,14 +167,6 @@ impl<O: Observer> Driver<O> {
             self.pump_worker(link);
             self.pump_client(link);
         }
-    }
-
-    fn is_dropped(&self, place: Place) -> bool {
-        if !place.result {
-            return !self.grid.has_input(place.job, place.position);
-        }
-        let dropped = |logs: JobLogs| logs.dropped.is_some_and(|d| place.position < d.before);
-        self.grid.logs(place.job).is_none_or(dropped)
     }
 
     /// Ends a link; the core hears of it at once.

@@ -4,14 +4,14 @@
 
 use wasmgrid_core::JobLogs;
 use wasmgrid_proto::{
-    Dropped, JobId, JobState, JobStatus, Micros, Millis, Reason,
+    Dropped, JobId, JobState, JobStatus, LogRef, Micros, Millis, Reason,
     frame::Envelope,
     wire::{ApiError, ResultsFrame, ToClient, Update, WatchEnded, WatchRequest},
 };
 
 use super::{
     Driver, Effect, LinkId, Observer, Waiter,
-    cache::{Cached, Place},
+    cache::Cached,
     clients::Client,
     planted::DriverBug,
     sizes::job_bytes,
@@ -59,7 +59,7 @@ enum Next {
         /// What the results take beside their bytes.
         meta_bytes: usize,
     },
-    Missing(Place),
+    Missing(LogRef),
     /// What it would be sent was dropped.
     Gone(ApiError),
     /// All that is durable was sent.
@@ -257,7 +257,7 @@ impl<O: Observer> Driver<O> {
         cursor += skips;
         let mut meta_bytes = 0;
         while cursor < visible && bytes < FRAME_BYTES && credit_bytes > bytes as u64 {
-            let place = Place::result(job, cursor);
+            let place = LogRef::result(job, cursor);
             let Some(Cached::Results(results)) = self.cache.find(place) else {
                 if blocks.is_empty() {
                     return Next::Missing(place);

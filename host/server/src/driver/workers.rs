@@ -9,7 +9,7 @@ use wasmgrid_core::{
 };
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, Micros, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange, WorkerCapacity,
+    Digest, JobId, LogRef, Micros, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange, WorkerCapacity,
     WorkerId,
     frame::{Envelope, META_MAX},
     pace::COMMITTED_AFTER,
@@ -22,7 +22,7 @@ use wasmgrid_proto::{
 
 use super::{
     Driver, Effect, LinkId, Observer, Waiter,
-    cache::{Cached, Place},
+    cache::Cached,
     outbox::Outbox,
 };
 use crate::error::ServerError;
@@ -88,7 +88,7 @@ enum Waiting {
 /// What the next assignment needs before it can be made.
 enum Assembled {
     Ready(Box<Envelope<ToWorker>>),
-    Missing(Place),
+    Missing(LogRef),
     /// Its tasks have ended meanwhile.
     Nothing,
     /// Its inputs cannot be cut.
@@ -357,7 +357,7 @@ impl<O: Observer> Driver<O> {
 
     /// Makes one assignment of as many grants as it holds, and takes them out of `grants`.
     fn assemble(&mut self, job: JobId, grants: &mut VecDeque<Grant>) -> Assembled {
-        let missing = |place: Place| ServerError::Missing { what: place.to_string() };
+        let missing = |place: LogRef| ServerError::Missing { what: place.to_string() };
         let Some(spec) = self.grid.task_spec(job).cloned() else {
             grants.clear();
             return Assembled::Nothing;
@@ -368,12 +368,11 @@ impl<O: Observer> Driver<O> {
             if bytes >= ASSIGN_BYTES || leases.len() >= ASSIGN_LEASES || room == 0 {
                 break;
             }
-            let source = self.grid.source(job);
-            if !self.grid.has_input(source, grant.tasks.first) {
+            let place = self.grid.input_of(job, grant.tasks.first);
+            if !self.grid.holds(place) {
                 grants.pop_front();
                 continue;
             }
-            let place = Place::input(source, grant.tasks.first);
             let Some(Cached::Inputs(inputs)) = self.cache.find(place) else {
                 if leases.is_empty() {
                     return Assembled::Missing(place);
