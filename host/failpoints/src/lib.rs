@@ -30,7 +30,9 @@ pub fn reach(place: Place) {
 #[must_use]
 pub fn fails(place: Place) -> bool {
     #[cfg(all(feature = "enabled", debug_assertions))]
-    return live::fails(place.name());
+    {
+        live::fails(place.name())
+    }
     #[cfg(not(all(feature = "enabled", debug_assertions)))]
     {
         let _ = place;

@@ -295,12 +295,13 @@ impl Writer {
             match self.commit(commit).await {
                 Err(StoreError::Full(_)) if !self.stop.is_cancelled() => {
                     self.report(Some(Halt::Full)).await;
-                    self.wait(FULL_RETRY).await;
+                    wait(&self.stop, FULL_RETRY).await;
                 }
-                result => {
+                Ok(()) => {
                     self.report(None).await;
-                    return result;
+                    return Ok(());
                 }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -311,20 +312,21 @@ impl Writer {
     async fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         let mut result = self.store.commit(self.epoch, commit);
         let mut first = true;
-        while let Err(error @ StoreError::InDoubt { .. }) = &result
-            && !self.stop.is_cancelled()
-        {
+        while let Err(error @ StoreError::InDoubt { .. }) = &result {
             if first {
                 let source = std::error::Error::source(error).map(ToString::to_string);
                 tracing::warn!(%error, source, "a commit is in doubt; the store is asked again");
                 first = false;
+            } else if self.stop.is_cancelled() {
+                break;
             } else {
                 self.report(Some(Halt::InDoubt)).await;
-                self.wait(DOUBT_RETRY).await;
+                wait(&self.stop, DOUBT_RETRY).await;
             }
             result = self.store.resolve();
         }
-        if self.halt == Some(Halt::InDoubt) {
+        let is_known = matches!(result, Ok(_) | Err(StoreError::Full(_)));
+        if self.halt == Some(Halt::InDoubt) && is_known {
             self.report(None).await;
         }
         result.map(drop)
@@ -338,11 +340,11 @@ impl Writer {
             let _ = self.reports.send(Progress::Halted(halt)).await;
         }
     }
+}
 
-    /// Waits before the next try, unless the server stops.
-    async fn wait(&self, span: Duration) {
-        self.stop.run_until_cancelled(tokio::time::sleep(span)).await;
-    }
+/// Waits before the next try, unless the server stops.
+async fn wait(stop: &CancellationToken, span: Duration) {
+    stop.run_until_cancelled(tokio::time::sleep(span)).await;
 }
 
 /// Sends the journal's thread a snapshot of what is committed, unless that thread is ending.

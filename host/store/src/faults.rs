@@ -33,24 +33,21 @@ impl Faults {
     }
 
     /// What the try that is made now meets.
-    pub(crate) fn next(&self) -> Option<Fault> {
+    pub(crate) fn take(&self) -> Option<Fault> {
         if fails(Place::StoreAnswerLost) {
             return Some(Fault::AnswerLost);
         }
         if fails(Place::StoreCommitFails) {
             return Some(Fault::Failed);
         }
-        self.next_planned()
-    }
-
-    #[cfg(feature = "conformance")]
-    fn next_planned(&self) -> Option<Fault> {
-        self.planned.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    #[cfg(not(feature = "conformance"))]
-    #[expect(clippy::unused_self, reason = "as with the feature")]
-    const fn next_planned(&self) -> Option<Fault> {
-        None
+        #[cfg(feature = "conformance")]
+        {
+            self.planned.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        }
+        #[cfg(not(feature = "conformance"))]
+        {
+            let _ = self;
+            None
+        }
     }
 }

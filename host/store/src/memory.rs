@@ -83,7 +83,7 @@ impl MemoryStore {
         }
         state.check_segments(commit)?;
         state.check_snapshots(commit)?;
-        let fault = self.faults.next();
+        let fault = self.faults.take();
         if fault != Some(Fault::Failed) {
             for entry in &commit.entries {
                 state.write(entry);

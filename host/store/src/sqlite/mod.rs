@@ -160,7 +160,7 @@ impl SqliteStore {
         let last = write::write(&transaction, epoch, self.last, commit)?;
         reach(Place::StoreBeforeSync);
         let doing = "committing";
-        let fault = self.faults.next();
+        let fault = self.faults.take();
         if fault != Some(Fault::Failed) {
             transaction.commit().map_err(|error| failed(doing)(error).in_doubt())?;
         }
