@@ -41,7 +41,7 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 
 /// How long it waits before it asks once more what became of a commit that is in doubt: all that is
 /// to be committed waits with it, so it is short beside what the store takes for one try.
-const DOUBT_RETRY: Duration = Duration::from_millis(100);
+pub(crate) const DOUBT_RETRY: Duration = Duration::from_millis(100);
 
 /// How long no snapshot is made after one that there was no room for.
 const COMPACT_RETRY: Duration = Duration::from_secs(30);

@@ -32,7 +32,7 @@ use crate::{
     enroll::{self, Enroller, Notice},
     error::ServerError,
     inbox::{self, Party, cost},
-    journal::{self, Extent, Journal, Write},
+    journal::{self, DOUBT_RETRY, Extent, Journal, Write},
     links::{HEARD_BYTES, Heard, Kinships, LinkContext, Room, serve},
     members::Members,
     readers::Readers,
@@ -45,6 +45,10 @@ const DONE_MAX: usize = 256;
 
 /// How long a server that stops waits for links to take what was said on them last.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How often a store is asked that does not say whether the first commit of a term is durable: for
+/// about 5 s.
+const START_TRIES: u32 = 50;
 
 /// A running scheduler. Dropped, it stops too, but nobody can wait for that:
 /// [`Server::shutdown`] does.
@@ -344,7 +348,21 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
             Item::Record(record).add_entries(&mut entries).map_err(failed)?;
         }
     }
-    store.commit(grid.epoch(), &Commit { entries }).map(drop).map_err(failed)
+    commit_start(store, grid.epoch(), &Commit { entries }).map_err(failed)
+}
+
+/// Commits what a term begins with. If that is in doubt the store is asked again, but not for ever:
+/// nobody can be told that the scheduler waits, and the next start begins a term of its own.
+fn commit_start(store: &mut dyn Store, epoch: Epoch, commit: &Commit) -> Result<(), StoreError> {
+    let mut result = store.commit(epoch, commit);
+    for _ in 0..START_TRIES {
+        if !matches!(result, Err(StoreError::InDoubt { .. })) {
+            break;
+        }
+        std::thread::sleep(DOUBT_RETRY);
+        result = store.resolve();
+    }
+    result.map(drop)
 }
 
 fn settings(config: &ServerConfig) -> Settings {
