@@ -33,6 +33,7 @@ async fn refusal(client: &mut Client) -> Option<Reason> {
 async fn commits_in_doubt_are_made_once_and_the_server_goes_on() {
     let store = memory();
     let (faults, again) = (store.faults().clone(), store.reopen());
+    faults.plan(Fault::AnswerLost);
     let server = start(store);
     let mut client = client_link(&server.handle(), Role::Client, "ann");
     faults.plan(Fault::AnswerLost);
