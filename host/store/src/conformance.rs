@@ -13,7 +13,8 @@ use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
 use crate::{
-    Commit, DATA_MAX, Entry, Fault, LogKind, MemoryStore, Segment, Snapshot, Store, StoreError,
+    Commit, DATA_MAX, Entry, Fault, LogKind, LogSize, MemoryStore, Segment, Snapshot, StagedId, Store,
+    StoreError,
 };
 pub use doubt::*;
 
@@ -70,6 +71,9 @@ macro_rules! conformance {
             a_group_without_records_is_resolved_too
             a_fence_ends_a_doubt
             without_a_doubt_there_is_nothing_to_resolve
+            a_staged_module_is_there_once_a_commit_names_it
+            what_was_staged_and_never_named_goes_with_its_epoch
+            a_staged_segment_is_as_one_that_was_written_at_once
         }
     };
     (@ $place:expr; $($name:ident)*) => {
@@ -455,6 +459,98 @@ pub fn a_dropped_module_is_gone_and_may_be_stored_again(place: &dyn Place) {
         commit(&mut *store, 1, [Entry::DropModule { digest }]).expect("commits");
         assert!(!reader.has_module(digest).expect("readable"));
     }
+}
+
+/// A staged module is there once a commit names it.
+pub fn a_staged_module_is_there_once_a_commit_names_it(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let bytes: Bytes = (0..700_000_u32).flat_map(u32::to_le_bytes).collect();
+    let digest = Digest::of(&bytes);
+    // The second time it is there already.
+    for number in 0..2 {
+        let staged = StagedId { epoch: Epoch(1), number };
+        let other = StagedId { epoch: Epoch(1), number: 100 + number };
+        for piece in bytes.chunks(300_000) {
+            let stage = |staged, bytes: &[u8]| Entry::Stage {
+                staged,
+                bytes: Bytes::copy_from_slice(bytes),
+            };
+            let entries = [stage(staged, piece), stage(other, b"other")];
+            commit(&mut *store, 1, entries).expect("commits");
+            let mut reader = store.reader().expect("a reader");
+            assert_eq!(reader.has_module(digest).expect("readable"), number > 0);
+        }
+        let named = [Entry::StagedModule { digest, staged }, Entry::DropStaged { staged: other }];
+        commit(&mut *store, 1, named).expect("commits");
+        let mut reader = place.open().reader().expect("a reader");
+        assert!(reader.module(digest).expect("readable").as_ref() == Some(&bytes), "it is whole");
+        assert_eq!(reader.modules().expect("readable"), [digest]);
+    }
+    // Also after a new holder has come.
+    let mut store = fenced(place, 2);
+    let mut reader = store.reader().expect("a reader");
+    assert!(reader.module(digest).expect("readable").as_ref() == Some(&bytes), "it is whole");
+    commit(&mut *store, 2, [Entry::DropModule { digest }]).expect("commits");
+    assert_eq!(reader.module(digest).expect("readable"), None);
+}
+
+/// What was staged and never named goes with its epoch.
+pub fn what_was_staged_and_never_named_goes_with_its_epoch(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let staged = StagedId { epoch: Epoch(1), number: 0 };
+    let left = [stage(staged, 0, b"left"), stage(staged, 1, b"over")];
+    commit(&mut *store, 1, left).expect("commits");
+    let mut store = fenced(place, 2);
+    let bytes = Bytes::from_static(b"new");
+    let digest = Digest::of(&bytes);
+    // Were the second piece still there, it would come after this one.
+    commit(&mut *store, 2, [stage(staged, 0, &bytes)]).expect("commits");
+    commit(&mut *store, 2, [Entry::StagedModule { digest, staged }]).expect("commits");
+    let mut reader = store.reader().expect("a reader");
+    assert_eq!(reader.module(digest).expect("readable"), Some(bytes));
+}
+
+/// A staged segment is as one that was written at once.
+pub fn a_staged_segment_is_as_one_that_was_written_at_once(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let (job, log) = (JobId(1), LogKind::Input);
+    let (head, data) = (Bytes::from_static(b"head"), Bytes::from(vec![7; 700_000]));
+    for first in 0..2 {
+        let staged = StagedId { epoch: Epoch(1), number: first };
+        for (piece, part) in (0..).zip(data.chunks(300_000)) {
+            // Twice, as after a doubt: it is there once.
+            for _ in 0..2 {
+                commit(&mut *store, 1, [stage(staged, piece, part)]).expect("commits");
+            }
+        }
+        let (head, data) = (head.clone(), data.clone());
+        let segment = Segment { job, log, first, count: 1, head, data };
+        let mut entries = records(&["inputs"]);
+        entries.push(Entry::StagedSegment { segment, staged });
+        commit(&mut *store, 1, entries).expect("commits");
+    }
+    let mut store = fenced(place, 2);
+    let mut reader = store.reader().expect("a reader");
+    let bytes = (head.len() + data.len()) as u64;
+    for first in 0..2 {
+        let found = reader.segment_from(job, log, first).expect("readable").expect("there");
+        assert!([found.head, found.data].concat() == [&head[..], &data].concat(), "{first}");
+    }
+    let sizes = reader.sizes().expect("readable");
+    assert_eq!(sizes, [LogSize { job, log, bytes: 2 * bytes }]);
+    assert_eq!(reader.position_after(job, log, bytes).expect("readable"), 1);
+    let again = Segment { job, log, first: 1, count: 1, head: Bytes::new(), data: Bytes::new() };
+    let staged = StagedId { epoch: Epoch(2), number: 0 };
+    commit(&mut *store, 2, [Entry::StagedSegment { segment: again, staged }])
+        .expect_err("there is one");
+    commit(&mut *store, 2, [drop_segments(1, log, 0, 1)]).expect("commits");
+    assert_eq!(reader.segment(job, log, 0).expect("readable"), None);
+    let sizes = reader.sizes().expect("readable");
+    assert_eq!(sizes, [LogSize { job, log, bytes }]);
+}
+
+fn stage(staged: StagedId, piece: u32, bytes: &[u8]) -> Entry {
+    Entry::Stage { staged, piece, bytes: Bytes::copy_from_slice(bytes) }
 }
 
 /// Records of these texts.

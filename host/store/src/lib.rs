@@ -87,6 +87,12 @@ pub trait Store: Send {
         Ok(())
     }
 
+    /// Data of so many bytes is better staged before the commit that names it, as one commit would
+    /// take long with it; `None` if no commit takes long.
+    fn stage_from(&self) -> Option<usize> {
+        None
+    }
+
     /// Gives back some of the room that dropped data left; true where there is more to give. Each
     /// call is short, so that a commit that comes meanwhile waits for no more than one.
     ///
@@ -218,6 +224,35 @@ pub enum Entry {
         /// The file.
         bytes: Bytes,
     },
+    /// Adds a piece to staged bytes: large ones are written in commits of which each is short, before
+    /// one names them. They are nobody's until then, and gone if none of this epoch names them.
+    Stage {
+        /// Which staged bytes.
+        staged: StagedId,
+        /// The piece's number, from 0.
+        piece: u32,
+        /// The piece.
+        bytes: Bytes,
+    },
+    /// Keeps the module whose bytes were staged; if it is there already, they are dropped.
+    StagedModule {
+        /// The digest of all that was staged.
+        digest: Digest,
+        /// Where they are.
+        staged: StagedId,
+    },
+    /// Adds a segment whose `data` was staged: its `head` alone is still to be written.
+    StagedSegment {
+        /// The segment, with its data.
+        segment: Segment,
+        /// Where the data is.
+        staged: StagedId,
+    },
+    /// Drops staged bytes that nothing will name; harmless if there are none.
+    DropStaged {
+        /// Which.
+        staged: StagedId,
+    },
     /// Replaces the snapshot, and drops the records that the new one covers.
     Snapshot(Snapshot),
     /// Drops the segments of a log that lie wholly inside `first..end`.
@@ -236,6 +271,15 @@ pub enum Entry {
         /// Its digest.
         digest: Digest,
     },
+}
+
+/// Names staged bytes, in all epochs of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StagedId {
+    /// The epoch that stages them.
+    pub epoch: Epoch,
+    /// Their number in it.
+    pub number: u64,
 }
 
 /// What records amount to: a replay goes on behind it.
@@ -312,7 +356,10 @@ impl Commit {
     fn check(&self) -> Result<(), StoreError> {
         for entry in &self.entries {
             let (what, size) = match entry {
-                Entry::DropSegments { .. } | Entry::DropModule { .. } => continue,
+                Entry::DropSegments { .. }
+                | Entry::DropModule { .. }
+                | Entry::StagedModule { .. }
+                | Entry::DropStaged { .. } => continue,
                 Entry::DropMetas { prefix } if !prefix.is_empty() => continue,
                 Entry::DropMetas { .. } => {
                     return Err(StoreError::Invalid("an empty prefix of keys to drop".into()));
@@ -323,8 +370,9 @@ impl Commit {
                 }
                 Entry::Record(bytes) => ("record", bytes.len()),
                 Entry::Module { bytes, .. } => ("module", bytes.len()),
+                Entry::Stage { bytes, .. } => ("staged piece", bytes.len()),
                 Entry::Meta { value, .. } => ("meta value", value.as_ref().map_or(0, Bytes::len)),
-                Entry::Segment(segment) => {
+                Entry::Segment(segment) | Entry::StagedSegment { segment, .. } => {
                     let end = segment.first.checked_add(segment.count);
                     if segment.count == 0 || end.is_none_or(|end| i64::try_from(end).is_err()) {
                         let Segment { job, first, count, .. } = segment;

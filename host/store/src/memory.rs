@@ -9,7 +9,8 @@ use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
 use crate::{
-    Commit, EachRecord, Entry, LogKind, LogSize, Reader, Segment, Snapshot, Store, StoreError,
+    Commit, EachRecord, Entry, LogKind, LogSize, Reader, Segment, Snapshot, StagedId, Store,
+    StoreError,
     faults::{Fault, Faults},
 };
 
@@ -128,6 +129,7 @@ struct State {
     unkept: u64,
     segments: BTreeMap<(JobId, LogKind, u64), Segment>,
     modules: BTreeMap<Digest, Bytes>,
+    staged: BTreeMap<StagedId, BTreeMap<u32, Bytes>>,
     metas: BTreeMap<String, Bytes>,
 }
 
@@ -136,7 +138,10 @@ impl State {
     fn check_segments(&self, commit: &Commit) -> Result<(), StoreError> {
         let mut seen = std::collections::BTreeSet::new();
         for entry in &commit.entries {
-            let Entry::Segment(Segment { job, log, first, .. }) = entry else { continue };
+            let (Entry::Segment(segment) | Entry::StagedSegment { segment, .. }) = entry else {
+                continue;
+            };
+            let Segment { job, log, first, .. } = segment;
             let key = (*job, *log, *first);
             if self.segments.contains_key(&key) || !seen.insert(key) {
                 return Err(StoreError::Invalid(format!(
@@ -184,7 +189,28 @@ impl State {
             Entry::DropModule { digest } => {
                 self.modules.remove(digest);
             }
+            Entry::StagedSegment { segment, staged } => {
+                let data = self.take_staged(*staged);
+                let key = (segment.job, segment.log, segment.first);
+                self.segments.insert(key, Segment { data, ..segment.clone() });
+            }
+            Entry::Stage { staged, piece, bytes } => {
+                self.staged.entry(*staged).or_default().insert(*piece, bytes.clone());
+            }
+            Entry::StagedModule { digest, staged } => {
+                let bytes = self.take_staged(*staged);
+                self.modules.entry(*digest).or_insert(bytes);
+            }
+            Entry::DropStaged { staged } => {
+                self.staged.remove(staged);
+            }
         }
+    }
+
+    fn take_staged(&mut self, staged: StagedId) -> Bytes {
+        let pieces: Vec<Bytes> =
+            self.staged.remove(&staged).unwrap_or_default().into_values().collect();
+        pieces.concat().into()
     }
 
     /// The last record that the snapshot covers.
@@ -216,6 +242,7 @@ impl Store for MemoryStore {
             return Err(StoreError::Fenced { epoch, newest });
         }
         state.fence = epoch;
+        state.staged.retain(|staged, _| staged.epoch == epoch);
         self.held = Some(epoch);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! that `SQLite` would take for a torn tail, `write` has the statements of a commit, `row` checks
 //! what is read, `reader` is the other side.
 
+mod copier;
 mod reader;
 mod row;
 mod schema;
@@ -21,11 +22,23 @@ use crate::{
     Commit, EachRecord, Entry, Reader, Store, StoreError,
     faults::{Fault, Faults},
 };
+use copier::Copier;
 use reader::SqliteReader;
 
-/// How far the WAL may grow before it is copied into the file although commits wait: a commit
-/// then takes some tens of milliseconds longer, and a restart has at most this much to read.
+/// How far the WAL may grow before commits wait until it is copied into the file: a restart has at
+/// most this much to read.
 const WAL_MAX_BYTES: usize = 64 << 20;
+
+/// How far it grows before it is copied beside the commits, so that they need not wait.
+const WAL_COPY_BYTES: usize = 16 << 20;
+
+/// So little is copied by the writer itself, in about the time of a commit: only what is copied to
+/// its end is written over.
+const WAL_REST_BYTES: usize = 1 << 20;
+
+/// Data of so many bytes is staged: written at once, it takes some milliseconds in which nothing else
+/// is committed.
+const STAGE_FROM_BYTES: usize = 2 << 20;
 
 /// `SQLITE_IOERR_SHMSIZE`: the index beside the WAL could not be made larger.
 const SHM_SIZE: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
@@ -50,6 +63,10 @@ pub struct SqliteStore {
     last: u64,
     /// About how much of the WAL is not in the file yet.
     wal_bytes: usize,
+    /// About how much it has in all: it begins anew only after all of it was copied.
+    wal_len: usize,
+    /// Copies it meanwhile.
+    copier: Option<Copier>,
     /// The group whose commit is in doubt: behind record `last`, whether it is there or not.
     doubt: Option<Doubt>,
     faults: Faults,
@@ -73,8 +90,9 @@ impl SqliteStore {
         let path = path.into();
         let connection = schema::open_writer(&path)?;
         let last = last_record(&connection)?;
-        let (doubt, faults) = (None, Faults::default());
-        Ok(Self { connection, path, held: None, last, wal_bytes: 0, doubt, faults })
+        let (copier, doubt, faults) = (None, None, Faults::default());
+        let (wal_bytes, wal_len) = (0, 0);
+        Ok(Self { connection, path, held: None, last, wal_bytes, wal_len, copier, doubt, faults })
     }
 
     /// Has the commits of this handle meet these faults.
@@ -110,24 +128,59 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Copies the WAL into the file, as far as no reader is in the way.
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
-        let result = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        match result.map_err(failed("copying the WAL into the store")) {
-            Ok(()) => {
-                self.wal_bytes = 0;
-                Ok(())
+    /// Keeps the WAL within bounds after a commit.
+    fn bound_wal(&mut self) -> Result<(), StoreError> {
+        if self.copier.as_ref().is_some_and(Copier::is_finished) {
+            self.end_copy()?;
+            if self.wal_bytes <= WAL_REST_BYTES {
+                return self.checkpoint();
             }
+        }
+        if self.wal_len > WAL_MAX_BYTES {
+            return self.checkpoint();
+        }
+        if self.wal_bytes > WAL_COPY_BYTES && self.copier.is_none() {
+            match Copier::start(&self.path, self.wal_bytes) {
+                Ok(copier) => self.copier = Some(copier),
+                // It grows on until commits wait for it.
+                Err(error) => tracing::warn!(%error, "failed to start a thread for the store"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies all of the WAL into the file, as far as no reader is in the way.
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.end_copy()?;
+        let copied = copier::copy(&self.connection);
+        if self.is_copied(copied)?.is_some() {
+            (self.wal_bytes, self.wal_len) = (0, 0);
+        }
+        Ok(())
+    }
+
+    /// Waits for the copy beside the commits, if there is one.
+    fn end_copy(&mut self) -> Result<(), StoreError> {
+        let Some(copier) = self.copier.take() else { return Ok(()) };
+        if let Some(bytes) = self.is_copied(copier.end())? {
+            self.wal_bytes = self.wal_bytes.saturating_sub(bytes);
+        }
+        Ok(())
+    }
+
+    fn is_copied<T>(&self, copied: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match copied {
+            Ok(copied) => Ok(Some(copied)),
             // What was committed stays in the WAL, which is as durable; the next checkpoint copies it
             // again, since nothing of this one counts.
             Err(StoreError::Full(source)) => {
                 tracing::warn!(%source, path = %self.path.display(), "no space to checkpoint the store");
-                Ok(())
+                Ok(None)
             }
             Err(StoreError::Io { source, .. }) => {
                 tracing::warn!(%source, path = %self.path.display(), "failed to checkpoint the store; \
                      it is tried again");
-                Ok(())
+                Ok(None)
             }
             Err(error) => Err(error),
         }
@@ -171,10 +224,10 @@ impl SqliteStore {
     /// A group is durable whose last record has this number.
     fn written(&mut self, last: u64, commit: &Commit) -> Result<Seq, StoreError> {
         self.last = last;
-        self.wal_bytes += commit.entries.iter().map(wal_cost).sum::<usize>();
-        if self.wal_bytes > WAL_MAX_BYTES {
-            self.checkpoint()?;
-        }
+        let written = commit.entries.iter().map(wal_cost).sum::<usize>();
+        self.wal_bytes += written;
+        self.wal_len += written;
+        self.bound_wal()?;
         Ok(Seq(self.last))
     }
 }
@@ -199,6 +252,9 @@ impl Store for SqliteStore {
         transaction
             .execute("UPDATE fence SET epoch = ?1", [to_sql(epoch.0)?])
             .map_err(failed(doing))?;
+        if epoch > newest {
+            write::drop_abandoned(&transaction, newest)?;
+        }
         transaction.commit().map_err(failed(doing))?;
         (self.held, self.last) = (Some(epoch), last);
         Ok(())
@@ -245,6 +301,10 @@ impl Store for SqliteStore {
         self.checkpoint()
     }
 
+    fn stage_from(&self) -> Option<usize> {
+        Some(STAGE_FROM_BYTES)
+    }
+
     fn shrink(&mut self) -> Result<bool, StoreError> {
         if self.doubt.is_some() {
             return Ok(false);
@@ -275,11 +335,18 @@ fn last_record(connection: &Connection) -> Result<u64, StoreError> {
 
 fn wal_cost(entry: &Entry) -> usize {
     let data = match entry {
-        Entry::Record(bytes) | Entry::Module { bytes, .. } => bytes.len(),
+        Entry::Record(bytes) | Entry::Module { bytes, .. } | Entry::Stage { bytes, .. } => {
+            bytes.len()
+        }
         Entry::Segment(segment) => segment.bytes(),
+        Entry::StagedSegment { segment, .. } => segment.head.len(),
         Entry::Meta { value, .. } => value.as_ref().map_or(0, Bytes::len),
         Entry::Snapshot(snapshot) => snapshot.parts.iter().map(Bytes::len).sum(),
-        Entry::DropSegments { .. } | Entry::DropModule { .. } | Entry::DropMetas { .. } => 0,
+        Entry::DropSegments { .. }
+        | Entry::DropModule { .. }
+        | Entry::DropMetas { .. }
+        | Entry::StagedModule { .. }
+        | Entry::DropStaged { .. } => 0,
     };
     data + ENTRY_OVERHEAD_BYTES
 }

@@ -36,6 +36,35 @@ impl SqliteReader {
     }
 }
 
+impl SqliteReader {
+    /// The first segment of a log that fits `place`, which has the position as `?3`.
+    fn segment_at(
+        &self,
+        job: JobId,
+        log: LogKind,
+        place: &str,
+        position: u64,
+    ) -> Result<Option<Segment>, StoreError> {
+        let sql = format!(
+            "SELECT first, count, sum, data, epoch, staged FROM segments \
+             WHERE job = ?1 AND log = ?2 AND {place} LIMIT 1"
+        );
+        // One view of both tables, so that it is not dropped between two reads.
+        let _view = self.0.unchecked_transaction().map_err(failed("reading the store"))?;
+        let params = params![to_sql(job.0)?, log.code(), position_to_sql(position)];
+        let found = self.rows(&sql, params, |row| row::SegmentRow::read(row, job, log))?;
+        let Some(mut found) = found.into_iter().next() else { return Ok(None) };
+        if let Some((epoch, number)) = found.staged {
+            let sql = "SELECT bytes FROM staged WHERE epoch = ?1 AND number = ?2 ORDER BY piece";
+            let pieces = self.rows(sql, params![epoch, number], |row| {
+                row::blob(row, 0).map(Bytes::copy_from_slice)
+            })?;
+            pieces.iter().for_each(|piece| found.data.extend_from_slice(piece));
+        }
+        found.checked().map(Some)
+    }
+}
+
 impl Reader for SqliteReader {
     fn segment(
         &mut self,
@@ -43,11 +72,8 @@ impl Reader for SqliteReader {
         log: LogKind,
         position: u64,
     ) -> Result<Option<Segment>, StoreError> {
-        let sql = "SELECT first, count, sum, data FROM segments \
-                   WHERE job = ?1 AND log = ?2 AND first <= ?3 ORDER BY first DESC LIMIT 1";
-        let params = params![to_sql(job.0)?, log.code(), position_to_sql(position)];
-        let found = self.rows(sql, params, |row| row::segment(row, job, log))?;
-        Ok(found.into_iter().find(|segment| segment.contains(position)))
+        let found = self.segment_at(job, log, "first <= ?3 ORDER BY first DESC", position)?;
+        Ok(found.filter(|segment| segment.contains(position)))
     }
 
     fn segment_from(
@@ -60,11 +86,7 @@ impl Reader for SqliteReader {
         if at.is_some() {
             return Ok(at);
         }
-        let sql = "SELECT first, count, sum, data FROM segments \
-                   WHERE job = ?1 AND log = ?2 AND first > ?3 ORDER BY first LIMIT 1";
-        let params = params![to_sql(job.0)?, log.code(), position_to_sql(position)];
-        let found = self.rows(sql, params, |row| row::segment(row, job, log))?;
-        Ok(found.into_iter().next())
+        self.segment_at(job, log, "first > ?3 ORDER BY first", position)
     }
 
     fn modules(&mut self) -> Result<Vec<Digest>, StoreError> {
@@ -78,11 +100,18 @@ impl Reader for SqliteReader {
     }
 
     fn module(&mut self, digest: Digest) -> Result<Option<Bytes>, StoreError> {
-        let found =
-            self.rows("SELECT bytes FROM modules WHERE digest = ?1", [digest.0], |row| {
-                row::blob(row, 0).map(Bytes::copy_from_slice)
-            })?;
-        let Some(bytes) = found.into_iter().next() else { return Ok(None) };
+        // In one statement, so that it is not dropped between two.
+        let sql = "SELECT coalesce(modules.bytes, staged.bytes, x'') FROM modules \
+                   LEFT JOIN staged ON staged.epoch = modules.epoch \
+                   AND staged.number = modules.staged \
+                   WHERE digest = ?1 ORDER BY piece";
+        let pieces =
+            self.rows(sql, [digest.0], |row| row::blob(row, 0).map(Bytes::copy_from_slice))?;
+        let bytes = match &pieces[..] {
+            [] => return Ok(None),
+            [whole] => whole.clone(),
+            pieces => pieces.concat().into(),
+        };
         if Digest::of(&bytes) != digest {
             return Err(StoreError::Damaged {
                 what: "a module is not as it was written".into(),
@@ -139,7 +168,7 @@ impl Reader for SqliteReader {
 
     fn position_after(&mut self, job: JobId, log: LogKind, bytes: u64) -> Result<u64, StoreError> {
         let failed = failed("measuring a log");
-        let sql = "SELECT first + count, length(data) FROM segments \
+        let sql = "SELECT first + count, bytes FROM segments \
                    WHERE job = ?1 AND log = ?2 ORDER BY first";
         let mut statement = self.0.prepare(sql).map_err(failed)?;
         let mut rows = statement.query(params![to_sql(job.0)?, log.code()]).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! Rows as they are on disk: their checksums, and what is said of one that is damaged.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, Row};
 use wasmgrid_proto::{JobId, Seq};
 
@@ -82,23 +82,44 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Reads `first, count, sum, data` of a segment of this log.
-pub fn segment(row: &Row<'_>, job: JobId, log: LogKind) -> Result<Segment, StoreError> {
-    let failed = failed("reading a segment");
-    let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
-    let (first, count) = (number(0)?, number(1)?);
-    let data = Bytes::copy_from_slice(blob(row, 3)?);
-    let segment = Segment { job, log, first, count, head: Bytes::new(), data };
-    if blob(row, 2)? != segment_sum(&segment) {
-        return Err(StoreError::Damaged {
-            what: format!("the {} segment of job {job} is not as it was written", log.name()),
-            place: format!(
-                "table segments, job = {job}, log = {}, first = {first}, count = {count}",
-                log.code()
-            ),
-        });
+/// A segment of a log, as it is read.
+pub struct SegmentRow {
+    segment: Segment,
+    sum: Vec<u8>,
+    /// What was read of its data.
+    pub data: BytesMut,
+    /// The epoch and number under which the rest of its data is staged.
+    pub staged: Option<(i64, i64)>,
+}
+
+impl SegmentRow {
+    /// Reads `first, count, sum, data, epoch, staged`.
+    pub fn read(row: &Row<'_>, job: JobId, log: LogKind) -> Result<Self, StoreError> {
+        let failed = failed("reading a segment");
+        let number = |column| row.get::<_, i64>(column).map(i64::cast_unsigned).map_err(failed);
+        let (first, count) = (number(0)?, number(1)?);
+        let epoch: Option<i64> = row.get(4).map_err(failed)?;
+        let staged = epoch.zip(row.get(5).map_err(failed)?);
+        let (sum, data) = (blob(row, 2)?.to_vec(), BytesMut::from(blob(row, 3)?));
+        let segment = Segment { job, log, first, count, head: Bytes::new(), data: Bytes::new() };
+        Ok(Self { segment, sum, data, staged })
     }
-    Ok(segment)
+
+    /// The segment, if it is as it was written.
+    pub fn checked(self) -> Result<Segment, StoreError> {
+        let segment = Segment { data: self.data.freeze(), ..self.segment };
+        let Segment { job, log, first, count, .. } = segment;
+        if self.sum != segment_sum(&segment) {
+            return Err(StoreError::Damaged {
+                what: format!("the {} segment of job {job} is not as it was written", log.name()),
+                place: format!(
+                    "table segments, job = {job}, log = {}, first = {first}, count = {count}",
+                    log.code()
+                ),
+            });
+        }
+        Ok(segment)
+    }
 }
 
 /// Reads `key, sum, value` of a meta value.

@@ -19,7 +19,9 @@ const VERSION: i64 = 1;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The tables. Checksums stand before the data they cover, so that they are read without it. The bytes
-/// of each log are the sum of its segments' and so have no checksum of their own.
+/// of each log are the sum of its segments' and so have no checksum of their own. A module has its bytes,
+/// or says where they are staged; its digest is their checksum. So does a segment, with what is staged
+/// after what is in `data`.
 const SCHEMA: &str = "
 CREATE TABLE fence (epoch INTEGER NOT NULL) STRICT;
 INSERT INTO fence (epoch) VALUES (0);
@@ -35,11 +37,28 @@ CREATE TABLE segments (
     log INTEGER NOT NULL,
     first INTEGER NOT NULL,
     count INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    epoch INTEGER,
+    staged INTEGER,
     sum BLOB NOT NULL,
     data BLOB NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX segments_by_place ON segments (job, log, first);
-CREATE TABLE modules (digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE INDEX segments_staged ON segments (epoch, staged) WHERE epoch IS NOT NULL;
+CREATE TABLE modules (
+    digest BLOB PRIMARY KEY,
+    epoch INTEGER,
+    staged INTEGER,
+    bytes BLOB
+) STRICT;
+CREATE INDEX modules_staged ON modules (epoch, staged) WHERE epoch IS NOT NULL;
+CREATE TABLE staged (
+    epoch INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    piece INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (epoch, number, piece)
+) STRICT;
 CREATE TABLE metas (key TEXT PRIMARY KEY, sum BLOB NOT NULL, value BLOB NOT NULL) STRICT;
 CREATE TABLE snapshot (
     part INTEGER PRIMARY KEY,
@@ -98,6 +117,13 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     }
     connection.execute_batch(WRITER).map_err(failed("setting up the store"))?;
     create_tables(&mut connection)?;
+    Ok(connection)
+}
+
+/// One more connection, which copies the WAL into the file and writes nothing else.
+pub fn open_copier(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path)?;
+    connection.execute_batch(WRITER).map_err(failed("setting up a copier"))?;
     Ok(connection)
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rusqlite::{ErrorCode, ToSql, Transaction, blob::ZeroBlob, params};
-use wasmgrid_proto::{Epoch, JobId};
+use wasmgrid_proto::{Digest, Epoch, JobId};
 
 use super::{failed, row, to_sql};
-use crate::{Commit, Entry, LogKind, Segment, Snapshot, StoreError, pack};
+use crate::{Commit, Entry, LogKind, Segment, Snapshot, StagedId, StoreError, pack};
 
 /// Segments of so many bytes are written where they will be: given with the statement, `SQLite`
 /// would copy them twice, into memory that is new each time.
@@ -35,8 +35,12 @@ pub fn write(
     for entry in &commit.entries {
         match entry {
             Entry::Record(_) => {}
-            Entry::Segment(segment) => {
-                write_segment(transaction, segment)?;
+            Entry::Segment(segment) | Entry::StagedSegment { segment, .. } => {
+                let staged = match entry {
+                    Entry::StagedSegment { staged, .. } => Some(*staged),
+                    _ => None,
+                };
+                write_segment(transaction, segment, staged)?;
                 let bytes = i64::try_from(segment.bytes()).unwrap_or(i64::MAX);
                 *grown.entry((segment.job, segment.log)).or_default() += bytes;
             }
@@ -51,9 +55,7 @@ pub fn write(
                 *grown.entry((*job, *log)).or_default() -= bytes;
             }
             Entry::DropModule { digest } => {
-                transaction
-                    .execute("DELETE FROM modules WHERE digest = ?1", [digest.0])
-                    .map_err(failed("dropping a module"))?;
+                drop_module(transaction, *digest).map_err(failed("dropping a module"))?;
             }
             Entry::Module { digest, bytes } => {
                 let sql =
@@ -62,6 +64,11 @@ pub fn write(
                     .execute(sql, params![digest.0, &bytes[..]])
                     .map_err(failed("writing a module"))?;
             }
+            Entry::Stage { staged, piece, bytes } => stage(transaction, *staged, *piece, bytes)?,
+            Entry::StagedModule { digest, staged } => {
+                keep_staged_module(transaction, *digest, *staged)?;
+            }
+            Entry::DropStaged { staged } => drop_staged(transaction, *staged)?,
         }
     }
     if !grown.is_empty() {
@@ -80,7 +87,9 @@ pub fn is_there(
     for entry in &commit.entries {
         let found = match entry {
             Entry::Record(_) => super::last_record(transaction)? > last,
-            Entry::Segment(segment) => has_segment(transaction, segment)?,
+            Entry::Segment(segment) | Entry::StagedSegment { segment, .. } => {
+                has_segment(transaction, segment)?
+            }
             Entry::Snapshot(snapshot) => row::covered(transaction)? >= snapshot.covers.0,
             _ => false,
         };
@@ -103,6 +112,57 @@ fn has_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<bool,
         .query_row(sql, place, |row| row.get(0))
         .map_err(failed("looking for a segment"))?;
     Ok(count > 0)
+}
+
+fn stage(
+    transaction: &Transaction<'_>,
+    staged: StagedId,
+    piece: u32,
+    bytes: &[u8],
+) -> Result<(), StoreError> {
+    let sql =
+        "INSERT OR REPLACE INTO staged (epoch, number, piece, bytes) VALUES (?1, ?2, ?3, ?4)";
+    let params = params![to_sql(staged.epoch.0)?, to_sql(staged.number)?, piece, bytes];
+    transaction.execute(sql, params).map(|_| ()).map_err(failed("staging bytes"))
+}
+
+fn drop_staged(transaction: &Transaction<'_>, staged: StagedId) -> Result<(), StoreError> {
+    let sql = "DELETE FROM staged WHERE epoch = ?1 AND number = ?2";
+    let params = params![to_sql(staged.epoch.0)?, to_sql(staged.number)?];
+    transaction.execute(sql, params).map(|_| ()).map_err(failed("dropping staged bytes"))
+}
+
+fn keep_staged_module(
+    transaction: &Transaction<'_>,
+    digest: Digest,
+    staged: StagedId,
+) -> Result<(), StoreError> {
+    let failed = failed("writing a module");
+    let place = (to_sql(staged.epoch.0)?, to_sql(staged.number)?);
+    let sql = "INSERT INTO modules (digest, epoch, staged) VALUES (?1, ?2, ?3) \
+               ON CONFLICT DO NOTHING";
+    transaction.execute(sql, params![digest.0, place.0, place.1]).map_err(failed)?;
+    let sql = "SELECT epoch IS ?2 AND staged IS ?3 FROM modules WHERE digest = ?1";
+    let is_it: bool = transaction
+        .query_row(sql, params![digest.0, place.0, place.1], |row| row.get(0))
+        .map_err(failed)?;
+    if is_it { Ok(()) } else { drop_staged(transaction, staged) }
+}
+
+/// Drops a module with what was staged of it.
+fn drop_module(transaction: &Transaction<'_>, digest: Digest) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM staged WHERE (epoch, number) = \
+               (SELECT epoch, staged FROM modules WHERE digest = ?1)";
+    transaction.execute(sql, [digest.0])?;
+    transaction.execute("DELETE FROM modules WHERE digest = ?1", [digest.0]).map(|_| ())
+}
+
+/// Drops what an epoch that is over has staged and not named. Earlier ones have nothing such left.
+pub fn drop_abandoned(transaction: &Transaction<'_>, over: Epoch) -> Result<(), StoreError> {
+    let sql = "DELETE FROM staged WHERE epoch = ?1 AND number NOT IN \
+               (SELECT staged FROM modules WHERE epoch = ?1 UNION ALL \
+               SELECT staged FROM segments WHERE epoch = ?1)";
+    transaction.execute(sql, [to_sql(over.0)?]).map(|_| ()).map_err(failed("dropping staged bytes"))
 }
 
 fn write_snapshot(
@@ -145,8 +205,13 @@ fn drop_segments(
     let inside = "FROM segments WHERE job = ?1 AND log = ?2 AND first >= ?3 AND first < ?4 \
                   AND first + count <= ?4";
     let place = params![to_sql(job.0)?, log.code(), to_sql(first)?, end];
-    let sum = format!("SELECT coalesce(sum(length(data)), 0) {inside}");
+    let sum = format!("SELECT coalesce(sum(bytes), 0) {inside}");
     let bytes = transaction.query_row(&sum, place, |row| row.get(0)).map_err(failed)?;
+    let staged = format!(
+        "DELETE FROM staged WHERE (epoch, number) IN \
+         (SELECT epoch, staged {inside} AND epoch IS NOT NULL)"
+    );
+    transaction.execute(&staged, place).map_err(failed)?;
     transaction.execute(&format!("DELETE {inside}"), place).map_err(failed)?;
     Ok(bytes)
 }
@@ -187,15 +252,24 @@ fn write_records(
         .map_err(failed("writing records"))
 }
 
-fn write_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<(), StoreError> {
+fn write_segment(
+    transaction: &Transaction<'_>,
+    segment: &Segment,
+    staged: Option<StagedId>,
+) -> Result<(), StoreError> {
     let Segment { job, log, first, count, head, data } = segment;
     let failed = failed("writing a segment");
     let sum = row::segment_sum(segment);
-    let sql =
-        "INSERT INTO segments (job, log, first, count, sum, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO segments (job, log, first, count, bytes, sum, data, epoch, staged) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let (epoch, number) = match staged {
+        Some(staged) => (Some(to_sql(staged.epoch.0)?), Some(to_sql(staged.number)?)),
+        None => (None, None),
+    };
+    let bytes = to_sql(segment.bytes() as u64)?;
     let insert = |data: &dyn ToSql| {
-        let values =
-            params![to_sql(job.0)?, log.code(), to_sql(*first)?, to_sql(*count)?, sum, data];
+        let (job, first, count) = (to_sql(job.0)?, to_sql(*first)?, to_sql(*count)?);
+        let values = params![job, log.code(), first, count, bytes, sum, data, epoch, number];
         transaction.execute(sql, values).map(|_| ()).map_err(|error| {
             match error.sqlite_error_code() {
                 Some(ErrorCode::ConstraintViolation) => StoreError::Invalid(format!(
@@ -206,6 +280,9 @@ fn write_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<(),
             }
         })
     };
+    if staged.is_some() {
+        return insert(&&head[..]);
+    }
     if segment.bytes() < IN_PLACE_BYTES {
         return if head.is_empty() {
             insert(&&data[..])

@@ -7,7 +7,7 @@ use std::{
 };
 
 use wasmgrid_proto::{Epoch, Seq};
-use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, Store};
+use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, StagedId, Store};
 
 use crate::support::{commit, journal, meta, read, records, segment};
 
@@ -17,7 +17,8 @@ const CHILD: &str = "WASMGRID_STORE_CRASH_CHILD";
 /// How often a child is killed; each time somewhere else in a commit.
 const ROUNDS: u64 = 8;
 
-/// Each commit: these records, a segment and a meta value, all with the commit's number.
+/// Each commit: these records, two segments, one of them staged before, and a meta value, all with the
+/// commit's number.
 const RECORDS: u64 = 3;
 
 /// Not a test by itself: what the child does until it is killed.
@@ -26,11 +27,24 @@ fn child_that_commits_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
     let mut store = SqliteStore::open(path).expect("opens");
     let before = last(&mut store) / RECORDS;
-    store.fence(Epoch(before + 1)).expect("a new epoch");
+    // The parent took an epoch after the last child.
+    let epoch = 2 * before + 2;
+    store.fence(Epoch(epoch)).expect("a new epoch");
     let filler = "x".repeat(50_000);
     for number in before.. {
         let text = format!("{number}");
+        let staged = StagedId { epoch: Epoch(epoch), number };
+        for at in 0..PIECES as u32 {
+            let stage = Entry::Stage { staged, piece: at, bytes: piece(number).into() };
+            commit(&mut store, epoch, [stage]).expect("commits");
+        }
         let mut entries = records(&[&text, &text, &text]);
+        let Entry::Segment(inputs) =
+            segment(1, LogKind::Input, number, 1, &piece(number).repeat(PIECES))
+        else {
+            unreachable!("it is a segment");
+        };
+        entries.push(Entry::StagedSegment { segment: inputs, staged });
         entries.push(segment(1, LogKind::Result, number, 1, &format!("{number} {filler}")));
         entries.push(meta("last", Some(&text)));
         // Every other commit covers the records of all before it.
@@ -39,10 +53,17 @@ fn child_that_commits_until_it_is_killed() {
             let covers = Seq(number * RECORDS);
             entries.push(Entry::Snapshot(Snapshot { covers, parts }));
         }
-        commit(&mut store, before + 1, entries).expect("commits");
+        commit(&mut store, epoch, entries).expect("commits");
         println!("committed {number}");
         std::io::stdout().flush().expect("the parent reads");
     }
+}
+
+/// In so many pieces data is staged.
+const PIECES: usize = 3;
+
+fn piece(number: u64) -> String {
+    format!("{number} ").repeat(10_000)
 }
 
 /// The last record, which the snapshot and the records behind it lead to without a gap.
@@ -101,9 +122,17 @@ fn a_killed_process_leaves_whole_commits_and_all_it_had_acknowledged() {
         for number in 0..commits {
             let found = read(&store, 1, LogKind::Result, number).expect("goes with its records");
             assert!(found.starts_with(&format!("{number} ")));
+            let found = read(&store, 1, LogKind::Input, number).expect("goes with its records");
+            assert!(found == piece(number).repeat(PIECES), "what was staged is whole");
         }
+        assert_eq!(read(&store, 1, LogKind::Input, commits), None, "no segment without records");
         assert_eq!(read(&store, 1, LogKind::Result, commits), None, "no segment without records");
         let last = store.reader().and_then(|mut reader| reader.meta("last")).expect("readable");
         assert_eq!(last.as_deref(), Some((commits - 1).to_string().as_bytes()));
+        store.fence(Epoch(2 * commits + 1)).expect("a new epoch");
+        let raw = rusqlite::Connection::open(&path).expect("opens");
+        let sql = "SELECT count(*) FROM (SELECT DISTINCT epoch, number FROM staged)";
+        let staged: i64 = raw.query_row(sql, [], |row| row.get(0)).expect("readable");
+        assert_eq!(staged.cast_unsigned(), commits, "what no record names is gone");
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt::Write, path::PathBuf};
 
 use rusqlite::{Connection, types::ValueRef};
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
-use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, Store};
+use wasmgrid_store::{Entry, LogKind, Snapshot, SqliteStore, StagedId, Store};
 
 use crate::support::{commit, journal, meta, read, records, segment};
 
@@ -17,6 +17,22 @@ fn golden_commits(store: &mut dyn Store) {
     commit(store, 1, first).expect("commits");
     store.fence(Epoch(2)).expect("a new epoch");
     let module = Entry::Module { digest: Digest::of(b"module"), bytes: b"module"[..].into() };
+    let staged = |number, bytes: &'static [u8]| {
+        let staged = StagedId { epoch: Epoch(2), number };
+        (staged, Entry::Stage { staged, piece: 0, bytes: bytes.into() })
+    };
+    let (at, stage) = staged(0, b"staged module");
+    commit(
+        store,
+        2,
+        [stage, Entry::StagedModule { digest: Digest::of(b"staged module"), staged: at }],
+    )
+    .expect("commits");
+    let (at, stage) = staged(1, b"staged inputs");
+    let Entry::Segment(part) = segment(1, LogKind::Input, 2, 1, "staged inputs") else {
+        unreachable!("it is a segment");
+    };
+    commit(store, 2, [stage, Entry::StagedSegment { segment: part, staged: at }]).expect("commits");
     let mut second = records(&["three"]);
     second.extend([
         segment(1, LogKind::Result, 0, 1, "result"),
@@ -76,6 +92,7 @@ fn literal(value: ValueRef<'_>) -> String {
             let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("x'{digits}'")
         }
+        ValueRef::Null => "NULL".into(),
         other => panic!("no such value is stored: {other:?}"),
     }
 }
@@ -110,6 +127,7 @@ fn golden(sql: &str) -> (tempfile::TempDir, SqliteStore) {
 
 fn check_rest(store: &mut SqliteStore) {
     assert_eq!(read(store, 1, LogKind::Input, 1).as_deref(), Some("inputs"));
+    assert_eq!(read(store, 1, LogKind::Input, 2).as_deref(), Some("staged inputs"));
     assert_eq!(read(store, 1, LogKind::Result, 0).as_deref(), Some("result"));
     let mut reader = store.reader().expect("a reader");
     assert_eq!(reader.segment(JobId(2), LogKind::Input, 0).expect("readable"), None);
@@ -117,7 +135,9 @@ fn check_rest(store: &mut SqliteStore) {
     let module = reader.module(Digest::of(b"module")).expect("readable");
     assert_eq!(module.as_deref(), Some(&b"module"[..]));
     let sizes: Vec<u64> = reader.sizes().expect("readable").iter().map(|s| s.bytes).collect();
-    assert_eq!(sizes, [6, 6]);
+    assert_eq!(sizes, [19, 6]);
+    let module = reader.module(Digest::of(b"staged module")).expect("readable");
+    assert_eq!(module.as_deref(), Some(&b"staged module"[..]));
     assert!(store.fence(Epoch(2)).is_err(), "the fence is part of the format");
 }
 
