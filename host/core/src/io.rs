@@ -190,6 +190,11 @@ pub enum Input {
         /// What it was asked with.
         rival: u64,
     },
+    /// A worker is not silent, though what it says is not read yet.
+    Heard {
+        /// The worker.
+        worker: WorkerId,
+    },
     /// A worker drains on its own wish.
     WorkerLeaving {
         /// The worker.

@@ -381,6 +381,7 @@ impl<O: Observer> Driver<O> {
                 // From here on the gate counts what was in it.
                 drop(room);
             }
+            Event::Staging { link } => self.staging(link),
             Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
             Event::FromClient { link, envelope, room } => self.client_says(link, envelope, room),
             Event::Unlinked { link, reason, kin } => {

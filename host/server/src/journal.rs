@@ -1,17 +1,19 @@
 //! The one thread that writes the store. It commits in groups by natural batching: whatever has
-//! come while the last commit was syncing is the next one. There are no timers.
+//! come while the last commit was syncing is the next one. There are no timers. Between two groups
+//! it writes one piece of what is [beside] the journal.
 //!
 //! It also sees to it that the journal stays short: once the records behind the snapshot are many,
 //! another thread makes a new one of what is committed, and this one commits it between two
 //! groups, together with the end of the records that it covers.
 
+mod beside;
+
 use std::{
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::Epoch;
 use wasmgrid_store::{Commit, Entry, Reader, Snapshot, Store, StoreError};
@@ -23,11 +25,16 @@ use crate::{
     error::ServerError,
 };
 
+pub(crate) use beside::Done;
+
+use beside::Asides;
+
 /// Writes that wait for the thread: the driver hands over one a turn, and keeps the rest itself.
 const WRITES_QUEUED: usize = 64;
 
-/// Bytes after which a commit takes no more in, so that one does not take seconds.
-const COMMIT_BYTES: usize = 32 << 20;
+/// Bytes after which a commit takes no more in: all others wait for it, some tens of milliseconds of
+/// a disk.
+const COMMIT_BYTES: usize = 4 << 20;
 
 /// Bytes of records behind the snapshot at which a new one is made, unless the snapshot itself has
 /// more: a start then reads little, and what is written again is no more than what was written.
@@ -53,7 +60,9 @@ pub(crate) enum Write {
     Batch(Batch),
     /// Modules and values beside the journal, which nothing in the core rests on: so a failure
     /// fails the asker alone.
-    Keep { entries: Vec<Entry>, done: oneshot::Sender<Result<(), Arc<StoreError>>> },
+    Keep { entries: Vec<Entry>, done: Done<()> },
+    /// Large data of a record to come, so that the record's commit is short.
+    Stage { bytes: Bytes, done: Done<()> },
     /// Nothing was to be committed for a while: the store may do what it put off.
     Tidy,
     /// A snapshot was made, or could not be; with the bytes of records that it covers.
@@ -84,6 +93,8 @@ pub(crate) enum Progress {
 pub(crate) struct Journal {
     /// What it is to write. It ends when all senders of these are gone.
     pub writes: mpsc::Sender<Write>,
+    /// Whether nothing is committed, since the disk is full or a commit is in doubt.
+    pub halted: watch::Receiver<bool>,
     /// What it reports.
     pub progress: mpsc::Receiver<Progress>,
     /// Its end.
@@ -106,12 +117,16 @@ pub(crate) fn start(
     let (to_self, blocking_too) = (sender.downgrade(), blocking.clone());
     // It may wait to report: whoever runs the driver always listens.
     let (reports, progress) = mpsc::channel(WRITES_QUEUED);
+    let (halts, halted) = watch::channel(false);
     let compactor = None;
+    let asides = Asides::new(epoch, store.stage_from());
     let writer = Writer {
         store,
+        asides,
         extent,
         epoch,
         reports,
+        halted: halts,
         writes,
         to_self,
         compactor,
@@ -121,14 +136,16 @@ pub(crate) fn start(
         blocking: blocking_too,
     };
     let thread = blocking.start("journal", writer.run())?;
-    Ok(Journal { writes: sender, progress, thread })
+    Ok(Journal { writes: sender, halted, progress, thread })
 }
 
 struct Writer {
     store: Box<dyn Store>,
+    asides: Asides,
     extent: Extent,
     epoch: Epoch,
     reports: mpsc::Sender<Progress>,
+    halted: watch::Sender<bool>,
     writes: mpsc::Receiver<Write>,
     /// For the compactor: it must not keep the thread alive.
     to_self: mpsc::WeakSender<Write>,
@@ -144,8 +161,8 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self) {
-        while let Some(write) = self.writes.recv().await {
-            if let Err(error) = self.write_group(write).await {
+        while let Some(next) = self.next().await {
+            if let Err(error) = self.write(next).await {
                 // Without a driver nobody is left to be told.
                 let _ = self.reports.send(Progress::Failed(error)).await;
                 break;
@@ -158,10 +175,29 @@ impl Writer {
         }
     }
 
+    /// What has come, waited for if there is nothing else to write; `None` at the end.
+    async fn next(&mut self) -> Option<Option<Write>> {
+        if self.asides.is_empty() {
+            return self.writes.recv().await.map(Some);
+        }
+        Some(self.writes.try_recv().ok())
+    }
+
+    async fn write(&mut self, next: Option<Write>) -> Result<(), ServerError> {
+        if let Some(first) = next {
+            self.write_group(first).await?;
+        }
+        let Some(mut aside) = self.asides.next() else { return Ok(()) };
+        self.blocking.pause().await;
+        let commit = Commit { entries: aside.next_entries() };
+        let written = self.commit(&commit).await;
+        self.asides.written(aside, written).map_err(ServerError::of_commit)
+    }
+
     /// Commits `first` and whatever else has come.
     async fn write_group(&mut self, first: Write) -> Result<(), ServerError> {
         let failed = ServerError::of_commit;
-        let (mut entries, mut keeps, mut last, mut bytes) = (Vec::new(), Vec::new(), None, 0);
+        let (mut entries, mut last, mut bytes) = (Vec::new(), None, 0);
         let (mut tidy, mut made) = (false, None);
         let mut next = Some(first);
         while let Some(write) = next {
@@ -170,32 +206,25 @@ impl Writer {
                     last = Some(batch.number);
                     for item in &batch.items {
                         bytes += item.bytes();
-                        item.add_entries(&mut entries).map_err(failed)?;
+                        let staged = |data: &Bytes| self.asides.take(data);
+                        item.add_entries(&mut entries, staged).map_err(failed)?;
                     }
                 }
-                Write::Keep { entries, done } => keeps.push((entries, done)),
+                Write::Keep { entries, done } => self.asides.keep(entries, done),
+                Write::Stage { bytes, done } => self.asides.stage(bytes, done),
                 Write::Tidy => tidy = true,
                 Write::Snapshot(result) => made = Some(result),
             }
             next = if bytes < COMMIT_BYTES { self.writes.try_recv().ok() } else { None };
         }
         if let Some(number) = last {
+            entries.extend(self.asides.take_abandoned());
             let commit = Commit { entries };
             self.blocking.pause().await;
             self.commit_journal(&commit).await.map_err(failed)?;
             self.blocking.pause().await;
             let _ = self.reports.send(Progress::Committed { number }).await;
             self.extent.tail_bytes += record_bytes(&commit);
-        }
-        for (entries, done) in keeps {
-            self.blocking.pause().await;
-            match self.commit(&Commit { entries }).await {
-                Err(error) if !matches!(error, StoreError::Full(_)) => {
-                    // The store is not to be trusted any more: the server ends.
-                    return Err(failed(error));
-                }
-                result => drop(done.send(result.map_err(Arc::new))),
-            }
         }
         if let Some(made) = made {
             self.compacted(made).await?;
@@ -336,6 +365,7 @@ impl Writer {
     async fn report(&mut self, halt: Option<Halt>) {
         if self.halt != halt {
             self.halt = halt;
+            self.halted.send_replace(halt.is_some());
             // Without a driver nobody is left to be told.
             let _ = self.reports.send(Progress::Halted(halt)).await;
         }

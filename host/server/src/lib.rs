@@ -29,6 +29,7 @@ mod secret;
 mod server;
 mod shell;
 mod space;
+mod staging;
 mod tokens;
 
 pub use blocking::Blocking;

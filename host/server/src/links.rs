@@ -4,8 +4,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wasmgrid_net::{Identity, Link, Peer, Receiver, Reservation, Sender};
@@ -17,6 +19,7 @@ use wasmgrid_proto::{
 use crate::{
     driver::{Closing, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued, outbox},
     inbox::{Entrance, LaneSender, Party, cost},
+    staging::Staging,
 };
 
 /// Payload bytes of all links of one kind inside this process that the driver has not taken: the
@@ -82,6 +85,9 @@ impl Kinships {
     }
 }
 
+/// How often the driver hears that a link waits for its own data to be written: it is not silent.
+const STAGING_SIGN: Duration = Duration::from_secs(1);
+
 /// Why links end with the server.
 const STOPPING: &str = "the scheduler is stopping";
 
@@ -98,6 +104,8 @@ pub(crate) struct LinkContext {
     pub kinships: Kinships,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
+    /// Where large data goes before the driver has it.
+    pub staging: Option<Staging>,
     /// No link is served from now on; those that are end when the driver has said its last.
     pub stop: CancellationToken,
     /// Ends all links at once.
@@ -112,6 +120,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     link: Link<Out, In>,
     (party, room): (Party, Room),
     announce: impl FnOnce(Outbox, Peer, Line<Out>) -> Heard,
+    large: fn(&Envelope<In>) -> Vec<Bytes>,
     heard: impl Fn(Envelope<In>, Option<Reservation>) -> (u32, Event),
 ) {
     let Link { sender, receiver, peer } = link;
@@ -121,6 +130,8 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         Room::Worker => &context.worker_room,
         Room::Client => &context.client_room,
     };
+    let staging = context.staging.as_ref();
+    let stager = Stager { staging, large, lane: &lane, link: id };
     let (outbox, meter) = outbox(kin.clone());
     let (queue, queued) = mpsc::channel(OUTBOX_MESSAGES);
     let (close, closed) = oneshot::channel();
@@ -132,7 +143,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         biased;
         // First: the queue goes with it, which the writer would take for an end in order.
         reason = closing(closed, &sender) => reason,
-        reason = read(receiver, (&lane, room), heard) => reason,
+        reason = read(receiver, room, &stager, heard) => reason,
         reason = write(&sender, (queued, meter), &context.done, id) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
     };
@@ -141,9 +152,35 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     let _ = lane.send(cost::LIGHT, Heard::Event(Event::Unlinked { link: id, reason, kin })).await;
 }
 
+/// Has the large data of a link's messages written before the driver hears of them.
+struct Stager<'a, In> {
+    staging: Option<&'a Staging>,
+    /// Says which data that is.
+    large: fn(&Envelope<In>) -> Vec<Bytes>,
+    lane: &'a LaneSender<Heard>,
+    link: LinkId,
+}
+
+impl<In> Stager<'_, In> {
+    async fn stage(&self, envelope: &Envelope<In>) {
+        let Some(staging) = self.staging else { return };
+        if !staging.may_stage(envelope.payload.len()) {
+            return;
+        }
+        for data in (self.large)(envelope) {
+            let mut staged = std::pin::pin!(staging.stage(data));
+            while tokio::time::timeout(STAGING_SIGN, &mut staged).await.is_err() {
+                let event = Heard::Event(Event::Staging { link: self.link });
+                let _ = self.lane.send(cost::LIGHT, event).await;
+            }
+        }
+    }
+}
+
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
-    (lane, room): (&LaneSender<Heard>, &Arc<Semaphore>),
+    room: &Arc<Semaphore>,
+    stager: &Stager<'_, In>,
     heard: impl Fn(Envelope<In>, Option<Reservation>) -> (u32, Event),
 ) -> String {
     loop {
@@ -153,8 +190,9 @@ async fn read<In: Message>(
                     Some(held) => Some(held),
                     None => reserve(room, envelope.payload.len()).await,
                 };
+                stager.stage(&envelope).await;
                 let (cost, event) = heard(envelope, room);
-                if lane.send(cost, Heard::Event(event)).await.is_err() {
+                if stager.lane.send(cost, Heard::Event(event)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;
                 }

@@ -38,6 +38,7 @@ use crate::{
     readers::Readers,
     secret,
     shell::{Hands, Inboxes, Services, Shell},
+    staging::{self, Staging},
 };
 
 /// Events the driver waits for. Their senders may wait: the driver always takes them.
@@ -96,10 +97,12 @@ impl Server {
         let blocking = config.blocking.clone();
         let readers =
             Readers::new(store.as_ref(), tasks.clone(), blocking.clone()).map_err(load)?;
-        let Journal { writes, progress, thread } =
+        let stage_from = store.stage_from();
+        let Journal { writes, halted, progress, thread } =
             journal::start(store, extent, grid.epoch(), stop.clone(), &blocking)
                 .map_err(|_| ServerError::Writer)?;
         let known_by = (clock, members.clone());
+        let staging = stage_from.map(|from| Staging::new(from, writes.downgrade(), halted));
         let enroller = enroller(&config, known_by, &readers, &writes, notices_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
@@ -107,6 +110,7 @@ impl Server {
             worker_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             client_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             kinships: Kinships::default(),
+            staging,
             done: done_sender.clone(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -228,6 +232,7 @@ impl ServerHandle {
             move |outbox, peer, line| {
                 Heard::Worker(Event::WorkerLinked { link: id, peer, outbox }, line)
             },
+            staging::of_worker,
             move |envelope, room| {
                 (cost::of_worker(&envelope), Event::FromWorker { link: id, envelope, room })
             },
@@ -246,6 +251,7 @@ impl ServerHandle {
             move |outbox, peer, line| {
                 Heard::Client(Event::ClientLinked { link: id, peer, outbox }, line)
             },
+            staging::of_client,
             move |envelope, room| {
                 (cost::of_client(&envelope), Event::FromClient { link: id, envelope, room })
             },
@@ -345,7 +351,7 @@ fn start_term(store: &mut dyn Store, grid: &mut Grid, now: Micros) -> Result<(),
     store.fence(grid.epoch()).map_err(failed)?;
     while let Some(output) = grid.poll_output() {
         if let Output::Persist(record) = output {
-            Item::Record(record).add_entries(&mut entries).map_err(failed)?;
+            Item::Record(record).add_entries(&mut entries, |_| None).map_err(failed)?;
         }
     }
     commit_start(store, grid.epoch(), &Commit { entries }).map_err(failed)

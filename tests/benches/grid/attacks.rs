@@ -19,6 +19,9 @@ use crate::{
     times::Times,
 };
 
+/// Bytes of a large input.
+const LARGE_INPUT: u32 = 16 << 20;
+
 /// Requests of a client that are on their way at once.
 const AT_ONCE: usize = 64;
 
@@ -69,6 +72,8 @@ pub fn run(bench: &mut Bench) {
     beside("silent", what, HostileClient::silent(&grid, SILENT).into());
     let what = "one call beside a client that submits jobs nobody can run";
     beside("jobs", what, jobs(&runtime, link("jobs"), noop));
+    let what = "one call beside a client that submits inputs of 16 MiB and cancels the jobs";
+    beside("inputs", what, large_inputs(&runtime, link("inputs"), noop));
     let what = "one call beside a client that sends large modules for admission";
     beside("admissions", what, bombs(&runtime, link("admissions"), false));
     let what = "one call beside a client whose modules take long to compile";
@@ -113,6 +118,24 @@ fn jobs(runtime: &Runtime, client: Client, module: Digest) -> Attack {
     Attack::Task(runtime.spawn(without_end(client, move |client, _| {
         let spec = spec.clone();
         async move { submit(&client, spec).await }
+    })))
+}
+
+/// Submits jobs of one large input that nobody can run, and cancels them.
+fn large_inputs(runtime: &Runtime, client: Client, module: Digest) -> Attack {
+    let mut spec = calls::job(module, ModuleKind::Task);
+    spec.requires = vec![("nobody".into(), "has this".into())];
+    let payload = Bytes::from(vec![7; LARGE_INPUT as usize]);
+    Attack::Task(runtime.spawn(without_end(client, move |client, _| {
+        let (spec, payload) = (spec.clone(), payload.clone());
+        async move {
+            let inputs = InputBlock::Packed(vec![LARGE_INPUT]);
+            let (closed, watch) = (true, false);
+            let request = SubmitRequest { spec, key: None, inputs, payload, closed, watch };
+            if let Ok((status, _)) = client.submit(request).await {
+                let _ = client.cancel(status.job).await;
+            }
+        }
     })))
 }
 

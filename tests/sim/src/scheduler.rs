@@ -497,7 +497,7 @@ fn module() -> ModuleInfo {
 fn items(batch: &Batch) -> Result<Vec<Item>, Damage> {
     let mut entries = Vec::with_capacity(batch.items.len());
     for item in &batch.items {
-        item.add_entries(&mut entries).map_err(|error| Damage(error.to_string()))?;
+        item.add_entries(&mut entries, |_| None).map_err(|error| Damage(error.to_string()))?;
     }
     let item = |entry| match entry {
         Entry::Record(bytes) => Some(Item::Record(bytes)),

@@ -284,6 +284,7 @@ impl Grid {
             Input::JoinerLeft { link } => self.rival_left(link),
             Input::Alive { worker, rival } => self.alive(worker, rival),
             Input::WorkerLeaving { worker } => self.worker_leaving(worker),
+            Input::Heard { worker } => self.hear(worker),
             Input::Heartbeat { worker, heartbeat } => self.heartbeat(worker, heartbeat),
             Input::Health { worker, unable } => self.worker_health(worker, unable),
             Input::Preparing { worker, jobs, compiled } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmgrid_proto::{InputBlock, JobId, Record, durable};
-use wasmgrid_store::{Entry, LogKind, Segment, StoreError};
+use wasmgrid_store::{Entry, LogKind, Segment, StagedId, StoreError};
 
 use super::cache::{Results, encode};
 
@@ -82,11 +82,20 @@ impl Item {
         Some(*job)
     }
 
-    /// Adds what makes it durable; segments that its record drops go with it.
+    /// Adds what makes it durable; segments that its record drops go with it. `staged` says where a
+    /// segment's data is already.
     ///
     /// # Errors
     /// [`StoreError::Invalid`], if it cannot be encoded.
-    pub fn add_entries(&self, entries: &mut Vec<Entry>) -> Result<(), StoreError> {
+    pub fn add_entries(
+        &self,
+        entries: &mut Vec<Entry>,
+        staged: impl FnOnce(&Bytes) -> Option<StagedId>,
+    ) -> Result<(), StoreError> {
+        let add = |segment: Segment| match staged(&segment.data) {
+            Some(staged) => Entry::StagedSegment { segment, staged },
+            None => Entry::Segment(segment),
+        };
         let encoded = match self {
             Self::Record(record) => {
                 add_drops(record, entries);
@@ -95,14 +104,14 @@ impl Item {
             Self::Inputs { job, first, block, payload } => {
                 encode(block, payload).map(|(head, data)| {
                     let (job, first, count) = (*job, *first, block.count());
-                    Entry::Segment(Segment { job, log: LogKind::Input, first, count, head, data })
+                    add(Segment { job, log: LogKind::Input, first, count, head, data })
                 })
             }
             Self::Results { job, results } => {
                 encode(&results.block, &results.payload).map(|(head, data)| {
                     let (job, first) = (*job, results.first);
                     let count = results.block.results.len() as u64;
-                    Entry::Segment(Segment { job, log: LogKind::Result, first, count, head, data })
+                    add(Segment { job, log: LogKind::Result, first, count, head, data })
                 })
             }
         };

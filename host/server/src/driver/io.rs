@@ -87,6 +87,11 @@ pub enum Event {
         /// What it shared with the other links of its identity.
         kin: Arc<Kin>,
     },
+    /// What a link said last is being written, and the link is not read meanwhile.
+    Staging {
+        /// The link.
+        link: LinkId,
+    },
     /// A link's outbox, or those of its identity, have room again, as the driver had wanted to
     /// know.
     Room {

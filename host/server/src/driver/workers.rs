@@ -173,6 +173,13 @@ impl<O: Observer> Driver<O> {
         }
     }
 
+    /// A link's own data is being written, before what it says next is read.
+    pub(super) fn staging(&mut self, link: LinkId) {
+        if let Some(worker) = self.state.workers.get(&link).and_then(|worker| worker.id) {
+            self.grid.handle(self.state.now, Input::Heard { worker });
+        }
+    }
+
     fn join(&mut self, link: LinkId, join: Join) {
         let Some(worker) = self.state.workers.get(&link) else { return };
         let (name, address) = (worker.peer.identity.name().to_owned(), worker.peer.address.clone());

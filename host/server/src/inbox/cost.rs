@@ -20,8 +20,9 @@ pub(crate) const BEGIN: u32 = 8;
 /// Of what walks over many jobs, tasks or members.
 const WALK: u32 = 64;
 
-/// Payload bytes that are hashed or copied in the time of the cheapest message.
-const BYTES: usize = 32 << 10;
+/// Payload bytes that a disk writes in the time of the cheapest message, about: so one turn of the
+/// driver has no more than some megabytes to commit.
+const BYTES: usize = 4 << 10;
 
 /// Results, leases or running tasks that are compared in that time.
 const TASKS: usize = 16;
@@ -44,7 +45,7 @@ pub(crate) fn of_worker(envelope: &Envelope<FromWorker>) -> u32 {
         FromWorker::Results(results) => {
             // A block is looked at even if nothing is in it.
             let count = results.blocks.iter().map(|block| 1 + block.results.len()).sum();
-            LIGHT + share(count, TASKS)
+            LIGHT + share(count, TASKS) + share(envelope.payload.len(), BYTES)
         }
         FromWorker::Returned(returned) => LIGHT + share(returned.tasks.len(), TASKS),
         FromWorker::Preparing(preparing) => {

@@ -362,6 +362,8 @@ struct ValveState {
     away: bool,
     refused: usize,
     segments: usize,
+    written: Vec<Entry>,
+    longest: usize,
 }
 
 impl Valve {
@@ -406,6 +408,13 @@ impl Valve {
         }
     }
 
+    /// What was committed since the last time, and how much data one commit had at most.
+    pub fn take_written(&self) -> (Vec<Entry>, usize) {
+        let mut state = self.state.lock().expect("lock");
+        let longest = std::mem::take(&mut state.longest);
+        (std::mem::take(&mut state.written), longest)
+    }
+
     /// Segments committed so far.
     pub fn segments(&self) -> usize {
         self.state.lock().expect("lock").segments
@@ -432,8 +441,17 @@ impl Store for Held {
         if state.away {
             self.store.faults().plan(Fault::Failed);
         }
-        let is_segment = |entry: &&Entry| matches!(entry, Entry::Segment(_));
+        let is_segment =
+            |entry: &&Entry| matches!(entry, Entry::Segment(_) | Entry::StagedSegment { .. });
         state.segments += commit.entries.iter().filter(is_segment).count();
+        let data = commit.entries.iter().map(|entry| match entry {
+            Entry::Segment(segment) => segment.bytes(),
+            Entry::StagedSegment { segment, .. } => segment.head.len(),
+            Entry::Module { bytes, .. } | Entry::Stage { bytes, .. } => bytes.len(),
+            _ => 0,
+        });
+        state.longest = state.longest.max(data.sum());
+        state.written.extend(commit.entries.iter().cloned());
         drop(state);
         self.store.commit(epoch, commit)
     }
@@ -452,7 +470,14 @@ impl Store for Held {
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         self.store.reader()
     }
+
+    fn stage_from(&self) -> Option<usize> {
+        Some(STAGE_FROM)
+    }
 }
+
+/// Data of so many bytes is staged by a store that can be held up.
+pub const STAGE_FROM: usize = 1 << 20;
 
 /// A server on a store that can be held up.
 pub fn start_held() -> (Server, Arc<Valve>) {

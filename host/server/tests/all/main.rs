@@ -28,5 +28,6 @@ mod renewals;
 mod retention;
 mod roles;
 mod sizes;
+mod staging;
 mod versions;
 mod watches;
