@@ -346,6 +346,8 @@ pub fn watch(watch: u64, credit_bytes: u64) -> WatchRequest {
 pub struct Held {
     pub store: MemoryStore,
     pub valve: Arc<Valve>,
+    /// Data of so many bytes is staged.
+    pub stage_from: Option<usize>,
 }
 
 #[derive(Default)]
@@ -451,7 +453,14 @@ impl Store for Held {
             _ => 0,
         });
         state.longest = state.longest.max(data.sum());
-        state.written.extend(commit.entries.iter().cloned());
+        // Without what is staged: to hold on to it is to mean to name it.
+        let bare = |entry: &Entry| match entry {
+            Entry::Stage { staged, piece, .. } => {
+                Entry::Stage { staged: *staged, piece: *piece, bytes: Bytes::new() }
+            }
+            entry => entry.clone(),
+        };
+        state.written.extend(commit.entries.iter().map(bare));
         drop(state);
         self.store.commit(epoch, commit)
     }
@@ -472,12 +481,9 @@ impl Store for Held {
     }
 
     fn stage_from(&self) -> Option<usize> {
-        Some(STAGE_FROM)
+        self.stage_from
     }
 }
-
-/// Data of so many bytes is staged by a store that can be held up.
-pub const STAGE_FROM: usize = 1 << 20;
 
 /// A server on a store that can be held up.
 pub fn start_held() -> (Server, Arc<Valve>) {
@@ -485,7 +491,15 @@ pub fn start_held() -> (Server, Arc<Valve>) {
 }
 
 pub fn start_held_with(config: ServerConfig) -> (Server, Arc<Valve>) {
+    start_held_staging(config, None)
+}
+
+/// The same, whose store has data of so many bytes staged.
+pub fn start_held_staging(
+    config: ServerConfig,
+    stage_from: Option<usize>,
+) -> (Server, Arc<Valve>) {
     let valve = Arc::new(Valve::default());
-    let store = Held { store: memory(), valve: valve.clone() };
+    let store = Held { store: memory(), valve: valve.clone(), stage_from };
     (Server::start(config, Box::new(store), admission()).expect("starts"), valve)
 }

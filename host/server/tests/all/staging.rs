@@ -9,6 +9,9 @@ use wasmgrid_store::{Entry, StagedId};
 
 use crate::harness::*;
 
+/// Data of so many bytes is staged.
+const STAGE_FROM: usize = 1 << 20;
+
 /// More than a piece by far.
 const LARGE: usize = 3 * STAGE_FROM;
 
@@ -37,7 +40,7 @@ fn dropped(written: &[Entry]) -> Vec<StagedId> {
 
 #[tokio::test]
 async fn large_inputs_are_written_before_the_record_that_names_them() {
-    let (server, valve) = start_held_with(ServerConfig::new("test"));
+    let (server, valve) = start_held_staging(ServerConfig::new("test"), Some(STAGE_FROM));
     let mut client = client_link(&server.handle(), Role::Client, "ann");
     client.put(MODULE).await.expect("kept");
     valve.take_written();
@@ -71,7 +74,7 @@ async fn large_inputs_are_written_before_the_record_that_names_them() {
 
 #[tokio::test]
 async fn large_inputs_that_are_refused_are_deleted_with_the_next_commit() {
-    let (server, valve) = start_held_with(ServerConfig::new("test"));
+    let (server, valve) = start_held_staging(ServerConfig::new("test"), Some(STAGE_FROM));
     let mut client = client_link(&server.handle(), Role::Client, "ann");
     client.put(MODULE).await.expect("kept");
     valve.take_written();
