@@ -262,7 +262,9 @@ impl Wait {
                 are(*workers, "worker", "workers")
             ),
             Self::OpenInputs => "all inputs so far have been given out, and more may come".into(),
-            Self::DiskFull => "the scheduler's disk is full, or has less free than its reserve".into(),
+            Self::DiskFull => {
+                "the scheduler's disk is full, or has less free than its reserve".into()
+            }
             Self::Ready => "they are given out now".into(),
             Self::Unable { workers, unable, name, reason } => format!(
                 "of {} none takes new tasks, and {unable} cannot run tasks ({name}: {reason})",

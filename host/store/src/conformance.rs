@@ -13,8 +13,8 @@ use bytes::Bytes;
 use wasmgrid_proto::{Digest, Epoch, JobId, Seq};
 
 use crate::{
-    Commit, DATA_MAX, Entry, Fault, LogKind, LogSize, MemoryStore, Segment, Snapshot, StagedId, Store,
-    StoreError,
+    Commit, DATA_MAX, Entry, Fault, LogKind, LogSize, MemoryStore, Segment, Snapshot, StagedId,
+    Store, StoreError,
 };
 pub use doubt::*;
 
@@ -470,12 +470,8 @@ pub fn a_staged_module_is_there_once_a_commit_names_it(place: &dyn Place) {
     for number in 0..2 {
         let staged = StagedId { epoch: Epoch(1), number };
         let other = StagedId { epoch: Epoch(1), number: 100 + number };
-        for piece in bytes.chunks(300_000) {
-            let stage = |staged, bytes: &[u8]| Entry::Stage {
-                staged,
-                bytes: Bytes::copy_from_slice(bytes),
-            };
-            let entries = [stage(staged, piece), stage(other, b"other")];
+        for (piece, part) in (0..).zip(bytes.chunks(300_000)) {
+            let entries = [stage(staged, piece, part), stage(other, piece, b"other")];
             commit(&mut *store, 1, entries).expect("commits");
             let mut reader = store.reader().expect("a reader");
             assert_eq!(reader.has_module(digest).expect("readable"), number > 0);

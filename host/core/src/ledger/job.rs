@@ -4,7 +4,7 @@ use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
     Digest, Divergence, Dropped, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus,
-    LogKind, LogRef, Micros, OutcomeClass, Record, SNAPSHOT_LIST, SnapshotItem, TaskRange, TaskSet, WorkerId,
+    LogKind, LogRef, Micros, OutcomeClass, Record, SnapshotItem, TaskRange, TaskSet, WorkerId,
 };
 
 use super::{

@@ -2,7 +2,8 @@
 
 use wasmgrid_core::{GridConfig, Input, RETAINED_AT_ONCE};
 use wasmgrid_proto::{
-    Digest, DropReason, JobId, LogRef, Millis, OutcomeClass, Reason, Record, TaskRange, wire::ErrorCode,
+    Digest, DropReason, JobId, LogRef, Millis, OutcomeClass, Reason, Record, TaskRange,
+    wire::ErrorCode,
 };
 
 use crate::world::{World, spec};

@@ -19,8 +19,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{
     Digest, Extensions, InputBlock, JobId, Outcome, ResultBlock, ResultMeta, TaskRange, TaskSpec,
-    Usage,
-    pace::FLUSH_US,
+    Usage, pace::FLUSH_US,
 };
 
 use super::{

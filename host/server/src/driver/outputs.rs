@@ -7,7 +7,8 @@ use bytes::Bytes;
 use wasmgrid_core::{LostTask, Output, RequestId, SegmentToken};
 use wasmgrid_failpoints::{Place as Failpoint, reach};
 use wasmgrid_proto::{
-    Extensions, Failing, JobId, LeaseId, Limit, LogRef, Outcome, Record, ResultBlock, ResultMeta, Usage,
+    Extensions, Failing, JobId, LeaseId, Limit, LogRef, Outcome, Record, ResultBlock, ResultMeta,
+    Usage,
     wire::{Cancel, Drain, Overrun, Revoke, ToWorker},
 };
 

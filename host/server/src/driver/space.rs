@@ -49,9 +49,13 @@ impl<O: Observer> Driver<O> {
     pub(super) fn store_halted(&mut self, halt: Option<Halt>) {
         self.state.halt = halt;
         match halt {
-            Some(Halt::Full) => tracing::error!("disk full: rejecting new work until space is freed"),
-            Some(Halt::InDoubt) => tracing::error!("the store does not say whether the last commit \
-                 is durable: rejecting new work until it does"),
+            Some(Halt::Full) => {
+                tracing::error!("disk full: rejecting new work until space is freed")
+            }
+            Some(Halt::InDoubt) => tracing::error!(
+                "the store does not say whether the last commit \
+                 is durable: rejecting new work until it does"
+            ),
             None => tracing::info!("the store commits again: accepting new work"),
         }
         self.tell_intake();

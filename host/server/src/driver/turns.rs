@@ -162,7 +162,10 @@ mod tests {
         assert_eq!(turns.push("bob", 1, 1), Err((1, Full::Tenant)));
         assert_eq!(turns.push("cat", 0, 60), Err((0, Full::All)));
         assert_eq!(turns.push("cat", 0, 40), Ok(()));
-        assert_eq!(["ann", "bob", "cat", "dan"].map(|tenant| turns.bytes_of(tenant)), [3, 100, 40, 0]);
+        assert_eq!(
+            ["ann", "bob", "cat", "dan"].map(|tenant| turns.bytes_of(tenant)),
+            [3, 100, 40, 0]
+        );
     }
 
     #[test]

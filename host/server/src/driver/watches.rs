@@ -10,12 +10,8 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    Driver, Effect, LinkId, Observer, Waiter,
-    cache::Cached,
-    clients::Client,
-    planted::DriverBug,
-    sizes::job_bytes,
-    workers::join,
+    Driver, Effect, LinkId, Observer, Waiter, cache::Cached, clients::Client, planted::DriverBug,
+    sizes::job_bytes, workers::join,
 };
 use crate::members::member_key;
 

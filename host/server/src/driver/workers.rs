@@ -9,8 +9,8 @@ use wasmgrid_core::{
 };
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, LogRef, Micros, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange, WorkerCapacity,
-    WorkerId,
+    Digest, JobId, LogRef, Micros, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange,
+    WorkerCapacity, WorkerId,
     frame::{Envelope, META_MAX},
     pace::COMMITTED_AFTER,
     text::{REASON_MAX, shortened},
@@ -20,11 +20,7 @@ use wasmgrid_proto::{
     },
 };
 
-use super::{
-    Driver, Effect, LinkId, Observer, Waiter,
-    cache::Cached,
-    outbox::Outbox,
-};
+use super::{Driver, Effect, LinkId, Observer, Waiter, cache::Cached, outbox::Outbox};
 use crate::error::ServerError;
 
 /// What may wait for one worker. The core's credit keeps assignments far below it; a worker that

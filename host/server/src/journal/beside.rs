@@ -84,7 +84,12 @@ impl Asides {
                 (Some(staged), bytes)
             }
         };
-        self.waiting.push_back(Aside { staged, rest, piece: 0, goal: Goal::Keep { entries, done } });
+        self.waiting.push_back(Aside {
+            staged,
+            rest,
+            piece: 0,
+            goal: Goal::Keep { entries, done },
+        });
     }
 
     /// Has these bytes staged, for a record that will come with them: see [`Self::take`].

@@ -39,7 +39,8 @@ async fn commits_in_doubt_are_made_once_and_the_server_goes_on() {
     faults.plan(Fault::AnswerLost);
     client.put(MODULE).await.expect("kept");
     let (spec, idempotency_key, inputs) = (spec(), Some("key".into()), numbers(0));
-    let open = Submit { spec, idempotency_key, inputs, closed: false, watch: Some(watch(1, PLENTY)) };
+    let open =
+        Submit { spec, idempotency_key, inputs, closed: false, watch: Some(watch(1, PLENTY)) };
     faults.plan(Fault::Failed);
     let job = status(client.request(Request::Submit(open.clone()), &[]).await).job;
     for first in 0..20 {

@@ -244,8 +244,7 @@ async fn on_a_full_disk_repeats_of_what_is_durable_are_answered_and_nothing_new_
     let append_at = |first| Request::AppendAt { job, first, inputs: numbers(2) };
     assert_eq!(ann.request(append_at(0), &[]).await, Ok(Reply::Done));
     let shared = status(ann.request(submit_as("b"), &[]).await).job;
-    let append =
-        |number| Request::Append { job: shared, producer: 7, number, inputs: numbers(1) };
+    let append = |number| Request::Append { job: shared, producer: 7, number, inputs: numbers(1) };
     let mut worker = join(&server.handle(), "w").await;
     let (assign, _) = worker.assigned().await;
 

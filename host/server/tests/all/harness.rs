@@ -495,10 +495,7 @@ pub fn start_held_with(config: ServerConfig) -> (Server, Arc<Valve>) {
 }
 
 /// The same, whose store has data of so many bytes staged.
-pub fn start_held_staging(
-    config: ServerConfig,
-    stage_from: Option<usize>,
-) -> (Server, Arc<Valve>) {
+pub fn start_held_staging(config: ServerConfig, stage_from: Option<usize>) -> (Server, Arc<Valve>) {
     let valve = Arc::new(Valve::default());
     let store = Held { store: memory(), valve: valve.clone(), stage_from };
     (Server::start(config, Box::new(store), admission()).expect("starts"), valve)

@@ -101,7 +101,8 @@ pub fn is_there(
 }
 
 fn has_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM segments WHERE job = ?1 AND log = ?2 AND first = ?3 AND sum = ?4";
+    let sql =
+        "SELECT count(*) FROM segments WHERE job = ?1 AND log = ?2 AND first = ?3 AND sum = ?4";
     let place = params![
         to_sql(segment.job.0)?,
         segment.log.code(),
@@ -120,8 +121,7 @@ fn stage(
     piece: u32,
     bytes: &[u8],
 ) -> Result<(), StoreError> {
-    let sql =
-        "INSERT OR REPLACE INTO staged (epoch, number, piece, bytes) VALUES (?1, ?2, ?3, ?4)";
+    let sql = "INSERT OR REPLACE INTO staged (epoch, number, piece, bytes) VALUES (?1, ?2, ?3, ?4)";
     let params = params![to_sql(staged.epoch.0)?, to_sql(staged.number)?, piece, bytes];
     transaction.execute(sql, params).map(|_| ()).map_err(failed("staging bytes"))
 }
