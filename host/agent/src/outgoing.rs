@@ -9,7 +9,7 @@ use alloc::{
 
 use bytes::{Bytes, BytesMut};
 use wasmgrid_proto::{
-    JobId, LeaseId, RangeList, ResultBlock, ResultMeta, TaskRange,
+    JobId, LeaseId, RangeList, ResultBlock, ResultMeta,
     budget::{BLOCK_META, RESULT_FIXED, RESULT_PAYLOAD_MAX, RESULTS_META_MAX},
     frame::Envelope,
     wire::{FromWorker, HeldLease, Returned, WorkerResults},
@@ -303,7 +303,7 @@ mod tests {
     use alloc::{string::String, vec};
 
     use wasmgrid_proto::{
-        Digest, Extensions, LeaseProof, Outcome, Usage, WorkerId, frame::encode_one,
+        Digest, Extensions, LeaseProof, Outcome, TaskRange, Usage, WorkerId, frame::encode_one,
         wire::NeedModule,
     };
 

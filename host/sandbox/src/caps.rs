@@ -202,7 +202,7 @@ caps! {
     /// in full, once for each use of it. Default 10,000,000, which take half a second: 30,000 in a
     /// component with all of WASI; 14 KB of a file made 240,000,000. Most 1,000,000,000.
     work: Work = "work", Count, 10_000_000, most 1_000_000_000,
-        "the number of parts of types that are visited, those of each use of a type,",
+        "the number of parts of types that are visited, counted again at each use of a type,",
         "use fewer or smaller types";
 }
 

@@ -195,7 +195,9 @@ impl State {
                 self.segments.insert(key, Segment { data, ..segment.clone() });
             }
             Entry::Stage { staged, piece, bytes } => {
-                self.staged.entry(*staged).or_default().insert(*piece, bytes.clone());
+                // A copy: whoever has staged bytes in memory means to name them.
+                let bytes = Bytes::copy_from_slice(bytes);
+                self.staged.entry(*staged).or_default().insert(*piece, bytes);
             }
             Entry::StagedModule { digest, staged } => {
                 let bytes = self.take_staged(*staged);

@@ -169,8 +169,8 @@ mod tests {
             ("user@grid:7433", "name of a host", "grid.example:7433"),
             ("grid/x:7433", "name of a host", "grid.example:7433"),
             ("10.0.0.256:7433", "name of a host", "grid.example:7433"),
-            ("0.0.0.0:7433", "others reach", "grid.example:7433"),
-            ("[::]:7433", "others reach", "grid.example:7433"),
+            ("0.0.0.0:7433", "machines can reach", "grid.example:7433"),
+            ("[::]:7433", "machines can reach", "grid.example:7433"),
             ("", "no port", "grid.example:7433"),
         ] {
             let error = text.parse::<HostPort>().expect_err(text).to_string();

@@ -10,24 +10,26 @@ use super::{AskArgs, GridArgs};
 /// What can be asked of a grid's authority, which signs the certificates of its members.
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
-    /// Show it, the certificates of the grid's members, and which are of the former authority
+    /// Show the authority, the certificates of its members, and which of them the former authority
+    /// signed
     Show {
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]
         ask: AskArgs,
     },
-    /// Make another one, as where its key may be known to others or its ten years are nearly over.
-    /// The former one is trusted too until it is retired: workers that are linked move at once, all
-    /// others with their next link
+    /// Replace the authority, for example if others may know its key or its ten years are nearly over.
+    /// The former one stays trusted until it is retired: connected workers move to the new one at
+    /// once, all other members with their next connection
     Replace {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// Stop trusting the former authority. It ends by itself when its last certificate has expired
+    /// Stop trusting the former authority. Without this, it is retired when its last certificate
+    /// expires
     Retire {
-        /// Even if members still have certificates of it; they are locked out and join again with
-        /// new tokens
+        /// Retire it even if members still have certificates that it signed; they are locked out, and
+        /// must join again with new tokens
         #[arg(long)]
         force: bool,
         /// Where.

@@ -88,22 +88,22 @@ pub enum WorkerNoun {
 
 /// What an append says, for its `--help`.
 const APPEND_HELP: &str = r#"Without an input flag stdin is one input; `-` (or `--lines -`) makes each of its lines one, appended
-as it arrives. An append is durable when it is reported, and is done once even if the connection broke.
+as it arrives. An append is durable when it is reported, and is done exactly once even if the connection
+broke in between.
 
-With --output json each append is one line, with the indices its inputs got, under which their
-results are:
+With --output json each append is one line, with the indices that its inputs got:
   {"job":1,"first":10,"count":3}"#;
 
 /// What a retry is, for its `--help`.
 const RETRY_HELP: &str = r#"The old job and its results stay as they are. The new one has the same module, arguments, grants, seed
 and limits (except those given here), and its tasks are those of the old job that did not end ok, with
-the same inputs, which are not copied, and the same indices. So its result of index 7 replaces the old
-one of index 7, and a task that asks for its index or for randomness gets the same values. Without
+the same inputs, which are not copied, and the same indices. So use its result of index 7 instead of the
+old one, and a task that asks for its index or for randomness gets the same values. Without
 grants a task ends as it did before, unless it was stopped at a limit that is higher now, or was not
 run to its end (lost, expired, cancelled, skipped).
 
-In input order its results are printed at its end; `job results JOB --follow --order done` prints
-them as they come."#;
+In input order (the default), the new job's results are printed when it ends; `job results JOB --follow
+--order done` prints them as they come."#;
 
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -135,25 +135,25 @@ impl From<StateName> for JobState {
 /// What can be asked of jobs.
 #[derive(Debug, Subcommand)]
 pub enum JobCommand {
-    /// Jobs, the newest first: your own, and for an operator everybody's
+    /// List jobs, the newest first: your own, or as an operator those of all tenants
     List {
-        /// Only those in this state; may be repeated
+        /// Only jobs in this state; may be repeated
         #[arg(long = "state", value_name = "STATE", value_enum, value_delimiter = ',')]
         states: Vec<StateName>,
-        /// Only those of this name, in which `*` stands for any text
+        /// Only jobs of this name, in which `*` stands for any text
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
-        /// Only those of this tenant
+        /// Only jobs of this tenant
         #[arg(long, value_name = "NAME")]
         tenant: Option<String>,
-        /// At most so many
+        /// At most this many
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]
         ask: AskArgs,
     },
-    /// One job, or one task of it with its attempts
+    /// Show one job, or one of its tasks with its attempts
     Show {
         /// The job's id
         #[arg(value_parser = job_id)]
@@ -208,7 +208,7 @@ pub enum JobCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// `json` prints an object a task that has logged something
+        /// `json` prints one object for each task that has logged something
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
@@ -224,7 +224,7 @@ pub enum JobCommand {
         /// Where.
         #[command(flatten)]
         grid: GridArgs,
-        /// `json` prints each run of inputs that was appended
+        /// `json` prints one object for each append
         #[arg(long, value_enum, default_value_t)]
         output: Format,
     },
@@ -237,13 +237,13 @@ pub enum JobCommand {
         #[command(flatten)]
         grid: GridArgs,
     },
-    /// Run those tasks of an ended job again that did not end ok, as a new job, and print its id
+    /// Run again the tasks of an ended job that did not end ok, as a new job, and print its id
     #[command(after_long_help = RETRY_HELP, mut_args(of_the_old_job))]
     Retry {
         /// The job's id
         #[arg(value_parser = job_id)]
         job: JobId,
-        /// All that failed, expired, or were cancelled or skipped
+        /// All tasks that failed, expired, or were cancelled or skipped
         #[arg(long, required = true)]
         failed: bool,
         /// Other limits for the new job.
@@ -293,7 +293,7 @@ fn of_the_old_job(limit: Arg) -> Arg {
 /// What can be asked of contexts.
 #[derive(Debug, Subcommand)]
 pub enum ContextCommand {
-    /// All contexts
+    /// List all contexts
     List {
         /// The output format
         #[arg(long, value_enum, default_value_t)]
@@ -309,7 +309,7 @@ pub enum ContextCommand {
     Remove {
         /// The context's name
         name: String,
-        /// Also if it is selected; afterwards none is selected
+        /// Even if it is selected; then no context is selected
         #[arg(long)]
         force: bool,
     },

@@ -9,8 +9,8 @@ use crate::run::Batch;
 /// How a text becomes inputs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CutArgs {
-    /// Give each task this many lines (1000), or as many as fit this many bytes (1MiB), on stdin;
-    /// for commands, with INPUTS, --lines, --json or --csv
+    /// Give each task a batch on stdin: this many lines (1000), or as many whole lines as fit into
+    /// this many bytes (1MiB); for commands, with INPUTS, --lines, --json or --csv
     #[arg(long, value_name = "N|BYTES", help_heading = "Inputs")]
     pub batch: Option<Batch>,
     /// Columns of --csv that are numbers; values of all others are strings, exactly as in the file

@@ -104,7 +104,7 @@ pub const ALL: &[(&str, Examples)] = &[
     (
         "worker show",
         &[
-            ("What runs there", "wasmgrid worker show box1"),
+            ("What runs on a worker", "wasmgrid worker show box1"),
             ("Settings of this machine's worker", "wasmgrid worker show"),
         ],
     ),

@@ -9,10 +9,11 @@ use super::{AskArgs, GridArgs, Label, above_zero};
 /// What can be asked of tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token and print it
+    /// Create a token and print it
     #[command(after_long_help = TOKEN_HELP)]
     Create(TokenArgs),
-    /// The tokens that have not expired, including used-up and revoked ones; never their secrets
+    /// List the tokens that have not expired, including used-up and revoked ones, without their
+    /// secrets
     List {
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]
@@ -30,22 +31,23 @@ pub enum TokenCommand {
 
 /// Who is who, for its `--help`.
 const TOKEN_HELP: &str = "\
-Jobs belong to the user who submits them. A user is whoever joined with a token of one --name, or of
-one --tenant: all devices of a user see the same jobs, and shares (`--tenant-weight ada=3`) and quotas
-(`wasmgrid tenant set ada`) are the user's. Of several devices that join as ada the first is called
-ada, the next ada-2. Without --name each device is a user of its own, by the name of its machine.";
+Jobs belong to the user who submits them. All devices that join with the same --name, or the same
+--tenant, are one user: they see the same jobs, and have one share (`--tenant-weight ada=3`) and one
+quota (`wasmgrid tenant set ada`) together. If several devices join as ada, the first is called ada, the
+next ada-2. Without --name each device is a user of its own, named after its machine.";
 
 /// `wasmgrid token create`.
 #[derive(Args, Debug)]
 pub struct TokenArgs {
-    /// The role of those who join with it
+    /// The role of the members that join with it
     #[arg(long, value_enum, default_value_t)]
     pub role: TokenRole,
     /// The name of the member that joins with it; further members get a number after it [default:
     /// the name of its machine]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// The tenant whose jobs they see and submit [default: the one of --name, or else each its own]
+    /// The tenant whose jobs they see and submit [default: the user of --name; without it, each
+    /// device has its own]
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
     /// How long it is valid
@@ -54,7 +56,7 @@ pub struct TokenArgs {
     /// How often it may be used
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub uses: u32,
-    /// A label KEY=VALUE that you vouch for, of the workers that join with it; may be repeated.
+    /// A label KEY=VALUE of the workers that join with it, which you vouch for; may be repeated.
     /// From then on, jobs that require a label with this KEY (`--require`) go only to workers with
     /// a vouched label
     #[arg(long = "label", value_name = "KEY=VALUE")]
@@ -72,7 +74,7 @@ pub enum TokenRole {
     Worker,
     /// Submits jobs and reads their results
     Client,
-    /// May do everything: also tokens, workers, quotas, others' jobs
+    /// May do everything, also with tokens, workers, quotas and other tenants' jobs
     Operator,
 }
 
@@ -110,7 +112,7 @@ impl std::str::FromStr for TokenId {
 /// What can be asked of clients.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
-    /// The clients and operators that have joined, and whose jobs they see
+    /// List the clients and operators that have joined, and whose jobs they see
     List {
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]

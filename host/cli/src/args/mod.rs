@@ -115,19 +115,19 @@ pub enum Command {
     /// Create, list and revoke the tokens with which machines and users join
     #[command(subcommand)]
     Token(TokenCommand),
-    /// The clients and operators of a cluster
+    /// List and remove the clients and operators of a cluster
     #[command(subcommand)]
     Client(ClientCommand),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),
-    /// What tenants use of a cluster, and their quotas
+    /// Show what tenants use of a cluster, and set their quotas
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Show and replace the authority that signs the certificates of a cluster's members
     #[command(subcommand)]
     Authority(AuthorityCommand),
-    /// The clusters that this user knows, and which is selected
+    /// List, select, add and change the clusters that this user knows
     #[command(subcommand)]
     Context(ContextCommand),
     /// Print shell completions for these commands

@@ -23,8 +23,8 @@ pub struct LogArgs {
 
 /// What `status` looks at, for its `--help`.
 const STATUS_HELP: &str = r#"A problem needs attention: no worker takes tasks, a worker is gone or
-cannot run tasks, another machine has a worker's identity, a job has tasks that nothing there can run,
-the scheduler's disk is full or has less free than its reserve, a tenant has used nine tenths of its
+cannot run tasks, another machine has a worker's identity, a job has tasks that no worker can run,
+the scheduler's disk is full or has less space than its reserve, or a tenant has used nine tenths of its
 quota in the store. A note is information about an intended state, such as a cordon.
 
 Exit codes, for monitoring:
@@ -33,14 +33,14 @@ Exit codes, for monitoring:
   2  no context is selected, or a flag is invalid
   4  the grid cannot be reached, or does not accept this identity
 
-With --output json it is one object, also where the grid cannot be reached:
+--output json prints one object, even if the grid cannot be reached:
   {"context":"lab","grid":"lab","addresses":["10.0.0.1:7433"],
    "state":"degraded","error":null,
    "release":"wasmgrid 0.1.0 (protocol 1.0 to 1.1)",
    "workers":{"ready":2,"gone":1},"jobs":{"active":1,"waiting":9,"running":4},
    "findings":[{"kind":"worker-gone","severity":"problem","subject":"box1",
                 "text":"...","help":"..."}]}
-`state` is ok, degraded or unreachable. The names of kinds and states stay the same."#;
+`state` is ok, degraded or unreachable. The names of kinds and states are stable."#;
 
 /// `wasmgrid status`.
 #[derive(Args, Debug)]

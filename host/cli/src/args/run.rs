@@ -20,13 +20,13 @@ terminal, else empty. `-` in place of a file is stdin; for --files it has one pa
 followed by a NUL (`find -print0`).
 
 A pattern of --files works as in a shell: `*`, `?`, `[a-z]`, `[!a-z]`, `{a,b}`, and `**` for any
-number of folders, following links to folders except back into a folder above. It matches hidden names
-only if it has the dot itself. If a file has the pattern itself as its name, it means that file. Results
-of an earlier run in the folder are files like others. A file that cannot be read is a failed task
+number of folders, following symbolic links to folders except back into a folder above. It matches hidden
+names only if it spells out the leading dot. If a file has the pattern itself as its name, it means that
+file. Results of an earlier run in the folder are files like others. A file that cannot be read is a failed task
 (`refused`) that never ran: its `cursor` and `worker` are null. If a folder cannot be listed, the exit
-code is 1. Several --files are processed in order, and each file once.
+code is 1. Several --files are processed in order, and each file is used once.
 
-A table (--csv) begins with a header. A field in quotes may have commas, line ends, and "" for a quote.
+A table (--csv) begins with a header. A field in quotes may contain commas, line ends, and "" for a quote.
 Values are strings, exactly as in the file; those of columns named by --csv-numbers are numbers, and
 null if empty. A row with another number of fields than the header, a column named twice, and a quote
 that is never closed are refused with their line.
@@ -34,73 +34,75 @@ that is never closed are refused with their line.
 The values of a --grid axis are ranges, JSON or texts, separated by commas:
   --grid 'rate=0.1,0.2' --grid 'seed=0..10' --grid 'model=small,"a,b"'
 
-A --batch of lines is one task's stdin, exactly as in the file, so that all batches together are the
-file; for --json and --csv it has one line of JSON per input. Its output is lines again, in input order:
+A --batch of lines is one task's stdin, exactly as in the file, so that all batches together are exactly
+the file; for --json and --csv it has one line of JSON per input. Its output is lines again, in input order:
   wasmgrid run grep.wasm access.log --batch 1MiB -- ERROR
 
 A byte order mark before lines, rows or a list is dropped. A file of --files is passed as it is.
 
 -o FILE is emptied when the job is accepted, and receives results as they come: if a run is
-interrupted, it has all results before. It keeps its owner, permissions and links. An output that is
+interrupted, FILE has all results until then. It keeps its owner, permissions and links. An output that is
 also an input, the module, a source of the module, or a file of wasmgrid is refused (exit code 2), also
 through a link or as `> FILE`.
 
 Output: each emitted record and each result is a line, in input order; an empty one prints nothing.
-The output of one task without input flags is written as it is, and so is everything with --raw.
-A failed task prints nothing, except one task without input flags.
+Without input flags, the output of the one task is written unchanged; with --raw, so is everything.
+A failed task prints nothing, except if it is the one task of a run without input flags.
 
 --with-input writes each line after its input and a tab: the line, number or object; the path of a
-file; for an input of several lines, its place (`in.txt:1-1000`).
+file; for an input of several lines, where they are (`in.txt:1-1000`).
 
---out-dir DIR writes each result to DIR/{name} (the name of its file of --files), or DIR/{index}. The
-pattern may be another: the part before the first name with a placeholder is the folder, as in
-'out/{stem}.json' and 'out/{path}'. A file is the output as it is, with its records as lines before it
-(--raw: with nothing between). It appears when it is complete, and not at all if the task fails. No
-file is ever replaced: names that two results would share, that exist already, or that leave the folder
-are refused before anything runs; for inputs that are not files, if the first one's exists.
+--out-dir DIR writes each result to DIR/{name} (the name of its file of --files), or DIR/{index}. You
+can give a pattern instead, such as 'out/{stem}.json' or 'out/{path}': the folder is the part before the
+first name that contains a placeholder. A file has the output unchanged, with the task's records as lines
+before it (--raw: with nothing between). It appears when it is complete, and not at all if the task
+fails. No file is ever replaced: names that two results would share, that exist already, or that leave the
+folder are refused before anything runs (if the inputs are not files, only the first name is checked).
 
 With --output json each result is one line:
   {"index":0,"from":"in.txt:1","input":"...","cursor":0,"outcome":"ok",
    "deterministic":true,"output":"...","records":["..."],"attempt":1,"worker":1,
    "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},
    "error":null,"log":"...","log_dropped":0}
-`from` and `input` are included if the input is known here; for a file it is `file`, its path. With
+`from` and `input` are included if the input is known here; for a file there is `file`, its path,
+instead. With
 --out-dir, `output_file` replaces `output` and `records`. `cursor` is its position in the job's
 result log: `wasmgrid job results JOB --from CURSOR` reads from there.
 Bytes that are not UTF-8 are {"base64":"..."}. `outcome` is one of ok, rejected, retry, exit, trap,
 limit, refused, cancelled, lost; `error` has details if it is not ok. `deterministic` is false if it
-depends on time or on the machine; without --allow, the others are the same everywhere. The last line on stderr is
+depends on time, on the machine or on a quota; without --allow, all other outcomes are the same
+everywhere. The last line on stderr is
   {"job":1,"state":"ok","counts":{"total":1,"ok":1,"failed":0,...},
    "failed_inputs":null,"all_read":true}
-`all_read` is false if the job ended before the inputs were read to their end; `counts` then has those
-that were read.
+`all_read` is false if the job ended before the inputs were read to their end; `counts` then covers only
+the inputs that were read.
 
 Failed inputs are kept in OUTPUT.TIME.failed (wasmgrid-TIME.failed without -o; TIME is when the run
 began, in UTC), which replaces no other file and is named at the end. `wasmgrid run --again FILE`
 runs exactly these again, under their indices, with the task and the flags of that run; flags that you
 add override them. Results go to stdout or to this run's own -o. The file has JSON lines, in the order
-of the indices, for reading and searching; lines may be deleted. The first is
+of the indices; you can search it and delete lines. The first is
   {"wasmgrid":"failed inputs","version":1,"folder":"where paths begin",
    "task":"...","module":"digest",...}
 and each further line is an input, or a file that is one:
   {"index":3,"outcome":"exit","from":"in.txt:4","input":"..."}
   {"index":4,"outcome":"refused","file":"..."}
-Inputs that were not run, as after --max-failures, are included (`not run`). The input of one task
-without input flags is not kept.
+Inputs that were not run, for example because of --max-failures, are included (`not run`). The input of
+a single task without input flags is not kept.
 
---resume FILE records in FILE once a second how far a run on this machine has come: all results before
+--resume FILE notes in FILE once a second how far a run on this machine has come: all results before
 an index are in -o or --out-dir, and the failed inputs before it in FILE, as in other files of failed
 inputs. If the run is interrupted in any way, the same command, or `wasmgrid run --resume FILE` alone,
-drops what came after the last record and continues there; the results are those of an uninterrupted
-run. Inputs that have results are read again (of --files only the names), and refused if they have
-changed; so is another module, seed or limit, another folder or another output.
+drops what came after the last note and continues there; the results are those of an uninterrupted
+run. Inputs that have results are read again (for --files, only their names), and refused if they have
+changed; so are another module, seed, limit, folder or output.
 
 A stream: `tail -f log | wasmgrid run task -` runs each line as it arrives and prints its result as
 soon as it and all earlier ones are there (--order done: as soon as it is there). If the reader of the
-output is slow or stops, the inputs are read no further; memory stays bounded.
+output is slow or stops, no more input is read; memory stays bounded.
 
 Ctrl-C: on a cluster the job continues, and its id and the command that prints the rest are shown; on
-this machine it is cancelled. Results so far are printed. Ctrl-C again stops at once."#;
+this machine the job is cancelled. Results so far are printed. Ctrl-C again stops at once."#;
 
 /// `wasmgrid run`.
 #[derive(Args, Debug)]
@@ -144,7 +146,7 @@ pub struct SubmitArgs {
     /// On what.
     #[command(flatten)]
     pub inputs: InputArgs,
-    /// Leave the job open: `wasmgrid job append` adds inputs, `wasmgrid job close` ends them. It
+    /// Leave the job open: `wasmgrid job append` adds inputs, `wasmgrid job close` ends them. The job
     /// may start without inputs
     #[arg(long, help_heading = "Inputs")]
     pub open: bool,
@@ -207,12 +209,12 @@ pub struct JobArgs {
     /// The job's name, for people [default: the task's file name]
     #[arg(long, value_name = "NAME", help_heading = "Job")]
     pub name: Option<String>,
-    /// Run nothing; show what the job would be, what its module imports and is given, and whether
-    /// it would be admitted (exit code 3 if not)
+    /// Run nothing; describe the job, what its module imports and is given, and whether it would be
+    /// accepted (exit code 3 if not)
     #[arg(long, help_heading = "Job")]
     pub dry_run: bool,
-    /// Run the failed inputs of an earlier run, which kept them in this file, exactly as then; its
-    /// task and flags apply unless others are given
+    /// Run the failed inputs of an earlier run again, from the file in which it kept them; its task and
+    /// flags apply unless others are given
     #[arg(
         long,
         value_name = "FILE",
@@ -232,8 +234,8 @@ pub struct LimitArgs {
     /// Fuel of each task, about one per wasm instruction: 2G, 500M [default: 100G]
     #[arg(long, value_name = "FUEL", value_parser = above_zero::<Fuel>, help_heading = "Limits")]
     pub fuel: Option<Fuel>,
-    /// Memory of each task: 64MiB, 1GB; a worker runs as many at once as fit its own [default:
-    /// 64MiB]
+    /// Memory of each task: 64MiB, 1GB; a worker runs at once only as many as fit into its own
+    /// [default: 64MiB]
     #[arg(long, value_name = "BYTES", value_parser = above_zero::<ByteCount>, help_heading = "Limits")]
     pub memory: Option<ByteCount>,
     /// Wall time of each attempt of a task: 30s, 1h30m [default: 2m]
@@ -257,7 +259,7 @@ pub struct LimitArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct InputArgs {
-    /// As --lines: `-` is stdin
+    /// A file of lines, as with --lines; `-` is stdin
     #[arg(index = 2, value_name = "INPUTS", group = "inputs", help_heading = "Inputs")]
     pub source: Option<PathBuf>,
     /// One task per line of this file
@@ -361,7 +363,7 @@ pub enum Isolation {
     Process,
     /// One process per task, forked from a warm one; costs 0.5 to 1 ms per task
     Task,
-    /// A thread of this process: no process boundary, and slots share one core's worth of speed
+    /// Threads of this process: no process boundary, and slots share one core's worth of speed
     InProcess,
 }
 

@@ -11,7 +11,7 @@ use crate::settings::{Commands, Kind, MODULE, RUN, SERVER, Setting, TABLE, UP, W
 const BEGINNING: &str = "\
 Settings of `up`, `server`, `join` and `worker`. A TOML file (`--config FILE`, `WASMGRID_CONFIG`) \
 has the keys of the first column. Texts and paths stand in quotes, a list in brackets, as in `labels \
-= [\"zone=a\"]`; a relative path begins at the file's folder. In a variable, the values of a list are \
+= [\"zone=a\"]`; a relative path is resolved against the file's folder. In a variable, the values of a list are \
 separated by commas. [Settings](../operating/settings.md) says which source overrides which.
 ";
 
@@ -20,11 +20,11 @@ const OTHER_VARIABLES: &[(&str, &str)] = &[
     ("WASMGRID_HOME", "one folder for contexts, state and cache"),
     ("WASMGRID_CONTEXT", "the context, instead of the selected one"),
     ("WASMGRID_TOKEN", "the token for `join` and `context add`"),
-    ("WASMGRID_CONFIG", "the file of settings, as `--config`"),
+    ("WASMGRID_CONFIG", "the file of settings, like `--config`"),
     ("WASMGRID_LOG", "log directives, such as `wasmgrid_server=debug,warn`"),
     (
         "WASMGRID_LOG_FORMAT",
-        "`json` for logs of one object a line, as `--log json`; not a key of the file",
+        "`json` for logs of one object per line, like `--log json`; not a key of the file",
     ),
 ];
 

@@ -135,7 +135,7 @@ settings! {
         default: "this machine's name",
         heading: None,
         help: &[
-            (SCHEDULERS, "The grid's name, and its context's; only at the first start"),
+            (SCHEDULERS, "The name of the grid and of its context; only at the first start"),
             (WORKER, "The worker's name when it joins; later, selects one of this machine's workers"),
         ],
     }
@@ -156,7 +156,7 @@ settings! {
         help: &[(
             SCHEDULERS,
             "The address at which others reach this machine, if it is not the listening address, \
-             as behind a router; may be repeated",
+             for example behind a router; may be repeated",
         )],
     }
     producer_grace: Option<Millis> {
@@ -234,8 +234,8 @@ settings! {
         heading: Some("Retention"),
         help: &[(
             SCHEDULERS,
-            "Bytes of results that are kept of all ended jobs; beyond that, results of the job \
-             that ended first are deleted first",
+            "Bytes of results that are kept of all ended jobs together; beyond that, results of \
+             the job that ended first are deleted first",
         )],
     }
     keep_open_bytes: Option<ByteCount> {
@@ -244,7 +244,7 @@ settings! {
         heading: Some("Retention"),
         help: &[(
             SCHEDULERS,
-            "Bytes of results that are kept of a running job with open inputs; beyond that, the \
+            "Bytes of results that are kept of each running job with open inputs; beyond that, the \
              oldest are deleted, whether they were read or not",
         )],
     }
@@ -266,7 +266,7 @@ settings! {
         heading: None,
         help: &[(
             WORKERS,
-            "Memory for all tasks together; only as many run at once as fit by their limits",
+            "Memory for all tasks together; only as many tasks run at once as fit by their memory limits",
         )],
     }
     labels: Vec<Label> {
@@ -292,8 +292,8 @@ settings! {
         heading: None,
         help: &[(
             WORKERS,
-            "A directory that jobs may be granted to read, with all below it; may be repeated (in \
-             a file: `allow_dirs = [\"/srv/data\"]`)",
+            "A directory that jobs may be allowed to read, with everything below it; may be repeated \
+             (in a file: `allow_dirs = [\"/srv/data\"]`)",
         )],
     }
     max: Vec<Maximum> {

@@ -214,10 +214,8 @@ impl TakenBatch {
 
     /// Ends what is left of a cancelled batch.
     pub(super) fn end_cancelled(&mut self) -> Vec<SlotEvent> {
-        match self.tasks.cancelled_by() {
-            Some(by) => self.end_all(&Outcome::Cancelled(by.to_owned())),
-            None => Vec::new(),
-        }
+        let by = self.tasks.cancelled_by().map(str::to_owned);
+        by.map_or_else(Vec::new, |by| self.end_all(&Outcome::Cancelled(by)))
     }
 
     /// Ends all that is left in the same way.

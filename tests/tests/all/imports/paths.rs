@@ -77,20 +77,11 @@ impl<'a> Tokens<'a> {
         let mut path = before.to_vec();
         while let Some(token) = self.next() {
             match token {
-                "{" => {
-                    while !matches!(self.peek(), "}" | "") {
-                        self.tree(&path, is_passed_on, named);
-                        if self.peek() == "," {
-                            self.at += 1;
-                        }
-                    }
-                    self.at += 1;
-                    return;
-                }
-                "::" => {}
+                "{" => return self.group(&path, is_passed_on, named),
+                "::" => continue,
                 word => path.push(word),
             }
-            if self.peek() != "::" && self.peek() != "{" {
+            if self.peek() != "::" {
                 break;
             }
         }
@@ -106,6 +97,17 @@ impl<'a> Tokens<'a> {
             }
         }
         named.push(Named { path, alias, is_passed_on });
+    }
+
+    /// The trees in braces, behind a path.
+    fn group(&mut self, path: &[&'a str], is_passed_on: bool, named: &mut Vec<Named<'a>>) {
+        while !matches!(self.peek(), "}" | "") {
+            self.tree(path, is_passed_on, named);
+            if self.peek() == "," {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
     }
 }
 

@@ -46,11 +46,6 @@ impl<'a> Guest<'a> {
         self.store.data_mut()
     }
 
-    /// The store, for what works on all of it.
-    pub(super) fn store(&mut self) -> &mut Caller<'a> {
-        &mut self.store
-    }
-
     /// Takes the fuel of moving `bytes`; the call itself is paid for.
     pub(super) fn charge(&mut self, bytes: u64) -> Answer {
         Ok(take_fuel(&mut self.store, bytes)?)
