@@ -193,19 +193,21 @@ impl Holdings {
         (taken, self.slots.having(move |given| given.job == job))
     }
 
-    /// Tasks of a lease are asked back: what no slot has is taken out, and the slots are named that
-    /// have some of the lease.
+    /// Tasks of a lease are asked back: what no slot has is taken out; what slots have of them comes
+    /// with the slot.
     pub(crate) fn recall(
         &mut self,
         lease: LeaseId,
         tasks: &[TaskRange],
-    ) -> (Vec<Piece>, impl Iterator<Item = usize>) {
+    ) -> (Vec<Piece>, impl Iterator<Item = (usize, &[TaskRange])>) {
         self.recalled.note(lease, tasks);
         let taken = self.take(Which::OfLease(lease, tasks));
         for given in self.slots.given_mut().filter(|given| given.lease == lease) {
             given.tasks.recall(tasks);
         }
-        (taken, self.slots.having(move |given| given.lease == lease))
+        let given = self.slots.by_slot().filter(move |(_, given)| given.lease == lease);
+        let recalled = given.map(|(slot, given)| (slot, &**given.tasks.recalled()));
+        (taken, recalled.filter(|(_, tasks)| !tasks.is_empty()))
     }
 
     /// All is to go back: what no slot has is taken out; what slots have comes with the slot, job,

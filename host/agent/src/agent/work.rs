@@ -276,7 +276,8 @@ impl<M: Clone> Agent<M> {
     /// which nobody waits for: a slot whose tasks have all begun says nothing.
     pub(super) fn recall(&mut self, job: JobId, lease: LeaseId, tasks: &[TaskRange]) {
         let (pieces, slots) = self.holdings.recall(lease, tasks);
-        let recall = |slot| Effect::Recall { slot, job, lease, tasks: tasks.to_vec() };
+        let recall =
+            |(slot, tasks): (_, &[_])| Effect::Recall { slot, job, lease, tasks: tasks.to_vec() };
         self.effects.extend(slots.map(recall));
         let taken = pieces.iter().map(Piece::tasks).collect();
         self.say_returned(job, lease, taken, TAKEN_BACK);

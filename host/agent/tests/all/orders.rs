@@ -12,7 +12,8 @@ fn what_a_batch_missed_on_its_way_to_a_slot_is_ordered_again() {
     let mut world = World::new(1, &[("a", 4_000)]);
     world.assign(1, 1, "a", 0, 10);
     world.miss_orders();
-    let tasks = vec![TaskRange { first: 1, count: 2 }];
+    // The slot has the first of them.
+    let tasks = vec![TaskRange { first: 0, count: 2 }];
     world.say(ToWorker::Revoke(Revoke { job: JobId(1), lease: LeaseId(1), tasks }));
     world.say(ToWorker::Cancel(Cancel { job: JobId(1), by: "alice".into() }));
     let missed = world.missed();
