@@ -105,7 +105,8 @@ pub const UNCOMMITTED_ITEMS: usize = 65_536;
 /// that comes right then.
 const IDLE_AFTER: Millis = Millis(1_000);
 
-/// Events with results that wait while nothing can be committed: more than honest workers have under way.
+/// Events with results that wait while nothing can be committed: more than honest workers have under
+/// way.
 const DEFERRED_MAX: usize = 4_096;
 
 /// After so long without listening to links, because too much was uncommitted or the machine

@@ -140,3 +140,43 @@ fn below_the_reserve_of_the_disk_waiting_tasks_wait_and_new_work_is_refused() {
     assert!(worker.interrupt().success(), "{}", worker.said());
     assert!(scheduler.interrupt().success(), "{}", scheduler.said());
 }
+
+/// Flips a bit of a file.
+fn flip(path: &Path, at: u64) {
+    let mut file = fs::File::options().read(true).write(true).open(path).expect("it is there");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).expect("a file");
+    file.read_exact(&mut byte).expect("long enough");
+    file.seek(SeekFrom::Start(at)).expect("a file");
+    file.write_all(&[byte[0] ^ 1]).expect("written");
+}
+
+#[test]
+fn a_flipped_bit_is_refused_with_its_place_and_a_torn_tail_is_cut() {
+    let mut grid = Grid::start(1, 1);
+    let (spin, range) = (guest("spin"), "400000..403000");
+    let expected = Home::new().run(["run", &spin, "--range", range]).ok().to_owned();
+    let mut run = Daemon::start(grid.home.command(["run", &spin, "--range", range, "-o", "out"]));
+    wait_until("the job to be under way", || {
+        let listed = grid.run(&["job", "list", "--output", "json"]);
+        let Ok(jobs) = serde_json::from_slice::<Vec<Value>>(&listed.stdout) else { return false };
+        jobs.first().is_some_and(|job| job["counts"]["ok"].as_u64() > Some(100))
+    });
+    grid.kill_scheduler();
+    let wal = grid.state_dir().join("grid.sqlite-wal");
+    let in_the_first_frame = 32 + 24 + 100;
+    flip(&wal, in_the_first_frame);
+    let mut refused = up(&grid.home, grid.address(), &["--no-worker"]);
+    assert_ne!(refused.wait().code(), Some(0));
+    let said = refused.said();
+    assert!(said.contains("damaged") && said.contains("grid.sqlite-wal, frame 1"), "{said}");
+
+    // As it was, and then as a crash in the middle of the next commit would leave it.
+    flip(&wal, in_the_first_frame);
+    let mut bytes = fs::read(&wal).expect("it is there");
+    bytes.extend_from_within(32..32 + 2_000);
+    fs::write(&wal, bytes).expect("written");
+    grid.restart_scheduler();
+    assert_eq!(run.wait().code(), Some(0), "{}", run.said());
+    assert!(grid.home.read("out") == expected, "the output differs from an undisturbed run's");
+}

@@ -64,7 +64,7 @@ mod tests {
     fn tenants_take_turns_and_what_each_has_keeps_its_order() {
         let mut deferred = Deferred::default();
         (1..=4).for_each(|number| deferred.push("eve", number));
-        [10, 11].map(|number| deferred.push("ann", number));
+        (10..12).for_each(|number| deferred.push("ann", number));
         assert_eq!(deferred.pop(), Some(1));
         deferred.push("bob", 20);
         assert_eq!(deferred.len(), 6);

@@ -86,7 +86,7 @@ pub fn is_there(
 ) -> Result<bool, StoreError> {
     for entry in &commit.entries {
         let found = match entry {
-            Entry::Record(_) => super::last_record(transaction)? > last,
+            Entry::Record(_) => return Ok(super::last_record(transaction)? > last),
             Entry::Segment(segment) | Entry::StagedSegment { segment, .. } => {
                 has_segment(transaction, segment)?
             }
