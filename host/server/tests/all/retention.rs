@@ -303,8 +303,9 @@ async fn reading_goes_on_while_the_disk_is_full_and_results_wait() {
     let done = status(client.request(submit(numbers(3), None), &[]).await).job;
     worker.work(3, b"out").await;
     let job = status(client.request(submit(numbers(3_000), None), &[]).await).job;
-    // More than may be uncommitted: from then on results wait.
-    valve.fill();
+    // More than may be uncommitted: from then on results wait. While the disk is full no task is
+    // given out, so it is full only after all of these were.
+    valve.close();
     for batch in 1..=8 {
         let (assign, _) = worker.assigned().await;
         let count: u64 = assign.leases.iter().map(|grant| grant.inputs.count()).sum();
@@ -314,6 +315,8 @@ async fn reading_goes_on_while_the_disk_is_full_and_results_wait() {
             worker.finish(9, &assign, b"late").await;
         }
     }
+    valve.fill();
+    valve.open();
     valve.refused().await;
     let refused = |message: &ToClient| match message {
         ToClient::Reply(frame) => {
