@@ -10,6 +10,7 @@
 use std::{
     env,
     io::stdin,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -126,6 +127,7 @@ impl Liar {
         let of_job = self.had.iter().filter(|assign| assign.job.0 == job);
         let blocks: Vec<_> = of_job
             .flat_map(|assign| assign.leases.iter().map(|grant| block(assign, grant, output)))
+            .map(Arc::new)
             .collect();
         let count: usize = blocks.iter().map(|block| block.results.len()).sum();
         assert!(count > 0, "it had nothing of job {job}");

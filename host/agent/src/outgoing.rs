@@ -4,6 +4,7 @@
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -72,7 +73,7 @@ struct Size {
 
 #[derive(Debug)]
 struct SealedBatch {
-    blocks: Vec<ResultBlock>,
+    blocks: Vec<Arc<ResultBlock>>,
     payload: Bytes,
     bytes: usize,
 }
@@ -201,7 +202,8 @@ impl Outgoing {
     /// The leases that have unacknowledged results, with those.
     pub(crate) fn held(&self) -> impl Iterator<Item = HeldLease> {
         let unbatched = self.unbatched.iter().map(|one| &one.block);
-        let blocks = self.batches.values().flat_map(|batch| &batch.blocks).chain(unbatched);
+        let batches = self.batches.values().flat_map(|batch| &batch.blocks).map(AsRef::as_ref);
+        let blocks = batches.chain(unbatched);
         let held = |block: &ResultBlock| {
             let tasks = block.runs().collect();
             let ResultBlock { job, lease, attempt, .. } = *block;
@@ -227,7 +229,7 @@ impl Outgoing {
             }
             size = with_next;
             let Some(Unbatched { block, payload, .. }) = self.unbatched.pop_front() else { break };
-            blocks.push(block);
+            blocks.push(Arc::new(block));
             pieces.push(payload);
         }
         let bytes = size.bytes;

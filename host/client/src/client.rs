@@ -151,10 +151,18 @@ impl Client {
     pub async fn put_module(&self, bytes: Bytes) -> Result<Digest, ClientError> {
         let digest = Digest::of(&bytes);
         if !self.have_module(digest).await? {
-            let request = Request::PutModule { digest, size_bytes: bytes.len() as u64 };
-            done(self.call(request, bytes, None).await?)?;
+            self.send_module(digest, bytes).await?;
         }
         Ok(digest)
+    }
+
+    pub(crate) async fn send_module(
+        &self,
+        digest: Digest,
+        bytes: Bytes,
+    ) -> Result<(), ClientError> {
+        let request = Request::PutModule { digest, size_bytes: bytes.len() as u64 };
+        done(self.call(request, bytes, None).await?)
     }
 
     /// Gives the grid a blob that jobs of this client may name, unless it has given it.
@@ -167,10 +175,14 @@ impl Client {
             return Err(unexpected());
         };
         if !present {
-            let request = Request::PutBlob { digest, size_bytes: bytes.len() as u64 };
-            done(self.call(request, bytes, None).await?)?;
+            self.send_blob(digest, bytes).await?;
         }
         Ok(digest)
+    }
+
+    pub(crate) async fn send_blob(&self, digest: Digest, bytes: Bytes) -> Result<(), ClientError> {
+        let request = Request::PutBlob { digest, size_bytes: bytes.len() as u64 };
+        done(self.call(request, bytes, None).await?)
     }
 
     /// Makes a job. It is durable when this returns; with `watch` its results come along.
@@ -182,7 +194,7 @@ impl Client {
         submit: SubmitRequest,
     ) -> Result<(JobStatus, Option<JobStream>), ClientError> {
         let SubmitRequest { spec, key, inputs, payload, closed, watch } = submit;
-        let idempotency_key = Some(key.map_or_else(made_up_key, Ok)?);
+        let idempotency_key = Some(key_of(key)?);
         let (stream, sink) = watch.then(|| self.stream(0)).unzip();
         let request =
             Request::Submit(Submit { spec, idempotency_key, inputs, closed, watch: None });
@@ -603,6 +615,11 @@ pub fn unexpected() -> ClientError {
 }
 
 /// A key that nobody else will ever make.
+/// The key of a submit, made up if there is none.
+pub(crate) fn key_of(key: Option<String>) -> Result<String, ClientError> {
+    key.map_or_else(made_up_key, Ok)
+}
+
 fn made_up_key() -> Result<String, ClientError> {
     Ok(format!("auto-{:032x}", u128::from_le_bytes(random()?)))
 }

@@ -77,7 +77,9 @@
 
 mod actor;
 mod client;
+mod counted;
 mod error;
+mod named;
 mod operate;
 mod sendable;
 mod stream;
@@ -85,6 +87,7 @@ mod upload;
 
 pub use client::{Client, ClientConfig, ClientLink, Producer, SubmitRequest};
 pub use error::ClientError;
+pub use named::Named;
 pub use stream::{JobEvent, JobStream};
 pub use upload::Uploads;
 

@@ -48,7 +48,7 @@ pub struct JobStream {
     frames: mpsc::Receiver<Frame>,
     news: watch::Receiver<News>,
     /// The frame that is being read, as blocks, and what it gives back when it is read.
-    blocks: VecDeque<(ResultBlock, Bytes)>,
+    blocks: VecDeque<(Arc<ResultBlock>, Bytes)>,
     open_cost: u64,
     /// The position behind the last result that was brought.
     cursor: u64,
@@ -187,6 +187,8 @@ impl JobStream {
                 self.wake.notify_one();
             }
         }
+        // A scheduler in this process may send it to others too.
+        let block = Arc::unwrap_or_clone(block);
         Some(JobEvent::Results { first_cursor, block, payload })
     }
 }
@@ -250,7 +252,7 @@ impl Sink {
 pub struct Frame {
     /// The first one's position.
     pub first_cursor: u64,
-    blocks: Vec<ResultBlock>,
+    blocks: Vec<Arc<ResultBlock>>,
     payload: Bytes,
     /// What they use of the window.
     pub cost: u64,
@@ -270,7 +272,7 @@ impl Frame {
 
     /// Refuses results with a critical extension that this side does not know.
     pub fn check(&self) -> Result<(), UnknownExtension> {
-        self.blocks.iter().try_for_each(ResultBlock::check_extensions)
+        self.blocks.iter().try_for_each(|block| block.check_extensions())
     }
 
     /// The position behind its last result.
@@ -283,6 +285,10 @@ impl Frame {
     pub fn skip_to(&mut self, cursor: u64) {
         for block in &mut self.blocks {
             let skip = cursor.saturating_sub(self.first_cursor);
+            if skip == 0 {
+                break;
+            }
+            let block = Arc::make_mut(block);
             let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(block.results.len());
             let bytes: u64 = block.results.drain(..skip).map(|meta| meta.payload_len()).sum();
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);

@@ -19,10 +19,11 @@ use std::{
 };
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grid, GridConfig, Input, LeaseKey, Output, RequestId, SegmentToken,
+    CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, LeaseKey, Output, RequestId,
+    SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind, OutcomeClass,
+    ByteCount, Cost, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind, OutcomeClass,
     TaskRange, TaskSpec, WorkerCapacity, WorkerId,
 };
 
@@ -108,7 +109,7 @@ fn complete(run: &Run) -> Option<Duration> {
             spec: Box::new(spec(job % TENANTS)),
             idempotency_key: None,
             inputs: run.tasks / run.jobs,
-            bytes: 0,
+            bytes: InputBytes::default(),
             closed: true,
             digest: Digest::of(b"inputs"),
         };
@@ -163,18 +164,11 @@ fn step(grid: &mut Grid, input: Input, waiting: &mut VecDeque<Held>) {
 }
 
 fn completed(held: &Held, part: TaskRange, batch: u64) -> Input {
-    let class = OutcomeClass::Ok;
-    let results =
-        (part.first..part.end()).map(|index| Completion { index, class, reason: None }).collect();
-    let block = CompletedBlock {
-        job: held.job,
-        lease: held.lease,
-        attempt: held.attempt,
-        wall_us: 5 * part.count,
-        fuel: 0,
-        bytes: 0,
-        results,
-    };
+    let (class, cost) = (OutcomeClass::Ok, Cost { fuel: 900, wall_us: 5, bytes: 8 });
+    let completion = |index| Completion { index, class, reason: None, cost };
+    let results = (part.first..part.end()).map(completion).collect();
+    let Held { job, lease, attempt, .. } = *held;
+    let block = CompletedBlock { job, lease, attempt, results };
     Input::Completed { worker: held.worker, batch, blocks: vec![block], token: SegmentToken(batch) }
 }
 

@@ -4,8 +4,9 @@
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    Allowance, Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits, Micros,
-    Millis, OutcomeClass, Reason, Record, Resource, TaskRange, Witness, WorkerCapacity, WorkerId,
+    Allowance, Cost, Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits,
+    Micros, Millis, OutcomeClass, Reason, Record, Resource, TaskRange, Witness, WorkerCapacity,
+    WorkerId,
     wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };
 
@@ -41,8 +42,8 @@ pub enum Input {
         idempotency_key: Option<String>,
         /// How many inputs came with it.
         inputs: u64,
-        /// About how many bytes of the store those take.
-        bytes: u64,
+        /// How many bytes those have.
+        bytes: InputBytes,
         /// True where no more come.
         closed: bool,
         /// Of the spec, the inputs and `closed`: by it a repeat is known.
@@ -58,8 +59,8 @@ pub enum Input {
         first: u64,
         /// How many.
         count: u64,
-        /// About how many bytes of the store they take.
-        bytes: u64,
+        /// How many bytes they have.
+        bytes: InputBytes,
         /// Of the inputs: by it a repeat is known.
         digest: Digest,
     },
@@ -88,8 +89,8 @@ pub enum Input {
         number: u64,
         /// How many inputs.
         count: u64,
-        /// About how many bytes of the store they take.
-        bytes: u64,
+        /// How many bytes they have.
+        bytes: InputBytes,
     },
     /// A client wants the tasks of an ended job that did not end ok to be run again, as a new
     /// job. Answered by [`Reply::Job`].
@@ -319,6 +320,15 @@ pub enum Input {
     Tick,
 }
 
+/// The bytes of some inputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InputBytes {
+    /// Their own.
+    pub own: u64,
+    /// What they take of the store, about.
+    pub stored: u64,
+}
+
 /// One `ResultBlock` of a batch, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompletedBlock {
@@ -328,12 +338,6 @@ pub struct CompletedBlock {
     pub lease: LeaseId,
     /// Which attempt of each task this was.
     pub attempt: u32,
-    /// The sum of the results' `usage.wall_us`: what the tasks cost, for credit and shares.
-    pub wall_us: u64,
-    /// The sum of the results' `usage.fuel`.
-    pub fuel: u64,
-    /// About how many bytes of the store the results take, with [`RESULT_BYTES`] of each.
-    pub bytes: u64,
     /// The results, in the block's order.
     pub results: Vec<Completion>,
 }
@@ -350,6 +354,8 @@ pub struct Completion {
     pub class: OutcomeClass,
     /// The outcome's text, for [`OutcomeClass::Retry`] and [`OutcomeClass::Lost`] only.
     pub reason: Option<String>,
+    /// What it took.
+    pub cost: Cost,
 }
 
 /// The right to commit one attempt of a run of tasks.

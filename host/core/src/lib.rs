@@ -22,8 +22,8 @@ mod timers;
 
 pub use config::GridConfig;
 pub use io::{
-    CompletedBlock, Completion, Grant, Input, LostTask, Output, RESULT_BYTES, RequestId,
-    SegmentToken,
+    CompletedBlock, Completion, Grant, Input, InputBytes, LostTask, Output, RESULT_BYTES,
+    RequestId, SegmentToken,
 };
 pub use ledger::Ledger;
 pub use placement::claimed_key;

@@ -33,4 +33,6 @@ pub enum Planted {
     EndlessLease,
     /// Tasks are given out however many of their tenant are on workers.
     QuotaIgnored,
+    /// What a tenant is said to have used includes results that were discarded.
+    LateUsage,
 }

@@ -31,6 +31,11 @@ struct Page<T> {
 }
 
 impl<K: Number, T> Table<K, T> {
+    /// How many things there are; it takes as long as there are pages.
+    pub(crate) fn count(&self) -> u64 {
+        self.pages.values().map(|page| page.count as u64).sum()
+    }
+
     pub(crate) fn contains_key(&self, key: &K) -> bool {
         self.get(key).is_some()
     }

@@ -146,7 +146,7 @@ pub fn fitting(results: &[ResultMeta], meta_max: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{string::String, vec};
+    use alloc::{string::String, sync::Arc, vec};
 
     use super::*;
     use crate::{
@@ -229,7 +229,7 @@ mod tests {
                     let named = sized.results[0].outcome.name();
                     assert_eq!(named, if is_kept { "rejected" } else { "limit" }, "{sent:?}");
                     assert!(sized.wire_bytes() <= RESULTS_META_MAX, "{sent:?}");
-                    let blocks = vec![sized];
+                    let blocks = vec![Arc::new(sized)];
                     let results = WorkerResults { batch: u64::MAX, blocks: blocks.clone() };
                     let message = FromWorker::Results(results);
                     encode_one(&Envelope { message, payload: payload.clone() }).expect("fits");

@@ -20,6 +20,22 @@ pub trait Durable: Serialize + DeserializeOwned {
     /// # Errors
     /// [`UnknownExtension`], which names the first of them.
     fn check(&self) -> Result<(), UnknownExtension>;
+
+    /// Its fields that the first release did not know.
+    ///
+    /// # Errors
+    /// As the encoder says.
+    fn extensions(&self) -> postcard::Result<Extensions> {
+        Ok(Extensions::NONE)
+    }
+
+    /// Takes in those of its extensions that this release knows; the others are not critical.
+    ///
+    /// # Errors
+    /// As the decoder says.
+    fn extend(&mut self, _extensions: &Extensions) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Why something durable cannot be read.
@@ -46,15 +62,15 @@ pub enum ReadError {
     },
 }
 
-/// Appends `value`, without extensions, to `out`.
+/// Appends `value` to `out`.
 ///
 /// # Errors
 /// As the encoder says.
 pub fn append<T: Durable>(value: &T, out: Vec<u8>) -> postcard::Result<Vec<u8>> {
-    postcard::to_extend(&Extensions::NONE, postcard::to_extend(value, out)?)
+    postcard::to_extend(&value.extensions()?, postcard::to_extend(value, out)?)
 }
 
-/// The bytes of `value`, without extensions.
+/// The bytes of `value`.
 ///
 /// # Errors
 /// As the encoder says.
@@ -73,9 +89,11 @@ pub fn take<T: Durable>(bytes: &[u8]) -> Result<(T, &[u8]), ReadError> {
     if number >= T::VARIANTS {
         return Err(ReadError::Unknown { what: T::WHAT, number });
     }
-    let (value, rest) = postcard::take_from_bytes::<T>(bytes).map_err(malformed)?;
+    let (mut value, rest) = postcard::take_from_bytes::<T>(bytes).map_err(malformed)?;
     let (extensions, rest) = postcard::take_from_bytes::<Extensions>(rest).map_err(malformed)?;
+    // No known extension is critical.
     extensions.check(T::WHAT, &[])?;
+    value.extend(&extensions).map_err(malformed)?;
     value.check()?;
     Ok((value, rest))
 }
@@ -94,6 +112,10 @@ pub fn decode<T: Durable>(bytes: &[u8]) -> Result<T, ReadError> {
     }
 }
 
+/// The number of [`Record::InputsAppended`]'s `bytes` and of [`Record::Committed`]'s `cost` among their
+/// extensions.
+const COST: u16 = 1;
+
 impl Durable for Record {
     const WHAT: &'static str = "a record";
     const VARIANTS: u32 = 24;
@@ -104,11 +126,30 @@ impl Durable for Record {
             _ => Ok(()),
         }
     }
+
+    fn extensions(&self) -> postcard::Result<Extensions> {
+        match self {
+            Self::InputsAppended { bytes, .. } if *bytes > 0 => Extensions::one(COST, bytes),
+            Self::Committed { cost, .. } if !cost.is_zero() => Extensions::one(COST, cost),
+            _ => Ok(Extensions::NONE),
+        }
+    }
+
+    fn extend(&mut self, extensions: &Extensions) -> postcard::Result<()> {
+        match self {
+            Self::InputsAppended { bytes, .. } => {
+                *bytes = extensions.read(COST)?.unwrap_or_default();
+            }
+            Self::Committed { cost, .. } => *cost = extensions.read(COST)?.unwrap_or_default(),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl Durable for SnapshotItem {
     const WHAT: &'static str = "an item of a snapshot";
-    const VARIANTS: u32 = 15;
+    const VARIANTS: u32 = 16;
 
     fn check(&self) -> Result<(), UnknownExtension> {
         match self {

@@ -6,7 +6,7 @@ use core::fmt;
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{Error as _, SeqAccess, Visitor},
+    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
 };
 
 use crate::{Reason, wire::bounded};
@@ -79,6 +79,24 @@ impl Extensions {
         let mut seen = Seen::default();
         list.iter().try_for_each(|extension| seen.next(extension))?;
         Ok(Self(list))
+    }
+
+    /// One field that a reader may ignore.
+    ///
+    /// # Errors
+    /// As the encoder says.
+    pub(crate) fn one(id: u16, value: &impl Serialize) -> postcard::Result<Self> {
+        let bytes = postcard::to_allocvec(value)?;
+        Ok(Self(Vec::from([Extension { id, critical: false, bytes }])))
+    }
+
+    /// The value of a field; `None` if it is not there.
+    ///
+    /// # Errors
+    /// As the decoder says.
+    pub(crate) fn read<T: DeserializeOwned>(&self, id: u16) -> postcard::Result<Option<T>> {
+        let found = self.0.iter().find(|extension| extension.id == id);
+        found.map(|extension| postcard::from_bytes(&extension.bytes)).transpose()
     }
 
     /// True if there is none.

@@ -13,7 +13,7 @@
 //!
 //! | to add | do | minor version |
 //! |---|---|---|
-//! | a field of a spec, a block of results, a record, an item of a snapshot or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if a sender must know beforehand that its peer understands it |
+//! | a field of a spec, a block of results, a record, an item of a snapshot, a [`TenantUsage`] or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if a sender must know beforehand that its peer understands it |
 //! | a request of clients | append it to [`Request`] and its answer to [`Reply`], count it in [`Request::KNOWN`], and name the minor of both in their `since` | one up |
 //! | a message | give it the next kind number, with `since` | one up |
 //! | a variant of any other enum on the wire | append it; a sender first asks which minor was agreed on, and has something else to send to a peer that does not know it | one up |
@@ -81,6 +81,7 @@ mod lease;
 mod limits;
 mod log;
 mod member;
+mod metrics;
 mod outcome;
 mod outstanding;
 pub mod pace;
@@ -95,6 +96,7 @@ mod spec;
 mod status;
 pub mod text;
 mod units;
+mod usage;
 pub mod wire;
 
 pub use arg::Arg;
@@ -109,6 +111,10 @@ pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
 pub use log::{LogKind, LogRef};
 pub use member::{MemberStatus, TokenGives, TokenState, TokenStatus};
+pub use metrics::{
+    AttemptMetrics, Histogram, JobMetrics, LeaseMetrics, Metrics, ServerMetrics, StoreMetrics,
+    TaskMetrics, WorkerMetrics,
+};
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use outstanding::Outstanding;
 pub use quota::{Allowance, Resource, TenantStatus, Use};
@@ -124,3 +130,4 @@ pub use status::{
     VouchedLabels, WorkerCapacity, WorkerState, WorkerStatus,
 };
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};
+pub use usage::{Cost, EndedTasks, TenantUsage, UsageTotal};

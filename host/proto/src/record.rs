@@ -7,12 +7,13 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Allowance, Digest, Divergence, Epoch, Fuel, JobId, JobSpec, JobState, Micros, OutcomeClass,
-    Resource, TaskRange, WorkerId,
+    Allowance, Cost, Digest, Divergence, Epoch, Fuel, JobId, JobSpec, JobState, Micros,
+    OutcomeClass, Resource, TaskRange, WorkerId,
 };
 
 /// One durable fact. The order of the variants is their numbers, which are on disk: see the rule on
-/// growth on the crate's first page.
+/// growth on the crate's first page. Fields that serde skips are extensions of the record, which
+/// [`durable`](crate::durable) reads and writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// A scheduler took over.
@@ -42,6 +43,9 @@ pub enum Record {
         job: JobId,
         /// Which tasks they are.
         tasks: TaskRange,
+        /// How many bytes they have. Extension 1.
+        #[serde(skip)]
+        bytes: u64,
     },
     /// No more inputs come.
     InputsClosed {
@@ -65,6 +69,9 @@ pub enum Record {
         first_cursor: u64,
         /// Which tasks, in the log's order.
         runs: Vec<CommittedRun>,
+        /// What they took. Extension 1.
+        #[serde(skip)]
+        cost: Cost,
     },
     /// Tasks reached a terminal state without a result: cancelled, expired or skipped.
     Ended {

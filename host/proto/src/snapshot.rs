@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Allowance, Digest, Divergence, Dropped, Epoch, Fuel, JobCounts, JobId, JobSpec, JobState,
-    Micros, Resource, RetryCounter, TaskRange, WorkerId,
+    Micros, Resource, RetryCounter, TaskRange, UsageTotal, WorkerId,
 };
 
 /// Elements of one item's list at most: a set of more ranges is several items.
@@ -143,6 +143,13 @@ pub enum SnapshotItem {
         worker: WorkerId,
         /// Its name then.
         name: String,
+    },
+    /// What a tenant's tasks have used.
+    Usage {
+        /// Whose; as in [`TenantUsage`](crate::TenantUsage).
+        tenant: String,
+        /// How much.
+        usage: UsageTotal,
     },
 }
 

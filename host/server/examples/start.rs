@@ -12,7 +12,7 @@ use std::{
 };
 
 use wasmgrid_proto::{
-    CommittedRun, Digest, Epoch, JobId, JobSpec, JobState, Micros, ModuleKind, OutcomeClass,
+    CommittedRun, Cost, Digest, Epoch, JobId, JobSpec, JobState, Micros, ModuleKind, OutcomeClass,
     Record, Refusal, TaskRange, TaskSpec, durable,
 };
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig};
@@ -48,6 +48,9 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the results of a record took.
+const COST: Cost = Cost { fuel: 90_000, wall_us: 500, bytes: 800 };
+
 /// One job whose tasks were committed one by one, the even ones first.
 fn one_job() -> impl Iterator<Item = Record> {
     let job = JobId(1);
@@ -56,6 +59,7 @@ fn one_job() -> impl Iterator<Item = Record> {
         job,
         first_cursor,
         runs: vec![CommittedRun { tasks: TaskRange { first, count: 1 }, class: OutcomeClass::Ok }],
+        cost: COST,
     });
     begin(job, TASKS).into_iter().chain(committed).chain([end(job)])
 }
@@ -64,7 +68,7 @@ fn many_jobs() -> impl Iterator<Item = Record> {
     (1..=JOBS).map(JobId).flat_map(|job| {
         let tasks = TaskRange { first: 0, count: 100 };
         let runs = vec![CommittedRun { tasks, class: OutcomeClass::Ok }];
-        let committed = Record::Committed { job, first_cursor: 0, runs };
+        let committed = Record::Committed { job, first_cursor: 0, runs, cost: COST };
         begin(job, 100).into_iter().chain([committed, end(job)])
     })
 }
@@ -75,7 +79,7 @@ fn begin(job: JobId, count: u64) -> [Record; 4] {
     [
         Record::EpochStarted { epoch: Epoch(1), at: now() },
         Record::JobSubmitted { job, spec: Box::new(spec()), idempotency_key, digest, at: now() },
-        Record::InputsAppended { job, tasks },
+        Record::InputsAppended { job, tasks, bytes: 8 * count },
         Record::InputsClosed { job },
     ]
 }

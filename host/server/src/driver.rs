@@ -24,6 +24,7 @@ mod cache;
 mod certificates;
 mod clients;
 mod comparison;
+mod content;
 mod contests;
 mod deferred;
 mod divergence;
@@ -33,6 +34,7 @@ mod io;
 mod lists;
 mod logs;
 mod members;
+mod metrics;
 mod modules;
 mod observer;
 mod outbox;
@@ -51,13 +53,17 @@ mod workers;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, vec,
+    fmt,
+    sync::Arc,
+    vec,
 };
 
 use bytes::Bytes;
 use wasmgrid_core::{Grid, Input, RequestId, SegmentToken};
 pub use wasmgrid_net::{Identity, Peer};
-use wasmgrid_proto::{JobId, LogRef, Micros, Millis, ResultBlock, WorkerId, wire::FromWorker};
+use wasmgrid_proto::{
+    JobId, LogRef, Micros, Millis, ResultBlock, ServerMetrics, TaskSpec, WorkerId, wire::FromWorker,
+};
 
 pub(crate) use self::{
     batch::LOG_PREFIX,
@@ -70,6 +76,7 @@ pub use self::{
     blobs::Blobs,
     cache::{Cached, Inputs, Results, decode},
     comparison::{Compared, Pairs},
+    content::{Content, NOTHING},
     io::{Ask, Effect, Event, LinkId, Now},
     modules::{CheckTask, Looked, Modules, Put},
     observer::Observer,
@@ -179,6 +186,8 @@ struct State {
     /// The disk has less left than is reserved.
     shortage: Option<Shortage>,
     failure: Option<ServerError>,
+    /// What was counted from the start on; the gauges in it are 0.
+    counted: ServerMetrics,
     workers: BTreeMap<LinkId, Worker>,
     by_worker: BTreeMap<WorkerId, LinkId>,
     clients: BTreeMap<LinkId, Client>,
@@ -186,6 +195,8 @@ struct State {
     seen: Seen,
     requests: BTreeMap<RequestId, Pending>,
     next_request: u64,
+    /// The specs of jobs that were assigned lately.
+    specs: BTreeMap<JobId, Arc<TaskSpec>>,
     /// Results that the core has not decided about.
     held: BTreeMap<SegmentToken, Vec<(ResultBlock, Bytes)>>,
     next_token: u64,
@@ -296,13 +307,13 @@ impl<O: Observer> Driver<O> {
 
     /// Nothing more is taken: hands over what is not handed over yet.
     pub fn finish(&mut self) {
-        self.effects.extend(self.gate.take_last().map(Effect::Commit));
+        self.effects.extend(self.gate.take_last(self.state.now).map(Effect::Commit));
     }
 
     /// After [`Driver::finish`]: takes what became of the last batches, and answers by it.
     pub fn wind_down(&mut self, event: Event) {
         match event {
-            Event::Committed { number } => self.gate.committed(number),
+            Event::Committed { number } => self.committed(number),
             Event::JournalFailed(error) => self.fail(error),
             _ => {}
         }
@@ -384,7 +395,9 @@ impl<O: Observer> Driver<O> {
             }
             Event::Staging { link } => self.staging(link),
             Event::ClientLinked { link, peer, outbox } => self.client_linked(link, peer, outbox),
-            Event::FromClient { link, envelope, room } => self.client_says(link, envelope, room),
+            Event::FromClient { link, envelope, content, room } => {
+                self.client_says(link, envelope, (content, room));
+            }
             Event::Unlinked { link, reason, kin } => {
                 self.unlinked(link, &reason);
                 if kin.has_waited() {
@@ -392,7 +405,7 @@ impl<O: Observer> Driver<O> {
                 }
             }
             Event::Room { link, freed } => self.has_room(link, freed),
-            Event::Committed { number } => self.gate.committed(number),
+            Event::Committed { number } => self.committed(number),
             Event::StoreHalted(halt) => self.store_halted(halt),
             Event::SpaceShort(shortage) => self.short_of_space(shortage),
             Event::JournalFailed(error) => self.fail(error),
@@ -422,7 +435,7 @@ impl<O: Observer> Driver<O> {
 
     /// Hands over what was built, if the journal has not enough to do.
     fn hand_over(&mut self) {
-        if let Some(batch) = self.gate.take() {
+        if let Some(batch) = self.gate.take(self.state.now) {
             self.effects.push(Effect::Commit(batch));
             self.retention.touch();
             self.state.tidy_at = Some(self.state.now.after(IDLE_AFTER));

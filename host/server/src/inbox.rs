@@ -125,6 +125,11 @@ impl<T> Inbox<T> {
         }
     }
 
+    /// How many messages wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.lock().waiting()
+    }
+
     /// Takes what there is, in turns, as far as `most` goes.
     pub(crate) fn take(&self, most: Most, taken: &mut Vec<T>) {
         let (mut messages, mut cost) = (0, 0_u32);
@@ -199,7 +204,9 @@ mod tests {
         for cost in [1, 40, 90, 1] {
             sender.send(cost, cost).await.expect("room");
         }
+        assert_eq!(inbox.waiting(), 4);
         assert_eq!(taken(&inbox, Most { messages: 256, cost: 100 }), [1, 40, 90]);
+        assert_eq!(inbox.waiting(), 1);
         assert_eq!(taken(&inbox, Most { messages: 256, cost: 100 }), [1]);
     }
 

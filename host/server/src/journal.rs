@@ -79,8 +79,10 @@ pub(crate) struct Extent {
 /// What the thread reports. If it breaks off, the channel of these ends without a failure.
 #[derive(Debug)]
 pub(crate) enum Progress {
-    /// All batches up to this one are durable.
-    Committed { number: u64 },
+    /// All batches up to this one are durable, and so much would be read at a start.
+    Committed { number: u64, extent: Extent },
+    /// The journal was compacted: so much would be read at a start.
+    Compacted { extent: Extent },
     /// Nothing is committed for now, for this reason; `None` once commits succeed again.
     Halted(Option<Halt>),
     /// A commit failed, which is certain; none will succeed.
@@ -221,8 +223,9 @@ impl Writer {
             self.blocking.pause().await;
             self.commit_journal(&commit).await.map_err(failed)?;
             self.blocking.pause().await;
-            let _ = self.reports.send(Progress::Committed { number }).await;
             self.extent.tail_bytes += record_bytes(&commit);
+            let extent = self.extent;
+            let _ = self.reports.send(Progress::Committed { number, extent }).await;
         }
         if let Some(made) = made {
             self.compacted(made).await?;
@@ -279,6 +282,8 @@ impl Writer {
             Ok(Some((snapshot, covered_bytes))) => {
                 let committed = self.commit_snapshot(snapshot, covered_bytes).await;
                 committed.map_err(ServerError::of_commit)?;
+                let extent = self.extent;
+                let _ = self.reports.send(Progress::Compacted { extent }).await;
             }
             Err(ServerError::Load(error)) if error.may_pass() => self.cannot_compact(&error),
             Err(error) => return Err(error),

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_net::{Identity, Link, Peer, Receiver, Reservation, Sender};
 use wasmgrid_proto::{
     frame::Envelope,
@@ -17,7 +17,11 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    driver::{Closing, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued, outbox},
+    blocking::Blocking,
+    driver::{
+        Closing, Content, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued,
+        outbox,
+    },
     inbox::{Entrance, LaneSender, Party, cost},
     staging::Staging,
 };
@@ -67,6 +71,10 @@ impl<M> Line<M> {
     }
 }
 
+/// A payload of so many bytes is hashed on a thread beside the runtime: it takes longer than the way
+/// there and back.
+const HASHED_BESIDE: usize = 256 << 10;
+
 /// What the links of each identity share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kinships(Arc<Mutex<BTreeMap<Identity, Weak<Kin>>>>);
@@ -91,6 +99,23 @@ const STAGING_SIGN: Duration = Duration::from_secs(1);
 /// Why links end with the server.
 const STOPPING: &str = "the scheduler is stopping";
 
+/// What is made of what comes on a link.
+pub(crate) struct Ears<In, F> {
+    /// What is hashed of a message before the driver hears of it; empty if nothing is.
+    pub hashed: fn(&Envelope<In>) -> &Bytes,
+    /// The large data of a message, which is written before the driver hears of it.
+    pub large: fn(&Envelope<In>) -> Vec<Bytes>,
+    /// What a message is with that digest, and what it costs.
+    pub heard: F,
+}
+
+/// Where payloads are hashed before the driver hears of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Hasher {
+    pub tasks: TaskTracker,
+    pub blocking: Blocking,
+}
+
 /// Where the tasks of links tell what happens.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkContext {
@@ -102,6 +127,7 @@ pub(crate) struct LinkContext {
     /// The same of clients' links.
     pub client_room: Arc<Semaphore>,
     pub kinships: Kinships,
+    pub hasher: Hasher,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
     /// Where large data goes before the driver has it.
@@ -113,15 +139,14 @@ pub(crate) struct LinkContext {
 }
 
 /// Serves a link until it, the driver or the server ends it. What comes of it takes its turn among
-/// what comes of others of the same `party`; `heard` says what a message is, and what it costs.
+/// what comes of others of the same `party`.
 pub(crate) async fn serve<Out: Message, In: Message>(
     context: LinkContext,
     id: LinkId,
     link: Link<Out, In>,
     (party, room): (Party, Room),
     announce: impl FnOnce(Outbox, Peer, Line<Out>) -> Heard,
-    large: fn(&Envelope<In>) -> Vec<Bytes>,
-    heard: impl Fn(Envelope<In>, Option<Reservation>) -> (u32, Event),
+    ears: Ears<In, impl Fn(Envelope<In>, Content, Option<Reservation>) -> (u32, Event)>,
 ) {
     let Link { sender, receiver, peer } = link;
     let lane = context.heard.sender(party);
@@ -131,7 +156,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         Room::Client => &context.client_room,
     };
     let staging = context.staging.as_ref();
-    let stager = Stager { staging, large, lane: &lane, link: id };
+    let stager = Stager { staging, large: ears.large, lane: &lane, link: id };
     let (outbox, meter) = outbox(kin.clone());
     let (queue, queued) = mpsc::channel(OUTBOX_MESSAGES);
     let (close, closed) = oneshot::channel();
@@ -143,7 +168,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
         biased;
         // First: the queue goes with it, which the writer would take for an end in order.
         reason = closing(closed, &sender) => reason,
-        reason = read(receiver, room, &stager, heard) => reason,
+        reason = read(receiver, room, (&stager, &context.hasher), ears) => reason,
         reason = write(&sender, (queued, meter), &context.done, id) => reason,
         () = context.cut.cancelled() => STOPPING.into(),
     };
@@ -180,8 +205,8 @@ impl<In> Stager<'_, In> {
 async fn read<In: Message>(
     mut receiver: Receiver<In>,
     room: &Arc<Semaphore>,
-    stager: &Stager<'_, In>,
-    heard: impl Fn(Envelope<In>, Option<Reservation>) -> (u32, Event),
+    (stager, hasher): (&Stager<'_, In>, &Hasher),
+    ears: Ears<In, impl Fn(Envelope<In>, Content, Option<Reservation>) -> (u32, Event)>,
 ) -> String {
     loop {
         match receiver.recv_reserved().await {
@@ -191,7 +216,8 @@ async fn read<In: Message>(
                     None => reserve(room, envelope.payload.len()).await,
                 };
                 stager.stage(&envelope).await;
-                let (cost, event) = heard(envelope, room);
+                let content = hasher.content((ears.hashed)(&envelope)).await;
+                let (cost, event) = (ears.heard)(envelope, content, room);
                 if stager.lane.send(cost, Heard::Event(event)).await.is_err() {
                     // The driver has gone; the writer ends when its last words are sent.
                     return std::future::pending().await;
@@ -211,6 +237,19 @@ async fn reserve(room: &Arc<Semaphore>, bytes: usize) -> Option<Reservation> {
     }
     // The semaphore is never closed.
     room.clone().acquire_many_owned(permits).await.ok().map(Reservation::from)
+}
+
+impl Hasher {
+    /// Hashes a payload, a large one beside the runtime.
+    async fn content(&self, payload: &Bytes) -> Content {
+        if payload.len() < HASHED_BESIDE {
+            return Content::of(payload);
+        }
+        let shared = payload.clone();
+        let hashed = self.blocking.run(&self.tasks, move || Content::of(&shared)).await;
+        // There is none only if the runtime ends.
+        hashed.unwrap_or_else(|| Content::of(payload))
+    }
 }
 
 async fn write<Out: Message>(

@@ -26,14 +26,14 @@ use crate::{
     compact,
     config::{Admission, ServerConfig},
     driver::{
-        BLOB_PREFIX, Blobs, Driver, Event, Item, LOG_PREFIX, LinkId, MODULE_PREFIX, Modules, Now,
-        OWNER_PREFIX, Settings, Start, UNCOMMITTED_ITEMS, job_of_log,
+        BLOB_PREFIX, Blobs, Content, Driver, Event, Item, LOG_PREFIX, LinkId, MODULE_PREFIX,
+        Modules, NOTHING, Now, OWNER_PREFIX, Settings, Start, UNCOMMITTED_ITEMS, job_of_log,
     },
     enroll::{self, Enroller, Notice},
     error::ServerError,
     inbox::{self, Party, cost},
     journal::{self, DOUBT_RETRY, Extent, Journal, Write},
-    links::{HEARD_BYTES, Heard, Kinships, LinkContext, Room, serve},
+    links::{Ears, HEARD_BYTES, Hasher, Heard, Kinships, LinkContext, Room, serve},
     members::Members,
     readers::Readers,
     secret,
@@ -111,6 +111,7 @@ impl Server {
             client_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             kinships: Kinships::default(),
             staging,
+            hasher: Hasher { tasks: tasks.clone(), blocking: blocking.clone() },
             done: done_sender.clone(),
             stop: stop.clone(),
             cut: cut.clone(),
@@ -142,7 +143,7 @@ impl Server {
             tasks.spawn(async move { stopped.run_until_cancelled(watching).await });
         }
         let inboxes = Inboxes { heard, done, progress, notices };
-        let shell = Shell::new(driver, clock, Hands::new(writes, services), inboxes);
+        let shell = Shell::new(driver, clock, Hands::new(writes, services), inboxes, extent);
         let running = shell.run(stop.clone());
         let links = Links { tasks: tasks.clone(), stop, cut };
         let main = tokio::spawn(async move {
@@ -232,9 +233,12 @@ impl ServerHandle {
             move |outbox, peer, line| {
                 Heard::Worker(Event::WorkerLinked { link: id, peer, outbox }, line)
             },
-            staging::of_worker,
-            move |envelope, room| {
-                (cost::of_worker(&envelope), Event::FromWorker { link: id, envelope, room })
+            Ears {
+                hashed: |_| &NOTHING,
+                large: staging::of_worker,
+                heard: move |envelope, _, room| {
+                    (cost::of_worker(&envelope), Event::FromWorker { link: id, envelope, room })
+                },
             },
         ));
     }
@@ -251,9 +255,13 @@ impl ServerHandle {
             move |outbox, peer, line| {
                 Heard::Client(Event::ClientLinked { link: id, peer, outbox }, line)
             },
-            staging::of_client,
-            move |envelope, room| {
-                (cost::of_client(&envelope), Event::FromClient { link: id, envelope, room })
+            Ears {
+                hashed: Content::payload_of,
+                large: staging::of_client,
+                heard: move |envelope, content, room| {
+                    let cost = cost::of_client(&envelope);
+                    (cost, Event::FromClient { link: id, envelope, content, room })
+                },
             },
         ));
     }

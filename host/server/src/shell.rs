@@ -7,14 +7,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use wasmgrid_proto::wire::Reply;
 
 use crate::{
     clock::{self, Clock},
-    driver::{Driver, Event, Now, TURN_EVENTS},
+    driver::{Driver, Effect, Event, Now, TURN_EVENTS},
     enroll::Notice,
     error::ServerError,
     inbox::{Inbox, Most},
-    journal::Progress,
+    journal::{Extent, Progress},
     links::Heard,
 };
 pub(crate) use hands::{Hands, Services};
@@ -49,15 +50,23 @@ pub(crate) struct Shell {
     heard: Vec<Heard>,
     /// What the next turn takes.
     events: Vec<Event>,
+    /// How large the journal is, as its thread last reported.
+    extent: Extent,
     /// Who waits until the core knows the keys of labels that a token vouches for.
     vouching: Vec<oneshot::Sender<()>>,
 }
 
 impl Shell {
-    pub(crate) fn new(driver: Driver, clock: Clock, hands: Hands, inboxes: Inboxes) -> Self {
+    pub(crate) fn new(
+        driver: Driver,
+        clock: Clock,
+        hands: Hands,
+        inboxes: Inboxes,
+        extent: Extent,
+    ) -> Self {
         let events = Vec::with_capacity(2 * TURN_EVENTS);
         let (heard, vouching) = (Vec::with_capacity(TURN_EVENTS), Vec::new());
-        Self { driver, clock, hands, inboxes, heard, events, vouching }
+        Self { driver, clock, hands, inboxes, heard, events, extent, vouching }
     }
 
     /// Runs until `stop`, or until the store fails. What was taken by then is committed and
@@ -73,7 +82,7 @@ impl Shell {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                progress = inboxes.progress.recv() => self.events.push(event_of(progress)),
+                progress = inboxes.progress.recv() => self.progress(progress),
                 Some(event) = inboxes.done.recv() => self.events.push(event),
                 Some(notice) = inboxes.notices.recv() => self.notice(notice),
                 () = inboxes.heard.filled(), if listens => {}
@@ -89,7 +98,7 @@ impl Shell {
     /// Takes what else has come.
     fn gather(&mut self, listens: bool) {
         while let Ok(progress) = self.inboxes.progress.try_recv() {
-            self.events.push(event_of(Some(progress)));
+            self.progress(Some(progress));
         }
         while self.events.len() < TURN_EVENTS
             && let Ok(event) = self.inboxes.done.try_recv()
@@ -101,6 +110,15 @@ impl Shell {
             let (hands, heard) = (&mut self.hands, self.heard.drain(..));
             self.events.extend(heard.map(|heard| hands.link(heard)));
         }
+    }
+
+    /// The journal's thread has done something, or is gone.
+    fn progress(&mut self, progress: Option<Progress>) {
+        if let Some(Progress::Committed { extent, .. } | Progress::Compacted { extent }) = progress
+        {
+            self.extent = extent;
+        }
+        self.events.extend(event_of(progress));
     }
 
     fn notice(&mut self, notice: Notice) {
@@ -130,13 +148,25 @@ impl Shell {
 
     fn carry_out(&mut self) {
         for effect in self.driver.effects() {
-            self.hands.carry_out(effect);
+            match effect {
+                Effect::Count { link, id, mut metrics } => {
+                    metrics.server.inbox_messages = self.inboxes.heard.waiting() as u64;
+                    metrics.store.snapshot_bytes = self.extent.snapshot_bytes as u64;
+                    metrics.store.journal_bytes = self.extent.tail_bytes as u64;
+                    let reply = Ok(Reply::Metrics(metrics));
+                    self.events.push(Event::Answer { link, id, reply });
+                }
+                effect => self.hands.carry_out(effect),
+            }
         }
         self.hands.write();
     }
 
     /// How long nothing is to be done unless something comes.
     fn sleep(&self) -> Duration {
+        if !self.events.is_empty() {
+            return Duration::ZERO;
+        }
         let now = self.clock.now();
         let wait = self.driver.poll_timeout().map(|at| at.0.saturating_sub(now.0));
         wait.map_or(SLEEP_MAX, Duration::from_micros).min(SLEEP_MAX)
@@ -148,7 +178,9 @@ impl Shell {
         self.carry_out();
         self.hands.write_all().await;
         while self.driver.failure().is_none() && !self.driver.is_settled() {
-            self.driver.wind_down(event_of(self.inboxes.progress.recv().await));
+            if let Some(event) = event_of(self.inboxes.progress.recv().await) {
+                self.driver.wind_down(event);
+            }
             self.carry_out();
         }
         self.driver.last_words();
@@ -157,12 +189,13 @@ impl Shell {
     }
 }
 
-/// What the journal's thread has done, or that it is gone.
-fn event_of(progress: Option<Progress>) -> Event {
-    match progress {
-        Some(Progress::Committed { number }) => Event::Committed { number },
+/// What the journal's thread has done, or that it is gone, as far as the driver needs to know.
+fn event_of(progress: Option<Progress>) -> Option<Event> {
+    Some(match progress {
+        Some(Progress::Committed { number, .. }) => Event::Committed { number },
+        Some(Progress::Compacted { .. }) => return None,
         Some(Progress::Halted(halt)) => Event::StoreHalted(halt),
         Some(Progress::Failed(error)) => Event::JournalFailed(error),
         None => Event::JournalFailed(ServerError::Writer),
-    }
+    })
 }

@@ -28,7 +28,7 @@ pub use job::{
 pub use member::{ClientView, TokenView, token_id};
 pub use result::{LogView, ResultBytes, ResultLine, error};
 pub use task::{AttemptView, ResultView, TaskView};
-pub use tenant::{TenantView, UseView};
+pub use tenant::{EndedView, TenantView, UsageView, UseView};
 pub use worker::{
     CertificateView, ContestView, FailingView, RunningView, Standing, Vouched, WorkerView,
 };

@@ -1,7 +1,7 @@
-//! What tenants have of a grid, and what they may have.
+//! What tenants have of a grid, what they may have, and what they have used.
 
 use serde::Serialize;
-use wasmgrid_proto::{TenantStatus, Use};
+use wasmgrid_proto::{EndedTasks, TenantStatus, UsageTotal, Use};
 
 /// A tenant.
 #[derive(Debug, Serialize)]
@@ -10,6 +10,8 @@ pub struct TenantView<'a> {
     pub name: &'a str,
     /// What it uses of each resource that has a quota.
     pub uses: Vec<UseView>,
+    /// What its tasks have used since its first job; `null` if the scheduler is too old to count it.
+    pub usage: Option<UsageView>,
 }
 
 /// What a tenant uses of one resource.
@@ -25,9 +27,44 @@ pub struct UseView {
     pub own: bool,
 }
 
-impl<'a> From<&'a TenantStatus> for TenantView<'a> {
-    fn from(tenant: &'a TenantStatus) -> Self {
-        Self { name: &tenant.name, uses: tenant.uses.iter().map(UseView::from).collect() }
+/// What a tenant's tasks have used. It only grows, and has deleted jobs too.
+#[derive(Debug, Serialize)]
+pub struct UsageView {
+    /// Its tasks that have ended, by how they did.
+    pub tasks: EndedView,
+    /// The fuel of their results.
+    pub fuel: u64,
+    /// Their wall time on workers.
+    pub wall_us: u64,
+    /// Bytes of the inputs that it appended.
+    pub input_bytes: u64,
+    /// Bytes of their outputs, records and logs.
+    pub result_bytes: u64,
+}
+
+/// Tasks that have ended.
+#[derive(Debug, Serialize)]
+pub struct EndedView {
+    /// They returned their output.
+    pub ok: u64,
+    /// They failed for reasons of their own.
+    pub failed: u64,
+    /// They used up their attempts, because their hosts or workers failed.
+    pub lost: u64,
+    /// Their job was cancelled.
+    pub cancelled: u64,
+    /// Their job's deadline passed.
+    pub expired: u64,
+    /// Their job had failed too often.
+    pub skipped: u64,
+}
+
+impl<'a> TenantView<'a> {
+    /// A tenant, and what its tasks have used if that is known.
+    #[must_use]
+    pub fn new(tenant: &'a TenantStatus, usage: Option<UsageTotal>) -> Self {
+        let uses = tenant.uses.iter().map(UseView::from).collect();
+        Self { name: &tenant.name, uses, usage: usage.map(UsageView::from) }
     }
 }
 
@@ -35,5 +72,25 @@ impl From<&Use> for UseView {
     fn from(one: &Use) -> Self {
         let Use { resource, used, allowed, own } = *one;
         Self { resource: resource.name(), used, allowed, own }
+    }
+}
+
+impl From<UsageTotal> for UsageView {
+    fn from(usage: UsageTotal) -> Self {
+        let UsageTotal { ended, cost, input_bytes } = usage;
+        Self {
+            tasks: ended.into(),
+            fuel: cost.fuel,
+            wall_us: cost.wall_us,
+            input_bytes,
+            result_bytes: cost.bytes,
+        }
+    }
+}
+
+impl From<EndedTasks> for EndedView {
+    fn from(ended: EndedTasks) -> Self {
+        let EndedTasks { ok, failed, lost, cancelled, expired, skipped } = ended;
+        Self { ok, failed, lost, cancelled, expired, skipped }
     }
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_core::{Grant, GridConfig};
 use wasmgrid_proto::{
-    Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, Resource, RetryCounter,
-    TaskRange, TenantStatus, Use, WorkerId, WorkerState, WorkerStatus,
+    Cost, Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, Resource, RetryCounter,
+    TaskRange, TenantStatus, TenantUsage, UsageTotal, Use, WorkerId, WorkerState, WorkerStatus,
 };
 
 use crate::{
     judge::fits,
     message::{Block, Shown, Summary},
+    scheduler::BYTES,
     task::Task,
     times::Times,
 };
@@ -58,6 +59,10 @@ pub struct Book {
     jobs: BTreeMap<JobId, Job>,
     /// The inputs in the journal, each append with its place there.
     appends: Vec<(usize, JobId, u64, Vec<u64>)>,
+    /// What the results took that were stored, by the first one's place in the log.
+    took: BTreeMap<(JobId, u64), Cost>,
+    /// What each tenant has used, as the journal and those say.
+    used: BTreeMap<String, UsageTotal>,
     keys: BTreeMap<(String, String), JobId>,
     workers: BTreeMap<String, WorkerId>,
     /// Those that were taken away.
@@ -85,6 +90,7 @@ struct Promises {
 /// One job, as the journal has it.
 #[derive(Debug)]
 struct Job {
+    tenant: String,
     retries: u32,
     max_failures: Option<u64>,
     has_deadline: bool,
@@ -144,6 +150,8 @@ impl Book {
             fresh: BTreeSet::new(),
             jobs: BTreeMap::new(),
             appends: Vec::new(),
+            took: BTreeMap::new(),
+            used: BTreeMap::new(),
             keys: BTreeMap::new(),
             workers: BTreeMap::new(),
             removed: BTreeSet::new(),
@@ -166,6 +174,7 @@ impl Book {
         self.appends.retain(|(place, ..)| *place < found.len());
         self.epoch = Epoch(0);
         self.keys.clear();
+        self.used.clear();
         self.workers.clear();
         self.removed.clear();
         self.times.replay();
@@ -189,6 +198,11 @@ impl Book {
     /// These are the inputs of the next record, which appends them.
     pub fn inputs(&mut self, job: JobId, first: u64, inputs: &[u64]) {
         self.appends.push((self.journal.len(), job, first, inputs.to_vec()));
+    }
+
+    /// These results are stored with the next record, and took this.
+    pub fn results(&mut self, job: JobId, first: u64, cost: Cost) {
+        self.took.insert((job, first), cost);
     }
 
     /// The input of a task, which is in the journal of the job that it was appended to.
@@ -272,6 +286,7 @@ impl Book {
                     hold(!twice, "a key makes one job", || format!("{key:?} made another"))?;
                 }
                 let state = Job {
+                    tenant: spec.task.tenant.clone(),
                     retries: spec.retries,
                     max_failures: spec.max_failures,
                     has_deadline: spec.deadline.is_some(),
@@ -310,6 +325,7 @@ impl Book {
         let Some(job) = known else {
             return hold(false, "a record names a job that is there", || format!("{record:?}"));
         };
+        self.used.entry(job.tenant.clone()).or_default().add(used(record, &self.took));
         job.record(record, config).map_err(|violation| Violation {
             detail: format!("{} ({record:?})", violation.detail),
             ..violation
@@ -548,6 +564,20 @@ impl Book {
             hold(same, sums, || format!("{status:?} but {job:?}"))?;
         }
         Ok(())
+    }
+
+    /// What tenants have used is what their committed results took, and what they appended.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub fn check_usage(&self, usage: &[TenantUsage]) -> Result<(), Violation> {
+        let told: BTreeMap<&String, UsageTotal> =
+            usage.iter().map(|tenant| (&tenant.name, tenant.usage)).collect();
+        let used = self.used.iter().filter(|(_, used)| **used != UsageTotal::default());
+        let used: BTreeMap<&String, UsageTotal> = used.map(|(name, used)| (name, *used)).collect();
+        hold(told == used, "usage is what committed results took", || {
+            format!("it is said to be {told:?}, and is {used:?}")
+        })
     }
 
     /// What tenants have is what their jobs are, and no more than they may have. What a worker that
@@ -789,6 +819,23 @@ impl Job {
             format!("{count} retries of task {index} by {counter:?}, {most} allowed")
         })
     }
+}
+
+/// What a record says that was used; results themselves say what they took.
+fn used(record: &Record, took: &BTreeMap<(JobId, u64), Cost>) -> UsageTotal {
+    let mut used = UsageTotal::default();
+    match record {
+        Record::InputsAppended { tasks, .. } => used.input_bytes = tasks.count * u64::from(BYTES),
+        Record::Committed { job, first_cursor, runs, .. } => {
+            used.cost = took.get(&(*job, *first_cursor)).copied().unwrap_or_default();
+            runs.iter().for_each(|run| used.ended.count(run.class, run.tasks.count));
+        }
+        Record::Ended { tasks, class, .. } => {
+            tasks.iter().for_each(|part| used.ended.count(*class, part.count));
+        }
+        _ => {}
+    }
+    used
 }
 
 const fn is_failure(class: OutcomeClass) -> bool {

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
-use wasmgrid_proto::{Epoch, JobId, Record};
+use wasmgrid_proto::{
+    Epoch, JobId, Record,
+    durable::{self, Durable},
+};
 use wasmgrid_server::driver::{Cached, decode as decode_segment};
 use wasmgrid_store::{Commit, Entry, LogKind, MemoryStore, Segment, Store, StoreError, memory};
 
@@ -277,12 +279,16 @@ impl File {
 ///
 /// # Errors
 /// As the encoder says.
-pub fn encode<T: Serialize>(value: &T) -> Result<Bytes, Damage> {
-    postcard::to_allocvec(value).map(Bytes::from).map_err(|error| Damage(error.to_string()))
+pub fn encode<T: Durable>(value: &T) -> Result<Bytes, Damage> {
+    durable::encode(value).map(Bytes::from).map_err(|error| Damage(error.to_string()))
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Damage> {
-    postcard::from_bytes(bytes).map_err(|error| Damage(error.to_string()))
+/// What stands in the store, read.
+///
+/// # Errors
+/// Where it cannot be.
+pub fn decode<T: Durable>(bytes: &[u8]) -> Result<T, Damage> {
+    durable::decode(bytes).map_err(|error| Damage(error.to_string()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

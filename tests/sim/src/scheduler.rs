@@ -17,21 +17,22 @@ use wasmgrid_proto::{
     Record, SnapshotItem,
     frame::Envelope,
     wire::{
-        FromClient, Hello, PROTOCOL_MINOR, Request as Asked, RequestFrame, Role, ToClient, ToWorker,
+        FromClient, Hello, PROTOCOL_MINOR, Reply, Request as Asked, RequestFrame, Role, ToClient,
+        ToWorker,
     },
 };
 use wasmgrid_server::{
     ServerError,
     driver::{
-        self, Ask, Batch, Blobs, Driver, Event, Identity, Kin, Member, MemberKey, Members, Meter,
-        Modules, Now, Outbox, Peer, Settings, Start, TURN_EVENTS, Walk, outbox,
+        self, Ask, Batch, Blobs, Content, Driver, Event, Identity, Kin, Member, MemberKey, Members,
+        Meter, Modules, Now, Outbox, Peer, Settings, Start, TURN_EVENTS, Walk, outbox,
     },
 };
 use wasmgrid_store::{Entry, LogKind};
 
 use crate::{
     book::{Book, Violation},
-    disk::{Damage, Disk, Item, encode},
+    disk::{Damage, Disk, Item, decode, encode},
     journal::Journal,
     message::{Down, Up},
     net::LinkId,
@@ -39,7 +40,7 @@ use crate::{
 };
 use probe::Probe;
 use wire::Promise;
-pub(crate) use wire::block_of;
+pub(crate) use wire::{BYTES, block_of};
 
 /// The grid's secret, which no worker has.
 const KEY: LeaseKey = LeaseKey([0x5e; 32]);
@@ -350,8 +351,7 @@ impl Scheduler {
     fn operate(&mut self, request: Asked) {
         self.requests += 1;
         let message = FromClient::Request(RequestFrame { id: self.requests, request });
-        let (link, envelope) = (driver::LinkId(OPERATOR), Envelope::from(message));
-        self.inbox.push_back(Event::FromClient { link, envelope, room: None });
+        self.inbox.push_back(from_client(driver::LinkId(OPERATOR), message.into()));
     }
 
     fn carry_out(
@@ -384,6 +384,10 @@ impl Scheduler {
             }
             Wanted::Walk(walk) => self.inbox.push_back(walked(disk, walk)?),
             Wanted::Compare(pairs) => self.inbox.push_back(pairs.compare()),
+            Wanted::Count { link, id, metrics } => {
+                let reply = Ok(Reply::Metrics(metrics));
+                self.inbox.push_back(Event::Answer { link, id, reply });
+            }
             Wanted::Enroll(Ask::Remove { link, id, key, .. }) => {
                 let removed_at = Some(Micros(1));
                 self.members.set(key.clone(), Member { removed_at, ..Member::seen_at(Micros(0)) });
@@ -438,12 +442,18 @@ impl Scheduler {
             Some(Who::Client(client)) => {
                 let (asked, plan) = (&mut self.asked, &self.plan);
                 let envelope = wire::from_client((link, *client), up, plan, asked);
-                envelope.map(|envelope| Event::FromClient { link: id, envelope, room: None })
+                envelope.map(|envelope| from_client(id, envelope))
             }
             _ => None,
         };
         self.inbox.extend(event);
     }
+}
+
+/// What a client says, with its payload hashed as its link does it.
+fn from_client(link: driver::LinkId, envelope: Envelope<FromClient>) -> Event {
+    let content = Content::of(Content::payload_of(&envelope));
+    Event::FromClient { link, envelope, content, room: None }
 }
 
 /// What links say waits while too much is uncommitted.
@@ -542,10 +552,7 @@ fn by_snapshot(journal: &[Record]) -> Result<Ledger, Damage> {
     let mut items = Vec::new();
     before.snapshot(&mut |item| items.push(encode(&item)));
     for bytes in items {
-        match postcard::from_bytes::<SnapshotItem>(&bytes?) {
-            Ok(item) => ledger.restore(item),
-            Err(error) => return Err(Damage(error.to_string())),
-        }
+        ledger.restore(decode::<SnapshotItem>(&bytes?)?);
     }
     tail.iter().for_each(|record| ledger.apply(record));
     Ok(ledger)

@@ -230,7 +230,7 @@ impl Worker {
         }
         let proofs = ToWorker::Proofs(Proofs { proofs });
         self.agent.handle(Micros(now), Event::Heard(proofs.into()));
-        let spec = TaskSpec { tenant, ..module };
+        let spec = Arc::new(TaskSpec { tenant, ..module });
         let message = ToWorker::Assign(Assign { job, spec, leases: grants });
         let envelope = Envelope { message, payload: payload.freeze() };
         self.agent.handle(Micros(now), Event::Heard(envelope));
@@ -382,14 +382,15 @@ fn shown(results: WorkerResults, mut payload: Bytes) -> Up {
         let bytes = payload.split_to((length as usize).min(payload.len()));
         bytes.first_chunk().copied().map_or(0, u64::from_le_bytes)
     };
-    let mut block = |block: wasmgrid_proto::ResultBlock| {
-        let wasmgrid_proto::ResultBlock { job, lease, attempt, results, .. } = block;
+    let mut block = |block: Arc<wasmgrid_proto::ResultBlock>| {
+        let wasmgrid_proto::ResultBlock { job, lease, attempt, results, .. } = &*block;
+        let (job, lease, attempt) = (*job, *lease, *attempt);
         let wall_us = results.iter().map(|meta| meta.usage.wall_us).sum();
-        let shown = |meta: ResultMeta| {
+        let shown = |meta: &ResultMeta| {
             let (index, class) = (meta.index, meta.outcome.class());
             Shown { index, class, output: output(meta.output_len) }
         };
-        Block { job, lease, attempt, wall_us, results: results.into_iter().map(shown).collect() }
+        Block { job, lease, attempt, wall_us, results: results.iter().map(shown).collect() }
     };
     let blocks = results.blocks.into_iter().map(&mut block).collect();
     Up::Results { batch: results.batch, blocks }

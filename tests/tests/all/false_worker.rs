@@ -38,7 +38,7 @@ fn forge(worker: &mut LyingWorker, held: &HeldLease) {
     let results = indices.map(result).collect();
     let extensions = Extensions::NONE;
     let block = ResultBlock { job, lease, worker: WorkerId(0), attempt, results, extensions };
-    worker.say(FromWorker::Results(WorkerResults { batch: 1, blocks: vec![block] }));
+    worker.say(FromWorker::Results(WorkerResults { batch: 1, blocks: vec![block.into()] }));
     worker.acknowledged(1);
 }
 

@@ -29,6 +29,8 @@ fn a_quota_is_set_shown_kept_and_refuses_with_exit_code_3() {
     assert!(shown.ok().contains("set for it"), "{}", shown.ok());
     grid.run(&["tenant", "set", &name, "jobs=default"]).ok();
     grid.run(&["run", &guest("noop"), "--range", "0..3"]).ok();
+    let shown = grid.run(&["tenant", "show", &name]);
+    assert!(shown.ok().contains("6 ok"), "{}", shown.ok());
     // By default nobody may have the whole disk.
     assert!(uses(&grid, "bytes")["allowed"].as_u64().is_some_and(|most| most > 0));
 }
@@ -52,4 +54,26 @@ fn a_job_whose_tenant_may_run_nothing_is_a_problem_that_names_the_quota() {
     grid.run(&["tenant", "set", &name, "running-tasks=default"]).ok();
     grid.run(&["job", "wait", &job.to_string()]).ok();
     grid.run(&["status"]).ok();
+}
+
+#[test]
+fn what_a_tenant_has_used_is_shown_and_survives_a_kill_of_the_scheduler() {
+    let usage = |grid: &Grid| -> Value {
+        let listed = grid.run(&["tenant", "list", "--output", "json"]);
+        let tenants: Value = serde_json::from_str(listed.ok()).expect("JSON");
+        tenants[0]["usage"].clone()
+    };
+    let mut grid = Grid::start(1, 2);
+    grid.run(&["run", &guest("echo"), "--range", "10..20"]).ok();
+    let before = usage(&grid);
+    assert_eq!(before["tasks"]["ok"], 10);
+    assert_eq!(before["result_bytes"], 20, "two digits each");
+    assert!(before["fuel"].as_u64().is_some_and(|fuel| fuel > 0), "{before}");
+    assert!(before["wall_us"].as_u64().is_some_and(|wall| wall > 0), "{before}");
+    grid.kill_scheduler();
+    grid.restart_scheduler();
+    grid.wait_for_worker("w1", "ready");
+    assert_eq!(usage(&grid), before);
+    grid.run(&["run", &guest("echo"), "--range", "10..20"]).ok();
+    assert_eq!(usage(&grid)["tasks"]["ok"], 20);
 }

@@ -1,7 +1,7 @@
 //! What one party says is too much for a message: it is cut or ends in a typed outcome, and neither
 //! it nor anybody else loses a link for it.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use wasmgrid_proto::{
     Extensions, Outcome, ResultBlock, ResultMeta, Usage, WorkerId,
@@ -53,7 +53,8 @@ fn fat(assign: &Assign, batch: u64) -> Envelope<FromWorker> {
     };
     let mut blocks: Vec<_> = assign.leases.iter().map(block).collect();
     let envelope = |blocks: &[ResultBlock]| {
-        Envelope::from(FromWorker::Results(WorkerResults { batch, blocks: blocks.to_vec() }))
+        let blocks = blocks.iter().cloned().map(Arc::new).collect();
+        Envelope::from(FromWorker::Results(WorkerResults { batch, blocks }))
     };
     let fits = |blocks: &[ResultBlock]| encode_one(&envelope(blocks)).is_ok();
     // As long as it fits: the steps become smaller, down to a byte.

@@ -42,7 +42,6 @@ impl<M: Clone> Agent<M> {
     pub(super) fn assign(&mut self, assign: Assign, mut payload: Bytes) {
         let Assign { job, spec, leases } = assign;
         let unknown = spec.check_extensions().err();
-        let spec = Arc::new(spec);
         for grant in leases {
             // The frame was checked: its payload is as long as its leases say.
             let length = usize::try_from(grant.inputs.payload_len()).unwrap_or(usize::MAX);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -96,7 +97,7 @@ impl World {
         let inputs = InputBlock::Numbers { start: 0, step: 1, count };
         let leases = vec![LeaseGrant { lease: LeaseId(lease), attempt: 1, first, inputs }];
         let spec = TaskSpec::new(Digest([1; 32]), ModuleKind::Task);
-        let spec = TaskSpec { tenant: tenant.into(), ..spec };
+        let spec = Arc::new(TaskSpec { tenant: tenant.into(), ..spec });
         self.say(ToWorker::Assign(Assign { job: JobId(job), spec, leases }));
     }
 
@@ -105,7 +106,7 @@ impl World {
         let inputs = InputBlock::Numbers { start: 0, step: 1, count };
         let leases = vec![LeaseGrant { lease: LeaseId(1), attempt: 1, first: 0, inputs }];
         let spec = TaskSpec::new(Digest([1; 32]), ModuleKind::Task);
-        let spec = TaskSpec { tenant: "a".into(), extensions, ..spec };
+        let spec = Arc::new(TaskSpec { tenant: "a".into(), extensions, ..spec });
         self.say(ToWorker::Assign(Assign { job: JobId(1), spec, leases }));
     }
 

@@ -1,6 +1,7 @@
-//! `wasmgrid tenant list|show|set`: what tenants have of a grid, and what they may have.
+//! `wasmgrid tenant list|show|set`: what tenants have of a grid, may have and have used.
 
-use wasmgrid_proto::{Resource, TenantStatus, Use};
+use wasmgrid_client::{Client, ClientError};
+use wasmgrid_proto::{ByteCount, Fuel, Millis, Resource, TenantStatus, UsageTotal, Use};
 use wasmgrid_views::TenantView;
 
 use super::with;
@@ -17,14 +18,14 @@ use crate::{
 pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
     match command {
         TenantCommand::List { ask: AskArgs { grid, output } } => {
-            let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
-            list(&tenants, output)?;
+            list(&with(&grid, async |client| Ok(tenants(client).await?)).await?, output)?;
         }
         TenantCommand::Show { name, ask: AskArgs { grid, output } } => {
-            let tenants = with(&grid, async |client| Ok(client.tenants().await?)).await?;
-            let tenant = tenants.iter().find(|tenant| tenant.name == name).ok_or_else(|| {
-                usage(format!("there is no tenant {name:?} here; see `wasmgrid tenant list`"))
-            })?;
+            let tenants = with(&grid, async |client| Ok(tenants(client).await?)).await?;
+            let tenant =
+                tenants.iter().find(|tenant| tenant.status.name == name).ok_or_else(|| {
+                    usage(format!("there is no tenant {name:?} here; see `wasmgrid tenant list`"))
+                })?;
             show(tenant, output)?;
         }
         TenantCommand::Set { name, quotas, grid } => {
@@ -44,6 +45,32 @@ pub async fn tenant(command: TenantCommand) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// A tenant, with what its tasks have used if the scheduler is new enough to count it.
+struct Tenant {
+    status: TenantStatus,
+    usage: Option<UsageTotal>,
+}
+
+impl Tenant {
+    fn view(&self) -> TenantView<'_> {
+        TenantView::new(&self.status, self.usage)
+    }
+}
+
+async fn tenants(client: &Client) -> Result<Vec<Tenant>, ClientError> {
+    let all = client.tenants().await?;
+    let usage = match client.usage().await {
+        Ok(usage) => Some(usage),
+        Err(ClientError::Unsupported { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let of = |status: &TenantStatus| {
+        let used = usage.as_ref()?.iter().find(|used| used.name == status.name);
+        Some(used.map(|used| used.usage).unwrap_or_default())
+    };
+    Ok(all.into_iter().map(|status| Tenant { usage: of(&status), status }).collect())
 }
 
 /// The resource that is set a second time, if one is.
@@ -67,25 +94,36 @@ const COLUMNS: [Resource; 5] = [
     Resource::RunningTasks,
 ];
 
-fn list(tenants: &[TenantStatus], output: Format) -> anyhow::Result<()> {
+fn list(tenants: &[Tenant], output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&tenants.iter().map(TenantView::from).collect::<Vec<_>>());
+        return table::json(&tenants.iter().map(Tenant::view).collect::<Vec<_>>());
     }
-    let row = |tenant: &TenantStatus| {
+    let row = |Tenant { status, usage }: &Tenant| {
         let cell = |resource| {
-            let found = tenant.uses.iter().find(|one| one.resource == resource);
+            let found = status.uses.iter().find(|one| one.resource == resource);
             found.map(of_allowed).unwrap_or_default()
         };
         let [bytes, jobs, open, waiting, running] = COLUMNS.map(cell);
-        [tenant.name.clone(), bytes, jobs, open, waiting, running]
+        let ended = usage.map_or_else(String::new, |usage| usage.ended.total().to_string());
+        let fuel = usage.map_or_else(String::new, |usage| Fuel(usage.cost.fuel).to_string());
+        [status.name.clone(), bytes, jobs, open, waiting, running, ended, fuel]
     };
-    let heading = ["TENANT", "BYTES", "JOBS", "OPEN JOBS", "WAITING TASKS", "RUNNING TASKS"];
+    let heading = [
+        "TENANT",
+        "BYTES",
+        "JOBS",
+        "OPEN JOBS",
+        "WAITING TASKS",
+        "RUNNING TASKS",
+        "ENDED TASKS",
+        "FUEL IN ALL",
+    ];
     Ok(table::rows(heading, tenants.iter().map(row))?)
 }
 
-fn show(tenant: &TenantStatus, output: Format) -> anyhow::Result<()> {
+fn show(tenant: &Tenant, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&TenantView::from(tenant));
+        return table::json(&tenant.view());
     }
     let row = |one: &Use| {
         let Use { resource, used, allowed, own } = *one;
@@ -93,7 +131,28 @@ fn show(tenant: &TenantStatus, output: Format) -> anyhow::Result<()> {
         let set = if own { "set for it" } else { "default" };
         [resource.name().into(), resource.amount(used), allowed, set.into()]
     };
-    Ok(table::rows(["RESOURCE", "USED", "ALLOWED", ""], tenant.uses.iter().map(row))?)
+    let total = |(name, used)| [String::from(name), used, String::new(), SINCE.into()];
+    let totals = tenant.usage.map(totals).into_iter().flatten().map(total);
+    let rows = tenant.status.uses.iter().map(row).chain(totals);
+    Ok(table::rows(["RESOURCE", "USED", "ALLOWED", ""], rows)?)
+}
+
+/// Of what is counted for good.
+const SINCE: &str = "since its first job";
+
+/// What a tenant's tasks have used, each with its name.
+fn totals(usage: UsageTotal) -> [(&'static str, String); 5] {
+    let UsageTotal { ended, cost, input_bytes } = usage;
+    let ways = ended.by_name().into_iter().filter(|(_, tasks)| *tasks > 0);
+    let ways: Vec<String> = ways.map(|(name, tasks)| format!("{tasks} {name}")).collect();
+    let tasks = if ways.is_empty() { "none".into() } else { ways.join(", ") };
+    [
+        ("ended-tasks", tasks),
+        ("fuel", Fuel(cost.fuel).to_string()),
+        ("wall-time", Millis(cost.wall_us / 1_000).to_string()),
+        ("input-bytes", ByteCount(input_bytes).to_string()),
+        ("result-bytes", ByteCount(cost.bytes).to_string()),
+    ]
 }
 
 fn of_allowed(one: &Use) -> String {

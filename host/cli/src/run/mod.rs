@@ -143,12 +143,7 @@ async fn run_on(
     let (limits, client) = (spec.task.limits, grid.client());
     let grants = spec.task.grants.clone();
     let target = Target::new(output.file());
-    let open = async {
-        task.put(client).await?;
-        // What was sent is of no more use here.
-        drop(task);
-        Session::open(client.clone(), spec, inputs, Use::Watch).await
-    };
+    let open = Session::open(client.clone(), spec, (task.named(), inputs), Use::Watch);
     // Nothing of an output is touched where no task can run.
     let able_and_open = async { tokio::try_join!(open, grid.proven()) };
     let ((session, rest), ()) = tokio::select! {
@@ -239,9 +234,8 @@ pub async fn submit(mut args: SubmitArgs, talk: Talk) -> anyhow::Result<Exit> {
     let spec = task.spec(&args.job);
     let mut unread = Vec::new();
     let status = cluster::with(&args.grid, async |client| {
-        task.put(client).await?;
-        drop(task);
-        let (session, rest) = Session::open(client.clone(), spec, inputs, how).await?;
+        let given = (task.named(), inputs);
+        let (session, rest) = Session::open(client.clone(), spec, given, how).await?;
         let job = session.job;
         session
             .upload(rest, &mut unread)

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, SubmitRequest, Uploads};
+use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, Named, SubmitRequest, Uploads};
 use wasmgrid_proto::{JobId, JobSpec, JobStatus, Reason};
 
 use super::{
@@ -90,14 +90,14 @@ pub enum OnInterrupt {
 }
 
 impl<'a> Session<'a> {
-    /// Submits the job with its first inputs; with [`Use::Watch`] its results can be collected.
+    /// Submits the job with its first inputs, and what it names if the grid lacks it; with [`Use::Watch`] its results can be collected.
     ///
     /// # Errors
     /// Where the first inputs are wrong, or the grid does not take the job.
     pub async fn open(
         client: Client,
         mut spec: JobSpec,
-        inputs: Inputs,
+        (named, inputs): (Named, Inputs),
         how: Use,
     ) -> anyhow::Result<(Self, Rest)> {
         let (first, rest) = begin(inputs).await?;
@@ -106,7 +106,9 @@ impl<'a> Session<'a> {
         let all_read = rest.is_none();
         let (closed, watch) = (all_read && how != Use::LeaveOpen, how == Use::Watch);
         let request = SubmitRequest { spec, key: None, inputs, payload, closed, watch };
-        let (status, results) = client.submit(request).await?;
+        let (status, results) = client.submit_with(request, &named).await?;
+        // What was sent is of no more use here.
+        drop(named);
         let mut ledger = Ledger::default();
         ledger.add(Piece::Inputs(first));
         let (ledger, settled) = (RefCell::new(ledger), Notify::new());

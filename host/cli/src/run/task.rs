@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_client::{Client, ClientError};
+use wasmgrid_client::Named;
 use wasmgrid_proto::{Extensions, JobSpec, Limits, ModuleInfo, ModuleKind, TaskSpec};
 use wasmgrid_worker::sandbox::admit;
 
@@ -101,16 +101,12 @@ impl Task {
         self.value.iter().for_each(|value| value.add_to(reads));
     }
 
-    /// Gives the grid what its jobs name.
-    ///
-    /// # Errors
-    /// Where the grid does not take it.
-    pub async fn put(&self, client: &Client) -> Result<(), ClientError> {
-        client.put_module(self.module.clone()).await?;
-        if let Some(value) = &self.value {
-            client.put_blob(value.bytes.clone()).await?;
+    /// The bytes of what its jobs name, for a grid that lacks them.
+    pub fn named(self) -> Named {
+        Named {
+            module: self.module,
+            blobs: self.value.map(|value| value.bytes).into_iter().collect(),
         }
-        Ok(())
     }
 
     /// The job with this task and the limits of the flags.

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Ready, ready},
+    sync::Arc,
     time::Duration,
 };
 
@@ -103,7 +104,7 @@ impl Server {
 }
 
 /// Results in blocks of at most three; each has its index in every byte of its output.
-fn blocks(first: u64, count: u64, bytes: usize) -> Vec<ResultBlock> {
+fn blocks(first: u64, count: u64, bytes: usize) -> Vec<Arc<ResultBlock>> {
     let indices: Vec<u64> = (first..first + count).collect();
     let result = |index: &u64| ResultMeta {
         index: *index,
@@ -122,7 +123,7 @@ fn blocks(first: u64, count: u64, bytes: usize) -> Vec<ResultBlock> {
         results: part.iter().map(result).collect(),
         extensions: Extensions::NONE,
     };
-    indices.chunks(3).map(block).collect()
+    indices.chunks(3).map(block).map(Arc::new).collect()
 }
 
 pub fn spec() -> JobSpec {

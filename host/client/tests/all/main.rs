@@ -4,5 +4,6 @@
 
 mod appends;
 mod grid;
+mod named;
 mod requests;
 mod results;

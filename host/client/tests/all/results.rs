@@ -294,7 +294,7 @@ fn one_result(watch: u64, first: u64, bytes: usize) -> ResultsFrame {
         results: vec![meta],
         extensions: Extensions::NONE,
     };
-    ResultsFrame { watch, first_cursor: first, blocks: vec![block] }
+    ResultsFrame { watch, first_cursor: first, blocks: vec![block.into()] }
 }
 
 #[tokio::test]

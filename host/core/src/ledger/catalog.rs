@@ -69,6 +69,11 @@ impl Catalog {
         self.sets(wanted).into_iter().map(|jobs| count_below(jobs, end, most)).sum()
     }
 
+    /// How many jobs are in a state.
+    pub(crate) fn count(&self, state: JobState) -> u64 {
+        self.all.get(&state).map_or(0, BTreeSet::len) as u64
+    }
+
     fn sets(&self, wanted: Wanted<'_>) -> Vec<&BTreeSet<JobId>> {
         let Wanted { tenant, states } = wanted;
         let by_state = tenant.map_or(Some(&self.all), |tenant| self.tenants.get(tenant));
@@ -126,6 +131,17 @@ mod tests {
                     assert_eq!(catalog.count_before(wanted, JobId(end), 30), Some(count));
                 }
             }
+        }
+        let in_state = |state| {
+            (
+                catalog.count(state),
+                catalog.before(Wanted { tenant: None, states: &[state] }, JobId(u64::MAX)).count()
+                    as u64,
+            )
+        };
+        for state in states.into_iter().chain([JobState::Expired]) {
+            let (counted, found) = in_state(state);
+            assert_eq!(counted, found, "{state:?}");
         }
         let all = |tenant, end, most| {
             catalog.count_before(Wanted { tenant, states: &[] }, JobId(end), most)

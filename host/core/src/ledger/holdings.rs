@@ -64,6 +64,11 @@ impl Holdings {
         self.0.get(tenant).copied().unwrap_or_default()
     }
 
+    /// Those of all tenants.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Holding> {
+        self.0.values()
+    }
+
     pub(crate) fn tenants(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }

@@ -3,8 +3,9 @@
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, Divergence, Dropped, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState, JobStatus,
-    LogKind, LogRef, Micros, OutcomeClass, Record, SnapshotItem, TaskRange, TaskSet, WorkerId,
+    Digest, Divergence, Dropped, EndedTasks, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState,
+    JobStatus, LogKind, LogRef, Micros, OutcomeClass, Record, SnapshotItem, TaskRange, TaskSet,
+    WorkerId,
 };
 
 use super::{
@@ -111,8 +112,9 @@ impl Job {
         }
     }
 
-    /// Takes in one record of this job, of this term.
-    pub(crate) fn apply(&mut self, record: &Record, term: Epoch) {
+    /// Takes in one record of this job, of this term. Says which tasks that ended.
+    pub(crate) fn apply(&mut self, record: &Record, term: Epoch) -> EndedTasks {
+        let mut ended = EndedTasks::default();
         match record {
             Record::InputsAppended { tasks, .. } => self.append(*tasks, term),
             Record::InputsClosed { .. } => self.closed = true,
@@ -121,12 +123,12 @@ impl Job {
                 let count: u64 = runs.iter().map(|run| run.tasks.count).sum();
                 self.results = self.results.max(first_cursor.saturating_add(count));
                 for run in runs {
-                    self.end(run.tasks, run.class);
+                    ended.count(run.class, self.end(run.tasks, run.class));
                 }
             }
             Record::Ended { tasks, class, .. } => {
                 for tasks in tasks {
-                    self.end(*tasks, *class);
+                    ended.count(*class, self.end(*tasks, *class));
                 }
             }
             Record::AttemptsFailed {
@@ -161,6 +163,7 @@ impl Job {
             | Record::WorkerDrained { .. }
             | Record::TimePassed { .. } => {}
         }
+        ended
     }
 
     pub(crate) const fn spec(&self) -> &JobSpec {
@@ -396,7 +399,8 @@ impl Job {
         }
     }
 
-    fn end(&mut self, tasks: TaskRange, class: OutcomeClass) {
+    /// Ends tasks, as far as they are open; says how many those were.
+    fn end(&mut self, tasks: TaskRange, class: OutcomeClass) -> u64 {
         if class != OutcomeClass::Ok {
             self.not_ok.add(&self.open.within(tasks));
         }
@@ -416,6 +420,7 @@ impl Job {
             OutcomeClass::Skipped => &mut self.counts.skipped,
         };
         *slot += count;
+        count
     }
 
     /// Takes tasks out of the open ones, as far as they are; says how many those were.
@@ -533,6 +538,7 @@ impl Job {
             | SnapshotItem::Worker { .. }
             | SnapshotItem::Quota { .. }
             | SnapshotItem::FuelUsed { .. }
+            | SnapshotItem::Usage { .. }
             | SnapshotItem::FormerWorker { .. }
             | SnapshotItem::Job(_) => {}
         }

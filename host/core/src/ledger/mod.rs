@@ -13,6 +13,7 @@ mod job;
 mod lists;
 mod producers;
 mod terms;
+mod usage;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},
@@ -37,6 +38,7 @@ pub(crate) use clock::Clock;
 pub(crate) use history::History;
 pub(crate) use holdings::{RANGE_BYTES, SEGMENT_BYTES, job_bytes};
 pub(crate) use job::Job;
+pub(crate) use usage::Usages;
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
 /// known. Two ledgers are equal where the same records were applied.
@@ -68,6 +70,8 @@ pub struct Ledger {
     quotas: BTreeMap<String, BTreeMap<Resource, Allowance>>,
     /// Of each tenant the last day on which its tasks used fuel, and how much.
     fuel: BTreeMap<String, (u64, u64)>,
+    /// What each tenant's tasks have used so far.
+    usages: Usages,
 }
 
 /// Workers that were taken away and are still known by name, those that came last: what they did is
@@ -139,8 +143,9 @@ impl Ledger {
     fn apply_to(&mut self, job: JobId, record: &Record) {
         if let Some(entry) = self.jobs.get_mut(&job) {
             let (before, state) = (Part::of(entry), entry.state);
-            entry.apply(record, self.epoch);
+            let ended = entry.apply(record, self.epoch);
             let tenant = &entry.spec.task.tenant;
+            self.usages.count(tenant, record, ended);
             self.holdings.change(tenant, before, Part::of(entry));
             if entry.state != state {
                 self.catalog.remove(tenant, state, job);
@@ -226,6 +231,9 @@ impl Ledger {
             let (day, fuel) = (*day, Fuel(*fuel));
             out(SnapshotItem::FuelUsed { tenant: tenant.clone(), day, fuel });
         }
+        for (tenant, usage) in self.usages.iter() {
+            out(SnapshotItem::Usage { tenant: tenant.clone(), usage });
+        }
         for (job, entry) in self.jobs.iter() {
             entry.snapshot(job, out);
         }
@@ -252,6 +260,7 @@ impl Ledger {
             SnapshotItem::FuelUsed { tenant, day, fuel } => {
                 self.fuel.insert(tenant, (day, fuel.0));
             }
+            SnapshotItem::Usage { tenant, usage } => self.usages.add(&tenant, usage),
             SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
             SnapshotItem::Tasks { job, .. }
             | SnapshotItem::Attempts { job, .. }
@@ -334,6 +343,16 @@ impl Ledger {
     /// The last day on which a tenant's tasks used fuel, and how much.
     pub(crate) fn fuel(&self, tenant: &str) -> Option<(u64, u64)> {
         self.fuel.get(tenant).copied()
+    }
+
+    /// What each tenant's tasks have used so far.
+    pub(crate) const fn usages(&self) -> &Usages {
+        &self.usages
+    }
+
+    /// The last job's number: so many were submitted.
+    pub(crate) const fn last_job(&self) -> JobId {
+        self.last_job
     }
 
     pub(crate) const fn next_job(&self) -> JobId {

@@ -89,6 +89,11 @@ impl Placement {
         self.leases.get(id)
     }
 
+    /// How many leases workers hold.
+    pub(crate) fn leases_held(&self) -> u64 {
+        self.leases.count()
+    }
+
     pub(crate) fn worker(&self, id: WorkerId) -> Option<&Worker> {
         self.fleet.get(id)
     }

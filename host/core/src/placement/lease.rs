@@ -130,6 +130,11 @@ impl Leases {
         taken
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.table.count()
+    }
+
     pub(super) fn remove(&mut self, id: LeaseId) -> Option<Box<Lease>> {
         self.table.remove(&id)
     }

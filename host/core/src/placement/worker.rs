@@ -241,6 +241,11 @@ impl Worker {
         self.unable.as_ref()
     }
 
+    /// How many tasks it has.
+    pub(crate) const fn assigned(&self) -> u64 {
+        self.assigned
+    }
+
     /// True where it has a task that must run alone.
     pub(crate) const fn is_alone(&self) -> bool {
         self.alone
@@ -525,6 +530,20 @@ impl Worker {
         WorkerCapacity { labels, ..self.capacity.clone() }
     }
 
+    /// Where it is, with what was seen of it; its times are the grid's own.
+    pub(crate) fn state(&self, seen: Option<Failing>) -> WorkerState {
+        match (self.linked, self.draining, self.cordoned) {
+            (false, ..) => WorkerState::Gone,
+            (true, true, _) if self.assigned == 0 && !self.leaving => WorkerState::Drained,
+            (true, true, _) => WorkerState::Draining,
+            (true, false, true) => WorkerState::Cordoned,
+            (true, false, false) => {
+                let failing = self.unable.clone().or(seen);
+                failing.map_or(WorkerState::Ready, WorkerState::Failing)
+            }
+        }
+    }
+
     /// How it stands, with what was seen of it; its times become dates.
     pub(crate) fn status(
         &self,
@@ -532,15 +551,9 @@ impl Worker {
         seen: Option<Failing>,
         clock: Clock,
     ) -> WorkerStatus {
-        let state = match (self.linked, self.draining, self.cordoned) {
-            (false, ..) => WorkerState::Gone,
-            (true, true, _) if self.assigned == 0 && !self.leaving => WorkerState::Drained,
-            (true, true, _) => WorkerState::Draining,
-            (true, false, true) => WorkerState::Cordoned,
-            (true, false, false) => {
-                let failing = self.unable.clone().or(seen).map(|failing| clock.dated(failing));
-                failing.map_or(WorkerState::Ready, WorkerState::Failing)
-            }
+        let state = match self.state(seen) {
+            WorkerState::Failing(failing) => WorkerState::Failing(clock.dated(failing)),
+            state => state,
         };
         WorkerStatus {
             worker,

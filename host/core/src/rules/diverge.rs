@@ -23,6 +23,7 @@ impl Grid {
         {
             return;
         }
+        self.tally.attempts.diverged += 1;
         if entry.divergences().len() < KEPT {
             let divergence = Divergence { index, at: self.date(), committed, late };
             self.persist(Record::Diverged { job, divergence: Box::new(divergence) });

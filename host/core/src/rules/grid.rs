@@ -9,6 +9,7 @@ use wasmgrid_proto::{
 
 use super::{
     claims::{Claims, Rival},
+    metrics::Tally,
     stored::Stored,
 };
 use crate::{
@@ -62,6 +63,8 @@ pub struct Grid {
     pub(super) awaited: BTreeSet<WorkerId>,
     /// What was counted of jobs since the start.
     counts: BTreeMap<JobId, SinceStart>,
+    /// What was counted of all jobs since the start.
+    pub(super) tally: Tally,
     /// What tenants have in the store.
     pub(super) stored: Stored,
     /// Why all new work is refused, if it is.
@@ -101,6 +104,7 @@ impl Grid {
             rivals: BTreeMap::new(),
             awaited: BTreeSet::new(),
             counts: BTreeMap::new(),
+            tally: Tally::default(),
             stored: Stored::default(),
             refuses: None,
             bounds_running: false,

@@ -26,6 +26,7 @@ impl Grid {
         let set = RangeSet::from_iter([tasks]);
         let booking = Booking { job, worker, attempt, tasks: set, alone };
         self.placement.book(lease, booking, self.now, &self.config);
+        self.tally.grant(tasks.count);
         self.watch_overdue(worker);
         self.note_trial(worker, job, lease);
         let tenant = self.placement.tenant(job).map_or("", |tenant| tenant);

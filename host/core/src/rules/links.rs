@@ -139,6 +139,7 @@ impl Grid {
         let (job, worker) = (entry.job(), entry.worker());
         let taken = self.take_back(lease, tasks);
         if !taken.is_empty() {
+            self.tally.leases.lost += 1;
             self.distrust(worker, job, lease, reason);
             self.lose(job, &taken, worker, reason);
         }
@@ -155,6 +156,7 @@ impl Grid {
     pub(super) fn release(&mut self, lease: LeaseId, tasks: &[TaskRange]) {
         let Some(job) = self.placement.lease(lease).map(Lease::job) else { return };
         let taken = self.take_back(lease, tasks);
+        self.tally.leases.returned += u64::from(!taken.is_empty());
         self.requeue(job, &taken);
     }
 }

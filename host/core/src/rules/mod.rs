@@ -14,6 +14,7 @@ mod leases;
 mod lifecycle;
 mod links;
 mod listing;
+mod metrics;
 mod overdue;
 mod place;
 mod preparing;

@@ -124,6 +124,7 @@ impl Grid {
         let deadline = self.limits_of(job).map(|limits| limits.deadline).unwrap_or_default();
         let reason = format!("the worker kept it longer than its deadline of {deadline} allows");
         let taken = self.take_back(lease, &[TaskRange::ALL]);
+        self.tally.leases.expired += 1;
         self.placement.change_worker(id, Worker::doubt);
         self.output(Output::Overrun { worker: id, job, lease, reason: reason.clone() });
         self.distrust_at_once(id, job, lease, &reason);

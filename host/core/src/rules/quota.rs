@@ -21,12 +21,13 @@ const TENANTS_MAX: usize = 10_000;
 const TENANT_BYTES: usize = 128;
 
 impl Grid {
-    /// All tenants that have something, or for which something was set, and what they have.
+    /// All tenants that have or had something, or for which something was set, and what they have.
     #[must_use]
     pub fn tenants(&self) -> Vec<TenantStatus> {
         let names: BTreeSet<&String> = self.ledger.quotas().keys().collect();
         let names = names.into_iter().chain(self.ledger.holdings().tenants());
-        let names: BTreeSet<&String> = names.chain(self.stored.tenants()).collect();
+        let names = names.chain(self.stored.tenants()).chain(self.ledger.usages().tenants());
+        let names: BTreeSet<&String> = names.collect();
         names.into_iter().map(|name| self.tenant_status(name)).collect()
     }
 

@@ -13,7 +13,7 @@ use super::{
     grid::Grid,
 };
 use crate::{
-    io::{Input, Output, RequestId},
+    io::{Input, InputBytes, Output, RequestId},
     ledger::{Job, RANGE_BYTES, SEGMENT_BYTES, job_bytes},
     placement::Worker,
     planted::Planted,
@@ -71,7 +71,7 @@ impl Grid {
         request: RequestId,
         mut spec: Box<JobSpec>,
         key: Option<String>,
-        (inputs, bytes, digest): (u64, u64, Digest),
+        (inputs, bytes, digest): (u64, InputBytes, Digest),
         closed: bool,
     ) {
         if let Err(error) = check_key(key.as_deref()).and_then(|()| check_spec(&spec)) {
@@ -88,7 +88,7 @@ impl Grid {
         if inputs > TASKS_MAX {
             return self.reply(request, Err(too_many(inputs)));
         }
-        if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes, 0)) {
+        if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes.stored, 0)) {
             return self.reply(request, Err(error));
         }
         let (job, at) = (self.ledger.next_job(), self.date());
@@ -158,14 +158,14 @@ impl Grid {
         &mut self,
         request: RequestId,
         job: JobId,
-        (tasks, bytes): (TaskRange, u64),
+        (tasks, bytes): (TaskRange, InputBytes),
         digest: Digest,
     ) {
         let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
         let fresh = fresh.and_then(|fresh| {
             // What was done before is no more than it was.
             if fresh {
-                self.check_inputs(job, tasks.count, bytes).map(|()| true)
+                self.check_inputs(job, tasks.count, bytes.stored).map(|()| true)
             } else {
                 Ok(false)
             }
@@ -209,7 +209,7 @@ impl Grid {
         request: RequestId,
         job: JobId,
         (producer, number): (u64, u64),
-        (count, bytes): (u64, u64),
+        (count, bytes): (u64, InputBytes),
     ) {
         let first = self.find(job).and_then(|entry| {
             if let Some(first) = repeated(job, entry, producer, number)?
@@ -223,7 +223,7 @@ impl Grid {
             if !fits {
                 return Err(too_many(first.saturating_add(count)));
             }
-            self.check_inputs(job, count, bytes).map(|()| (first, false))
+            self.check_inputs(job, count, bytes.stored).map(|()| (first, false))
         });
         if let Ok((first, false)) = first {
             if count > 0 {
@@ -235,12 +235,17 @@ impl Grid {
         self.answer(request, reply);
     }
 
-    fn append_inputs(&mut self, request: RequestId, job: JobId, (tasks, bytes): (TaskRange, u64)) {
-        let record = Record::InputsAppended { job, tasks };
+    fn append_inputs(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        (tasks, bytes): (TaskRange, InputBytes),
+    ) {
+        let record = Record::InputsAppended { job, tasks, bytes: bytes.own };
         self.persist_as(record, |record| Output::PersistInputs { request, record });
         let Some(entry) = self.ledger.job(job) else { return };
         self.placement.change_queue(job, |queue| queue.put(tasks, entry, &self.config));
-        self.stored.append(entry.tenant(), job, tasks.first, bytes);
+        self.stored.append(entry.tenant(), job, tasks.first, bytes.stored);
     }
 
     pub(super) fn close(&mut self, request: RequestId, job: JobId) {

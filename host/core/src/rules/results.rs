@@ -2,9 +2,10 @@
 //! will not run.
 
 use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
+use core::slice;
 
 use wasmgrid_proto::{
-    CommittedRun, JobId, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange, WorkerId,
+    CommittedRun, Cost, JobId, LeaseId, OutcomeClass, Record, RetryCounter, TaskRange, WorkerId,
 };
 
 use super::{
@@ -24,12 +25,14 @@ use crate::{
 struct Sorted {
     /// What is committed, in the block's order.
     runs: Vec<CommittedRun>,
-    /// How many results that is.
+    /// How many results that is, and what they took.
     kept: u64,
+    cost: Cost,
     /// The positions of the others in the block, rising.
     others: Vec<u32>,
-    /// What is run again.
+    /// What is run again, and how long that took.
     again: Vec<(u64, RetryCounter, String)>,
+    again_us: u64,
     /// The positions of what ends as lost, with the tasks and the reasons.
     lost: Vec<(u32, u64, String)>,
     /// The positions of what is discarded.
@@ -80,7 +83,7 @@ impl Grid {
             return;
         }
         // What came too late is not this lease's cost.
-        let wall_us = if taken == all { block.wall_us } else { block.wall_us / all.max(1) * taken };
+        let wall_us = sorted.cost.wall_us.saturating_add(sorted.again_us);
         // What a lost attempt took says nothing of what a task takes.
         if !sorted.has_lost() {
             let learn = |queue: &mut Queue| queue.learn(taken, wall_us, &self.config);
@@ -89,15 +92,16 @@ impl Grid {
         self.judge_worker(worker, block, &sorted);
         self.explain_lost(worker, (token, position), block, sorted.lost);
         if kept > 0 {
-            let mut bytes = part(block.bytes, kept, all);
-            if let Some(quota) = self.over_bytes(block.job, bytes, kept) {
-                bytes = kept * RESULT_BYTES;
+            let mut cost = sorted.cost;
+            if let Some(quota) = self.over_bytes(block.job, cost.bytes, kept) {
+                cost.bytes = 0;
                 fail_all(&mut sorted.runs);
                 self.output(Output::OverQuota { token, block: position, quota });
             }
             let keep = (kept < all).then(|| without(all, &sorted.others));
-            self.persist_results((token, position), block.job, keep, sorted.runs);
-            self.count_stored(block.job, (bytes, part(block.fuel, kept, all)));
+            let counted = if self.config.breaks(Planted::LateUsage) { whole(block) } else { cost };
+            self.persist_results((token, position), block.job, keep, (sorted.runs, counted));
+            self.count_stored(block.job, (kept * RESULT_BYTES + cost.bytes, cost.fuel));
         }
         let took_ns = Queue::took_ns(taken, wall_us);
         let delivery = Delivery { at: self.now, kept, took_ns };
@@ -108,14 +112,15 @@ impl Grid {
         }
     }
 
-    /// The bytes that a job's tenant would have stored with these results, and its quota; `None` if
-    /// they fit.
+    /// The bytes that a job's tenant would have stored with so many results that have so many bytes,
+    /// and its quota; `None` if they fit.
     fn over_bytes(&self, job: JobId, bytes: u64, results: u64) -> Option<(u64, u64)> {
         // To end these as failed would take as much.
-        if bytes <= results * RESULT_BYTES || self.config.breaks(Planted::QuotaIgnored) {
+        if bytes == 0 || self.config.breaks(Planted::QuotaIgnored) {
             return None;
         }
-        self.over_margin(self.ledger.job(job)?.tenant(), bytes)
+        let stored = bytes.saturating_add(results * RESULT_BYTES);
+        self.over_margin(self.ledger.job(job)?.tenant(), stored)
     }
 
     /// Adds the bytes that results take in the store, and the fuel that they took, to the use of the
@@ -131,7 +136,9 @@ impl Grid {
         let ran = |run: &CommittedRun| match run.class {
             OutcomeClass::Ok => true,
             // Refused tasks did not run, and took no time.
-            OutcomeClass::Failed | OutcomeClass::Retry => block.wall_us > 0,
+            OutcomeClass::Failed | OutcomeClass::Retry => {
+                block.results.iter().any(|result| result.cost.wall_us > 0)
+            }
             _ => false,
         };
         let asked = |(_, counter, _): &(u64, RetryCounter, String)| *counter == RetryCounter::App;
@@ -166,6 +173,7 @@ impl Grid {
         let is_pure = entry.spec().task.grants.is_empty();
         let is_told = !of_task.is_empty() && (is_pure || entry.cancelled_by().is_some());
         self.count(block.job, |counts| counts.discarded += positions.len() as u64);
+        self.tally.attempts.late += positions.len() as u64;
         if is_told {
             self.output(Output::Late { token, block: position, positions: of_task });
         }
@@ -198,10 +206,10 @@ impl Grid {
         (token, block): (SegmentToken, usize),
         job: JobId,
         keep: Option<Vec<u32>>,
-        runs: Vec<CommittedRun>,
+        (runs, cost): (Vec<CommittedRun>, Cost),
     ) {
         let first_cursor = self.ledger.job(job).map_or(0, Job::results);
-        let record = Record::Committed { job, first_cursor, runs };
+        let record = Record::Committed { job, first_cursor, runs, cost };
         let output = |record| Output::PersistResults { token, block, keep, record };
         self.persist_as(record, output);
     }
@@ -227,7 +235,7 @@ impl Grid {
             let run = run_length(rest);
             let tasks = TaskRange { first: first.index, count: run as u64 };
             if run > 1 && left.take(tasks) {
-                sorted.keep(tasks, first.class);
+                sorted.keep(tasks, first.class, rest.get(..run).unwrap_or_default());
             } else {
                 for (offset, result) in (0..).zip(rest.iter().take(run)) {
                     let at = position + offset;
@@ -241,7 +249,11 @@ impl Grid {
                         Verdict::Again(counter) if !given_up => sorted.again(at, result, counter),
                         _ => {
                             let index = result.index;
-                            sorted.keep(TaskRange::one(index), result.class);
+                            sorted.keep(
+                                TaskRange::one(index),
+                                result.class,
+                                slice::from_ref(result),
+                            );
                             if result.class == OutcomeClass::Lost {
                                 let reason = result.reason.clone().unwrap_or_default();
                                 sorted.lost.push((at, index, reason));
@@ -266,6 +278,9 @@ impl Grid {
         last: bool,
     ) {
         let Failed { worker, counter, reason } = failed;
+        if !last {
+            self.tally.retry(&tasks, counter);
+        }
         let (at, reason) = (self.date(), String::from(reason));
         self.persist(Record::AttemptsFailed {
             job,
@@ -324,6 +339,7 @@ impl Grid {
         let wanted = self.take_back(lease, &wanted);
         let unasked = self.take_back(lease, tasks);
         let begun_all = answers && wanted.is_empty() && unasked.is_empty();
+        self.tally.leases.returned += u64::from(!wanted.is_empty() || !unasked.is_empty());
         self.placement.change_worker(id, |worker| worker.set_begun_all(begun_all));
         self.requeue(job, &wanted);
         // The worker gave these back for reasons of its own.
@@ -409,17 +425,19 @@ impl Grid {
             let mut sorted = Sorted::default();
             indices
                 .iter()
-                .for_each(|index| sorted.keep(TaskRange::one(*index), OutcomeClass::Lost));
-            let (first_cursor, runs) = (entry.results(), sorted.runs);
-            let record = Record::Committed { job, first_cursor, runs };
+                .for_each(|index| sorted.keep(TaskRange::one(*index), OutcomeClass::Lost, &[]));
+            let (first_cursor, runs, cost) = (entry.results(), sorted.runs, sorted.cost);
+            let record = Record::Committed { job, first_cursor, runs, cost };
             self.persist_as(record, |record| Output::PersistLost { lost, record });
         }
     }
 }
 
 impl Sorted {
-    fn keep(&mut self, tasks: TaskRange, class: OutcomeClass) {
+    /// Keeps tasks that end in this way, with the results that there are of them.
+    fn keep(&mut self, tasks: TaskRange, class: OutcomeClass, results: &[Completion]) {
         self.kept += tasks.count;
+        results.iter().for_each(|result| self.cost.add(result.cost));
         match self.runs.last_mut() {
             Some(run) if run.class == class && run.tasks.end() == tasks.first => {
                 run.tasks.count += tasks.count;
@@ -436,6 +454,7 @@ impl Sorted {
 
     fn again(&mut self, position: u32, result: &Completion, counter: RetryCounter) {
         self.others.push(position);
+        self.again_us = self.again_us.saturating_add(result.cost.wall_us);
         let reason = result.reason.clone().unwrap_or_default();
         self.again.push((result.index, counter, reason));
     }
@@ -447,10 +466,11 @@ fn fail_all(runs: &mut [CommittedRun]) {
     ok.for_each(|run| run.class = OutcomeClass::Failed);
 }
 
-/// Of what `all` results took together, the part of those that are kept.
-const fn part(whole: u64, kept: u64, all: u64) -> u64 {
-    let all = if all == 0 { 1 } else { all };
-    whole.saturating_mul(kept) / all
+/// The planted bug: what came late counts as used.
+fn whole(block: &CompletedBlock) -> Cost {
+    let mut cost = Cost::default();
+    block.results.iter().for_each(|result| cost.add(result.cost));
+    cost
 }
 
 /// The planted bug: whatever is open is committed.
@@ -458,7 +478,7 @@ fn unfenced(job: &Job, block: &CompletedBlock) -> Sorted {
     let mut sorted = Sorted::default();
     for (position, result) in (0..).zip(&block.results) {
         if !job.open().within(TaskRange::one(result.index)).is_empty() {
-            sorted.keep(TaskRange::one(result.index), result.class);
+            sorted.keep(TaskRange::one(result.index), result.class, slice::from_ref(result));
         } else {
             sorted.others.push(position);
         }

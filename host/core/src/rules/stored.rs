@@ -63,6 +63,11 @@ impl Stored {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
+    /// Those of all tenants.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.tenants.values()
+    }
+
     pub(super) fn tenants(&self) -> impl Iterator<Item = &String> {
         self.tenants.keys()
     }

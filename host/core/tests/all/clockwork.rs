@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grid, GridConfig, Input, Output, RequestId, SegmentToken,
+    CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, Output, RequestId,
+    SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, JobId, JobSpec, JobState, LeaseId, Micros, OutcomeClass, WorkerCapacity, WorkerId,
-    wire::Reply,
+    ByteCount, Cost, JobId, JobSpec, JobState, LeaseId, Micros, OutcomeClass, WorkerCapacity,
+    WorkerId, wire::Reply,
 };
 
 use crate::world::{content, start};
@@ -102,7 +103,7 @@ impl Clockwork {
             spec: Box::new(spec),
             idempotency_key,
             inputs,
-            bytes: 0,
+            bytes: InputBytes::default(),
             closed: true,
             digest,
         });
@@ -224,9 +225,9 @@ impl Clockwork {
         machine.running -= 1;
         let (spec, _) = self.specs.get(&job).expect("it was submitted");
         machine.memory -= spec.task.limits.memory.0;
-        let results = vec![Completion { index, class: OutcomeClass::Ok, reason: None }];
-        let block =
-            CompletedBlock { job, lease, attempt, wall_us: took, fuel: 0, bytes: 0, results };
+        let (class, cost) = (OutcomeClass::Ok, Cost { wall_us: took, ..Cost::default() });
+        let results = vec![Completion { index, class, reason: None, cost }];
+        let block = CompletedBlock { job, lease, attempt, results };
         let (batch, blocks) = (self.next(), vec![block]);
         self.drive(Input::Completed { worker, batch, blocks, token: SegmentToken(batch) });
     }

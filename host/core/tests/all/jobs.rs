@@ -6,7 +6,7 @@ use wasmgrid_proto::{
     wire::{ErrorCode, Reply},
 };
 
-use crate::world::{World, content, spec, spec_of};
+use crate::world::{World, bytes_of, content, spec, spec_of};
 
 #[test]
 fn a_job_runs_to_its_end_and_says_so() {
@@ -86,7 +86,7 @@ fn while_no_new_work_is_taken_repeats_are_answered_and_nothing_new_is_done() {
     let shared = world.submit_as(spec(), None, 2, false);
     let append = |world: &mut World, number| {
         let request = world.request();
-        let (producer, count, bytes) = (7, 1, 0);
+        let (producer, count, bytes) = (7, 1, bytes_of(0));
         world.drive(Input::Append { request, job: shared, producer, number, count, bytes });
         world.reply(request)
     };
@@ -102,8 +102,8 @@ fn while_no_new_work_is_taken_repeats_are_answered_and_nothing_new_is_done() {
     assert_eq!(world.append(job, 5, 1), full());
     assert_eq!(world.skip(job, 5, 1), full());
     let (request, digest) = (world.request(), content(0, 1, true));
-    let (spec, idempotency_key, inputs, bytes) = (Box::new(spec()), Some("new".into()), 1, 0);
-    let closed = true;
+    let (spec, idempotency_key, bytes) = (Box::new(spec()), Some("new".into()), bytes_of(0));
+    let (inputs, closed) = (1, true);
     world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
     assert_eq!(world.reply(request), full());
     assert_eq!([job, shared].map(|job| world.job(job).counts.total), [5, 3]);
@@ -146,7 +146,7 @@ fn an_idempotency_key_does_not_swallow_other_inputs() {
             spec,
             idempotency_key,
             inputs,
-            bytes: 0,
+            bytes: bytes_of(0),
             closed,
             digest,
         });
@@ -173,7 +173,8 @@ fn an_idempotency_key_of_another_job_is_a_conflict() {
     let changed = Box::new(JobSpec { retries: 3, ..spec() });
     let idempotency_key = Some("key".into());
     let (spec, inputs, closed, digest) = (changed, 2, true, content(0, 2, true));
-    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes: 0, closed, digest });
+    let bytes = bytes_of(0);
+    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
     assert_eq!(world.reply(request).expect_err("another spec").code, ErrorCode::Conflict);
 }
 

@@ -29,5 +29,6 @@ mod shares;
 mod specs;
 mod terms;
 mod times;
+mod usage;
 mod workers;
 mod world;

@@ -7,7 +7,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply},
 };
 
-use crate::world::{Hand, World, spec};
+use crate::world::{Hand, World, bytes_of, spec};
 
 pub fn extend(
     world: &mut World,
@@ -15,8 +15,8 @@ pub fn extend(
     asked: (u64, u64),
     count: u64,
 ) -> Result<u64, ApiError> {
-    let (request, (producer, number)) = (world.request(), asked);
-    world.drive(Input::Append { request, job, producer, number, count, bytes: 0 });
+    let (request, (producer, number), bytes) = (world.request(), asked, bytes_of(0));
+    world.drive(Input::Append { request, job, producer, number, count, bytes });
     match world.reply(request)? {
         Reply::Appended { first } => Ok(first),
         other => panic!("no answer to an append: {other:?}"),

@@ -9,7 +9,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply},
 };
 
-use crate::world::{World, content, spec_of};
+use crate::world::{World, bytes_of, content, spec_of};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -21,7 +21,7 @@ fn world_with(quotas: &[(Resource, u64)]) -> World {
 /// What a submit of so many inputs is answered.
 fn submit(world: &mut World, tenant: &str, inputs: u64) -> Result<JobId, ApiError> {
     let (request, spec) = (world.request(), Box::new(spec_of(tenant)));
-    let (digest, bytes) = (content(0, inputs, true), inputs * world.input_bytes);
+    let (digest, bytes) = (content(0, inputs, true), bytes_of(inputs * world.input_bytes));
     let idempotency_key = None;
     world.drive(Input::Submit {
         request,
@@ -307,7 +307,7 @@ fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
             spec: Box::new(spec),
             idempotency_key,
             inputs: 1,
-            bytes: 0,
+            bytes: bytes_of(0),
             closed: true,
             digest,
         });
@@ -324,7 +324,7 @@ fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
 fn submit_spec(world: &mut World, spec: JobSpec) -> Result<JobId, ApiError> {
     let (request, digest) = (world.request(), content(0, 1, true));
     let (spec, idempotency_key) = (Box::new(spec), None);
-    let (inputs, bytes, closed) = (1, 0, true);
+    let (inputs, bytes, closed) = (1, bytes_of(0), true);
     let submit = Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
     world.drive(submit);
     match world.reply(request) {

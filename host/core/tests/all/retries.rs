@@ -2,7 +2,7 @@
 
 use wasmgrid_core::{GridConfig, Input, Output};
 use wasmgrid_proto::{
-    Digest, Grant, JobSpec, JobState, Millis, OutcomeClass, Record, RetryCounter, TaskState,
+    Cost, Digest, Grant, JobSpec, JobState, Millis, OutcomeClass, Record, RetryCounter, TaskState,
     Witness,
 };
 
@@ -345,14 +345,14 @@ fn of_a_block_only_the_positions_that_commit_are_kept() {
     world.submit(JobSpec { retries: 1, ..spec() }, 4);
     let hand = world.hands(worker)[0];
     assert_eq!(hand.tasks.count, 4);
-    let result = |index, class| wasmgrid_core::Completion { index, class, reason: None };
+    let result = |index, class| {
+        let cost = Cost { fuel: 1 << index, wall_us: 8, bytes: 100 + index };
+        wasmgrid_core::Completion { index, class, reason: None, cost }
+    };
     let block = wasmgrid_core::CompletedBlock {
         job: hand.job,
         lease: hand.lease,
         attempt: 1,
-        wall_us: 40,
-        fuel: 0,
-        bytes: 0,
         results: vec![
             result(2, OutcomeClass::Ok),
             result(2, OutcomeClass::Ok),
@@ -372,4 +372,6 @@ fn of_a_block_only_the_positions_that_commit_are_kept() {
         .collect();
     assert_eq!(keeps, [Some(vec![0, 3])]);
     assert_eq!(world.job(hand.job).counts.discarded, 2);
+    let kept = Cost { fuel: (1 << 2) + (1 << 3), wall_us: 16, bytes: 205 };
+    assert_eq!(world.grid.tenant_usage("default").usage.cost, kept, "of what was kept alone");
 }

@@ -8,12 +8,12 @@ use std::{
 
 use wasmgrid_core::{Grid, GridConfig, Input, Ledger, Output, RequestId};
 use wasmgrid_proto::{
-    CommittedRun, Digest, Epoch, JobId, JobState, Micros, OutcomeClass, Reason, Record, Resource,
-    TaskRange,
+    CommittedRun, Cost, Digest, Epoch, JobId, JobState, Micros, OutcomeClass, Reason, Record,
+    Resource, TaskRange,
     wire::{ApiError, Reply},
 };
 
-use crate::world::{capacity, content, spec_of, start};
+use crate::world::{bytes_of, capacity, content, spec_of, start};
 
 /// Counts what the thread that asks has allocated and not freed: each test has its own thread.
 struct Counting;
@@ -63,10 +63,8 @@ fn submit(grid: &mut Grid, number: u64, inputs: u64) {
     let spec = Box::new(spec_of(&format!("tenant-{}", number % 100)));
     let idempotency_key = Some(format!("key-{number}"));
     let digest = content(0, inputs, true);
-    drive(
-        grid,
-        Input::Submit { request, spec, idempotency_key, inputs, bytes: 0, closed: true, digest },
-    );
+    let (bytes, closed) = (bytes_of(0), true);
+    drive(grid, Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
 }
 
 fn join(grid: &mut Grid, link: u64) {
@@ -124,7 +122,8 @@ fn a_job_of_which_every_second_task_has_ended_stays_within_the_bound() {
     for first in (0..10_000_000).step_by(2) {
         let tasks = TaskRange { first, count: 1 };
         let runs = vec![CommittedRun { tasks, class }];
-        grid.apply(&Record::Committed { job: JobId(1), first_cursor: first / 2, runs });
+        let (job, first_cursor, cost) = (JobId(1), first / 2, Cost::default());
+        grid.apply(&Record::Committed { job, first_cursor, runs, cost });
     }
     let held = held_mb() - before;
     println!("5 M ranges: {held} MB");
@@ -173,7 +172,7 @@ fn in_pieces(pieces: u64) -> Ledger {
     for record in [
         Record::EpochStarted { epoch: Epoch(1), at },
         Record::JobSubmitted { job, spec, idempotency_key, digest, at },
-        Record::InputsAppended { job, tasks: TaskRange { first: 0, count: pieces * 2 } },
+        Record::InputsAppended { job, tasks: TaskRange { first: 0, count: pieces * 2 }, bytes: 0 },
         Record::InputsClosed { job },
         ended(every_other(0), OutcomeClass::Failed),
         ended(every_other(1), OutcomeClass::Ok),
@@ -219,11 +218,11 @@ fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
     let allowed = 1 << 20;
     let request = RequestId(0);
     let append = |job, first| {
-        let (count, bytes, digest) = (1, 0, content(first, 1, false));
+        let (count, bytes, digest) = (1, bytes_of(0), content(first, 1, false));
         Input::AppendAt { request, job, first, count, bytes, digest }
     };
     let extend = |job, first| {
-        let (producer, number, count, bytes) = (7, first + 1, 1, 0);
+        let (producer, number, count, bytes) = (7, first + 1, 1, bytes_of(0));
         Input::Append { request, job, producer, number, count, bytes }
     };
     let skip_or_append = |job, first| {
@@ -238,7 +237,7 @@ fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
     for kind in kinds {
         let mut grid = grid_with(allowed, Ledger::default());
         let (spec, digest) = (Box::new(spec_of("ann")), content(0, 0, false));
-        let (inputs, bytes, closed, idempotency_key) = (0, 0, false, None);
+        let (inputs, bytes, closed, idempotency_key) = (0, bytes_of(0), false, None);
         let submit =
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         assert!(matches!(ask(&mut grid, submit), Ok(Reply::Job(_))));

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, LeaseKey, Ledger, Output,
-    RequestId, SegmentToken,
+    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, InputBytes, LeaseKey, Ledger,
+    Output, RESULT_BYTES, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Micros,
+    ByteCount, Cost, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Micros,
     ModuleKind, OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply},
 };
@@ -180,7 +180,7 @@ impl World {
         let request = self.request();
         let idempotency_key = key.map(String::from);
         let digest = content(0, inputs, closed);
-        let (spec, bytes) = (Box::new(spec), inputs * self.input_bytes);
+        let (spec, bytes) = (Box::new(spec), bytes_of(inputs * self.input_bytes));
         let submit =
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.drive(submit);
@@ -202,7 +202,7 @@ impl World {
         digest: Digest,
     ) -> Result<Reply, ApiError> {
         let request = self.request();
-        let bytes = count.saturating_mul(self.input_bytes);
+        let bytes = bytes_of(count.saturating_mul(self.input_bytes));
         self.drive(Input::AppendAt { request, job, first, count, bytes, digest });
         self.reply(request)
     }
@@ -392,18 +392,13 @@ impl World {
 
     /// Sends results whatever the worker has in its hands.
     pub fn send(&mut self, worker: WorkerId, hand: Hand, class: OutcomeClass, wall_us: u64) {
+        let bytes = self.result_bytes.saturating_sub(RESULT_BYTES);
+        let cost = Cost { fuel: self.fuel, wall_us, bytes };
         let results = (hand.tasks.first..hand.tasks.end())
-            .map(|index| Completion { index, class, reason: Some("because".into()) })
+            .map(|index| Completion { index, class, reason: Some("because".into()), cost })
             .collect();
-        let block = CompletedBlock {
-            job: hand.job,
-            lease: hand.lease,
-            attempt: hand.attempt,
-            wall_us: wall_us * hand.tasks.count,
-            fuel: self.fuel * hand.tasks.count,
-            bytes: self.result_bytes * hand.tasks.count,
-            results,
-        };
+        let block =
+            CompletedBlock { job: hand.job, lease: hand.lease, attempt: hand.attempt, results };
         self.send_blocks(worker, vec![block]);
     }
 
@@ -555,6 +550,11 @@ pub fn spec_of(tenant: &str) -> JobSpec {
     let mut spec = spec();
     spec.task.tenant = tenant.into();
     spec
+}
+
+/// Inputs that take as much of the store as they have.
+pub const fn bytes_of(bytes: u64) -> InputBytes {
+    InputBytes { own: bytes, stored: bytes }
 }
 
 /// Stands for the inputs of a submit or append; tests that say nothing of content repeat it.

@@ -206,7 +206,7 @@ fn results(count: usize, text: usize, output: usize) -> Envelope<FromWorker> {
     let results = (0..count).map(meta).collect();
     let extensions = Extensions::NONE;
     let block = ResultBlock { job, lease, worker, attempt: 1, results, extensions };
-    let message = FromWorker::Results(WorkerResults { batch: 7, blocks: vec![block] });
+    let message = FromWorker::Results(WorkerResults { batch: 7, blocks: vec![block.into()] });
     Envelope { message, payload: vec![0; output].into() }
 }
 

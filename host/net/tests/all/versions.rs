@@ -19,8 +19,11 @@ use crate::{
     raw::{self, frame_of},
 };
 
-/// Every message of the minor before this one, as its bytes were.
-const BEFORE: &str = include_str!("../../../proto/tests/golden/messages-0.txt");
+/// Every message that the minor before this one knows, as its bytes were.
+const BEFORE: [&str; 2] = [
+    include_str!("../../../proto/tests/golden/messages-0.txt"),
+    include_str!("../../../proto/tests/golden/messages-1.txt"),
+];
 
 /// The minor before this one, this one, and the one after it.
 fn neighbours() -> [Minors; 3] {
@@ -45,7 +48,8 @@ fn golden(direction: &str) -> Vec<Vec<u8>> {
         let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
         (0..text.len()).step_by(2).map(digit).collect()
     };
-    let lines = BEFORE.lines().filter_map(|line| line.split_once(' '));
+    assert_eq!(BEFORE.len(), usize::from(PROTOCOL_MINOR), "those of each minor");
+    let lines = BEFORE.iter().flat_map(|text| text.lines()).filter_map(|line| line.split_once(' '));
     let of_direction = |(name, _): &(&str, &str)| name.starts_with(&format!("{direction}."));
     let frames: Vec<_> = lines.filter(of_direction).map(|(_, bytes)| hex(bytes)).collect();
     assert!(frames.len() > 2, "{direction}");
@@ -153,8 +157,8 @@ async fn what_the_agreed_minor_does_not_know_is_not_sent() {
     let client = dialled.unwrap();
     assert_eq!((scheduler.peer.minor, client.peer.minor), (older.most, older.most));
     let request = |id, request| FromClient::Request(RequestFrame { id, request });
-    assert!(request(1, Request::Intake).since() > older.most);
-    client.sender.send(request(1, Request::Intake)).await.unwrap();
+    assert!(request(1, Request::Metrics).since() > older.most);
+    client.sender.send(request(1, Request::Metrics)).await.unwrap();
     client.sender.send(request(2, Request::Contests)).await.unwrap();
     let heard = scheduler.receiver.recv().await.unwrap();
     assert_eq!(heard, Some(request(2, Request::Contests).into()));

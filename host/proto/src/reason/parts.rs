@@ -43,6 +43,8 @@ words! {
         SetQuotas = "set quotas",
         /// Replace or retire the grid's authority.
         ReplaceAuthority = "replace the grid's authority",
+        /// See what the scheduler counts.
+        SeeMetrics = "see metrics",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Between a client and the scheduler.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::{
     JobStatus, Reason, ResultBlock,
     frame::FrameError,
     text::Detail,
-    wire::{ApiError, Body, ReplyFrame, RequestFrame, Unsendable, bounded, messages},
+    wire::{ApiError, Body, ReplyFrame, RequestFrame, Unsendable, messages, shared},
 };
 
 messages! {
@@ -83,8 +83,8 @@ pub struct ResultsFrame {
     /// The first result's position in the job's result log.
     pub first_cursor: u64,
     /// The results; their payloads stand one behind the other.
-    #[serde(deserialize_with = "bounded")]
-    pub blocks: Vec<ResultBlock>,
+    #[serde(with = "shared::list")]
+    pub blocks: Vec<Arc<ResultBlock>>,
 }
 
 impl ResultsFrame {
@@ -127,7 +127,7 @@ impl Body for WatchEnded {}
 
 impl Body for ResultsFrame {
     fn payload_len(&self) -> u64 {
-        self.blocks.iter().map(ResultBlock::payload_len).sum()
+        self.blocks.iter().map(|block| block.payload_len()).sum()
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
             results,
             extensions: Extensions::NONE,
         };
-        let blocks = vec![block(vec![meta(10), meta(0)]), block(vec![meta(0)])];
+        let blocks = [vec![meta(10), meta(0)], vec![meta(0)]].map(block).map(Arc::new).to_vec();
         let frame = ResultsFrame { watch: 1, first_cursor: 0, blocks };
         assert_eq!(frame.credit_bytes(), 10 + 3 * 7 + 3 * ResultsFrame::RESULT_COST);
     }

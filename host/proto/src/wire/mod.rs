@@ -11,6 +11,7 @@ mod hello;
 mod renew;
 mod reply;
 mod request;
+pub mod shared;
 mod worker;
 
 use alloc::vec::Vec;

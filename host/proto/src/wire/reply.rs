@@ -1,6 +1,6 @@
 //! What the scheduler answers a client.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    Contest, Divergences, Explanation, JobId, JobStatus, MemberStatus, TaskStatus, TenantStatus,
-    TokenStatus, VouchedLabels, WorkerId, WorkerStatus,
+    Contest, Divergences, Explanation, JobId, JobStatus, MemberStatus, Metrics, TaskStatus,
+    TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
 
@@ -123,6 +123,16 @@ pub enum Reply {
         /// Why none is taken, if so.
         refusal: Option<ApiError>,
     },
+    /// What the scheduler counts. Since minor 2.
+    Metrics(Box<Metrics>),
+    /// What the tasks of some tenants have used. Since minor 2.
+    Usage {
+        /// By name.
+        #[serde(deserialize_with = "bounded")]
+        tenants: Vec<TenantUsage>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
     /// Stands for an answer that this release cannot read. It stays the last variant, has no number
     /// of its own, and nobody sends it but tests.
     #[serde(skip)]
@@ -135,6 +145,7 @@ impl Reply {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake { .. } => 1,
+            Self::Metrics(_) | Self::Usage { .. } => 2,
             _ => 0,
         }
     }

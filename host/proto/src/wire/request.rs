@@ -252,6 +252,14 @@ pub enum Request {
     },
     /// Whether the scheduler takes new work now. Answered by [`Reply::Intake`]. Since minor 1.
     Intake,
+    /// What the scheduler counts; operators only. Answered by [`Reply::Metrics`]. Since minor 2.
+    Metrics,
+    /// What the tasks of tenants have used, by name, as many as fit one answer; of a client itself
+    /// alone. Answered by [`Reply::Usage`]. Since minor 2.
+    Usage {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<String>,
+    },
     /// Stands for a request that this release does not know. It stays the last variant, has no number
     /// of its own, and nobody asks it but tests. Answered by [`ErrorCode::Unsupported`].
     #[serde(skip)]
@@ -263,13 +271,14 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 35;
+    pub const KNOWN: u32 = 37;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake => 1,
+            Self::Metrics | Self::Usage { .. } => 2,
             _ => 0,
         }
     }

@@ -1,6 +1,6 @@
 //! Between a worker and the scheduler.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,9 @@ use crate::{
     Digest, Epoch, InputBlock, JobId, LeaseId, LeaseProof, Micros, Millis, Outcome, ResultBlock,
     RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
     frame::FrameError,
-    wire::{ApiError, Body, Denied, Renew, RenewSoon, Renewed, Unsendable, bounded, messages},
+    wire::{
+        ApiError, Body, Denied, Renew, RenewSoon, Renewed, Unsendable, bounded, messages, shared,
+    },
 };
 
 messages! {
@@ -160,15 +162,16 @@ pub struct WorkerResults {
     /// The worker's own number of this batch; the same when it is sent again.
     pub batch: u64,
     /// The results; their payloads stand one behind the other.
-    #[serde(deserialize_with = "bounded")]
-    pub blocks: Vec<ResultBlock>,
+    #[serde(with = "shared::list")]
+    pub blocks: Vec<Arc<ResultBlock>>,
 }
 
 impl WorkerResults {
     /// The same tasks, each of which ends without its result, for this reason.
     fn undelivered(&self, why: &FrameError) -> Self {
         let mut undelivered = self.clone();
-        for meta in undelivered.blocks.iter_mut().flat_map(|block| &mut block.results) {
+        let blocks = undelivered.blocks.iter_mut().map(Arc::make_mut);
+        for meta in blocks.flat_map(|block| &mut block.results) {
             meta.outcome = Outcome::Refused(format!("its result cannot be sent: {why}"));
             meta.record_lens = Vec::new();
             (meta.output_len, meta.log_len) = (0, 0);
@@ -265,7 +268,8 @@ pub struct Assign {
     /// The job.
     pub job: JobId,
     /// What its tasks need.
-    pub spec: TaskSpec,
+    #[serde(with = "shared")]
+    pub spec: Arc<TaskSpec>,
     /// Which tasks.
     #[serde(deserialize_with = "bounded")]
     pub leases: Vec<LeaseGrant>,
@@ -411,7 +415,7 @@ impl Body for Drain {}
 
 impl Body for WorkerResults {
     fn payload_len(&self) -> u64 {
-        self.blocks.iter().map(ResultBlock::payload_len).sum()
+        self.blocks.iter().map(|block| block.payload_len()).sum()
     }
 }
 

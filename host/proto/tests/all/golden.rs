@@ -61,6 +61,27 @@ fn records_have_their_golden_bytes_and_are_read_back() {
 }
 
 #[test]
+fn fields_that_records_got_later_have_their_golden_bytes_and_are_read_back() {
+    let mut lines = Vec::new();
+    for record in samples::extended_records() {
+        let bytes = durable::encode(&record).expect("encodes");
+        assert_eq!(durable::decode::<Record>(&bytes).as_ref(), Ok(&record));
+        lines.push((name(&record), hex(&bytes)));
+    }
+    compare("records-extended.txt", &lines);
+}
+
+#[test]
+fn a_field_that_a_record_got_later_is_default_in_one_of_before() {
+    for record in samples::extended_records() {
+        let before = postcard::to_allocvec(&(&record, Extensions::NONE)).expect("encodes");
+        let read = durable::decode::<Record>(&before).expect("decodes");
+        assert_ne!(read, record, "its extension is not in its own fields");
+        assert!(samples::records().contains(&read), "{read:?}");
+    }
+}
+
+#[test]
 fn what_a_later_release_writes_down_is_refused_by_number() {
     for known in [durable::encode(&samples::records()[0]), durable::encode(&samples::snapshot()[0])]
     {

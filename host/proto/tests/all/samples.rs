@@ -1,16 +1,20 @@
 //! One of everything that is said or written down, with no two fields alike where that can be.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Allowance, Attempt, AttemptItem, Blob, ByteCount, CommittedRun, Contest, Digest, Divergence,
-    Divergences, DropReason, Dropped, Epoch, Explanation, Extension, Extensions, Failing, Fuel,
-    Grant, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobSpec, JobState, JobStatus,
-    LabelCount, LeaseId, LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Micros, Millis,
-    ModuleKind, Outcome, OutcomeClass, Reason, Record, Refusal, Resource, ResultBlock, ResultMeta,
-    RetryCounter, RunningTask, SnapshotItem, TaskId, TaskRange, TaskResult, TaskSet, TaskSpec,
-    TaskState, TaskStatus, TenantShare, TenantStatus, TokenGives, TokenState, TokenStatus,
-    TrapKind, Usage, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId,
-    WorkerState, WorkerStatus,
+    Allowance, Attempt, AttemptItem, AttemptMetrics, Blob, ByteCount, CommittedRun, Contest, Cost,
+    Digest, Divergence, Divergences, DropReason, Dropped, EndedTasks, Epoch, Explanation,
+    Extension, Extensions, Failing, Fuel, Grant, Histogram, InputBlock, JobCounts, JobFilter,
+    JobId, JobItem, JobMetrics, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseMetrics,
+    LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind,
+    Outcome, OutcomeClass, Reason, Record, Refusal, Resource, ResultBlock, ResultMeta,
+    RetryCounter, RunningTask, ServerMetrics, SnapshotItem, StoreMetrics, TaskId, TaskMetrics,
+    TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TenantStatus,
+    TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage, UsageTotal, Use,
+    VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId, WorkerMetrics, WorkerState,
+    WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
@@ -64,7 +68,7 @@ pub fn to_worker() -> Vec<ToWorker> {
     ];
     vec![
         ToWorker::Joined(Joined { worker: WorkerId(4), epoch: Epoch(5), heartbeat: Millis(1_000) }),
-        ToWorker::Assign(Assign { job: JobId(2), spec: task_spec(), leases: grants }),
+        ToWorker::Assign(Assign { job: JobId(2), spec: task_spec().into(), leases: grants }),
         ToWorker::Cancel(Cancel { job: JobId(2), by: "ada".into() }),
         ToWorker::Revoke(Revoke { job: JobId(2), lease: LeaseId(3), tasks: vec![range()] }),
         ToWorker::Committed(Committed { batches: vec![1, 300] }),
@@ -174,6 +178,8 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
         Request::Worker { name: "worker-1".into() },
         Request::WorkerNames { workers: vec![WorkerId(4)] },
         Request::Intake,
+        Request::Metrics,
+        Request::Usage { after: Some("ada".into()) },
     ]
 }
 
@@ -269,7 +275,68 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
         Ok(Reply::Worker(worker_status())),
         Ok(Reply::WorkerNames(vec![(WorkerId(4), "worker-1".into())])),
         Ok(Reply::Intake { refusal: Some(because(Reason::DiskFull)) }),
+        Ok(Reply::Metrics(Box::new(metrics()))),
+        Ok(Reply::Usage {
+            tenants: vec![TenantUsage {
+                name: "ada".into(),
+                usage: usage(),
+                extensions: extended(false),
+            }],
+            more: 3,
+        }),
     ]
+}
+
+fn metrics() -> Metrics {
+    let mut task_us = Histogram::default();
+    [3, 70_000, 1 << 33].map(|duration_us| task_us.count(duration_us));
+    Metrics {
+        usage: usage(),
+        attempts: AttemptMetrics {
+            given: 310,
+            app_retries: 2,
+            host_loss_retries: 3,
+            infra_retries: 4,
+            late: 5,
+            diverged: 6,
+        },
+        leases: LeaseMetrics { granted: 70, returned: 2, lost: 3, expired: 4, held: 5 },
+        tasks: TaskMetrics { queued: 300, assigned: 7 },
+        jobs: JobMetrics { submitted: 15, active: 2, ok: 3, failed: 4, cancelled: 5, expired: 1 },
+        workers: WorkerMetrics {
+            ready: 9,
+            draining: 2,
+            drained: 3,
+            cordoned: 4,
+            failing: 5,
+            gone: 6,
+            slots: 72,
+            free_slots: 7,
+        },
+        store: StoreMetrics {
+            log_bytes: 1 << 20,
+            module_bytes: 1 << 21,
+            snapshot_bytes: 1 << 22,
+            journal_bytes: 1 << 23,
+        },
+        server: ServerMetrics {
+            commits: 11,
+            committed_items: 12,
+            committed_bytes: 13,
+            commit_us: Histogram::default(),
+            uncommitted_items: 14,
+            uncommitted_bytes: 15,
+            inbox_messages: 16,
+            worker_links: 17,
+            client_links: 18,
+            watches: 19,
+            requests: 20,
+            requests_refused: 21,
+            links_refused: 22,
+            task_us,
+        },
+        extensions: Extensions::NONE,
+    }
 }
 
 /// A token in every state.
@@ -352,13 +419,14 @@ pub fn records() -> Vec<Record> {
             digest: digest(),
             at,
         },
-        Record::InputsAppended { job, tasks: range() },
+        Record::InputsAppended { job, tasks: range(), bytes: 0 },
         Record::InputsClosed { job },
         Record::CancelRequested { job, by: "ada".into(), at },
         Record::Committed {
             job,
             first_cursor: 128,
             runs: vec![CommittedRun { tasks: range(), class: OutcomeClass::Ok }],
+            cost: Cost::default(),
         },
         Record::Ended { job, tasks: vec![range()], class: OutcomeClass::Skipped },
         Record::JobEnded { job, state: JobState::Failed, at },
@@ -391,6 +459,15 @@ pub fn records() -> Vec<Record> {
         Record::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
         Record::WorkerRemoved { worker: WorkerId(4) },
         Record::WorkerDrained { worker: WorkerId(4), process: Some(Micros(1_000)) },
+    ]
+}
+
+/// Records with all extensions that they can have.
+pub fn extended_records() -> Vec<Record> {
+    let (job, runs) = (JobId(2), vec![CommittedRun { tasks: range(), class: OutcomeClass::Ok }]);
+    vec![
+        Record::InputsAppended { job, tasks: range(), bytes: 70_000 },
+        Record::Committed { job, first_cursor: 128, runs, cost: usage().cost },
     ]
 }
 
@@ -448,7 +525,16 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         },
         SnapshotItem::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
         SnapshotItem::FormerWorker { worker: WorkerId(4), name: "worker-1".into() },
+        SnapshotItem::Usage { tenant: "ada".into(), usage: usage() },
     ]
+}
+
+const fn usage() -> UsageTotal {
+    UsageTotal {
+        ended: EndedTasks { ok: 300, failed: 2, lost: 3, cancelled: 4, expired: 5, skipped: 6 },
+        cost: Cost { fuel: 1 << 40, wall_us: 70_000, bytes: 1 << 20 },
+        input_bytes: 400,
+    }
 }
 
 const fn dropped() -> Dropped {
@@ -485,7 +571,7 @@ pub fn payload(length: u64) -> Bytes {
 }
 
 /// Every outcome there is, in one block for one worker and the rest in another.
-fn blocks() -> Vec<ResultBlock> {
+fn blocks() -> Vec<Arc<ResultBlock>> {
     let outcomes = [
         Outcome::Ok,
         Outcome::Rejected("bad".into()),
@@ -515,7 +601,7 @@ fn blocks() -> Vec<ResultBlock> {
         results,
         extensions: extensions(),
     };
-    vec![block(3, results), block(300, Vec::new())]
+    vec![block(3, results).into(), block(300, Vec::new()).into()]
 }
 
 fn grant(first: u64, inputs: InputBlock) -> LeaseGrant {

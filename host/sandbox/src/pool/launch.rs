@@ -133,7 +133,10 @@ impl Runner {
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         if let ToRunner::Run(run) = &mut envelope.message {
-            run.spec.grants.iter_mut().for_each(resolve);
+            // A spec is shared by all batches of a job: most have nothing to resolve.
+            if !run.spec.grants.is_empty() {
+                Arc::make_mut(&mut run.spec).grants.iter_mut().for_each(resolve);
+            }
         }
         // A large payload is sent from where it is.
         let apart = envelope.payload.len() >= LARGE_BYTES;

@@ -1,6 +1,10 @@
 //! Batches to messages, and messages to events: what a driver sends, believes and gives back.
 
-use wasmgrid_proto::{Outcome, ResultBlock, TaskRange, frame::Envelope};
+use std::sync::Arc;
+
+use wasmgrid_proto::{
+    Outcome, ResultBlock, TaskRange, frame::Envelope,
+};
 
 use super::{
     SlotEvent,
@@ -24,7 +28,7 @@ pub(super) fn run(taken: &TakenBatch, number: u64) -> Option<Envelope<ToRunner>>
         lease: batch.lease,
         attempt: batch.attempt,
         worker: batch.worker,
-        spec: (*batch.spec).clone(),
+        spec: Arc::clone(&batch.spec),
         first: left.first,
         inputs,
     }));

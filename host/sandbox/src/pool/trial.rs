@@ -47,7 +47,7 @@ pub(super) async fn pass(
 }
 
 async fn run(runner: &mut Runner, prepared: &Prepared) -> Result<(), SandboxError> {
-    let spec = TaskSpec::new(prepared.digest(), prepared.kind());
+    let spec = TaskSpec::new(prepared.digest(), prepared.kind()).into();
     // The numbers of batches that slots send begin at 1.
     let run = ToRunner::Run(Box::new(RunBatch {
         batch: 0,

@@ -2,11 +2,13 @@
 //! [`proto::frame`](wasmgrid_proto::frame). Both are of one build, which is looked at before either
 //! says a word ([`program`](crate::program)), so there are no versions here.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wasmgrid_proto::{
     ByteCount, InputBlock, JobId, LeaseId, ResultBlock, TaskRange, TaskSpec, WorkerId,
-    wire::Message,
+    wire::{Message, shared},
 };
 
 use crate::{EngineSettings, SandboxError, jail::Report};
@@ -84,7 +86,8 @@ pub(crate) struct RunBatch {
     pub(crate) lease: LeaseId,
     pub(crate) attempt: u32,
     pub(crate) worker: WorkerId,
-    pub(crate) spec: TaskSpec,
+    #[serde(with = "shared")]
+    pub(crate) spec: Arc<TaskSpec>,
     pub(crate) first: u64,
     pub(crate) inputs: InputBlock,
 }

@@ -274,7 +274,7 @@ impl Runner {
     ) -> io::Result<()> {
         let ReceivedBatch { run, payload, code, blobs } = batch;
         let module = machine.ready(&run.spec, code.as_fd(), &blobs);
-        let spec = Arc::new(run.spec.clone());
+        let spec = Arc::clone(&run.spec);
         let mut now_us = time::now_us();
         for (index, input) in (run.first..).zip(TaskInputs::new(run.inputs.clone(), payload)) {
             scratch.clear();

@@ -108,7 +108,7 @@ impl Item {
                 })
             }
             Self::Results { job, results } => {
-                encode(&results.block, &results.payload).map(|(head, data)| {
+                encode(results.block.as_ref(), &results.payload).map(|(head, data)| {
                     let (job, first) = (*job, results.first);
                     let count = results.block.results.len() as u64;
                     add(Segment { job, log: LogKind::Result, first, count, head, data })

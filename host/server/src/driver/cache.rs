@@ -40,7 +40,7 @@ pub struct Results {
     /// The first one's cursor.
     pub first: u64,
     /// What they are.
-    pub block: ResultBlock,
+    pub block: Arc<ResultBlock>,
     /// Their bytes.
     pub payload: Bytes,
     /// About how long `block` is on the wire, in bytes.
@@ -129,7 +129,7 @@ impl Results {
         let meta_bytes = count * RESULT_BYTES + varying;
         let fits = BLOCK_META + count * RESULT_FIXED + varying <= RESULTS_META_MAX
             && payload.len() <= RESULT_PAYLOAD_MAX;
-        Self { first, block, payload, meta_bytes, fits }
+        Self { first, block: Arc::new(block), payload, meta_bytes, fits }
     }
 
     /// The cursor after the last.
@@ -140,11 +140,11 @@ impl Results {
 
     /// The results from `cursor` on and before `end`, as many of them as fit one message and at
     /// least one, with their bytes.
-    pub(super) fn cut(&self, cursor: u64, end: u64) -> (ResultBlock, Bytes) {
+    pub(super) fn cut(&self, cursor: u64, end: u64) -> (Arc<ResultBlock>, Bytes) {
         let skip = usize::try_from(cursor.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let take = usize::try_from(end.saturating_sub(cursor)).unwrap_or(usize::MAX);
         if self.fits && skip == 0 && take >= self.block.results.len() {
-            return (self.block.clone(), self.payload.clone());
+            return (Arc::clone(&self.block), self.payload.clone());
         }
         let before: u64 = self.block.results.iter().take(skip).map(ResultMeta::payload_len).sum();
         let results = self.block.results.get(skip..).unwrap_or_default();
@@ -153,9 +153,10 @@ impl Results {
         let length: u64 = results.iter().map(ResultMeta::payload_len).sum();
         let at = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX).min(self.payload.len());
         let payload = self.payload.slice(at(before)..at(before + length));
-        let ResultBlock { job, lease, worker, attempt, .. } = self.block;
+        let ResultBlock { job, lease, worker, attempt, .. } = *self.block;
         let extensions = self.block.extensions.clone();
-        (ResultBlock { job, lease, worker, attempt, results, extensions }, payload)
+        let part = ResultBlock { job, lease, worker, attempt, results, extensions };
+        (Arc::new(part), payload)
     }
 
     fn cost(&self) -> usize {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Input, RequestId};
 use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
-    Digest, Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
+    Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
     reason::{Action, Upload},
     text::Detail,
@@ -19,9 +19,10 @@ use wasmgrid_proto::{
 
 use super::{
     Ask, Driver, Effect, LinkId, Observer,
+    content::Content,
     lists::{others_jobs, unread},
     outbox::Outbox,
-    sizes::{reply_bytes, stored_bytes},
+    sizes::{input_bytes, reply_bytes},
     space::Halt,
     watches::Watch,
 };
@@ -70,7 +71,7 @@ impl<O: Observer> Driver<O> {
         &mut self,
         link: LinkId,
         envelope: Envelope<FromClient>,
-        room: Option<Reservation>,
+        (content, room): (Content, Option<Reservation>),
     ) {
         match envelope.message {
             FromClient::Credit(credit) => self.watch_credit(link, credit.watch, credit.bytes),
@@ -85,7 +86,9 @@ impl<O: Observer> Driver<O> {
                 };
                 match refused {
                     Some(error) => self.answer(link, id, Err(error)),
-                    None => self.request(link, id, request, (envelope.payload, room)),
+                    None => {
+                        self.request(link, id, request, (envelope.payload, content), room);
+                    }
                 }
             }
         }
@@ -104,6 +107,7 @@ impl<O: Observer> Driver<O> {
             Request::Members { .. } => Action::SeeMembers,
             Request::RemoveMember { .. } => Action::RemoveMembers,
             Request::SetQuota { .. } => Action::SetQuotas,
+            Request::Metrics => Action::SeeMetrics,
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 Action::ReplaceAuthority
             }
@@ -129,7 +133,8 @@ impl<O: Observer> Driver<O> {
         link: LinkId,
         id: u64,
         request: Request,
-        (payload, room): (Bytes, Option<Reservation>),
+        (payload, content): (Bytes, Content),
+        room: Option<Reservation>,
     ) {
         let now = self.state.now;
         match request {
@@ -141,9 +146,9 @@ impl<O: Observer> Driver<O> {
             Request::PutBlob { digest, .. } => {
                 self.put(link, id, (Upload::Blob, digest, payload), room);
             }
-            Request::Submit(submit) => self.submit(link, id, submit, payload),
+            Request::Submit(submit) => self.submit(link, id, submit, (payload, content)),
             Request::AppendAt { job, first, inputs } => {
-                self.append_at(link, id, job, first, inputs, payload)
+                self.append_at(link, id, (job, first), inputs, (payload, content));
             }
             Request::Skip { job, first, count } => self.skip(link, id, job, first, count),
             Request::Append { job, producer, number, inputs } => {
@@ -185,6 +190,8 @@ impl<O: Observer> Driver<O> {
             Request::Tenants { after } => self.tenants_request(link, id, after.as_deref()),
             Request::Renew(renew) => self.renew_client(link, id, renew),
             Request::Authority(asked) => self.authority_request(link, id, asked),
+            Request::Metrics => self.metrics_request(link, id),
+            Request::Usage { after } => self.usage_request(link, id, after.as_deref()),
             Request::Intake => {
                 let refusal = self.refuses_work();
                 self.answer(link, id, Ok(Reply::Intake { refusal }));
@@ -243,7 +250,13 @@ impl<O: Observer> Driver<O> {
         Some(explanation)
     }
 
-    fn submit(&mut self, link: LinkId, id: u64, submit: Submit, payload: Bytes) {
+    fn submit(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        submit: Submit,
+        (payload, content): (Bytes, Content),
+    ) {
         let Submit { mut spec, idempotency_key, inputs, closed, watch } = submit;
         let Some(client) = self.state.clients.get(&link) else { return };
         // Who owns a job is who proved to be it, not who the job says.
@@ -256,11 +269,11 @@ impl<O: Observer> Driver<O> {
         }
         spec.requires.sort_unstable();
         let count = inputs.count();
-        let digest = match digest(&(&spec, &inputs, closed), &payload) {
+        let digest = match content.digest_with(&(&spec, &inputs, closed)) {
             Ok(digest) => digest,
             Err(error) => return self.answer(link, id, Err(error)),
         };
-        let bytes = stored_bytes(&inputs, &payload);
+        let bytes = input_bytes(&inputs, &payload);
         let request = self.pending(link, id, Some((inputs, payload)), watch);
         let (spec, inputs) = (Box::new(spec), count);
         let submit =
@@ -272,20 +285,19 @@ impl<O: Observer> Driver<O> {
         &mut self,
         link: LinkId,
         id: u64,
-        job: JobId,
-        first: u64,
+        (job, first): (JobId, u64),
         inputs: InputBlock,
-        payload: Bytes,
+        (payload, content): (Bytes, Content),
     ) {
         if let Err(error) = check_inputs(&inputs) {
             return self.answer(link, id, Err(error));
         }
         let count = inputs.count();
-        let digest = match digest(&inputs, &payload) {
+        let digest = match content.digest_with(&inputs) {
             Ok(digest) => digest,
             Err(error) => return self.answer(link, id, Err(error)),
         };
-        let bytes = stored_bytes(&inputs, &payload);
+        let bytes = input_bytes(&inputs, &payload);
         let request = self.pending_of(link, id, job, Some((inputs, payload)));
         let append = Input::AppendAt { request, job, first, count, bytes, digest };
         self.grid.handle(self.state.now, append);
@@ -293,7 +305,7 @@ impl<O: Observer> Driver<O> {
 
     fn skip(&mut self, link: LinkId, id: u64, job: JobId, first: u64, count: u64) {
         // Apart from any inputs, whose digest begins with their block.
-        let digest = match digest(&("skip", count), &Bytes::new()) {
+        let digest = match Content::default().digest_with(&("skip", count)) {
             Ok(digest) => digest,
             Err(error) => return self.answer(link, id, Err(error)),
         };
@@ -313,7 +325,7 @@ impl<O: Observer> Driver<O> {
             return self.answer(link, id, Err(error));
         }
         let count = inputs.count();
-        let bytes = stored_bytes(&inputs, &payload);
+        let bytes = input_bytes(&inputs, &payload);
         let request = self.pending_of(link, id, job, Some((inputs, payload)));
         let append = Input::Append { request, job, producer, number, count, bytes };
         self.grid.handle(self.state.now, append);
@@ -391,6 +403,8 @@ impl<O: Observer> Driver<O> {
     pub(super) fn answer(&mut self, link: LinkId, id: u64, reply: Result<Reply, ApiError>) {
         let Some(client) = self.state.clients.get_mut(&link) else { return };
         client.open = client.open.saturating_sub(1);
+        self.state.counted.requests += 1;
+        self.state.counted.requests_refused += u64::from(reply.is_err());
         let bytes = reply_bytes(&reply);
         let frame = ToClient::Reply(ReplyFrame { id, reply });
         match client.outbox.push_answer(frame, bytes) {
@@ -438,6 +452,8 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Renew(_)
         | Request::Authority(_)
         | Request::Intake
+        | Request::Metrics
+        | Request::Usage { .. }
         | Request::Unknown { .. } => None,
     }
 }
@@ -454,11 +470,4 @@ fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
         return Err(Reason::InputTooLarge { index, allowed }.into());
     }
     inputs.check().map_err(|error| Reason::BadInputs { reason: Detail::of(&error) }.into())
-}
-
-/// What a submit or an append is, by content: `what` and the bytes of its inputs.
-fn digest(what: &impl serde::Serialize, payload: &Bytes) -> Result<Digest, ApiError> {
-    let meta = postcard::to_allocvec(what)
-        .map_err(|error| Reason::Internal { reason: Detail::of(&error) })?;
-    Ok(Digest::of_parts(&[&meta, payload]))
 }

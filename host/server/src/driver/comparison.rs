@@ -90,7 +90,7 @@ impl Comparison {
 
     /// Looks at a segment; false where nothing is sought any more.
     pub(super) fn look(&mut self, results: &Results) -> bool {
-        let ResultBlock { worker, attempt, .. } = results.block;
+        let ResultBlock { worker, attempt, .. } = *results.block;
         let Ok(entries) = results.block.entries(&results.payload) else { return true };
         for (meta, payload) in entries {
             let Some(late) = self.sought.remove(&meta.index) else { continue };

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use wasmgrid_core::RequestId;
-use wasmgrid_proto::{JobId, LogRef, WorkerId, wire::ApiError, wire::Reply};
+use wasmgrid_proto::{JobId, LogRef, Micros, WorkerId, wire::ApiError, wire::Reply};
 
 use super::{
     batch::{Batch, Item},
@@ -39,6 +39,20 @@ pub(super) enum Gated {
     Measure,
 }
 
+/// A batch that was taken to be committed.
+#[derive(Debug)]
+pub(super) struct HandedOver {
+    number: u64,
+    /// How many items it has.
+    pub items: usize,
+    /// About how many bytes.
+    pub bytes: usize,
+    /// When it was taken.
+    pub at: Micros,
+    /// The jobs of which clients asked for some of it, perhaps more than once.
+    asked_of: Vec<JobId>,
+}
+
 /// The records that are not committed, and what waits for them. Batches are numbered from 1.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -49,19 +63,10 @@ pub(super) struct Gate {
     taken: u64,
     committed: u64,
     /// The batches that are taken and not committed.
-    in_flight: VecDeque<InFlight>,
+    in_flight: VecDeque<HandedOver>,
     items: usize,
     bytes: usize,
     waiting: VecDeque<(u64, Gated)>,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    number: u64,
-    items: usize,
-    bytes: usize,
-    /// The jobs of which clients asked for some of it, perhaps more than once.
-    asked_of: Vec<JobId>,
 }
 
 impl Gate {
@@ -93,12 +98,12 @@ impl Gate {
     }
 
     /// Takes the batch that was built; `None` if it is empty, or has to wait for those before it.
-    pub(super) fn take(&mut self) -> Option<Batch> {
-        if self.in_flight.len() >= BATCHES_MAX { None } else { self.take_last() }
+    pub(super) fn take(&mut self, now: Micros) -> Option<Batch> {
+        if self.in_flight.len() >= BATCHES_MAX { None } else { self.take_last(now) }
     }
 
     /// As [`Self::take`], however many are on their way.
-    pub(super) fn take_last(&mut self) -> Option<Batch> {
+    pub(super) fn take_last(&mut self, at: Micros) -> Option<Batch> {
         if self.building.is_empty() {
             return None;
         }
@@ -108,17 +113,24 @@ impl Gate {
         let mut asked_of: Vec<JobId> = items.iter().filter_map(Item::asked_of).collect();
         asked_of.dedup();
         let number = self.taken;
-        self.in_flight.push_back(InFlight { number, items: items.len(), bytes, asked_of });
+        self.in_flight.push_back(HandedOver { number, items: items.len(), bytes, at, asked_of });
         Some(Batch { number, items })
     }
 
-    /// All batches up to `number` are committed.
-    pub(super) fn committed(&mut self, number: u64) {
+    /// All batches up to `number` are committed: those that were not before.
+    pub(super) fn committed(&mut self, number: u64) -> impl Iterator<Item = HandedOver> {
         self.committed = self.committed.max(number);
-        while let Some(batch) = self.in_flight.pop_front_if(|batch| batch.number <= number) {
-            self.items = self.items.saturating_sub(batch.items);
-            self.bytes = self.bytes.saturating_sub(batch.bytes);
+        let count = self.in_flight.partition_point(|batch| batch.number <= number);
+        for HandedOver { items, bytes, .. } in self.in_flight.iter().take(count) {
+            self.items = self.items.saturating_sub(*items);
+            self.bytes = self.bytes.saturating_sub(*bytes);
         }
+        self.in_flight.drain(..count)
+    }
+
+    /// How many items are not committed, and about how many bytes they have.
+    pub(super) const fn uncommitted(&self) -> (usize, usize) {
+        (self.items, self.bytes)
     }
 
     /// True if something is not committed that a client asked of a job. It looks at all that is not.
@@ -163,6 +175,7 @@ mod tests {
     use super::*;
 
     const ITEMS_MAX: usize = 1_000;
+    const NOW: Micros = Micros(1);
 
     fn record() -> Item {
         Item::Record(Record::InputsClosed { job: JobId(1) })
@@ -187,15 +200,15 @@ mod tests {
         gate.hold(changed(1));
         gate.persist(record());
         gate.hold(changed(2));
-        let first = gate.take().expect("one record");
+        let first = gate.take(NOW).expect("one record");
         gate.persist(record());
         gate.hold(changed(3));
         assert_eq!(released(&mut gate), [1]);
-        gate.committed(first.number);
+        assert_eq!(gate.committed(first.number).count(), 1);
         assert_eq!(released(&mut gate), [2]);
-        let second = gate.take().expect("one record");
+        let second = gate.take(NOW).expect("one record");
         gate.hold(changed(4));
-        gate.committed(second.number);
+        assert_eq!(gate.committed(second.number).count(), 1, "no batch is counted twice");
         assert_eq!(released(&mut gate), [3, 4]);
         assert!(gate.is_settled());
     }
@@ -205,16 +218,16 @@ mod tests {
         let mut gate = Gate::new(ITEMS_MAX);
         for _ in 0..BATCHES_MAX {
             gate.persist(record());
-            gate.take().expect("one record");
+            gate.take(NOW).expect("one record");
         }
         gate.persist(record());
-        assert!(gate.take().is_none());
+        assert!(gate.take(NOW).is_none());
         gate.persist(record());
-        gate.committed(1);
-        assert_eq!(gate.take().expect("both").items.len(), 2);
+        assert_eq!(gate.committed(1).count(), 1);
+        assert_eq!(gate.take(NOW).expect("both").items.len(), 2);
         gate.persist(record());
-        assert!(gate.take().is_none());
-        assert_eq!(gate.take_last().expect("the last").items.len(), 1);
+        assert!(gate.take(NOW).is_none());
+        assert_eq!(gate.take_last(NOW).expect("the last").items.len(), 1);
     }
 
     #[test]
@@ -223,12 +236,12 @@ mod tests {
         assert!(!gate.is_asked_of(JobId(1)));
         gate.persist(record());
         assert!(gate.is_asked_of(JobId(1)) && !gate.is_asked_of(JobId(2)));
-        let first = gate.take().expect("one record");
+        let first = gate.take(NOW).expect("one record");
         gate.persist(record());
-        let second = gate.take().expect("one record");
-        gate.committed(first.number);
+        let second = gate.take(NOW).expect("one record");
+        assert_eq!(gate.committed(first.number).count(), 1);
         assert!(gate.is_asked_of(JobId(1)));
-        gate.committed(second.number);
+        assert_eq!(gate.committed(second.number).count(), 1);
         assert!(!gate.is_asked_of(JobId(1)));
     }
 
@@ -249,8 +262,8 @@ mod tests {
         let taken = gate.take_out(|_, gated| even(gated));
         assert_eq!(taken.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(released(&mut gate), []);
-        let batch = gate.take().expect("one record");
-        gate.committed(batch.number);
+        let batch = gate.take(NOW).expect("one record");
+        assert_eq!(gate.committed(batch.number).count(), 1);
         assert_eq!(released(&mut gate), [1, 3]);
     }
 
@@ -261,9 +274,10 @@ mod tests {
             gate.persist(record());
         }
         assert!(gate.is_full());
-        let batch = gate.take().expect("records");
+        let batch = gate.take(NOW).expect("records");
         assert!(gate.is_full());
-        gate.committed(batch.number);
+        assert_eq!(gate.committed(batch.number).map(|batch| batch.items).sum::<usize>(), ITEMS_MAX);
         assert!(!gate.is_full());
+        assert_eq!(gate.uncommitted(), (0, 0));
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use bytes::Bytes;
 use wasmgrid_net::{Peer, Reservation};
 use wasmgrid_proto::{
-    Digest, JobId, LogRef, Micros, TokenGives, TokenStatus,
+    Digest, JobId, LogRef, Metrics, Micros, TokenGives, TokenStatus,
     frame::Envelope,
     wire::{
         ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, ToClient,
@@ -18,6 +18,7 @@ use super::{
     batch::Batch,
     cache::Cached,
     comparison::{Compared, Pairs},
+    content::Content,
     modules::{Looked, Put},
     outbox::{Closing, Freed, Kin, Outbox, Queued},
     retention::Measured,
@@ -75,6 +76,8 @@ pub enum Event {
         link: LinkId,
         /// What.
         envelope: Envelope<FromClient>,
+        /// The digest of its payload, if that is [to be hashed](Content::payload_of).
+        content: Content,
         /// The room that the message takes, free again when this is dropped.
         room: Option<Reservation>,
     },
@@ -248,6 +251,15 @@ pub enum Effect {
     /// Looks at a module or a blob, and keeps it if it may be kept. [`Event::ModuleLooked`]
     /// follows.
     Admit(Put),
+    /// Adds what is counted around the driver, and answers with it: [`Event::Answer`] follows.
+    Count {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// What the driver counts.
+        metrics: Box<Metrics>,
+    },
     /// Asks the enroller.
     Enroll(Ask),
 }

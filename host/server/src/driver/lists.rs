@@ -10,7 +10,7 @@ use super::{
     clients::Client,
     sizes::{
         LIST_BYTES, contest_bytes, fitting, job_bytes, name_bytes, shown, tenant_bytes,
-        vouched_bytes, worker_bytes,
+        usage_bytes, vouched_bytes, worker_bytes,
     },
 };
 
@@ -82,6 +82,20 @@ impl<O: Observer> Driver<O> {
         self.answer(link, id, Ok(Reply::Tenants { tenants, more }));
     }
 
+    /// What tenants have used: those behind `after`; of a client itself alone.
+    pub(super) fn usage_request(&mut self, link: LinkId, id: u64, after: Option<&str>) {
+        let Some(client) = self.state.clients.get(&link) else { return };
+        let mut left = match client.peer.identity.role() {
+            Role::Operator => self.grid.usage(),
+            _ => vec![self.grid.tenant_usage(&client.tenant)],
+        };
+        left.retain(|usage| after.is_none_or(|after| usage.name.as_str() > after));
+        let all = left.len() as u64;
+        let tenants = fitting(left.into_iter(), usage_bytes);
+        let more = all - tenants.len() as u64;
+        self.answer(link, id, Ok(Reply::Usage { tenants, more }));
+    }
+
     pub(super) fn worker_request(&mut self, link: LinkId, id: u64, name: &str) {
         let worker = self.grid.worker(name).map(|worker| Reply::Worker(self.told(worker)));
         let unknown = || Reason::NoWorker { name: name.into() }.into();
@@ -139,6 +153,7 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::WorkerPage { .. }
             | Request::Contests
             | Request::Tenants { .. }
+            | Request::Usage { .. }
             | Request::Tokens { .. }
             | Request::Members { .. }
             | Request::WorkerNames { .. }

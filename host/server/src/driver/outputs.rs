@@ -53,6 +53,7 @@ impl<O: Observer> Driver<O> {
                 }
                 Output::JobChanged { job } => {
                     self.forget_late(job);
+                    self.forget_spec(job);
                     *self.state.unsettled.entry(job).or_default() += 1;
                     self.hold(Gated::JobChanged { job });
                 }
@@ -184,6 +185,7 @@ impl<O: Observer> Driver<O> {
 
     /// Ends the link of a worker that is not understood.
     pub(super) fn misunderstand(&mut self, link: LinkId, reason: &str) {
+        self.state.counted.links_refused += 1;
         if self.end_link(link, reason) {
             self.close_as(link, reason.into(), Ending::Misunderstood);
         }
@@ -230,7 +232,7 @@ impl<O: Observer> Driver<O> {
     fn persist_inputs(&mut self, request: RequestId, record: Record) {
         let inputs =
             self.state.requests.get_mut(&request).and_then(|pending| pending.inputs.take());
-        let (Some((block, payload)), Record::InputsAppended { job, tasks }) = (inputs, &record)
+        let (Some((block, payload)), Record::InputsAppended { job, tasks, .. }) = (inputs, &record)
         else {
             return self.fail(ServerError::Missing { what: format!("inputs of {record:?}") });
         };
@@ -253,15 +255,17 @@ impl<O: Observer> Driver<O> {
         keep: Option<Vec<u32>>,
         record: Record,
     ) {
-        let held = self.state.held.get(&token).and_then(|blocks| blocks.get(block));
+        let held = self.state.held.get_mut(&token).and_then(|blocks| blocks.get_mut(block));
         let (Some((block, payload)), Record::Committed { job, first_cursor, .. }) = (held, &record)
         else {
             return self.fail(ServerError::Missing { what: format!("results of {record:?}") });
         };
         let (job, first) = (*job, *first_cursor);
+        // They are stored once, and nothing looks at the block after that.
+        let (block, payload) = (taken(block), std::mem::take(payload));
         let (block, payload) = match keep {
-            None => (block.clone(), payload.clone()),
-            Some(keep) => filter(block, payload, &keep),
+            None => (block, payload),
+            Some(keep) => filter(block, &payload, &keep),
         };
         self.store_results(job, Results::new(first, block, payload), record);
     }
@@ -325,30 +329,29 @@ impl<O: Observer> Driver<O> {
     }
 }
 
-/// The results at the positions `keep`, with their bytes.
-fn filter(block: &ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, Bytes) {
-    let starts: Vec<usize> = block
-        .results
-        .iter()
-        .scan(0, |at, meta| {
-            let start = *at;
-            *at += usize::try_from(ResultMeta::payload_len(meta)).unwrap_or(usize::MAX);
-            Some(start)
-        })
-        .collect();
-    let (mut results, mut pieces) = (Vec::with_capacity(keep.len()), Vec::new());
-    for position in keep.iter().map(|position| *position as usize) {
-        if let (Some(meta), Some(start)) = (block.results.get(position), starts.get(position)) {
-            let length = usize::try_from(meta.payload_len()).unwrap_or(usize::MAX);
-            let end = start.saturating_add(length).min(payload.len());
-            pieces.push(payload.slice((*start).min(end)..end));
-            results.push(meta.clone());
-        }
-    }
+/// A block with its results, which are taken out of it.
+fn taken(block: &mut ResultBlock) -> ResultBlock {
     let ResultBlock { job, lease, worker, attempt, .. } = *block;
-    let extensions = block.extensions.clone();
-    let kept = ResultBlock { job, lease, worker, attempt, results, extensions };
-    (kept, super::workers::join(pieces))
+    let (results, extensions) =
+        (std::mem::take(&mut block.results), std::mem::take(&mut block.extensions));
+    ResultBlock { job, lease, worker, attempt, results, extensions }
+}
+
+/// The results at the positions `keep`, which rise, with their bytes.
+fn filter(mut block: ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, Bytes) {
+    let (mut keep, mut pieces, mut start) = (keep.iter().copied().peekable(), Vec::new(), 0);
+    let mut position = 0;
+    block.results.retain(|meta| {
+        let length = usize::try_from(meta.payload_len()).unwrap_or(usize::MAX);
+        let end = payload.len().min(start + length.min(payload.len()));
+        let is_kept = keep.next_if_eq(&position).is_some();
+        if is_kept {
+            pieces.push(payload.slice(start..end));
+        }
+        (position, start) = (position + 1, end);
+        is_kept
+    });
+    (block, super::workers::join(pieces))
 }
 
 /// What the core sees of a worker's health is for who reads the scheduler's log.

@@ -1,8 +1,9 @@
 //! Estimates of what answers, descriptions and stored data take. Nothing here decides.
 
 use bytes::Bytes;
+use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
-    Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus, TokenStatus,
+    Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus, TenantUsage, TokenStatus,
     VouchedLabels, WorkerId, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
@@ -15,6 +16,9 @@ const RUNNING_MAX: usize = 4_096;
 
 /// What an answer takes at most that is no long list and has texts.
 const LONG_ANSWER_BYTES: usize = 64 << 10;
+
+/// What all that is counted takes in an answer, about: some hundred numbers.
+const METRICS_BYTES: usize = 1 << 10;
 
 /// About how many bytes a spec's texts take.
 fn spec_bytes(spec: &JobSpec) -> usize {
@@ -36,6 +40,8 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::JobPage { jobs, .. }) => jobs.iter().map(job_bytes).sum(),
         Ok(Reply::WorkerPage { workers, .. }) => workers.iter().map(worker_bytes).sum(),
         Ok(Reply::Tenants { tenants, .. }) => tenants.iter().map(tenant_bytes).sum(),
+        Ok(Reply::Usage { tenants, .. }) => tenants.iter().map(usage_bytes).sum(),
+        Ok(Reply::Metrics(_)) => METRICS_BYTES,
         Ok(Reply::Tokens { tokens, .. }) => tokens.iter().map(token_bytes).sum(),
         Ok(Reply::Members { members, .. }) => members.iter().map(member_bytes).sum(),
         Ok(Reply::Worker(worker)) => worker_bytes(worker),
@@ -105,6 +111,11 @@ pub(super) fn tenant_bytes(tenant: &TenantStatus) -> usize {
     64 + tenant.name.len() + tenant.uses.len() * 32
 }
 
+/// About how many bytes what a tenant has used takes in an answer.
+pub(super) fn usage_bytes(usage: &TenantUsage) -> usize {
+    112 + usage.name.len() + usage.extensions.bytes()
+}
+
 /// About how many bytes a token takes in an answer.
 pub(super) fn token_bytes(token: &TokenStatus) -> usize {
     let gives = &token.gives;
@@ -123,13 +134,14 @@ pub(super) fn name_bytes((_, name): &(WorkerId, String)) -> usize {
     48 + name.len()
 }
 
-/// About how many bytes inputs take in the store.
-pub(super) fn stored_bytes(inputs: &InputBlock, payload: &Bytes) -> u64 {
+/// The bytes of inputs: their own, and with those of their lengths about what they take in the store.
+pub(super) fn input_bytes(inputs: &InputBlock, payload: &Bytes) -> InputBytes {
     let lengths = match inputs {
         InputBlock::Packed(lengths) => lengths.len(),
         InputBlock::Numbers { .. } => 0,
     };
-    (payload.len() + lengths) as u64
+    let own = payload.len() as u64;
+    InputBytes { own, stored: own + lengths as u64 }
 }
 
 /// As many of the first as fit one answer.

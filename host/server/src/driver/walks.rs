@@ -261,6 +261,6 @@ fn find(index: u64, results: &Results) -> Option<FoundResult> {
         records: meta.record_lens.len() as u64,
         log_bytes: meta.log_len.into(),
     };
-    let ResultBlock { worker, attempt, .. } = results.block;
+    let ResultBlock { worker, attempt, .. } = *results.block;
     Some(FoundResult { worker, attempt, result })
 }

@@ -1,16 +1,17 @@
 //! The driver's side of workers' links: what they say goes to the core, what the core says goes
 //! to them in order, with the inputs put in.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_core::{
-    CompletedBlock, Completion, Grant, Input, RESULT_BYTES, SegmentToken, claimed_key,
-};
+use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken, claimed_key};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Digest, JobId, LogRef, Micros, Outcome, OutcomeClass, Reason, ResultBlock, TaskRange,
-    WorkerCapacity, WorkerId,
+    Cost, Digest, JobId, LogRef, Micros, OutcomeClass, Reason, ResultBlock,
+    ResultMeta, TaskRange, TaskSpec, Usage, WorkerCapacity, WorkerId,
     frame::{Envelope, META_MAX},
     pace::COMMITTED_AFTER,
     text::{REASON_MAX, shortened},
@@ -39,6 +40,10 @@ const ASSIGN_BYTES: usize = 1 << 20;
 
 /// Proofs of leases in one message, which so travels with the link's small ones.
 const PROOFS_MAX: usize = 1_024;
+
+/// Jobs whose specs are kept for their next assignments, beside those in the core: as many as are
+/// under way at once on most grids.
+const SPECS_MAX: usize = 256;
 
 /// Pieces of leases in one assignment.
 const ASSIGN_LEASES: usize = 256;
@@ -135,7 +140,7 @@ impl<O: Observer> Driver<O> {
                 self.grid.handle(now, Input::Heartbeat { worker, heartbeat });
             }
             (FromWorker::Results(results), id) => {
-                let mut checked = results.blocks.iter().map(ResultBlock::check_extensions);
+                let mut checked = results.blocks.iter().map(|block| block.check_extensions());
                 if let Some(unknown) = checked.find_map(Result::err) {
                     return self.misunderstand(link, &unknown.to_string());
                 }
@@ -216,13 +221,17 @@ impl<O: Observer> Driver<O> {
         let mut rest = payload.clone();
         let mut held = Vec::with_capacity(results.blocks.len());
         let mut blocks = Vec::with_capacity(results.blocks.len());
-        for mut block in results.blocks {
+        for block in results.blocks {
+            // A worker in this process keeps it, until it is acknowledged.
+            let mut block = Arc::unwrap_or_clone(block);
             // The frame was checked: its payload is as long as its blocks say.
             let length = usize::try_from(block.payload_len()).unwrap_or(usize::MAX);
             let bytes = rest.split_to(length.min(rest.len()));
             // What is taken here can be sent to whoever reads it.
             let bytes = block.fit(bytes);
             block.worker = worker;
+            let walls = block.results.iter().map(|meta| meta.usage.wall_us);
+            walls.for_each(|wall_us| self.state.counted.task_us.count(wall_us));
             blocks.push(completed(&block));
             held.push((block, bytes));
         }
@@ -358,10 +367,30 @@ impl<O: Observer> Driver<O> {
         }
     }
 
+    /// What the tasks of a job need, the same for all its assignments; `None` once it has ended.
+    fn spec_of(&mut self, job: JobId) -> Option<Arc<TaskSpec>> {
+        if let Some(spec) = self.state.specs.get(&job) {
+            return Some(Arc::clone(spec));
+        }
+        let spec = Arc::new(self.grid.task_spec(job)?.clone());
+        if self.state.specs.len() >= SPECS_MAX {
+            self.state.specs.clear();
+        }
+        self.state.specs.insert(job, Arc::clone(&spec));
+        Some(spec)
+    }
+
+    /// A job changed: one that has ended is assigned no more.
+    pub(super) fn forget_spec(&mut self, job: JobId) {
+        if self.state.specs.contains_key(&job) && self.grid.task_spec(job).is_none() {
+            self.state.specs.remove(&job);
+        }
+    }
+
     /// Makes one assignment of as many grants as it holds, and takes them out of `grants`.
     fn assemble(&mut self, job: JobId, grants: &mut VecDeque<Grant>) -> Assembled {
         let missing = |place: LogRef| ServerError::Missing { what: place.to_string() };
-        let Some(spec) = self.grid.task_spec(job).cloned() else {
+        let Some(spec) = self.spec_of(job) else {
             grants.clear();
             return Assembled::Nothing;
         };
@@ -430,21 +459,17 @@ fn inputs_room(meta: usize) -> u64 {
 
 /// A result block as the core counts it.
 fn completed(block: &ResultBlock) -> CompletedBlock {
-    let completion = |index, outcome: &Outcome| {
-        let class = outcome.class();
+    let completion = |meta: &ResultMeta| {
+        let class = meta.outcome.class();
         let says_why = matches!(class, OutcomeClass::Retry | OutcomeClass::Lost);
-        let reason = says_why.then(|| shortened(outcome.to_string(), REASON_MAX));
-        Completion { index, class, reason }
+        let reason = says_why.then(|| shortened(meta.outcome.to_string(), REASON_MAX));
+        let Usage { fuel, wall_us, .. } = meta.usage;
+        let cost = Cost { fuel, wall_us, bytes: meta.payload_len() };
+        Completion { index: meta.index, class, reason, cost }
     };
-    CompletedBlock {
-        job: block.job,
-        lease: block.lease,
-        attempt: block.attempt,
-        wall_us: block.results.iter().map(|meta| meta.usage.wall_us).fold(0, u64::saturating_add),
-        fuel: block.results.iter().map(|meta| meta.usage.fuel).fold(0, u64::saturating_add),
-        bytes: block.payload_len() + RESULT_BYTES * block.results.len() as u64,
-        results: block.results.iter().map(|meta| completion(meta.index, &meta.outcome)).collect(),
-    }
+    let ResultBlock { job, lease, attempt, .. } = *block;
+    let results = block.results.iter().map(completion).collect();
+    CompletedBlock { job, lease, attempt, results }
 }
 
 /// The pieces one behind the other; a single one is not copied.

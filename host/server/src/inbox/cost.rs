@@ -97,6 +97,8 @@ const fn of_request(request: &Request) -> u32 {
         | Request::WorkerNames { .. }
         | Request::VouchedPage { .. }
         | Request::Tenants { .. }
+        | Request::Usage { .. }
+        | Request::Metrics
         | Request::Tokens { .. }
         | Request::Members { .. }
         | Request::Authority(_) => WALK,
@@ -142,7 +144,7 @@ mod tests {
         let (worker, attempt, results) = (WorkerId(1), 1, Vec::new());
         let extensions = Extensions::NONE;
         let empty = ResultBlock { job, lease, worker, attempt, results, extensions };
-        let results = WorkerResults { batch: 1, blocks: vec![empty; many] };
+        let results = WorkerResults { batch: 1, blocks: vec![empty.into(); many] };
         let tasks = vec![TaskRange { first: 0, count: 1 }; many];
         let returned = Returned { job, lease, tasks, reason: String::new() };
         let preparing = Preparing { jobs: vec![job; many], compiled: Vec::new() };

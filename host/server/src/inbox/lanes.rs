@@ -127,6 +127,12 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// How many messages wait in all lanes.
+    pub(super) fn waiting(&self) -> usize {
+        let lanes = self.turns.iter().filter_map(|id| self.lanes.get(id));
+        lanes.map(|lane| lane.waiting.len()).sum()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }

@@ -180,6 +180,7 @@ impl Services {
             | Effect::HangUp { .. }
             | Effect::Commit(_)
             | Effect::Keep(_)
+            | Effect::Count { .. }
             | Effect::Tidy => {}
         }
     }

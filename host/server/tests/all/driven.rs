@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wasmgrid_core::{Grid, GridConfig, Input, LeaseKey, RETAINED_AT_ONCE};
 use wasmgrid_net::in_process;
 use wasmgrid_proto::{
-    ByteCount, CommittedRun, Digest, JobId, JobState, Micros, Millis, OutcomeClass, Record,
+    ByteCount, CommittedRun, Cost, Digest, JobId, JobState, Micros, Millis, OutcomeClass, Record,
     TaskRange, WorkerCapacity,
     wire::{FromWorker, Join, NeedModule, Role, ToWorker},
 };
@@ -94,9 +94,9 @@ fn life(job: JobId) -> [Record; 5] {
     let spec = Box::new(spec());
     [
         Record::JobSubmitted { job, spec, idempotency_key: None, digest, at },
-        Record::InputsAppended { job, tasks },
+        Record::InputsAppended { job, tasks, bytes: 0 },
         Record::InputsClosed { job },
-        Record::Committed { job, first_cursor: 0, runs },
+        Record::Committed { job, first_cursor: 0, runs, cost: Cost::default() },
         Record::JobEnded { job, state: JobState::Ok, at },
     ]
 }

@@ -199,9 +199,11 @@ impl Worker {
         self.finish_with(batch, assign, output, Usage::default()).await;
     }
 
-    async fn finish_with(&self, batch: u64, assign: &Assign, output: &[u8], usage: Usage) {
+    /// Ends all tasks of an assignment well, each with `output` and after it used this.
+    pub async fn finish_with(&self, batch: u64, assign: &Assign, output: &[u8], usage: Usage) {
         let blocks = blocks_of(assign, output, usage);
         let count: usize = blocks.iter().map(|block| block.results.len()).sum();
+        let blocks = blocks.into_iter().map(Arc::new).collect();
         let message = FromWorker::Results(WorkerResults { batch, blocks });
         self.send(Envelope { message, payload: output.repeat(count).into() }).await;
     }

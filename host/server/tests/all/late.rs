@@ -56,7 +56,7 @@ async fn end(worker: &Worker, batch: u64, assign: &Assign, outcome: Outcome, log
         results: vec![meta],
         extensions: Extensions::NONE,
     };
-    let message = FromWorker::Results(WorkerResults { batch, blocks: vec![block] });
+    let message = FromWorker::Results(WorkerResults { batch, blocks: vec![block.into()] });
     worker.send(Envelope { message, payload: log.to_owned().into() }).await;
 }
 

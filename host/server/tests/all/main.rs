@@ -21,6 +21,7 @@ mod hostile;
 mod jobs;
 mod late;
 mod members;
+mod metrics;
 mod modules;
 mod overdue;
 mod quotas;

@@ -2,6 +2,8 @@
 //! a worker, each in frames that the other side reads. The wrapping differs on each way, so a message
 //! that just fits one way must fit the next one too.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wasmgrid_proto::{
     Extensions, InputBlock, JobId, Outcome, ResultBlock, ResultMeta, Usage, WorkerId,
@@ -46,6 +48,7 @@ fn results(assign: &Assign, sent: Sent) -> Envelope<FromWorker> {
         })
         .collect();
     let count: usize = blocks.iter().map(|block| block.results.len()).sum();
+    let blocks = blocks.into_iter().map(Arc::new).collect();
     let message = FromWorker::Results(WorkerResults { batch: 1, blocks });
     Envelope { message, payload: vec![b'o'; count * sent.output].into() }
 }

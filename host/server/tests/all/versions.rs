@@ -1,5 +1,7 @@
 //! Peers of other releases: what they ask that is not known here, and what they add to what is.
 
+use std::sync::Arc;
+
 use wasmgrid_net::{Endpoint, Hello, Release, enroll};
 use wasmgrid_proto::{
     Extension, Extensions, JobId,
@@ -124,7 +126,7 @@ async fn an_unknown_extension_that_is_not_critical_is_kept_and_handed_on() {
     let (assign, _) = worker.assigned().await;
     assert_eq!(assign.spec.extensions, extended(false));
     let mut results = results_of(&assign);
-    results.blocks.iter_mut().for_each(|block| block.extensions = extended(false));
+    extend(&mut results, false);
     worker.send(FromWorker::Results(results)).await;
     worker.committed().await;
     let request = Request::Watch { job, watch: watch(1, PLENTY) };
@@ -148,7 +150,7 @@ async fn results_with_an_unknown_critical_extension_end_the_link_that_brought_th
     let mut worker = join(&server.handle(), "w").await;
     let (assign, _) = worker.assigned().await;
     let mut results = results_of(&assign);
-    results.blocks.iter_mut().for_each(|block| block.extensions = extended(true));
+    extend(&mut results, true);
     worker.send(FromWorker::Results(results)).await;
     let ended = worker.ended().await.expect("a misunderstanding").to_string();
     assert!(ended.contains("a block of results has the extension 77"), "{ended}");
@@ -157,5 +159,11 @@ async fn results_with_an_unknown_critical_extension_end_the_link_that_brought_th
 
 /// Results of all tasks of an assignment, without output.
 fn results_of(assign: &wasmgrid_proto::wire::Assign) -> WorkerResults {
-    WorkerResults { batch: 1, blocks: blocks_of(assign, b"", Default::default()) }
+    let blocks = blocks_of(assign, b"", Default::default());
+    WorkerResults { batch: 1, blocks: blocks.into_iter().map(Arc::new).collect() }
+}
+
+fn extend(results: &mut WorkerResults, critical: bool) {
+    let blocks = results.blocks.iter_mut().map(Arc::make_mut);
+    blocks.for_each(|block| block.extensions = extended(critical));
 }

@@ -129,7 +129,7 @@ impl Scheduler {
     pub async fn assign(&self, job: u64, lease: u64, spec: &TaskSpec, first: u64, count: u64) {
         let inputs = InputBlock::Numbers { start: 0, step: 1, count };
         let grant = LeaseGrant { lease: LeaseId(lease), attempt: 1, first, inputs };
-        let (job, spec) = (JobId(job), spec.clone());
+        let (job, spec) = (JobId(job), spec.clone().into());
         self.say(ToWorker::Assign(Assign { job, spec, leases: vec![grant] })).await;
     }
 
@@ -205,8 +205,8 @@ impl Gathered {
 
     fn add_results(&mut self, results: WorkerResults) {
         self.batches.push(results.batch);
-        for meta in results.blocks.into_iter().flat_map(|block| block.results) {
-            let again = self.outcomes.insert(meta.index, meta.outcome);
+        for meta in results.blocks.iter().flat_map(|block| &block.results) {
+            let again = self.outcomes.insert(meta.index, meta.outcome.clone());
             assert_eq!(again, None, "task {} ended twice", meta.index);
         }
     }

@@ -14,7 +14,7 @@ use wasmgrid_server::driver::{Inputs, Item, Observer};
 use super::{Failed, wire};
 use crate::{
     book::{Book, Violation, hold},
-    disk::{Damage, encode},
+    disk::{decode, encode},
     message::Block,
     net::LinkId,
     plan::Plan,
@@ -92,6 +92,7 @@ impl Probe {
         let jobs = grid.jobs(usize::MAX);
         book.check_status(&jobs)?;
         let (given, joined) = (mem::take(&mut self.given), mem::take(&mut self.joined));
+        book.check_usage(&grid.usage())?;
         let tenants = grid.tenants();
         book.check_tenants(&jobs, &tenants, if joined { &none } else { &given })?;
         let workers = grid.workers();
@@ -127,10 +128,7 @@ impl Probe {
             self.book.committing(&block, record)?;
         }
         self.book.record(record)?;
-        match postcard::from_bytes::<Record>(&encode(record)?) {
-            Ok(read) => self.shadow.apply(&read),
-            Err(error) => return Err(Failed::Disk(Damage(error.to_string()))),
-        }
+        self.shadow.apply(&decode(&encode(record)?)?);
         Ok(())
     }
 
@@ -194,7 +192,8 @@ impl Observer for Probe {
                 let inputs = inputs.map(|inputs| wire::inputs_of(&inputs, *first));
                 self.book.inputs(*job, *first, &inputs.unwrap_or_default());
             }
-            Item::Results { results, .. } => {
+            Item::Results { job, results } => {
+                self.book.results(*job, results.first, wire::cost_of(results));
                 // What ends as lost without a worker's result has no lease.
                 let block = wire::block_of(&results.block, &results.payload);
                 self.block = Some(block).filter(|block| block.lease != LeaseId(0));

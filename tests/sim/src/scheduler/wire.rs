@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, Extensions, InputBlock, JobId, JobSpec, JobStatus, LeaseId, LeaseProof, Limits,
-    Millis, ModuleKind, Outcome, OutcomeClass, ResultBlock, ResultMeta, TaskRange, TaskSpec, Usage,
-    WorkerCapacity, WorkerId,
+    ByteCount, Cost, Extensions, InputBlock, JobId, JobSpec, JobStatus, LeaseId, LeaseProof,
+    Limits, Millis, ModuleKind, Outcome, OutcomeClass, ResultBlock, ResultMeta, TaskRange,
+    TaskSpec, Usage, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
         Alive, Assign, Credit, ErrorCode, FromClient, FromWorker, Health, Join, Leaving, Part,
@@ -15,7 +15,7 @@ use wasmgrid_proto::{
         ToClient, ToWorker, Unable, Update, WatchRequest, WorkerResults,
     },
 };
-use wasmgrid_server::driver::Inputs;
+use wasmgrid_server::driver::{Inputs, Results};
 
 use super::MODULE;
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Bytes of an input, and of an output.
-const BYTES: u32 = 8;
+pub(crate) const BYTES: u32 = 8;
 
 /// What a result takes of a watch's credit.
 const COST: u64 = ResultsFrame::RESULT_COST + BYTES as u64;
@@ -54,7 +54,7 @@ pub(super) fn from_worker(up: Up) -> Option<Envelope<FromWorker>> {
         Up::Results { batch, blocks } => {
             let outputs = blocks.iter().flat_map(|block| &block.results);
             let payload = packed(outputs.map(|shown| shown.output));
-            let blocks = blocks.iter().map(result_block).collect();
+            let blocks = blocks.iter().map(result_block).map(Arc::new).collect();
             let message = FromWorker::Results(WorkerResults { batch, blocks });
             return Some(Envelope { message, payload });
         }
@@ -96,7 +96,7 @@ pub(super) fn to_worker(
                 Some(Lease { lease, attempt, first, inputs, proof: proof? })
             };
             let leases = leases.into_iter().filter_map(lease).collect();
-            Down::Assign { job, tenant: spec.tenant, leases }
+            Down::Assign { job, tenant: spec.tenant.clone(), leases }
         }
         ToWorker::Cancel(cancel) => Down::Cancel { job: cancel.job },
         ToWorker::Revoke(revoke) => {
@@ -259,7 +259,16 @@ pub(crate) fn block_of(block: &ResultBlock, payload: &Bytes) -> Block {
     Block { job, lease, attempt, wall_us, results: results.unwrap_or_default() }
 }
 
-/// The other way round. The time of all stands with the first.
+/// What results took.
+pub(super) fn cost_of(results: &Results) -> Cost {
+    let mut cost = Cost { bytes: results.payload.len() as u64, ..Cost::default() };
+    for Usage { fuel, wall_us, .. } in results.block.results.iter().map(|meta| meta.usage) {
+        cost.add(Cost { fuel, wall_us, bytes: 0 });
+    }
+    cost
+}
+
+/// The other way round. The time of all stands with the first; what fuel each took is its own.
 fn result_block(block: &Block) -> ResultBlock {
     let meta = |(at, shown): (usize, &Shown)| ResultMeta {
         index: shown.index,
@@ -270,7 +279,11 @@ fn result_block(block: &Block) -> ResultBlock {
             OutcomeClass::Lost => Outcome::Lost(planned()),
             _ => Outcome::Rejected(planned()),
         },
-        usage: Usage { wall_us: if at == 0 { block.wall_us } else { 0 }, ..Usage::default() },
+        usage: Usage {
+            fuel: shown.index + 1,
+            wall_us: if at == 0 { block.wall_us } else { 0 },
+            ..Usage::default()
+        },
         output_len: BYTES,
         record_lens: Vec::new(),
         log_len: 0,

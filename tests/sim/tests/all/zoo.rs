@@ -144,6 +144,11 @@ fn a_claim_that_is_believed_without_a_proof_is_caught() {
 }
 
 #[test]
+fn a_result_that_is_discarded_and_counted_is_caught() {
+    catch_planted(Planted::LateUsage, &["usage is what committed results took"]);
+}
+
+#[test]
 fn a_lease_without_an_end_is_caught() {
     catch_planted(
         Planted::EndlessLease,

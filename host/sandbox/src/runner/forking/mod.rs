@@ -375,7 +375,7 @@ impl Current {
         let ReceivedBatch { run, payload, code, blobs } = batch;
         let module = machine.ready(&run.spec, code.as_fd(), &blobs);
         Self {
-            spec: Arc::new(run.spec.clone()),
+            spec: Arc::clone(&run.spec),
             module,
             inputs: TaskInputs::new(run.inputs.clone(), payload),
             next: run.first,
