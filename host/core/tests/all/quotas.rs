@@ -128,7 +128,8 @@ fn inputs_over_the_bytes_that_are_left_are_refused() {
     // What its inputs took is free once they are spent.
     world.join("w", 2);
     world.run(10);
-    assert_eq!(used(&world, "ann", Resource::Bytes), records);
+    let results = 50 * RESULT_BYTES;
+    assert_eq!(used(&world, "ann", Resource::Bytes), records + results);
     assert_eq!(world.append(job, 50, 60), Ok(Reply::Done));
 }
 

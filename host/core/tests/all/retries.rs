@@ -346,7 +346,7 @@ fn of_a_block_only_the_positions_that_commit_are_kept() {
     let hand = world.hands(worker)[0];
     assert_eq!(hand.tasks.count, 4);
     let result = |index, class| {
-        let cost = Cost { fuel: 1 << index, wall_us: 8, bytes: 100 + index };
+        let cost = Cost { fuel: 1_u64 << index, wall_us: 8, bytes: 100 + index };
         wasmgrid_core::Completion { index, class, reason: None, cost }
     };
     let block = wasmgrid_core::CompletedBlock {

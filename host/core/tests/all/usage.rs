@@ -24,7 +24,7 @@ fn world_with(config: GridConfig) -> World {
 #[test]
 fn a_tenants_usage_is_what_its_committed_results_took() {
     let mut world = world_with(GridConfig::default());
-    let worker = world.join("w", 4);
+    let worker = world.join("w", 16);
     world.submit(spec_of("ann"), 10);
     world.end_all(worker, OutcomeClass::Ok, 30);
     world.submit(spec_of("ann"), 3);
@@ -67,7 +67,7 @@ fn attempts_that_are_run_again_are_in_no_usage_and_the_last_is() {
 fn usage_outlives_its_jobs_and_the_scheduler() {
     let keep_jobs = Some(Millis(60_000));
     let mut world = world_with(GridConfig { keep_jobs, ..GridConfig::default() });
-    let worker = world.join("w", 2);
+    let worker = world.join("w", 16);
     let job = world.submit(spec_of("ann"), 5);
     world.end_all(worker, OutcomeClass::Ok, 30);
     let before = usage(&world, "ann");

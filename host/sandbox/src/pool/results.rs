@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmgrid_proto::{
-    Outcome, ResultBlock, TaskRange, frame::Envelope,
-};
+use wasmgrid_proto::{Outcome, ResultBlock, TaskRange, frame::Envelope};
 
 use super::{
     SlotEvent,

@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken, claimed_key};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    Cost, Digest, JobId, LogRef, Micros, OutcomeClass, Reason, ResultBlock,
-    ResultMeta, TaskRange, TaskSpec, Usage, WorkerCapacity, WorkerId,
+    Cost, Digest, JobId, LogRef, Micros, OutcomeClass, Reason, ResultBlock, ResultMeta, TaskRange,
+    TaskSpec, Usage, WorkerCapacity, WorkerId,
     frame::{Envelope, META_MAX},
     pace::COMMITTED_AFTER,
     text::{REASON_MAX, shortened},
