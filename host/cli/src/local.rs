@@ -74,6 +74,8 @@ impl LocalGrid {
         };
         // Whoever runs it has the whole machine.
         config.grid.quotas.clear();
+        // It shows the inputs that it has itself.
+        config.grid.keep_inputs = 0;
         let admission = module::admission(caps);
         let server = Server::start(config, Box::new(store.reopen()), admission)
             .context("failed to start the scheduler")?;

@@ -17,7 +17,8 @@ use tokio_util::{
 use wasmgrid_net::{Link, NetError};
 use wasmgrid_proto::{
     ByteCount, Contest, Digest, Divergences, Explanation, InputBlock, JobFilter, JobId, JobSpec,
-    JobStatus, Limits, Millis, TaskStatus, TenantStatus, VouchedLabels, WorkerId, WorkerStatus,
+    JobStatus, Limits, Millis, TaskRange, TaskStatus, TenantStatus, VouchedLabels, WorkerId,
+    WorkerStatus,
     wire::{
         ApiError, AuthorityRequest, AuthorityStatus, FromClient, MemberCertificate, More, Renew,
         Renewed, Reply, Request, Submit, ToClient, WatchRequest,
@@ -25,8 +26,8 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    ClientError, JobStream, Uploads,
-    actor::{Actor, Command},
+    ClientError, JobStream, StoredInputs, Uploads,
+    actor::{Actor, Answered, Command},
     sendable::sendable,
     stream::{self, Sink},
 };
@@ -323,6 +324,22 @@ impl Client {
         }
     }
 
+    /// The inputs of a job's tasks that are stored: of these tasks the first whose input is, and as
+    /// many after it as follow it directly and fit one answer, about 1 MiB.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], where there is no such job; [`ClientError::Unsupported`], if the
+    /// scheduler is too old to be asked.
+    pub async fn inputs(&self, job: JobId, tasks: TaskRange) -> Result<StoredInputs, ClientError> {
+        let answer = self.begin(Request::Inputs { job, tasks }, Bytes::new(), None).await?;
+        match answer.with_payload().await? {
+            (Reply::Inputs { first, inputs }, payload) => {
+                StoredInputs::new(first, inputs, payload, tasks)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Results of a job's tasks that differ and should not.
     ///
     /// # Errors
@@ -538,14 +555,21 @@ impl Client {
 
 /// The answer to a question that was handed over.
 #[derive(Debug)]
-pub struct Answer(oneshot::Receiver<Result<Reply, ClientError>>);
+pub struct Answer(oneshot::Receiver<Result<Answered, ClientError>>);
+
+impl Answer {
+    /// The answer with the bytes that came beside it.
+    pub(crate) async fn with_payload(self) -> Result<Answered, ClientError> {
+        self.0.await.unwrap_or(Err(ClientError::Stopped))
+    }
+}
 
 impl Future for Answer {
     type Output = Result<Reply, ClientError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answered = ready!(Pin::new(&mut self.0).poll(context));
-        Poll::Ready(answered.unwrap_or(Err(ClientError::Stopped)))
+        Poll::Ready(answered.unwrap_or(Err(ClientError::Stopped)).map(|(reply, _)| reply))
     }
 }
 

@@ -79,6 +79,7 @@ mod actor;
 mod client;
 mod counted;
 mod error;
+mod inputs;
 mod named;
 mod operate;
 mod sendable;
@@ -87,6 +88,7 @@ mod upload;
 
 pub use client::{Client, ClientConfig, ClientLink, Producer, SubmitRequest};
 pub use error::ClientError;
+pub use inputs::StoredInputs;
 pub use named::Named;
 pub use stream::{JobEvent, JobStream};
 pub use upload::Uploads;

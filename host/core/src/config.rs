@@ -89,9 +89,14 @@ pub struct GridConfig {
     /// A bug for the simulator to catch. Default none.
     #[cfg(all(feature = "planted-bugs", debug_assertions))]
     pub planted: Option<Planted>,
-    /// How long after a job's end its results are kept, and the inputs of its tasks that did not
-    /// end ok; `None` as long as the job. Default 7 days. More costs disk.
+    /// How long after a job's end its results are kept, and the inputs that it still has then;
+    /// `None` as long as the job. Default 7 days. More costs disk.
     pub keep_results: Option<Millis>,
+    /// How many bytes of inputs a job may have before those are deleted whose tasks all ended ok,
+    /// each append as if it had 1 KiB more. Up to that they stay as long as the job's results, for
+    /// whoever wants to see which input a result is of. Default 64 MiB: a million short lines. More
+    /// costs disk; with 0 they are deleted as soon as their tasks ended.
+    pub keep_inputs: u64,
     /// How long after a job's end the job itself is known: its number, how it ended and its
     /// idempotency key, with whatever is still kept of it; `None` for ever. Default 30 days. Each
     /// job costs about two kilobytes of memory.
@@ -130,6 +135,7 @@ impl Default for GridConfig {
             #[cfg(all(feature = "planted-bugs", debug_assertions))]
             planted: None,
             keep_results: Some(Millis(7 * DAY_MS)),
+            keep_inputs: 64 << 20,
             keep_jobs: Some(Millis(30 * DAY_MS)),
         }
     }

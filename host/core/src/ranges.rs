@@ -112,6 +112,12 @@ impl RangeSet {
             .collect()
     }
 
+    /// The first run of the set inside a range.
+    pub(crate) fn first_of(&self, tasks: TaskRange) -> Option<TaskRange> {
+        let (first, end) = self.behind(tasks.first)?;
+        TaskRange::between(first, end).intersect(tasks)
+    }
+
     /// The set without another's indices.
     pub(crate) fn without(&self, other: &Self) -> Self {
         let mut rest = self.clone();
@@ -244,6 +250,7 @@ mod tests {
             assert!(set.iter().zip(set.iter().skip(1)).all(|(a, b)| a.end() < b.first));
             let within: u64 = set.within(tasks).iter().map(|part| part.count).sum();
             assert_eq!(within, model.range(tasks.first..tasks.end()).count() as u64);
+            assert_eq!(set.first_of(tasks), set.within(tasks).first().copied());
         }
     }
 

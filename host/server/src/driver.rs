@@ -30,6 +30,7 @@ mod deferred;
 mod divergence;
 mod feeders;
 mod gate;
+mod given_inputs;
 mod io;
 mod lists;
 mod logs;
@@ -77,6 +78,7 @@ pub use self::{
     cache::{Cached, Inputs, Results, decode},
     comparison::{Compared, Pairs},
     content::{Content, NOTHING},
+    given_inputs::{GivenInputs, InputReading},
     io::{Ask, Effect, Event, LinkId, Now},
     modules::{CheckTask, Looked, Modules, Put},
     observer::Observer,
@@ -413,6 +415,7 @@ impl<O: Observer> Driver<O> {
             Event::Measured(Err(error)) => self.not_measured(error),
             Event::Loaded { place, found } => self.loaded(place, found),
             Event::Compared { job, compared } => self.compared(job, compared),
+            Event::InputsRead { link, reading, found } => self.inputs_read(link, reading, found),
             Event::Walked { search, log } => self.walked(search, log),
             Event::ModuleRead { digest, found } => self.module_read(digest, found),
             Event::ModuleLooked { tenant, digest, link, id, looked } => {

@@ -13,7 +13,7 @@ use wasmgrid_store::{LogKind, Reader, Store, StoreError};
 
 use crate::{
     blocking::Blocking,
-    driver::{Cached, Measured, Search, decode},
+    driver::{Cached, GivenInputs, InputReading, Measured, Search, decode},
     error::ServerError,
 };
 
@@ -52,15 +52,15 @@ impl Readers {
     /// # Errors
     /// [`ServerError::Missing`], if there is none.
     pub(crate) async fn segment(&self, place: LogRef) -> Result<Cached, ServerError> {
-        let read = self.run(move |reader| {
-            let found = reader.segment(place.job, place.log, place.position)?;
-            Ok(found.map(|segment| decode(&segment)))
-        });
-        match read.await? {
-            Some(Ok(segment)) => Ok(segment),
-            Some(Err(reason)) => Err(ServerError::Meta { key: place.to_string(), reason }),
-            None => Err(ServerError::Missing { what: place.to_string() }),
-        }
+        self.run(move |reader| Ok(segment(reader, place))).await?
+    }
+
+    /// Reads inputs, as many as fit one answer.
+    ///
+    /// # Errors
+    /// As [`Self::segment`], for the first of them.
+    pub(crate) async fn inputs(&self, reading: InputReading) -> Result<GivenInputs, ServerError> {
+        self.run(move |reader| Ok(reading.read(|place| segment(reader, place)))).await?
     }
 
     /// Reads a job's results from before `end` backwards, a segment at a time, until the search is
@@ -149,6 +149,17 @@ impl Readers {
             result
         };
         self.blocking.run(&self.tasks, call).await.unwrap_or(Err(ServerError::Writer))
+    }
+}
+
+/// Reads the segment that holds `place`.
+fn segment(reader: &mut dyn Reader, place: Place) -> Result<Cached, ServerError> {
+    let found = reader.segment(place.job, place.log(), place.position);
+    match found.map_err(|error| ServerError::Load(Arc::new(error)))? {
+        Some(segment) => {
+            decode(&segment).map_err(|reason| ServerError::Meta { key: place.to_string(), reason })
+        }
+        None => Err(ServerError::Missing { what: place.to_string() }),
     }
 }
 

@@ -382,6 +382,10 @@ impl Scheduler {
                 let found = read(disk, place);
                 self.inbox.push_back(Event::Loaded { place, found });
             }
+            Wanted::ReadInputs { link, reading } => {
+                let found = reading.read(|place| read(disk, place));
+                self.inbox.push_back(Event::InputsRead { link, reading, found });
+            }
             Wanted::Walk(walk) => self.inbox.push_back(walked(disk, walk)?),
             Wanted::Compare(pairs) => self.inbox.push_back(pairs.compare()),
             Wanted::Count { link, id, metrics } => {

@@ -142,6 +142,7 @@ fn config(
         }
     }
     config.grid.keep_results = settings.keep_results.or(config.grid.keep_results);
+    config.grid.keep_inputs = settings.keep_inputs.map_or(config.grid.keep_inputs, |most| most.0);
     config.grid.keep_jobs = settings.keep_jobs.or(config.grid.keep_jobs);
     config.keep_bytes = settings.keep_bytes;
     config.keep_open_bytes = settings.keep_open_bytes;

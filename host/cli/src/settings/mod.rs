@@ -215,7 +215,17 @@ settings! {
         heading: Some("Retention"),
         help: &[(
             SCHEDULERS,
-            "Delete a job's results, and the inputs of its failed tasks, this long after its end",
+            "Delete a job's results, and the inputs that are kept with them, this long after its end",
+        )],
+    }
+    keep_inputs: Option<ByteCount> {
+        flag: "keep-inputs", value: "BYTES", variable: "WASMGRID_KEEP_INPUTS",
+        default: "64MiB",
+        heading: Some("Retention"),
+        help: &[(
+            SCHEDULERS,
+            "Bytes of inputs that each job may have before those of tasks that ended ok are \
+             deleted; `job results` shows inputs with their results. 0 deletes them at once",
         )],
     }
     keep_jobs: Option<Millis> {

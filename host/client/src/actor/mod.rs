@@ -48,8 +48,11 @@ pub struct Command {
     pub payload: Bytes,
     /// Where the results go, if the question asks for some.
     pub sink: Option<Sink>,
-    pub answer: oneshot::Sender<Result<Reply, ClientError>>,
+    pub answer: oneshot::Sender<Result<Answered, ClientError>>,
 }
+
+/// What the scheduler answered: the answer itself, and the bytes that came beside it.
+pub type Answered = (Reply, Bytes);
 
 /// A question that was asked on this link.
 struct Asked {
@@ -57,7 +60,7 @@ struct Asked {
     payload: Bytes,
     watch: Option<u64>,
     /// Who waits; `None` where the actor itself goes on with a watch on a new link.
-    answer: Option<oneshot::Sender<Result<Reply, ClientError>>>,
+    answer: Option<oneshot::Sender<Result<Answered, ClientError>>>,
     /// Links that ended soon while it had no answer.
     ends: u32,
 }
@@ -180,7 +183,7 @@ where
         match envelope.message {
             ToClient::Reply(ReplyFrame { id, reply }) => {
                 reach(Place::ClientBeforeAnswer);
-                self.answered(id, reply, outbox);
+                self.answered(id, reply, envelope.payload, outbox);
             }
             ToClient::Results(frame) => {
                 reach(Place::ClientBeforeResults);
@@ -230,7 +233,13 @@ where
         self.asked.insert(id, asked);
     }
 
-    fn answered(&mut self, id: u64, reply: Result<Reply, ApiError>, outbox: &mut Outbox) {
+    fn answered(
+        &mut self,
+        id: u64,
+        reply: Result<Reply, ApiError>,
+        payload: Bytes,
+        outbox: &mut Outbox,
+    ) {
         let Some(Asked { watch, answer, .. }) = self.asked.remove(&id) else { return };
         let reply = match reply {
             Ok(Reply::Unreadable) => Err(ClientError::Unreadable { theirs: self.theirs.clone() }),
@@ -248,7 +257,7 @@ where
         }
         if let Some(answer) = answer {
             // Who asked may have stopped waiting.
-            let _ = answer.send(reply);
+            let _ = answer.send(reply.map(|reply| (reply, payload)));
         }
     }
 

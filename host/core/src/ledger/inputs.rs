@@ -101,6 +101,17 @@ impl Inputs {
             || !self.spent.within(one).is_empty()
     }
 
+    /// The first run of these tasks whose inputs are stored. More of them may follow it directly.
+    pub(crate) fn first_of(&self, tasks: TaskRange) -> Option<TaskRange> {
+        let before = self.live.range(..tasks.first).next_back();
+        let live = before.into_iter().chain(self.live.range(tasks.first..tasks.end()));
+        let live = live.map(|(first, live)| TaskRange::between(*first, first + live.count));
+        let live = live.filter_map(|segment| segment.intersect(tasks)).next();
+        let ended = [self.kept.first_of(tasks), self.spent.first_of(tasks)];
+        let found = live.into_iter().chain(ended.into_iter().flatten());
+        found.min_by_key(|run| run.first)
+    }
+
     /// Whether the inputs of all these tasks are stored, whose segments have ended.
     pub(crate) fn has_ended(&self, tasks: &[TaskRange]) -> bool {
         let kept = |part: &TaskRange| self.kept.within(*part).iter().map(|p| p.count).sum();

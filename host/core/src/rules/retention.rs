@@ -1,6 +1,6 @@
-//! What of a job goes when: its inputs as soon as nothing needs them, its results some time after
-//! its end, and then the job itself. How many bytes may stay is the driver's to say, which sees
-//! them.
+//! When the data of a job is deleted: inputs that no task needs any more as soon as the job has more
+//! than a bound of them, results and all other inputs some time after its end, and then the job
+//! itself. How many bytes of results may stay is the driver's to say, which sees them.
 
 use alloc::vec::Vec;
 
@@ -14,6 +14,9 @@ use crate::ledger::Job;
 /// Ended jobs of which one [`Input::Tick`](crate::Input::Tick) deletes what is due: about a
 /// millisecond of work, since nothing is scheduled meanwhile. The others are due at the next one.
 pub const RETAINED_AT_ONCE: usize = 256;
+
+/// Segments of inputs that are looked at for one question: as many as one answer has.
+const RUNS_JOINED: usize = 256;
 
 /// How a job's logs stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +58,45 @@ impl Grid {
         }
     }
 
-    /// Drops input segments of a job that nothing needs any more.
+    /// The first of these tasks of a job whose inputs are stored, in the log of
+    /// [`source`](Self::source), and those that follow directly, as far as these are in few segments.
+    #[must_use]
+    pub fn stored_inputs(&self, job: JobId, tasks: TaskRange) -> Option<TaskRange> {
+        let mut run = self.stored_run(job, tasks)?;
+        for _ in 1..RUNS_JOINED {
+            let left = TaskRange::between(run.end(), tasks.end());
+            let next = self.stored_run(job, left).filter(|next| next.first == run.end());
+            let Some(next) = next else { break };
+            run.count += next.count;
+        }
+        Some(run)
+    }
+
+    /// The first of these tasks whose inputs are stored: a part of a segment, or of several that have
+    /// ended.
+    fn stored_run(&self, job: JobId, tasks: TaskRange) -> Option<TaskRange> {
+        let entry = self.ledger.job(job)?;
+        let Some(source) = entry.source() else { return entry.inputs().first_of(tasks) };
+        let stored = self.ledger.job(source)?.inputs();
+        // A retry has the inputs of its own tasks alone.
+        let mut left = tasks;
+        loop {
+            let run = stored.first_of(left)?;
+            let own = entry.taken().first_of(TaskRange::between(run.first, left.end()))?;
+            if let Some(found) = own.intersect(run) {
+                return Some(found);
+            }
+            left = TaskRange::between(own.first, left.end());
+        }
+    }
+
+    /// Drops input segments of a job that no task needs any more, if the job has more than is kept
+    /// for whoever reads its results.
     pub(super) fn drop_spent(&mut self, job: JobId) {
+        let most = self.config.keep_inputs;
+        if most > 0 && self.stored.inputs_cost(job) <= most {
+            return;
+        }
         let Some(entry) = self.ledger.job(job) else { return };
         let tasks = entry.inputs().spent();
         if !tasks.is_empty() {

@@ -11,6 +11,10 @@ use wasmgrid_proto::{JobId, TaskRange};
 
 use crate::table::Table;
 
+/// What an input segment counts beside its bytes, where it is about how much a job has: many small
+/// ones are bounded too.
+const SEGMENT_COST: u64 = 1 << 10;
+
 /// What is counted.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
@@ -100,6 +104,13 @@ impl Stored {
             *logs.segments.entry(first).or_default() += bytes;
         });
         self.update(tenant, |account| account.log_bytes += bytes);
+    }
+
+    /// How much a job has of inputs that are not numbers of a range.
+    pub(super) fn inputs_cost(&self, job: JobId) -> u64 {
+        self.jobs
+            .get(&job)
+            .map_or(0, |logs| logs.inputs.saturating_add(logs.segments.len() as u64 * SEGMENT_COST))
     }
 
     /// Results were committed, which took so much fuel.

@@ -3,10 +3,10 @@
 use wasmgrid_core::{GridConfig, Input, RETAINED_AT_ONCE};
 use wasmgrid_proto::{
     Digest, DropReason, JobId, LogRef, Millis, OutcomeClass, Reason, Record, TaskRange,
-    wire::ErrorCode,
+    wire::{ErrorCode, Reply},
 };
 
-use crate::world::{World, spec};
+use crate::world::{Hand, World, spec};
 
 fn config() -> GridConfig {
     GridConfig {
@@ -31,7 +31,7 @@ fn whole(world: &World, job: JobId) -> bool {
 
 #[test]
 fn inputs_go_as_soon_as_all_tasks_of_their_append_ended_ok() {
-    let mut world = World::new();
+    let mut world = World::with(GridConfig { keep_inputs: 0, ..config() });
     let worker = world.join("w", 4);
     let job = world.submit_as(spec(), None, 0, false);
     world.append(job, 0, 3).expect("appended");
@@ -45,6 +45,73 @@ fn inputs_go_as_soon_as_all_tasks_of_their_append_ended_ok() {
     assert!(!world.grid.holds(LogRef::input(job, 0)) && !world.grid.holds(LogRef::input(job, 5)));
     assert!(world.hands(worker).is_empty());
     world.check_replay();
+}
+
+#[test]
+fn inputs_of_tasks_that_ended_ok_stay_with_the_results_up_to_a_bound() {
+    // Three appends of 100 bytes, each of which counts 1 KiB more.
+    let mut world = World::with(GridConfig { keep_inputs: 3 * 1_124, ..config() });
+    world.input_bytes = 50;
+    world.join("w", 4);
+    let job = world.submit_as(spec(), None, 0, false);
+    for first in [0, 2, 4] {
+        world.append(job, first, 2).expect("appended");
+        world.run(10);
+    }
+    assert!(whole(&world, job));
+    world.append(job, 6, 2).expect("appended");
+    assert!(whole(&world, job), "nothing more has ended");
+    world.run(10);
+    assert!((0..8).all(|index| !world.grid.has_input(job, index)), "all that ended is deleted");
+    world.append(job, 8, 2).expect("appended");
+    world.close(job).expect("closed");
+    world.run(10);
+    assert!(world.state(job).is_terminal());
+    assert!(world.grid.has_input(job, 8) && world.grid.has_input(job, 9));
+    world.restart();
+    assert!(world.grid.has_input(job, 8), "also after a restart");
+    world.check_replay();
+    world.pass(10_001);
+    assert!(!world.grid.has_input(job, 8) && !world.grid.has_input(job, 9));
+    world.check_replay();
+}
+
+#[test]
+fn stored_inputs_are_found_from_any_index_on() {
+    let mut world = World::with(GridConfig { keep_inputs: 0, ..config() });
+    let worker = world.join("w", 4);
+    let job = world.submit_as(spec(), None, 0, false);
+    for first in [0, 3, 6] {
+        world.append(job, first, 3).expect("appended");
+    }
+    world.skip(job, 9, 5).expect("skipped");
+    world.append(job, 14, 1).expect("appended");
+    let found = |world: &World, first, count| {
+        world.grid.stored_inputs(job, TaskRange { first, count }).map(|run| (run.first, run.end()))
+    };
+    assert_eq!(found(&world, 0, 100), Some((0, 9)));
+    assert_eq!(found(&world, 4, 1), Some((4, 5)));
+    assert_eq!(found(&world, 9, 100), Some((14, 15)));
+    assert_eq!(found(&world, 9, 5), None);
+    assert_eq!(found(&world, 1, u64::MAX), Some((1, 9)));
+    assert_eq!(found(&world, u64::MAX, u64::MAX), None);
+    while let Some(hand) = world.hands(worker).first().copied() {
+        for index in hand.tasks.first..hand.tasks.end() {
+            let one = Hand { tasks: TaskRange::one(index), ..hand };
+            let class = if index == 4 { OutcomeClass::Failed } else { OutcomeClass::Ok };
+            world.send(worker, one, class, 10);
+        }
+        world.end(worker, hand, OutcomeClass::Ok, 10);
+    }
+    assert_eq!(found(&world, 0, 100), Some((3, 6)), "one of its tasks failed");
+    world.close(job).expect("closed");
+    let request = world.request();
+    world.drive(Input::Retry { request, job, limits: None, idempotency_key: None });
+    let Ok(Reply::Job(retry)) = world.reply(request) else { panic!("it is taken") };
+    assert_eq!(world.grid.source(retry.job), job);
+    let found = world.grid.stored_inputs(retry.job, TaskRange { first: 0, count: 100 });
+    assert_eq!(found, Some(TaskRange::one(4)), "of a retry only its own");
+    assert_eq!(world.grid.stored_inputs(retry.job, TaskRange { first: 5, count: 9 }), None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    Contest, Divergences, Explanation, JobId, JobStatus, MemberStatus, Metrics, TaskStatus,
+    Contest, Divergences, Explanation, InputBlock, JobId, JobStatus, MemberStatus, Metrics, TaskStatus,
     TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
@@ -133,6 +133,14 @@ pub enum Reply {
         /// How many there are behind the last of these.
         more: u64,
     },
+    /// Inputs of neighbouring tasks; the payload has their bytes. Since minor 2.
+    Inputs {
+        /// The index of the first of them: of the tasks that were asked for, the first one whose input
+        /// is stored. Those before it have none, or it was deleted.
+        first: u64,
+        /// The inputs. None if none of those that were asked for is stored.
+        inputs: InputBlock,
+    },
     /// Stands for an answer that this release cannot read. It stays the last variant, has no number
     /// of its own, and nobody sends it but tests.
     #[serde(skip)]
@@ -145,7 +153,7 @@ impl Reply {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake { .. } => 1,
-            Self::Metrics(_) | Self::Usage { .. } => 2,
+            Self::Metrics(_) | Self::Usage { .. } | Self::Inputs { .. } => 2,
             _ => 0,
         }
     }
@@ -172,6 +180,13 @@ impl Default for More {
 /// First the request's number, then the answer: so that an answer which cannot be read here is known
 /// to be one, and its request is not asked for ever.
 impl Body for ReplyFrame {
+    fn payload_len(&self) -> u64 {
+        match &self.reply {
+            Ok(Reply::Inputs { inputs, .. }) => inputs.payload_len(),
+            _ => 0,
+        }
+    }
+
     fn since(&self) -> u16 {
         self.reply.as_ref().map_or(0, Reply::since)
     }

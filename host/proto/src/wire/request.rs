@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::{ErrorCode, FromClient, Reply};
 use crate::{
-    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Millis, Resource, TokenGives,
-    WorkerId,
+    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Millis, Resource, TaskRange,
+    TokenGives, WorkerId,
     wire::{AuthorityRequest, Body, Renew, Role, bounded, from_bytes, to_bytes},
 };
 
@@ -260,6 +260,14 @@ pub enum Request {
         /// Only those behind this one; `None` from the first on.
         after: Option<String>,
     },
+    /// Inputs of a job that are stored, of a run of its tasks: as many as fit one answer. Answered by
+    /// [`Reply::Inputs`]. Since minor 2.
+    Inputs {
+        /// The job.
+        job: JobId,
+        /// Which tasks' inputs are wanted.
+        tasks: TaskRange,
+    },
     /// Stands for a request that this release does not know. It stays the last variant, has no number
     /// of its own, and nobody asks it but tests. Answered by [`ErrorCode::Unsupported`].
     #[serde(skip)]
@@ -271,14 +279,14 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 37;
+    pub const KNOWN: u32 = 38;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake => 1,
-            Self::Metrics | Self::Usage { .. } => 2,
+            Self::Metrics | Self::Usage { .. } | Self::Inputs { .. } => 2,
             _ => 0,
         }
     }

@@ -180,6 +180,7 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
         Request::Intake,
         Request::Metrics,
         Request::Usage { after: Some("ada".into()) },
+        Request::Inputs { job: JobId(7), tasks: range() },
     ]
 }
 
@@ -284,6 +285,7 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
             }],
             more: 3,
         }),
+        Ok(Reply::Inputs { first: 10, inputs: InputBlock::Packed(vec![1, 0, 3]) }),
     ]
 }
 

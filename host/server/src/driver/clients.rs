@@ -20,6 +20,7 @@ use wasmgrid_proto::{
 use super::{
     Ask, Driver, Effect, LinkId, Observer,
     content::Content,
+    given_inputs::Questions,
     lists::{others_jobs, unread},
     outbox::Outbox,
     sizes::{input_bytes, reply_bytes},
@@ -41,6 +42,8 @@ pub(super) struct Client {
     pub tenant: String,
     pub outbox: Outbox,
     pub watches: BTreeMap<u64, Watch>,
+    /// What it wants to know of inputs.
+    pub questions: Questions,
     /// Requests that are worked on.
     open: usize,
 }
@@ -63,7 +66,8 @@ impl<O: Observer> Driver<O> {
         }
         tracing::debug!(name = peer.identity.name(), address = peer.address, "client linked");
         let tenant = self.members.tenant(&peer.identity);
-        let client = Client { peer, tenant, outbox, watches: BTreeMap::new(), open: 0 };
+        let (watches, questions) = (BTreeMap::new(), Questions::default());
+        let client = Client { peer, tenant, outbox, watches, questions, open: 0 };
         self.state.clients.insert(link, client);
     }
 
@@ -196,6 +200,7 @@ impl<O: Observer> Driver<O> {
                 let refusal = self.refuses_work();
                 self.answer(link, id, Ok(Reply::Intake { refusal }));
             }
+            Request::Inputs { job, tasks } => self.inputs_request(link, id, job, tasks),
             Request::Unknown { number } => self.unsupported(link, id, number),
             request @ (Request::Drain { .. }
             | Request::Cordon { .. }
@@ -402,7 +407,7 @@ impl<O: Observer> Driver<O> {
     /// Answers a request of a client, unless it has gone.
     pub(super) fn answer(&mut self, link: LinkId, id: u64, reply: Result<Reply, ApiError>) {
         let Some(client) = self.state.clients.get_mut(&link) else { return };
-        client.open = client.open.saturating_sub(1);
+        client.answered();
         self.state.counted.requests += 1;
         self.state.counted.requests_refused += u64::from(reply.is_err());
         let bytes = reply_bytes(&reply);
@@ -411,6 +416,13 @@ impl<O: Observer> Driver<O> {
             Ok(queued) => self.effects.push(Effect::ToClient(link, queued)),
             Err(_) => self.close(link, "it does not read its answers"),
         }
+    }
+}
+
+impl Client {
+    /// One of its requests has its answer.
+    pub(super) const fn answered(&mut self) {
+        self.open = self.open.saturating_sub(1);
     }
 }
 
@@ -428,6 +440,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Divergences { job }
         | Request::Attend { job }
         | Request::Explain { job }
+        | Request::Inputs { job, .. }
         | Request::Watch { job, .. } => Some(*job),
         Request::HaveModule { .. }
         | Request::PutModule { .. }
@@ -458,7 +471,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
     }
 }
 
-fn no_job(job: JobId) -> ApiError {
+pub(super) fn no_job(job: JobId) -> ApiError {
     Reason::NoJob { job }.into()
 }
 

@@ -35,6 +35,8 @@ pub(super) enum Gated {
     Walk { number: u64 },
     /// A segment may be read: it was perhaps not committed when it was found to be missing.
     Load { place: LogRef },
+    /// Inputs may be read for a client: all that were there are durable.
+    Inputs { link: LinkId },
     /// The store may be measured.
     Measure,
 }

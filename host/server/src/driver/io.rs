@@ -19,6 +19,7 @@ use super::{
     cache::Cached,
     comparison::{Compared, Pairs},
     content::Content,
+    given_inputs::{GivenInputs, InputReading},
     modules::{Looked, Put},
     outbox::{Closing, Freed, Kin, Outbox, Queued},
     retention::Measured,
@@ -123,6 +124,15 @@ pub enum Event {
         place: LogRef,
         /// The segment that holds it.
         found: Result<Cached, ServerError>,
+    },
+    /// Inputs were read for a client: the answer to [`Effect::ReadInputs`].
+    InputsRead {
+        /// Whose link it is.
+        link: LinkId,
+        /// What was to be read.
+        reading: InputReading,
+        /// The inputs.
+        found: Result<GivenInputs, ServerError>,
     },
     /// Results were compared: the answer to [`Effect::Compare`].
     Compared {
@@ -233,6 +243,13 @@ pub enum Effect {
     Tidy,
     /// Reads the segment that holds this place. [`Event::Loaded`] follows.
     Read(LogRef),
+    /// Reads inputs for a client; no other reading of its goes on. [`Event::InputsRead`] follows.
+    ReadInputs {
+        /// Whose link it is.
+        link: LinkId,
+        /// What to read.
+        reading: InputReading,
+    },
     /// Reads a module or a blob for workers; no other reading of it goes on. [`Event::ModuleRead`]
     /// follows.
     ReadModule {

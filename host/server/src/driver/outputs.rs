@@ -101,6 +101,7 @@ impl<O: Observer> Driver<O> {
                 Gated::JobChanged { job } => self.job_changed(job),
                 Gated::Visible { job, end } => self.results_visible(job, end),
                 Gated::Load { place } => self.effects.push(Effect::Read(place)),
+                Gated::Inputs { link } => self.read_inputs(link),
                 Gated::Walk { number } => self.start_walk(number),
                 Gated::Measure => self.begin_measure(),
             }

@@ -57,6 +57,8 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
             | Reply::Done
             | Reply::Module { .. }
             | Reply::Appended { .. }
+            // Its size is counted where it is made.
+            | Reply::Inputs { .. }
             | Reply::Unreadable,
         ) => 0,
         Err(error) => error_bytes(error),

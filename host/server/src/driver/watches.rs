@@ -192,13 +192,14 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    /// Sends all watches of a client what can be sent.
+    /// Sends a client what can be sent: results of its watches, then inputs that it asked for.
     pub(super) fn pump_client(&mut self, link: LinkId) {
         let Some(client) = self.state.clients.get(&link) else { return };
         let watches: Vec<u64> = client.watches.keys().copied().collect();
         for watch in watches {
             self.pump_watch(link, watch);
         }
+        self.pump_inputs(link);
     }
 
     fn pump_watch(&mut self, link: LinkId, watch: u64) {

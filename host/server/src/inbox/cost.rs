@@ -81,6 +81,7 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Watch { .. }
         | Request::Task { .. }
         | Request::Divergences { .. }
+        | Request::Inputs { .. }
         | Request::Contests
         | Request::SetQuota { .. }
         | Request::Drain { .. }

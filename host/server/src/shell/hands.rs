@@ -148,6 +148,13 @@ impl Services {
                     Some(Event::Loaded { place, found })
                 });
             }
+            Effect::ReadInputs { link, reading } => {
+                let readers = self.readers.clone();
+                self.spawn(async move {
+                    let found = readers.inputs(reading).await;
+                    Some(Event::InputsRead { link, reading, found })
+                });
+            }
             Effect::ReadModule { digest } => {
                 let readers = self.readers.clone();
                 self.spawn(async move {

@@ -17,6 +17,7 @@ mod driven;
 mod durability;
 mod enrollment;
 mod feeders;
+mod given_inputs;
 mod hostile;
 mod jobs;
 mod late;

@@ -1,7 +1,7 @@
 //! Who may do what.
 
 use wasmgrid_proto::{
-    InputBlock, JobFilter, Millis, Reason, TokenGives,
+    InputBlock, JobFilter, Millis, Reason, TaskRange, TokenGives,
     wire::{ErrorCode, More, Reply, Request, Role, ToWorker, TokenRequest},
 };
 
@@ -58,6 +58,7 @@ async fn a_job_is_its_tenants_and_the_operators() {
     let requests = [
         Request::Job { job },
         Request::Watch { job, watch: watch(1, PLENTY) },
+        Request::Inputs { job, tasks: TaskRange::ALL },
         Request::AppendAt { job, first: 3, inputs: numbers(1) },
         Request::Append { job, producer: 1, number: 1, inputs: numbers(1) },
         Request::Close { job },
