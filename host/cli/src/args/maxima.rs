@@ -28,15 +28,12 @@ pub enum Maximum {
 /// What may stand before the `=`: the flags of `wasmgrid run` without their `-limit`.
 const NAMES: &str = "fuel, timeout, memory, table, output, record or log";
 
-/// A text that is no maximum.
+/// A text that is not a maximum; whoever reports it names the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MaximumError {
     /// It is not of the form NAME=VALUE.
-    #[error("invalid maximum {found:?}: expected NAME=VALUE, such as memory=1GiB")]
-    Form {
-        /// What was there.
-        found: String,
-    },
+    #[error("expected NAME=VALUE, such as memory=1GiB")]
+    Form,
     /// The name is none of a limit.
     #[error("unknown limit {name:?}: expected {NAMES}")]
     Name {
@@ -72,8 +69,7 @@ impl FromStr for Maximum {
     type Err = MaximumError;
 
     fn from_str(text: &str) -> Result<Self, MaximumError> {
-        let (name, value) =
-            text.split_once('=').ok_or_else(|| MaximumError::Form { found: text.into() })?;
+        let (name, value) = text.split_once('=').ok_or(MaximumError::Form)?;
         let (name, value) = (name.trim(), value.trim());
         match name {
             "fuel" => read(name, value).map(Self::Fuel),

@@ -286,6 +286,20 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_that_is_none_is_shown_once_with_its_form() {
+        for (line, form) in [
+            ("worker --label zonea", "KEY=VALUE"),
+            ("run t.wasm --require zonea", "KEY=VALUE"),
+            ("worker --max zonea", "NAME=VALUE, such as memory=1GiB"),
+            ("up --tenant-weight zonea", "NAME=WEIGHT"),
+        ] {
+            let error = refusal(&format!("wasmgrid {line}"));
+            let shown = error.matches("zonea").count();
+            assert!(shown == 1 && error.contains(&format!("expected {form}")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_name_is_given_one_value_by_flags() {
         for (line, says) in [
             ("worker --max memory=1GiB --max memory=2GiB", "--max: memory is given twice"),

@@ -16,16 +16,10 @@ impl TenantWeight {
     const MAX: u32 = 1_000;
 }
 
-/// A text that is no tenant's weight.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "invalid tenant weight {found:?}: expected NAME=WEIGHT with a whole number from 1 to {}",
-    TenantWeight::MAX
-)]
-pub struct TenantWeightError {
-    /// What was there.
-    pub found: String,
-}
+/// A text that is not a tenant's weight; whoever reports it names the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected NAME=WEIGHT with a whole number from 1 to {}", TenantWeight::MAX)]
+pub struct TenantWeightError;
 
 impl FromStr for TenantWeight {
     type Err = TenantWeightError;
@@ -36,7 +30,7 @@ impl FromStr for TenantWeight {
             .split_once('=')
             .and_then(|(name, number)| Some((name.trim(), weight(number)?)))
             .filter(|(name, _)| !name.is_empty())
-            .ok_or_else(|| TenantWeightError { found: text.into() })?;
+            .ok_or(TenantWeightError)?;
         Ok(Self { name: name.into(), weight })
     }
 }
@@ -50,13 +44,10 @@ pub struct Label {
     pub value: String,
 }
 
-/// A text that is no label.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid label {found:?}: expected KEY=VALUE")]
-pub struct LabelError {
-    /// What was there.
-    pub found: String,
-}
+/// A text that is not a label; whoever reports it names the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected KEY=VALUE")]
+pub struct LabelError;
 
 impl FromStr for Label {
     type Err = LabelError;
@@ -66,7 +57,7 @@ impl FromStr for Label {
             Some((key, value)) if !key.trim().is_empty() => {
                 Ok(Self { key: key.trim().into(), value: value.trim().into() })
             }
-            _ => Err(LabelError { found: text.into() }),
+            _ => Err(LabelError),
         }
     }
 }

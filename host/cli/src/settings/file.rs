@@ -132,6 +132,8 @@ mod tests {
             ("allow_dirs = [\"\"]", "allow_dirs: \"\": expected a path that is not empty"),
             ("require_jail = 1", "require_jail: 1: expected true or false"),
             ("labels = \"zone=a\"", "labels: \"zone=a\": expected a list in brackets"),
+            ("labels = [\"zone\"]", "labels: \"zone\": expected KEY=VALUE"),
+            ("max = [\"fuel\"]", "max: \"fuel\": expected NAME=VALUE, such as memory=1GiB"),
             ("labels = [1]", "labels: 1: expected a text in quotes"),
             ("compile_time = \"0s\"", "compile_time: it must be greater than 0"),
             ("isolation = \"none\"", "expected process, task or in-process"),

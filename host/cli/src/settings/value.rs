@@ -177,7 +177,29 @@ macro_rules! texts {
     )*};
 }
 
-texts!(CapSetting, CertificateLife, HostPort, Label, Listen, Maximum, Millis, String, TenantWeight);
+texts!(CapSetting, CertificateLife, HostPort, Listen, Millis, String);
+
+/// The same of types whose errors do not name the value: before what is wrong with a flag it stands
+/// anyway.
+macro_rules! named_outside {
+    ($($type:ty),*) => {$(
+        impl Value for $type {
+            fn parse(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|error| format!("{text:?}: {error}"))
+            }
+
+            fn written(&self) -> String {
+                self.to_string()
+            }
+
+            fn parser() -> ValueParser {
+                ValueParser::new(|text: &str| text.parse::<Self>())
+            }
+        }
+    )*};
+}
+
+named_outside!(Label, Maximum, TenantWeight);
 
 impl Value for ByteCount {
     fn parse(text: &str) -> Result<Self, String> {
