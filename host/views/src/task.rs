@@ -3,11 +3,16 @@
 use serde::Serialize;
 use wasmgrid_proto::{Attempt, RetryCounter, TaskResult, TaskState, TaskStatus};
 
+use crate::Data;
+
 /// A task.
 #[derive(Debug, Serialize)]
-pub struct TaskView {
+pub struct TaskView<'a> {
     /// `JOB/INDEX`.
     pub task: String,
+    /// Its input; left out if it is not known, or was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Data<'a>>,
     /// `queued`, `running` or `ended`.
     pub state: TaskState,
     /// The number of the last attempt; 0 before the first.
@@ -66,12 +71,15 @@ pub struct ResultView {
     pub log_bytes: u64,
 }
 
-impl From<&TaskStatus> for TaskView {
-    fn from(task: &TaskStatus) -> Self {
+impl<'a> TaskView<'a> {
+    /// A task and its input, if that is known.
+    #[must_use]
+    pub fn new(task: &TaskStatus, input: Option<&'a [u8]>) -> Self {
         let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let log = String::from_utf8_lossy(&task.log);
         Self {
             task: task.task.to_string(),
+            input: input.map(Data::from),
             state: task.state,
             attempt: task.attempt,
             worker: present(&task.worker),

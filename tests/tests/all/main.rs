@@ -57,6 +57,7 @@ mod resume;
 mod sandbox;
 mod sizes;
 mod storage;
+mod stored_inputs;
 mod strangers;
 mod tokens;
 mod toolchains;

@@ -6,7 +6,7 @@ use clap::{Arg, Subcommand, ValueEnum};
 use wasmgrid_proto::{JobId, JobState};
 
 use super::{
-    Format,
+    Format, StoredEachArgs,
     address::HostPort,
     run::{AskArgs, GridArgs, InputArgs, LimitArgs, OutputArgs},
     serve::TokenSource,
@@ -105,6 +105,12 @@ run to its end (lost, expired, cancelled, skipped).
 In input order (the default), the new job's results are printed when it ends; `job results JOB --follow
 --order done` prints them as they come."#;
 
+/// What is known of inputs, for the `--help` of results.
+const RESULTS_HELP: &str = r#"With --output json each result is a line as in `wasmgrid run --help`, with `input` as long as the grid
+has it. The grid keeps the inputs of tasks that did not end ok as long as the job's results, and those
+of others up to 64MiB a job (`--keep-inputs` of `up` and `server`); `input` is left out if it was
+deleted. Of a file, `input` is its content: only the command that submitted the job knew its name."#;
+
 /// Where a job is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StateName {
@@ -176,6 +182,7 @@ pub enum JobCommand {
     },
     /// Print a job's results so far; with --follow until it ends. Exits with the job's outcome, as
     /// `run` does; while it runs, with 1 if a task has failed
+    #[command(after_long_help = RESULTS_HELP)]
     Results {
         /// The job's id
         #[arg(value_parser = job_id)]
@@ -190,6 +197,9 @@ pub enum JobCommand {
         /// What to do with them.
         #[command(flatten)]
         output: OutputArgs,
+        /// Whose they are.
+        #[command(flatten)]
+        each: StoredEachArgs,
         /// Where.
         #[command(flatten)]
         grid: GridArgs,

@@ -48,3 +48,17 @@ pub struct EachArgs {
     )]
     pub resume: Option<PathBuf>,
 }
+
+/// How the results of a job belong to its inputs, of which the grid knows everything but the names of
+/// their files.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StoredEachArgs {
+    /// Write each line of a result after its input and a tab; for an input of several lines, and one
+    /// that was deleted, after its task: 3/17
+    #[arg(long, conflicts_with_all = ["raw", "format", "out_dir"], help_heading = "Output")]
+    pub with_input: bool,
+    /// Write each result to a file of its own, which appears when it is complete: DIR/{index}, or as
+    /// in 'DIR/{index}.json'
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub out_dir: Option<OsString>,
+}

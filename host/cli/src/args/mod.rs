@@ -24,7 +24,7 @@ use wasmgrid_proto::Millis;
 pub use address::{HostPort, Listen};
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
-pub use data::{CutArgs, EachArgs};
+pub use data::{CutArgs, EachArgs, StoredEachArgs};
 pub use help::{examples, join, prose};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};

@@ -11,7 +11,7 @@ use wasmgrid_views::{AppendedView, JobView, JobWithDivergences, written};
 
 use super::{explain, logs, task, view, with};
 use crate::{
-    args::{AskArgs, Format, InputArgs, JobCommand, Order, OutputArgs, Talk},
+    args::{AskArgs, Format, InputArgs, JobCommand, Order, OutputArgs, StoredEachArgs, Talk},
     exit::{Exit, WithExit as _, usage},
     interrupt::Interrupt,
     print::{self, data, message},
@@ -26,6 +26,7 @@ use crate::{
         progress::Progress,
         rest, say_left_out, say_unread,
         session::{self, Ending},
+        stored_dir,
     },
     table,
 };
@@ -40,10 +41,10 @@ const POLL: Millis = Millis(200);
 /// Where the cluster cannot be reached, has no such job, or the output cannot be written.
 pub async fn job(command: JobCommand, talk: Talk, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     match command {
-        JobCommand::Results { job, from, follow, output, grid } => {
+        JobCommand::Results { job, from, follow, output, each, grid } => {
             let wanted = Wanted { job, from, follow };
-            with(&grid, async |client| results(client, wanted, &output, talk, interrupt).await)
-                .await
+            let shown = (&output, &each);
+            with(&grid, async |client| results(client, wanted, shown, talk, interrupt).await).await
         }
         JobCommand::Append { job, inputs, grid, output } => {
             let appended = Appended { job, output, count: 0 };
@@ -83,10 +84,9 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
             with(&grid, async |client| logs::of_job(client, job, follow, output).await).await?;
         }
         JobCommand::Show { job, task: Some(index), ask: AskArgs { grid, output } } => {
-            task::show(
-                &with(&grid, async |client| Ok(client.task(job, index).await?)).await?,
-                output,
-            )?;
+            let ask = async |client: &Client| Ok(task::ask(client, job, index).await?);
+            let (status, input) = with(&grid, ask).await?;
+            task::show(&status, input.as_deref(), output)?;
         }
         JobCommand::Show { job, task: None, ask: AskArgs { grid, output } } => {
             let ask = async |client: &Client| {
@@ -225,32 +225,36 @@ struct Wanted {
 async fn results(
     client: &Client,
     Wanted { job, from, follow }: Wanted,
-    args: &OutputArgs,
+    (args, each): (&OutputArgs, &StoredEachArgs),
     talk: Talk,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
+    let reads = Reads::new();
+    let dir = stored_dir(args, each, from, &reads)?;
     let (status, mut results) = tokio::select! {
         watched = client.watch(job, from) => watched?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
-    let shape = match (args.format, args.raw) {
-        (Format::Json, _) => Shape::Json,
-        (Format::Text, true) => Shape::Raw,
-        (Format::Text, false) => Shape::Lines,
+    let shape = match args.format {
+        Format::Json => Shape::Json,
+        Format::Text if each.out_dir.is_some() => Shape::Nothing,
+        Format::Text if each.with_input => Shape::WithInput,
+        Format::Text if args.raw => Shape::Raw,
+        Format::Text => Shape::Lines,
     };
-    let mut output = Output::open(args.out.as_deref(), shape, &Reads::new())?;
+    let mut output = Output::open(args.out.as_deref(), shape, &reads)?.beside(dir);
     output.begin()?;
     let task = &status.spec.task;
     let failures = Failures::new(task.limits, None).granting(&task.grants);
     // A part of the log has gaps in input order: what stands before them would wait for the end.
     let ordered = args.order.map_or(from == 0, |order| order == Order::Input);
     let progress = Progress::new(talk.quiet || !follow);
-    let mut collector = Collector::new(output, ordered, failures, None, progress);
+    let mut collector = Collector::new(output, ordered, failures, None, progress).fetching(job);
     let until = if follow { u64::MAX } else { status.results };
     let ending = tokio::select! {
         ending = session::collect(&mut results, &mut collector, from..until, |_, _| ()) => ending?,
         () = interrupt.asked() => {
-            collector.drain()?;
+            session::drain(client, &mut collector).await?;
             let rest = rest(job, collector.cursor().max(from));
             message!("`{rest}` prints the rest");
             return Ok(Exit::Interrupted);

@@ -1,7 +1,10 @@
 //! What is shown of single tasks, and of results that differ.
 
+use bytes::Bytes;
+use wasmgrid_client::{Client, ClientError};
 use wasmgrid_proto::{
-    ByteCount, Divergence, Divergences, Fuel, Millis, TaskState, TaskStatus, Witness,
+    ByteCount, Divergence, Divergences, Fuel, JobId, Millis, TaskRange, TaskState, TaskStatus,
+    Witness,
 };
 use wasmgrid_views::{TaskView, WitnessView};
 
@@ -11,17 +14,39 @@ use crate::{
     table,
 };
 
+/// Characters of an input that are shown.
+const INPUT_SHOWN: usize = 80;
+
+/// A task and its input, as far as the grid has it.
+///
+/// # Errors
+/// [`ClientError`], as for every question.
+pub async fn ask(
+    client: &Client,
+    job: JobId,
+    index: u64,
+) -> Result<(TaskStatus, Option<Bytes>), ClientError> {
+    let status = client.task(job, index).await?;
+    match client.inputs(job, TaskRange::one(index)).await {
+        Ok(found) => Ok((status, found.input(index))),
+        // An older scheduler has no answer to that.
+        Err(ClientError::Unsupported { .. }) => Ok((status, None)),
+        Err(error) => Err(error),
+    }
+}
+
 /// Prints a task.
 ///
 /// # Errors
 /// Where stdout cannot be written.
-pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
+pub fn show(task: &TaskStatus, input: Option<&[u8]>, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&TaskView::from(task));
+        return table::json(&TaskView::new(task, input));
     }
     let attempt = if task.attempt == 0 { String::new() } else { task.attempt.to_string() };
     table::fields([
         ("task", task.task.to_string()),
+        ("input", input.map(beginning).unwrap_or_default()),
         ("state", task.state.to_string()),
         ("attempt", attempt),
         ("worker", task.worker.clone()),
@@ -50,6 +75,16 @@ pub fn show(task: &TaskStatus, output: Format) -> anyhow::Result<()> {
         data!("log:\n{}", String::from_utf8_lossy(&task.log))?;
     }
     Ok(())
+}
+
+/// The beginning of an input, as far as it is a text.
+fn beginning(input: &[u8]) -> String {
+    let text = String::from_utf8_lossy(input);
+    let mut shown: String = text.chars().take(INPUT_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Prints results that differ, below their job.

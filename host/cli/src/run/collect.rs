@@ -4,11 +4,13 @@ use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use wasmgrid_proto::{JobStatus, Outcome, ResultBlock, WorkerId};
+use wasmgrid_client::StoredInputs;
+use wasmgrid_proto::{JobId, JobStatus, Outcome, ResultBlock, TaskId, TaskRange, WorkerId};
 
 use super::{
     again::Written,
     failures::Failures,
+    fetched::Fetched,
     ledger::{Absent, Input, Ledger, Place},
     output::Output,
     progress::Progress,
@@ -25,6 +27,8 @@ pub struct Collector<'a> {
     failures: Failures,
     /// The job's inputs, where they are known here.
     ledger: Option<&'a RefCell<Ledger>>,
+    /// What is shown next, if its inputs are the grid's to give.
+    fetched: Option<Fetched>,
     progress: Progress,
     /// How far the run has come, where that is noted.
     track: Option<Track>,
@@ -32,6 +36,8 @@ pub struct Collector<'a> {
     shows_inputs: bool,
     /// Files that cannot be read, until their results are shown, where inputs are.
     unread: BTreeMap<u64, PathBuf>,
+    /// Inputs of tasks that failed, as far as the grid was asked for them, until they are explained.
+    failed_inputs: BTreeMap<u64, Input>,
     /// Behind the last result that came.
     cursor: u64,
     /// Results whose module or input did not fit, and all others.
@@ -57,6 +63,8 @@ pub struct Report {
     pub all_refused: bool,
     /// True where a result was of a task that failed.
     pub any_failed: bool,
+    /// Results that were shown without their inputs, since the grid has deleted those.
+    pub inputs_deleted: u64,
 }
 
 impl<'a> Collector<'a> {
@@ -79,10 +87,12 @@ impl<'a> Collector<'a> {
             reorder,
             failures,
             ledger,
+            fetched: None,
             progress,
             track: None,
             shows_inputs,
             unread,
+            failed_inputs: BTreeMap::new(),
             cursor,
             refused,
             ran,
@@ -99,8 +109,16 @@ impl<'a> Collector<'a> {
         Self { track, ..self }
     }
 
+    /// The same, which shows inputs that are fetched from the grid, if it shows any.
+    pub fn fetching(mut self, job: JobId) -> Self {
+        if self.output.prints_inputs() {
+            self.fetched = Some(Fetched::new(job));
+        }
+        self
+    }
+
     /// Takes a block of results, which stands at `first_cursor` of the job's result log, and prints
-    /// what is due.
+    /// what is due; if inputs are [fetched](Self::wanted), when they are there.
     ///
     /// # Errors
     /// [`Closed`](super::output::Closed) where nobody reads the output; else where it or a
@@ -131,7 +149,45 @@ impl<'a> Collector<'a> {
         if let (Some(ledger), Some(reorder)) = (self.ledger, &self.reorder) {
             ledger.borrow_mut().hold(reorder.len());
         }
-        self.print(&due, &explained)
+        self.print_next(due, &explained)
+    }
+
+    /// Prints what is due, up to the first result whose input is to be fetched; gives the tasks whose
+    /// inputs are wanted for it. [`Self::give`] brings them.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn wanted(&mut self) -> anyhow::Result<Option<(JobId, TaskRange)>> {
+        let Some(fetched) = &mut self.fetched else { return Ok(None) };
+        if fetched.wanted().is_none() {
+            return Ok(None);
+        }
+        let output = &mut self.output;
+        let on_terminal = output.is_terminal();
+        let mut print = || {
+            fetched.show(|shown, input| output.write(shown, Some(input)))?;
+            output.flush()
+        };
+        if on_terminal {
+            self.progress.around(print)?
+        } else {
+            print()?
+        }
+        Ok(self.fetched.as_ref().and_then(Fetched::wanted))
+    }
+
+    /// True if results are of no use without their inputs.
+    pub const fn needs_inputs(&self) -> bool {
+        self.output.needs_inputs()
+    }
+
+    /// Takes inputs that were [`wanted`](Self::wanted); `None` if the scheduler is too old to give any.
+    pub fn give(&mut self, wanted: TaskRange, found: Option<StoredInputs>) {
+        match (&mut self.fetched, found) {
+            (Some(fetched), Some(found)) => fetched.give(wanted, found),
+            (Some(fetched), None) => fetched.give_up(),
+            (None, _) => {}
+        }
     }
 
     /// The worker of results that are to be explained, where its name is to be asked for: a few times
@@ -140,6 +196,22 @@ impl<'a> Collector<'a> {
         let explains = self.failures.explains_more()
             && block.results.iter().any(|meta| is_failed(&meta.outcome));
         (explains && !self.failures.knows(block.worker)).then_some(block.worker)
+    }
+
+    /// The failed tasks of a block that are explained and whose inputs the grid alone has, with their
+    /// job: a few a job.
+    pub fn unknown_inputs(&self, block: &ResultBlock) -> Vec<TaskId> {
+        if self.ledger.is_some() {
+            return Vec::new();
+        }
+        let failed = block.results.iter().filter(|meta| is_failed(&meta.outcome));
+        let tasks = failed.map(|meta| TaskId { job: block.job, index: meta.index });
+        tasks.take(self.failures.left_to_explain()).collect()
+    }
+
+    /// Takes the input of a task that failed.
+    pub fn know(&mut self, task: TaskId, bytes: Bytes) {
+        self.failed_inputs.insert(task.index, Input { bytes, place: Place::Stored(task) });
     }
 
     /// Takes workers' names.
@@ -178,7 +250,7 @@ impl<'a> Collector<'a> {
                 }
             }
         }
-        self.print(&due, &explained)
+        self.print_next(due, &explained)
     }
 
     /// Resolves once there may be some; without inputs known here, never.
@@ -210,12 +282,22 @@ impl<'a> Collector<'a> {
             // What is behind a gap is computed anew.
             self.note_progress()?;
         }
-        while let Some(reorder) = self.reorder.as_mut().filter(|_| self.track.is_none()) {
-            let Some(run) = reorder.pop_past_gaps()? else { break };
-            self.print(&[run], &[])?;
-        }
+        while self.pass_gap()? {}
         self.progress.clear();
         Ok(())
+    }
+
+    /// Prints the next results that are left, also behind tasks without a result; false if none are.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn pass_gap(&mut self) -> anyhow::Result<bool> {
+        let Some(reorder) = self.reorder.as_mut().filter(|_| self.track.is_none()) else {
+            return Ok(false);
+        };
+        let Some(run) = reorder.pop_past_gaps()? else { return Ok(false) };
+        self.print_next(vec![run], &[])?;
+        Ok(true)
     }
 
     /// Writes the file of failed inputs; with `not_run` also those of tasks without a result.
@@ -238,6 +320,7 @@ impl<'a> Collector<'a> {
             left_out,
             all_refused: self.refused > 0 && self.ran == 0,
             any_failed: self.failed > 0 || self.failures.unread() > 0,
+            inputs_deleted: self.fetched.as_ref().map_or(0, Fetched::deleted),
         }
     }
 
@@ -267,7 +350,7 @@ impl<'a> Collector<'a> {
     fn note(&mut self, shown: Shown<'_>) -> Option<Option<Lines>> {
         let outcome = &shown.meta.outcome;
         let failed = *outcome != Outcome::Ok;
-        let (mut input, mut settled) = (None, 0);
+        let (mut input, mut settled) = (self.failed_inputs.remove(&shown.meta.index), 0);
         if let Some(ledger) = self.ledger {
             let mut ledger = ledger.borrow_mut();
             input = ledger.settle(shown.meta.index, failed)?;
@@ -296,6 +379,13 @@ impl<'a> Collector<'a> {
             (Some(_), Some(reorder)) => reorder.next(),
             _ => ledger.settled(),
         }
+    }
+
+    /// Prints results, or has them wait for their inputs.
+    fn print_next(&mut self, due: Vec<Run>, explained: &[Lines]) -> anyhow::Result<()> {
+        let Some(fetched) = &mut self.fetched else { return self.print(&due, explained) };
+        fetched.push(due);
+        self.print(&[], explained)
     }
 
     fn print(&mut self, due: &[Run], explained: &[Lines]) -> anyhow::Result<()> {

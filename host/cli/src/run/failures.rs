@@ -77,6 +77,11 @@ impl Failures {
         self.seen < EXPLAINED
     }
 
+    /// How many more failures are explained.
+    pub fn left_to_explain(&self) -> usize {
+        usize::try_from(EXPLAINED.saturating_sub(self.seen)).unwrap_or_default()
+    }
+
     /// Whether a worker's name was asked for.
     pub fn knows(&self, worker: WorkerId) -> bool {
         self.names.contains_key(&worker)
@@ -218,7 +223,8 @@ fn headed(index: u64, cause: &str) -> Lines {
 fn shown_input(input: &Input) -> String {
     let bytes = Outside::of_bytes(&input.bytes).short_line(INPUT_SHOWN);
     match &input.place {
-        Place::Range => bytes,
+        Place::Range | Place::Stored(_) => bytes,
+        Place::Deleted(_) => "deleted".into(),
         Place::Single => format!("{} of stdin", ByteCount(input.bytes.len() as u64)),
         Place::Line { name } => format!("{}: {bytes}", Outside::new(name).line()),
         Place::File { path } => {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use wasmgrid_proto::InputBlock;
+use wasmgrid_proto::{InputBlock, TaskId};
 
 use super::inputs::{Chunk, Origins, Piece, Unread};
 
@@ -95,6 +95,10 @@ pub enum Place {
         /// Its path.
         path: PathBuf,
     },
+    /// From the log of a job of another command, which alone knew where it was from.
+    Stored(TaskId),
+    /// The same, but the grid has deleted it.
+    Deleted(TaskId),
 }
 
 impl Ledger {

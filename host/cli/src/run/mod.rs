@@ -7,6 +7,7 @@ mod clues;
 pub mod collect;
 mod dry_run;
 pub mod failures;
+mod fetched;
 pub mod inputs;
 mod ledger;
 mod out_dir;
@@ -56,6 +57,7 @@ use session::{OnInterrupt, Session, Settled, Use};
 use summary::Summary;
 pub use summary::{Reading, exit_of, rest};
 use task::Task;
+pub use together::stored_dir;
 use together::{check_resume, going_on, header, is_filter, out_dir, shape};
 use track::Track;
 

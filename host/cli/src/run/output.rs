@@ -113,7 +113,17 @@ impl Output {
 
     /// True where the inputs of results are shown with them, or name their files.
     pub const fn wants_inputs(&self) -> bool {
-        self.dir.is_some() || matches!(self.shape, Shape::Json | Shape::WithInput)
+        self.dir.is_some() || self.prints_inputs()
+    }
+
+    /// True if the inputs of results are printed with them.
+    pub const fn prints_inputs(&self) -> bool {
+        matches!(self.shape, Shape::Json | Shape::WithInput)
+    }
+
+    /// True if a result is of no use without its input.
+    pub const fn needs_inputs(&self) -> bool {
+        matches!(self.shape, Shape::WithInput)
     }
 
     /// The file that results go to, where it is one that another file can be beside.

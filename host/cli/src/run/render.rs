@@ -59,10 +59,12 @@ pub fn write_with_input(out: &mut impl Write, shown: Shown<'_>, input: &Input) -
     Ok(())
 }
 
-/// What stands for an input in a line: itself where it is one, else where it is from.
+/// What stands for an input in a line: itself if it is one, else where it is from; if only the grid
+/// knew it, its task.
 fn prefix(input: &Input) -> Cow<'_, [u8]> {
     let bytes = match &input.place {
         Place::File { path } => path.as_os_str().as_encoded_bytes(),
+        Place::Deleted(task) => return task.to_string().into_bytes().into(),
         _ => {
             let line = input.bytes.strip_suffix(b"\n").unwrap_or(&input.bytes);
             line.strip_suffix(b"\r").unwrap_or(line)
@@ -73,6 +75,7 @@ fn prefix(input: &Input) -> Cow<'_, [u8]> {
     }
     match &input.place {
         Place::Line { name } => name.as_bytes().into(),
+        Place::Stored(task) => task.to_string().into_bytes().into(),
         _ => bytes.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\\n"[..]).into(),
     }
 }
@@ -97,8 +100,8 @@ pub fn write_json(out: &mut impl Write, shown: Shown<'_>, beside: Beside<'_>) ->
     let (mut from, mut bytes, mut file) = (None, None, None);
     if let Some(input) = beside.input {
         match &input.place {
-            Place::Single => {}
-            Place::Range => bytes = Some(Data::from(&*input.bytes)),
+            Place::Single | Place::Deleted(_) => {}
+            Place::Range | Place::Stored(_) => bytes = Some(Data::from(&*input.bytes)),
             Place::Line { name } => {
                 from = Some(name.as_str());
                 bytes = Some(Data::from(&*input.bytes));
@@ -132,12 +135,14 @@ pub fn write_json(out: &mut impl Write, shown: Shown<'_>, beside: Beside<'_>) ->
 
 #[cfg(test)]
 mod tests {
-    use wasmgrid_proto::TrapKind;
+    use wasmgrid_proto::{JobId, TaskId, TrapKind};
 
     use super::{
         super::reorder::{Finished, Run, tests::finished},
         *,
     };
+
+    const TASK: TaskId = TaskId { job: JobId(3), index: 17 };
 
     fn with_record(mut result: Finished, record: &str) -> Finished {
         let mut payload = result.payload.to_vec();
@@ -192,6 +197,9 @@ mod tests {
             (input("", file("a/b.txt")), "a/b.txt"),
             (input("", file("a\nb")), "a\\nb"),
             (input("7", Place::Range), "7"),
+            (input("ada\n", Place::Stored(TASK)), "ada"),
+            (input("one\ntwo\n", Place::Stored(TASK)), "3/17"),
+            (input("", Place::Deleted(TASK)), "3/17"),
         ] {
             let result = with_record(finished(0, Outcome::Ok, "two\nlines"), "record");
             let mut out = Vec::new();
@@ -226,6 +234,12 @@ mod tests {
         expected["from"] = "in:4".into();
         expected["input"] = "a line".into();
         assert_eq!(json(result.shown(), beside), expected);
+        let stored = input("a line", Place::Stored(TASK));
+        let found = json(result.shown(), Beside { input: Some(&stored), file: None });
+        assert_eq!((found.get("from"), &found["input"]), (None, &"a line".into()));
+        let deleted = input("", Place::Deleted(TASK));
+        let found = json(result.shown(), Beside { input: Some(&deleted), file: None });
+        assert!(found.get("from").is_none() && found.get("input").is_none());
         let file = input("", Place::File { path: "a.txt".into() });
         let written = Path::new("out/a.txt");
         let found = json(result.shown(), Beside { input: Some(&file), file: Some(Some(written)) });

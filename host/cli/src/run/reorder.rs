@@ -435,7 +435,7 @@ pub mod tests {
     }
 
     /// The runs of a block with the results of these tasks.
-    fn runs(indexes: &[u64]) -> Vec<Run> {
+    pub fn runs(indexes: &[u64]) -> Vec<Run> {
         let all: Vec<_> = indexes.iter().map(|index| ok(*index)).collect();
         let results = all.iter().map(|finished| finished.meta.clone()).collect();
         let payload: Vec<u8> = all.iter().flat_map(|finished| finished.payload.to_vec()).collect();

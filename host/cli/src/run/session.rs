@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, Named, SubmitRequest, Uploads};
-use wasmgrid_proto::{JobId, JobSpec, JobStatus, Reason};
+use wasmgrid_proto::{JobId, JobSpec, JobStatus, Reason, TaskRange};
 
 use super::{
     collect::Collector,
@@ -407,19 +407,54 @@ async fn collect_all(
                     let names = results.client().worker_names(vec![worker]).await;
                     collector.name(names.unwrap_or_default());
                 }
+                for task in collector.unknown_inputs(&block) {
+                    // Where it cannot be had, the task is explained without it.
+                    let one = TaskRange::one(task.index);
+                    let found = results.client().inputs(task.job, one).await.ok();
+                    let input = found.and_then(|found| found.input(task.index));
+                    input.into_iter().for_each(|input| collector.know(task, input));
+                }
                 collector.take(first_cursor, block, payload)?;
+                show_due(results.client(), collector).await?;
                 settled(cursor, bytes);
             }
             Some(JobEvent::Update(status)) => collector.update(&status)?,
             Some(JobEvent::Ended(status)) => {
-                collector.drain()?;
+                drain(results.client(), collector).await?;
                 return Ok(Ending::Ended(Box::new(status)));
             }
             None => return Err(ClientError::Stopped.into()),
         }
     }
-    collector.drain()?;
+    drain(results.client(), collector).await?;
     Ok(Ending::Detached)
+}
+
+/// Prints all results that came, also behind tasks without one.
+///
+/// # Errors
+/// As [`collect`].
+pub async fn drain(client: &Client, collector: &mut Collector<'_>) -> anyhow::Result<()> {
+    show_due(client, collector).await?;
+    while collector.pass_gap()? {
+        show_due(client, collector).await?;
+    }
+    collector.drain()
+}
+
+/// Prints results that wait for their inputs, which the grid has. Cancel safe.
+async fn show_due(client: &Client, collector: &mut Collector<'_>) -> anyhow::Result<()> {
+    while let Some((job, tasks)) = collector.wanted()? {
+        match client.inputs(job, tasks).await {
+            Ok(found) => collector.give(tasks, Some(found)),
+            // Whoever asks for JSON gets all that there is.
+            Err(ClientError::Unsupported { .. }) if !collector.needs_inputs() => {
+                collector.give(tasks, None);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The first inputs, and where the others come from. The first are waited for, so that a job

@@ -178,6 +178,7 @@ impl Reading {
             print::message_exactly(&serde_json::to_string(&line)?);
         } else {
             tell_unexplained(&report);
+            tell_deleted(&report);
             tell_end(state);
             if !self.quiet {
                 self.tell_rest(status, collector.cursor());
@@ -197,6 +198,12 @@ impl Reading {
             if self.follow || status.state != JobState::Ok {
                 let elapsed = at.since(status.submitted_at).duration();
                 message!("{}", progress::summary(counts, elapsed));
+            }
+            if status.state == JobState::Failed {
+                message!(
+                    "`wasmgrid job retry {} --failed` runs the tasks that did not end ok again",
+                    status.job
+                );
             }
             return;
         }
@@ -228,6 +235,18 @@ pub fn tell_of_lost(job: JobId) {
 fn tell_unexplained(report: &Report) {
     if report.unexplained > 0 {
         message!("{} more tasks failed", report.unexplained);
+    }
+}
+
+/// Says that inputs are missing which were to be shown with their results.
+fn tell_deleted(report: &Report) {
+    let count = report.inputs_deleted;
+    if count > 0 {
+        let results = counted(count, "result");
+        message!(
+            "the inputs of {results} were deleted, since the grid keeps only so many of tasks that \
+             ended ok (--keep-inputs of `wasmgrid up`); the task stands in their place"
+        );
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     task::Task,
 };
 use crate::{
-    args::{EachArgs, Format, Order, RunArgs, Talk},
+    args::{EachArgs, Format, Order, OutputArgs, RunArgs, StoredEachArgs, Talk},
     exit::usage,
     print::message,
 };
@@ -102,18 +102,7 @@ pub fn out_dir(
         )));
     }
     let Some(dir) = out_dir else { return Ok(None) };
-    if args.output.format == Format::Text && args.output.out.is_some() {
-        return Err(usage(
-            "-o is unused with --out-dir; leave it out, or add --output json, which writes \
-             everything else about each result",
-        ));
-    }
-    if args.output.format == Format::Text && args.output.order.is_some() {
-        return Err(usage(
-            "--order has no effect with --out-dir, which prints nothing; leave it out, or add \
-             --output json",
-        ));
-    }
+    check_unused(&args.output)?;
     let names = sources.names()?;
     let mut dir = OutDir::parse(dir, names.is_some(), args.output.raw)?;
     if let Some(part) = resume.and_then(Resume::part) {
@@ -125,6 +114,44 @@ pub fn out_dir(
     }
     reads.check_flag("--out-dir", dir.folder())?;
     Ok(Some(dir))
+}
+
+/// Where the results of a job have files of their own, whose inputs this command does not know;
+/// nothing is made yet. `from` is the first position of the job's result log.
+///
+/// # Errors
+/// As [`out_dir`].
+pub fn stored_dir(
+    output: &OutputArgs,
+    each: &StoredEachArgs,
+    from: u64,
+    reads: &Reads,
+) -> anyhow::Result<Option<OutDir>> {
+    let Some(dir) = &each.out_dir else { return Ok(None) };
+    check_unused(output)?;
+    let dir = OutDir::parse(dir, false, output.raw)?;
+    if from == 0 {
+        dir.check(&[(0, None)])?;
+    }
+    reads.check_flag("--out-dir", dir.folder())?;
+    Ok(Some(dir))
+}
+
+/// Fails if a flag has no effect with `--out-dir`.
+fn check_unused(output: &OutputArgs) -> anyhow::Result<()> {
+    if output.format == Format::Text && output.out.is_some() {
+        return Err(usage(
+            "-o is unused with --out-dir; leave it out, or add --output json, which writes \
+             everything else about each result",
+        ));
+    }
+    if output.format == Format::Text && output.order.is_some() {
+        return Err(usage(
+            "--order has no effect with --out-dir, which prints nothing; leave it out, or add \
+             --output json",
+        ));
+    }
+    Ok(())
 }
 
 /// One task without input flags, used as a filter.

@@ -36,7 +36,7 @@ impl Track {
         let Some(Input { bytes, place }) = input else { return };
         let seen = match place {
             // The command line says what they are.
-            Place::Range | Place::Single => return,
+            Place::Range | Place::Single | Place::Stored(_) | Place::Deleted(_) => return,
             Place::Line { .. } => bytes,
             Place::File { path } => path.as_os_str().as_encoded_bytes(),
         };

@@ -136,9 +136,9 @@ impl Keeper {
     ) -> anyhow::Result<()> {
         let (mut from, mut bytes, mut file) = (None, None, None);
         match &input.place {
-            Origin::Single => return Ok(()),
+            Origin::Single | Origin::Deleted(_) => return Ok(()),
             Origin::File { path } => file = Some(Data::from(path.as_path())),
-            Origin::Range => bytes = Some(Data::from(&*input.bytes)),
+            Origin::Range | Origin::Stored(_) => bytes = Some(Data::from(&*input.bytes)),
             Origin::Line { name } => {
                 from = Some(name.into());
                 bytes = Some(Data::from(&*input.bytes));
