@@ -67,7 +67,7 @@ pub fn new(args: &NewArgs) -> anyhow::Result<Exit> {
     let dependency = dependency(args.sdk.as_deref())?;
     let folder = args.path.display();
     if args.path.exists() {
-        return Err(usage(format!("{folder} is there already; choose another name")));
+        return Err(usage(format!("{folder} already exists; choose another name")));
     }
     let files = [
         ("Cargo.toml", manifest(&name, &dependency)),

@@ -96,7 +96,9 @@ fn a_removed_client_loses_what_it_waits_for_and_is_out_also_after_a_restart() {
     grid.run(&["client", "remove", "ada"]).ok();
     assert_eq!(run.wait().code(), Some(4), "{}", run.said());
     assert!(run.said().contains("an operator removed the client"), "{}", run.said());
-    ada.run(["job", "list"]).fails_with(4, &["an operator removed the client \"ada\""]);
+    let removed = ada.run(["job", "list"]);
+    removed.fails_with(4, &["an operator removed the client \"ada\""]);
+    assert_eq!(removed.stderr.lines().count(), 1, "it is said once: {removed}");
     assert!(!names(&list(&grid, &["client", "list"])).contains(&"ada"));
     grid.run(&["client", "remove", "ada"]).fails_with(2, &["ada", "was removed on"]);
     grid.kill_scheduler();

@@ -367,8 +367,9 @@ fn several_joined(folders: &[impl AsRef<Path>]) -> anyhow::Error {
 
 fn not_joined(folder: &Path) -> anyhow::Error {
     usage(format!(
-        "no worker identity in {}; join a grid with `wasmgrid join TOKEN`, with a token of \
-         `wasmgrid up` or `wasmgrid token create`",
+        "no worker identity in {}; join a grid with `wasmgrid join --token-file -` and a token of \
+         `wasmgrid up` or `wasmgrid token create`. The worker inside `wasmgrid up` has none: \
+         `wasmgrid worker list` shows it",
         folder.display()
     ))
 }

@@ -108,6 +108,9 @@ impl<Out: Message, In: Message> Driver<Out, In> {
                 if state.is_closing() {
                     // This side had ended it already: how is of no use to anybody.
                     tracing::debug!(peer, reason, "closed link ended out of order");
+                } else if matches!(error, LinkError::Removed { .. }) {
+                    // Whoever holds the link ends with the same words.
+                    tracing::debug!(peer, reason, "link ended for good");
                 } else {
                     tracing::warn!(peer, reason, "link ended out of order");
                 }
