@@ -217,10 +217,7 @@ impl Authority {
     /// it cannot be written. Nothing has changed then.
     pub fn replace(&self, until: Micros) -> Result<(), NetError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.former.is_some() {
-            let reason = "an authority that was replaced is still trusted; retire it first";
-            return Err(NetError::Certificate { reason: reason.into() });
-        }
+        replaceable(&state)?;
         let ca = Arc::new(Ca::create(&self.grid, Self::VALIDITY)?);
         let bridge = state.ca.vouch_for(&ca, &self.grid, until)?;
         let former = Some(Former::new(state.ca.certificate.clone(), bridge)?);
@@ -228,6 +225,14 @@ impl Authority {
         self.keep(&next)?;
         *state = Arc::new(next);
         Ok(())
+    }
+
+    /// Whether it can be replaced now.
+    ///
+    /// # Errors
+    /// [`NetError::Certificate`], if an earlier one is still trusted.
+    pub fn check_replaceable(&self) -> Result<(), NetError> {
+        replaceable(&self.state())
     }
 
     /// Trusts the authority before it no more; says whether there was one.
@@ -348,4 +353,12 @@ impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority").field("grid", &self.grid).finish_non_exhaustive()
     }
+}
+/// Fails while an earlier authority is trusted.
+fn replaceable(state: &State) -> Result<(), NetError> {
+    if state.former.is_none() {
+        return Ok(());
+    }
+    let reason = "an authority that was replaced is still trusted; retire it first";
+    Err(NetError::Certificate { reason: reason.into() })
 }

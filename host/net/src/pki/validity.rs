@@ -64,6 +64,8 @@ impl Validity {
 pub struct Certificate {
     /// For how long it is good.
     pub validity: Validity,
+    /// Its serial number, in hexadecimal without separators.
+    pub serial: String,
     /// The number of the key that signed it; empty where it does not say so.
     pub(crate) signed_by: Vec<u8>,
 }
@@ -87,7 +89,8 @@ impl Certificate {
             _ => None,
         });
         let validity = Validity { issued: Micros(issued), ends: Micros(ends) };
-        Ok(Self { validity, signed_by: signed_by.unwrap_or_default() })
+        let serial = parsed.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { validity, serial, signed_by: signed_by.unwrap_or_default() })
     }
 }
 
