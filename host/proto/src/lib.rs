@@ -13,7 +13,7 @@
 //!
 //! | to add | do | minor version |
 //! |---|---|---|
-//! | a field of a spec, a block of results, a record, an item of a snapshot, a [`TenantUsage`] or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if a sender must know beforehand that its peer understands it |
+//! | a field of a spec, a block of results, a record, an item of a snapshot, a [`TenantUsage`], an entry of the audit log or a [`Hello`] | give it the next number among that struct's [`Extensions`] | one up, if a sender must know beforehand that its peer understands it |
 //! | a request of clients | append it to [`Request`] and its answer to [`Reply`], count it in [`Request::KNOWN`], and name the minor of both in their `since` | one up |
 //! | a message | give it the next kind number, with `since` | one up |
 //! | a variant of any other enum on the wire | append it; a sender first asks which minor was agreed on, and has something else to send to a peer that does not know it | one up |
@@ -70,6 +70,7 @@ extern crate alloc;
 
 mod arg;
 mod attempt;
+pub mod audit;
 mod blob;
 pub mod budget;
 pub mod durable;
@@ -101,6 +102,7 @@ pub mod wire;
 
 pub use arg::Arg;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
+pub use audit::{Act, AuditAction, AuditEntry, AuditObject, AuditRecord, Caller};
 pub use blob::{BLOB_BYTES_MAX, BLOB_NAME_BYTES, BLOBS_MAX, Blob, WITH};
 pub use explain::{Explanation, LabelCount, NAMED_MAX, TenantShare, Wait, WaitReason};
 pub use extension::{

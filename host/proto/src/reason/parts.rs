@@ -45,6 +45,8 @@ words! {
         ReplaceAuthority = "replace the grid's authority",
         /// See what the scheduler counts.
         SeeMetrics = "see metrics",
+        /// Read the audit log.
+        ReadAudit = "read the audit log",
     }
 }
 
