@@ -74,6 +74,9 @@ macro_rules! conformance {
             a_staged_module_is_there_once_a_commit_names_it
             what_was_staged_and_never_named_goes_with_its_epoch
             a_staged_segment_is_as_one_that_was_written_at_once
+            audit_entries_are_numbered_and_listed_in_pages
+            audit_entries_go_from_the_oldest_on_and_no_number_is_given_twice
+            an_audit_entry_is_there_if_its_commit_is
         }
     };
     (@ $place:expr; $($name:ident)*) => {
@@ -547,6 +550,65 @@ pub fn a_staged_segment_is_as_one_that_was_written_at_once(place: &dyn Place) {
 
 fn stage(staged: StagedId, piece: u32, bytes: &[u8]) -> Entry {
     Entry::Stage { staged, piece, bytes: Bytes::copy_from_slice(bytes) }
+}
+
+/// Audit entries are numbered in the order of their commits and listed in pages.
+pub fn audit_entries_are_numbered_and_listed_in_pages(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let mut reader = store.reader().expect("a reader");
+    assert_eq!(reader.audits(0, 9).expect("readable"), []);
+    assert_eq!(reader.last_audit().expect("readable"), 0);
+    commit(&mut *store, 1, [audit("a"), audit("")]).expect("commits");
+    commit(&mut *store, 1, records(&["no entry"])).expect("commits");
+    commit(&mut *store, 1, [audit("c")]).expect("commits");
+    let mut list = |after, limit| texts(&reader.audits(after, limit).expect("readable"));
+    assert_eq!(list(0, 2), [(1, "a".to_owned()), (2, String::new())]);
+    assert_eq!(list(2, 2), [(3, "c".to_owned())]);
+    assert_eq!(list(3, 2), []);
+    assert_eq!(list(u64::MAX, 2), []);
+    assert_eq!(reader.last_audit().expect("readable"), 3);
+}
+
+/// Audit entries go from the oldest on, the last one stays, and no number is given twice.
+pub fn audit_entries_go_from_the_oldest_on_and_no_number_is_given_twice(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    commit(&mut *store, 1, [Entry::DropAudits { before: 7 }]).expect("harmless");
+    commit(&mut *store, 1, ["a", "b", "c"].map(audit)).expect("commits");
+    let left = |store: &dyn Store| {
+        texts(&store.reader().and_then(|mut reader| reader.audits(0, 9)).expect("readable"))
+    };
+    commit(&mut *store, 1, [Entry::DropAudits { before: 2 }]).expect("commits");
+    assert_eq!(left(&*store), [(2, "b".to_owned()), (3, "c".to_owned())]);
+    commit(&mut *store, 1, [Entry::DropAudits { before: u64::MAX }]).expect("commits");
+    assert_eq!(left(&*store), [(3, "c".to_owned())]);
+    drop(store);
+    let mut next = fenced(place, 2);
+    commit(&mut *next, 2, [audit("d"), Entry::DropAudits { before: 4 }]).expect("commits");
+    assert_eq!(left(&*next), [(4, "d".to_owned())]);
+}
+
+/// An audit entry is there if its commit is, and not if that is refused.
+pub fn an_audit_entry_is_there_if_its_commit_is(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let with = records(&["act"]).into_iter().chain([audit("done")]);
+    commit(&mut *store, 1, with).expect("commits");
+    let bad = [audit("never"), segment(1, LogKind::Input, 0, 0, "no positions")];
+    commit(&mut *store, 1, bad).expect_err("refused");
+    let mut fenced_off = place.open();
+    commit(&mut *fenced_off, 1, [audit("never")]).expect_err("no fence");
+    commit(&mut *store, 1, [audit("next")]).expect("commits");
+    let found = place.open().reader().and_then(|mut reader| reader.audits(0, 9));
+    let expected = [(1, "done".to_owned()), (2, "next".to_owned())];
+    assert_eq!(texts(&found.expect("readable")), expected);
+}
+
+fn audit(text: &'static str) -> Entry {
+    Entry::Audit(Bytes::from_static(text.as_bytes()))
+}
+
+fn texts(entries: &[(u64, Bytes)]) -> Vec<(u64, String)> {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    entries.iter().map(|(number, bytes)| (*number, text(bytes))).collect()
 }
 
 /// Records of these texts.

@@ -1,6 +1,6 @@
 //! Durable state of a grid: the journal's records and the snapshot of earlier ones, segments of
-//! inputs and results, modules and small metadata, committed in atomic groups under a fence. It
-//! never interprets what it stores.
+//! inputs and results, modules, small metadata and the audit log, committed in atomic groups under a
+//! fence. It never interprets what it stores.
 //!
 //! The trait [`Store`] is the writer's side, [`Reader`] the reader's; [`MemoryStore`] and
 //! [`SqliteStore`] implement [`Store`]. One conformance suite checks every backend: the module
@@ -177,6 +177,19 @@ pub trait Reader: Send {
     /// As [`Store::replay`].
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError>;
 
+    /// At most `limit` entries of the audit log with numbers over `after`, in order, each with its
+    /// number.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], if one is not as it was written.
+    fn audits(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Bytes)>, StoreError>;
+
+    /// The number of the audit log's last entry; 0 if there never was one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn last_audit(&mut self) -> Result<u64, StoreError>;
+
     /// How many bytes of segments each log has; logs without segments are left out.
     ///
     /// # Errors
@@ -271,6 +284,15 @@ pub enum Entry {
         /// Its digest.
         digest: Digest,
     },
+    /// The next entry of the audit log, which numbers its entries from 1 in the order of the commits.
+    /// Nothing changes one: the log grows at its end, and is cut at its beginning.
+    Audit(Bytes),
+    /// Drops the entries of the audit log that are numbered below this. The last one always stays, so
+    /// that no number is given twice.
+    DropAudits {
+        /// The first number that stays.
+        before: u64,
+    },
 }
 
 /// Names staged bytes, in all epochs of a store.
@@ -359,7 +381,8 @@ impl Commit {
                 Entry::DropSegments { .. }
                 | Entry::DropModule { .. }
                 | Entry::StagedModule { .. }
-                | Entry::DropStaged { .. } => continue,
+                | Entry::DropStaged { .. }
+                | Entry::DropAudits { .. } => continue,
                 Entry::DropMetas { prefix } if !prefix.is_empty() => continue,
                 Entry::DropMetas { .. } => {
                     return Err(StoreError::Invalid("an empty prefix of keys to drop".into()));
@@ -369,6 +392,7 @@ impl Commit {
                     ("snapshot's part", largest.unwrap_or(0))
                 }
                 Entry::Record(bytes) => ("record", bytes.len()),
+                Entry::Audit(bytes) => ("audit entry", bytes.len()),
                 Entry::Module { bytes, .. } => ("module", bytes.len()),
                 Entry::Stage { bytes, .. } => ("staged piece", bytes.len()),
                 Entry::Meta { value, .. } => ("meta value", value.as_ref().map_or(0, Bytes::len)),

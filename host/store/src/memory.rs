@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -131,6 +132,8 @@ struct State {
     modules: BTreeMap<Digest, Bytes>,
     staged: BTreeMap<StagedId, BTreeMap<u32, Bytes>>,
     metas: BTreeMap<String, Bytes>,
+    /// The last entry is that of the highest number, and always there.
+    audits: BTreeMap<u64, Bytes>,
 }
 
 impl State {
@@ -206,6 +209,12 @@ impl State {
             Entry::DropStaged { staged } => {
                 self.staged.remove(staged);
             }
+            Entry::Audit(entry) => {
+                self.audits.insert(self.last_audit() + 1, entry.clone());
+            }
+            Entry::DropAudits { before } => {
+                self.audits = self.audits.split_off(&(*before).min(self.last_audit()));
+            }
         }
     }
 
@@ -222,6 +231,10 @@ impl State {
 
     fn last(&self) -> u64 {
         self.covered() + self.journal.len() as u64 + self.unkept
+    }
+
+    fn last_audit(&self) -> u64 {
+        self.audits.last_key_value().map_or(0, |(number, _)| *number)
     }
 
     fn check_snapshots(&self, commit: &Commit) -> Result<(), StoreError> {
@@ -360,6 +373,16 @@ impl Reader for MemoryReader {
 
     fn replay(&mut self, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
         self.0.replay(each)
+    }
+
+    fn audits(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        let state = self.0.lock();
+        let behind = state.audits.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(behind.take(limit).map(|(number, entry)| (*number, entry.clone())).collect())
+    }
+
+    fn last_audit(&mut self) -> Result<u64, StoreError> {
+        Ok(self.0.lock().last_audit())
     }
 
     fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError> {

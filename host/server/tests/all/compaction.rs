@@ -178,6 +178,14 @@ impl Reader for Unread {
         self.reader.replay(each)
     }
 
+    fn audits(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        self.reader.audits(after, limit)
+    }
+
+    fn last_audit(&mut self) -> Result<u64, StoreError> {
+        self.reader.last_audit()
+    }
+
     fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError> {
         self.reader.sizes()
     }

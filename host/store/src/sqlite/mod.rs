@@ -335,7 +335,9 @@ fn last_record(connection: &Connection) -> Result<u64, StoreError> {
 
 fn wal_cost(entry: &Entry) -> usize {
     let data = match entry {
-        Entry::Record(bytes) | Entry::Module { bytes, .. } | Entry::Stage { bytes, .. } => {
+        Entry::Record(bytes)
+        | Entry::Audit(bytes)
+        | Entry::Module { bytes, .. } | Entry::Stage { bytes, .. } => {
             bytes.len()
         }
         Entry::Segment(segment) => segment.bytes(),
@@ -346,7 +348,8 @@ fn wal_cost(entry: &Entry) -> usize {
         | Entry::DropModule { .. }
         | Entry::DropMetas { .. }
         | Entry::StagedModule { .. }
-        | Entry::DropStaged { .. } => 0,
+        | Entry::DropStaged { .. }
+        | Entry::DropAudits { .. } => 0,
     };
     data + ENTRY_OVERHEAD_BYTES
 }

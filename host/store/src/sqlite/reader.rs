@@ -156,6 +156,17 @@ impl Reader for SqliteReader {
         row::replay(&self.0, each)
     }
 
+    fn audits(&mut self, after: u64, limit: usize) -> Result<Vec<(u64, Bytes)>, StoreError> {
+        let sql =
+            "SELECT number, sum, entry FROM audits WHERE number > ?1 ORDER BY number LIMIT ?2";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.rows(sql, params![position_to_sql(after), limit], row::audit)
+    }
+
+    fn last_audit(&mut self) -> Result<u64, StoreError> {
+        row::last_audit(&self.0)
+    }
+
     fn sizes(&mut self) -> Result<Vec<LogSize>, StoreError> {
         let failed = failed("reading the sizes of logs");
         let sql = "SELECT job, log, bytes FROM sizes ORDER BY job, log";

@@ -40,6 +40,11 @@ pub fn snapshot_sum(covers: u64, part: u64, parts: u64, data: &[u8]) -> [u8; SUM
     checksum("snapshot", &place, data)
 }
 
+/// The checksum of an entry of the audit log.
+pub fn audit_sum(number: u64, entry: &[u8]) -> [u8; SUM_LEN] {
+    checksum("audits", &[&number.to_le_bytes()], entry)
+}
+
 /// The records of one commit, checked.
 pub struct Packed<'a> {
     first: u64,
@@ -133,6 +138,28 @@ pub fn meta(row: &Row<'_>) -> Result<(String, Bytes), StoreError> {
         });
     }
     Ok((key, Bytes::copy_from_slice(value)))
+}
+
+/// Reads `number, sum, entry` of an entry of the audit log.
+pub fn audit(row: &Row<'_>) -> Result<(u64, Bytes), StoreError> {
+    let number: i64 = row.get(0).map_err(failed("reading the audit log"))?;
+    let (number, entry) = (number.cast_unsigned(), blob(row, 2)?);
+    if blob(row, 1)? != audit_sum(number, entry) {
+        return Err(StoreError::Damaged {
+            what: "an entry of the audit log is not as it was written".into(),
+            place: format!("table audits, number = {number}"),
+        });
+    }
+    Ok((number, Bytes::copy_from_slice(entry)))
+}
+
+/// The number of the audit log's last entry; 0 if there is none.
+pub fn last_audit(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(number), 0) FROM audits";
+    let last: i64 = connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(failed("looking for the last entry of the audit log"))?;
+    Ok(last.cast_unsigned())
 }
 
 /// The whole snapshot, if there is one.

@@ -57,6 +57,13 @@ pub fn write(
             Entry::DropModule { digest } => {
                 drop_module(transaction, *digest).map_err(failed("dropping a module"))?;
             }
+            Entry::Audit(entry) => write_audit(transaction, entry)?,
+            Entry::DropAudits { before } => {
+                let before = to_sql((*before).min(row::last_audit(transaction)?))?;
+                transaction
+                    .execute("DELETE FROM audits WHERE number < ?1", [before])
+                    .map_err(failed("dropping entries of the audit log"))?;
+            }
             Entry::Module { digest, bytes } => {
                 let sql =
                     "INSERT INTO modules (digest, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -91,6 +98,7 @@ pub fn is_there(
                 has_segment(transaction, segment)?
             }
             Entry::Snapshot(snapshot) => row::covered(transaction)? >= snapshot.covers.0,
+            Entry::Audit(_) => return ends_with_audit(transaction, commit),
             _ => false,
         };
         if found {
@@ -98,6 +106,23 @@ pub fn is_there(
         }
     }
     Ok(false)
+}
+
+/// Whether the audit log ends with the last entry of this group: an entry has its time, so it is like
+/// no other.
+fn ends_with_audit(transaction: &Transaction<'_>, commit: &Commit) -> Result<bool, StoreError> {
+    let last = commit.entries.iter().rev().find_map(|entry| match entry {
+        Entry::Audit(entry) => Some(entry),
+        _ => None,
+    });
+    let Some(last) = last else { return Ok(false) };
+    let number = row::last_audit(transaction)?;
+    let sum = row::audit_sum(number, last);
+    let sql = "SELECT count(*) FROM audits WHERE number = ?1 AND sum = ?2";
+    let count: i64 = transaction
+        .query_row(sql, params![to_sql(number)?, sum], |row| row.get(0))
+        .map_err(failed("looking for an entry of the audit log"))?;
+    Ok(count > 0)
 }
 
 fn has_segment(transaction: &Transaction<'_>, segment: &Segment) -> Result<bool, StoreError> {
@@ -296,6 +321,17 @@ fn write_segment(
     blob.write_at(head, 0).map_err(failed)?;
     blob.write_at(data, head.len()).map_err(failed)?;
     blob.close().map_err(failed)
+}
+
+fn write_audit(transaction: &Transaction<'_>, entry: &Bytes) -> Result<(), StoreError> {
+    let number = row::last_audit(transaction)? + 1;
+    transaction
+        .execute(
+            "INSERT INTO audits (number, sum, entry) VALUES (?1, ?2, ?3)",
+            params![to_sql(number)?, row::audit_sum(number, entry), &entry[..]],
+        )
+        .map(|_| ())
+        .map_err(failed("writing an entry of the audit log"))
 }
 
 fn write_meta(

@@ -118,6 +118,25 @@ fn a_changed_meta_value_or_module_is_found_when_it_is_read() {
 }
 
 #[test]
+fn a_changed_audit_entry_is_found_when_it_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = SqliteStore::open(folder.path().join("store.db")).expect("opens");
+    store.fence(Epoch(1)).expect("a new epoch");
+    let audits = ["a", "b"].map(|text| Entry::Audit(text.as_bytes().into()));
+    commit(&mut store, 1, audits).expect("commits");
+    let raw = Connection::open(store.path()).expect("opens");
+    let mut reader = store.reader().expect("a reader");
+    flip(&raw, "audits", "entry", "number = 2");
+    let error = reader.audits(0, 9).expect_err("changed");
+    assert_eq!(place_of(&error).1, "table audits, number = 2");
+    // Who takes one out, so that the next seems to be it, is found too.
+    raw.execute("DELETE FROM audits WHERE number = 2", []).expect("changes");
+    raw.execute("UPDATE audits SET number = 3", []).expect("changes");
+    let error = reader.audits(0, 9).expect_err("renumbered");
+    assert_eq!(place_of(&error).1, "table audits, number = 3");
+}
+
+#[test]
 fn a_file_cut_short_is_damaged_or_says_why_it_cannot_be_read() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("store.db");

@@ -10,6 +10,9 @@ use crate::support::{commit, journal, meta, read, records, segment};
 
 const GOLDEN: &str = include_str!("../golden/version1.sql");
 
+/// As releases wrote it that knew no audit log.
+const BEFORE_AUDITS: &str = include_str!("../golden/version1-before-audits.sql");
+
 fn golden_commits(store: &mut dyn Store) {
     store.fence(Epoch(1)).expect("a new epoch");
     let mut first = records(&["one", ""]);
@@ -42,7 +45,11 @@ fn golden_commits(store: &mut dyn Store) {
     commit(store, 2, second).expect("commits");
     let parts = vec![b"snapshot"[..].into(), b"in parts"[..].into()];
     let snapshot = Entry::Snapshot(Snapshot { covers: Seq(2), parts });
-    commit(store, 2, [snapshot]).expect("commits");
+    commit(store, 2, [snapshot, audit("act")]).expect("commits");
+}
+
+fn audit(text: &'static str) -> Entry {
+    Entry::Audit(text.as_bytes().into())
 }
 
 /// The whole database as SQL, in a fixed order.
@@ -141,12 +148,28 @@ fn check_rest(store: &mut SqliteStore) {
     assert!(store.fence(Epoch(2)).is_err(), "the fence is part of the format");
 }
 
-#[test]
-fn the_golden_format_is_read() {
-    let (_folder, mut store) = golden(GOLDEN);
+fn check_journal(store: &mut SqliteStore) {
     let snapshot = store.reader().and_then(|mut reader| reader.snapshot()).expect("readable");
     let snapshot = snapshot.expect("there is one");
     assert_eq!((snapshot.covers, snapshot.parts.concat()), (Seq(2), b"snapshotin parts".to_vec()));
-    assert_eq!(journal(&mut store).expect("whole"), [(3, "three".to_owned())]);
+    assert_eq!(journal(store).expect("whole"), [(3, "three".to_owned())]);
+}
+
+#[test]
+fn the_golden_format_is_read() {
+    let (_folder, mut store) = golden(GOLDEN);
+    check_journal(&mut store);
     check_rest(&mut store);
+    let audits = store.reader().and_then(|mut reader| reader.audits(0, 9)).expect("readable");
+    assert_eq!(audits, [(1, b"act"[..].into())]);
+}
+
+#[test]
+fn a_store_without_an_audit_log_is_read_and_gets_one() {
+    let (_folder, mut store) = golden(BEFORE_AUDITS);
+    check_journal(&mut store);
+    check_rest(&mut store);
+    store.fence(Epoch(3)).expect("a new epoch");
+    commit(&mut store, 3, [audit("act")]).expect("commits");
+    assert_eq!(store.reader().and_then(|mut reader| reader.last_audit()).expect("readable"), 1);
 }
