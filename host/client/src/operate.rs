@@ -1,7 +1,7 @@
 //! What operators alone may ask: of workers, of tenants, of tokens, and of who is in the grid.
 
 use wasmgrid_proto::{
-    Allowance, MemberStatus, Resource, TokenGives, TokenStatus,
+    Allowance, AuditEntry, MemberStatus, Micros, Resource, TokenGives, TokenStatus,
     wire::{AuthorityRequest, Reply, Request, Role, TokenRequest},
 };
 
@@ -118,6 +118,25 @@ impl Client {
     /// [`ClientError::Api`], where there is no such token or the role does not allow it.
     pub async fn revoke_token(&self, token: u64) -> Result<(), ClientError> {
         done(self.ask(Request::RevokeToken { token }).await?)
+    }
+
+    /// Entries of the audit log, the oldest first: those with numbers over `after`, from the date
+    /// `since` on, of callers of the name `who`. A page may have few entries, or none; the second value
+    /// is the `after` of the next page, and `None` if there is none. For operators.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], if the role does not allow it.
+    pub async fn audit(
+        &self,
+        after: u64,
+        since: Option<Micros>,
+        who: Option<&str>,
+    ) -> Result<(Vec<AuditEntry>, Option<u64>), ClientError> {
+        let who = who.map(String::from);
+        match self.ask(Request::Audit { after, since, who }).await? {
+            Reply::AuditPage { entries, next } => Ok((entries, next)),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Gives the grid another authority, beside which the one before is trusted; for operators.

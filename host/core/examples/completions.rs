@@ -14,16 +14,16 @@ use std::{
     collections::VecDeque,
     env, fs,
     process::ExitCode,
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, LeaseKey, Output, RequestId,
+    ClientRequest, CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, LeaseKey, Output, RequestId,
     SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Cost, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind, OutcomeClass,
+    ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind, OutcomeClass,
     TaskRange, TaskSpec, WorkerCapacity, WorkerId,
 };
 
@@ -102,10 +102,11 @@ fn complete(run: &Run) -> Option<Duration> {
     for link in 1..=run.workers {
         step(&mut grid, joined(link), &mut waiting);
     }
+    let by = Arc::new(Caller::scheduler());
     let started = time();
     for job in 0..run.jobs {
         let submit = Input::Submit {
-            request: RequestId(job),
+            request: ClientRequest { id: RequestId(job), by: by.clone() },
             spec: Box::new(spec(job % TENANTS)),
             idempotency_key: None,
             inputs: run.tasks / run.jobs,

@@ -1,12 +1,13 @@
 //! What goes into the scheduler and what comes out of it. Plain data: no payloads, no handles;
 //! those stay with the driver, under the numbers given here.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
-    Allowance, Cost, Digest, DropReason, Failing, JobId, JobSpec, LeaseId, LeaseProof, Limits,
-    Micros, Millis, OutcomeClass, Reason, Record, Resource, TaskRange, Witness, WorkerCapacity,
-    WorkerId,
+    Act, Allowance, AuditRecord, Caller, Cost, Digest, DropReason, Failing, JobId, JobSpec, LeaseId,
+    LeaseProof, Limits, Micros, Millis, OutcomeClass, Reason, Record, Resource, TaskRange, Witness,
+    WorkerCapacity, WorkerId,
+    text::Name,
     wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };
 
@@ -15,6 +16,15 @@ use crate::proof::LeaseKey;
 /// The driver's number of a pending client request; comes back in [`Output::Reply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
+
+/// A request: whom to answer, and who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRequest {
+    /// The driver's number of it.
+    pub id: RequestId,
+    /// Who asks. What the scheduler does on its own is in no audit log.
+    pub by: Arc<Caller>,
+}
 
 /// The driver's number of a batch's payload, which it holds until [`Output::Release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +45,7 @@ pub enum Input {
     /// A client wants a job. Answered by [`Reply::Job`].
     Submit {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The job; the driver has admitted its module.
         spec: Box<JobSpec>,
         /// The same key of the same tenant gives the same job.
@@ -52,7 +62,7 @@ pub enum Input {
     /// A client appends inputs at an index. Answered by [`Reply::Done`].
     AppendAt {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The job.
         job: JobId,
         /// The first input's index.
@@ -67,7 +77,7 @@ pub enum Input {
     /// A client leaves indices out: the job has no tasks there. Answered by [`Reply::Done`].
     Skip {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The job.
         job: JobId,
         /// The first of them.
@@ -80,7 +90,7 @@ pub enum Input {
     /// A client appends inputs at the job's end. Answered by [`Reply::Appended`].
     Append {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The job.
         job: JobId,
         /// The asker's number as a producer of the job.
@@ -96,7 +106,7 @@ pub enum Input {
     /// job. Answered by [`Reply::Job`].
     Retry {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The ended job.
         job: JobId,
         /// Other limits for its tasks.
@@ -107,41 +117,40 @@ pub enum Input {
     /// No more inputs come. Answered by [`Reply::Done`].
     Close {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The job.
         job: JobId,
     },
     /// Stop a job. Answered by [`Reply::Done`].
     Cancel {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The job.
         job: JobId,
-        /// Who wants it.
-        by: String,
     },
     /// Give a worker nothing new, and ask back what it has not begun. Answered by
     /// [`Reply::Done`].
     DrainWorker {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The worker's name.
         name: String,
     },
     /// Give a worker nothing new, or take a cordon or drain back. Answered by [`Reply::Done`].
     CordonWorker {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The worker's name.
         name: String,
         /// True to cordon it.
         cordoned: bool,
     },
     /// An operator takes a worker away: it is disconnected, what it has runs elsewhere, and the driver
-    /// lets nobody in any more by its certificates. Answered by [`Reply::Done`].
+    /// lets nobody in any more by its certificates. Whoever wrote that down has written the act into
+    /// the audit log too. Answered by [`Reply::Done`].
     RemoveWorker {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// The worker's name.
         name: String,
     },
@@ -274,13 +283,23 @@ pub enum Input {
     /// An operator says how much of something a tenant may have. Answered by [`Reply::Done`].
     SetQuota {
         /// Whom to answer.
-        request: RequestId,
+        request: ClientRequest,
         /// Whose.
         tenant: String,
         /// Of what.
         resource: Resource,
         /// How much.
         allowed: Allowance,
+    },
+    /// Somebody was refused something that belongs in the audit log, by the driver or by one of its
+    /// services.
+    Refused {
+        /// Who asked.
+        by: Arc<Caller>,
+        /// What for.
+        act: Box<Act>,
+        /// The name of the reason.
+        reason: Name,
     },
     /// How many bytes of a job's logs the store has: of each job after [`Self::Start`], and where
     /// some of its results were dropped.
@@ -448,6 +467,8 @@ pub enum Output {
         /// The positions in the block, rising.
         positions: Vec<u32>,
     },
+    /// Append to the audit log, in one with the records before it.
+    Audit(Box<AuditRecord>),
     /// Answer a client. Gated.
     Reply {
         /// The request.

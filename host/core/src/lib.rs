@@ -22,7 +22,7 @@ mod timers;
 
 pub use config::GridConfig;
 pub use io::{
-    CompletedBlock, Completion, Grant, Input, InputBytes, LostTask, Output, RESULT_BYTES,
+    ClientRequest, CompletedBlock, Completion, Grant, Input, InputBytes, LostTask, Output, RESULT_BYTES,
     RequestId, SegmentToken,
 };
 pub use ledger::Ledger;
@@ -30,4 +30,4 @@ pub use placement::claimed_key;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;
 pub use proof::LeaseKey;
-pub use rules::{Grid, JobLogs, RETAINED_AT_ONCE};
+pub use rules::{Grid, JobLogs, REFUSALS_ENTERED, REFUSALS_WINDOW, RETAINED_AT_ONCE};

@@ -30,6 +30,9 @@ pub struct ServerConfig {
     /// oldest results go, whether they were read or not. Default no bound. It is passed by about a
     /// second's results, and by part of one batch.
     pub keep_open_bytes: Option<ByteCount>,
+    /// How long entries of the audit log are kept. Default 90 days. Beyond 100,000 entries the oldest
+    /// are deleted in any case; the last one stays.
+    pub audit_retention: Millis,
     /// How long a job whose submitter feeds it waits for one that is gone; then it is closed with
     /// the inputs that it has. Default 3 minutes: should be over the 2 minutes for which a client
     /// dials again, and the 20 s after which each side takes a silent link for lost.
@@ -54,6 +57,7 @@ impl ServerConfig {
             segment_cache: ByteCount(128 << 20),
             keep_bytes: None,
             keep_open_bytes: None,
+            audit_retention: Millis(90 * 24 * 60 * 60 * 1_000),
             producer_grace: Millis(180_000),
             space: None,
             enrollment: None,

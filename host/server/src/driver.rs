@@ -18,6 +18,7 @@
 //! nothing outside their folder but errors and the members' table, and not tokio;
 //! `tests/tests/all/house.rs` checks that.
 
+mod audit;
 mod batch;
 mod blobs;
 mod cache;
@@ -67,12 +68,15 @@ use wasmgrid_proto::{
 };
 
 pub(crate) use self::{
+    audit::act_on_authority,
     batch::LOG_PREFIX,
     blobs::{BLOB_PREFIX, meta as blob_entry},
     logs::job_of as job_of_log,
     modules::{MODULE_PREFIX, OWNER_PREFIX},
+    sizes::{LIST_BYTES, audit_bytes},
 };
 pub use self::{
+    audit::{AuditQuery, ENTRIES_MAX as AUDIT_ENTRIES_MAX, Expired, Expiry},
     batch::{Batch, Item},
     blobs::Blobs,
     cache::{Cached, Inputs, Results, decode},
@@ -136,6 +140,8 @@ pub struct Settings {
     pub keep_bytes: Option<u64>,
     /// Bytes that are kept of the results of a running job whose inputs are not closed.
     pub keep_open_bytes: Option<u64>,
+    /// How long entries of the audit log are kept.
+    pub audit_retention: Millis,
     /// Uncommitted items at which it stops to listen to links: [`UNCOMMITTED_ITEMS`].
     pub uncommitted_items: usize,
     /// A bug to be caught; without the feature `planted-bugs` it is not there.
@@ -216,6 +222,8 @@ struct State {
     touched: BTreeSet<LinkId>,
     /// The watches of each job.
     watchers: BTreeMap<JobId, BTreeSet<(LinkId, u64)>>,
+    /// When the audit log is looked through next.
+    next_audit_age: Option<Micros>,
     /// When workers are to be told what they may forget.
     acknowledge_at: Option<Micros>,
     /// When a watch is to be told next how its job stands.
@@ -372,6 +380,7 @@ impl<O: Observer> Driver<O> {
             self.grid.handle(self.state.now, Input::Tick);
         }
         self.retain();
+        self.age_audit();
         self.close_unfed();
         self.take_outputs();
         self.release();
@@ -426,6 +435,10 @@ impl<O: Observer> Driver<O> {
                 self.answer(link, id, reply);
             }
             Event::Answer { link, id, reply } => self.answer(link, id, reply),
+            Event::Refused { link, id, by, act, error } => {
+                self.refuse_act(link, id, (by, *act), error);
+            }
+            Event::AuditAged(expired) => self.audit_aged(expired),
             Event::TokensRead { link, id, found } => self.tokens_read(link, id, found),
             Event::Renewed { link, answer } => self.renewed(link, answer),
             Event::RenewSoon { names } => self.renew_soon(names.as_ref()),

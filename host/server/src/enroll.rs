@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
 use wasmgrid_net::{Identity, JoinToken, Link, Recognized, key_of};
 use wasmgrid_proto::{
-    Digest, Reason, TokenGives, TokenState,
+    Act, AuditRecord, Caller, Digest, Reason, TokenGives, TokenState,
     reason::TokenProblem,
     text::Detail,
     wire::{ApiError, Denied, Enroll, Enrolled, FromJoiner, Renewed, Role, ToJoiner, TokenRequest},
@@ -87,13 +87,14 @@ impl Enroller {
         Self { enrollment, grid, members, readers, writes, notices, clock, turn, signing, shown }
     }
 
-    /// Makes a token, as it is given to the machine that joins.
+    /// Makes a token, as it is given to the machine that joins. The audit log says who did.
     ///
     /// # Errors
     /// [`ApiError`], where there is no enrollment here, the request makes no sense, or the store
     /// does not take it.
     pub(crate) async fn create(
         &self,
+        (by, act): (&Caller, Act),
         request: TokenRequest,
         mut gives: TokenGives,
     ) -> Result<String, ApiError> {
@@ -124,6 +125,7 @@ impl Enroller {
         entries.push(meta(token_key(number), &kept)?);
         // Before anybody can have the token, and for as long as the store.
         entries.extend(keys.iter().map(|key| vouched_entry(key)));
+        entries.push(self.audit(by, act.of_token(number))?);
         self.write(entries).await?;
         if !keys.is_empty() {
             self.vouch(keys).await?;
@@ -311,6 +313,14 @@ impl Enroller {
         let (asker, done) = oneshot::channel();
         let _ = self.notices.send(Notice::KeysVouched(keys, asker)).await;
         done.await.map_err(|_| Reason::Stopping.into())
+    }
+
+    /// The entry of the audit log that says that somebody did this, which is written with it.
+    pub(crate) fn audit(&self, by: &Caller, act: Act) -> Result<Entry, ApiError> {
+        let record = AuditRecord::done(self.clock.now(), clock::date(), by.clone(), act);
+        let bytes = record.encode();
+        let bytes = bytes.map_err(|error| Reason::Internal { reason: Detail::of(&error) })?;
+        Ok(Entry::Audit(bytes.into()))
     }
 
     async fn workers(&self) -> Result<BTreeSet<String>, ApiError> {

@@ -13,6 +13,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod admit;
+mod audit_log;
 mod blocking;
 mod clock;
 mod compact;

@@ -8,12 +8,15 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::{Digest, JobId, LogRef};
+use wasmgrid_proto::{Digest, JobId, LogRef, wire::Reply};
 use wasmgrid_store::{LogKind, Reader, Store, StoreError};
 
 use crate::{
+    audit_log,
     blocking::Blocking,
-    driver::{Cached, GivenInputs, InputReading, Measured, Search, decode},
+    driver::{
+        AuditQuery, Cached, Expired, Expiry, GivenInputs, InputReading, Measured, Search, decode,
+    },
     error::ServerError,
 };
 
@@ -105,6 +108,22 @@ impl Readers {
     /// [`ServerError::Load`].
     pub(crate) async fn measure(&self, keep_open: Option<u64>) -> Result<Measured, ServerError> {
         self.run(move |reader| measure(reader, keep_open)).await
+    }
+
+    /// Reads entries of the audit log.
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn audit_page(&self, query: AuditQuery) -> Result<Reply, ServerError> {
+        self.run(move |reader| audit_log::page(reader, &query)).await
+    }
+
+    /// Looks for the first entries of the audit log that are not kept any longer.
+    ///
+    /// # Errors
+    /// [`ServerError::Load`].
+    pub(crate) async fn expired_audits(&self, expiry: Expiry) -> Result<Expired, ServerError> {
+        self.run(move |reader| audit_log::expired(reader, expiry)).await
     }
 
     /// Reads a module or a blob.

@@ -386,6 +386,7 @@ fn settings(config: &ServerConfig) -> Settings {
         segment_cache: usize::try_from(config.segment_cache.0).unwrap_or(usize::MAX),
         keep_bytes: config.keep_bytes.map(|bytes| bytes.0),
         keep_open_bytes: config.keep_open_bytes.map(|bytes| bytes.0),
+        audit_retention: config.audit_retention,
         uncommitted_items: UNCOMMITTED_ITEMS,
         planted: None,
     }

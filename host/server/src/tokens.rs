@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use wasmgrid_net::{Identity, check_labels};
 use wasmgrid_proto::{
-    Micros, Reason, TokenGives, TokenState, TokenStatus,
+    Act, Caller, Micros, Reason, TokenGives, TokenState, TokenStatus,
     reason::TokenFault,
     text::Detail,
     wire::{ApiError, Role, TokenRequest},
@@ -70,18 +70,27 @@ impl Enroller {
         Ok(behind.map(|(number, token)| token.status(number, now)).collect())
     }
 
-    /// Takes a token back; nobody has joined with it when this returns who does not show.
+    /// Takes a token back; nobody has joined with it when this returns who does not show. The audit
+    /// log says who did that, the first time.
     ///
     /// # Errors
     /// Where there is no such token, or the store does not take that.
-    pub(crate) async fn revoke(&self, number: u64) -> Result<(), ApiError> {
+    pub(crate) async fn revoke(
+        &self,
+        (by, act): (&Caller, Act),
+        number: u64,
+    ) -> Result<(), ApiError> {
         let _turn = self.turn.lock().await;
         let key = token_key(number);
         let Some(bytes) = self.read(key.clone()).await? else {
             return Err(Reason::NoToken { token: number }.into());
         };
-        let token = Token { revoked: true, ..parse(&key, &bytes)? };
-        self.write(vec![meta(key, &token)?]).await
+        let token: Token = parse(&key, &bytes)?;
+        if token.revoked {
+            return Ok(());
+        }
+        let token = Token { revoked: true, ..token };
+        self.write(vec![meta(key, &token)?, self.audit(by, act)?]).await
     }
 
     /// What deletes the tokens whose time is over.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Epoch, JobId, Record,
+    AuditRecord, Epoch, JobId, Record,
     durable::{self, Durable},
 };
 use wasmgrid_server::driver::{Cached, decode as decode_segment};
@@ -21,6 +21,8 @@ pub enum Item {
     Record(Bytes),
     /// A run of a log.
     Segment(Segment),
+    /// An entry of the audit log.
+    Audit(Bytes),
 }
 
 /// What cannot happen to a disk, and did.
@@ -51,6 +53,7 @@ pub struct File {
     synced: usize,
     records: Vec<Bytes>,
     segments: BTreeMap<(JobId, LogKind, u64), Segment>,
+    audits: Vec<Bytes>,
 }
 
 impl Disk {
@@ -90,6 +93,7 @@ impl Disk {
                     let entries = items.into_iter().map(|item| match item {
                         Item::Record(bytes) => Entry::Record(bytes),
                         Item::Segment(segment) => Entry::Segment(segment),
+                        Item::Audit(bytes) => Entry::Audit(bytes),
                     });
                     let commit = Commit { entries: entries.collect() };
                     store.commit(epoch, &commit).map(drop).map_err(damage)
@@ -150,6 +154,27 @@ impl Disk {
             }
         }
         Ok(records)
+    }
+
+    /// The durable entries of the audit log, by number.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn audits(&self) -> Result<Vec<AuditRecord>, Damage> {
+        let found = match self {
+            Self::File(file) => file.audits.clone(),
+            Self::Memory { root, .. } => {
+                let mut reader = root.reader().map_err(damage)?;
+                let found = reader.audits(0, usize::MAX).map_err(damage)?;
+                found.into_iter().map(|(_, bytes)| bytes).collect()
+            }
+        };
+        let decode = |bytes: &Bytes| AuditRecord::decode(bytes);
+        found
+            .iter()
+            .map(decode)
+            .collect::<Result<_, _>>()
+            .map_err(|error| Damage(error.to_string()))
     }
 
     /// Takes the right to write from whoever has it, which is durable at once; the term that had
@@ -233,6 +258,7 @@ impl File {
                     let place = [segment.job.0, log, segment.first, segment.count];
                     put(&mut body, 1, &place, &segment.data);
                 }
+                Item::Audit(bytes) => put(&mut body, 2, &[], bytes),
             }
         }
         self.bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
@@ -264,6 +290,7 @@ impl File {
             let data = Bytes::copy_from_slice(data);
             match (kind, place) {
                 (0, _) => self.records.push(data),
+                (2, _) => self.audits.push(data),
                 (_, [job, log, first, count]) => {
                     let log = if log == 1 { LogKind::Result } else { LogKind::Input };
                     let job = JobId(job);

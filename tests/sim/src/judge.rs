@@ -1,6 +1,6 @@
 //! The last word: what clients have in the end, against what they gave and what is in the store.
 
-use wasmgrid_proto::{JobState, OutcomeClass};
+use wasmgrid_proto::{AuditAction, AuditRecord, JobState, OutcomeClass, Record};
 
 use crate::{
     book::{Book, Violation, hold},
@@ -34,6 +34,23 @@ pub fn stuck<'a>(
     hold(is_done, "with faults off every task ends and every client gets its end", || {
         let runs = clients.flatten().flat_map(|client| &client.runs);
         format!("seed {}: {:#?}", plan.seed, runs.map(waits).collect::<Vec<_>>())
+    })
+}
+
+/// Holds if each drain that is in the journal is in the audit log, once, and no other is: whatever
+/// died, the two were durable together.
+///
+/// # Errors
+/// Otherwise.
+pub fn audit(journal: &[Record], entries: &[AuditRecord]) -> Result<(), Violation> {
+    let is_drain =
+        |record: &&Record| matches!(record, Record::WorkerDrained { process: Some(_), .. });
+    let drains = journal.iter().filter(is_drain).count();
+    let name = AuditAction::DrainWorker.name();
+    let entered = entries.iter().filter(|entry| entry.is_done() && &*entry.act.action == name);
+    let entered: u64 = entered.map(|entry| entry.count).sum();
+    hold(drains as u64 == entered, "each act of an operator is in the audit log once", || {
+        format!("{drains} drains in the journal, {entered} in the audit log: {entries:?}")
     })
 }
 

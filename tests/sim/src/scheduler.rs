@@ -61,6 +61,8 @@ pub enum DriverBug {
     AckBeforeSync,
     /// A watch that goes on begins one result too late.
     CursorOffByOne,
+    /// Entries of the audit log are written beside the journal.
+    AuditBeside,
     /// The grid's time is that of the machine's clock, however that was set before the start.
     TrustsTheClock,
 }
@@ -70,6 +72,7 @@ impl DriverBug {
         match self {
             Self::AckBeforeSync => Some(driver::DriverBug::AckBeforeSync),
             Self::CursorOffByOne => Some(driver::DriverBug::CursorOffByOne),
+            Self::AuditBeside => Some(driver::DriverBug::AuditBeside),
             Self::TrustsTheClock => None,
         }
     }
@@ -203,6 +206,7 @@ impl Scheduler {
             segment_cache: SEGMENT_CACHE,
             keep_bytes: None,
             keep_open_bytes: None,
+            audit_retention: Millis(90 * 24 * 3_600_000),
             uncommitted_items: plan.gate_items,
             planted: bug.and_then(DriverBug::in_driver),
         };
@@ -403,6 +407,8 @@ impl Scheduler {
             | Wanted::Tidy
             | Wanted::ReadModule { .. }
             | Wanted::Measure { .. }
+            | Wanted::AgeAudit(_)
+            | Wanted::ReadAudit { .. }
             | Wanted::Admit(_)
             | Wanted::Enroll(_) => {}
         }
@@ -516,6 +522,7 @@ fn items(batch: &Batch) -> Result<Vec<Item>, Damage> {
     let item = |entry| match entry {
         Entry::Record(bytes) => Some(Item::Record(bytes)),
         Entry::Segment(segment) => Some(Item::Segment(segment)),
+        Entry::Audit(bytes) => Some(Item::Audit(bytes)),
         _ => None,
     };
     Ok(entries.into_iter().filter_map(item).collect())

@@ -239,6 +239,8 @@ impl World {
         let found = self.disk.crash(0).and_then(|()| self.disk.replay());
         let found = found.map_err(|damage| self.failed(Failed::Disk(damage)))?;
         self.book.restart(&found)?;
+        let entries = self.disk.audits().map_err(|damage| self.failed(Failed::Disk(damage)))?;
+        judge::audit(&found, &entries)?;
         let clients = self.clients.iter().filter_map(|client| client.process.as_ref());
         for (number, client) in clients.enumerate() {
             judge::client(&self.plan, number, client, &self.disk, &self.book)?;

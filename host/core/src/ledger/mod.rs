@@ -340,6 +340,12 @@ impl Ledger {
         &self.quotas
     }
 
+    /// How much of something a tenant may have, as an operator said.
+    pub(crate) fn quota(&self, tenant: &str, resource: Resource) -> Allowance {
+        let set = self.quotas.get(tenant).and_then(|set| set.get(&resource));
+        set.copied().unwrap_or(Allowance::Default)
+    }
+
     /// The last day on which a tenant's tasks used fuel, and how much.
     pub(crate) fn fuel(&self, tenant: &str) -> Option<(u64, u64)> {
         self.fuel.get(tenant).copied()

@@ -8,6 +8,7 @@ use wasmgrid_proto::{
 };
 
 use super::{
+    audit::Audit,
     claims::{Claims, Rival},
     metrics::Tally,
     stored::Stored,
@@ -71,6 +72,10 @@ pub struct Grid {
     pub(super) refuses: Option<Reason>,
     /// True where some tenant may not have all slots.
     pub(super) bounds_running: bool,
+    /// What is about to be entered into the audit log.
+    pub(super) audit: Audit,
+    /// Records that were output.
+    pub(super) written: u64,
     /// Jobs that changed: they are settled, and their watchers are woken.
     changed: Changed,
     outputs: VecDeque<Output>,
@@ -108,6 +113,8 @@ impl Grid {
             stored: Stored::default(),
             refuses: None,
             bounds_running: false,
+            audit: Audit::default(),
+            written: 0,
             changed: Changed::default(),
             outputs: VecDeque::new(),
         }
@@ -164,7 +171,7 @@ impl Grid {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Micros> {
         let retention = self.retention.first().map(|(at, _)| *at);
-        self.timers.next().into_iter().chain(retention).min()
+        [self.timers.next(), retention, self.audit.next()].into_iter().flatten().min()
     }
 
     /// How a job stands.
@@ -309,12 +316,16 @@ impl Grid {
                 self.bound(&tenant);
                 self.stored.modules(&tenant, bytes);
             }
+            Input::Refused { by, act, reason } => self.refused(by, act, reason),
             Input::Intake { refusal } => self.refuses = refusal,
             Input::Deaf => {
                 self.placement.hear_all(self.now);
                 self.ask_rivals_anew();
             }
-            Input::Tick => self.retain_due(),
+            Input::Tick => {
+                self.retain_due();
+                self.enter_refusals();
+            }
         }
     }
 
@@ -350,6 +361,7 @@ impl Grid {
     }
 
     fn write_as(&mut self, record: Record, output: impl FnOnce(Record) -> Output) {
+        self.written += 1;
         self.ledger.apply(&record);
         if let Some(job) = changed_by(&record) {
             self.changed.insert(job);
@@ -371,6 +383,7 @@ impl Grid {
     /// Nothing is counted of a job any more.
     pub(super) fn forget_counts(&mut self, job: JobId) {
         self.counts.remove(&job);
+        self.audit.forget(job);
     }
 
     pub(super) fn output(&mut self, output: Output) {

@@ -1,6 +1,7 @@
 //! What each input leads to. The [`Grid`] has the state; each other file here has the rules of one
 //! subject.
 
+mod audit;
 mod bounds;
 mod claims;
 mod contest;
@@ -28,5 +29,6 @@ mod stored;
 mod time;
 mod verdict;
 
+pub use audit::{REFUSALS_ENTERED, REFUSALS_WINDOW};
 pub use grid::Grid;
 pub use retention::{JobLogs, RETAINED_AT_ONCE};

@@ -126,8 +126,10 @@ impl Grid {
             let allowed = TENANTS_MAX as u64;
             return self.reply(request, Err(Reason::TooManyQuotas { allowed }.into()));
         }
-        self.persist(Record::QuotaSet { tenant: tenant.clone(), resource, allowed });
-        self.bound(&tenant);
+        if self.ledger.quota(&tenant, resource) != allowed {
+            self.persist(Record::QuotaSet { tenant: tenant.clone(), resource, allowed });
+            self.bound(&tenant);
+        }
         self.reply(request, Ok(()));
     }
 

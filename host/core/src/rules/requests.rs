@@ -1,6 +1,11 @@
 //! What clients ask for: submit, append, close, cancel, retry, drain.
 
-use alloc::{boxed::Box, format, string::String, vec::Vec};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString as _},
+    vec::Vec,
+};
 
 use wasmgrid_proto::{
     Digest, JobId, JobSpec, JobState, Limits, OutcomeClass, Reason, Record, Resource, TaskRange,
@@ -36,31 +41,35 @@ const RETRY_OF: &str = " (retry of ";
 impl Grid {
     /// Takes what a client or an operator asks for; nothing else is given to it.
     pub(super) fn take_request(&mut self, input: Input) {
+        self.begin_act(&input);
         match input {
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest } => {
-                self.submit(request, spec, idempotency_key, (inputs, bytes, digest), closed);
+                self.submit(request.id, spec, idempotency_key, (inputs, bytes, digest), closed);
             }
             Input::AppendAt { request, job, first, count, bytes, digest } => {
-                self.append_at(request, job, (TaskRange { first, count }, bytes), digest);
+                self.append_at(request.id, job, (TaskRange { first, count }, bytes), digest);
             }
             Input::Skip { request, job, first, count, digest } => {
-                self.skip(request, job, TaskRange { first, count }, digest);
+                self.skip(request.id, job, TaskRange { first, count }, digest);
             }
             Input::Append { request, job, producer, number, count, bytes } => {
-                self.append(request, job, (producer, number), (count, bytes));
+                self.append(request.id, job, (producer, number), (count, bytes));
             }
             Input::Retry { request, job, limits, idempotency_key } => {
-                self.retry_failed(request, job, limits, idempotency_key);
+                self.retry_failed(request.id, job, limits, idempotency_key);
             }
-            Input::Close { request, job } => self.close(request, job),
-            Input::Cancel { request, job, by } => self.cancel(request, job, by),
-            Input::DrainWorker { request, name } => self.drain_worker(request, &name),
+            Input::Close { request, job } => self.close(request.id, job),
+            Input::Cancel { request, job } => {
+                let by = request.by.name.to_string();
+                self.cancel(request.id, job, by);
+            }
+            Input::DrainWorker { request, name } => self.drain_worker(request.id, &name),
             Input::CordonWorker { request, name, cordoned } => {
-                self.cordon_worker(request, &name, cordoned);
+                self.cordon_worker(request.id, &name, cordoned);
             }
-            Input::RemoveWorker { request, name } => self.remove_worker(request, &name),
+            Input::RemoveWorker { request, name } => self.remove_worker(request.id, &name),
             Input::SetQuota { request, tenant, resource, allowed } => {
-                self.set_quota(request, tenant, resource, allowed);
+                self.set_quota(request.id, tenant, resource, allowed);
             }
             _ => {}
         }
@@ -367,6 +376,7 @@ impl Grid {
     /// Answers a request. What it leads to is before the answer.
     fn answer(&mut self, request: RequestId, reply: Result<Reply, ApiError>) {
         self.settle();
+        self.end_act(reply.as_ref().err());
         self.output(Output::Reply { request, reply: Box::new(reply) });
     }
 }

@@ -12,7 +12,7 @@ use wasmgrid_proto::{
     WorkerId, wire::Reply,
 };
 
-use crate::world::{content, start};
+use crate::world::{by_alice, content, start};
 
 #[derive(Clone, Copy, Debug)]
 struct Task {
@@ -99,7 +99,7 @@ impl Clockwork {
         let idempotency_key = None;
         let digest = content(0, inputs, true);
         self.drive(Input::Submit {
-            request,
+            request: by_alice(request),
             spec: Box::new(spec),
             idempotency_key,
             inputs,

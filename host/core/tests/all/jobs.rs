@@ -6,7 +6,7 @@ use wasmgrid_proto::{
     wire::{ErrorCode, Reply},
 };
 
-use crate::world::{World, bytes_of, content, spec, spec_of};
+use crate::world::{World, by_alice, bytes_of, content, spec, spec_of};
 
 #[test]
 fn a_job_runs_to_its_end_and_says_so() {
@@ -87,7 +87,14 @@ fn while_no_new_work_is_taken_repeats_are_answered_and_nothing_new_is_done() {
     let append = |world: &mut World, number| {
         let request = world.request();
         let (producer, count, bytes) = (7, 1, bytes_of(0));
-        world.drive(Input::Append { request, job: shared, producer, number, count, bytes });
+        world.drive(Input::Append {
+            request: by_alice(request),
+            job: shared,
+            producer,
+            number,
+            count,
+            bytes,
+        });
         world.reply(request)
     };
     assert_eq!(world.append(job, 2, 3), Ok(Reply::Done));
@@ -102,9 +109,17 @@ fn while_no_new_work_is_taken_repeats_are_answered_and_nothing_new_is_done() {
     assert_eq!(world.append(job, 5, 1), full());
     assert_eq!(world.skip(job, 5, 1), full());
     let (request, digest) = (world.request(), content(0, 1, true));
-    let (spec, idempotency_key, bytes) = (Box::new(spec()), Some("new".into()), bytes_of(0));
-    let (inputs, closed) = (1, true);
-    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
+    let (spec, idempotency_key, inputs, bytes) = (Box::new(spec()), Some("new".into()), 1, bytes_of(0));
+    let closed = true;
+    world.drive(Input::Submit {
+        request: by_alice(request),
+        spec,
+        idempotency_key,
+        inputs,
+        bytes,
+        closed,
+        digest,
+    });
     assert_eq!(world.reply(request), full());
     assert_eq!([job, shared].map(|job| world.job(job).counts.total), [5, 3]);
 
@@ -142,7 +157,7 @@ fn an_idempotency_key_does_not_swallow_other_inputs() {
         let idempotency_key = Some(key.into());
         let (spec, digest) = (Box::new(spec()), content(0, inputs, closed));
         world.drive(Input::Submit {
-            request,
+            request: by_alice(request),
             spec,
             idempotency_key,
             inputs,
@@ -173,8 +188,15 @@ fn an_idempotency_key_of_another_job_is_a_conflict() {
     let changed = Box::new(JobSpec { retries: 3, ..spec() });
     let idempotency_key = Some("key".into());
     let (spec, inputs, closed, digest) = (changed, 2, true, content(0, 2, true));
-    let bytes = bytes_of(0);
-    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
+    world.drive(Input::Submit {
+        request: by_alice(request),
+        spec,
+        idempotency_key,
+        inputs,
+        bytes: bytes_of(0),
+        closed,
+        digest,
+    });
     assert_eq!(world.reply(request).expect_err("another spec").code, ErrorCode::Conflict);
 }
 

@@ -6,6 +6,7 @@
     reason = "a helper of a test may fail as the test itself may"
 )]
 
+mod audits;
 mod claims;
 mod clockwork;
 mod contests;

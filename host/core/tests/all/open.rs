@@ -7,7 +7,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply},
 };
 
-use crate::world::{Hand, World, bytes_of, spec};
+use crate::world::{Hand, World, by_alice, bytes_of, spec};
 
 pub fn extend(
     world: &mut World,
@@ -15,8 +15,15 @@ pub fn extend(
     asked: (u64, u64),
     count: u64,
 ) -> Result<u64, ApiError> {
-    let (request, (producer, number), bytes) = (world.request(), asked, bytes_of(0));
-    world.drive(Input::Append { request, job, producer, number, count, bytes });
+    let (request, (producer, number)) = (world.request(), asked);
+    world.drive(Input::Append {
+        request: by_alice(request),
+        job,
+        producer,
+        number,
+        count,
+        bytes: bytes_of(0),
+    });
     match world.reply(request)? {
         Reply::Appended { first } => Ok(first),
         other => panic!("no answer to an append: {other:?}"),
@@ -35,7 +42,7 @@ fn retry_as(
 ) -> Result<JobId, ApiError> {
     let request = world.request();
     let idempotency_key = key.map(Into::into);
-    world.drive(Input::Retry { request, job, limits, idempotency_key });
+    world.drive(Input::Retry { request: by_alice(request), job, limits, idempotency_key });
     match world.reply(request)? {
         Reply::Job(status) => Ok(status.job),
         other => panic!("no answer to a retry: {other:?}"),

@@ -9,7 +9,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode, Reply},
 };
 
-use crate::world::{World, bytes_of, content, spec_of};
+use crate::world::{World, by_alice, bytes_of, content, spec_of};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -24,7 +24,7 @@ fn submit(world: &mut World, tenant: &str, inputs: u64) -> Result<JobId, ApiErro
     let (digest, bytes) = (content(0, inputs, true), bytes_of(inputs * world.input_bytes));
     let idempotency_key = None;
     world.drive(Input::Submit {
-        request,
+        request: by_alice(request),
         spec,
         idempotency_key,
         inputs,
@@ -41,7 +41,12 @@ fn submit(world: &mut World, tenant: &str, inputs: u64) -> Result<JobId, ApiErro
 
 fn set(world: &mut World, tenant: &str, resource: Resource, allowed: Allowance) {
     let request = world.request();
-    world.drive(Input::SetQuota { request, tenant: tenant.into(), resource, allowed });
+    world.drive(Input::SetQuota {
+        request: by_alice(request),
+        tenant: tenant.into(),
+        resource,
+        allowed,
+    });
     assert_eq!(world.reply(request), Ok(Reply::Done));
 }
 
@@ -186,7 +191,12 @@ fn results_under_way_that_exceed_the_quota_and_its_margin_end_as_failed_and_can_
     world.join("w", 8);
     set(&mut world, "ann", Resource::Bytes, Allowance::Unbounded);
     let request = world.request();
-    world.drive(Input::Retry { request, job: ann, limits: None, idempotency_key: None });
+    world.drive(Input::Retry {
+        request: by_alice(request),
+        job: ann,
+        limits: None,
+        idempotency_key: None,
+    });
     let Ok(Reply::Job(retry)) = world.reply(request) else { panic!("it is taken") };
     world.run(1);
     assert_eq!(world.job(retry.job).counts.ok, discarded);
@@ -304,7 +314,7 @@ fn texts_without_end_are_refused_with_what_was_given_and_allowed() {
         change(&mut spec, &long);
         let (digest, idempotency_key) = (content(0, 1, true), None);
         world.drive(Input::Submit {
-            request,
+            request: by_alice(request),
             spec: Box::new(spec),
             idempotency_key,
             inputs: 1,
@@ -326,7 +336,15 @@ fn submit_spec(world: &mut World, spec: JobSpec) -> Result<JobId, ApiError> {
     let (request, digest) = (world.request(), content(0, 1, true));
     let (spec, idempotency_key) = (Box::new(spec), None);
     let (inputs, bytes, closed) = (1, bytes_of(0), true);
-    let submit = Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
+    let submit = Input::Submit {
+        request: by_alice(request),
+        spec,
+        idempotency_key,
+        inputs,
+        bytes,
+        closed,
+        digest,
+    };
     world.drive(submit);
     match world.reply(request) {
         Ok(Reply::Job(status)) => Ok(status.job),

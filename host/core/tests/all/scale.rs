@@ -13,7 +13,7 @@ use wasmgrid_proto::{
     wire::{ApiError, Reply},
 };
 
-use crate::world::{bytes_of, capacity, content, spec_of, start};
+use crate::world::{by_alice, bytes_of, capacity, content, spec_of, start};
 
 /// Counts what the thread that asks has allocated and not freed: each test has its own thread.
 struct Counting;
@@ -63,8 +63,18 @@ fn submit(grid: &mut Grid, number: u64, inputs: u64) {
     let spec = Box::new(spec_of(&format!("tenant-{}", number % 100)));
     let idempotency_key = Some(format!("key-{number}"));
     let digest = content(0, inputs, true);
-    let (bytes, closed) = (bytes_of(0), true);
-    drive(grid, Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
+    drive(
+        grid,
+        Input::Submit {
+            request: by_alice(request),
+            spec,
+            idempotency_key,
+            inputs,
+            bytes: bytes_of(0),
+            closed: true,
+            digest,
+        },
+    );
 }
 
 fn join(grid: &mut Grid, link: u64) {
@@ -193,10 +203,11 @@ fn retries_of_tasks_in_pieces_take_about_what_is_counted_and_end_at_the_quota() 
     let mut retries = 0;
     let refused = loop {
         let (request, job) = (RequestId(0), JobId(1));
-        let retry = Input::Retry { request, job, limits: None, idempotency_key: None };
+        let retry =
+            Input::Retry { request: by_alice(request), job, limits: None, idempotency_key: None };
         match ask(&mut grid, retry) {
             Ok(Reply::Job(status)) => {
-                let cancel = Input::Cancel { request, job: status.job, by: "ann".into() };
+                let cancel = Input::Cancel { request: by_alice(request), job: status.job };
                 assert_eq!(ask(&mut grid, cancel), Ok(Reply::Done));
             }
             Ok(other) => panic!("a retry is answered with {other:?}"),
@@ -219,16 +230,16 @@ fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
     let request = RequestId(0);
     let append = |job, first| {
         let (count, bytes, digest) = (1, bytes_of(0), content(first, 1, false));
-        Input::AppendAt { request, job, first, count, bytes, digest }
+        Input::AppendAt { request: by_alice(request), job, first, count, bytes, digest }
     };
     let extend = |job, first| {
         let (producer, number, count, bytes) = (7, first + 1, 1, bytes_of(0));
-        Input::Append { request, job, producer, number, count, bytes }
+        Input::Append { request: by_alice(request), job, producer, number, count, bytes }
     };
     let skip_or_append = |job, first| {
         let (count, digest) = (1, content(first, 1, true));
         if first % 2 == 0 {
-            Input::Skip { request, job, first, count, digest }
+            Input::Skip { request: by_alice(request), job, first, count, digest }
         } else {
             append(job, first)
         }
@@ -238,8 +249,15 @@ fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
         let mut grid = grid_with(allowed, Ledger::default());
         let (spec, digest) = (Box::new(spec_of("ann")), content(0, 0, false));
         let (inputs, bytes, closed, idempotency_key) = (0, bytes_of(0), false, None);
-        let submit =
-            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
+        let submit = Input::Submit {
+            request: by_alice(request),
+            spec,
+            idempotency_key,
+            inputs,
+            bytes,
+            closed,
+            digest,
+        };
         assert!(matches!(ask(&mut grid, submit), Ok(Reply::Job(_))));
         let (held_before, counted_before) = (held(), record_bytes(&grid, "ann"));
         let job = JobId(1);
@@ -250,7 +268,7 @@ fn appends_of_one_input_take_about_what_is_counted_and_end_at_the_quota() {
         assert!(held() - held_before <= counted as i64, "{} bytes", held() - held_before);
         // Once nothing waits any more there is room again.
         assert_eq!(
-            ask(&mut grid, Input::Cancel { request, job, by: "ann".into() }),
+            ask(&mut grid, Input::Cancel { request: by_alice(request), job }),
             Ok(Reply::Done)
         );
         assert!(record_bytes(&grid, "ann") < allowed / 2);

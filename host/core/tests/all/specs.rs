@@ -6,7 +6,7 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode},
 };
 
-use crate::world::{World, bytes_of, content, spec};
+use crate::world::{World, by_alice, bytes_of, content, spec};
 
 fn refused(task: TaskSpec) -> String {
     let error = submit(task).expect_err("refused");
@@ -21,7 +21,15 @@ fn submit(task: TaskSpec) -> Result<(), ApiError> {
     let (request, spec) = (world.request(), Box::new(JobSpec { task, ..spec() }));
     let (digest, idempotency_key) = (content(0, 1, true), None);
     let (inputs, bytes, closed) = (1, bytes_of(0), true);
-    world.drive(Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest });
+    world.drive(Input::Submit {
+        request: by_alice(request),
+        spec,
+        idempotency_key,
+        inputs,
+        bytes,
+        closed,
+        digest,
+    });
     world.reply(request).map(|_| ())
 }
 

@@ -1,16 +1,19 @@
 //! A grid with its driver and its workers played by the test: a virtual clock, a journal, and for
 //! each worker the tasks in its hands. Some invariants are checked at every step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use wasmgrid_core::{
-    CompletedBlock, Completion, Grant, Grid, GridConfig, Input, InputBytes, LeaseKey, Ledger,
+    ClientRequest, CompletedBlock, Completion, Grant, Grid, GridConfig, Input, InputBytes, LeaseKey, Ledger,
     Output, RESULT_BYTES, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Cost, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Micros,
+    AuditRecord, ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Micros,
     ModuleKind, OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
-    wire::{ApiError, Heartbeat, HeldLease, Reply},
+    wire::{ApiError, Heartbeat, HeldLease, Reply, Role},
 };
 
 /// Tasks in a worker's hands under one lease.
@@ -43,6 +46,8 @@ pub struct World {
     /// The newest lease before the last step.
     newest: Option<LeaseId>,
     replies: BTreeMap<RequestId, Result<Reply, ApiError>>,
+    /// What was entered into the audit log.
+    pub audits: Vec<AuditRecord>,
     counter: u64,
     /// What each input and each result takes in the store, and how much fuel each task takes.
     pub input_bytes: u64,
@@ -72,6 +77,7 @@ impl World {
             proofs: BTreeMap::new(),
             newest: None,
             replies: BTreeMap::new(),
+            audits: Vec::new(),
             counter: 0,
             input_bytes: 0,
             result_bytes: 0,
@@ -96,6 +102,7 @@ impl World {
                 Output::Reply { request, reply } => {
                     self.replies.insert(*request, (**reply).clone());
                 }
+                Output::Audit(record) => self.audits.push((**record).clone()),
                 Output::Joined { link, worker } => {
                     self.links.insert(*worker, *link);
                 }
@@ -181,8 +188,15 @@ impl World {
         let idempotency_key = key.map(String::from);
         let digest = content(0, inputs, closed);
         let (spec, bytes) = (Box::new(spec), bytes_of(inputs * self.input_bytes));
-        let submit =
-            Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
+        let submit = Input::Submit {
+            request: by_alice(request),
+            spec,
+            idempotency_key,
+            inputs,
+            bytes,
+            closed,
+            digest,
+        };
         self.drive(submit);
         match self.reply(request) {
             Ok(Reply::Job(status)) => status.job,
@@ -203,43 +217,50 @@ impl World {
     ) -> Result<Reply, ApiError> {
         let request = self.request();
         let bytes = bytes_of(count.saturating_mul(self.input_bytes));
-        self.drive(Input::AppendAt { request, job, first, count, bytes, digest });
+        self.drive(Input::AppendAt {
+            request: by_alice(request),
+            job,
+            first,
+            count,
+            bytes,
+            digest,
+        });
         self.reply(request)
     }
 
     pub fn skip(&mut self, job: JobId, first: u64, count: u64) -> Result<Reply, ApiError> {
         let (request, digest) = (self.request(), content(first, count, true));
-        self.drive(Input::Skip { request, job, first, count, digest });
+        self.drive(Input::Skip { request: by_alice(request), job, first, count, digest });
         self.reply(request)
     }
 
     pub fn close(&mut self, job: JobId) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::Close { request, job });
+        self.drive(Input::Close { request: by_alice(request), job });
         self.reply(request)
     }
 
     pub fn cancel(&mut self, job: JobId) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::Cancel { request, job, by: "alice".into() });
+        self.drive(Input::Cancel { request: by_alice(request), job });
         self.reply(request)
     }
 
     pub fn drain(&mut self, name: &str) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::DrainWorker { request, name: name.into() });
+        self.drive(Input::DrainWorker { request: by_alice(request), name: name.into() });
         self.reply(request)
     }
 
     pub fn cordon(&mut self, name: &str, cordoned: bool) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::CordonWorker { request, name: name.into(), cordoned });
+        self.drive(Input::CordonWorker { request: by_alice(request), name: name.into(), cordoned });
         self.reply(request)
     }
 
     pub fn remove(&mut self, name: &str) -> Result<Reply, ApiError> {
         let request = self.request();
-        self.drive(Input::RemoveWorker { request, name: name.into() });
+        self.drive(Input::RemoveWorker { request: by_alice(request), name: name.into() });
         self.reply(request)
     }
 
@@ -524,6 +545,20 @@ impl Drop for World {
 }
 
 /// A term begins on this date, on a grid whose secret is always the same.
+/// A request of a client who is alice, in a tenant of the same name.
+pub fn by_alice(request: RequestId) -> ClientRequest {
+    by(request, Role::Client, "alice")
+}
+
+/// A request of somebody of this role and name.
+pub fn by(id: RequestId, role: Role, name: &str) -> ClientRequest {
+    ClientRequest { id, by: Arc::new(caller(role, name)) }
+}
+
+pub fn caller(role: Role, name: &str) -> Caller {
+    Caller { role, name: name.into(), tenant: name.into(), serial: Some("4a01".into()) }
+}
+
 pub fn start(date: Micros) -> Input {
     Input::Start { date, key: LeaseKey([7; 32]), vouched: Vec::new() }
 }

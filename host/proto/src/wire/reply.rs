@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    Contest, Divergences, Explanation, InputBlock, JobId, JobStatus, MemberStatus, Metrics, TaskStatus,
+    AuditEntry, Contest, Divergences, Explanation, InputBlock, JobId, JobStatus, MemberStatus, Metrics, TaskStatus,
     TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
@@ -141,6 +141,15 @@ pub enum Reply {
         /// The inputs. None if none of those that were asked for is stored.
         inputs: InputBlock,
     },
+    /// Some entries of the audit log. Since minor 2.
+    AuditPage {
+        /// By number.
+        #[serde(deserialize_with = "bounded")]
+        entries: Vec<AuditEntry>,
+        /// Where the log goes on: the `after` of the next page. `None` if there is nothing more. Any
+        /// page may have fewer entries than are there, or none.
+        next: Option<u64>,
+    },
     /// Stands for an answer that this release cannot read. It stays the last variant, has no number
     /// of its own, and nobody sends it but tests.
     #[serde(skip)]
@@ -153,7 +162,7 @@ impl Reply {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake { .. } => 1,
-            Self::Metrics(_) | Self::Usage { .. } | Self::Inputs { .. } => 2,
+            Self::Metrics(_) | Self::Usage { .. } | Self::Inputs { .. } | Self::AuditPage { .. } => 2,
             _ => 0,
         }
     }

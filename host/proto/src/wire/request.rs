@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::{ErrorCode, FromClient, Reply};
 use crate::{
-    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Millis, Resource, TaskRange,
+    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Micros, Millis, Resource, TaskRange,
     TokenGives, WorkerId,
     wire::{AuthorityRequest, Body, Renew, Role, bounded, from_bytes, to_bytes},
 };
@@ -268,6 +268,16 @@ pub enum Request {
         /// Which tasks' inputs are wanted.
         tasks: TaskRange,
     },
+    /// Entries of the audit log, the oldest first, as many as fit one answer and are found among those
+    /// that one request looks at; operators only. Answered by [`Reply::AuditPage`]. Since minor 2.
+    Audit {
+        /// Only those with higher numbers: the `next` of the page before; 0 from the oldest on.
+        after: u64,
+        /// Only those from this date on.
+        since: Option<Micros>,
+        /// Only those of callers of this name.
+        who: Option<String>,
+    },
     /// Stands for a request that this release does not know. It stays the last variant, has no number
     /// of its own, and nobody asks it but tests. Answered by [`ErrorCode::Unsupported`].
     #[serde(skip)]
@@ -279,14 +289,14 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 38;
+    pub const KNOWN: u32 = 39;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake => 1,
-            Self::Metrics | Self::Usage { .. } | Self::Inputs { .. } => 2,
+            Self::Metrics | Self::Usage { .. } | Self::Inputs { .. } | Self::Audit { .. } => 2,
             _ => 0,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Allowance, Attempt, AttemptItem, AttemptMetrics, Blob, ByteCount, CommittedRun, Contest, Cost,
+    Act, Allowance, Attempt, AttemptItem, AttemptMetrics, AuditEntry, AuditRecord, Blob, ByteCount, Caller, CommittedRun, Contest, Cost,
     Digest, Divergence, Divergences, DropReason, Dropped, EndedTasks, Epoch, Explanation,
     Extension, Extensions, Failing, Fuel, Grant, Histogram, InputBlock, JobCounts, JobFilter,
     JobId, JobItem, JobMetrics, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseMetrics,
@@ -181,6 +181,7 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
         Request::Metrics,
         Request::Usage { after: Some("ada".into()) },
         Request::Inputs { job: JobId(7), tasks: range() },
+        Request::Audit { after: 7, since: Some(Micros(4_000)), who: Some("ada".into()) },
     ]
 }
 
@@ -286,6 +287,7 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
             more: 3,
         }),
         Ok(Reply::Inputs { first: 10, inputs: InputBlock::Packed(vec![1, 0, 3]) }),
+        Ok(Reply::AuditPage { entries: vec![audit_entry()], next: Some(300) }),
     ]
 }
 
@@ -339,6 +341,21 @@ fn metrics() -> Metrics {
         },
         extensions: Extensions::NONE,
     }
+}
+
+fn audit_entry() -> AuditEntry {
+    let token = TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 };
+    let by = Caller {
+        role: Role::Operator,
+        name: "olga".into(),
+        tenant: "operator/olga".into(),
+        serial: Some("4a01".into()),
+    };
+    let act = Act::new_token(&token, &token_gives()).of_token(7);
+    let record = AuditRecord::done(Micros(3_000), Micros(4_000), by, act);
+    let outcome = "token_request_invalid".into();
+    let record = AuditRecord { outcome, count: 2, extensions: extended(false), ..record };
+    AuditEntry { number: 300, record }
 }
 
 /// A token in every state.

@@ -4,13 +4,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmgrid_proto::{InputBlock, JobId, Record, durable};
+use wasmgrid_proto::{AuditRecord, InputBlock, JobId, Record, durable};
 use wasmgrid_store::{Entry, LogKind, Segment, StagedId, StoreError};
 
 use super::cache::{Results, encode};
 
 /// What a record takes in memory and on disk, about, in bytes.
 const RECORD_BYTES: usize = 128;
+
+/// The same of an entry of the audit log.
+const AUDIT_BYTES: usize = 512;
 
 /// One thing to make durable.
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub enum Item {
         /// The results.
         results: Arc<Results>,
     },
+    /// An entry of the audit log.
+    Audit(Box<AuditRecord>),
 }
 
 /// What the driver hands over at once: committed together.
@@ -51,6 +56,7 @@ impl Item {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Record(_) => RECORD_BYTES,
+            Self::Audit(_) => AUDIT_BYTES,
             Self::Inputs { block, payload, .. } => {
                 let lengths = match block {
                     InputBlock::Packed(lengths) => lengths.len() * size_of::<u32>(),
@@ -101,6 +107,7 @@ impl Item {
                 add_drops(record, entries);
                 durable::encode(record).map(|bytes| Entry::Record(bytes.into()))
             }
+            Self::Audit(record) => record.encode().map(|bytes| Entry::Audit(bytes.into())),
             Self::Inputs { job, first, block, payload } => {
                 encode(block, payload).map(|(head, data)| {
                     let (job, first, count) = (*job, *first, block.count());
@@ -116,7 +123,7 @@ impl Item {
             }
         };
         let entry = encoded
-            .map_err(|error| StoreError::Invalid(format!("a record or segment: {error}")))?;
+            .map_err(|error| StoreError::Invalid(format!("a record, entry or segment: {error}")))?;
         entries.push(entry);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The driver's side of certificates: who asks is known by its link, the enroller signs.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use wasmgrid_proto::wire::{
     ApiError, AuthorityRequest, Denied, Renew, RenewSoon, Renewed, ToWorker,
@@ -51,7 +51,7 @@ impl<O: Observer> Driver<O> {
 
     pub(super) fn authority_request(&mut self, link: LinkId, id: u64, asked: AuthorityRequest) {
         let Some(client) = self.state.clients.get(&link) else { return };
-        let peer = client.peer.clone();
-        self.effects.push(Effect::Enroll(Ask::Authority { link, id, peer, asked }));
+        let (peer, by) = (client.peer.clone(), Arc::clone(&client.caller));
+        self.effects.push(Effect::Enroll(Ask::Authority { link, id, peer, by, asked }));
     }
 }

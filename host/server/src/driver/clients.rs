@@ -1,24 +1,25 @@
 //! The driver's side of clients' links: each request is checked against the asker's role, then
 //! answered from the core, put to it, or worked on off the driver.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_core::{Input, RequestId};
+use wasmgrid_core::{ClientRequest, Input};
 use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
-    Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
+    Caller, Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
     reason::{Action, Upload},
     text::Detail,
     wire::{
-        ApiError, AuthorityRequest, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role,
-        Submit, ToClient, WatchRequest,
+        ApiError, AuthorityRequest, ErrorCode, FromClient, Reply, ReplyFrame, Request,
+        RequestFrame, Role, Submit, ToClient, WatchRequest,
     },
 };
 
 use super::{
     Ask, Driver, Effect, LinkId, Observer,
+    audit::{AuditQuery, caller},
     content::Content,
     given_inputs::Questions,
     lists::{others_jobs, unread},
@@ -40,6 +41,8 @@ pub(super) struct Client {
     pub peer: Peer,
     /// Who it is as an owner of jobs.
     pub tenant: String,
+    /// The same with its name and role, for the audit log.
+    pub caller: Arc<Caller>,
     pub outbox: Outbox,
     pub watches: BTreeMap<u64, Watch>,
     /// What it wants to know of inputs.
@@ -66,8 +69,9 @@ impl<O: Observer> Driver<O> {
         }
         tracing::debug!(name = peer.identity.name(), address = peer.address, "client linked");
         let tenant = self.members.tenant(&peer.identity);
-        let (watches, questions) = (BTreeMap::new(), Questions::default());
-        let client = Client { peer, tenant, outbox, watches, questions, open: 0 };
+        let (caller, watches) = (caller(&peer, &tenant), BTreeMap::new());
+        let questions = Questions::default();
+        let client = Client { peer, tenant, caller, outbox, watches, questions, open: 0 };
         self.state.clients.insert(link, client);
     }
 
@@ -89,6 +93,9 @@ impl<O: Observer> Driver<O> {
                     unread(client, &request).or_else(|| self.not_allowed(link, &request))
                 };
                 match refused {
+                    Some(error) if error.code == ErrorCode::Forbidden => {
+                        self.forbid(link, id, &request, error);
+                    }
                     Some(error) => self.answer(link, id, Err(error)),
                     None => {
                         self.request(link, id, request, (envelope.payload, content), room);
@@ -112,6 +119,7 @@ impl<O: Observer> Driver<O> {
             Request::RemoveMember { .. } => Action::RemoveMembers,
             Request::SetQuota { .. } => Action::SetQuotas,
             Request::Metrics => Action::SeeMetrics,
+            Request::Audit { .. } => Action::ReadAudit,
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 Action::ReplaceAuthority
             }
@@ -181,9 +189,7 @@ impl<O: Observer> Driver<O> {
             Request::Tokens { after } => {
                 self.effects.push(Effect::Enroll(Ask::Tokens { link, id, after }));
             }
-            Request::RevokeToken { token } => {
-                self.effects.push(Effect::Enroll(Ask::RevokeToken { link, id, token }));
-            }
+            Request::RevokeToken { token } => self.revoke_token(link, id, token),
             Request::Members { after } => self.members_request(link, id, after.as_ref()),
             Request::RemoveMember { role, name } => self.remove_member(link, id, role, name),
             Request::Task { job, index } => self.task_request(link, id, job, index),
@@ -201,6 +207,10 @@ impl<O: Observer> Driver<O> {
                 self.answer(link, id, Ok(Reply::Intake { refusal }));
             }
             Request::Inputs { job, tasks } => self.inputs_request(link, id, job, tasks),
+            Request::Audit { after, since, who } => {
+                let query = AuditQuery { after, since, who };
+                self.effects.push(Effect::ReadAudit { link, id, query });
+            }
             Request::Unknown { number } => self.unsupported(link, id, number),
             request @ (Request::Drain { .. }
             | Request::Cordon { .. }
@@ -209,10 +219,8 @@ impl<O: Observer> Driver<O> {
     }
 
     fn cancel(&mut self, link: LinkId, id: u64, job: JobId) {
-        let Some(client) = self.state.clients.get(&link) else { return };
-        let by = client.peer.identity.name().to_owned();
         let request = self.pending_of(link, id, job, None);
-        self.grid.handle(self.state.now, Input::Cancel { request, job, by });
+        self.grid.handle(self.state.now, Input::Cancel { request, job });
     }
 
     /// What operators alone may ask for.
@@ -363,10 +371,11 @@ impl<O: Observer> Driver<O> {
         id: u64,
         inputs: Option<(InputBlock, Bytes)>,
         watch: Option<WatchRequest>,
-    ) -> RequestId {
-        self.state.next_request += 1;
-        let request = RequestId(self.state.next_request);
-        self.state.requests.insert(request, Pending { link, id, job: None, inputs, watch });
+    ) -> ClientRequest {
+        let client = self.state.clients.get(&link);
+        let by = client.map(|client| Arc::clone(&client.caller));
+        let request = self.own_request(by);
+        self.state.requests.insert(request.id, Pending { link, id, job: None, inputs, watch });
         request
     }
 
@@ -377,12 +386,19 @@ impl<O: Observer> Driver<O> {
         id: u64,
         job: JobId,
         inputs: Option<(InputBlock, Bytes)>,
-    ) -> RequestId {
+    ) -> ClientRequest {
         let request = self.pending(link, id, inputs, None);
-        if let Some(pending) = self.state.requests.get_mut(&request) {
+        if let Some(pending) = self.state.requests.get_mut(&request.id) {
             pending.job = Some(job);
         }
         request
+    }
+
+    /// A request that nobody waits for: of the scheduler itself, unless it is of somebody.
+    pub(super) fn own_request(&mut self, by: Option<Arc<Caller>>) -> ClientRequest {
+        self.state.next_request += 1;
+        let by = by.unwrap_or_else(|| Arc::new(Caller::scheduler()));
+        ClientRequest { id: RequestId(self.state.next_request), by }
     }
 
     /// The core's answer, now that it is durable.
@@ -467,6 +483,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Intake
         | Request::Metrics
         | Request::Usage { .. }
+        | Request::Audit { .. }
         | Request::Unknown { .. } => None,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wasmgrid_core::{Input, RequestId};
+use wasmgrid_core::Input;
 use wasmgrid_proto::{JobId, JobStatus, Micros, wire::Reply};
 
 use super::{Driver, LinkId, Observer};
@@ -85,8 +85,7 @@ impl<O: Observer> Driver<O> {
                 self.settings.producer_grace
             );
             // Nobody waits for the answer.
-            self.state.next_request += 1;
-            let request = RequestId(self.state.next_request);
+            let request = self.own_request(None);
             self.grid.handle(now, Input::Close { request, job });
         }
     }

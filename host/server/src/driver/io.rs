@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use bytes::Bytes;
 use wasmgrid_net::{Peer, Reservation};
 use wasmgrid_proto::{
-    Digest, JobId, LogRef, Metrics, Micros, TokenGives, TokenStatus,
+    Act, Caller, Digest, JobId, LogRef, Metrics, Micros, TokenGives, TokenStatus,
     frame::Envelope,
     wire::{
         ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, ToClient,
@@ -15,6 +15,7 @@ use wasmgrid_proto::{
 use wasmgrid_store::Entry;
 
 use super::{
+    audit::{AuditQuery, Expired, Expiry},
     batch::Batch,
     cache::Cached,
     comparison::{Compared, Pairs},
@@ -177,6 +178,21 @@ pub enum Event {
         /// The answer.
         reply: Result<Reply, ApiError>,
     },
+    /// The enroller refused an operator's request that belongs in the audit log.
+    Refused {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// Who asked.
+        by: Arc<Caller>,
+        /// What for.
+        act: Box<Act>,
+        /// Why it was not done.
+        error: ApiError,
+    },
+    /// The audit log was looked through: the answer to [`Effect::AgeAudit`].
+    AuditAged(Expired),
     /// The answer to [`Ask::Tokens`].
     TokensRead {
         /// Whose request.
@@ -261,6 +277,18 @@ pub enum Effect {
         /// Bytes of one result log beyond which it is said where to cut it.
         keep_open: Option<u64>,
     },
+    /// Looks for entries of the audit log that are not kept any longer. [`Event::AuditAged`]
+    /// follows.
+    AgeAudit(Expiry),
+    /// Reads the audit log for a client. [`Event::Answer`] follows.
+    ReadAudit {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// Which entries.
+        query: AuditQuery,
+    },
     /// Searches a log. [`Event::Walked`] follows.
     Walk(Walk),
     /// Compares results. [`Event::Compared`] follows.
@@ -317,6 +345,8 @@ pub enum Ask {
         id: u64,
         /// Who asks.
         peer: Peer,
+        /// The same for the audit log.
+        by: Arc<Caller>,
         /// What.
         asked: AuthorityRequest,
     },
@@ -326,6 +356,8 @@ pub enum Ask {
         link: LinkId,
         /// Its number.
         id: u64,
+        /// Who asks.
+        by: Arc<Caller>,
         /// For whom.
         token: TokenRequest,
         /// What those get who join with it.
@@ -346,15 +378,19 @@ pub enum Ask {
         link: LinkId,
         /// Its number.
         id: u64,
+        /// Who asks.
+        by: Arc<Caller>,
         /// The token's number.
         token: u64,
     },
-    /// Remove a member. The answer is [`Event::MemberRemoved`], or [`Event::Answer`] with an error.
+    /// Remove a member. The answer is [`Event::MemberRemoved`], or [`Event::Refused`].
     Remove {
         /// Whose request.
         link: LinkId,
         /// Its number.
         id: u64,
+        /// Who asks.
+        by: Arc<Caller>,
         /// Whom.
         key: MemberKey,
         /// The grid knows it though it may not have joined with a token.

@@ -158,6 +158,7 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::Members { .. }
             | Request::WorkerNames { .. }
             | Request::Authority(AuthorityRequest::Certificates { .. })
+            | Request::Audit { .. }
             | Request::Task { .. }
             | Request::Divergences { .. }
             | Request::Explain { .. }

@@ -1,12 +1,12 @@
 //! The driver's side of who may be here: clients and operators that are listed, members that are
 //! removed, and tokens. The enroller keeps the durable part of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use wasmgrid_core::Input;
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
-    MemberStatus, Micros, Reason, TokenGives, TokenStatus,
+    Act, Caller, MemberStatus, Micros, Reason, TokenGives, TokenStatus,
     wire::{ApiError, Reply, Role, TokenRequest},
 };
 
@@ -63,7 +63,18 @@ impl<O: Observer> Driver<O> {
         token: TokenRequest,
         gives: TokenGives,
     ) {
-        self.effects.push(Effect::Enroll(Ask::CreateToken { link, id, token, gives }));
+        let Some(by) = self.caller_on(link) else { return };
+        self.effects.push(Effect::Enroll(Ask::CreateToken { link, id, by, token, gives }));
+    }
+
+    pub(super) fn revoke_token(&mut self, link: LinkId, id: u64, token: u64) {
+        let Some(by) = self.caller_on(link) else { return };
+        self.effects.push(Effect::Enroll(Ask::RevokeToken { link, id, by, token }));
+    }
+
+    /// Who asks on a link.
+    fn caller_on(&self, link: LinkId) -> Option<Arc<Caller>> {
+        self.state.clients.get(&link).map(|client| Arc::clone(&client.caller))
     }
 
     pub(super) fn tokens_read(
@@ -105,12 +116,14 @@ impl<O: Observer> Driver<O> {
 
     /// An operator wants a member taken away.
     pub(super) fn remove_member(&mut self, link: LinkId, id: u64, role: Role, name: String) {
+        let Some(by) = self.caller_on(link) else { return };
         let key = (role, name);
         if let Err(error) = self.check_removal(link, &key) {
-            return self.answer(link, id, Err(error));
+            let act = Act::removal(role, &key.1);
+            return self.refuse_act(link, id, (by, act), error);
         }
         let is_known = role == Role::Worker && self.grid.knows_worker(&key.1);
-        self.effects.push(Effect::Enroll(Ask::Remove { link, id, key, is_known }));
+        self.effects.push(Effect::Enroll(Ask::Remove { link, id, by, key, is_known }));
     }
 
     fn check_removal(&self, link: LinkId, key: &MemberKey) -> Result<(), ApiError> {

@@ -40,6 +40,7 @@ impl<O: Observer> Driver<O> {
                 Output::OverQuota { token, block, quota } => self.empty(token, block, quota),
                 Output::Late { token, block, positions } => self.late(token, block, &positions),
                 Output::Reply { request, reply } => self.take_reply(request, reply),
+                Output::Audit(record) => self.persist_audit(*record),
                 Output::Joined { link, worker } => {
                     self.worker_known(LinkId(link), worker);
                     self.hold(Gated::Joined { link: LinkId(link), worker });
@@ -219,7 +220,7 @@ impl<O: Observer> Driver<O> {
         true
     }
 
-    fn persist(&mut self, item: Item) {
+    pub(super) fn persist(&mut self, item: Item) {
         self.observer.persisted(&item);
         self.gate.persist(item);
     }

@@ -10,6 +10,8 @@ pub enum DriverBug {
     AckBeforeSync,
     /// A watch that goes on begins one result too late.
     CursorOffByOne,
+    /// Entries of the audit log are written beside the journal, as what nobody waits for.
+    AuditBeside,
 }
 
 impl Settings {

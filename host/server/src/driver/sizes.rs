@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
-    Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus, TenantUsage, TokenStatus,
+    AuditEntry, AuditRecord, Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus, TenantUsage, TokenStatus,
     VouchedLabels, WorkerId, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 
 /// Bytes of one list in an answer: a frame's meta has 1 MiB, and what is counted is about.
-pub(super) const LIST_BYTES: usize = 640 << 10;
+pub(crate) const LIST_BYTES: usize = 640 << 10;
 
 /// Running tasks of one worker in an answer: a third of a list's bytes.
 const RUNNING_MAX: usize = 4_096;
@@ -49,6 +49,7 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::Contests(contests)) => contests.iter().map(contest_bytes).sum(),
         Ok(Reply::Authority(status)) => status.certificates.iter().map(certificate_bytes).sum(),
         Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
+        Ok(Reply::AuditPage { entries, .. }) => entries.iter().map(audit_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
         Ok(Reply::Divergences(_) | Reply::Explanation(_) | Reply::Renewed(_)) => LONG_ANSWER_BYTES,
         Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, error_bytes),
@@ -134,6 +135,16 @@ pub(super) fn member_bytes(member: &MemberStatus) -> usize {
 /// About how many bytes a worker's name takes in an answer.
 pub(super) fn name_bytes((_, name): &(WorkerId, String)) -> usize {
     48 + name.len()
+}
+
+/// How many bytes an entry of the audit log takes in an answer, at most.
+pub(crate) fn audit_bytes(entry: &AuditEntry) -> usize {
+    let AuditRecord { by, act, outcome, extensions, .. } = &entry.record;
+    let serial = by.serial.as_deref().unwrap_or_default();
+    let object = &act.object;
+    let names = [&by.name, &by.tenant, &act.action, &object.kind, &object.id, &object.name];
+    let names: usize = names.into_iter().map(|name| name.len()).sum();
+    96 + names + serial.len() + outcome.len() + act.parameters.len() + extensions.bytes()
 }
 
 /// The bytes of inputs: their own, and with those of their lengths about what they take in the store.

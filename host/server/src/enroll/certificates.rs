@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wasmgrid_net::{Credentials, NetError, Peer, Signed, Validity};
 use wasmgrid_proto::{
-    Digest, Micros, Reason,
+    Caller, Digest, Micros, Reason,
     reason::Names,
     text::Detail,
     wire::{
@@ -20,6 +20,7 @@ use super::{Enroller, Notice, known::only_keys, meta, parse, unreadable};
 use crate::{
     clock,
     config::Enrollment,
+    driver::act_on_authority,
     members::{Member, member_key},
 };
 
@@ -90,22 +91,26 @@ impl Enroller {
         Ok(credentials)
     }
 
-    /// What is asked of the authority, by whom.
+    /// What is asked of the authority, by whom. The authority is in files, not in the store: the audit
+    /// log says that it is replaced or retired before that is done, so that no crash hides it. If it
+    /// then fails, a later entry says so.
     ///
     /// # Errors
     /// [`ApiError`], where there is none here, or it cannot be done.
     pub(crate) async fn authority(
         &self,
-        asker: &Peer,
+        (asker, by): (&Peer, &Caller),
         request: AuthorityRequest,
     ) -> Result<Reply, ApiError> {
+        let act = act_on_authority(&request).map(|act| self.audit(by, act)).transpose()?;
+        let entries = act.into_iter().collect();
         match request {
             AuthorityRequest::Certificates { after } => {
                 self.certificates(asker, after.as_ref()).await.map(Reply::Authority)
             }
-            AuthorityRequest::Replace => self.replace().await.map(|()| Reply::Done),
+            AuthorityRequest::Replace => self.replace(entries).await.map(|()| Reply::Done),
             AuthorityRequest::Retire { force } => {
-                self.retire(asker, force).await.map(|()| Reply::Done)
+                self.retire(asker, force, entries).await.map(|()| Reply::Done)
             }
         }
     }
@@ -146,16 +151,17 @@ impl Enroller {
         })
     }
 
-    async fn replace(&self) -> Result<(), ApiError> {
-        self.replace_and_present().await?;
+    async fn replace(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
+        self.replace_and_present(entries).await?;
         // The driver is gone only when the server ends.
         let _ = self.notices.send(Notice::RenewSoon { names: None }).await;
         Ok(())
     }
 
-    async fn replace_and_present(&self) -> Result<(), ApiError> {
+    async fn replace_and_present(&self, mut entries: Vec<Entry>) -> Result<(), ApiError> {
         let enrollment = self.enrollment()?;
         let _signing = self.signing.write().await;
+        done(Some(enrollment.authority.check_replaceable()))?;
         let ends = self.known().await?.into_iter().map(|(_, given)| given.ends).max();
         let life = u64::try_from(enrollment.validity.as_micros()).unwrap_or(u64::MAX);
         let of_new = Micros(clock::date().0.saturating_add(life));
@@ -163,7 +169,8 @@ impl Enroller {
         // By the grid's own time too: a clock that is wrong for a while ends no authority.
         let date = clock::date();
         let by_time = self.clock.now().after(until.since(date));
-        self.write(vec![meta(FORMER_ENDS.into(), &by_time)?]).await?;
+        entries.push(meta(FORMER_ENDS.into(), &by_time)?);
+        self.write(entries).await?;
         let authority = Arc::clone(&enrollment.authority);
         let replaced = self.readers.beside(move || authority.replace(until)).await;
         done(replaced)?;
@@ -175,7 +182,7 @@ impl Enroller {
         Ok(())
     }
 
-    async fn retire(&self, asker: &Peer, force: bool) -> Result<(), ApiError> {
+    async fn retire(&self, asker: &Peer, force: bool, entries: Vec<Entry>) -> Result<(), ApiError> {
         let enrollment = self.enrollment()?;
         let _signing = self.signing.write().await;
         let Some((former, _)) = enrollment.authority.former() else {
@@ -197,6 +204,7 @@ impl Enroller {
             let names = Names::of(stay.iter().map(|(role, name)| format!("{role} {name}")));
             return Err(Reason::MembersLockedOut { names }.into());
         }
+        self.write(entries).await?;
         self.end_former(stay.len()).await
     }
 

@@ -2,7 +2,7 @@
 
 use wasmgrid_net::key_of;
 use wasmgrid_proto::{
-    Digest, Reason,
+    Act, Caller, Digest, Reason,
     text::Detail,
     wire::{ApiError, Role},
 };
@@ -44,12 +44,17 @@ impl Enroller {
         self.write_member(key, Member::seen_at(clock::date()), Vec::new()).await
     }
 
-    /// Takes a member away, durably: its name is good with no key it ever had. `is_known` where the
+    /// Takes a member away, durably, and says in the audit log who did: its name is good with no key it ever had. `is_known` where the
     /// grid knows it though it did not join with a token.
     ///
     /// # Errors
     /// Where there is no such member, or the store does not take that.
-    pub(crate) async fn remove(&self, key: MemberKey, is_known: bool) -> Result<(), ApiError> {
+    pub(crate) async fn remove(
+        &self,
+        (by, act): (&Caller, Act),
+        key: MemberKey,
+        is_known: bool,
+    ) -> Result<(), ApiError> {
         let _turn = self.turn.lock().await;
         let member = self.members.get(&key);
         if !is_known && member.as_ref().is_none_or(|member| member.removed_at.is_some()) {
@@ -58,7 +63,7 @@ impl Enroller {
         let date = clock::date();
         let member = member.unwrap_or_else(|| Member::seen_at(date));
         let member = Member { removed_at: Some(date), ..member };
-        self.write_member(key, member, Vec::new()).await
+        self.write_member(key, member, vec![self.audit(by, act)?]).await
     }
 
     fn no_member(&self, (role, name): MemberKey, member: Option<&Member>) -> Reason {

@@ -70,6 +70,7 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Worker { .. }
         | Request::Attend { .. }
         | Request::Close { .. }
+        | Request::Audit { .. }
         | Request::Intake
         | Request::Unknown { .. } => LIGHT,
         Request::AppendAt { .. }

@@ -9,12 +9,15 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
-use wasmgrid_proto::wire::{Reply, ToClient, ToWorker};
+use wasmgrid_proto::{
+    Act, AuditAction, Caller,
+    wire::{ApiError, Reply, ToClient, ToWorker},
+};
 
 use crate::{
     admit::Admitter,
-    driver::{Ask, Effect, Event, LinkId, Put, Walk},
-    enroll::Enroller,
+    driver::{Ask, Effect, Event, LinkId, Put, Walk, act_on_authority},
+    enroll::{Enroller, unreadable},
     journal::Write,
     links::{Heard, Line},
     readers::Readers,
@@ -166,6 +169,25 @@ impl Services {
                 let readers = self.readers.clone();
                 self.spawn(async move { Some(Event::Measured(readers.measure(keep_open).await)) });
             }
+            Effect::ReadAudit { link, id, query } => {
+                let readers = self.readers.clone();
+                self.spawn(async move {
+                    let reply = readers.audit_page(query).await;
+                    let reply = reply.map_err(|error| unreadable(&error));
+                    Some(Event::Answer { link, id, reply })
+                });
+            }
+            Effect::AgeAudit(expiry) => {
+                let readers = self.readers.clone();
+                self.spawn(async move {
+                    let expired = readers.expired_audits(expiry).await;
+                    // It is looked through again in a minute.
+                    let expired = expired.inspect_err(|error| {
+                        tracing::warn!(%error, "failed to look through the audit log");
+                    });
+                    Some(Event::AuditAged(expired.unwrap_or_default()))
+                });
+            }
             Effect::Walk(walk) => self.spawn(walked(self.readers.clone(), walk)),
             Effect::Compare(pairs) => {
                 let readers = self.readers.clone();
@@ -229,24 +251,49 @@ async fn asked(enroller: Arc<Enroller>, ask: Ask) -> Option<Event> {
             let found = enroller.tokens(after).await;
             return Some(Event::TokensRead { link, id, found });
         }
-        Ask::Remove { link, id, key, is_known } => {
-            match enroller.remove(key.clone(), is_known).await {
-                Ok(()) => return Some(Event::MemberRemoved { link, id, key }),
-                Err(error) => (link, id, Err(error)),
-            }
+        Ask::Remove { link, id, by, key, is_known } => {
+            let act = Act::removal(key.0, &key.1);
+            let removed = enroller.remove((&*by, act.clone()), key.clone(), is_known).await;
+            return Some(match removed {
+                Ok(()) => Event::MemberRemoved { link, id, key },
+                Err(error) => refused((link, id), by, act, error),
+            });
         }
         Ask::RenewClient { link, id, peer, renew } => {
             (link, id, enroller.renew(&peer, &renew).await.map(Reply::Renewed))
         }
-        Ask::Authority { link, id, peer, asked } => {
-            (link, id, enroller.authority(&peer, asked).await)
+        Ask::Authority { link, id, peer, by, asked } => {
+            let act = act_on_authority(&asked);
+            let reply = enroller.authority((&peer, &*by), asked).await;
+            return Some(done((link, id), by, act, reply));
         }
-        Ask::CreateToken { link, id, token, gives } => {
-            (link, id, enroller.create(token, gives).await.map(Reply::Token))
+        Ask::CreateToken { link, id, by, token, gives } => {
+            let act = Act::new_token(&token, &gives);
+            let reply = enroller.create((&*by, act.clone()), token, gives).await.map(Reply::Token);
+            return Some(done((link, id), by, Some(act), reply));
         }
-        Ask::RevokeToken { link, id, token } => {
-            (link, id, enroller.revoke(token).await.map(|()| Reply::Done))
+        Ask::RevokeToken { link, id, by, token } => {
+            let act = Act::on_token(AuditAction::RevokeToken, token);
+            let reply = enroller.revoke((&*by, act.clone()), token).await.map(|()| Reply::Done);
+            return Some(done((link, id), by, Some(act), reply));
         }
     };
     Some(Event::Answer { link, id, reply })
+}
+
+/// What became of a request, which is in the audit log if it was done.
+fn done(
+    (link, id): (LinkId, u64),
+    by: Arc<Caller>,
+    act: Option<Act>,
+    reply: Result<Reply, ApiError>,
+) -> Event {
+    match (reply, act) {
+        (Err(error), Some(act)) => refused((link, id), by, act, error),
+        (reply, _) => Event::Answer { link, id, reply },
+    }
+}
+
+fn refused((link, id): (LinkId, u64), by: Arc<Caller>, act: Act, error: ApiError) -> Event {
+    Event::Refused { link, id, by, act: Box::new(act), error }
 }

@@ -11,10 +11,10 @@ use wasmgrid_proto::{
     wire::{FromWorker, Join, NeedModule, Role, ToWorker},
 };
 use wasmgrid_server::driver::{
-    Blobs, Driver, Effect, Event, Item, Kin, LinkId, Measured, Members, Modules, Now, Settings,
-    Start, UNCOMMITTED_ITEMS, outbox,
+    AUDIT_ENTRIES_MAX, Blobs, Driver, Effect, Event, Expired, Expiry, Item, Kin, LinkId, Measured,
+    Members, Modules, Now, Settings, Start, UNCOMMITTED_ITEMS, outbox,
 };
-use wasmgrid_store::{LogKind, LogSize};
+use wasmgrid_store::{Entry, LogKind, LogSize};
 
 use crate::harness::*;
 
@@ -41,6 +41,7 @@ impl Driven {
             segment_cache: 1 << 20,
             keep_bytes,
             keep_open_bytes: None,
+            audit_retention: Millis(90 * 24 * 3_600_000),
             uncommitted_items: UNCOMMITTED_ITEMS,
             planted: None,
         };
@@ -135,6 +136,39 @@ fn a_turn_deletes_results_of_a_bounded_number_of_ended_jobs() {
     assert!(turns.iter().all(|jobs| jobs.len() <= RETAINED_AT_ONCE));
     let all: Vec<JobId> = turns.concat();
     assert!(all.into_iter().eq((1..=JOBS - KEPT).map(JobId)), "each once, the oldest first");
+}
+
+#[test]
+fn the_audit_log_is_looked_through_each_minute_and_what_is_too_old_is_dropped_in_parts() {
+    let mut driven = Driven::new(std::iter::empty(), None);
+    let looks = |effects: &[Effect]| -> Vec<Expiry> {
+        let look = |effect: &Effect| match effect {
+            Effect::AgeAudit(expiry) => Some(*expiry),
+            _ => None,
+        };
+        effects.iter().filter_map(look).collect()
+    };
+    assert_eq!(looks(&driven.turn([])), [], "nothing is in the way of a start");
+    driven.now = Micros(60_000_001);
+    // The grid is younger than entries are kept.
+    let look = |before| Expiry { before: Micros(before), most: AUDIT_ENTRIES_MAX };
+    assert_eq!(looks(&driven.turn([])), [look(0)]);
+    assert_eq!(looks(&driven.turn([])), []);
+    let days_90_us = 90 * 24 * 3_600_000_000;
+    driven.now = Micros(days_90_us + 120_000_000);
+    assert_eq!(looks(&driven.turn([])), [look(120_000_000)]);
+    let found = Expired { drop_before: Some(1_001), more: true };
+    let effects = driven.turn([Event::AuditAged(found)]);
+    let dropped = effects.iter().any(|effect| match effect {
+        Effect::Keep(entries) => *entries == [Entry::DropAudits { before: 1_001 }],
+        _ => false,
+    });
+    assert!(dropped, "{effects:?}");
+    driven.now = Micros(driven.now.0 + 1_000_000);
+    assert_eq!(looks(&driven.turn([])).len(), 1, "it goes on at once where more is too old");
+    driven.turn([Event::AuditAged(Expired::default())]);
+    driven.now = Micros(driven.now.0 + 1_000_000);
+    assert_eq!(looks(&driven.turn([])), []);
 }
 
 /// How often a module is to be read.

@@ -9,6 +9,7 @@
 
 mod harness;
 
+mod audits;
 mod blobs;
 mod compaction;
 mod contests;

