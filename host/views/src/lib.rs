@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod audit;
 mod data;
 mod job;
 mod member;
@@ -20,6 +21,7 @@ mod task;
 mod tenant;
 mod worker;
 
+pub use audit::{AuditView, CallerView, ObjectView};
 pub use data::Data;
 pub use job::{
     AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,

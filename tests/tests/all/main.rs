@@ -9,6 +9,7 @@
 
 mod admission;
 mod again;
+mod audits;
 mod belonging;
 mod bindings;
 mod book;

@@ -225,6 +225,13 @@ pub const ALL: &[(&str, Examples)] = &[
         ],
     ),
     (
+        "audit",
+        &[
+            ("What was done in the last day", "wasmgrid audit --since 1d"),
+            ("What olga did, for programs", "wasmgrid audit --who olga --output json"),
+        ],
+    ),
+    (
         "authority",
         &[
             ("Whose certificates end when", "wasmgrid authority show"),

@@ -1,6 +1,7 @@
 //! The command line's shape: what can be asked and how. It parses and decides nothing.
 
 mod address;
+mod audit;
 mod authority;
 mod cluster;
 mod data;
@@ -22,6 +23,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use wasmgrid_proto::Millis;
 
 pub use address::{HostPort, Listen};
+pub use audit::AuditArgs;
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
@@ -124,6 +126,8 @@ pub enum Command {
     /// Show what tenants use of a cluster, and set their quotas
     #[command(subcommand)]
     Tenant(TenantCommand),
+    /// Show what operators did, and what others were refused
+    Audit(AuditArgs),
     /// Show and replace the authority that signs the certificates of a cluster's members
     #[command(subcommand)]
     Authority(AuthorityCommand),

@@ -1,6 +1,7 @@
 //! The commands that make, run and ask clusters.
 
 mod addresses;
+pub mod audit;
 pub mod authority;
 pub mod client;
 pub mod context;

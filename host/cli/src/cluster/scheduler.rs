@@ -146,6 +146,7 @@ fn config(
     config.grid.keep_jobs = settings.keep_jobs.or(config.grid.keep_jobs);
     config.keep_bytes = settings.keep_bytes;
     config.keep_open_bytes = settings.keep_open_bytes;
+    config.audit_retention = settings.audit_retention.unwrap_or(config.audit_retention);
     config.producer_grace = settings.producer_grace.unwrap_or(config.producer_grace);
     config.enrollment = Some(Enrollment {
         authority: Arc::clone(folder.authority()),

@@ -258,6 +258,16 @@ settings! {
              oldest are deleted, whether they were read or not",
         )],
     }
+    audit_retention: Option<Millis> {
+        flag: "audit-retention", value: "TIME", variable: "WASMGRID_AUDIT_RETENTION",
+        default: "90d",
+        heading: Some("Retention"),
+        help: &[(
+            SCHEDULERS,
+            "Delete entries of the audit log (`wasmgrid audit`) after this time; beyond 100,000 \
+             entries the oldest are deleted in any case",
+        )],
+    }
     no_worker: Option<bool> {
         flag: "no-worker", value: "BOOL", variable: "WASMGRID_NO_WORKER",
         default: "",
