@@ -19,12 +19,12 @@ use std::{
 };
 
 use wasmgrid_core::{
-    ClientRequest, CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, LeaseKey, Output, RequestId,
-    SegmentToken,
+    ClientRequest, CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, LeaseKey,
+    Output, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind, OutcomeClass,
-    TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, LeaseId, Micros, ModuleKind,
+    OutcomeClass, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
 };
 
 const SLOTS: u32 = 4;

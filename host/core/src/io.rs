@@ -4,9 +4,9 @@
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
-    Act, Allowance, AuditRecord, Caller, Cost, Digest, DropReason, Failing, JobId, JobSpec, LeaseId,
-    LeaseProof, Limits, Micros, Millis, OutcomeClass, Reason, Record, Resource, TaskRange, Witness,
-    WorkerCapacity, WorkerId,
+    Act, Allowance, AuditRecord, Caller, Cost, Digest, DropReason, Failing, JobId, JobSpec,
+    LeaseId, LeaseProof, Limits, Micros, Millis, OutcomeClass, Reason, Record, Resource, TaskRange,
+    Witness, WorkerCapacity, WorkerId,
     text::Name,
     wire::{ApiError, Compiled, Heartbeat, HeldLease, Reply, Unable},
 };

@@ -22,8 +22,8 @@ mod timers;
 
 pub use config::GridConfig;
 pub use io::{
-    ClientRequest, CompletedBlock, Completion, Grant, Input, InputBytes, LostTask, Output, RESULT_BYTES,
-    RequestId, SegmentToken,
+    ClientRequest, CompletedBlock, Completion, Grant, Input, InputBytes, LostTask, Output,
+    RESULT_BYTES, RequestId, SegmentToken,
 };
 pub use ledger::Ledger;
 pub use placement::claimed_key;

@@ -172,8 +172,8 @@ impl Readers {
 }
 
 /// Reads the segment that holds `place`.
-fn segment(reader: &mut dyn Reader, place: Place) -> Result<Cached, ServerError> {
-    let found = reader.segment(place.job, place.log(), place.position);
+fn segment(reader: &mut dyn Reader, place: LogRef) -> Result<Cached, ServerError> {
+    let found = reader.segment(place.job, place.log, place.position);
     match found.map_err(|error| ServerError::Load(Arc::new(error)))? {
         Some(segment) => {
             decode(&segment).map_err(|reason| ServerError::Meta { key: place.to_string(), reason })

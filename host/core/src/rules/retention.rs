@@ -59,7 +59,7 @@ impl Grid {
     }
 
     /// The first of these tasks of a job whose inputs are stored, in the log of
-    /// [`source`](Self::source), and those that follow directly, as far as these are in few segments.
+    /// [`Self::input_of`], and those that follow directly, as far as these are in few segments.
     #[must_use]
     pub fn stored_inputs(&self, job: JobId, tasks: TaskRange) -> Option<TaskRange> {
         let mut run = self.stored_run(job, tasks)?;

@@ -8,7 +8,7 @@ use wasmgrid_proto::{
     wire::{ApiError, Reply, Role},
 };
 
-use crate::world::{World, by, caller, content, spec_of};
+use crate::world::{World, by, bytes_of, caller, content, spec_of};
 
 /// What an operator asks for.
 fn operate(
@@ -58,7 +58,8 @@ fn an_entry_says_who_did_what_to_what() {
     let set = |request| Input::SetQuota { request, tenant: tenant(), resource, allowed };
     operate(&mut world, set).expect("set");
     let (first, digest) = (1, content(1, 2, false));
-    let append = |request| Input::AppendAt { request, job, first, count: 2, bytes: 0, digest };
+    let append =
+        |request| Input::AppendAt { request, job, first, count: 2, bytes: bytes_of(0), digest };
     operate(&mut world, append).expect("open");
     operate(&mut world, |request| Input::Close { request, job }).expect("open");
     operate(&mut world, |request| Input::Cancel { request, job }).expect("active");
@@ -145,8 +146,14 @@ fn of_many_appends_of_an_operator_to_a_job_the_first_is_entered_in_each_term() {
     let mut world = World::new();
     let job = world.submit_as(spec_of("ann"), None, 0, false);
     let append = |world: &mut World, number| {
-        let append =
-            |request| Input::Append { request, job, producer: 7, number, count: 3, bytes: 0 };
+        let append = |request| Input::Append {
+            request,
+            job,
+            producer: 7,
+            number,
+            count: 3,
+            bytes: bytes_of(0),
+        };
         operate(world, append).expect("open");
     };
     (1..=20).for_each(|number| append(&mut world, number));

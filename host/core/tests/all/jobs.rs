@@ -109,7 +109,8 @@ fn while_no_new_work_is_taken_repeats_are_answered_and_nothing_new_is_done() {
     assert_eq!(world.append(job, 5, 1), full());
     assert_eq!(world.skip(job, 5, 1), full());
     let (request, digest) = (world.request(), content(0, 1, true));
-    let (spec, idempotency_key, inputs, bytes) = (Box::new(spec()), Some("new".into()), 1, bytes_of(0));
+    let (spec, idempotency_key, inputs, bytes) =
+        (Box::new(spec()), Some("new".into()), 1, bytes_of(0));
     let closed = true;
     world.drive(Input::Submit {
         request: by_alice(request),

@@ -6,7 +6,7 @@ use wasmgrid_proto::{
     wire::{ErrorCode, Reply},
 };
 
-use crate::world::{Hand, World, spec};
+use crate::world::{Hand, World, by_alice, spec};
 
 fn config() -> GridConfig {
     GridConfig {
@@ -62,17 +62,20 @@ fn inputs_of_tasks_that_ended_ok_stay_with_the_results_up_to_a_bound() {
     world.append(job, 6, 2).expect("appended");
     assert!(whole(&world, job), "nothing more has ended");
     world.run(10);
-    assert!((0..8).all(|index| !world.grid.has_input(job, index)), "all that ended is deleted");
+    assert!(
+        (0..8).all(|index| !world.grid.holds(LogRef::input(job, index))),
+        "all that ended is deleted"
+    );
     world.append(job, 8, 2).expect("appended");
     world.close(job).expect("closed");
     world.run(10);
     assert!(world.state(job).is_terminal());
-    assert!(world.grid.has_input(job, 8) && world.grid.has_input(job, 9));
+    assert!(world.grid.holds(LogRef::input(job, 8)) && world.grid.holds(LogRef::input(job, 9)));
     world.restart();
-    assert!(world.grid.has_input(job, 8), "also after a restart");
+    assert!(world.grid.holds(LogRef::input(job, 8)), "also after a restart");
     world.check_replay();
     world.pass(10_001);
-    assert!(!world.grid.has_input(job, 8) && !world.grid.has_input(job, 9));
+    assert!(!world.grid.holds(LogRef::input(job, 8)) && !world.grid.holds(LogRef::input(job, 9)));
     world.check_replay();
 }
 
@@ -106,9 +109,10 @@ fn stored_inputs_are_found_from_any_index_on() {
     assert_eq!(found(&world, 0, 100), Some((3, 6)), "one of its tasks failed");
     world.close(job).expect("closed");
     let request = world.request();
-    world.drive(Input::Retry { request, job, limits: None, idempotency_key: None });
+    let asked = by_alice(request);
+    world.drive(Input::Retry { request: asked, job, limits: None, idempotency_key: None });
     let Ok(Reply::Job(retry)) = world.reply(request) else { panic!("it is taken") };
-    assert_eq!(world.grid.source(retry.job), job);
+    assert_eq!(world.grid.input_of(retry.job, 0).job, job);
     let found = world.grid.stored_inputs(retry.job, TaskRange { first: 0, count: 100 });
     assert_eq!(found, Some(TaskRange::one(4)), "of a retry only its own");
     assert_eq!(world.grid.stored_inputs(retry.job, TaskRange { first: 5, count: 9 }), None);

@@ -7,12 +7,13 @@ use std::{
 };
 
 use wasmgrid_core::{
-    ClientRequest, CompletedBlock, Completion, Grant, Grid, GridConfig, Input, InputBytes, LeaseKey, Ledger,
-    Output, RESULT_BYTES, RequestId, SegmentToken,
+    ClientRequest, CompletedBlock, Completion, Grant, Grid, GridConfig, Input, InputBytes,
+    LeaseKey, Ledger, Output, RESULT_BYTES, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
-    AuditRecord, ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId, LeaseProof, Micros,
-    ModuleKind, OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    AuditRecord, ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId,
+    LeaseProof, Micros, ModuleKind, OutcomeClass, Record, TaskRange, TaskSpec, WorkerCapacity,
+    WorkerId,
     wire::{ApiError, Heartbeat, HeldLease, Reply, Role},
 };
 

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    AuditEntry, Contest, Divergences, Explanation, InputBlock, JobId, JobStatus, MemberStatus, Metrics, TaskStatus,
-    TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerStatus,
+    AuditEntry, Contest, Divergences, Explanation, InputBlock, JobId, JobStatus, MemberStatus,
+    Metrics, TaskStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId,
+    WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
 
@@ -162,7 +163,10 @@ impl Reply {
     pub const fn since(&self) -> u16 {
         match self {
             Self::Intake { .. } => 1,
-            Self::Metrics(_) | Self::Usage { .. } | Self::Inputs { .. } | Self::AuditPage { .. } => 2,
+            Self::Metrics(_)
+            | Self::Usage { .. }
+            | Self::Inputs { .. }
+            | Self::AuditPage { .. } => 2,
             _ => 0,
         }
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::{ErrorCode, FromClient, Reply};
 use crate::{
-    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Micros, Millis, Resource, TaskRange,
-    TokenGives, WorkerId,
+    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Micros, Millis, Resource,
+    TaskRange, TokenGives, WorkerId,
     wire::{AuthorityRequest, Body, Renew, Role, bounded, from_bytes, to_bytes},
 };
 

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Act, Allowance, Attempt, AttemptItem, AttemptMetrics, AuditEntry, AuditRecord, Blob, ByteCount, Caller, CommittedRun, Contest, Cost,
-    Digest, Divergence, Divergences, DropReason, Dropped, EndedTasks, Epoch, Explanation,
-    Extension, Extensions, Failing, Fuel, Grant, Histogram, InputBlock, JobCounts, JobFilter,
-    JobId, JobItem, JobMetrics, JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseMetrics,
-    LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind,
-    Outcome, OutcomeClass, Reason, Record, Refusal, Resource, ResultBlock, ResultMeta,
-    RetryCounter, RunningTask, ServerMetrics, SnapshotItem, StoreMetrics, TaskId, TaskMetrics,
-    TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare, TenantStatus,
-    TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage, UsageTotal, Use,
-    VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId, WorkerMetrics, WorkerState,
-    WorkerStatus,
+    Act, Allowance, Attempt, AttemptItem, AttemptMetrics, AuditEntry, AuditRecord, Blob, ByteCount,
+    Caller, CommittedRun, Contest, Cost, Digest, Divergence, Divergences, DropReason, Dropped,
+    EndedTasks, Epoch, Explanation, Extension, Extensions, Failing, Fuel, Grant, Histogram,
+    InputBlock, JobCounts, JobFilter, JobId, JobItem, JobMetrics, JobSpec, JobState, JobStatus,
+    LabelCount, LeaseId, LeaseMetrics, LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics,
+    Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record, Refusal, Resource,
+    ResultBlock, ResultMeta, RetryCounter, RunningTask, ServerMetrics, SnapshotItem, StoreMetrics,
+    TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
+    TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage,
+    UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId,
+    WorkerMetrics, WorkerState, WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,

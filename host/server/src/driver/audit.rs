@@ -81,7 +81,7 @@ impl<O: Observer> Driver<O> {
         let item = Item::Audit(Box::new(AuditRecord { at, ..record }));
         if self.settings.breaks(DriverBug::AuditBeside) {
             let mut entries = Vec::new();
-            if item.add_entries(&mut entries).is_ok() {
+            if item.add_entries(&mut entries, |_| None).is_ok() {
                 self.effects.push(Effect::Keep(entries));
             }
             return;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_core::{ClientRequest, Input};
+use wasmgrid_core::{ClientRequest, Input, RequestId};
 use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
     Caller, Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,

@@ -5,17 +5,13 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    InputBlock, JobId, TaskRange,
+    InputBlock, JobId, LogRef, TaskRange,
     frame::Envelope,
     wire::{LIST_MAX, Reply, ReplyFrame, ToClient},
 };
 
 use super::{
-    Driver, Effect, LinkId, Observer,
-    cache::{Cached, Place},
-    clients::no_job,
-    gate::Gated,
-    workers::join,
+    Driver, Effect, LinkId, Observer, cache::Cached, clients::no_job, gate::Gated, workers::join,
 };
 use crate::error::ServerError;
 
@@ -69,7 +65,7 @@ impl InputReading {
     /// As `segment`, for the first of them.
     pub fn read(
         &self,
-        mut segment: impl FnMut(Place) -> Result<Cached, ServerError>,
+        mut segment: impl FnMut(LogRef) -> Result<Cached, ServerError>,
     ) -> Result<GivenInputs, ServerError> {
         let (inputs, payload) = self.cut(segment(self.place(0))?, 0, ANSWER_BYTES)?;
         let InputBlock::Packed(mut lengths) = inputs else {
@@ -97,8 +93,8 @@ impl InputReading {
         Ok(GivenInputs { inputs: InputBlock::Packed(lengths), payload: join(pieces) })
     }
 
-    fn place(&self, skip: u64) -> Place {
-        Place::input(self.job, self.tasks.first.saturating_add(skip))
+    fn place(&self, skip: u64) -> LogRef {
+        LogRef::input(self.job, self.tasks.first.saturating_add(skip))
     }
 
     /// Those of a segment from the `skip`-th wanted one on.
@@ -159,7 +155,7 @@ impl<O: Observer> Driver<O> {
             return;
         };
         if let Some(tasks) = self.grid.stored_inputs(job, tasks) {
-            let job = self.grid.source(job);
+            let LogRef { job, .. } = self.grid.input_of(job, tasks.first);
             return self
                 .effects
                 .push(Effect::ReadInputs { link, reading: InputReading { job, tasks } });
@@ -177,7 +173,7 @@ impl<O: Observer> Driver<O> {
         found: Result<GivenInputs, ServerError>,
     ) {
         let first = reading.tasks.first;
-        let is_dropped = !self.grid.has_input(reading.job, first);
+        let is_dropped = !self.grid.holds(LogRef::input(reading.job, first));
         if let Some(client) = self.state.clients.get_mut(&link) {
             client.questions.is_reading = false;
             self.state.touched.insert(link);

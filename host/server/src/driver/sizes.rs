@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
-    AuditEntry, AuditRecord, Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus, TenantUsage, TokenStatus,
-    VouchedLabels, WorkerId, WorkerState, WorkerStatus,
+    AuditEntry, AuditRecord, Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus,
+    TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 

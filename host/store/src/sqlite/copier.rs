@@ -5,7 +5,7 @@ use std::{path::Path, thread};
 
 use rusqlite::Connection;
 
-use super::{failed, schema};
+use super::{errors::failed, schema};
 use crate::StoreError;
 
 /// A copy that is being made.

@@ -5,6 +5,7 @@
 //! what is read, `reader` is the other side.
 
 mod copier;
+mod errors;
 mod reader;
 mod row;
 mod schema;
@@ -14,7 +15,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{Epoch, Seq};
 
@@ -23,6 +24,7 @@ use crate::{
     faults::{Fault, Faults},
 };
 use copier::Copier;
+use errors::{failed, to_sql};
 use reader::SqliteReader;
 
 /// How far the WAL may grow before commits wait until it is copied into the file: a restart has at
@@ -39,9 +41,6 @@ const WAL_REST_BYTES: usize = 1 << 20;
 /// Data of so many bytes is staged: written at once, it takes some milliseconds in which nothing else
 /// is committed.
 const STAGE_FROM_BYTES: usize = 2 << 20;
-
-/// `SQLITE_IOERR_SHMSIZE`: the index beside the WAL could not be made larger.
-const SHM_SIZE: i32 = rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 /// Free pages that the file keeps, of 4 KiB each: what is written next needs some.
 const FREE_PAGES: u64 = 4_096;
@@ -89,7 +88,7 @@ impl SqliteStore {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = path.into();
         let connection = schema::open_writer(&path)?;
-        let last = last_record(&connection)?;
+        let last = row::last_record(&connection)?;
         let (copier, doubt, faults) = (None, None, Faults::default());
         let (wal_bytes, wal_len) = (0, 0);
         Ok(Self { connection, path, held: None, last, wal_bytes, wal_len, copier, doubt, faults })
@@ -207,7 +206,7 @@ impl SqliteStore {
             return Err(StoreError::Fenced { epoch, newest });
         }
         if in_doubt && write::is_there(&transaction, self.last, commit)? {
-            return last_record(&transaction);
+            return row::last_record(&transaction);
         }
         reach(Place::StoreBeforeAppend);
         let last = write::write(&transaction, epoch, self.last, commit)?;
@@ -248,7 +247,7 @@ impl Store for SqliteStore {
         if epoch < newest || (epoch == newest && self.held != Some(epoch)) {
             return Err(StoreError::Fenced { epoch, newest });
         }
-        let last = last_record(&transaction)?;
+        let last = row::last_record(&transaction)?;
         transaction
             .execute("UPDATE fence SET epoch = ?1", [to_sql(epoch.0)?])
             .map_err(failed(doing))?;
@@ -324,22 +323,12 @@ impl Store for SqliteStore {
     }
 }
 
-fn last_record(connection: &Connection) -> Result<u64, StoreError> {
-    let sql = "SELECT coalesce((SELECT first + count - 1 FROM commits ORDER BY first DESC LIMIT 1), \
-               (SELECT covers FROM snapshot LIMIT 1), 0)";
-    let last: i64 = connection
-        .query_row(sql, [], |row| row.get(0))
-        .map_err(failed("looking for the last record"))?;
-    Ok(last.cast_unsigned())
-}
-
 fn wal_cost(entry: &Entry) -> usize {
     let data = match entry {
         Entry::Record(bytes)
         | Entry::Audit(bytes)
-        | Entry::Module { bytes, .. } | Entry::Stage { bytes, .. } => {
-            bytes.len()
-        }
+        | Entry::Module { bytes, .. }
+        | Entry::Stage { bytes, .. } => bytes.len(),
         Entry::Segment(segment) => segment.bytes(),
         Entry::StagedSegment { segment, .. } => segment.head.len(),
         Entry::Meta { value, .. } => value.as_ref().map_or(0, Bytes::len),
@@ -352,37 +341,6 @@ fn wal_cost(entry: &Entry) -> usize {
         | Entry::DropAudits { .. } => 0,
     };
     data + ENTRY_OVERHEAD_BYTES
-}
-
-/// `SQLite` has signed integers only.
-fn to_sql(number: u64) -> Result<i64, StoreError> {
-    i64::try_from(number).map_err(|_| StoreError::Invalid(format!("the number {number}")))
-}
-
-/// Makes an error of what `SQLite` says, by its kind.
-fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + Copy {
-    use rusqlite::Error as E;
-    move |error| match error {
-        E::FromSqlConversionFailure(..)
-        | E::IntegralValueOutOfRange(..)
-        | E::InvalidColumnType(..)
-        | E::Utf8Error(..) => {
-            StoreError::Damaged { what: error.to_string(), place: format!("a row, while {doing}") }
-        }
-        error => match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => StoreError::Full(error.into()),
-            // The index beside the WAL cannot grow. Where the group was written to the WAL
-            // before, the same group is written over it.
-            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHM_SIZE) => {
-                StoreError::Full(error.into())
-            }
-            Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged {
-                what: error.to_string(),
-                place: format!("a page, while {doing}"),
-            },
-            _ => StoreError::Io { doing, source: error.into() },
-        },
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use rusqlite::{Connection, Params, Row, params};
 use wasmgrid_proto::{Digest, JobId};
 
-use super::{failed, row, schema, to_sql};
+use super::{
+    errors::{failed, to_sql},
+    row, schema,
+};
 use crate::{EachRecord, LogKind, LogSize, Reader, Segment, Snapshot, StoreError};
 
 /// Reads what is committed; see [`Reader`].

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, Row};
 use wasmgrid_proto::{JobId, Seq};
 
-use super::failed;
+use super::errors::failed;
 use crate::{
     EachRecord, LogKind, Segment, Snapshot, StoreError,
     pack::{self, SUM_LEN, checksum, checksum_of},
@@ -201,6 +201,16 @@ pub fn covered(connection: &Connection) -> Result<u64, StoreError> {
         .query_row(sql, [], |row| row.get(0))
         .map_err(failed("looking for the snapshot"))?;
     Ok(covered.cast_unsigned())
+}
+
+/// The number of the last record; 0 where there is none.
+pub fn last_record(connection: &Connection) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce((SELECT first + count - 1 FROM commits ORDER BY first DESC LIMIT 1), \
+               (SELECT covers FROM snapshot LIMIT 1), 0)";
+    let last: i64 = connection
+        .query_row(sql, [], |row| row.get(0))
+        .map_err(failed("looking for the last record"))?;
+    Ok(last.cast_unsigned())
 }
 
 /// Passes on every record that the snapshot does not cover.

@@ -5,7 +5,7 @@ use std::{fs::OpenOptions, path::Path, time::Duration};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use wasmgrid_proto::Epoch;
 
-use super::{failed, wal};
+use super::{errors::failed, wal};
 use crate::StoreError;
 
 /// Marks the file as ours (`PRAGMA application_id`): "wgrd".

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use rusqlite::{ErrorCode, ToSql, Transaction, blob::ZeroBlob, params};
 use wasmgrid_proto::{Digest, Epoch, JobId};
 
-use super::{failed, row, to_sql};
+use super::{
+    errors::{failed, to_sql},
+    row,
+};
 use crate::{Commit, Entry, LogKind, Segment, Snapshot, StagedId, StoreError, pack};
 
 /// Segments of so many bytes are written where they will be: given with the statement, `SQLite`
@@ -93,7 +96,7 @@ pub fn is_there(
 ) -> Result<bool, StoreError> {
     for entry in &commit.entries {
         let found = match entry {
-            Entry::Record(_) => return Ok(super::last_record(transaction)? > last),
+            Entry::Record(_) => return Ok(row::last_record(transaction)? > last),
             Entry::Segment(segment) | Entry::StagedSegment { segment, .. } => {
                 has_segment(transaction, segment)?
             }
