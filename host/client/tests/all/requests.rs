@@ -359,7 +359,7 @@ async fn a_request_that_the_schedulers_minor_does_not_know_is_not_sent() {
     let mut server = Server(far);
     let error = client.metrics().await.expect_err("too old to be asked");
     let ClientError::Unsupported { since: 2, theirs } = &error else { panic!("{error:?}") };
-    assert_eq!(theirs.to_string(), "wasmgrid 0.0.1 (protocol 1.1)");
+    assert_eq!(theirs.to_string(), "wasmgrid 0.0.1 (protocol 1.0)");
     let text = error.to_string();
     assert!(text.contains(&theirs.to_string()) && text.contains(&Release::ours().to_string()));
     // The first that it hears is something that it knows.

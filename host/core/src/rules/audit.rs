@@ -8,12 +8,7 @@
 //! only the first [`REFUSALS_ENTERED`] of a caller in a [`REFUSALS_WINDOW`] have entries of their own;
 //! the others are counted, and one entry at the window's end has their number and the last of them.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    format,
-    sync::Arc,
-};
+use alloc::{boxed::Box, format, sync::Arc};
 
 use wasmgrid_proto::{
     Act, AuditAction, AuditRecord, Caller, JobId, Micros, Millis,
@@ -21,7 +16,10 @@ use wasmgrid_proto::{
     wire::{ApiError, Role},
 };
 
-use super::grid::Grid;
+use super::{
+    acts::{OpenAct, Refusal, Refusals, Who},
+    grid::Grid,
+};
 use crate::io::{ClientRequest, Input, Output};
 
 /// Refused attempts of one caller that are entries of their own in one window. Enough to see what
@@ -34,68 +32,6 @@ pub const REFUSALS_WINDOW: Millis = Millis(24 * 60 * 60 * 1_000);
 /// Callers whose refused attempts are counted at a time: more than a grid has members. If there are
 /// more, the window that ends first ends now.
 const CALLERS_MAX: usize = 4_096;
-
-/// A role and a name: who is counted as one caller.
-type Who = (Role, Name);
-
-/// See the module's text.
-#[derive(Debug, Default)]
-pub(super) struct Audit {
-    /// The request that is being handled, if it belongs in the log.
-    open: Option<OpenAct>,
-    /// Who has appended to another tenant's job in this term: of many appends the first is entered.
-    /// Operators alone may, of whom a grid has few.
-    appended: BTreeMap<JobId, BTreeSet<Who>>,
-    refusals: BTreeMap<Who, Refusals>,
-    /// When the windows of refusals end.
-    ends: BTreeSet<(Micros, Who)>,
-}
-
-#[derive(Debug)]
-struct OpenAct {
-    by: Arc<Caller>,
-    act: Box<Act>,
-    /// How many records were written before it.
-    written: u64,
-    /// The job, if inputs are appended to it.
-    appends: Option<JobId>,
-}
-
-/// The refused attempts of one caller in one window.
-#[derive(Debug)]
-struct Refusals {
-    entered: u64,
-    /// Those that have no entries.
-    more: u64,
-    /// The last of those.
-    last: Option<Refusal>,
-}
-
-#[derive(Debug)]
-struct Refusal {
-    by: Arc<Caller>,
-    act: Box<Act>,
-    reason: Name,
-}
-
-impl Audit {
-    /// When a window ends.
-    pub(super) fn next(&self) -> Option<Micros> {
-        self.ends.first().map(|(at, _)| *at)
-    }
-
-    /// A job is no more.
-    pub(super) fn forget(&mut self, job: JobId) {
-        self.appended.remove(&job);
-    }
-
-    /// Ends the window that ends first, if that is due by `upto`.
-    fn end_window(&mut self, upto: Micros) -> Option<Refusals> {
-        self.next().filter(|at| *at <= upto)?;
-        let (_, who) = self.ends.pop_first()?;
-        self.refusals.remove(&who)
-    }
-}
 
 impl Grid {
     /// A request is about to be handled: remembers it if it belongs in the audit log.

@@ -8,10 +8,10 @@ use wasmgrid_proto::{
 };
 
 use super::{
-    audit::Audit,
+    acts::Audit,
     claims::{Claims, Rival},
-    metrics::Tally,
     stored::Stored,
+    tally::Tally,
 };
 use crate::{
     changed::Changed,

@@ -1,6 +1,7 @@
 //! What each input leads to. The [`Grid`] has the state; each other file here has the rules of one
 //! subject.
 
+mod acts;
 mod audit;
 mod bounds;
 mod claims;
@@ -26,6 +27,7 @@ mod results;
 mod retention;
 mod steal;
 mod stored;
+mod tally;
 mod time;
 mod verdict;
 

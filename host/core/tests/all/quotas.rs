@@ -15,7 +15,8 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 fn world_with(quotas: &[(Resource, u64)]) -> World {
     let quotas = BTreeMap::from_iter(quotas.iter().copied());
-    World::with(GridConfig { quotas, ..GridConfig::default() })
+    // Inputs that nobody needs are deleted at once.
+    World::with(GridConfig { quotas, keep_inputs: 0, ..GridConfig::default() })
 }
 
 /// What a submit of so many inputs is answered.
