@@ -263,11 +263,11 @@ impl<O: Observer> Driver<O> {
             return self.fail(ServerError::Missing { what: format!("results of {record:?}") });
         };
         let (job, first) = (*job, *first_cursor);
-        // They are stored once, and nothing looks at the block after that.
-        let (block, payload) = (taken(block), std::mem::take(payload));
         let (block, payload) = match keep {
-            None => (block, payload),
-            Some(keep) => filter(block, &payload, &keep),
+            // All of them are stored at once, and nothing looks at the block after that.
+            None => (taken(block), std::mem::take(payload)),
+            // Others of the same block may be stored by another record.
+            Some(keep) => filter(block, payload, &keep),
         };
         self.store_results(job, Results::new(first, block, payload), record);
     }
@@ -339,21 +339,30 @@ fn taken(block: &mut ResultBlock) -> ResultBlock {
     ResultBlock { job, lease, worker, attempt, results, extensions }
 }
 
-/// The results at the positions `keep`, which rise, with their bytes.
-fn filter(mut block: ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, Bytes) {
-    let (mut keep, mut pieces, mut start) = (keep.iter().copied().peekable(), Vec::new(), 0);
-    let mut position = 0;
-    block.results.retain(|meta| {
-        let length = usize::try_from(meta.payload_len()).unwrap_or(usize::MAX);
-        let end = payload.len().min(start + length.min(payload.len()));
-        let is_kept = keep.next_if_eq(&position).is_some();
-        if is_kept {
-            pieces.push(payload.slice(start..end));
+/// The results at the positions `keep`, with their bytes.
+fn filter(block: &ResultBlock, payload: &Bytes, keep: &[u32]) -> (ResultBlock, Bytes) {
+    let starts: Vec<usize> = block
+        .results
+        .iter()
+        .scan(0, |at, meta| {
+            let start = *at;
+            *at += usize::try_from(ResultMeta::payload_len(meta)).unwrap_or(usize::MAX);
+            Some(start)
+        })
+        .collect();
+    let (mut results, mut pieces) = (Vec::with_capacity(keep.len()), Vec::new());
+    for position in keep.iter().map(|position| *position as usize) {
+        if let (Some(meta), Some(start)) = (block.results.get(position), starts.get(position)) {
+            let length = usize::try_from(meta.payload_len()).unwrap_or(usize::MAX);
+            let end = start.saturating_add(length).min(payload.len());
+            pieces.push(payload.slice((*start).min(end)..end));
+            results.push(meta.clone());
         }
-        (position, start) = (position + 1, end);
-        is_kept
-    });
-    (block, super::workers::join(pieces))
+    }
+    let ResultBlock { job, lease, worker, attempt, .. } = *block;
+    let extensions = block.extensions.clone();
+    let kept = ResultBlock { job, lease, worker, attempt, results, extensions };
+    (kept, super::workers::join(pieces))
 }
 
 /// What the core sees of a worker's health is for who reads the scheduler's log.

@@ -73,16 +73,7 @@ CREATE TABLE sizes (
     bytes INTEGER NOT NULL,
     PRIMARY KEY (job, log)
 ) STRICT;
-";
-
-/// A table that stores of earlier releases do not have, and need not: a release that does not know it
-/// leaves it alone. So the format's version stays.
-const SCHEMA_LATER: &str = "
-CREATE TABLE IF NOT EXISTS audits (
-    number INTEGER PRIMARY KEY,
-    sum BLOB NOT NULL,
-    entry BLOB NOT NULL
-) STRICT;
+CREATE TABLE audits (number INTEGER PRIMARY KEY, sum BLOB NOT NULL, entry BLOB NOT NULL) STRICT;
 ";
 
 /// Settings of the one writer. The WAL is synced at every commit, and copied into the file only
@@ -195,18 +186,18 @@ fn check_header(connection: &Connection, path: &Path) -> Result<(), StoreError> 
     }
 }
 
-/// Makes the tables that are not there.
+/// Makes the tables, unless another process was faster.
 fn create_tables(connection: &mut Connection) -> Result<(), StoreError> {
     let failed = failed("making the store's tables");
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let version: i64 =
         transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)?;
-    if version != VERSION {
-        transaction.execute_batch(SCHEMA).map_err(failed)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
-        transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+    if version == VERSION {
+        return Ok(());
     }
-    transaction.execute_batch(SCHEMA_LATER).map_err(failed)?;
+    transaction.execute_batch(SCHEMA).map_err(failed)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(failed)?;
     transaction.commit().map_err(failed)
 }

@@ -10,9 +10,6 @@ use crate::support::{commit, journal, meta, read, records, segment};
 
 const GOLDEN: &str = include_str!("../golden/version1.sql");
 
-/// As releases wrote it that knew no audit log.
-const BEFORE_AUDITS: &str = include_str!("../golden/version1-before-audits.sql");
-
 fn golden_commits(store: &mut dyn Store) {
     store.fence(Epoch(1)).expect("a new epoch");
     let mut first = records(&["one", ""]);
@@ -162,14 +159,4 @@ fn the_golden_format_is_read() {
     check_rest(&mut store);
     let audits = store.reader().and_then(|mut reader| reader.audits(0, 9)).expect("readable");
     assert_eq!(audits, [(1, b"act"[..].into())]);
-}
-
-#[test]
-fn a_store_without_an_audit_log_is_read_and_gets_one() {
-    let (_folder, mut store) = golden(BEFORE_AUDITS);
-    check_journal(&mut store);
-    check_rest(&mut store);
-    store.fence(Epoch(3)).expect("a new epoch");
-    commit(&mut store, 3, [audit("act")]).expect("commits");
-    assert_eq!(store.reader().and_then(|mut reader| reader.last_audit()).expect("readable"), 1);
 }
