@@ -180,6 +180,9 @@ pub struct TenantShare {
     pub tasks: u64,
 }
 
+/// Why nothing new is stored.
+const NO_ROOM: &str = "the scheduler's disk is full, or has less free than its reserve";
+
 impl Wait {
     /// True where it is worth saying though it counts no task.
     #[must_use]
@@ -262,9 +265,7 @@ impl Wait {
                 are(*workers, "worker", "workers")
             ),
             Self::OpenInputs => "all inputs so far have been given out, and more may come".into(),
-            Self::DiskFull => {
-                "the scheduler's disk is full, or has less free than its reserve".into()
-            }
+            Self::DiskFull => NO_ROOM.into(),
             Self::Ready => "they are given out now".into(),
             Self::Unable { workers, unable, name, reason } => format!(
                 "of {} none takes new tasks, and {unable} cannot run tasks ({name}: {reason})",
