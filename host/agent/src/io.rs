@@ -14,7 +14,6 @@ use wasmgrid_proto::{
 /// Something that happened to a worker. `M` is a module that is ready to run: the agent keeps it and
 /// gives it along with each [`Batch`], and never looks into it.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation a message")]
 pub enum Event<M> {
     /// There is a link; nothing was said over it yet.
     Linked,

@@ -98,11 +98,11 @@ impl Server {
         let readers =
             Readers::new(store.as_ref(), tasks.clone(), blocking.clone()).map_err(load)?;
         let stage_from = store.stage_from();
-        let Journal { writes, halted, progress, thread } =
-            journal::start(store, extent, grid.epoch(), stop.clone(), &blocking)
-                .map_err(|_| ServerError::Writer)?;
-        let known_by = (clock, members.clone());
+        let journal = journal::start(store, extent, grid.epoch(), stop.clone(), &blocking);
+        let journal = journal.map_err(|_| ServerError::Writer)?;
+        let Journal { writes, halted, progress, thread } = journal;
         let staging = stage_from.map(|from| Staging::new(from, writes.downgrade(), halted));
+        let known_by = (clock, members.clone());
         let enroller = enroller(&config, known_by, &readers, &writes, notices_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
@@ -119,8 +119,7 @@ impl Server {
         let (end, ended) = watch::channel(None);
         let now = Now { time: clock.now(), date: clock::date() };
         let modules = Modules::new(known, blobs, admission.check_task, now.time);
-        let settings = settings(&config);
-        let start = Start { settings, grid, modules, members: members.clone(), now };
+        let start = start_of(&config, grid, modules, (members.clone(), now));
         let driver = Driver::new(start, ());
         let services = Services {
             readers,
@@ -151,11 +150,8 @@ impl Server {
             end.send_replace(Some(links.end(result, thread).await));
         });
         let next_link = Arc::new(AtomicU64::new(1));
-        Ok(Self {
-            handle: ServerHandle { context, tasks, members, enroller, next_link },
-            ended,
-            main: Some(main),
-        })
+        let handle = ServerHandle { context, tasks, members, enroller, next_link };
+        Ok(Self { handle, ended, main: Some(main) })
     }
 
     /// By which links are given to it.
@@ -390,6 +386,16 @@ fn settings(config: &ServerConfig) -> Settings {
         uncommitted_items: UNCOMMITTED_ITEMS,
         planted: None,
     }
+}
+
+/// What the driver starts with.
+fn start_of(
+    config: &ServerConfig,
+    grid: Grid,
+    modules: Modules,
+    (members, now): (Members, Now),
+) -> Start {
+    Start { settings: settings(config), grid, modules, members, now }
 }
 
 fn enroller(

@@ -13,10 +13,6 @@ use wasmgrid_sandbox::{Condition, PrepareError, Prepared, SlotEvent};
 use crate::link_state::GaveUp;
 
 /// All that can happen to a worker.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few exist at a time, and a box would cost an allocation a message"
-)]
 pub(crate) enum Event {
     /// There is a link; the worker has not joined over it yet.
     Linked { outbox: mpsc::Sender<Envelope<FromWorker>> },

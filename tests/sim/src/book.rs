@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wasmgrid_core::{Grant, GridConfig};
 use wasmgrid_proto::{
-    Cost, Epoch, JobId, JobState, JobStatus, LeaseId, OutcomeClass, Record, Resource, RetryCounter,
-    TaskRange, TenantStatus, TenantUsage, UsageTotal, Use, WorkerId, WorkerState, WorkerStatus,
+    Cost, Epoch, JobId, JobSpec, JobState, JobStatus, LeaseId, OutcomeClass, Record, Resource,
+    RetryCounter, TaskRange, TenantStatus, TenantUsage, UsageTotal, Use, WorkerId, WorkerState,
+    WorkerStatus,
 };
 
 use crate::{
@@ -285,26 +286,7 @@ impl Book {
                     let twice = self.keys.insert(key.clone(), *job).is_some();
                     hold(!twice, "a key makes one job", || format!("{key:?} made another"))?;
                 }
-                let state = Job {
-                    tenant: spec.task.tenant.clone(),
-                    retries: spec.retries,
-                    max_failures: spec.max_failures,
-                    has_deadline: spec.deadline.is_some(),
-                    total: 0,
-                    retry: None,
-                    producers: BTreeMap::new(),
-                    appended_at: 0,
-                    closed: false,
-                    cancelled: false,
-                    ended: None,
-                    log: Vec::new(),
-                    done: BTreeMap::new(),
-                    tries: BTreeMap::new(),
-                    lost_by: BTreeMap::new(),
-                    retried: 0,
-                    given: BTreeMap::new(),
-                    current: BTreeMap::new(),
-                };
+                let state = Job::submitted(spec);
                 let twice = self.jobs.insert(*job, state).is_some();
                 hold(!twice, "a job's number is its own", || format!("job {job} again"))?;
                 return self.retries(*job, &spec.name);
@@ -672,6 +654,29 @@ impl Book {
 }
 
 impl Job {
+    fn submitted(spec: &JobSpec) -> Self {
+        Self {
+            tenant: spec.task.tenant.clone(),
+            retries: spec.retries,
+            max_failures: spec.max_failures,
+            has_deadline: spec.deadline.is_some(),
+            total: 0,
+            retry: None,
+            producers: BTreeMap::new(),
+            appended_at: 0,
+            closed: false,
+            cancelled: false,
+            ended: None,
+            log: Vec::new(),
+            done: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            lost_by: BTreeMap::new(),
+            retried: 0,
+            given: BTreeMap::new(),
+            current: BTreeMap::new(),
+        }
+    }
+
     /// Whether it has such a task.
     fn has(&self, index: u64) -> bool {
         self.retry.as_ref().map_or(index < self.total, |retry| retry.tasks.contains(&index))

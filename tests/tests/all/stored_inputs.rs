@@ -44,11 +44,12 @@ fn results_that_are_read_later_have_their_inputs_also_after_a_restart() {
     grid.run(&["job", "wait", &retry]).fails_with(1, &[]);
     let check = |grid: &Grid| {
         let binary = json!({"base64": "/w=="});
-        assert_eq!(inputs(grid, &lines), [json!("ada"), binary, json!("reject")]);
+        assert_eq!(inputs(grid, &lines), [json!("ada"), binary.clone(), json!("reject")]);
         assert_eq!(inputs(grid, &range), [json!("10"), json!("8"), json!("6")]);
         assert_eq!(inputs(grid, &batches), [json!("ab\ncb\n"), json!("b\n")]);
         assert_eq!(inputs(grid, &files), [json!("one\ntwo\n")]);
-        assert_eq!(inputs(grid, &retry), [json!("reject")]);
+        // What is no text fails too.
+        assert_eq!(inputs(grid, &retry), [binary, json!("reject")]);
         let show = |flags: &[&str]| {
             let args = [&["job", "show", lines.as_str(), "--task", "2"], flags].concat();
             grid.run(&args).ok().to_owned()

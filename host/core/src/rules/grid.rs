@@ -322,11 +322,14 @@ impl Grid {
                 self.placement.hear_all(self.now);
                 self.ask_rivals_anew();
             }
-            Input::Tick => {
-                self.retain_due();
-                self.enter_refusals();
-            }
+            Input::Tick => self.tick(),
         }
+    }
+
+    /// Does what is due beside the timers.
+    fn tick(&mut self) {
+        self.retain_due();
+        self.enter_refusals();
     }
 
     fn fire(&mut self, timer: Timer) {

@@ -77,7 +77,7 @@ async fn a_tenant_sees_what_it_has_used_and_operators_see_all() {
         },
         extensions: Default::default(),
     };
-    assert_eq!(usage(&mut ann).await, [expected.clone()]);
+    assert_eq!(usage(&mut ann).await, std::slice::from_ref(&expected));
     let mut bob = client_link(&server.handle(), Role::Client, "bob");
     let nothing = usage(&mut bob).await;
     assert!(nothing.iter().all(|of| of.name == "bob" && of.usage == UsageTotal::default()));

@@ -88,6 +88,7 @@ fn of_members() -> Vec<Case> {
         case("tenant list", Data::Shown, |_| words(&["tenant", "list"])),
         case("tenant show", Data::Shown, |at| words(&["tenant", "show", &at.tenant()])),
         case("tenant set", Data::None, |at| words(&["tenant", "set", &at.tenant(), "jobs=none"])),
+        case("audit", Data::Shown, |_| words(&["audit"])),
         case("authority show", Data::Shown, |_| words(&["authority", "show"])),
         case("authority replace", Data::None, |at| {
             // One that was replaced before must be retired first.
