@@ -128,5 +128,11 @@ pub fn journal(disk: &Disk, customers: &[Customer]) {
     replayed.expect("it can be read");
     let orders = customers.iter().flat_map(|customer| &customer.orders);
     let submitted: BTreeSet<JobId> = orders.filter_map(|order| order.id).collect();
-    assert_eq!(jobs, submitted, "jobs that ended, and jobs that were submitted");
+    let snapshot = disk.open().reader().and_then(|mut reader| reader.snapshot());
+    if snapshot.expect("it can be read").is_some() {
+        // The records of the jobs that ended first are in it; that they did, their customers saw.
+        assert!(jobs.is_subset(&submitted), "jobs that ended, and jobs that were submitted");
+    } else {
+        assert_eq!(jobs, submitted, "jobs that ended, and jobs that were submitted");
+    }
 }
