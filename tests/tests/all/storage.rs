@@ -76,8 +76,7 @@ fn on_a_full_disk_reading_goes_on_and_submits_are_refused_until_there_is_room() 
     let home = Home::new();
     let Some(disk) = Disk::mount(home.path().join("state"), 32) else { return };
     let noop = guest("noop");
-    // Inputs that are kept to be shown would count for the tenant.
-    let flags = ["--slots", "1", "--disk-reserve", "0B", "--keep-inputs", "0B"];
+    let flags = ["--slots", "1", "--disk-reserve", "0B"];
     let mut scheduler = up(&home, &free_address(), &flags);
     scheduler.hear("a join token", |line| line.contains("wgt1.").then_some(()));
     let first = home.run(["submit", &noop, "--range", "0..100"]).ok().trim().to_owned();

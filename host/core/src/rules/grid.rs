@@ -140,6 +140,7 @@ impl Grid {
             self.fire(timer);
             self.settle();
         }
+        self.relieve_pressed();
         self.pump();
         self.tell_changes();
     }

@@ -43,22 +43,26 @@ impl Grid {
         TenantStatus { name: tenant.into(), uses: Resource::ALL.map(use_of).to_vec() }
     }
 
-    /// Refuses what would bring a tenant over what it may have of the store.
+    /// Refuses what would bring a tenant over what it may have of the store. Inputs that were kept for
+    /// its readers alone give way.
     ///
     /// # Errors
     /// [`Reason::OverQuota`].
-    pub fn check_bytes(&self, tenant: &str, bytes: u64) -> Result<(), ApiError> {
+    pub fn check_bytes(&mut self, tenant: &str, bytes: u64) -> Result<(), ApiError> {
         self.check_quota(tenant, &[(Resource::Bytes, bytes)])
     }
 
-    /// Refuses what would bring a tenant over what it may have.
+    /// As [`check_bytes`](Self::check_bytes), of all that a tenant may have.
     pub(super) fn check_quota(
-        &self,
+        &mut self,
         tenant: &str,
         more: &[(Resource, u64)],
     ) -> Result<(), ApiError> {
         for (resource, more) in more.iter().copied().filter(|(_, more)| *more > 0) {
             let Some(allowed) = self.allowed(tenant, resource) else { continue };
+            if resource == Resource::Bytes {
+                self.make_room(tenant, more, allowed);
+            }
             let used = self.used(tenant, resource);
             if used.saturating_add(more) > allowed {
                 let excess = Excess { resource, used, more, allowed };
@@ -66,6 +70,24 @@ impl Grid {
             }
         }
         Ok(())
+    }
+
+    /// Deletes inputs of a tenant that no task needs any more, if so many more bytes do not fit beside
+    /// them and may without them.
+    fn make_room(&mut self, tenant: &str, more: u64, allowed: u64) {
+        let used = self.used(tenant, Resource::Bytes);
+        let at_least = used.saturating_sub(self.stored.account(tenant).log_bytes);
+        if used.saturating_add(more) > allowed && at_least.saturating_add(more) <= allowed {
+            self.drop_all_spent(tenant);
+        }
+    }
+
+    /// Deletes inputs that no task needs any more of tenants whose bytes are used up: their other
+    /// tasks go on.
+    pub(super) fn relieve_pressed(&mut self) {
+        while let Some(tenant) = self.stored.next_pressed() {
+            self.drop_all_spent(&tenant);
+        }
     }
 
     /// What a tenant would have of its bytes with so many more of results, and may have; `None` if

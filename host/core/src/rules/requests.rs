@@ -115,7 +115,7 @@ impl Grid {
 
     /// Refuses a job that its tenant may not have beside those that it has.
     fn check_new_job(
-        &self,
+        &mut self,
         spec: &JobSpec,
         key: Option<&str>,
         (tasks, bytes, ranges): (u64, u64, u64),
@@ -142,14 +142,15 @@ impl Grid {
 
     /// Refuses an append that its job's tenant may not have beside what it has: its inputs, and what
     /// it takes itself, however few they are.
-    fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
+    fn check_inputs(&mut self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
         self.takes_work()?;
+        let tenant = String::from(self.find(job)?.tenant());
         let more = [
             (Resource::WaitingTasks, tasks),
             (Resource::RecordBytes, SEGMENT_BYTES),
             (Resource::Bytes, bytes.saturating_add(SEGMENT_BYTES)),
         ];
-        self.check_quota(self.find(job)?.tenant(), &more)
+        self.check_quota(&tenant, &more)
     }
 
     /// Answers a repeated submit, unless it cannot be the one that made the job: then what came

@@ -114,13 +114,17 @@ impl Grid {
 
     /// The bytes that a job's tenant would have stored with so many results that have so many bytes,
     /// and its quota; `None` if they fit.
-    fn over_bytes(&self, job: JobId, bytes: u64, results: u64) -> Option<(u64, u64)> {
+    fn over_bytes(&mut self, job: JobId, bytes: u64, results: u64) -> Option<(u64, u64)> {
         // To end these as failed would take as much.
         if bytes == 0 || self.config.breaks(Planted::QuotaIgnored) {
             return None;
         }
         let stored = bytes.saturating_add(results * RESULT_BYTES);
-        self.over_margin(self.ledger.job(job)?.tenant(), stored)
+        let tenant = self.ledger.job(job)?.tenant();
+        self.over_margin(tenant, stored)?;
+        let tenant = String::from(tenant);
+        self.drop_all_spent(&tenant);
+        self.over_margin(&tenant, stored)
     }
 
     /// Adds the bytes that results take in the store, and the fuel that they took, to the use of the

@@ -94,9 +94,19 @@ impl Grid {
     /// for whoever reads its results.
     pub(super) fn drop_spent(&mut self, job: JobId) {
         let most = self.config.keep_inputs;
-        if most > 0 && self.stored.inputs_cost(job) <= most {
-            return;
+        if most == 0 || self.stored.inputs_cost(job) > most {
+            self.drop_spent_now(job);
         }
+    }
+
+    /// Drops input segments of all jobs of a tenant that no task needs any more.
+    pub(super) fn drop_all_spent(&mut self, tenant: &str) {
+        for job in self.stored.take_spent(tenant) {
+            self.drop_spent_now(job);
+        }
+    }
+
+    fn drop_spent_now(&mut self, job: JobId) {
         let Some(entry) = self.ledger.job(job) else { return };
         let tasks = entry.inputs().spent();
         if !tasks.is_empty() {
@@ -161,6 +171,11 @@ impl Grid {
     pub(super) fn retain_all(&mut self) {
         let jobs: Vec<JobId> = self.ledger.jobs().map(|(job, _)| job).collect();
         for job in jobs {
+            if let Some(entry) = self.ledger.job(job)
+                && !entry.inputs().is_empty()
+            {
+                self.stored.note_spent(entry.tenant(), job);
+            }
             self.drop_spent(job);
             self.retain(job);
         }

@@ -22,6 +22,10 @@ pub(super) struct Stored {
     tenants: BTreeMap<String, Account>,
     /// Tenants that are given nothing, since they have used up what they may.
     held: BTreeSet<String>,
+    /// Jobs that may have inputs which no task needs any more, by tenant.
+    spent: BTreeMap<String, BTreeSet<JobId>>,
+    /// Tenants whose bytes are used up, as far as that was not looked at.
+    pressed: BTreeSet<String>,
 }
 
 /// The bytes of one job's logs.
@@ -33,6 +37,8 @@ struct Logs {
     kept: u64,
     /// Of its input segments that were appended since the start, by their first.
     segments: BTreeMap<u64, u64>,
+    /// It is among its tenant's jobs that may have spent inputs.
+    spent: bool,
 }
 
 /// What one tenant has, and how much it may have before its tasks are held back.
@@ -115,7 +121,13 @@ impl Stored {
 
     /// Results were committed, which took so much fuel.
     pub(super) fn commit(&mut self, tenant: &str, job: JobId, (bytes, fuel): (u64, u64)) {
-        self.change(job, |logs| logs.results += bytes);
+        let has_inputs = self.change(job, |logs| {
+            logs.results += bytes;
+            logs.inputs > 0
+        });
+        if has_inputs {
+            self.note_spent(tenant, job);
+        }
         self.update(tenant, |account| {
             account.log_bytes += bytes;
             account.fuel = account.fuel.saturating_add(fuel);
@@ -151,9 +163,41 @@ impl Stored {
         self.release(tenant, bytes);
     }
 
+    /// A job may have inputs that no task needs any more.
+    pub(super) fn note_spent(&mut self, tenant: &str, job: JobId) {
+        if !self.change(job, |logs| core::mem::replace(&mut logs.spent, true)) {
+            self.spent.entry(tenant.into()).or_default().insert(job);
+        }
+    }
+
+    /// The jobs of a tenant that may have inputs which no task needs any more; they are noted anew
+    /// when more of their tasks end.
+    pub(super) fn take_spent(&mut self, tenant: &str) -> BTreeSet<JobId> {
+        let jobs = self.spent.remove(tenant).unwrap_or_default();
+        for job in &jobs {
+            if let Some(logs) = self.jobs.get_mut(job) {
+                logs.spent = false;
+            }
+        }
+        jobs
+    }
+
+    /// The next tenant whose bytes are used up, if that was not looked at.
+    pub(super) fn next_pressed(&mut self) -> Option<String> {
+        self.pressed.pop_first()
+    }
+
     /// A job is forgotten, and all that was stored of it.
     pub(super) fn forget(&mut self, tenant: &str, job: JobId) {
         let gone = self.jobs.remove(&job);
+        if gone.as_ref().is_some_and(|logs| logs.spent)
+            && let Some(jobs) = self.spent.get_mut(tenant)
+        {
+            jobs.remove(&job);
+            if jobs.is_empty() {
+                self.spent.remove(tenant);
+            }
+        }
         let bytes = gone.map_or(0, |logs| logs.inputs + logs.results + logs.kept);
         self.release(tenant, bytes);
     }
@@ -213,6 +257,9 @@ impl Stored {
         let was_over = account.is_over();
         change(account);
         let is_over = account.is_over();
+        if is_over && account.is_full() {
+            self.pressed.insert(tenant.into());
+        }
         if is_over && !was_over {
             self.held.insert(tenant.into());
         } else if was_over && !is_over {
@@ -222,8 +269,13 @@ impl Stored {
 }
 
 impl Account {
-    const fn is_over(&self) -> bool {
+    /// Its bytes are used up.
+    const fn is_full(&self) -> bool {
         self.log_bytes.saturating_add(self.module_bytes) >= self.most.log_bytes
+    }
+
+    const fn is_over(&self) -> bool {
+        self.is_full()
             // Without a quota it is never used up, whatever a worker says that its tasks took.
             || (self.most.fuel < u64::MAX && self.fuel >= self.most.fuel)
     }

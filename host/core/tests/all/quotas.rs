@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wasmgrid_core::{GridConfig, Input, Output, RESULT_BYTES};
 use wasmgrid_proto::{
     Allowance, ByteCount, DropReason, EXTENSIONS_BYTES_MAX, Extension, Extensions, JobId, JobSpec,
-    JobState, Millis, OutcomeClass, Reason, Resource, Wait, WaitReason,
+    JobState, LogRef, Millis, OutcomeClass, Reason, Resource, Wait, WaitReason,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -17,6 +17,12 @@ fn world_with(quotas: &[(Resource, u64)]) -> World {
     let quotas = BTreeMap::from_iter(quotas.iter().copied());
     // Inputs that nobody needs are deleted at once.
     World::with(GridConfig { quotas, keep_inputs: 0, ..GridConfig::default() })
+}
+
+/// As [`world_with`], of a grid that keeps inputs for readers.
+fn world_that_keeps(quotas: &[(Resource, u64)]) -> World {
+    let quotas = BTreeMap::from_iter(quotas.iter().copied());
+    World::with(GridConfig { quotas, ..GridConfig::default() })
 }
 
 /// What a submit of so many inputs is answered.
@@ -424,4 +430,46 @@ fn a_quota_of_nothing_is_why_tasks_wait_also_those_that_workers_lost() {
         set(&mut world, "ann", Resource::RunningTasks, Allowance::Unbounded);
         assert_eq!(world.job(job).counts.running, if deaths == 2 { 1 } else { 2 });
     }
+}
+
+#[test]
+fn kept_inputs_give_way_to_new_work_of_their_tenant() {
+    let mut world = world_that_keeps(&[(Resource::Bytes, 100_000)]);
+    world.input_bytes = 20_000;
+    world.join("w", 4);
+    let first = submit(&mut world, "a", 2).expect("there is room");
+    let others = submit(&mut world, "b", 2).expect("there is room");
+    world.run(10);
+    let kept = |world: &World, job| world.grid.holds(LogRef::input(job, 0));
+    assert!(kept(&world, first) && kept(&world, others), "there is room for both");
+    // Never fits, so that nothing is deleted for it.
+    submit(&mut world, "a", 5).expect_err("more than the quota");
+    assert!(kept(&world, first));
+    let second = submit(&mut world, "a", 4).expect("what was kept gives way");
+    assert!(!kept(&world, first) && kept(&world, others), "the tenant's own alone");
+    world.run(10);
+    assert_eq!(world.state(second), JobState::Ok);
+    world.check_replay();
+    world.restart();
+    world.drive(Input::Stored { job: second, inputs: Some(80_000), results: None });
+    submit(&mut world, "a", 4).expect("also what was kept before a restart");
+    assert!(!kept(&world, second));
+    world.check_replay();
+}
+
+#[test]
+fn kept_inputs_give_way_before_tasks_are_held_back() {
+    let mut world = world_that_keeps(&[(Resource::Bytes, 100_000)]);
+    (world.input_bytes, world.result_bytes) = (40_000, 30_000);
+    let worker = world.join("w", 1);
+    let job = world.submit_as(spec_of("a"), None, 0, false);
+    world.append(job, 0, 1).expect("appended");
+    world.cordon("w", true).expect("it is known");
+    world.append(job, 1, 1).expect("appended");
+    let hand = *world.hands(worker).first().expect("a task");
+    world.end(worker, hand, OutcomeClass::Ok, 10);
+    assert!(!world.grid.holds(LogRef::input(job, 0)), "its task has ended");
+    world.cordon("w", false).expect("it is known");
+    assert!(!world.hands(worker).is_empty(), "the other one is given out");
+    world.check_replay();
 }

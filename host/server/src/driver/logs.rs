@@ -36,10 +36,10 @@ impl<O: Observer> Driver<O> {
             return;
         }
         let bytes = length.min(LOG_BYTES).min(late.payload.len()) as u64;
-        let has_room = |tenant| self.grid.check_bytes(tenant, bytes).is_ok();
         // A job of which nothing is kept takes no place from others.
         let kept = logs.get(&job).copied().unwrap_or_default();
-        if kept >= LOGS_PER_JOB || !self.grid.tenant(job).is_some_and(has_room) {
+        let Some(tenant) = self.grid.tenant(job).map(ToOwned::to_owned) else { return };
+        if kept >= LOGS_PER_JOB || self.grid.check_bytes(&tenant, bytes).is_err() {
             return;
         }
         logs.insert(job, kept + 1);

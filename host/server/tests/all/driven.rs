@@ -210,3 +210,21 @@ fn a_module_that_several_workers_ask_for_at_once_is_read_once() {
     );
     assert_eq!(reads(&driven.turn([need(links[0])])), 1, "nothing is being read any more");
 }
+
+#[test]
+fn a_worker_whose_data_is_being_written_is_not_silent() {
+    let [staging, silent] = [1, 2].map(LinkId);
+    let mut driven = Driven::new(std::iter::empty(), None);
+    driven.join(staging, "staging");
+    driven.join(silent, "silent");
+    let mut closed = Vec::new();
+    for _ in 0..GridConfig::default().worker_timeout.0 / 1_000 + 2 {
+        driven.now = driven.now.after(Millis(1_000));
+        let effects = driven.turn([Event::Staging { link: staging }]);
+        closed.extend(effects.iter().filter_map(|effect| match effect {
+            Effect::Close { link, .. } => Some(*link),
+            _ => None,
+        }));
+    }
+    assert_eq!(closed, [silent]);
+}
