@@ -33,7 +33,7 @@ const OTHER_VARIABLES: &[&str] =
 
 /// What a command that serves was told.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub struct GivenSettings {
     /// By its flags.
     flags: Settings,
     /// By its flags and the environment.
@@ -67,7 +67,7 @@ pub struct Standing {
     pub of_file: Table,
 }
 
-impl Told {
+impl GivenSettings {
     /// What a command was told.
     ///
     /// # Errors

@@ -334,7 +334,7 @@ pub enum Input {
     },
     /// The driver did not take what workers say for a while: how long they were silent is not
     /// known, and counts from now.
-    Deaf,
+    InboxStalled,
     /// The time of [`Grid::poll_timeout`](crate::Grid::poll_timeout) has come.
     Tick,
 }
@@ -379,7 +379,7 @@ pub struct Completion {
 
 /// The right to commit one attempt of a run of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant {
+pub struct NewLease {
     /// The lease.
     pub lease: LeaseId,
     /// Which attempt of each task, from 1.
@@ -511,7 +511,7 @@ pub enum Output {
         /// The job.
         job: JobId,
         /// The leases.
-        grants: Vec<Grant>,
+        grants: Vec<NewLease>,
     },
     /// Tell a worker to stop a job's tasks.
     Cancel {

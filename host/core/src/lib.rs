@@ -22,7 +22,7 @@ mod timers;
 
 pub use config::GridConfig;
 pub use io::{
-    ClientRequest, CompletedBlock, Completion, Grant, Input, InputBytes, LostTask, Output,
+    ClientRequest, CompletedBlock, Completion, Input, InputBytes, LostTask, NewLease, Output,
     RESULT_BYTES, RequestId, SegmentToken,
 };
 pub use ledger::Ledger;

@@ -11,7 +11,7 @@ use wasmgrid_store::{Entry, StoreError};
 use crate::{
     blocking::Blocking,
     config::{Admit, NotAdmitted},
-    driver::{Looked, MODULE_PREFIX, OWNER_PREFIX, Put, blob_entry},
+    driver::{AdmissionResult, MODULE_PREFIX, OWNER_PREFIX, Put, blob_entry},
     journal::Write,
 };
 
@@ -29,7 +29,7 @@ pub(crate) struct Admitter {
 impl Admitter {
     /// Looks at what a client has sent and keeps it, if it may be kept; `None` if the server stops
     /// meanwhile.
-    pub(crate) async fn look(&self, put: Put) -> Option<Looked> {
+    pub(crate) async fn look(&self, put: Put) -> Option<AdmissionResult> {
         let Put { tenant, sort, digest, bytes, .. } = put;
         let looking = async {
             self.check_digest(sort, digest, &bytes).await?;
@@ -41,8 +41,8 @@ impl Admitter {
         // Its links end with the server, and nobody is left who could be answered.
         Some(match self.stop.run_until_cancelled(looking).await? {
             Ok(kept) => kept,
-            Err(NotKept { error, is_final: true }) => Looked::Refused(error),
-            Err(NotKept { error, .. }) => Looked::Failed(error),
+            Err(NotKept { error, is_final: true }) => AdmissionResult::Refused(error),
+            Err(NotKept { error, .. }) => AdmissionResult::Failed(error),
         })
     }
 
@@ -67,7 +67,7 @@ impl Admitter {
         digest: Digest,
         bytes: Bytes,
         owner: &str,
-    ) -> Result<Looked, NotKept> {
+    ) -> Result<AdmissionResult, NotKept> {
         let broken = || broken_off(Upload::Module, digest);
         let admitted = match &self.admit {
             Admit::Here(admit) => {
@@ -91,7 +91,7 @@ impl Admitter {
             }
         })?;
         keep(&self.writes, &info, owner, bytes).await?;
-        Ok(Looked::Kept(info))
+        Ok(AdmissionResult::Kept(info))
     }
 }
 
@@ -117,11 +117,11 @@ async fn keep_blob(
     digest: Digest,
     tenant: &str,
     bytes: Bytes,
-) -> Result<Looked, ApiError> {
+) -> Result<AdmissionResult, ApiError> {
     let size_bytes = bytes.len() as u64;
     let meta = blob_entry(digest, tenant, Some(size_bytes));
     write(writes, vec![Entry::Module { digest, bytes }, meta]).await?;
-    Ok(Looked::KeptBlob(size_bytes))
+    Ok(AdmissionResult::KeptBlob(size_bytes))
 }
 
 async fn keep(

@@ -21,7 +21,7 @@ pub enum Blocking {
 }
 
 /// What goes on beside the driver until it ends by itself.
-pub(crate) enum Beside {
+pub(crate) enum BackgroundTask {
     Thread(thread::JoinHandle<()>),
     Task(task::JoinHandle<()>),
 }
@@ -53,14 +53,14 @@ impl Blocking {
         &self,
         name: &str,
         work: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<Beside> {
+    ) -> std::io::Result<BackgroundTask> {
         match self {
             Self::Threads => {
                 let runtime = Handle::current();
                 let run = move || runtime.block_on(work);
-                thread::Builder::new().name(name.into()).spawn(run).map(Beside::Thread)
+                thread::Builder::new().name(name.into()).spawn(run).map(BackgroundTask::Thread)
             }
-            Self::Memory | Self::InTurn(_) => Ok(Beside::Task(tokio::spawn(work))),
+            Self::Memory | Self::InTurn(_) => Ok(BackgroundTask::Task(tokio::spawn(work))),
         }
     }
 
@@ -82,7 +82,7 @@ impl fmt::Debug for Blocking {
     }
 }
 
-impl Beside {
+impl BackgroundTask {
     /// Waits for its end; false where it broke off.
     pub(crate) async fn ended(self) -> bool {
         match self {

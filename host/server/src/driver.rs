@@ -29,11 +29,11 @@ mod content;
 mod contests;
 mod deferred;
 mod divergence;
-mod feeders;
 mod gate;
 mod given_inputs;
 mod io;
 mod lists;
+mod log_scan;
 mod logs;
 mod members;
 mod metrics;
@@ -43,13 +43,13 @@ mod outbox;
 mod outputs;
 mod payers;
 mod planted;
+mod producer_leases;
 mod requested;
 mod retention;
 mod sizes;
 mod space;
 mod turns;
 mod uploads;
-mod walks;
 mod watches;
 mod workers;
 
@@ -84,13 +84,16 @@ pub use self::{
     content::{Content, NOTHING},
     given_inputs::{GivenInputs, InputReading},
     io::{Ask, Effect, Event, LinkId, Now},
-    modules::{CheckTask, Looked, Modules, Put},
+    log_scan::{LogScan, Search},
+    modules::{AdmissionResult, CheckTask, Modules, Put},
     observer::Observer,
-    outbox::{Closing, Ending, Freed, Kin, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight, outbox},
+    outbox::{
+        Closing, Ending, Freed, IdentityLinks, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight,
+        outbox,
+    },
     planted::DriverBug,
     retention::Measured,
     space::{Halt, Shortage},
-    walks::{Search, Walk},
 };
 use crate::error::ServerError;
 pub use crate::members::{Member, MemberKey, Members};
@@ -98,13 +101,13 @@ use cache::Cache;
 use clients::{Client, Pending};
 use deferred::Deferred;
 use divergence::LateResults;
-use feeders::Feeders;
 use gate::Gate;
+use log_scan::LogScans;
 use logs::Logs;
 use members::Seen;
+use producer_leases::ProducerLeases;
 use requested::Reading;
 use retention::Retention;
-use walks::Walks;
 use watches::Visible;
 use workers::Worker;
 
@@ -210,8 +213,8 @@ struct State {
     next_token: u64,
     /// Late results that are compared.
     late: LateResults,
-    walks: Walks,
-    feeders: Feeders,
+    scans: LogScans,
+    producer_leases: ProducerLeases,
     /// Kept of tasks that a cancel stopped.
     logs: Logs,
     /// Who waits for a segment that is being read.
@@ -265,7 +268,7 @@ impl<O: Observer> Driver<O> {
         for owner in driver.modules.owners() {
             driver.count_modules(owner);
         }
-        driver.await_feeders();
+        driver.await_producers();
         driver
     }
 
@@ -363,8 +366,8 @@ impl<O: Observer> Driver<O> {
         self.state.now = now.time;
         self.state.date = now.date;
         if self.state.listened_at.after(STALLED_AFTER) < self.state.now {
-            self.grid.handle(self.state.now, Input::Deaf);
-            self.await_feeders_anew();
+            self.grid.handle(self.state.now, Input::InboxStalled);
+            self.await_producers_anew();
         }
         // Handles what was deferred, as far as there is room for it.
         while !self.gate.is_full()

@@ -17,7 +17,7 @@ use wasmgrid_proto::Epoch;
 use wasmgrid_store::{Commit, Entry, Reader, Snapshot, Store, StoreError};
 
 use crate::{
-    blocking::{Beside, Blocking},
+    blocking::{BackgroundTask, Blocking},
     compact,
     driver::{Batch, Halt},
     error::ServerError,
@@ -98,7 +98,7 @@ pub(crate) struct Journal {
     /// What it reports.
     pub progress: mpsc::Receiver<Progress>,
     /// Its end.
-    pub thread: Beside,
+    pub thread: BackgroundTask,
 }
 
 /// Starts the thread. It ends when every sender of writes is gone and all is written, or when a
@@ -150,7 +150,7 @@ struct Writer {
     /// For the compactor: it must not keep the thread alive.
     to_self: mpsc::WeakSender<Write>,
     /// Makes a snapshot.
-    compactor: Option<Beside>,
+    compactor: Option<BackgroundTask>,
     /// Until when none is made, as the last could not be written.
     compact_after: Option<Instant>,
     /// What was last reported of why nothing is committed.
@@ -252,7 +252,7 @@ impl Writer {
         }
         let reader = match self.store.reader() {
             Ok(reader) => reader,
-            Err(error) if !error.may_pass() => return Err(error),
+            Err(error) if !error.is_transient() => return Err(error),
             Err(error) => {
                 self.cannot_compact(&error);
                 return Ok(());
@@ -285,7 +285,7 @@ impl Writer {
                 let extent = self.extent;
                 let _ = self.reports.send(Progress::Compacted { extent }).await;
             }
-            Err(ServerError::Load(error)) if error.may_pass() => self.cannot_compact(&error),
+            Err(ServerError::Load(error)) if error.is_transient() => self.cannot_compact(&error),
             Err(error) => return Err(error),
         }
         Ok(())

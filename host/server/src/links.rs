@@ -19,8 +19,8 @@ use wasmgrid_proto::{
 use crate::{
     blocking::Blocking,
     driver::{
-        Closing, Content, Ending, Event, Kin, LinkId, Meter, OUTBOX_MESSAGES, Outbox, Queued,
-        outbox,
+        Closing, Content, Ending, Event, IdentityLinks, LinkId, Meter, OUTBOX_MESSAGES, Outbox,
+        Queued, outbox,
     },
     inbox::{Entrance, LaneSender, Party, cost},
     staging::Staging,
@@ -77,17 +77,17 @@ const HASHED_BESIDE: usize = 256 << 10;
 
 /// What the links of each identity share.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kinships(Arc<Mutex<BTreeMap<Identity, Weak<Kin>>>>);
+pub(crate) struct Identities(Arc<Mutex<BTreeMap<Identity, Weak<IdentityLinks>>>>);
 
-impl Kinships {
-    fn of(&self, identity: &Identity) -> Arc<Kin> {
+impl Identities {
+    fn of(&self, identity: &Identity) -> Arc<IdentityLinks> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kin) = known.get(identity).and_then(Weak::upgrade) {
             return kin;
         }
         // Those whose links have all ended are forgotten here.
         known.retain(|_, kin| kin.strong_count() > 0);
-        let kin = Arc::new(Kin::default());
+        let kin = Arc::new(IdentityLinks::default());
         known.insert(identity.clone(), Arc::downgrade(&kin));
         kin
     }
@@ -126,7 +126,7 @@ pub(crate) struct LinkContext {
     pub worker_room: Arc<Semaphore>,
     /// The same of clients' links.
     pub client_room: Arc<Semaphore>,
-    pub kinships: Kinships,
+    pub identities: Identities,
     pub hasher: Hasher,
     /// What the driver waits for: always taken.
     pub done: mpsc::Sender<Event>,
@@ -150,7 +150,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
 ) {
     let Link { sender, receiver, peer } = link;
     let lane = context.heard.sender(party);
-    let kin = context.kinships.of(&peer.identity);
+    let kin = context.identities.of(&peer.identity);
     let room = match room {
         Room::Worker => &context.worker_room,
         Room::Client => &context.client_room,

@@ -21,7 +21,7 @@ use wasmgrid_store::{Commit, LogKind, LogSize, Store, StoreError};
 
 use crate::{
     admit::Admitter,
-    blocking::Beside,
+    blocking::BackgroundTask,
     clock::{self, Clock},
     compact,
     config::{Admission, ServerConfig},
@@ -33,7 +33,7 @@ use crate::{
     error::ServerError,
     inbox::{self, Party, cost},
     journal::{self, DOUBT_RETRY, Extent, Journal, Write},
-    links::{Ears, HEARD_BYTES, Hasher, Heard, Kinships, LinkContext, Room, serve},
+    links::{Ears, HEARD_BYTES, Hasher, Heard, Identities, LinkContext, Room, serve},
     members::Members,
     readers::Readers,
     secret,
@@ -109,7 +109,7 @@ impl Server {
             heard: entrance,
             worker_room: Arc::new(Semaphore::new(HEARD_BYTES)),
             client_room: Arc::new(Semaphore::new(HEARD_BYTES)),
-            kinships: Kinships::default(),
+            identities: Identities::default(),
             staging,
             hasher: Hasher { tasks: tasks.clone(), blocking: blocking.clone() },
             done: done_sender.clone(),
@@ -196,7 +196,11 @@ struct Links {
 
 impl Links {
     /// Waits for all tasks and the journal's thread; how the server ended.
-    async fn end(self, result: Result<(), ServerError>, thread: Beside) -> Result<(), ServerError> {
+    async fn end(
+        self,
+        result: Result<(), ServerError>,
+        thread: BackgroundTask,
+    ) -> Result<(), ServerError> {
         self.stop.cancel();
         self.tasks.close();
         if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {

@@ -75,7 +75,7 @@ impl StoreError {
     /// True where the same may succeed later, with nothing lost meanwhile: there was no room, or the
     /// operating system failed.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Full(_) | Self::Io { .. })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use wasmgrid_core::{Grant, GridConfig};
+use wasmgrid_core::{GridConfig, NewLease};
 use wasmgrid_proto::{
     Cost, Epoch, JobId, JobSpec, JobState, JobStatus, LeaseId, OutcomeClass, Record, Resource,
     RetryCounter, TaskRange, TenantStatus, TenantUsage, UsageTotal, Use, WorkerId, WorkerState,
@@ -344,7 +344,7 @@ impl Book {
         &mut self,
         job: JobId,
         worker: WorkerId,
-        grants: &[Grant],
+        grants: &[NewLease],
         workers: &[WorkerStatus],
     ) -> Result<(), Violation> {
         let is_there = !self.removed.contains(&worker);
@@ -375,7 +375,7 @@ impl Book {
         &self,
         job: JobId,
         worker: WorkerId,
-        grants: &[Grant],
+        grants: &[NewLease],
         workers: &[WorkerStatus],
     ) -> Result<(), Violation> {
         let cannot = |status: &&WorkerStatus| match &status.state {

@@ -24,8 +24,9 @@ use wasmgrid_proto::{
 use wasmgrid_server::{
     ServerError,
     driver::{
-        self, Ask, Batch, Blobs, Content, Driver, Event, Identity, Kin, Member, MemberKey, Members,
-        Meter, Modules, Now, Outbox, Peer, Settings, Start, TURN_EVENTS, Walk, outbox,
+        self, Ask, Batch, Blobs, Content, Driver, Event, Identity, IdentityLinks, LogScan, Member,
+        MemberKey, Members, Meter, Modules, Now, Outbox, Peer, Settings, Start, TURN_EVENTS,
+        outbox,
     },
 };
 use wasmgrid_store::{Entry, LogKind};
@@ -62,7 +63,7 @@ pub enum DriverBug {
     /// A watch that goes on begins one result too late.
     CursorOffByOne,
     /// Entries of the audit log are written beside the journal.
-    AuditBeside,
+    AuditApart,
     /// The grid's time is that of the machine's clock, however that was set before the start.
     TrustsTheClock,
 }
@@ -72,7 +73,7 @@ impl DriverBug {
         match self {
             Self::AckBeforeSync => Some(driver::DriverBug::AckBeforeSync),
             Self::CursorOffByOne => Some(driver::DriverBug::CursorOffByOne),
-            Self::AuditBeside => Some(driver::DriverBug::AuditBeside),
+            Self::AuditApart => Some(driver::DriverBug::AuditApart),
             Self::TrustsTheClock => None,
         }
     }
@@ -136,7 +137,7 @@ pub struct Scheduler {
 #[derive(Debug)]
 struct Line {
     meter: Meter,
-    kin: Arc<Kin>,
+    kin: Arc<IdentityLinks>,
     peer: Who,
 }
 
@@ -345,7 +346,7 @@ impl Scheduler {
     }
 
     fn line(&mut self, link: LinkId, peer: Who) -> Outbox {
-        let kin = Arc::<Kin>::default();
+        let kin = Arc::<IdentityLinks>::default();
         let (outbox, meter) = outbox(Arc::clone(&kin));
         self.lines.insert(link, Line { meter, kin, peer });
         outbox
@@ -390,7 +391,7 @@ impl Scheduler {
                 let found = reading.read(|place| read(disk, place));
                 self.inbox.push_back(Event::InputsRead { link, reading, found });
             }
-            Wanted::Walk(walk) => self.inbox.push_back(walked(disk, walk)?),
+            Wanted::LogScan(scan) => self.inbox.push_back(walked(disk, scan)?),
             Wanted::Compare(pairs) => self.inbox.push_back(pairs.compare()),
             Wanted::Count { link, id, metrics } => {
                 let reply = Ok(Reply::Metrics(metrics));
@@ -535,8 +536,8 @@ fn read(disk: &Disk, place: LogRef) -> Result<driver::Cached, ServerError> {
     driver::decode(&segment).map_err(|_| missing())
 }
 
-fn walked(disk: &Disk, walk: Walk) -> Result<Event, Damage> {
-    let Walk { job, mut end, mut search, .. } = walk;
+fn walked(disk: &Disk, scan: LogScan) -> Result<Event, Damage> {
+    let LogScan { job, mut end, mut search, .. } = scan;
     while let Some(results) = before(disk, job, end)? {
         end = results.first;
         if !search.look(&results) {

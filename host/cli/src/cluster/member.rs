@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     args::{Command, TokenSource},
-    config::{Memory, Told},
+    config::{GivenSettings, Memory},
     exit::{self, Exit, refused, usage},
     interrupt::Interrupt,
     notify,
@@ -37,7 +37,7 @@ pub async fn join(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     let token = token::given(source)?;
-    let (told, paths) = (Told::new(command)?, Paths::find()?);
+    let (told, paths) = (GivenSettings::new(command)?, Paths::find()?);
     // Before the token is used: it may be good for one use alone.
     if token.role != Role::Worker {
         return Err(refused(format!(
@@ -228,7 +228,7 @@ pub fn unreached(error: NetError) -> anyhow::Error {
 /// # Errors
 /// Where this machine has not joined, or the worker cannot be started.
 pub async fn serve(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit> {
-    let (told, paths) = (Told::new(command)?, Paths::find()?);
+    let (told, paths) = (GivenSettings::new(command)?, Paths::find()?);
     let (folder, name) = told.place()?;
     // One that has not joined needs no proof to be told so.
     let member = Membership::find(&paths, folder.as_deref(), name.as_deref())?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     args::{Command, PrintArgs},
-    config::Told,
+    config::GivenSettings,
     context::{Contexts, Description},
     escape::Lines,
     exit::{self, Exit, WithExit as _, usage},
@@ -43,7 +43,7 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
         Command::Server(args) => (args.token, false),
         _ => return Err(usage("this command does not create a grid")),
     };
-    let (paths, told) = (Paths::find()?, Told::new(command)?);
+    let (paths, told) = (Paths::find()?, GivenSettings::new(command)?);
     let contexts = Contexts::new(&paths);
     let (state_dir, name) = told.place()?;
     let place = state_dir.clone().map_or_else(|| folder::standard(&paths), Ok)?;

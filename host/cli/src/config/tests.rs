@@ -30,7 +30,7 @@ impl Place {
     fn start(&self, line: &str) -> Result<Settings, String> {
         let cli = Cli::try_parse_from(["wasmgrid"].into_iter().chain(line.split_whitespace()));
         let command = cli.expect("a command line").command;
-        let mut told = Told::new(&command).expect("no variables");
+        let mut told = GivenSettings::new(&command).expect("no variables");
         // Those of the test's own process are not meant.
         let set = given(&command).cloned().expect("a command that serves");
         (told.flags, told.all) = (set.clone(), set);
@@ -173,7 +173,11 @@ fn a_workers_setting_where_there_is_none_is_named_by_its_flag() {
     ] {
         let cli = Cli::try_parse_from(["wasmgrid"].iter().chain(line)).expect("a command line");
         let flags = given(&cli.command).cloned().expect("a command that serves");
-        assert_eq!(Told { flags, ..Told::default() }.of_worker(), flag, "{line:?}");
+        assert_eq!(
+            GivenSettings { flags, ..GivenSettings::default() }.of_worker(),
+            flag,
+            "{line:?}"
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     clash::Reads,
     ledger::Input,
     out_dir::OutDir,
-    render::{self, Beside},
+    render::{self, ResultContext},
     reorder::Shown,
     whole::Whole,
 };
@@ -215,7 +215,7 @@ impl Output {
             (Shape::Nothing, _) => Ok(()),
             (Shape::Json, input) => {
                 let file = file.as_ref().map(Option::as_deref);
-                render::write_json(&mut self.writer, shown, Beside { input, file })
+                render::write_json(&mut self.writer, shown, ResultContext { input, file })
             }
             (Shape::WithInput, Some(input)) => {
                 render::write_with_input(&mut self.writer, shown, input)

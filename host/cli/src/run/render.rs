@@ -82,7 +82,7 @@ fn prefix(input: &Input) -> Cow<'_, [u8]> {
 
 /// What else is known of a result.
 #[derive(Clone, Copy, Default)]
-pub struct Beside<'a> {
+pub struct ResultContext<'a> {
     /// Its input.
     pub input: Option<&'a Input>,
     /// Whether results have files of their own, and this one's.
@@ -93,7 +93,11 @@ pub struct Beside<'a> {
 ///
 /// # Errors
 /// As `out` has it.
-pub fn write_json(out: &mut impl Write, shown: Shown<'_>, beside: Beside<'_>) -> io::Result<()> {
+pub fn write_json(
+    out: &mut impl Write,
+    shown: Shown<'_>,
+    beside: ResultContext<'_>,
+) -> io::Result<()> {
     let meta = shown.meta;
     let Parts { output, records, log } = meta.parts(shown.payload).map_err(io::Error::other)?;
     let ran = shown.attempt != NEVER_RAN;
@@ -214,7 +218,7 @@ mod tests {
         assert!(out.is_empty());
     }
 
-    fn json(shown: Shown<'_>, beside: Beside<'_>) -> serde_json::Value {
+    fn json(shown: Shown<'_>, beside: ResultContext<'_>) -> serde_json::Value {
         let mut out = Vec::new();
         write_json(&mut out, shown, beside).expect("written");
         serde_json::from_slice(&out).expect("JSON")
@@ -228,21 +232,22 @@ mod tests {
             "attempt": 1, "worker": 1, "usage": {"fuel": 0, "memory_bytes": 0, "wall_us": 0},
             "error": "rejected: no", "log": "", "log_dropped": 0,
         });
-        assert_eq!(json(result.shown(), Beside::default()), expected);
+        assert_eq!(json(result.shown(), ResultContext::default()), expected);
         let line = input("a line", Place::Line { name: "in:4".into() });
-        let beside = Beside { input: Some(&line), file: None };
+        let beside = ResultContext { input: Some(&line), file: None };
         expected["from"] = "in:4".into();
         expected["input"] = "a line".into();
         assert_eq!(json(result.shown(), beside), expected);
         let stored = input("a line", Place::Stored(TASK));
-        let found = json(result.shown(), Beside { input: Some(&stored), file: None });
+        let found = json(result.shown(), ResultContext { input: Some(&stored), file: None });
         assert_eq!((found.get("from"), &found["input"]), (None, &"a line".into()));
         let deleted = input("", Place::Deleted(TASK));
-        let found = json(result.shown(), Beside { input: Some(&deleted), file: None });
+        let found = json(result.shown(), ResultContext { input: Some(&deleted), file: None });
         assert!(found.get("from").is_none() && found.get("input").is_none());
         let file = input("", Place::File { path: "a.txt".into() });
         let written = Path::new("out/a.txt");
-        let found = json(result.shown(), Beside { input: Some(&file), file: Some(Some(written)) });
+        let found =
+            json(result.shown(), ResultContext { input: Some(&file), file: Some(Some(written)) });
         assert_eq!((&found["file"], &found["output_file"]), (&"a.txt".into(), &"out/a.txt".into()));
         assert!(found.get("output").is_none() && found.get("input").is_none());
     }
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn a_task_that_never_ran_has_no_worker_and_no_place_in_the_log() {
         let run = Run::unrun(3, "gone".into());
-        let line = json(run.results().next().expect("one"), Beside::default());
+        let line = json(run.results().next().expect("one"), ResultContext::default());
         let null = serde_json::Value::Null;
         assert_eq!((&line["cursor"], &line["worker"]), (&null, &null));
         assert_eq!((&line["index"], &line["attempt"]), (&3.into(), &0.into()));

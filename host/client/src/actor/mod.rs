@@ -332,7 +332,7 @@ where
                     Err(error) => error,
                 },
             };
-            if !may_pass(&error) || Instant::now() >= give_up {
+            if !is_transient(&error) || Instant::now() >= give_up {
                 return Err(ClientError::Unreachable(error));
             }
             tracing::debug!(%error, "cannot reach the grid yet");
@@ -375,7 +375,7 @@ const fn is_repeatable(request: &Request) -> bool {
 }
 
 /// Whether a dial that failed so may succeed later, with nothing changed on this side.
-fn may_pass(error: &NetError) -> bool {
+fn is_transient(error: &NetError) -> bool {
     matches!(
         error.telling(),
         NetError::Unreachable { .. }

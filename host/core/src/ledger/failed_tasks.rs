@@ -13,13 +13,13 @@ const RUNS_MAX: usize = 1 << 20;
 
 /// The tasks of a job that ended, and not ok.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NotOk {
+pub(crate) struct FailedTasks {
     tasks: RangeSet,
     /// True where there were too many to remember.
     overflown: bool,
 }
 
-impl NotOk {
+impl FailedTasks {
     pub(crate) fn new(overflown: bool) -> Self {
         Self { tasks: RangeSet::default(), overflown }
     }
@@ -29,7 +29,7 @@ impl NotOk {
     }
 
     pub(crate) fn snapshot(&self, job: JobId, out: &mut dyn FnMut(SnapshotItem)) {
-        lists(job, TaskSet::NotOk, &self.tasks, out);
+        lists(job, TaskSet::FailedTasks, &self.tasks, out);
     }
 
     pub(crate) fn add(&mut self, tasks: &[TaskRange]) {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_to_remember_is_said_to_be() {
-        let mut not_ok = NotOk::default();
+        let mut not_ok = FailedTasks::default();
         let runs = u64::try_from(RUNS_MAX).expect("small");
         let apart = |index| TaskRange { first: index * 2, count: 1 };
         (0..runs).for_each(|index| not_ok.add(&[apart(index)]));

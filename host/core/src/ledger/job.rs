@@ -11,7 +11,7 @@ use wasmgrid_proto::{
 use super::{
     appends::Appends,
     attempts::{Attempts, Note, Notes},
-    failed_tasks::NotOk,
+    failed_tasks::FailedTasks,
     history::History,
     inputs::Inputs,
     lists::lists,
@@ -59,7 +59,7 @@ pub(crate) struct Job {
     /// Tasks without a terminal state.
     pub(super) open: RangeSet,
     /// What a retry would run again.
-    pub(super) not_ok: NotOk,
+    pub(super) not_ok: FailedTasks,
     /// Who appended beside others, and what last.
     pub(super) producers: Producers,
     /// The index behind its last task.
@@ -102,7 +102,7 @@ impl Job {
             appends: Appends::default(),
             terms: Terms::default(),
             open: RangeSet::default(),
-            not_ok: NotOk::default(),
+            not_ok: FailedTasks::default(),
             producers: Producers::default(),
             next_index: 0,
             history: BTreeMap::new(),
@@ -489,7 +489,7 @@ impl Job {
             dropped: item.dropped,
             source: item.source,
             next_index: item.next_index,
-            not_ok: NotOk::new(item.not_ok_overflown),
+            not_ok: FailedTasks::new(item.not_ok_overflown),
             counts: item.counts,
             ..Self::new(
                 item.spec,
@@ -512,7 +512,7 @@ impl Job {
             SnapshotItem::Tasks { set: TaskSet::Skipped, tasks, .. } => {
                 tasks.into_iter().for_each(|part| self.skipped.insert(part));
             }
-            SnapshotItem::Tasks { set: TaskSet::NotOk, tasks, .. } => self.not_ok.add(&tasks),
+            SnapshotItem::Tasks { set: TaskSet::FailedTasks, tasks, .. } => self.not_ok.add(&tasks),
             SnapshotItem::Tasks { set, tasks, .. } => self.inputs.restore_ended(set, &tasks),
             SnapshotItem::Attempts { index, app, host_losses, infra, .. } => {
                 self.history.insert(index, History { app, host_losses, infra });

@@ -158,8 +158,8 @@ impl Placement {
     }
 
     /// All workers count as heard at `now`.
-    pub(crate) fn hear_all(&mut self, now: Micros) {
-        self.fleet.hear_all(now);
+    pub(crate) fn reset_silence(&mut self, now: Micros) {
+        self.fleet.reset_silence(now);
     }
 
     /// Puts a worker that joined in its place; its leases stay.

@@ -216,7 +216,7 @@ impl Fleet {
     }
 
     /// All workers count as heard at `now`; that changes nobody's place.
-    pub(super) fn hear_all(&mut self, now: Micros) {
+    pub(super) fn reset_silence(&mut self, now: Micros) {
         for (_, member) in self.members.iter_mut() {
             member.worker.seen.excuse(now);
         }
@@ -463,7 +463,8 @@ fn place(worker: &Worker, reserved: bool, shared: bool) -> Place {
         free_slots: worker.free_slots(),
         slots: worker.slots(),
     });
-    let gives = worker.linked && worker.asked.is_empty() && !worker.begun_all && !worker.mute;
+    let gives =
+        worker.linked && worker.asked.is_empty() && !worker.begun_all && !worker.unresponsive;
     Place {
         ready,
         entry,

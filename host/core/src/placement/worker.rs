@@ -102,7 +102,7 @@ pub(crate) struct Worker {
     /// Since when an answer is due.
     asked_at: Micros,
     /// It did not answer in time, and is not asked again until it answers something.
-    pub(super) mute: bool,
+    pub(super) unresponsive: bool,
     /// It gave nothing back when it was last asked, and nothing has changed since.
     pub(super) begun_all: bool,
     /// It has a task that must run alone.
@@ -157,7 +157,7 @@ impl Worker {
             memory: MemoryBook::default(),
             asked: BTreeMap::new(),
             asked_at: now,
-            mute: false,
+            unresponsive: false,
             begun_all: false,
             alone: false,
             seen: Seen::new(now),
@@ -354,7 +354,7 @@ impl Worker {
 
     /// It answers what it was asked of a lease; false where it was asked nothing.
     pub(crate) fn answer(&mut self, lease: LeaseId) -> bool {
-        self.mute = false;
+        self.unresponsive = false;
         self.asked.remove(&lease).is_some()
     }
 
@@ -366,7 +366,7 @@ impl Worker {
     /// It does not answer, and is not asked again until it answers something.
     pub(crate) fn silence(&mut self) {
         self.asked.clear();
-        self.mute = true;
+        self.unresponsive = true;
     }
 
     /// Its link is gone.

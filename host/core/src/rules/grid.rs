@@ -319,8 +319,8 @@ impl Grid {
             }
             Input::Refused { by, act, reason } => self.refused(by, act, reason),
             Input::Intake { refusal } => self.refuses = refusal,
-            Input::Deaf => {
-                self.placement.hear_all(self.now);
+            Input::InboxStalled => {
+                self.placement.reset_silence(self.now);
                 self.ask_rivals_anew();
             }
             Input::Tick => self.tick(),

@@ -6,7 +6,7 @@ use wasmgrid_proto::{JobId, LeaseId, TaskRange, WorkerId};
 
 use super::grid::Grid;
 use crate::{
-    io::{Grant, Output},
+    io::{NewLease, Output},
     placement::{Booking, Watch},
     proof::Given,
     ranges::RangeSet,
@@ -21,7 +21,7 @@ impl Grid {
         job: JobId,
         (attempt, tasks): (u32, TaskRange),
         alone: bool,
-    ) -> Grant {
+    ) -> NewLease {
         let lease = self.placement.next_lease();
         let set = RangeSet::from_iter([tasks]);
         let booking = Booking { job, worker, attempt, tasks: set, alone };
@@ -31,7 +31,7 @@ impl Grid {
         self.note_trial(worker, job, lease);
         let tenant = self.placement.tenant(job).map_or("", |tenant| tenant);
         let proof = self.key.prove(lease, tasks, Given { worker, job, tenant, attempt });
-        Grant { lease, attempt, tasks, proof }
+        NewLease { lease, attempt, tasks, proof }
     }
 
     /// Takes tasks back from a lease, as far as they are in it.

@@ -7,7 +7,7 @@ use wasmgrid_proto::{JobId, Millis, Reason, TaskRange, WorkerId};
 
 use super::grid::Grid;
 use crate::{
-    io::{Grant, Output},
+    io::{NewLease, Output},
     placement::{ANY, Demand, FULL, Lost, Queue},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 const OVERTAKEN_MAX: Millis = Millis(1_000);
 
 /// What a round of placement gives, by worker and job.
-type Grants = BTreeMap<(WorkerId, JobId), Vec<Grant>>;
+type NewLeases = BTreeMap<(WorkerId, JobId), Vec<NewLease>>;
 
 /// The demand for which a worker is kept free, and the workers that are not suitable.
 type Wanted = (Demand, Vec<WorkerId>);
@@ -32,7 +32,7 @@ impl Grid {
             return;
         }
         self.placement.park_unmet();
-        let mut grants = Grants::new();
+        let mut grants = NewLeases::new();
         let alone = self.place_suspects(&mut grants);
         self.place_overtaken(alone, &mut grants);
         self.place_lost(&mut grants);
@@ -92,7 +92,7 @@ impl Grid {
 
     /// The worker that a job's next tasks go to: where there are slots for all of them a home of
     /// its module that has none of them yet, so that they are spread, else the one with most room.
-    fn pick(&mut self, job: JobId, grants: &Grants) -> Option<WorkerId> {
+    fn pick(&mut self, job: JobId, grants: &NewLeases) -> Option<WorkerId> {
         let queue = self.placement.queue(job)?;
         let (demand, module) = (queue.demand(), queue.module());
         let few = queue.ready_len() <= self.placement.fleet().free_slots(demand.class);
@@ -135,7 +135,7 @@ impl Grid {
         worker: WorkerId,
         lost: Option<&Lost>,
         count: u64,
-        grants: &mut Grants,
+        grants: &mut NewLeases,
     ) {
         let mut left = count;
         while left > 0 {
@@ -174,7 +174,7 @@ impl Grid {
 
     /// Keeps one worker free for a task that must run `alone`, else for one that was overtaken
     /// for too long, which is given to it once its memory is free.
-    fn place_overtaken(&mut self, alone: Option<Wanted>, grants: &mut Grants) {
+    fn place_overtaken(&mut self, alone: Option<Wanted>, grants: &mut NewLeases) {
         let waits = |job: &JobId| self.placement.queue(*job).is_some_and(Queue::is_ready);
         self.overtaken = self.overtaken.filter(|(job, _)| waits(job));
         let due = self.overtaken.filter(|(_, since)| since.after(OVERTAKEN_MAX) <= self.now);
@@ -199,7 +199,7 @@ impl Grid {
     }
 
     /// Gives tasks that workers lost to others. Their turn was when they were given out first.
-    fn place_lost(&mut self, grants: &mut Grants) {
+    fn place_lost(&mut self, grants: &mut NewLeases) {
         if self.placement.lost().is_empty() {
             return;
         }
@@ -229,7 +229,7 @@ impl Grid {
     }
 
     /// Gives suspects idle workers of their own; returns what those need that are left.
-    fn place_suspects(&mut self, grants: &mut Grants) -> Option<Wanted> {
+    fn place_suspects(&mut self, grants: &mut NewLeases) -> Option<Wanted> {
         let suspects: Vec<JobId> = self.placement.suspects().iter().copied().collect();
         let mut waiting = None;
         for job in suspects {
@@ -264,7 +264,7 @@ impl Grid {
         Some((queue.demand(), self.avoided(queue.tenant(), queue.demand(), lost_by)))
     }
 
-    fn place_alone(&mut self, job: JobId, worker: WorkerId, index: u64, grants: &mut Grants) {
+    fn place_alone(&mut self, job: JobId, worker: WorkerId, index: u64, grants: &mut NewLeases) {
         let attempt = self.ledger.job(job).map_or(1, |entry| entry.history(index).attempt());
         let grant = self.grant(worker, job, (attempt, TaskRange::one(index)), true);
         grants.entry((worker, job)).or_default().push(grant);

@@ -113,7 +113,7 @@ fn a_scheduler_that_did_not_listen_takes_no_silence_for_an_answer() {
     let (mut world, worker, rival) = contested();
     let link = world.links[&worker];
     world.now = world.now.after(Millis(timeout(&world) - 1));
-    world.drive(Input::Deaf);
+    world.drive(Input::InboxStalled);
     world.pass(timeout(&world) - 1);
     assert_eq!(world.links[&worker], link);
     world.pass(1);

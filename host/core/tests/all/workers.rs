@@ -263,7 +263,7 @@ fn the_silence_of_workers_does_not_count_while_nobody_listens() {
     let job = world.submit(spec(), 1);
     let timeout = world.config.worker_timeout.0;
     world.now = Micros(world.now.0 + 10 * timeout * 1_000);
-    world.drive(Input::Deaf);
+    world.drive(Input::InboxStalled);
     assert_eq!(world.job(job).counts.running, 1, "its heartbeats may wait to be heard");
     world.pass(timeout - 1);
     assert_eq!(world.links.len(), 1);

@@ -7,8 +7,8 @@ use std::{
 };
 
 use wasmgrid_core::{
-    ClientRequest, CompletedBlock, Completion, Grant, Grid, GridConfig, Input, InputBytes,
-    LeaseKey, Ledger, Output, RESULT_BYTES, RequestId, SegmentToken,
+    ClientRequest, CompletedBlock, Completion, Grid, GridConfig, Input, InputBytes, LeaseKey,
+    Ledger, NewLease, Output, RESULT_BYTES, RequestId, SegmentToken,
 };
 use wasmgrid_proto::{
     AuditRecord, ByteCount, Caller, Cost, Digest, JobId, JobSpec, JobState, JobStatus, LeaseId,
@@ -124,11 +124,11 @@ impl World {
         }
     }
 
-    fn assign(&mut self, worker: WorkerId, job: JobId, grants: &[Grant]) {
+    fn assign(&mut self, worker: WorkerId, job: JobId, grants: &[NewLease]) {
         for grant in grants {
             assert!(self.leases.insert(grant.lease), "{grant:?} is given once");
             assert!(self.newest < Some(grant.lease), "leases only grow");
-            let Grant { lease, attempt, tasks, proof } = *grant;
+            let NewLease { lease, attempt, tasks, proof } = *grant;
             self.proofs.insert(lease, proof);
             self.hands.entry(worker).or_default().push(Hand { job, lease, attempt, tasks });
         }

@@ -79,7 +79,7 @@ impl<O: Observer> Driver<O> {
     pub(super) fn persist_audit(&mut self, record: AuditRecord) {
         let at = self.state.date;
         let item = Item::Audit(Box::new(AuditRecord { at, ..record }));
-        if self.settings.breaks(DriverBug::AuditBeside) {
+        if self.settings.breaks(DriverBug::AuditApart) {
             let mut entries = Vec::new();
             if item.add_entries(&mut entries, |_| None).is_ok() {
                 self.effects.push(Effect::Keep(entries));

@@ -30,7 +30,7 @@ pub struct Inputs {
     block: InputBlock,
     payload: Bytes,
     /// Where each packed input starts, and where the last ends: cutting a lease out of a large
-    /// segment must not cost a walk over the whole of it.
+    /// segment must not cost a scan over the whole of it.
     starts: Vec<usize>,
 }
 

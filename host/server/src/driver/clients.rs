@@ -407,7 +407,7 @@ impl<O: Observer> Driver<O> {
             return;
         };
         if let Ok(Reply::Job(status)) = &reply {
-            self.await_feeder(status);
+            self.await_producer(status);
         }
         let watched = match (&reply, watch) {
             (Ok(Reply::Job(status)), Some(watch)) => self.watch(link, status.job, watch),

@@ -13,7 +13,7 @@ use super::{
     Driver, Effect, LinkId, Observer,
     cache::Results,
     comparison::{Compared, Late, Pairs, is_comparable},
-    walks::{Walking, Want},
+    log_scan::{Walking, Want},
 };
 
 /// Late results that wait to be compared. Beyond it they are discarded unseen: to compare them is
@@ -57,7 +57,7 @@ impl<O: Observer> Driver<O> {
             }
         }
         if !added.is_empty() {
-            self.walk(Walking { job, end: status.results, want: Want::Compare(added) });
+            self.scan(Walking { job, end: status.results, want: Want::Compare(added) });
         }
     }
 

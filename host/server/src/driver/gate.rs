@@ -32,7 +32,7 @@ pub(super) enum Gated {
     /// A job's results before `end` may be sent.
     Visible { job: JobId, end: u64 },
     /// A log may be read: all of it that was there is durable.
-    Walk { number: u64 },
+    LogScan { number: u64 },
     /// A segment may be read: it was perhaps not committed when it was found to be missing.
     Load { place: LogRef },
     /// Inputs may be read for a client: all that were there are durable.

@@ -21,11 +21,11 @@ use super::{
     comparison::{Compared, Pairs},
     content::Content,
     given_inputs::{GivenInputs, InputReading},
-    modules::{Looked, Put},
-    outbox::{Closing, Freed, Kin, Outbox, Queued},
+    log_scan::{LogScan, Search},
+    modules::{AdmissionResult, Put},
+    outbox::{Closing, Freed, IdentityLinks, Outbox, Queued},
     retention::Measured,
     space::{Halt, Shortage},
-    walks::{Search, Walk},
 };
 use crate::{error::ServerError, members::MemberKey};
 
@@ -90,7 +90,7 @@ pub enum Event {
         /// Why.
         reason: String,
         /// What it shared with the other links of its identity.
-        kin: Arc<Kin>,
+        kin: Arc<IdentityLinks>,
     },
     /// What a link said last is being written, and the link is not read meanwhile.
     Staging {
@@ -142,11 +142,11 @@ pub enum Event {
         /// What came of it.
         compared: Vec<Compared>,
     },
-    /// A log was searched: the answer to [`Effect::Walk`].
+    /// A log was searched: the answer to [`Effect::LogScan`].
     Walked {
         /// The search with what it found; `None` if the log could not be read.
         search: Option<Search>,
-        /// The value of [`Walk::log_key`].
+        /// The value of [`LogScan::log_key`].
         log: Option<Bytes>,
     },
     /// A module was read for workers: the answer to [`Effect::ReadModule`].
@@ -167,7 +167,7 @@ pub enum Event {
         /// In which request.
         id: u64,
         /// What became of it.
-        looked: Looked,
+        looked: AdmissionResult,
     },
     /// A request that was worked on off the driver is done: the answer to most of [`Ask`].
     Answer {
@@ -290,7 +290,7 @@ pub enum Effect {
         query: AuditQuery,
     },
     /// Searches a log. [`Event::Walked`] follows.
-    Walk(Walk),
+    LogScan(LogScan),
     /// Compares results. [`Event::Compared`] follows.
     Compare(Pairs),
     /// Looks at a module or a blob, and keeps it if it may be kept. [`Event::ModuleLooked`]

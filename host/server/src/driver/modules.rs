@@ -103,7 +103,7 @@ pub struct Put {
 
 /// What became of what was looked at.
 #[derive(Debug)]
-pub enum Looked {
+pub enum AdmissionResult {
     /// It is durable.
     Kept(ModuleInfo),
     /// The blob of so many bytes is durable.
@@ -114,7 +114,7 @@ pub enum Looked {
     Failed(ApiError),
 }
 
-impl Looked {
+impl AdmissionResult {
     /// The answer to its sender.
     pub(super) fn reply(&self) -> Result<Reply, ApiError> {
         match self {
@@ -349,20 +349,28 @@ impl Modules {
     }
 
     /// A module or a blob of the tenant's was looked at.
-    pub(super) fn looked(&mut self, tenant: &str, digest: Digest, looked: Looked, now: Micros) {
+    pub(super) fn looked(
+        &mut self,
+        tenant: &str,
+        digest: Digest,
+        looked: AdmissionResult,
+        now: Micros,
+    ) {
         self.turns.done(tenant);
         let is_it = |one: &AtWork| one.tenant == tenant && one.digest == digest;
         if let Some(place) = self.at_work.iter().position(is_it) {
             self.at_work.swap_remove(place);
         }
         match looked {
-            Looked::KeptBlob(size_bytes) => self.blobs.kept(tenant, digest, size_bytes, now),
-            Looked::Kept(info) => {
+            AdmissionResult::KeptBlob(size_bytes) => {
+                self.blobs.kept(tenant, digest, size_bytes, now)
+            }
+            AdmissionResult::Kept(info) => {
                 let owner = Some(tenant.to_owned());
                 self.known.insert(digest, Known { info, owner, unused_since: now });
                 self.add_user(tenant, digest, now);
             }
-            Looked::Refused(error) => {
+            AdmissionResult::Refused(error) => {
                 if self.refused.len() >= REFUSALS_MAX
                     && let Some((digest, _)) =
                         self.refused.iter().min_by_key(|(_, (until, _))| *until)
@@ -372,7 +380,7 @@ impl Modules {
                 }
                 self.refused.insert(digest, (now.after(REFUSED_FOR), error));
             }
-            Looked::Failed(_) => {}
+            AdmissionResult::Failed(_) => {}
         }
     }
 
@@ -415,7 +423,7 @@ mod tests {
         let mut modules = Modules::new(known, blobs, check_task, Micros(0));
         let (kind, imports, exports) = (ModuleKind::Task, Vec::new(), Vec::new());
         let info = ModuleInfo { digest: digest(), size_bytes: 100, kind, imports, exports };
-        modules.looked(tenant, digest(), Looked::Kept(info), Micros(0));
+        modules.looked(tenant, digest(), AdmissionResult::Kept(info), Micros(0));
         modules
     }
 

@@ -61,7 +61,7 @@ pub(super) struct Overflow;
 
 /// What the outboxes of all links of one identity hold: a budget that many links make no larger.
 #[derive(Debug, Default)]
-pub struct Kin {
+pub struct IdentityLinks {
     bytes: AtomicUsize,
     answers: AtomicUsize,
     /// The driver waits for room in it.
@@ -91,7 +91,7 @@ pub enum Freed {
     /// The link.
     Link,
     /// All links of its identity.
-    Kin,
+    IdentityLinks,
 }
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ struct Level {
     answers: AtomicUsize,
     /// The driver waits for room.
     wanted: AtomicBool,
-    kin: Arc<Kin>,
+    kin: Arc<IdentityLinks>,
 }
 
 impl Level {
@@ -137,7 +137,7 @@ impl Drop for Level {
 
 /// An empty outbox, and what takes off it.
 #[must_use]
-pub fn outbox(kin: Arc<Kin>) -> (Outbox, Meter) {
+pub fn outbox(kin: Arc<IdentityLinks>) -> (Outbox, Meter) {
     let (messages, bytes, answers, wanted) = Default::default();
     let level = Arc::new(Level { messages, bytes, answers, wanted, kin });
     (Outbox(Arc::clone(&level)), Meter(level))
@@ -199,12 +199,12 @@ impl Outbox {
     }
 
     /// True if it is of this identity.
-    pub(super) fn is_of(&self, kin: &Arc<Kin>) -> bool {
+    pub(super) fn is_of(&self, kin: &Arc<IdentityLinks>) -> bool {
         Arc::ptr_eq(&self.0.kin, kin)
     }
 
     /// What it shares with the other links of its identity.
-    pub(super) fn kin(&self) -> &Arc<Kin> {
+    pub(super) fn kin(&self) -> &Arc<IdentityLinks> {
         &self.0.kin
     }
 
@@ -233,14 +233,14 @@ impl Meter {
     pub fn sent(&self, weight: Weight) -> Option<Freed> {
         let (messages, bytes) = self.0.subtract(weight);
         if self.0.kin.has_waited() {
-            return Some(Freed::Kin);
+            return Some(Freed::IdentityLinks);
         }
         let roomy = bytes <= OUTBOX_BYTES / 2 && messages < OUTBOX_MESSAGES / 4;
         (roomy && self.0.wanted.swap(false, Ordering::SeqCst)).then_some(Freed::Link)
     }
 }
 
-impl Kin {
+impl IdentityLinks {
     fn is_full(&self) -> bool {
         self.bytes.load(Ordering::SeqCst) >= KIN_BYTES
     }

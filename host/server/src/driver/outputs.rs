@@ -17,7 +17,7 @@ use super::{
     batch::Item,
     cache::{Cached, Inputs, Results},
     gate::Gated,
-    outbox::{Closing, Ending, Freed, Kin},
+    outbox::{Closing, Ending, Freed, IdentityLinks},
     planted::DriverBug,
 };
 use crate::error::ServerError;
@@ -103,7 +103,7 @@ impl<O: Observer> Driver<O> {
                 Gated::Visible { job, end } => self.results_visible(job, end),
                 Gated::Load { place } => self.effects.push(Effect::Read(place)),
                 Gated::Inputs { link } => self.read_inputs(link),
-                Gated::Walk { number } => self.start_walk(number),
+                Gated::LogScan { number } => self.start_walk(number),
                 Gated::Measure => self.begin_measure(),
             }
         }
@@ -123,7 +123,7 @@ impl<O: Observer> Driver<O> {
     }
 
     /// Something may be said on all links of one identity.
-    pub(super) fn touch_kin(&mut self, kin: &Arc<Kin>) {
+    pub(super) fn touch_kin(&mut self, kin: &Arc<IdentityLinks>) {
         let clients = self.state.clients.iter().filter(|(_, client)| client.outbox.is_of(kin));
         let workers = self.state.workers.iter().filter(|(_, worker)| worker.outbox.is_of(kin));
         let links = clients.map(|(link, _)| *link).chain(workers.map(|(link, _)| *link));
@@ -212,7 +212,7 @@ impl<O: Observer> Driver<O> {
             if self.modules.unlinked(link) {
                 self.count_modules(client.tenant.clone());
             }
-            self.state.walks.unlinked(link);
+            self.state.scans.unlinked(link);
             self.client_unlinked(link, &client);
         } else {
             return false;

@@ -11,7 +11,7 @@ pub enum DriverBug {
     /// A watch that goes on begins one result too late.
     CursorOffByOne,
     /// Entries of the audit log are written beside the journal, as what nobody waits for.
-    AuditBeside,
+    AuditApart,
 }
 
 impl Settings {

@@ -143,7 +143,7 @@ impl<O: Observer> Driver<O> {
     /// The store could not be measured: what may pass delays what is to be dropped.
     pub(super) fn not_measured(&mut self, error: ServerError) {
         match error {
-            ServerError::Load(error) if error.may_pass() => {
+            ServerError::Load(error) if error.is_transient() => {
                 tracing::warn!(%error, "failed to measure the store; nothing is deleted for its \
                      size");
                 self.retention.measuring = false;

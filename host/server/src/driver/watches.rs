@@ -111,7 +111,7 @@ impl<O: Observer> Driver<O> {
         for (watch, state) in &client.watches {
             self.forget_watch(link, *watch, state);
         }
-        self.feeder_unlinked(link);
+        self.producer_unlinked(link);
         if client.peer.key.is_some() {
             self.state.seen.insert(member_key(&client.peer.identity), self.state.date);
         }
@@ -158,7 +158,7 @@ impl<O: Observer> Driver<O> {
                 self.state.unsettled.remove(&job);
             }
         }
-        self.tell_feeders(job);
+        self.tell_producers(job);
         for (link, watch) in self.state.watchers.get(&job).into_iter().flatten() {
             self.state.touched.insert(*link);
             let client = self.state.clients.get(link);

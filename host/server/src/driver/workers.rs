@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use wasmgrid_core::{CompletedBlock, Completion, Grant, Input, SegmentToken, claimed_key};
+use wasmgrid_core::{CompletedBlock, Completion, Input, NewLease, SegmentToken, claimed_key};
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Cost, Digest, JobId, LogRef, Micros, OutcomeClass, Reason, ResultBlock, ResultMeta, TaskRange,
@@ -83,7 +83,7 @@ pub(super) struct Worker {
 
 enum Waiting {
     Message(Box<ToWorker>),
-    Assign { job: JobId, grants: VecDeque<Grant> },
+    Assign { job: JobId, grants: VecDeque<NewLease> },
 }
 
 /// What the next assignment needs before it can be made.
@@ -277,7 +277,7 @@ impl<O: Observer> Driver<O> {
         }
     }
 
-    pub(super) fn assign(&mut self, id: WorkerId, job: JobId, grants: Vec<Grant>) {
+    pub(super) fn assign(&mut self, id: WorkerId, job: JobId, grants: Vec<NewLease>) {
         self.queue(id, |waiting| {
             for some in grants.chunks(PROOFS_MAX) {
                 let proofs = some.iter().map(|grant| grant.proof).collect();
@@ -388,7 +388,7 @@ impl<O: Observer> Driver<O> {
     }
 
     /// Makes one assignment of as many grants as it holds, and takes them out of `grants`.
-    fn assemble(&mut self, job: JobId, grants: &mut VecDeque<Grant>) -> Assembled {
+    fn assemble(&mut self, job: JobId, grants: &mut VecDeque<NewLease>) -> Assembled {
         let missing = |place: LogRef| ServerError::Missing { what: place.to_string() };
         let Some(spec) = self.spec_of(job) else {
             grants.clear();

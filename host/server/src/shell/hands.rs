@@ -16,7 +16,7 @@ use wasmgrid_proto::{
 
 use crate::{
     admit::Admitter,
-    driver::{Ask, Effect, Event, LinkId, Put, Walk, act_on_authority},
+    driver::{Ask, Effect, Event, LinkId, LogScan, Put, act_on_authority},
     enroll::{Enroller, unreadable},
     journal::Write,
     links::{Heard, Line},
@@ -188,7 +188,7 @@ impl Services {
                     Some(Event::AuditAged(expired.unwrap_or_default()))
                 });
             }
-            Effect::Walk(walk) => self.spawn(walked(self.readers.clone(), walk)),
+            Effect::LogScan(scan) => self.spawn(walked(self.readers.clone(), scan)),
             Effect::Compare(pairs) => {
                 let readers = self.readers.clone();
                 self.spawn(async move { readers.beside(move || pairs.compare()).await });
@@ -225,8 +225,8 @@ impl Services {
     }
 }
 
-async fn walked(readers: Readers, walk: Walk) -> Option<Event> {
-    let Walk { job, end, search, log_key } = walk;
+async fn walked(readers: Readers, scan: LogScan) -> Option<Event> {
+    let LogScan { job, end, search, log_key } = scan;
     let search = readers.walk_back(job, end, search).await.ok();
     let log = match log_key {
         Some(key) => readers.meta(key).await.ok().flatten(),

@@ -11,8 +11,8 @@ use wasmgrid_proto::{
     wire::{FromWorker, Join, NeedModule, Role, ToWorker},
 };
 use wasmgrid_server::driver::{
-    AUDIT_ENTRIES_MAX, Blobs, Driver, Effect, Event, Expired, Expiry, Item, Kin, LinkId, Measured,
-    Members, Modules, Now, Settings, Start, UNCOMMITTED_ITEMS, outbox,
+    AUDIT_ENTRIES_MAX, Blobs, Driver, Effect, Event, Expired, Expiry, IdentityLinks, Item, LinkId,
+    Measured, Members, Modules, Now, Settings, Start, UNCOMMITTED_ITEMS, outbox,
 };
 use wasmgrid_store::{Entry, LogKind, LogSize};
 
@@ -69,7 +69,7 @@ impl Driven {
             identity(Role::Worker, name),
             identity(Role::Scheduler, "s"),
         );
-        let (outbox, _) = outbox(Arc::<Kin>::default());
+        let (outbox, _) = outbox(Arc::<IdentityLinks>::default());
         let capacity = WorkerCapacity {
             slots: 2,
             memory: ByteCount(1 << 30),

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use wasmgrid_core::{Grant, Grid, Output};
+use wasmgrid_core::{Grid, NewLease, Output};
 use wasmgrid_proto::{JobId, LeaseId, Record, WorkerId};
 use wasmgrid_server::driver::{Inputs, Item, Observer};
 
@@ -137,7 +137,7 @@ impl Probe {
         grid: &Grid,
         worker: WorkerId,
         job: JobId,
-        grants: &[Grant],
+        grants: &[NewLease],
     ) -> Result<(), Violation> {
         self.given.insert(job);
         self.book.granted(job, worker, grants, &grid.workers())?;

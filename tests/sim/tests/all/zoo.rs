@@ -113,7 +113,7 @@ fn a_scheduler_that_trusts_its_machines_clock_is_caught() {
 
 #[test]
 fn an_audit_log_that_is_written_beside_the_journal_is_caught() {
-    catch_driver(DriverBug::AuditBeside, &["each act of an operator is in the audit log once"]);
+    catch_driver(DriverBug::AuditApart, &["each act of an operator is in the audit log once"]);
 }
 
 #[test]

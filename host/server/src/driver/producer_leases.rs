@@ -11,7 +11,7 @@ use super::{Driver, LinkId, Observer};
 
 /// See the module's text.
 #[derive(Default)]
-pub(super) struct Feeders {
+pub(super) struct ProducerLeases {
     /// The open questions of those who feed a job; never an empty set.
     present: BTreeMap<JobId, BTreeSet<(LinkId, u64)>>,
     /// When jobs that nobody feeds are closed.
@@ -20,9 +20,9 @@ pub(super) struct Feeders {
 
 impl<O: Observer> Driver<O> {
     /// After a start: whoever fed a job has time to come back.
-    pub(super) fn await_feeders(&mut self) {
+    pub(super) fn await_producers(&mut self) {
         let at = self.state.now.after(self.settings.producer_grace);
-        self.state.feeders.due = self.grid.attached_jobs().map(|job| (job, at)).collect();
+        self.state.producer_leases.due = self.grid.attached_jobs().map(|job| (job, at)).collect();
     }
 
     /// A client says that it feeds a job; it is answered once the job takes no more.
@@ -30,53 +30,53 @@ impl<O: Observer> Driver<O> {
         if !self.grid.is_attached(job) {
             return self.answer(link, id, Ok(Reply::Done));
         }
-        self.state.feeders.due.remove(&job);
-        self.state.feeders.present.entry(job).or_default().insert((link, id));
+        self.state.producer_leases.due.remove(&job);
+        self.state.producer_leases.present.entry(job).or_default().insert((link, id));
     }
 
     /// A job was made: its submitter says next that it feeds it.
-    pub(super) fn await_feeder(&mut self, job: &JobStatus) {
+    pub(super) fn await_producer(&mut self, job: &JobStatus) {
         let at = self.state.now.after(self.settings.producer_grace);
-        let feeders = &mut self.state.feeders;
-        if self.grid.is_attached(job.job) && !feeders.present.contains_key(&job.job) {
-            feeders.due.entry(job.job).or_insert(at);
+        let producers = &mut self.state.producer_leases;
+        if self.grid.is_attached(job.job) && !producers.present.contains_key(&job.job) {
+            producers.due.entry(job.job).or_insert(at);
         }
     }
 
     /// A client has gone.
-    pub(super) fn feeder_unlinked(&mut self, link: LinkId) {
+    pub(super) fn producer_unlinked(&mut self, link: LinkId) {
         let at = self.state.now.after(self.settings.producer_grace);
-        let Feeders { present, due } = &mut self.state.feeders;
-        present.retain(|job, feeders| {
-            feeders.retain(|(of, _)| *of != link);
-            if feeders.is_empty() {
+        let ProducerLeases { present, due } = &mut self.state.producer_leases;
+        present.retain(|job, producers| {
+            producers.retain(|(of, _)| *of != link);
+            if producers.is_empty() {
                 due.insert(*job, at);
             }
-            !feeders.is_empty()
+            !producers.is_empty()
         });
     }
 
     /// A job changed, durably: where it takes no more, whoever fed it is told.
-    pub(super) fn tell_feeders(&mut self, job: JobId) {
+    pub(super) fn tell_producers(&mut self, job: JobId) {
         if self.grid.is_attached(job) {
             return;
         }
-        self.state.feeders.due.remove(&job);
-        for (link, id) in self.state.feeders.present.remove(&job).into_iter().flatten() {
+        self.state.producer_leases.due.remove(&job);
+        for (link, id) in self.state.producer_leases.present.remove(&job).into_iter().flatten() {
             self.answer(link, id, Ok(Reply::Done));
         }
     }
 
     /// Links were not listened to for a while: who is gone cannot have come back meanwhile.
-    pub(super) fn await_feeders_anew(&mut self) {
+    pub(super) fn await_producers_anew(&mut self) {
         let at = self.state.now.after(self.settings.producer_grace);
-        self.state.feeders.due.values_mut().for_each(|due| *due = at);
+        self.state.producer_leases.due.values_mut().for_each(|due| *due = at);
     }
 
     /// Closes the jobs that nobody has fed for too long.
     pub(super) fn close_unfed(&mut self) {
         let now = self.state.now;
-        let due = self.state.feeders.due.extract_if(.., |_, at| *at <= now);
+        let due = self.state.producer_leases.due.extract_if(.., |_, at| *at <= now);
         for job in due.map(|(job, _)| job).collect::<Vec<_>>() {
             tracing::warn!(
                 %job,
@@ -92,6 +92,6 @@ impl<O: Observer> Driver<O> {
 
     /// When the next job is closed that nobody feeds.
     pub(super) fn next_unfed(&self) -> Option<Micros> {
-        self.state.feeders.due.values().min().copied()
+        self.state.producer_leases.due.values().min().copied()
     }
 }

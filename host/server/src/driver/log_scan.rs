@@ -20,21 +20,21 @@ use super::{
 };
 
 /// Readings of one tenant that wait, beyond which more are refused.
-const WALKS_OF_ONE: usize = 64;
+const SCANS_OF_ONE: usize = 64;
 
 /// One reading goes on at a time, so that readings never take the readers from those who wait for
 /// inputs and results. Tenants take turns: one that asks about many tasks holds up its own questions.
 const BOUNDS: Bounds = Bounds {
     at_work: 1,
     of_one: 1,
-    waiting: WALKS_OF_ONE,
+    waiting: SCANS_OF_ONE,
     // They are small.
     waiting_bytes: usize::MAX,
     all_bytes: usize::MAX,
 };
 
 /// The readings that are to be done.
-pub(super) struct Walks {
+pub(super) struct LogScans {
     /// Those that wait until all they need is durable, with their tenants.
     waiting: BTreeMap<u64, (String, Walking)>,
     next: u64,
@@ -44,18 +44,18 @@ pub(super) struct Walks {
     asker: Option<(String, Asker)>,
 }
 
-impl Default for Walks {
+impl Default for LogScans {
     fn default() -> Self {
         Self { waiting: BTreeMap::new(), next: 0, ready: Turns::new(BOUNDS), asker: None }
     }
 }
 
-impl Walks {
+impl LogScans {
     /// A client's link has ended: nobody waits for what it has asked.
     pub(super) fn unlinked(&mut self, link: LinkId) {
-        let asked = |walk: &Walking| matches!(walk.want, Want::Task { link: of, .. } if of == link);
-        self.waiting.retain(|_, (_, walk)| !asked(walk));
-        self.ready.retain(|walk| !asked(walk));
+        let asked = |scan: &Walking| matches!(scan.want, Want::Task { link: of, .. } if of == link);
+        self.waiting.retain(|_, (_, scan)| !asked(scan));
+        self.ready.retain(|scan| !asked(scan));
     }
 }
 
@@ -81,7 +81,7 @@ enum Asker {
 
 /// A reading of a job's log from its end.
 #[derive(Debug)]
-pub struct Walk {
+pub struct LogScan {
     /// The job.
     pub job: JobId,
     /// The cursor after the last result that is read.
@@ -134,7 +134,7 @@ impl<O: Observer> Driver<O> {
             return self.answer(link, id, Ok(Reply::Task(status)));
         }
         let want = Want::Task { link, id, status: Box::new(status) };
-        self.walk(Walking { job, end, want });
+        self.scan(Walking { job, end, want });
     }
 
     fn no_task(&self, job: JobId, index: u64) -> ApiError {
@@ -146,33 +146,33 @@ impl<O: Observer> Driver<O> {
     }
 
     /// Reads a log once all of it that counts is durable.
-    pub(super) fn walk(&mut self, walk: Walking) {
-        let tenant = match &walk.want {
+    pub(super) fn scan(&mut self, scan: Walking) {
+        let tenant = match &scan.want {
             Want::Task { link, .. } => {
                 self.state.clients.get(link).map(|client| client.tenant.as_str())
             }
-            Want::Compare(_) => self.grid.tenant(walk.job),
+            Want::Compare(_) => self.grid.tenant(scan.job),
         };
         let tenant = tenant.unwrap_or_default().to_owned();
-        let walks = &mut self.state.walks;
-        if walks.waiting.values().filter(|(of, _)| *of == tenant).count() >= WALKS_OF_ONE {
-            return self.give_up(walk);
+        let scans = &mut self.state.scans;
+        if scans.waiting.values().filter(|(of, _)| *of == tenant).count() >= SCANS_OF_ONE {
+            return self.give_up(scan);
         }
-        walks.next += 1;
-        let number = walks.next;
-        walks.waiting.insert(number, (tenant, walk));
-        self.hold(Gated::Walk { number });
+        scans.next += 1;
+        let number = scans.next;
+        scans.waiting.insert(number, (tenant, scan));
+        self.hold(Gated::LogScan { number });
     }
 
-    fn give_up(&mut self, walk: Walking) {
-        match walk.want {
+    fn give_up(&mut self, scan: Walking) {
+        match scan.want {
             Want::Compare(late) => {
                 for late in late {
-                    self.state.late.drop_late(walk.job, late.meta.index);
+                    self.state.late.drop_late(scan.job, late.meta.index);
                 }
             }
             Want::Task { link, id, .. } => {
-                let allowed = WALKS_OF_ONE as u64;
+                let allowed = SCANS_OF_ONE as u64;
                 self.answer(link, id, Err(Reason::TooManyLookups { allowed }.into()));
             }
         }
@@ -180,20 +180,20 @@ impl<O: Observer> Driver<O> {
 
     /// What a reading needs is durable.
     pub(super) fn start_walk(&mut self, number: u64) {
-        let walks = &mut self.state.walks;
-        let Some((tenant, walk)) = walks.waiting.remove(&number) else { return };
-        match walks.ready.push(&tenant, walk, 1) {
+        let scans = &mut self.state.scans;
+        let Some((tenant, scan)) = scans.waiting.remove(&number) else { return };
+        match scans.ready.push(&tenant, scan, 1) {
             Ok(()) => self.next_walk(),
-            Err((walk, _)) => self.give_up(walk),
+            Err((scan, _)) => self.give_up(scan),
         }
     }
 
     fn next_walk(&mut self) {
-        if self.state.walks.asker.is_some() {
+        if self.state.scans.asker.is_some() {
             return;
         }
-        let Some((tenant, walk)) = self.state.walks.ready.next() else { return };
-        let Walking { job, end, want } = walk;
+        let Some((tenant, scan)) = self.state.scans.ready.next() else { return };
+        let Walking { job, end, want } = scan;
         let (asker, sought, log_key) = match want {
             Want::Compare(late) => {
                 (Asker::Comparison(job), Sought::Late(Comparison::new(late)), None)
@@ -204,15 +204,15 @@ impl<O: Observer> Driver<O> {
                 (Asker::Client { link, id, status }, sought, Some(logs::key(job, index)))
             }
         };
-        self.state.walks.asker = Some((tenant, asker));
-        self.effects.push(Effect::Walk(Walk { job, end, search: Search(sought), log_key }));
+        self.state.scans.asker = Some((tenant, asker));
+        self.effects.push(Effect::LogScan(LogScan { job, end, search: Search(sought), log_key }));
     }
 
     /// A log was read.
     pub(super) fn walked(&mut self, search: Option<Search>, log: Option<Bytes>) {
-        let walks = &mut self.state.walks;
-        let asker = walks.asker.take().map(|(tenant, asker)| {
-            walks.ready.done(&tenant);
+        let scans = &mut self.state.scans;
+        let asker = scans.asker.take().map(|(tenant, asker)| {
+            scans.ready.done(&tenant);
             asker
         });
         match (asker, search.map(|search| search.0)) {
