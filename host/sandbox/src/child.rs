@@ -18,14 +18,14 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{SandboxError, program};
+use crate::{SandboxError, program, starter};
 
 /// Read of what a child says as it dies.
 const LAST_WORDS_BYTES: u64 = 4 << 10;
 
 /// A child without an environment, with a socket as its standard input, on which `first` was said:
 /// little enough for the socket to take it at once.
-pub(crate) fn start(
+pub(crate) async fn start(
     program: &Path,
     role: &'static str,
     output: Stdio,
@@ -36,15 +36,15 @@ pub(crate) fn start(
     ours.write_all(first).map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     let stream = UnixStream::from_std(ours).map_err(failed)?;
-    let child = Command::from(program::command(program, role))
+    let mut command = Command::from(program::command(program, role));
+    command
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(output)
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         // An interrupt at the terminal is for the agent; it ends its children itself.
-        .process_group(0)
-        .spawn()
-        .map_err(failed)?;
+        .process_group(0);
+    let child = starter::start(command).await.map_err(failed)?;
     Ok((child, stream))
 }
 

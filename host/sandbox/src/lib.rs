@@ -31,6 +31,7 @@ mod runner;
 mod sandbox;
 mod sealed;
 mod source;
+mod starter;
 mod stop;
 mod time;
 

@@ -166,7 +166,7 @@ pub async fn admission(settings: &Settings) -> anyhow::Result<Admission> {
         ..AdmissionConfig::new(Caps::with(&settings.caps))
     };
     let proven = async {
-        let admission = Admission::start(config)?;
+        let admission = Admission::start(config).await?;
         admission.proven().await?;
         Ok::<_, SandboxError>(admission)
     };

@@ -29,7 +29,7 @@ impl FailedTasks {
     }
 
     pub(crate) fn snapshot(&self, job: JobId, out: &mut dyn FnMut(SnapshotItem)) {
-        lists(job, TaskSet::FailedTasks, &self.tasks, out);
+        lists(job, TaskSet::NotOk, &self.tasks, out);
     }
 
     pub(crate) fn add(&mut self, tasks: &[TaskRange]) {

@@ -512,7 +512,7 @@ impl Job {
             SnapshotItem::Tasks { set: TaskSet::Skipped, tasks, .. } => {
                 tasks.into_iter().for_each(|part| self.skipped.insert(part));
             }
-            SnapshotItem::Tasks { set: TaskSet::FailedTasks, tasks, .. } => self.not_ok.add(&tasks),
+            SnapshotItem::Tasks { set: TaskSet::NotOk, tasks, .. } => self.not_ok.add(&tasks),
             SnapshotItem::Tasks { set, tasks, .. } => self.inputs.restore_ended(set, &tasks),
             SnapshotItem::Attempts { index, app, host_losses, infra, .. } => {
                 self.history.insert(index, History { app, host_losses, infra });

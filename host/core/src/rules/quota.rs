@@ -49,20 +49,18 @@ impl Grid {
     /// # Errors
     /// [`Reason::OverQuota`].
     pub fn check_bytes(&mut self, tenant: &str, bytes: u64) -> Result<(), ApiError> {
+        self.make_room(tenant, bytes);
         self.check_quota(tenant, &[(Resource::Bytes, bytes)])
     }
 
-    /// As [`check_bytes`](Self::check_bytes), of all that a tenant may have.
+    /// Refuses what would bring a tenant over what it may have.
     pub(super) fn check_quota(
-        &mut self,
+        &self,
         tenant: &str,
         more: &[(Resource, u64)],
     ) -> Result<(), ApiError> {
         for (resource, more) in more.iter().copied().filter(|(_, more)| *more > 0) {
             let Some(allowed) = self.allowed(tenant, resource) else { continue };
-            if resource == Resource::Bytes {
-                self.make_room(tenant, more, allowed);
-            }
             let used = self.used(tenant, resource);
             if used.saturating_add(more) > allowed {
                 let excess = Excess { resource, used, more, allowed };
@@ -74,7 +72,8 @@ impl Grid {
 
     /// Deletes inputs of a tenant that no task needs any more, if so many more bytes do not fit beside
     /// them and may without them.
-    fn make_room(&mut self, tenant: &str, more: u64, allowed: u64) {
+    pub(super) fn make_room(&mut self, tenant: &str, more: u64) {
+        let Some(allowed) = self.allowed(tenant, Resource::Bytes) else { return };
         let used = self.used(tenant, Resource::Bytes);
         let at_least = used.saturating_sub(self.stored.account(tenant).log_bytes);
         if used.saturating_add(more) > allowed && at_least.saturating_add(more) <= allowed {

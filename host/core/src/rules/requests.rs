@@ -97,6 +97,8 @@ impl Grid {
         if inputs > TASKS_MAX {
             return self.reply(request, Err(too_many(inputs)));
         }
+        let room = bytes.stored.saturating_add(job_bytes(&spec, key.as_deref()));
+        self.make_room(&spec.task.tenant, room);
         if let Err(error) = self.check_new_job(&spec, key.as_deref(), (inputs, bytes.stored, 0)) {
             return self.reply(request, Err(error));
         }
@@ -115,7 +117,7 @@ impl Grid {
 
     /// Refuses a job that its tenant may not have beside those that it has.
     fn check_new_job(
-        &mut self,
+        &self,
         spec: &JobSpec,
         key: Option<&str>,
         (tasks, bytes, ranges): (u64, u64, u64),
@@ -142,15 +144,15 @@ impl Grid {
 
     /// Refuses an append that its job's tenant may not have beside what it has: its inputs, and what
     /// it takes itself, however few they are.
-    fn check_inputs(&mut self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
+    fn check_inputs(&self, job: JobId, tasks: u64, bytes: u64) -> Result<(), ApiError> {
         self.takes_work()?;
-        let tenant = String::from(self.find(job)?.tenant());
+
         let more = [
             (Resource::WaitingTasks, tasks),
             (Resource::RecordBytes, SEGMENT_BYTES),
             (Resource::Bytes, bytes.saturating_add(SEGMENT_BYTES)),
         ];
-        self.check_quota(&tenant, &more)
+        self.check_quota(self.find(job)?.tenant(), &more)
     }
 
     /// Answers a repeated submit, unless it cannot be the one that made the job: then what came
@@ -171,6 +173,7 @@ impl Grid {
         (tasks, bytes): (TaskRange, InputBytes),
         digest: Digest,
     ) {
+        self.make_room_for_inputs(job, bytes.stored);
         let fresh = self.find(job).and_then(|entry| check_append(job, entry, tasks, digest));
         let fresh = fresh.and_then(|fresh| {
             // What was done before is no more than it was.
@@ -221,6 +224,7 @@ impl Grid {
         (producer, number): (u64, u64),
         (count, bytes): (u64, InputBytes),
     ) {
+        self.make_room_for_inputs(job, bytes.stored);
         let first = self.find(job).and_then(|entry| {
             if let Some(first) = repeated(job, entry, producer, number)?
                 && !self.config.breaks(Planted::RepeatedExtend)
@@ -243,6 +247,14 @@ impl Grid {
         }
         let reply = first.map(|(first, _)| Reply::Appended { first });
         self.answer(request, reply);
+    }
+
+    /// Inputs that are kept for readers alone give way to new ones of the same tenant.
+    fn make_room_for_inputs(&mut self, job: JobId, bytes: u64) {
+        if let Some(entry) = self.ledger.job(job) {
+            let tenant = String::from(entry.tenant());
+            self.make_room(&tenant, bytes.saturating_add(SEGMENT_BYTES));
+        }
     }
 
     fn append_inputs(

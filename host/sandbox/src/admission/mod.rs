@@ -88,12 +88,12 @@ impl Admission {
     ///
     /// # Errors
     /// Where no process can be started.
-    pub fn start(config: AdmissionConfig) -> Result<Self, SandboxError> {
+    pub async fn start(config: AdmissionConfig) -> Result<Self, SandboxError> {
         let memory = ByteCount(config.memory.0.saturating_add(config.caps.module_bytes));
         let limits = CompilerLimits { cpu: config.cpu, memory };
         let warden = Warden::of_scheduler(config.require_jail);
         let admission = Self(Arc::new(Inner { config, limits, warden, ahead: Mutex::default() }));
-        let first = admission.0.begin()?;
+        let first = admission.0.begin().await?;
         admission.0.keep(first);
         Ok(admission)
     }
@@ -105,7 +105,7 @@ impl Admission {
     pub async fn proven(&self) -> Result<(), SandboxError> {
         let mut first = match self.0.take() {
             Some(first) => first,
-            None => self.0.begin()?,
+            None => self.0.begin().await?,
         };
         self.0.prove(&mut first).await?;
         self.0.keep(first);
@@ -120,13 +120,20 @@ impl Admission {
     pub async fn admit(&self, module: &Bytes) -> Result<ModuleInfo, AdmissionError> {
         let ahead = self.0.take();
         let was_ahead = ahead.is_some();
-        let started = ahead.map_or_else(|| self.0.begin(), Ok)?;
+        let started = match ahead {
+            Some(started) => started,
+            None => self.0.begin().await?,
+        };
         let ended = match self.0.look(started, module).await {
             // One that has waited may have been ended meanwhile, which is not this module's fault.
-            Ended::Strange(_) if was_ahead => self.0.look(self.0.begin()?, module).await,
+            Ended::Strange(_) if was_ahead => self.0.look(self.0.begin().await?, module).await,
             ended => ended,
         };
-        self.0.prepare();
+        // Whoever asked does not wait for the next one's process.
+        tokio::spawn({
+            let inner = Arc::clone(&self.0);
+            async move { inner.prepare().await }
+        });
         match ended {
             Ended::Said(reply) => Ok(reply?),
             Ended::Strange(error) => Err(error),
@@ -145,11 +152,13 @@ impl Inner {
     }
 
     /// Has one wait for the next module, where none does.
-    fn prepare(&self) {
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        if ahead.is_none() {
+    async fn prepare(&self) {
+        let has_one = || self.ahead.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if !has_one()
             // What cannot be started now is started when it is needed, which says why not.
-            *ahead = self.begin().ok();
+            && let Ok(started) = self.begin().await
+        {
+            self.keep(started);
         }
     }
 }

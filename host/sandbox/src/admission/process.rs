@@ -54,7 +54,7 @@ impl From<io::Error> for Broken {
 
 impl Inner {
     /// Starts a process, which gets ready for a module meanwhile.
-    pub(super) fn begin(&self) -> Result<Started, SandboxError> {
+    pub(super) async fn begin(&self) -> Result<Started, SandboxError> {
         let failed = |source| SandboxError::Start {
             program: self.config.program.clone(),
             role: ROLE,
@@ -66,7 +66,8 @@ impl Inner {
             require_jail: self.warden.requires(),
         };
         let request = child::encode(&request).map_err(failed)?;
-        let (child, stream) = child::start(&self.config.program, ROLE, Stdio::null(), &request)?;
+        let (child, stream) =
+            child::start(&self.config.program, ROLE, Stdio::null(), &request).await?;
         Ok(Started { child, stream, is_proven: false })
     }
 

@@ -99,7 +99,7 @@ impl CompilerProcess {
     ) -> Result<(ModuleKind, Arc<Sealed>), PrepareError> {
         let started = match self.kept.take() {
             Some(started) => started,
-            None => self.start()?,
+            None => self.start().await?,
         };
         let (kind, Started { mut child, stream, file, .. }) = self.ask(started, module).await?;
         drop(stream);
@@ -113,13 +113,13 @@ impl CompilerProcess {
         &self,
         module: &Bytes,
     ) -> Result<(ModuleKind, Arc<Sealed>), PrepareError> {
-        let (kind, mut started) = self.ask(self.start()?, module).await?;
+        let (kind, mut started) = self.ask(self.start().await?, module).await?;
         let code = Sealed::take_from(&mut started.file)?;
         self.kept.keep(started);
         Ok((kind, Arc::new(code)))
     }
 
-    fn start(&self) -> Result<Started, SandboxError> {
+    async fn start(&self) -> Result<Started, SandboxError> {
         let failed = |source| SandboxError::Start {
             program: self.program.clone(),
             role: program::COMPILER,
@@ -136,7 +136,8 @@ impl CompilerProcess {
         });
         let request = request.map_err(failed)?;
         let output = OwnedFd::from(output).into();
-        let (child, stream) = child::start(&self.program, program::COMPILER, output, &request)?;
+        let (child, stream) =
+            child::start(&self.program, program::COMPILER, output, &request).await?;
         Ok(Started { child, stream, file, is_proven: false })
     }
 

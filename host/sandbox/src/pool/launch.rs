@@ -39,6 +39,7 @@ use crate::{
         message::{FromRunner, ToRunner},
         socket::{KEPT_BYTES, frame_len, frame_rest, send_with, take_frame},
     },
+    starter,
 };
 
 /// Read at once, about a flush of results.
@@ -99,7 +100,9 @@ impl Runner {
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
         let body = match config.isolation {
-            Isolation::Process | Isolation::Task => process(config, theirs).map_err(failed)?,
+            Isolation::Process | Isolation::Task => {
+                process(config, theirs).await.map_err(failed)?
+            }
             Isolation::InProcess => thread(theirs).map_err(failed)?,
         };
         let body = confined(body, &config.warden).await?;
@@ -324,21 +327,20 @@ fn resolve(grant: &mut Grant) {
     }
 }
 
-fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
-    let child = Command::from(program::command(&config.program, program::RUNNER))
+async fn process(config: &PoolConfig, socket: StdStream) -> io::Result<Body> {
+    let mut command = Command::from(program::command(&config.program, program::RUNNER));
+    command
         .stdin(Stdio::from(OwnedFd::from(socket)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
         // A signal from the terminal is for the agent alone, which then drains its runners.
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()?;
-    Ok(Body::Process(child, None))
+        .kill_on_drop(true);
+    Ok(Body::Process(starter::start(command).await?, None))
 }
 
 /// Puts a process into its control group, before it was told anything. That takes the kernel up to
-/// 15 ms, in which a thread that drives slots has better things to do; to start the process is not
-/// for another thread, with whose end it would be killed.
+/// 15 ms, in which a thread that drives slots has better things to do.
 async fn confined(body: Body, warden: &Arc<Warden>) -> Result<Body, SandboxError> {
     let Body::Process(child, None) = body else { return Ok(body) };
     // It has an id until it was waited for.

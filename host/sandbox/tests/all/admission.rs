@@ -42,7 +42,7 @@ fn refusal(result: Result<ModuleInfo, AdmissionError>) -> Refusal {
 
 #[tokio::test]
 async fn a_process_finds_what_would_be_found_here() {
-    let admission = Admission::start(config(Caps::default())).expect("it starts");
+    let admission = Admission::start(config(Caps::default())).await.expect("it starts");
     admission.proven().await.expect("in its jail");
     for module in [command(), echo_component()] {
         let here = admit::admit(&module, &Caps::default()).expect("a task");
@@ -58,7 +58,7 @@ async fn names_without_end_are_carried_back() {
     let exports: String =
         (0..2_000).map(|at| format!("(export \"{}{at}\" (func 0))", "x".repeat(500))).collect();
     let module = wat(&format!("(module (func (export \"_start\")) {exports})"));
-    let admission = Admission::start(config(Caps::default())).expect("it starts");
+    let admission = Admission::start(config(Caps::default())).await.expect("it starts");
     let info = admitted(&admission, &module).await.expect("a command");
     assert_eq!(info.exports.len(), 2_001);
 }
@@ -67,7 +67,7 @@ async fn names_without_end_are_carried_back() {
 async fn a_module_that_keeps_its_process_is_ended_and_refused() {
     let caps = Caps::with(&["work=1000000000".parse().expect("a cap")]);
     let config = AdmissionConfig { cpu: Millis(1_000), ..config(caps) };
-    let admission = Admission::start(config).expect("it starts");
+    let admission = Admission::start(config).await.expect("it starts");
     let module = wat(&format!("(component {})", lowered(4_000)));
     let found = refusal(admitted(&admission, &module).await);
     assert_eq!(found, Refusal::AdmissionTime { allowed: Millis(1_000) });
@@ -86,7 +86,7 @@ async fn a_process_that_ended_while_it_waited_is_no_fault_of_the_module() {
     );
     let program = programs::script(directory.path(), "mortal", &lines);
     let config = AdmissionConfig { program, ..AdmissionConfig::new(Caps::default()) };
-    let admission = Admission::start(config).expect("it starts");
+    let admission = Admission::start(config).await.expect("it starts");
     admitted(&admission, &command()).await.expect("by another process");
     assert!(!broken.exists(), "the first has ended");
 }
@@ -94,9 +94,9 @@ async fn a_process_that_ended_while_it_waited_is_no_fault_of_the_module() {
 #[tokio::test]
 async fn a_machine_that_cannot_look_at_modules_says_so() {
     let missing = AdmissionConfig { program: "/no/such".into(), ..config(Caps::default()) };
-    assert!(matches!(Admission::start(missing), Err(SandboxError::Start { .. })));
+    assert!(matches!(Admission::start(missing).await, Err(SandboxError::Start { .. })));
     let mute = AdmissionConfig { program: "/bin/false".into(), ..config(Caps::default()) };
-    let admission = Admission::start(mute).expect("it starts");
+    let admission = Admission::start(mute).await.expect("it starts");
     let error = admission.proven().await.expect_err("it ends at once");
     assert!(matches!(error, SandboxError::Child { role: "admission", .. }), "{error}");
     let error = admitted(&admission, &command()).await.expect_err("as before");
