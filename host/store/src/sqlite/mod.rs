@@ -29,10 +29,10 @@ use reader::SqliteReader;
 
 /// How far the WAL may grow before commits wait until it is copied into the file: a restart has at
 /// most this much to read.
-const WAL_MAX_BYTES: usize = 64 << 20;
+const WAL_MAX_BYTES: usize = 16 << 20;
 
 /// How far it grows before it is copied beside the commits, so that they need not wait.
-const WAL_COPY_BYTES: usize = 16 << 20;
+const WAL_COPY_BYTES: usize = 4 << 20;
 
 /// So little is copied by the writer itself, in about the time of a commit: only what is copied to
 /// its end is written over.
