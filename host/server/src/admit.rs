@@ -12,6 +12,7 @@ use crate::{
     blocking::Blocking,
     config::{Admit, NotAdmitted},
     driver::{AdmissionResult, MODULE_PREFIX, OWNER_PREFIX, Put, blob_entry},
+    inbox::Party,
     journal::Write,
 };
 
@@ -120,7 +121,8 @@ async fn keep_blob(
 ) -> Result<AdmissionResult, ApiError> {
     let size_bytes = bytes.len() as u64;
     let meta = blob_entry(digest, tenant, Some(size_bytes));
-    write(writes, vec![Entry::Module { digest, bytes }, meta]).await?;
+    let by = Some(Party::Tenant(tenant.to_owned()));
+    write(writes, by, vec![Entry::Module { digest, bytes }, meta]).await?;
     Ok(AdmissionResult::KeptBlob(size_bytes))
 }
 
@@ -134,9 +136,11 @@ async fn keep(
         .map_err(|error| Reason::Internal { reason: Detail::of(&error) })?;
     let key = format!("{MODULE_PREFIX}{}", info.digest);
     let owner_key = format!("{OWNER_PREFIX}{}", info.digest);
+    let by = Some(Party::Tenant(owner.to_owned()));
     let owner = Bytes::copy_from_slice(owner.as_bytes());
     write(
         writes,
+        by,
         vec![
             Entry::Module { digest: info.digest, bytes },
             Entry::Meta { key, value: Some(value.into()) },
@@ -153,10 +157,11 @@ async fn keep(
 /// done now; nothing of them is then kept.
 pub(crate) async fn write(
     writes: &mpsc::Sender<Write>,
+    by: Option<Party>,
     entries: Vec<Entry>,
 ) -> Result<(), ApiError> {
     let (done, written) = oneshot::channel();
-    if writes.send(Write::Keep { entries, done }).await.is_err() {
+    if writes.send(Write::Keep { by, entries, done }).await.is_err() {
         return Err(Reason::Stopping.into());
     }
     match written.await {

@@ -335,7 +335,7 @@ impl Enroller {
 
     pub(crate) async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
         let Some(writes) = self.writes.upgrade() else { return Err(Reason::Stopping.into()) };
-        write(&writes, entries).await
+        write(&writes, None, entries).await
     }
 }
 

@@ -11,7 +11,10 @@ mod beside;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    watch,
+};
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::Epoch;
 use wasmgrid_store::{Commit, Entry, Reader, Snapshot, Store, StoreError};
@@ -21,6 +24,7 @@ use crate::{
     compact,
     driver::{Batch, Halt},
     error::ServerError,
+    inbox::Party,
 };
 
 pub(crate) use beside::Done;
@@ -58,9 +62,9 @@ pub(crate) enum Write {
     Batch(Batch),
     /// Modules and values beside the journal, which nothing in the core rests on: so a failure
     /// fails the asker alone.
-    Keep { entries: Vec<Entry>, done: Done<()> },
+    Keep { by: Option<Party>, entries: Vec<Entry>, done: Done<()> },
     /// Large data of a record to come, so that the record's commit is short.
-    Stage { bytes: Bytes, done: Done<()> },
+    Stage { by: Option<Party>, bytes: Bytes, done: Done<()> },
     /// Nothing was to be committed for a while: the store may do what it put off.
     Tidy,
     /// A snapshot was made, or could not be; with the bytes of records that it covers.
@@ -131,6 +135,9 @@ pub(crate) fn start(
         to_self,
         compactor,
         compact_after: None,
+        // An earlier term may have left some.
+        reclaims: true,
+        reclaimed: false,
         halt: None,
         stop,
         blocking: blocking_too,
@@ -153,6 +160,10 @@ struct Writer {
     compactor: Option<BackgroundTask>,
     /// Until when none is made, as the last could not be written.
     compact_after: Option<Instant>,
+    /// Something that was dropped may still be to be deleted.
+    reclaims: bool,
+    /// Some of it was.
+    reclaimed: bool,
     /// What was last reported of why nothing is committed.
     halt: Option<Halt>,
     stop: CancellationToken,
@@ -177,21 +188,51 @@ impl Writer {
 
     /// What has come, waited for if there is nothing else to write; `None` at the end.
     async fn next(&mut self) -> Option<Option<Write>> {
-        if self.asides.is_empty() {
+        if self.asides.is_empty() && !self.reclaims {
             return self.writes.recv().await.map(Some);
         }
-        Some(self.writes.try_recv().ok())
+        match self.writes.try_recv() {
+            Ok(write) => Some(Some(write)),
+            // What is dropped is deleted in another term.
+            Err(TryRecvError::Disconnected) if self.asides.is_empty() => None,
+            Err(_) => Some(None),
+        }
     }
 
     async fn write(&mut self, next: Option<Write>) -> Result<(), ServerError> {
         if let Some(first) = next {
             self.write_group(first).await?;
         }
+        self.reclaim().await.map_err(ServerError::of_commit)?;
         let Some(mut aside) = self.asides.next() else { return Ok(()) };
         self.blocking.pause().await;
         let commit = Commit { entries: aside.next_entries() };
         let written = self.commit(&commit).await;
         self.asides.written(aside, written).map_err(ServerError::of_commit)
+    }
+
+    /// Deletes some of what was dropped, if something was.
+    async fn reclaim(&mut self) -> Result<(), StoreError> {
+        if !self.reclaims {
+            return Ok(());
+        }
+        self.blocking.pause().await;
+        match self.store.reclaim() {
+            Ok(true) => self.reclaimed = true,
+            Ok(false) => {
+                self.reclaims = false;
+                if std::mem::take(&mut self.reclaimed) {
+                    self.tidy()?;
+                }
+            }
+            // Nothing is lost: it is tried again after the next drop, or in the next term.
+            Err(error) if error.is_transient() => {
+                tracing::warn!(%error, "failed to delete what was dropped; it is tried again later");
+                self.reclaims = false;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// Commits `first` and whatever else has come.
@@ -210,8 +251,8 @@ impl Writer {
                         item.add_entries(&mut entries, staged).map_err(failed)?;
                     }
                 }
-                Write::Keep { entries, done } => self.asides.keep(entries, done),
-                Write::Stage { bytes, done } => self.asides.stage(bytes, done),
+                Write::Keep { by, entries, done } => self.asides.keep(by, entries, done),
+                Write::Stage { by, bytes, done } => self.asides.stage(by, bytes, done),
                 Write::Tidy => tidy = true,
                 Write::Snapshot(result) => made = Some(result),
             }
@@ -223,6 +264,7 @@ impl Writer {
             self.blocking.pause().await;
             self.commit_journal(&commit).await.map_err(failed)?;
             self.blocking.pause().await;
+            self.reclaims |= drops(&commit);
             self.extent.tail_bytes += record_bytes(&commit);
             let extent = self.extent;
             let _ = self.reports.send(Progress::Committed { number, extent }).await;
@@ -388,6 +430,10 @@ async fn make_snapshot(mut reader: Box<dyn Reader>, journal: mpsc::WeakSender<Wr
     if let Some(journal) = journal.upgrade() {
         let _ = journal.send(Write::Snapshot(made)).await;
     }
+}
+
+fn drops(commit: &Commit) -> bool {
+    commit.entries.iter().any(|entry| matches!(entry, Entry::DropSegments { .. }))
 }
 
 fn record_bytes(commit: &Commit) -> usize {

@@ -149,14 +149,14 @@ pub(crate) async fn serve<Out: Message, In: Message>(
     ears: Ears<In, impl Fn(Envelope<In>, Content, Option<Reservation>) -> (u32, Event)>,
 ) {
     let Link { sender, receiver, peer } = link;
-    let lane = context.heard.sender(party);
+    let lane = context.heard.sender(party.clone());
     let kin = context.identities.of(&peer.identity);
     let room = match room {
         Room::Worker => &context.worker_room,
         Room::Client => &context.client_room,
     };
     let staging = context.staging.as_ref();
-    let stager = Stager { staging, large: ears.large, lane: &lane, link: id };
+    let stager = Stager { staging, large: ears.large, lane: &lane, party: &party, link: id };
     let (outbox, meter) = outbox(kin.clone());
     let (queue, queued) = mpsc::channel(OUTBOX_MESSAGES);
     let (close, closed) = oneshot::channel();
@@ -183,6 +183,8 @@ struct Stager<'a, In> {
     /// Says which data that is.
     large: fn(&Envelope<In>) -> Vec<Bytes>,
     lane: &'a LaneSender<Heard>,
+    /// With whom it takes turns.
+    party: &'a Party,
     link: LinkId,
 }
 
@@ -193,7 +195,7 @@ impl<In> Stager<'_, In> {
             return;
         }
         for data in (self.large)(envelope) {
-            let mut staged = std::pin::pin!(staging.stage(data));
+            let mut staged = std::pin::pin!(staging.stage(self.party, data));
             while tokio::time::timeout(STAGING_SIGN, &mut staged).await.is_err() {
                 let event = Heard::Event(Event::Staging { link: self.link });
                 let _ = self.lane.send(cost::LIGHT, event).await;

@@ -8,7 +8,7 @@ use wasmgrid_proto::{
     wire::{FromClient, FromWorker, Request, RequestFrame},
 };
 
-use crate::journal::Write;
+use crate::{inbox::Party, journal::Write};
 
 /// Has the journal stage data; cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl Staging {
 
     /// Stages data, if it is large. While nothing is committed, as on a full disk, it does not wait:
     /// the data is refused, or written with its record.
-    pub(crate) async fn stage(&self, bytes: Bytes) {
+    pub(crate) async fn stage(&self, by: &Party, bytes: Bytes) {
         if !self.may_stage(bytes.len()) {
             return;
         }
@@ -45,7 +45,7 @@ impl Staging {
         let staged = async {
             let writes = self.writes.upgrade()?;
             let (done, staged) = oneshot::channel();
-            writes.send(Write::Stage { bytes, done }).await.ok()?;
+            writes.send(Write::Stage { by: Some(by.clone()), bytes, done }).await.ok()?;
             drop(writes);
             staged.await.ok()
         };

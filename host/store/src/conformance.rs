@@ -61,6 +61,7 @@ macro_rules! conformance {
             a_snapshot_takes_the_place_of_the_records_it_covers
             a_snapshot_that_covers_what_it_cannot_is_refused_with_its_whole_commit
             dropped_segments_are_gone_and_the_others_stay
+            large_segments_are_gone_once_dropped_and_deleted_in_parts
             dropped_keys_are_gone_and_the_others_stay
             sizes_are_those_of_the_segments_that_are_there
             a_dropped_module_is_gone_and_may_be_stored_again
@@ -411,6 +412,48 @@ pub fn dropped_segments_are_gone_and_the_others_stay(place: &dyn Place) {
     let again = [segment(3, LogKind::Input, 0, 1, "x"), drop_segments(3, LogKind::Input, 0, 1)];
     commit(&mut *store, 1, again).expect("commits");
     assert_eq!(read(&*store, 3, LogKind::Input, 0), None);
+}
+
+/// Large segments are gone once dropped, and deleted in parts.
+pub fn large_segments_are_gone_once_dropped_and_deleted_in_parts(place: &dyn Place) {
+    let mut store = fenced(place, 1);
+    let large = |first| {
+        let data = Bytes::from(vec![7; 3 << 20]);
+        let (job, log, head) = (JobId(1), LogKind::Input, Bytes::new());
+        Entry::Segment(Segment { job, log, first, count: 2, head, data })
+    };
+    commit(&mut *store, 1, [0, 2, 4, 6].map(large)).expect("commits");
+    commit(&mut *store, 1, [segment(2, LogKind::Input, 0, 2, "x")]).expect("commits");
+    commit(&mut *store, 1, [drop_segments(1, LogKind::Input, 0, 6)]).expect("commits");
+    let check = || {
+        let store = place.open();
+        let left = |position| read(&*store, 1, LogKind::Input, position).is_some();
+        assert_eq!([0, 1, 3, 5, 6].map(left), [false, false, false, false, true]);
+        assert_eq!(read(&*store, 2, LogKind::Input, 1).as_deref(), Some("x"));
+        let mut reader = store.reader().expect("a reader");
+        let sizes = reader.sizes().expect("readable");
+        assert_eq!(sizes.iter().map(|size| size.bytes).collect::<Vec<_>>(), [3 << 20, 1]);
+        let next = reader.segment_from(JobId(1), LogKind::Input, 0).expect("readable");
+        assert_eq!(next.map(|segment| segment.first), Some(6));
+        let behind = reader.position_after(JobId(1), LogKind::Input, 4 << 20);
+        assert_eq!(behind.expect("readable"), 8);
+    };
+    check();
+    // Over what is dropped and not deleted: nothing counts twice.
+    commit(&mut *store, 1, [drop_segments(1, LogKind::Input, 0, 4)]).expect("commits");
+    check();
+    store.reclaim().expect("deleted");
+    check();
+    // In another term, what is left.
+    let mut store = fenced(place, 2);
+    while store.reclaim().expect("deleted") {
+        check();
+    }
+    check();
+    assert!(!store.reclaim().expect("nothing is left"));
+    commit(&mut *store, 2, [large(8), drop_segments(1, LogKind::Input, 6, 8)]).expect("commits");
+    assert!(read(&*store, 1, LogKind::Input, 9).is_some());
+    assert!(read(&*store, 1, LogKind::Input, 7).is_none());
 }
 
 /// Dropped keys are gone and the others stay.

@@ -93,6 +93,16 @@ pub trait Store: Send {
         None
     }
 
+    /// Deletes some of the segments that commits have dropped; true if more is left. To drop much takes a
+    /// commit no time: nobody has it from then on, and it is deleted in parts, so that a commit that comes
+    /// meanwhile waits for no more than one.
+    ///
+    /// # Errors
+    /// As [`Store::commit`], but nothing is in doubt.
+    fn reclaim(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Gives back some of the room that dropped data left; true where there is more to give. Each
     /// call is short, so that a commit that comes meanwhile waits for no more than one.
     ///

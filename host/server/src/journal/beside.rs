@@ -1,9 +1,10 @@
 //! What is written beside the journal: modules, values, and large data before the record that names
 //! it. Each takes its turn with a short commit, so that whoever waits for the journal waits for no
-//! more than one of these, however large the data is.
+//! more than one of these, however large the data is. Tenants, operators and workers take turns,
+//! however many links each has.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use wasmgrid_proto::Epoch;
 use wasmgrid_store::{Entry, StagedId, StoreError};
+
+use crate::inbox::Party;
 
 /// Bytes of one piece: a few milliseconds of a disk.
 const PIECE_BYTES: usize = 256 << 10;
@@ -26,7 +29,7 @@ pub(super) struct Asides {
     stage_from: Option<usize>,
     /// How much was staged so far.
     count: u64,
-    waiting: VecDeque<Aside>,
+    waiting: Waiting,
     /// What is staged for a record to come, found by where its bytes are in memory.
     staged: HashMap<Place, (Bytes, StagedId)>,
     /// Staged bytes that nothing will name.
@@ -38,6 +41,8 @@ type Place = (usize, usize);
 
 #[derive(Debug)]
 pub(super) struct Aside {
+    /// Who has it written; the scheduler itself if nobody.
+    by: Option<Party>,
     /// Where its bytes are staged.
     staged: Option<StagedId>,
     /// Those that are not yet.
@@ -58,7 +63,7 @@ enum Goal {
 impl Asides {
     /// Nothing yet; `stage_from` is the store's.
     pub(super) fn new(epoch: Epoch, stage_from: Option<usize>) -> Self {
-        let (waiting, staged, abandoned) = (VecDeque::new(), HashMap::new(), Vec::new());
+        let (waiting, staged, abandoned) = (Waiting::default(), HashMap::new(), Vec::new());
         Self { epoch, stage_from, count: 0, waiting, staged, abandoned }
     }
 
@@ -68,7 +73,7 @@ impl Asides {
     }
 
     /// Has these entries written together, the bytes of a large module before them.
-    pub(super) fn keep(&mut self, mut entries: Vec<Entry>, done: Done<()>) {
+    pub(super) fn keep(&mut self, by: Option<Party>, mut entries: Vec<Entry>, done: Done<()>) {
         let from = self.stage_from.unwrap_or(usize::MAX);
         let large = entries.iter_mut().find_map(|entry| match entry {
             Entry::Module { digest, bytes } if bytes.len() >= from => {
@@ -84,19 +89,15 @@ impl Asides {
                 (Some(staged), bytes)
             }
         };
-        self.waiting.push_back(Aside {
-            staged,
-            rest,
-            piece: 0,
-            goal: Goal::Keep { entries, done },
-        });
+        let goal = Goal::Keep { entries, done };
+        self.waiting.push_back(Aside { by, staged, rest, piece: 0, goal });
     }
 
     /// Has these bytes staged, for a record that will come with them: see [`Self::take`].
-    pub(super) fn stage(&mut self, bytes: Bytes, done: Done<()>) {
+    pub(super) fn stage(&mut self, by: Option<Party>, bytes: Bytes, done: Done<()>) {
         let staged = Some(next_id(self.epoch, &mut self.count));
         let (rest, goal) = (bytes.clone(), Goal::Stage { bytes, done });
-        self.waiting.push_back(Aside { staged, rest, piece: 0, goal });
+        self.waiting.push_back(Aside { by, staged, rest, piece: 0, goal });
     }
 
     /// Where these very bytes are staged, if they are: a commit must name it now.
@@ -113,7 +114,7 @@ impl Asides {
 
     /// Whose turn it is: its [`Aside::next_entries`] are to be committed.
     pub(super) fn next(&mut self) -> Option<Aside> {
-        self.waiting.pop_front()
+        self.waiting.next()
     }
 
     /// What became of that commit.
@@ -127,7 +128,7 @@ impl Asides {
     ) -> Result<(), StoreError> {
         match written {
             Ok(()) if aside.rest.is_empty() => self.ended(aside),
-            Ok(()) => self.waiting.push_back(aside),
+            Ok(()) => self.waiting.push_front(aside),
             Err(error @ StoreError::Full(_)) => {
                 self.abandoned.extend(aside.staged);
                 let (Goal::Keep { done, .. } | Goal::Stage { done, .. }) = aside.goal;
@@ -149,6 +150,48 @@ impl Asides {
             (Goal::Stage { done, .. } | Goal::Keep { done, .. }, _) => done,
         };
         let _ = done.send(Ok(()));
+    }
+}
+
+/// What waits of each party, and in which order the parties take turns.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Those of which something waits, each once.
+    turns: VecDeque<Option<Party>>,
+    /// Never an empty queue.
+    queues: BTreeMap<Option<Party>, VecDeque<Aside>>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    fn push_back(&mut self, aside: Aside) {
+        self.queue(&aside.by).push_back(aside);
+    }
+
+    /// What is not done with its turn goes on with its party's next one.
+    fn push_front(&mut self, aside: Aside) {
+        self.queue(&aside.by).push_front(aside);
+    }
+
+    fn queue(&mut self, by: &Option<Party>) -> &mut VecDeque<Aside> {
+        if !self.queues.contains_key(by) {
+            self.turns.push_back(by.clone());
+        }
+        self.queues.entry(by.clone()).or_default()
+    }
+
+    fn next(&mut self) -> Option<Aside> {
+        let by = self.turns.pop_front()?;
+        let mut queue = self.queues.remove(&by)?;
+        let next = queue.pop_front();
+        if !queue.is_empty() {
+            self.turns.push_back(by.clone());
+            self.queues.insert(by, queue);
+        }
+        next
     }
 }
 
@@ -192,6 +235,10 @@ mod tests {
         StoreError::Full("no room".into())
     }
 
+    fn tenant(name: &str) -> Option<Party> {
+        Some(Party::Tenant(name.into()))
+    }
+
     fn bytes(count: usize) -> Bytes {
         (0..count).map(|at| at.to_le_bytes()[0]).collect()
     }
@@ -223,10 +270,10 @@ mod tests {
         let mut asides = Asides::new(EPOCH, Some(PIECE_BYTES));
         let (large, entries) = module(3 * PIECE_BYTES + 1);
         let (done, mut large_done) = oneshot::channel();
-        asides.keep(entries, done);
+        asides.keep(tenant("ann"), entries, done);
         let (small, entries) = module(10);
         let (done, mut small_done) = oneshot::channel();
-        asides.keep(entries, done);
+        asides.keep(tenant("bob"), entries, done);
 
         let (mut written, mut reader) = (Vec::new(), store.reader().expect("a reader"));
         while !asides.is_empty() {
@@ -248,12 +295,31 @@ mod tests {
     }
 
     #[test]
+    fn tenants_take_turns_however_many_uploads_each_has() {
+        let mut asides = Asides::new(EPOCH, Some(1));
+        // The first byte says whose it is.
+        let upload = |byte: u8, pieces: usize| Bytes::from(vec![byte; pieces * PIECE_BYTES]);
+        for _ in 0..3 {
+            asides.stage(tenant("ann"), upload(1, 2), oneshot::channel().0);
+        }
+        asides.stage(tenant("bob"), upload(2, 2), oneshot::channel().0);
+        asides.stage(None, upload(3, 1), oneshot::channel().0);
+        let mut turns = Vec::new();
+        while let Some(mut aside) = asides.next() {
+            let [Entry::Stage { bytes, .. }] = &aside.next_entries()[..] else { panic!("a piece") };
+            turns.push(bytes[0]);
+            asides.written(aside, Ok(())).expect("written");
+        }
+        assert_eq!(turns, [1, 2, 3, 1, 2, 1, 1, 1, 1]);
+    }
+
+    #[test]
     fn what_is_staged_goes_if_nothing_names_it() {
         let mut asides = Asides::new(EPOCH, Some(1));
         let drops = |number| vec![Entry::DropStaged { staged: StagedId { epoch: EPOCH, number } }];
         // No room for its second piece.
         let (done, mut failed) = oneshot::channel();
-        asides.keep(module(PIECE_BYTES + 1).1, done);
+        asides.keep(None, module(PIECE_BYTES + 1).1, done);
         turn(&mut asides, Ok(()));
         turn(&mut asides, Err(full()));
         assert!(matches!(failed.try_recv(), Ok(Err(_))));
@@ -261,7 +327,7 @@ mod tests {
         // Staged, and refused after that: nobody has it any more.
         let stage = |asides: &mut Asides, bytes: &Bytes| {
             let (done, mut staged) = oneshot::channel();
-            asides.stage(bytes.clone(), done);
+            asides.stage(None, bytes.clone(), done);
             turn(asides, Ok(()));
             staged.try_recv().expect("it ended").expect("it is staged");
             assert_eq!(asides.take_abandoned(), [], "it may still be named");

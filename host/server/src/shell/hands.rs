@@ -106,7 +106,7 @@ impl Hands {
             Effect::Keep(entries) if self.waiting.len() < WRITES_MAX => {
                 // Nobody waits for it.
                 let (done, _) = oneshot::channel();
-                self.waiting.push_back(Write::Keep { entries, done });
+                self.waiting.push_back(Write::Keep { by: None, entries, done });
             }
             Effect::Keep(_) => {}
             Effect::Tidy => self.waiting.push_back(Write::Tidy),

@@ -5,6 +5,7 @@
 //! what is read, `reader` is the other side.
 
 mod copier;
+mod drops;
 mod errors;
 mod reader;
 mod row;
@@ -41,6 +42,10 @@ const WAL_REST_BYTES: usize = 1 << 20;
 /// Data of so many bytes is staged: written at once, it takes some milliseconds in which nothing else
 /// is committed.
 const STAGE_FROM_BYTES: usize = 2 << 20;
+
+/// About what one part of the deletion of dropped segments takes in the WAL: pages that are free are not
+/// written.
+const RECLAIM_WAL_BYTES: usize = 64 << 10;
 
 /// Free pages that the file keeps, of 4 KiB each: what is written next needs some.
 const FREE_PAGES: u64 = 4_096;
@@ -302,6 +307,25 @@ impl Store for SqliteStore {
 
     fn stage_from(&self) -> Option<usize> {
         Some(STAGE_FROM_BYTES)
+    }
+
+    fn reclaim(&mut self) -> Result<bool, StoreError> {
+        let doing = "deleting dropped segments";
+        // While another holds the fence it is the other's to do.
+        let Some(epoch) = self.held.filter(|_| self.doubt.is_none()) else { return Ok(false) };
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed(doing))?;
+        if schema::fence(&transaction)? != epoch {
+            return Ok(false);
+        }
+        let more = drops::reclaim(&transaction)?;
+        transaction.commit().map_err(failed(doing))?;
+        self.wal_bytes += RECLAIM_WAL_BYTES;
+        self.wal_len += RECLAIM_WAL_BYTES;
+        self.bound_wal()?;
+        Ok(more)
     }
 
     fn shrink(&mut self) -> Result<bool, StoreError> {

@@ -49,7 +49,7 @@ impl SqliteReader {
         position: u64,
     ) -> Result<Option<Segment>, StoreError> {
         let sql = format!(
-            "SELECT first, count, sum, data, epoch, staged FROM segments \
+            "SELECT first, count, sum, data, epoch, staged FROM live \
              WHERE job = ?1 AND log = ?2 AND {place} LIMIT 1"
         );
         // One view of both tables, so that it is not dropped between two reads.
@@ -182,7 +182,7 @@ impl Reader for SqliteReader {
 
     fn position_after(&mut self, job: JobId, log: LogKind, bytes: u64) -> Result<u64, StoreError> {
         let failed = failed("measuring a log");
-        let sql = "SELECT first + count, bytes FROM segments \
+        let sql = "SELECT first + count, bytes FROM live \
                    WHERE job = ?1 AND log = ?2 ORDER BY first";
         let mut statement = self.0.prepare(sql).map_err(failed)?;
         let mut rows = statement.query(params![to_sql(job.0)?, log.code()]).map_err(failed)?;

@@ -21,7 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The tables. Checksums stand before the data they cover, so that they are read without it. The bytes
 /// of each log are the sum of its segments' and so have no checksum of their own. A module has its bytes,
 /// or says where they are staged; its digest is their checksum. So does a segment, with what is staged
-/// after what is in `data`.
+/// after what is in `data`. Segments inside ranges of `dropped` are there only until they are deleted, and
+/// `live` has the others.
 const SCHEMA: &str = "
 CREATE TABLE fence (epoch INTEGER NOT NULL) STRICT;
 INSERT INTO fence (epoch) VALUES (0);
@@ -45,6 +46,17 @@ CREATE TABLE segments (
 ) STRICT;
 CREATE UNIQUE INDEX segments_by_place ON segments (job, log, first);
 CREATE INDEX segments_staged ON segments (epoch, staged) WHERE epoch IS NOT NULL;
+CREATE TABLE dropped (
+    job INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (job, log, first)
+) STRICT;
+CREATE VIEW live AS SELECT * FROM segments AS s WHERE NOT EXISTS (
+    SELECT 1 FROM dropped AS d
+    WHERE d.job = s.job AND d.log = s.log AND d.first <= s.first AND s.first + s.count <= d.last
+);
 CREATE TABLE modules (
     digest BLOB PRIMARY KEY,
     epoch INTEGER,

@@ -7,6 +7,7 @@ use rusqlite::{ErrorCode, ToSql, Transaction, blob::ZeroBlob, params};
 use wasmgrid_proto::{Digest, Epoch, JobId};
 
 use super::{
+    drops,
     errors::{failed, to_sql},
     row,
 };
@@ -54,7 +55,7 @@ pub fn write(
             }
             Entry::Snapshot(snapshot) => write_snapshot(transaction, last, snapshot)?,
             Entry::DropSegments { job, log, first, end } => {
-                let bytes = drop_segments(transaction, (*job, *log), *first, *end)?;
+                let bytes = drops::drop_segments(transaction, (*job, *log), *first, *end)?;
                 *grown.entry((*job, *log)).or_default() -= bytes;
             }
             Entry::DropModule { digest } => {
@@ -219,29 +220,6 @@ fn write_snapshot(
         return Err(StoreError::Invalid(why));
     }
     Ok(())
-}
-
-/// Drops the segments inside `first..end`; how many bytes they had.
-fn drop_segments(
-    transaction: &Transaction<'_>,
-    (job, log): (JobId, LogKind),
-    first: u64,
-    end: u64,
-) -> Result<i64, StoreError> {
-    let failed = failed("dropping segments");
-    let end = i64::try_from(end).unwrap_or(i64::MAX);
-    let inside = "FROM segments WHERE job = ?1 AND log = ?2 AND first >= ?3 AND first < ?4 \
-                  AND first + count <= ?4";
-    let place = params![to_sql(job.0)?, log.code(), to_sql(first)?, end];
-    let sum = format!("SELECT coalesce(sum(bytes), 0) {inside}");
-    let bytes = transaction.query_row(&sum, place, |row| row.get(0)).map_err(failed)?;
-    let staged = format!(
-        "DELETE FROM staged WHERE (epoch, number) IN \
-         (SELECT epoch, staged {inside} AND epoch IS NOT NULL)"
-    );
-    transaction.execute(&staged, place).map_err(failed)?;
-    transaction.execute(&format!("DELETE {inside}"), place).map_err(failed)?;
-    Ok(bytes)
 }
 
 /// Brings the logs' sizes up to date; those without bytes have no row.

@@ -21,6 +21,17 @@ CREATE TABLE segments (
 ) STRICT;
 CREATE UNIQUE INDEX segments_by_place ON segments (job, log, first);
 CREATE INDEX segments_staged ON segments (epoch, staged) WHERE epoch IS NOT NULL;
+CREATE TABLE dropped (
+    job INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (job, log, first)
+) STRICT;
+CREATE VIEW live AS SELECT * FROM segments AS s WHERE NOT EXISTS (
+    SELECT 1 FROM dropped AS d
+    WHERE d.job = s.job AND d.log = s.log AND d.first <= s.first AND s.first + s.count <= d.last
+);
 CREATE TABLE modules (
     digest BLOB PRIMARY KEY,
     epoch INTEGER,

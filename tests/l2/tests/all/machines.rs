@@ -83,6 +83,10 @@ impl Store for Opened {
     fn reader(&self) -> Result<Box<dyn Reader>, StoreError> {
         self.store.reader()
     }
+
+    fn reclaim(&mut self) -> Result<bool, StoreError> {
+        self.store.reclaim()
+    }
 }
 
 /// A scheduler's process.
