@@ -11,6 +11,8 @@ SEEDS = 100000
 FIRST = 0
 JOBS = $(shell nproc)
 MINUTES = 15
+MDBOOK = out/tools/bin/mdbook
+MDBOOK_VERSION = 0.5.4
 SEED = 1
 PREFIX = /usr/local
 BIN = $(PREFIX)/bin
@@ -64,10 +66,12 @@ uninstall:
 $(WASMGRID):
 	$(MAKE) build
 
-# Makes HTML of the book in docs/book, where mdbook is installed; it reads as it is, too.
+# Makes HTML of the book in out/book; it reads as it is, too. Without mdbook on the PATH, one is built
+# into out/tools, a few minutes the first time.
 book:
-	@command -v mdbook >/dev/null || { echo "mdbook is not installed (cargo install mdbook): read docs/book/src/SUMMARY.md" >&2; exit 1; }
-	mdbook build docs/book
+	@command -v mdbook >/dev/null || test -x $(MDBOOK) || \
+	  $(CARGO) install --quiet --locked --root $(dir $(MDBOOK)).. --version $(MDBOOK_VERSION) --no-default-features --features search mdbook
+	@if command -v mdbook >/dev/null; then mdbook build docs/book; else $(MDBOOK) build docs/book; fi
 
 # Adds the target that tasks are compiled to, where it is missing.
 guest-target:
