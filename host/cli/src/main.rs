@@ -112,6 +112,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
         Command::Client(command) => until.ends(cluster::client::client(command)).await,
         Command::Audit(args) => until.ends(cluster::audit::audit(args)).await,
+        Command::Function(command) => until.ends(cluster::function::function(command, talk)).await,
         Command::Tenant(command) => until.ends(cluster::tenant::tenant(command)).await,
         Command::Authority(command) => until.ends(cluster::authority::authority(command)).await,
         Command::Context(command) => until.ends(cluster::context::context(command)).await,

@@ -648,7 +648,7 @@ fn made_up_key() -> Result<String, ClientError> {
     Ok(format!("auto-{:032x}", u128::from_le_bytes(random()?)))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], ClientError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], ClientError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;
     Ok(bytes)

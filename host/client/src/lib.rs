@@ -79,6 +79,7 @@ mod actor;
 mod client;
 mod counted;
 mod error;
+mod functions;
 mod inputs;
 mod named;
 mod operate;
@@ -88,6 +89,7 @@ mod upload;
 
 pub use client::{Client, ClientConfig, ClientLink, Producer, SubmitRequest};
 pub use error::ClientError;
+pub use functions::{CallResult, Caller};
 pub use inputs::StoredInputs;
 pub use named::Named;
 pub use stream::{JobEvent, JobStream};

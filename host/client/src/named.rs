@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use wasmgrid_proto::{Digest, JobStatus, Reason};
+use wasmgrid_proto::{Digest, FunctionStatus, JobSpec, JobStatus, Reason};
 
 use crate::{Client, ClientError, JobStream, SubmitRequest, client::key_of};
 
@@ -37,21 +37,49 @@ impl Client {
         let submit = SubmitRequest { key: Some(key_of(submit.key)?), ..submit };
         let mut sent = BTreeSet::new();
         loop {
-            let error = match self.submit(submit.clone()).await {
+            match self.submit(submit.clone()).await {
                 Ok(submitted) => return Ok(submitted),
-                Err(error) => error,
-            };
-            // What is missing although it was sent would be missing again.
-            match missing(&error).filter(|missing| sent.insert(*missing)) {
-                Some(Missing::Module(digest)) if is(digest, &named.module) => {
-                    self.send_module(digest, named.module.clone()).await?;
-                }
-                Some(Missing::Blob(digest)) => {
-                    let blob = named.blobs.iter().find(|blob| is(digest, blob));
-                    self.send_blob(digest, blob.ok_or(error)?.clone()).await?;
-                }
-                _ => return Err(error),
+                Err(error) => self.send_missing(error, named, &mut sent).await?,
             }
+        }
+    }
+
+    /// Deploys a function as [`Client::deploy`] does, and sends what it names if the grid lacks it.
+    ///
+    /// # Errors
+    /// As [`Client::deploy`], [`Client::put_module`] and [`Client::put_blob`].
+    pub async fn deploy_with(
+        &self,
+        name: &str,
+        spec: JobSpec,
+        named: &Named,
+    ) -> Result<FunctionStatus, ClientError> {
+        let mut sent = BTreeSet::new();
+        loop {
+            match self.deploy(name, spec.clone()).await {
+                Ok(status) => return Ok(status),
+                Err(error) => self.send_missing(error, named, &mut sent).await?,
+            }
+        }
+    }
+
+    /// Sends what a job was refused for the lack of, once.
+    async fn send_missing(
+        &self,
+        error: ClientError,
+        named: &Named,
+        sent: &mut BTreeSet<Missing>,
+    ) -> Result<(), ClientError> {
+        // What is missing although it was sent would be missing again.
+        match missing(&error).filter(|missing| sent.insert(*missing)) {
+            Some(Missing::Module(digest)) if is(digest, &named.module) => {
+                self.send_module(digest, named.module.clone()).await
+            }
+            Some(Missing::Blob(digest)) => {
+                let blob = named.blobs.iter().find(|blob| is(digest, blob));
+                self.send_blob(digest, blob.ok_or(error)?.clone()).await
+            }
+            _ => Err(error),
         }
     }
 }

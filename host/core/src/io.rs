@@ -102,6 +102,43 @@ pub enum Input {
         /// How many bytes they have.
         bytes: InputBytes,
     },
+    /// A client makes a function, or gives it another job. Answered by [`Reply::Function`].
+    DeployFunction {
+        /// Whom to answer.
+        request: ClientRequest,
+        /// Its name.
+        name: String,
+        /// The job that takes its calls; the driver has admitted its module.
+        spec: Box<JobSpec>,
+    },
+    /// A client takes a function away. Answered by [`Reply::Done`].
+    DeleteFunction {
+        /// Whom to answer.
+        request: ClientRequest,
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+    },
+    /// A client calls a function. Answered by [`Reply::Called`].
+    Call {
+        /// Whom to answer.
+        request: ClientRequest,
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// Only if it runs this.
+        module: Option<Digest>,
+        /// The asker's number as a producer.
+        producer: u64,
+        /// Its number of the request, from 1.
+        number: u64,
+        /// How many calls.
+        count: u64,
+        /// How many bytes their inputs have.
+        bytes: InputBytes,
+    },
     /// A client wants the tasks of an ended job that did not end ok to be run again, as a new
     /// job. Answered by [`Reply::Job`].
     Retry {

@@ -118,7 +118,7 @@ const COST: u16 = 1;
 
 impl Durable for Record {
     const WHAT: &'static str = "a record";
-    const VARIANTS: u32 = 24;
+    const VARIANTS: u32 = 25;
 
     fn check(&self) -> Result<(), UnknownExtension> {
         match self {
@@ -149,7 +149,7 @@ impl Durable for Record {
 
 impl Durable for SnapshotItem {
     const WHAT: &'static str = "an item of a snapshot";
-    const VARIANTS: u32 = 16;
+    const VARIANTS: u32 = 17;
 
     fn check(&self) -> Result<(), UnknownExtension> {
         match self {

@@ -90,6 +90,15 @@ impl Extensions {
         Ok(Self(Vec::from([Extension { id, critical: false, bytes }])))
     }
 
+    /// One field that a reader must know.
+    ///
+    /// # Errors
+    /// As the encoder says.
+    pub(crate) fn critical(id: u16, value: &impl Serialize) -> postcard::Result<Self> {
+        let bytes = postcard::to_allocvec(value)?;
+        Ok(Self(Vec::from([Extension { id, critical: true, bytes }])))
+    }
+
     /// The value of a field; `None` if it is not there.
     ///
     /// # Errors

@@ -77,6 +77,7 @@ pub mod durable;
 mod explain;
 mod extension;
 pub mod frame;
+mod function;
 mod ids;
 mod lease;
 mod limits;
@@ -107,6 +108,9 @@ pub use blob::{BLOB_BYTES_MAX, BLOB_NAME_BYTES, BLOBS_MAX, Blob, WITH};
 pub use explain::{Explanation, LabelCount, NAMED_MAX, TenantShare, Wait, WaitReason};
 pub use extension::{
     EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, Extension, Extensions, ExtensionsError, UnknownExtension,
+};
+pub use function::{
+    FUNCTION_NAME_BYTES, FUNCTIONS_MAX, FunctionStatus, FunctionTerms, is_function_name,
 };
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
 pub use lease::{LeaseProof, LeaseTag};

@@ -227,6 +227,19 @@ pub enum Record {
         /// is drained any more.
         process: Option<Micros>,
     },
+    /// A function was deployed or taken away, or its calls go to another job from now on.
+    FunctionSet {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// The job that takes its calls; `None` if there is no such function any more.
+        job: Option<JobId>,
+        /// How many calls it had before that job.
+        called: u64,
+        /// When it was deployed last: the date.
+        deployed: Micros,
+    },
 }
 
 /// The part of a job's result log that is gone.

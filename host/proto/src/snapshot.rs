@@ -151,6 +151,21 @@ pub enum SnapshotItem {
         /// How much.
         usage: UsageTotal,
     },
+    /// A function; as in [`Record::FunctionSet`](crate::Record::FunctionSet).
+    Function {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// The job that takes its calls.
+        job: JobId,
+        /// The one that did before, if any.
+        before: Option<JobId>,
+        /// How many calls it had before that job.
+        called: u64,
+        /// When it was deployed last: the date.
+        deployed: Micros,
+    },
 }
 
 /// A job in a snapshot.

@@ -5,7 +5,9 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arg, Blob, Digest, Extensions, Limits, Millis, UnknownExtension, wire::bounded};
+use crate::{
+    Arg, Blob, Digest, Extensions, FunctionTerms, Limits, Millis, UnknownExtension, wire::bounded,
+};
 
 /// What every task of a job needs to run; it goes to a worker with each batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,8 +141,24 @@ impl JobSpec {
     /// # Errors
     /// [`UnknownExtension`], which names the first of them.
     pub fn check_extensions(&self) -> Result<(), UnknownExtension> {
-        self.extensions.check("a job's spec", &[])?;
+        self.extensions.check("a job's spec", &[FUNCTION])?;
         self.task.check_extensions()
+    }
+
+    /// Under which terms the job takes calls of a function; `None` of any other job.
+    #[must_use]
+    pub fn function(&self) -> Option<FunctionTerms> {
+        // Only what can be read is taken.
+        self.extensions.read(FUNCTION).ok().flatten()
+    }
+
+    /// The same job, as one that takes calls of a function.
+    ///
+    /// # Errors
+    /// As the encoder says.
+    pub fn of_function(mut self, terms: FunctionTerms) -> postcard::Result<Self> {
+        self.extensions = Extensions::critical(FUNCTION, &terms)?;
+        Ok(self)
     }
 
     /// True where the rest of the job is not run once so many of its tasks have failed.
@@ -149,6 +167,10 @@ impl JobSpec {
         self.max_failures.is_some_and(|most| failed >= most.max(1))
     }
 }
+
+/// The number of [`JobSpec::function`] among its extensions: a scheduler that does not know it would give
+/// out more calls at once than the function allows.
+const FUNCTION: u16 = 1;
 
 /// Labels that one job may require.
 pub const REQUIRES_MAX: usize = 32;

@@ -29,6 +29,7 @@ mod content;
 mod contests;
 mod deferred;
 mod divergence;
+mod functions;
 mod gate;
 mod given_inputs;
 mod io;

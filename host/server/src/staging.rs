@@ -62,7 +62,10 @@ pub(crate) fn of_client(envelope: &Envelope<FromClient>) -> Vec<Bytes> {
         return Vec::new();
     };
     match request {
-        Request::Submit(_) | Request::AppendAt { .. } | Request::Append { .. } => {
+        Request::Submit(_)
+        | Request::AppendAt { .. }
+        | Request::Append { .. }
+        | Request::Call { .. } => {
             vec![envelope.payload.clone()]
         }
         _ => Vec::new(),

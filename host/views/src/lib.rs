@@ -14,6 +14,7 @@
 
 mod audit;
 mod data;
+mod function;
 mod job;
 mod member;
 mod result;
@@ -23,6 +24,7 @@ mod worker;
 
 pub use audit::{AuditView, CallerView, ObjectView};
 pub use data::Data;
+pub use function::{CallView, FunctionView};
 pub use job::{
     AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,
     LimitsView, WitnessView, kind,

@@ -30,6 +30,7 @@ mod false_worker;
 mod faults;
 mod files;
 mod first_start;
+mod functions;
 mod generated;
 mod grants;
 mod hostile_clients;

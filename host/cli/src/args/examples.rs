@@ -209,6 +209,29 @@ pub const ALL: &[(&str, Examples)] = &[
     ("job cancel", &[("Stop it", "wasmgrid job cancel 7")]),
     ("job wait", &[("In a script", "wasmgrid job wait 7 && echo all ok")]),
     (
+        "function",
+        &[
+            ("", "wasmgrid function deploy resize examples/picture"),
+            ("", "wasmgrid function call resize <photo.txt >photo.png"),
+        ],
+    ),
+    (
+        "function deploy",
+        &[
+            ("From a folder, at most four calls at once", ""),
+            ("", "wasmgrid function deploy squares examples/squares --concurrency 4"),
+        ],
+    ),
+    ("function list", &[("Which functions there are", "wasmgrid function list")]),
+    (
+        "function call",
+        &[
+            ("With a text", "wasmgrid function call squares --input 12"),
+            ("With a file", "wasmgrid function call resize <photo.txt >photo.png"),
+        ],
+    ),
+    ("function delete", &[("Take it away", "wasmgrid function delete squares")]),
+    (
         "tenant",
         &[
             ("Who has what", "wasmgrid tenant list"),

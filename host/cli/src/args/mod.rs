@@ -6,6 +6,7 @@ mod authority;
 mod cluster;
 mod data;
 mod examples;
+mod function;
 mod help;
 mod hints;
 mod maxima;
@@ -27,6 +28,7 @@ pub use audit::AuditArgs;
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
+pub use function::{DeployArgs, FunctionCommand, Version};
 pub use help::{examples, join, prose};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
@@ -65,7 +67,7 @@ pub struct Cli {
 
 /// The command line with all its help.
 pub fn command() -> clap::Command {
-    help::complete(Cli::command())
+    help::complete(function::before_the_task(Cli::command()))
 }
 
 /// Reads a command line, its first word the program's name.
@@ -123,6 +125,9 @@ pub enum Command {
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),
+    /// Deploy, list, call and delete functions: tasks that are called by a name
+    #[command(subcommand)]
+    Function(FunctionCommand),
     /// Show what tenants use of a cluster, and set their quotas
     #[command(subcommand)]
     Tenant(TenantCommand),

@@ -110,7 +110,15 @@ pub fn lines(lines: &Lines) -> Result<(), Unwritten> {
 /// # Errors
 /// Where it cannot be written.
 pub fn exactly(text: &str) -> Result<(), Unwritten> {
-    Stdout.write_all(text.as_bytes()).map_err(Unwritten)
+    exactly_bytes(text.as_bytes())
+}
+
+/// Prints bytes as they are: a task's output.
+///
+/// # Errors
+/// Where they cannot be written.
+pub fn exactly_bytes(bytes: &[u8]) -> Result<(), Unwritten> {
+    Stdout.write_all(bytes).map_err(Unwritten)
 }
 
 /// Prints a line after the program's name, or where all messages are JSON an object. See [`message!`].

@@ -56,7 +56,7 @@ use progress::Progress;
 use session::{OnInterrupt, Session, Settled, Use};
 use summary::Summary;
 pub use summary::{Reading, exit_of, rest};
-use task::Task;
+pub use task::Task;
 pub use together::stored_dir;
 use together::{check_resume, going_on, header, is_filter, out_dir, shape};
 use track::Track;

@@ -3,9 +3,9 @@
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use wasmgrid_proto::{
-    Digest, Divergence, Dropped, EndedTasks, Epoch, JobCounts, JobId, JobItem, JobSpec, JobState,
-    JobStatus, LogKind, LogRef, Micros, OutcomeClass, Record, SnapshotItem, TaskRange, TaskSet,
-    WorkerId,
+    Digest, Divergence, Dropped, EndedTasks, Epoch, FunctionTerms, JobCounts, JobId, JobItem,
+    JobSpec, JobState, JobStatus, LogKind, LogRef, Micros, OutcomeClass, Record, SnapshotItem,
+    TaskRange, TaskSet, WorkerId,
 };
 
 use super::{
@@ -24,6 +24,8 @@ use crate::ranges::RangeSet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(super) spec: JobSpec,
+    /// Under which terms it takes calls of a function, if it does; as its spec says.
+    function: Option<FunctionTerms>,
     /// The key under which it was submitted.
     pub(super) key: Option<Arc<str>>,
     /// What was asked for, by content.
@@ -82,6 +84,7 @@ impl Job {
         (submitted_at, submitted): (Micros, Micros),
     ) -> Self {
         Self {
+            function: spec.function(),
             spec,
             key,
             digest,
@@ -159,6 +162,7 @@ impl Job {
             | Record::WorkerCordoned { .. }
             | Record::QuotaSet { .. }
             | Record::FuelUsed { .. }
+            | Record::FunctionSet { .. }
             | Record::WorkerRemoved { .. }
             | Record::WorkerDrained { .. }
             | Record::TimePassed { .. } => {}
@@ -202,6 +206,11 @@ impl Job {
     /// Who wanted it to be cancelled.
     pub(crate) fn cancelled_by(&self) -> Option<&str> {
         self.cancelled_by.as_deref()
+    }
+
+    /// Under which terms it takes calls of a function, if it does.
+    pub(crate) const fn function(&self) -> Option<FunctionTerms> {
+        self.function
     }
 
     /// What was asked for, by content.
@@ -538,6 +547,7 @@ impl Job {
             | SnapshotItem::Worker { .. }
             | SnapshotItem::Quota { .. }
             | SnapshotItem::FuelUsed { .. }
+            | SnapshotItem::Function { .. }
             | SnapshotItem::Usage { .. }
             | SnapshotItem::FormerWorker { .. }
             | SnapshotItem::Job(_) => {}

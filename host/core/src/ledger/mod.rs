@@ -6,6 +6,7 @@ mod attempts;
 mod catalog;
 mod clock;
 mod failed_tasks;
+mod functions;
 mod history;
 mod holdings;
 mod inputs;
@@ -35,6 +36,7 @@ use crate::table::Table;
 pub(crate) use attempts::explain;
 pub(crate) use catalog::Wanted;
 pub(crate) use clock::Clock;
+pub(crate) use functions::{Function, Functions};
 pub(crate) use history::History;
 pub(crate) use holdings::{RANGE_BYTES, SEGMENT_BYTES, job_bytes};
 pub(crate) use job::Job;
@@ -72,6 +74,8 @@ pub struct Ledger {
     fuel: BTreeMap<String, (u64, u64)>,
     /// What each tenant's tasks have used so far.
     usages: Usages,
+    /// The functions of tenants.
+    functions: Functions,
 }
 
 /// Workers that were taken away and are still known by name, those that came last: what they did is
@@ -112,6 +116,9 @@ impl Ledger {
             }
             Record::FuelUsed { tenant, day, fuel } => {
                 self.fuel.insert(tenant.clone(), (*day, fuel.0));
+            }
+            Record::FunctionSet { tenant, name, job, called, deployed } => {
+                self.functions.set((tenant, name), *job, (*called, *deployed));
             }
             Record::InputsAppended { job, .. }
             | Record::InputsClosed { job }
@@ -234,6 +241,7 @@ impl Ledger {
         for (tenant, usage) in self.usages.iter() {
             out(SnapshotItem::Usage { tenant: tenant.clone(), usage });
         }
+        self.functions.snapshot(out);
         for (job, entry) in self.jobs.iter() {
             entry.snapshot(job, out);
         }
@@ -261,6 +269,10 @@ impl Ledger {
                 self.fuel.insert(tenant, (day, fuel.0));
             }
             SnapshotItem::Usage { tenant, usage } => self.usages.add(&tenant, usage),
+            SnapshotItem::Function { tenant, name, job, before, called, deployed } => {
+                let function = Function { job, before, called, deployed };
+                self.functions.restore((&tenant, &name), function);
+            }
             SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
             SnapshotItem::Tasks { job, .. }
             | SnapshotItem::Attempts { job, .. }
@@ -349,6 +361,11 @@ impl Ledger {
     /// The last day on which a tenant's tasks used fuel, and how much.
     pub(crate) fn fuel(&self, tenant: &str) -> Option<(u64, u64)> {
         self.fuel.get(tenant).copied()
+    }
+
+    /// The functions of tenants.
+    pub(crate) const fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// What each tenant's tasks have used so far.

@@ -273,6 +273,9 @@ impl Grid {
             | Input::DrainWorker { .. }
             | Input::CordonWorker { .. }
             | Input::RemoveWorker { .. }
+            | Input::DeployFunction { .. }
+            | Input::DeleteFunction { .. }
+            | Input::Call { .. }
             | Input::SetQuota { .. }) => self.take_request(input),
             Input::DropResults { job, before, why } => self.drop_results(job, before, why),
             Input::WorkerJoined {
@@ -421,6 +424,7 @@ const fn changed_by(record: &Record) -> Option<JobId> {
         | Record::WorkerDrained { .. }
         | Record::WorkerRemoved { .. }
         | Record::QuotaSet { .. }
-        | Record::FuelUsed { .. } => None,
+        | Record::FuelUsed { .. }
+        | Record::FunctionSet { .. } => None,
     }
 }

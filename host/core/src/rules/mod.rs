@@ -10,6 +10,7 @@ mod cordon;
 mod distrust;
 mod diverge;
 mod explain;
+mod functions;
 mod grid;
 mod labels;
 mod leases;

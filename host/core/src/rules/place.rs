@@ -38,6 +38,11 @@ impl Grid {
         self.place_lost(&mut grants);
         let mut passed_over = Vec::new();
         while let Some(job) = self.next_job() {
+            if self.call_room(job) == 0 {
+                self.placement.unlist(job);
+                passed_over.push(job);
+                continue;
+            }
             let Some(worker) = self.pick(job, &grants) else {
                 // Only workers that make its module ready have room: it is the turn of others.
                 if !self.pass_over(job) {
@@ -124,7 +129,7 @@ impl Grid {
         let room = FULL.saturating_sub(worker.load()) / unit.max(1);
         let fair = even.min(room.div_ceil(self.placement.shares().waiting().max(1)));
         let most = worker.memory_fitting(queue.demand().memory);
-        fair.min(most).min(self.running_room(queue.tenant())).max(1)
+        fair.min(most).min(self.running_room(queue.tenant())).min(self.call_room(job)).max(1)
     }
 
     /// Gives a worker at most `count` of a job's tasks, in leases of bounded size: of those that
@@ -180,6 +185,7 @@ impl Grid {
         let due = self.overtaken.filter(|(_, since)| since.after(OVERTAKEN_MAX) <= self.now);
         let due = due.and_then(|(job, _)| Some((job, self.placement.queue(job)?)));
         let due = due.filter(|(_, queue)| !self.holds_back(queue.tenant()));
+        let due = due.filter(|(job, _)| self.call_room(*job) > 0);
         let due = due.filter(|(_, queue)| {
             alone.is_none() && self.placement.fleet().can_meet(queue.demand())
         });
@@ -219,7 +225,7 @@ impl Grid {
     /// Tasks of a job that workers lost, and another that has room for them.
     fn pick_lost(&self, job: JobId) -> Option<(Lost, WorkerId)> {
         let lost = |queue: &&Queue| queue.has_lost() && !self.holds_back(queue.tenant());
-        let queue = self.placement.queue(job).filter(lost)?;
+        let queue = self.placement.queue(job).filter(lost).filter(|_| self.call_room(job) > 0)?;
         queue.lost().take(LOST_MAX).find_map(|(alike, _)| {
             let avoided = self.avoided(queue.tenant(), queue.demand(), &alike.by);
             let avoided = self.kept_from(queue, avoided);

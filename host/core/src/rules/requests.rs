@@ -15,6 +15,7 @@ use wasmgrid_proto::{
 
 use super::{
     bounds::{check_demand, check_key, check_spec},
+    functions::Call,
     grid::Grid,
 };
 use crate::{
@@ -55,6 +56,17 @@ impl Grid {
             Input::Append { request, job, producer, number, count, bytes } => {
                 self.append(request.id, job, (producer, number), (count, bytes));
             }
+            Input::DeployFunction { request, name, spec } => {
+                self.deploy(request.id, &name, spec);
+            }
+            Input::DeleteFunction { request, tenant, name } => {
+                self.delete_function(request.id, &tenant, &name);
+            }
+            Input::Call { request, tenant, name, module, producer, number, count, bytes } => {
+                let producer = (producer, number);
+                let call = Call { tenant: &tenant, name: &name, module, producer };
+                self.call(request.id, call, (count, bytes));
+            }
             Input::Retry { request, job, limits, idempotency_key } => {
                 self.retry_failed(request.id, job, limits, idempotency_key);
             }
@@ -86,6 +98,9 @@ impl Grid {
         if let Err(error) = check_key(key.as_deref()).and_then(|()| check_spec(&spec)) {
             return self.reply(request, Err(error));
         }
+        if spec.function().is_some() {
+            return self.reply(request, Err(Reason::NoFunctionJob.into()));
+        }
         // Jobs that require the same are of one class, however they say it.
         spec.requires.sort_unstable();
         spec.requires.dedup();
@@ -116,7 +131,7 @@ impl Grid {
     }
 
     /// Refuses a job that its tenant may not have beside those that it has.
-    fn check_new_job(
+    pub(super) fn check_new_job(
         &self,
         spec: &JobSpec,
         key: Option<&str>,
@@ -224,29 +239,47 @@ impl Grid {
         (producer, number): (u64, u64),
         (count, bytes): (u64, InputBytes),
     ) {
-        self.make_room_for_inputs(job, bytes.stored);
         let first = self.find(job).and_then(|entry| {
             if let Some(first) = repeated(job, entry, producer, number)?
                 && !self.config.breaks(Planted::RepeatedExtend)
             {
                 return Ok((first, true));
             }
-            check_open(job, entry)?;
-            let first = entry.next_index();
-            let fits = count <= TASKS_MAX && first + count <= TASKS_MAX;
-            if !fits {
-                return Err(too_many(first.saturating_add(count)));
-            }
-            self.check_inputs(job, count, bytes.stored).map(|()| (first, false))
+            Ok((0, false))
         });
-        if let Ok((first, false)) = first {
-            if count > 0 {
-                self.append_inputs(request, job, (TaskRange { first, count }, bytes));
+        let first = match first {
+            Ok((_, false)) => {
+                let first = self.append_behind(request, job, (count, bytes));
+                if let Ok(first) = first {
+                    self.persist(Record::ProducerNoted { job, producer, number, first });
+                }
+                first
             }
-            self.persist(Record::ProducerNoted { job, producer, number, first });
+            repeated => repeated.map(|(first, _)| first),
+        };
+        self.answer(request, first.map(|first| Reply::Appended { first }));
+    }
+
+    /// Appends inputs at the end of a job that takes some; the index of the first of them.
+    pub(super) fn append_behind(
+        &mut self,
+        request: RequestId,
+        job: JobId,
+        (count, bytes): (u64, InputBytes),
+    ) -> Result<u64, ApiError> {
+        self.make_room_for_inputs(job, bytes.stored);
+        let entry = self.find(job)?;
+        check_open(job, entry)?;
+        let first = entry.next_index();
+        let fits = count <= TASKS_MAX && first + count <= TASKS_MAX;
+        if !fits {
+            return Err(too_many(first.saturating_add(count)));
         }
-        let reply = first.map(|(first, _)| Reply::Appended { first });
-        self.answer(request, reply);
+        self.check_inputs(job, count, bytes.stored)?;
+        if count > 0 {
+            self.append_inputs(request, job, (TaskRange { first, count }, bytes));
+        }
+        Ok(first)
     }
 
     /// Inputs that are kept for readers alone give way to new ones of the same tenant.
@@ -378,7 +411,7 @@ impl Grid {
         self.reply(request, Ok(()));
     }
 
-    fn find(&self, job: JobId) -> Result<&Job, ApiError> {
+    pub(super) fn find(&self, job: JobId) -> Result<&Job, ApiError> {
         self.ledger.job(job).ok_or_else(|| no_job(job))
     }
 
@@ -387,7 +420,7 @@ impl Grid {
     }
 
     /// Answers a request. What it leads to is before the answer.
-    fn answer(&mut self, request: RequestId, reply: Result<Reply, ApiError>) {
+    pub(super) fn answer(&mut self, request: RequestId, reply: Result<Reply, ApiError>) {
         self.settle();
         self.end_act(reply.as_ref().err());
         self.output(Output::Reply { request, reply: Box::new(reply) });

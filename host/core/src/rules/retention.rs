@@ -8,7 +8,7 @@ use wasmgrid_proto::{
     DropReason, Dropped, JobId, JobState, LogKind, LogRef, Micros, Millis, Record, TaskRange,
 };
 
-use super::grid::Grid;
+use super::{functions::CALLS_KEPT, grid::Grid};
 use crate::ledger::Job;
 
 /// Ended jobs of which one [`Input::Tick`](crate::Input::Tick) deletes what is due: about a
@@ -127,7 +127,12 @@ impl Grid {
     /// After a job's end: sees to what is to go, and when to look again.
     pub(super) fn retain(&mut self, job: JobId) {
         let Some(ended) = self.ledger.job(job).and_then(Job::ended) else { return };
-        let due = |keep: Option<Millis>| keep.map(|keep| ended.after(keep));
+        if self.is_function(job) {
+            return;
+        }
+        let calls = self.ledger.job(job).and_then(Job::function).map(|_| CALLS_KEPT);
+        let least = |keep: Option<Millis>| [keep, calls].into_iter().flatten().min();
+        let due = |keep: Option<Millis>| least(keep).map(|keep| ended.after(keep));
         let (results, record) = (due(self.config.keep_results), due(self.config.keep_jobs));
         let is_read = self.ledger.is_read(job);
         if record.is_some_and(|at| at <= self.now) && !is_read {

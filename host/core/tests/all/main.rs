@@ -13,6 +13,7 @@ mod contests;
 mod cordons;
 mod explained;
 mod failing;
+mod functions;
 mod jobs;
 mod labels;
 mod lists;

@@ -370,4 +370,21 @@ reasons! {
     StoreInDoubt = Unavailable, "store_in_doubt",
         "the scheduler's store does not answer, so nothing can be stored; check the disk that it is on, and try \
          again";
+    /// A function cannot have this name.
+    FunctionName { name: Detail } = Invalid, "function_name_invalid",
+        "invalid function name {name:?}: expected 1 to 64 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit";
+    /// There is no such function of the tenant's.
+    NoFunction { name: Name } = NotFound, "function_not_found", "there is no function {name:?}";
+    /// The function runs another module than the one that was asked for.
+    FunctionVersion { name: Name, wanted: Digest, found: Digest } = Conflict, "function_version",
+        "function {name:?} runs {found} now, not {wanted}; deploy that version again, or call without one";
+    /// The maximum number of calls of the function have not ended.
+    FunctionBusy { name: Name, allowed: u64 } = Unavailable, "function_busy",
+        "{allowed} calls of function {name:?} have not ended, the maximum; call again after some have";
+    /// The tenant has the maximum number of functions.
+    TooManyFunctions { allowed: u64 } = Refused, "too_many_functions",
+        "there are {allowed} functions, the maximum; delete one first";
+    /// The job of a function is submitted by deploying the function, and by nothing else.
+    NoFunctionJob = Invalid, "function_job",
+        "only deploying a function makes a job that takes its calls";
 }

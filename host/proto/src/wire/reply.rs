@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    AuditEntry, Contest, Divergences, Explanation, InputBlock, JobId, JobStatus, MemberStatus,
-    Metrics, TaskStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId,
-    WorkerStatus,
+    AuditEntry, Contest, Divergences, Explanation, FunctionStatus, InputBlock, JobId, JobStatus,
+    MemberStatus, Metrics, TaskStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels,
+    WorkerId, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
 
@@ -151,6 +151,25 @@ pub enum Reply {
         /// page may have fewer entries than are there, or none.
         next: Option<u64>,
     },
+    /// A function. Since minor 3.
+    Function(FunctionStatus),
+    /// Some functions. Since minor 3.
+    Functions {
+        /// By name.
+        #[serde(deserialize_with = "bounded")]
+        functions: Vec<FunctionStatus>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
+    /// Calls are taken, and durable. Since minor 3.
+    Called {
+        /// The job that has them.
+        job: JobId,
+        /// The index that the first of them got.
+        first: u64,
+        /// A position in the job's result log before their results.
+        cursor: u64,
+    },
     /// Stands for an answer that this release cannot read. It stays the last variant, has no number
     /// of its own, and nobody sends it but tests.
     #[serde(skip)]
@@ -167,6 +186,7 @@ impl Reply {
             | Self::Usage { .. }
             | Self::Inputs { .. }
             | Self::AuditPage { .. } => 2,
+            Self::Function(_) | Self::Functions { .. } | Self::Called { .. } => 3,
             _ => 0,
         }
     }

@@ -278,6 +278,41 @@ pub enum Request {
         /// Only those of callers of this name.
         who: Option<String>,
     },
+    /// Make a function of the asker's, or give it another job: new calls go to a job of this spec. Answered
+    /// by [`Reply::Function`]. Since minor 3.
+    DeployFunction {
+        /// Its name.
+        name: String,
+        /// Its job; [`JobSpec::function`] has the terms of its calls.
+        spec: JobSpec,
+    },
+    /// Functions by name, as many as fit one answer: the asker's own. Answered by [`Reply::Functions`].
+    /// Since minor 3.
+    Functions {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<String>,
+    },
+    /// Take a function of the asker's away; calls that it has still run. Answered by [`Reply::Done`].
+    /// Since minor 3.
+    DeleteFunction {
+        /// Its name.
+        name: String,
+    },
+    /// Call a function of the asker's, once with each input; the payload has their bytes. Answered by
+    /// [`Reply::Called`]. Since minor 3.
+    Call {
+        /// Its name.
+        name: String,
+        /// Refused unless it runs this module.
+        module: Option<Digest>,
+        /// The asker's own number as a producer, as in [`Request::Append`].
+        producer: u64,
+        /// Counts the producer's requests from 1; one that repeats the last is done once. A producer counts
+        /// on if the function gets another job; it may begin anew at any time under another number.
+        number: u64,
+        /// The inputs.
+        inputs: InputBlock,
+    },
     /// Stands for a request that this release does not know. It stays the last variant, has no number
     /// of its own, and nobody asks it but tests. Answered by [`ErrorCode::Unsupported`].
     #[serde(skip)]
@@ -289,7 +324,7 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 39;
+    pub const KNOWN: u32 = 43;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
@@ -297,6 +332,10 @@ impl Request {
         match self {
             Self::Intake => 1,
             Self::Metrics | Self::Usage { .. } | Self::Inputs { .. } | Self::Audit { .. } => 2,
+            Self::DeployFunction { .. }
+            | Self::Functions { .. }
+            | Self::DeleteFunction { .. }
+            | Self::Call { .. } => 3,
             _ => 0,
         }
     }
@@ -349,9 +388,9 @@ impl Body for RequestFrame {
                 *size_bytes
             }
             Request::Submit(submit) => submit.inputs.payload_len(),
-            Request::AppendAt { inputs, .. } | Request::Append { inputs, .. } => {
-                inputs.payload_len()
-            }
+            Request::AppendAt { inputs, .. }
+            | Request::Append { inputs, .. }
+            | Request::Call { inputs, .. } => inputs.payload_len(),
             _ => 0,
         }
     }

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use wasmgrid_proto::{
     Act, Allowance, Attempt, AttemptItem, AttemptMetrics, AuditEntry, AuditRecord, Blob, ByteCount,
     Caller, CommittedRun, Contest, Cost, Digest, Divergence, Divergences, DropReason, Dropped,
-    EndedTasks, Epoch, Explanation, Extension, Extensions, Failing, Fuel, Grant, Histogram,
-    InputBlock, JobCounts, JobFilter, JobId, JobItem, JobMetrics, JobSpec, JobState, JobStatus,
-    LabelCount, LeaseId, LeaseMetrics, LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics,
-    Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason, Record, Refusal, Resource,
-    ResultBlock, ResultMeta, RetryCounter, RunningTask, ServerMetrics, SnapshotItem, StoreMetrics,
-    TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
-    TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage,
-    UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerId,
-    WorkerMetrics, WorkerState, WorkerStatus,
+    EndedTasks, Epoch, Explanation, Extension, Extensions, Failing, Fuel, FunctionStatus,
+    FunctionTerms, Grant, Histogram, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobMetrics,
+    JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseMetrics, LeaseProof, LeaseTag, Limit,
+    Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason,
+    Record, Refusal, Resource, ResultBlock, ResultMeta, RetryCounter, RunningTask, ServerMetrics,
+    SnapshotItem, StoreMetrics, TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec,
+    TaskState, TaskStatus, TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState,
+    TokenStatus, TrapKind, Usage, UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness,
+    WorkerCapacity, WorkerId, WorkerMetrics, WorkerState, WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
@@ -182,7 +182,36 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
         Request::Usage { after: Some("ada".into()) },
         Request::Inputs { job: JobId(7), tasks: range() },
         Request::Audit { after: 7, since: Some(Micros(4_000)), who: Some("ada".into()) },
+        Request::DeployFunction { name: "squares".into(), spec: function_spec() },
+        Request::Functions { after: Some("squares".into()) },
+        Request::DeleteFunction { name: "squares".into() },
+        Request::Call {
+            name: "squares".into(),
+            module: Some(digest()),
+            producer: 1 << 40,
+            number: 7,
+            inputs: InputBlock::Packed(vec![1, 0, 3]),
+        },
     ]
+}
+
+fn function_spec() -> JobSpec {
+    let terms = FunctionTerms { concurrency: Some(4), calls: 300 };
+    let spec = JobSpec { extensions: Extensions::NONE, ..job_spec() };
+    spec.of_function(terms).expect("encodes")
+}
+
+fn function() -> FunctionStatus {
+    FunctionStatus {
+        name: "squares".into(),
+        tenant: "ada".into(),
+        module: digest(),
+        job: JobId(2),
+        terms: FunctionTerms { concurrency: Some(4), calls: 300 },
+        deployed: Micros(3_000),
+        called: 70_000,
+        open: 3,
+    }
 }
 
 fn token_gives() -> TokenGives {
@@ -288,6 +317,9 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
         }),
         Ok(Reply::Inputs { first: 10, inputs: InputBlock::Packed(vec![1, 0, 3]) }),
         Ok(Reply::AuditPage { entries: vec![audit_entry()], next: Some(300) }),
+        Ok(Reply::Function(function())),
+        Ok(Reply::Functions { functions: vec![function()], more: 7 }),
+        Ok(Reply::Called { job: JobId(2), first: 70_000, cursor: 128 }),
     ]
 }
 
@@ -478,6 +510,13 @@ pub fn records() -> Vec<Record> {
         Record::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
         Record::WorkerRemoved { worker: WorkerId(4) },
         Record::WorkerDrained { worker: WorkerId(4), process: Some(Micros(1_000)) },
+        Record::FunctionSet {
+            tenant: "ada".into(),
+            name: "squares".into(),
+            job: Some(job),
+            called: 70_000,
+            deployed: at,
+        },
     ]
 }
 
@@ -545,6 +584,14 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         SnapshotItem::FuelUsed { tenant: "ada".into(), day: 20_000, fuel: Fuel(1 << 40) },
         SnapshotItem::FormerWorker { worker: WorkerId(4), name: "worker-1".into() },
         SnapshotItem::Usage { tenant: "ada".into(), usage: usage() },
+        SnapshotItem::Function {
+            tenant: "ada".into(),
+            name: "squares".into(),
+            job: JobId(2),
+            before: Some(JobId(1)),
+            called: 70_000,
+            deployed: Micros(3_000),
+        },
     ]
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use wasmgrid_core::{ClientRequest, Input, RequestId};
 use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
-    Caller, Explanation, InputBlock, JobId, Limits, Reason, Wait, WaitReason,
+    Caller, Explanation, InputBlock, JobId, JobSpec, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
     reason::{Action, Upload},
     text::Detail,
@@ -21,6 +21,7 @@ use super::{
     Ask, Driver, Effect, LinkId, Observer,
     audit::{AuditQuery, caller},
     content::Content,
+    functions::Called,
     given_inputs::Questions,
     lists::{others_jobs, unread},
     outbox::Outbox,
@@ -211,6 +212,13 @@ impl<O: Observer> Driver<O> {
                 let query = AuditQuery { after, since, who };
                 self.effects.push(Effect::ReadAudit { link, id, query });
             }
+            Request::DeployFunction { name, spec } => self.deploy_function(link, id, name, spec),
+            Request::Functions { after } => self.functions_request(link, id, after.as_deref()),
+            Request::DeleteFunction { name } => self.delete_function(link, id, name),
+            Request::Call { name, module, producer, number, inputs } => {
+                let called = Called { name, module, producer: (producer, number), inputs };
+                self.call(link, id, called, payload);
+            }
             Request::Unknown { number } => self.unsupported(link, id, number),
             request @ (Request::Drain { .. }
             | Request::Cordon { .. }
@@ -274,10 +282,8 @@ impl<O: Observer> Driver<O> {
         let Some(client) = self.state.clients.get(&link) else { return };
         // Who owns a job is who proved to be it, not who the job says.
         spec.task.tenant.clone_from(&client.tenant);
-        let checked = self.modules.check(&spec.task.tenant, &spec, self.state.now);
-        let checked = checked.and_then(|()| check_inputs(&inputs));
-        let used = checked.and_then(|()| self.use_module(&spec.task.tenant, spec.task.module));
-        if let Err(error) = used {
+        let checked = check_inputs(&inputs).and_then(|()| self.check_module(&spec));
+        if let Err(error) = checked {
             return self.answer(link, id, Err(error));
         }
         spec.requires.sort_unstable();
@@ -292,6 +298,13 @@ impl<O: Observer> Driver<O> {
         let submit =
             Input::Submit { request, spec, idempotency_key, inputs, bytes, closed, digest };
         self.grid.handle(self.state.now, submit);
+    }
+
+    /// Refuses a job whose module or blobs are not here, or are not such; its module counts among what its
+    /// tenant has.
+    pub(super) fn check_module(&mut self, spec: &JobSpec) -> Result<(), ApiError> {
+        self.modules.check(&spec.task.tenant, spec, self.state.now)?;
+        self.use_module(&spec.task.tenant, spec.task.module).map(|_| ())
     }
 
     fn append_at(
@@ -484,6 +497,10 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Metrics
         | Request::Usage { .. }
         | Request::Audit { .. }
+        | Request::DeployFunction { .. }
+        | Request::Functions { .. }
+        | Request::DeleteFunction { .. }
+        | Request::Call { .. }
         | Request::Unknown { .. } => None,
     }
 }
@@ -492,7 +509,7 @@ pub(super) fn no_job(job: JobId) -> ApiError {
     Reason::NoJob { job }.into()
 }
 
-fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
+pub(super) fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
     if let InputBlock::Packed(lengths) = inputs
         && let Some(at) = lengths.iter().position(|length| *length > INPUT_BYTES)
     {

@@ -159,6 +159,7 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::WorkerNames { .. }
             | Request::Authority(AuthorityRequest::Certificates { .. })
             | Request::Audit { .. }
+            | Request::Functions { .. }
             | Request::Task { .. }
             | Request::Divergences { .. }
             | Request::Explain { .. }

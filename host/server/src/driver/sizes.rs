@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
-    AuditEntry, AuditRecord, Contest, InputBlock, JobSpec, JobStatus, MemberStatus, TenantStatus,
-    TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
+    AuditEntry, AuditRecord, Contest, FunctionStatus, InputBlock, JobSpec, JobStatus, MemberStatus,
+    TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 
@@ -50,6 +50,8 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::Authority(status)) => status.certificates.iter().map(certificate_bytes).sum(),
         Ok(Reply::VouchedPage { workers, .. }) => workers.iter().map(vouched_bytes).sum(),
         Ok(Reply::AuditPage { entries, .. }) => entries.iter().map(audit_bytes).sum(),
+        Ok(Reply::Function(function)) => function_bytes(function),
+        Ok(Reply::Functions { functions, .. }) => functions.iter().map(function_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
         Ok(Reply::Divergences(_) | Reply::Explanation(_) | Reply::Renewed(_)) => LONG_ANSWER_BYTES,
         Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, error_bytes),
@@ -58,6 +60,7 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
             | Reply::Done
             | Reply::Module { .. }
             | Reply::Appended { .. }
+            | Reply::Called { .. }
             // Its size is counted where it is made.
             | Reply::Inputs { .. }
             | Reply::Unreadable,
@@ -107,6 +110,11 @@ pub(super) fn contest_bytes(contest: &Contest) -> usize {
 /// About how many bytes a worker's vouched labels take in an answer.
 pub(super) fn vouched_bytes(vouched: &VouchedLabels) -> usize {
     16 + vouched.labels.iter().map(|(key, value)| key.len() + value.len() + 8).sum::<usize>()
+}
+
+/// About how many bytes a function takes in an answer.
+pub(super) fn function_bytes(function: &FunctionStatus) -> usize {
+    96 + function.name.len() + function.tenant.len()
 }
 
 /// About how many bytes a tenant takes in an answer.

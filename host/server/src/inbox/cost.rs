@@ -76,6 +76,8 @@ const fn of_request(request: &Request) -> u32 {
         Request::AppendAt { .. }
         | Request::Skip { .. }
         | Request::Append { .. }
+        | Request::DeleteFunction { .. }
+        | Request::Call { .. }
         | Request::Cancel { .. }
         | Request::PutModule { .. }
         | Request::PutBlob { .. }
@@ -91,7 +93,7 @@ const fn of_request(request: &Request) -> u32 {
         | Request::RevokeToken { .. }
         | Request::RemoveMember { .. }
         | Request::Renew(_) => CHANGE,
-        Request::Submit(_) => BEGIN,
+        Request::Submit(_) | Request::DeployFunction { .. } => BEGIN,
         Request::Retry { .. }
         | Request::Explain { .. }
         | Request::JobPage { .. }
@@ -100,6 +102,7 @@ const fn of_request(request: &Request) -> u32 {
         | Request::VouchedPage { .. }
         | Request::Tenants { .. }
         | Request::Usage { .. }
+        | Request::Functions { .. }
         | Request::Metrics
         | Request::Tokens { .. }
         | Request::Members { .. }
@@ -111,7 +114,9 @@ const fn of_request(request: &Request) -> u32 {
 fn lengths(request: &Request) -> usize {
     let inputs = match request {
         Request::Submit(submit) => &submit.inputs,
-        Request::AppendAt { inputs, .. } | Request::Append { inputs, .. } => inputs,
+        Request::AppendAt { inputs, .. }
+        | Request::Append { inputs, .. }
+        | Request::Call { inputs, .. } => inputs,
         _ => return 0,
     };
     match inputs {

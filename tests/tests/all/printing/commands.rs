@@ -85,6 +85,18 @@ fn of_members() -> Vec<Case> {
         case("token revoke", Data::None, |at| words(&["token", "revoke", &at.token("worker")])),
         case("client list", Data::Shown, |_| words(&["client", "list"])),
         case("client remove", Data::None, |at| words(&["client", "remove", &at.added()])),
+        case("function deploy", Data::Shown, |at| {
+            words(&["function", "deploy", "called", &at.task])
+        }),
+        case("function list", Data::Shown, |_| words(&["function", "list"])),
+        case("function call", Data::Shown, |at| {
+            at.grid.run(&["function", "deploy", "called", &at.task]).ok();
+            words(&["function", "call", "called", "--input", "1"])
+        }),
+        case("function delete", Data::None, |at| {
+            at.grid.run(&["function", "deploy", "called", &at.task]).ok();
+            words(&["function", "delete", "called"])
+        }),
         case("tenant list", Data::Shown, |_| words(&["tenant", "list"])),
         case("tenant show", Data::Shown, |at| words(&["tenant", "show", &at.tenant()])),
         case("tenant set", Data::None, |at| words(&["tenant", "set", &at.tenant(), "jobs=none"])),
