@@ -58,11 +58,11 @@ mod state;
 mod text;
 
 pub use assets::{ASSETS, Asset, asset, assets};
-pub use chart::{
-    Axis, Bar, Block, Column, Fill, Lanes, Line, Spark, Strip, StripRow,
-};
+pub use chart::{Axis, Bar, Block, Column, Fill, Lanes, Line, Spark, Strip, StripRow};
 pub use number::{Count, When};
-pub use page::{cancel, functions, job, jobs, keys, limits, login, overview, plain, task, worker, workers};
+pub use page::{
+    cancel, functions, job, jobs, keys, limits, login, overview, plain, task, worker, workers,
+};
 pub use shell::{CSRF_FIELD, Cadence, LivePart, Liveness, Nav, Page, Shell};
 pub use state::{Shape, State, Tone};
 pub use text::{Guest, GuestBlock, Prose, path_part};

@@ -240,6 +240,18 @@ impl Prose {
         self.0.is_empty()
     }
 
+    /// The same as a whole sentence: what the command line says within a line begins small.
+    pub(crate) fn sentence(&self) -> Self {
+        let mut pieces = self.0.clone();
+        if let Some(Piece::Say(text)) = pieces.first_mut() {
+            let mut letters = text.chars();
+            if let Some(first) = letters.next() {
+                *text = first.to_uppercase().chain(letters).collect();
+            }
+        }
+        Self(pieces).say(".")
+    }
+
     fn and(mut self, piece: Piece) -> Self {
         self.0.push(piece);
         self
@@ -336,10 +348,7 @@ mod tests {
     #[test]
     fn markup_of_guests_is_text() {
         let shown = Guest::new("<img src=x onerror='a'> & \"b\"").to_string();
-        assert_eq!(
-            shown,
-            "<bdi>&lt;img src=x onerror=&#39;a&#39;&gt; &amp; &quot;b&quot;</bdi>"
-        );
+        assert_eq!(shown, "<bdi>&lt;img src=x onerror=&#39;a&#39;&gt; &amp; &quot;b&quot;</bdi>");
     }
 
     #[test]

@@ -132,7 +132,10 @@ impl fmt::Display for Bar {
         let mut from = 0.0;
         for ((fill, _), width) in self.parts.iter().zip(self.widths()) {
             let (x, width_text) = (trimmed(from), trimmed(width));
-            write!(f, "<rect class=\"{fill}\" x=\"{x}%\" width=\"{width_text}%\" height=\"100%\"/>")?;
+            write!(
+                f,
+                "<rect class=\"{fill}\" x=\"{x}%\" width=\"{width_text}%\" height=\"100%\"/>"
+            )?;
             from += width;
         }
         f.write_str("</svg>")

@@ -56,17 +56,7 @@ impl Line {
         values: Vec<Option<f64>>,
     ) -> Self {
         let (second, failed) = (Vec::new(), Vec::new());
-        Self {
-            label: label.into(),
-            axis,
-            from,
-            to,
-            values,
-            second,
-            failed,
-            times: 3,
-            low: false,
-        }
+        Self { label: label.into(), axis, from, to, values, second, failed, times: 3, low: false }
     }
 
     /// With a second, dashed line.

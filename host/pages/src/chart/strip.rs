@@ -67,7 +67,11 @@ impl fmt::Display for Strip {
                 }
                 None => write!(f, "<span class=\"w clip\">{}</span>", row.name)?,
             }
-            columns(f, &format!("{plain}: {} over time", counted(row.slots, "slot")), &row.columns)?;
+            columns(
+                f,
+                &format!("{plain}: {} over time", counted(row.slots, "slot")),
+                &row.columns,
+            )?;
         }
         if let Some((count, others)) = &self.others {
             write!(f, "<span class=\"w\">{} others, together</span>", separated(*count))?;
@@ -87,8 +91,7 @@ fn columns(f: &mut fmt::Formatter<'_>, label: &str, columns: &[Column]) -> fmt::
     escaped(f, label)?;
     f.write_str("\">")?;
     let shares = |share: fn(&Column) -> f64| area(&columns.iter().map(share).collect::<Vec<_>>());
-    for (class, d) in
-        [("f-other", shares(|at| at.own + at.other)), ("f-run", shares(|at| at.own))]
+    for (class, d) in [("f-other", shares(|at| at.own + at.other)), ("f-run", shares(|at| at.own))]
     {
         if !d.is_empty() {
             write!(f, "<path class=\"{class}\" d=\"{d}\"/>")?;

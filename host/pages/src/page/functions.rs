@@ -3,9 +3,7 @@
 use askama::Template;
 use wasmgrid_proto::{Digest, Micros};
 
-use crate::{
-    Cadence, Count, Guest, LivePart, Nav, Page, Shell, Spark, number, shell::drawn,
-};
+use crate::{Cadence, Count, Guest, LivePart, Nav, Page, Shell, Spark, number, shell::drawn};
 
 /// A function in the list.
 #[derive(Clone, Debug)]

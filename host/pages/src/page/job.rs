@@ -135,9 +135,9 @@ pub struct ResultItem {
 pub struct Why {
     /// How many; 0 if it is about others.
     pub tasks: u64,
-    /// Why.
+    /// Why, without a full stop, as [`Wait::text`](wasmgrid_proto::Wait::text) has it.
     pub text: Prose,
-    /// What helps.
+    /// What helps, without a full stop; empty if only waiting does.
     pub help: Prose,
 }
 

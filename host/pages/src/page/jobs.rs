@@ -61,7 +61,11 @@ impl Left {
 
 impl JobRow {
     pub(crate) fn shown_name(&self) -> Guest {
-        if self.name.is_empty() { Guest::new(format!("job {}", self.id)) } else { self.name.clone() }
+        if self.name.is_empty() {
+            Guest::new(format!("job {}", self.id))
+        } else {
+            self.name.clone()
+        }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -206,7 +210,8 @@ impl Jobs {
             _ => String::new(),
         };
         if let Some(kept) = self.kept {
-            line += &format!(" Those that ended {} ago and earlier are not kept.", number::span(kept));
+            line +=
+                &format!(" Those that ended {} ago and earlier are not kept.", number::span(kept));
         }
         line
     }

@@ -124,7 +124,8 @@ mod tests {
 
     #[test]
     fn limits_are_written_as_flags_take_them_and_say_who_reached_them() {
-        let limits = Limits { fuel: Fuel(2_000_000_000), deadline: Millis(10_000), ..Limits::default() };
+        let limits =
+            Limits { fuel: Fuel(2_000_000_000), deadline: Millis(10_000), ..Limits::default() };
         let used = Used {
             fuel: Some(2_000_000_000),
             wall_us: Some(4_213),

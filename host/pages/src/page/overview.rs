@@ -505,4 +505,3 @@ impl Page for Overview {
         drawn(View { shell, page: self }.render())
     }
 }
-

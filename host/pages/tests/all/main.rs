@@ -1,1 +1,13 @@
-//! stub
+//! The pages' promises: what guests write is text, live parts are in their pages, nothing is asked of
+//! others, and what is shown can be read.
+
+#[path = "../../examples/samples/mod.rs"]
+mod samples;
+
+mod budget;
+mod colours;
+mod forms;
+mod hostile;
+mod html;
+mod live;
+mod words;
