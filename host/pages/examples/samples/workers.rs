@@ -87,9 +87,9 @@ fn lanes() -> Lanes {
         while from < 1.0 {
             step += 1;
             let length = 0.04 + f64::from((step * 37 + slot * 11) % 23) / 110.0;
-            if step % 7 != 0 {
-                let (to, own) = ((from + length).min(1.0), step % 4 != 0);
-                blocks.push(Block { from, to, own, failed: step % 31 == 0 });
+            if !step.is_multiple_of(7) {
+                let (to, own) = ((from + length).min(1.0), !step.is_multiple_of(4));
+                blocks.push(Block { from, to, own, failed: step.is_multiple_of(31) });
             }
             from += length;
         }
@@ -101,6 +101,23 @@ fn lanes() -> Lanes {
         from: ago(60),
         to: NOW,
     }
+}
+
+fn jail() -> Vec<Layer> {
+    let layer = |name, holds, says: &str| Layer { name, holds, says: Prose::new(says) };
+    vec![
+        layer("descriptors", true, "all but the socket to the agent and memory files"),
+        layer("limits", true, "core dumps, new processes, threads"),
+        layer("namespaces", true, "the network, mounts, message queues, host name"),
+        layer("root directory", true, "every path"),
+        layer("seccomp", true, "all but about 40 system calls"),
+        layer(
+            "cgroup",
+            false,
+            "missing: no delegated cgroup. Run the worker as root, or with `Delegate=yes` in \
+                 its unit",
+        ),
+    ]
 }
 
 /// A worker whose jail lacks a layer.
@@ -115,7 +132,6 @@ pub fn worker() -> Worker {
         progress: (us > 1_000_000).then_some((us / 1_000_000, 120)),
         memory: Some(ByteCount(us * 10)),
     };
-    let layer = |name, holds, says: &str| Layer { name, holds, says: Prose::new(says) };
     Worker {
         now: NOW,
         id: WorkerId(3),
@@ -158,24 +174,12 @@ pub fn worker() -> Worker {
             )
             .low(),
         ),
-        jail: vec![
-            layer("descriptors", true, "all but the socket to the agent and memory files"),
-            layer("limits", true, "core dumps, new processes, threads"),
-            layer("namespaces", true, "the network, mounts, message queues, host name"),
-            layer("root directory", true, "every path"),
-            layer("seccomp", true, "all but about 40 system calls"),
-            layer(
-                "cgroup",
-                false,
-                "missing: no delegated cgroup. Run the worker as root, or with `Delegate=yes` in \
-                 its unit",
-            ),
-        ],
+        jail: jail(),
         labels: vec![Guest::new("zone=a"), Guest::new(HOSTILE)],
+        engine: Guest::new("ca4a0477c880a03faf281f4cb5e0de18"),
         facts: vec![
             ("isolation", Guest::new("process")),
             ("at most", Guest::new("memory=1GiB timeout=10m")),
-            ("engine", Guest::new("ca4a0477c880a03faf281f4cb5e0de18")),
         ],
         certificate_ends: Some(Micros(NOW.0 + 74 * 86_400_000_000)),
     }

@@ -73,7 +73,7 @@ impl Bar {
         Self::new(label, whole).part(fill, part)
     }
 
-    /// The tasks of a job.
+    /// The tasks of a job that ran or run; what waits, or will never run, is empty.
     #[must_use]
     pub fn of_tasks(counts: &JobCounts) -> Self {
         let label = format!(
@@ -84,11 +84,9 @@ impl Bar {
             separated(counts.queued),
             separated(counts.total)
         );
-        let other = counts.cancelled + counts.expired + counts.skipped;
         Self::new(label, counts.total)
             .part(Fill::Ok, counts.ok)
             .part(Fill::Bad, counts.failed)
-            .part(Fill::Other, other)
             .part(Fill::Run, counts.running)
     }
 

@@ -1,7 +1,7 @@
 //! Functions: what they cost, and what fails.
 
 use askama::Template;
-use wasmgrid_proto::{Digest, Micros};
+use wasmgrid_proto::{Digest, Micros, Millis};
 
 use crate::{Cadence, Count, Guest, LivePart, Nav, Page, Shell, Spark, number, shell::drawn};
 
@@ -40,6 +40,8 @@ pub struct Functions {
     /// The gateway's own address, for the example of a call: `https://grid.example:7434`.
     pub base: String,
 }
+
+const DAY_MS: u64 = 86_400_000;
 
 const LIVE: &[LivePart] = &[LivePart { id: "functions", cadence: Cadence::Changed }];
 
@@ -85,7 +87,8 @@ impl FunctionRow {
     pub(crate) fn deployed(&self, now: &Micros) -> String {
         match now.since(self.deployed_at) {
             ago if ago.0 < 60_000 => "just now".into(),
-            ago => format!("{} ago", number::span(ago)),
+            ago if ago.0 < DAY_MS => format!("{} ago", number::span(ago)),
+            ago => format!("{} ago", number::span(Millis(ago.0 / DAY_MS * DAY_MS))),
         }
     }
 }

@@ -316,10 +316,13 @@ impl Job {
             let late = number::counted(counts.discarded, "late result");
             remarks.push(format!("{late} discarded"));
         }
-        remarks.push(match self.diverged {
+        let diverged = match self.diverged {
             0 => "none diverged".into(),
             diverged => format!("{} diverged", number::separated(diverged)),
-        });
+        };
+        if counts.ended() > 0 {
+            remarks.push(diverged);
+        }
         remarks
     }
 

@@ -81,7 +81,8 @@ impl JobRow {
         if self.counts.total == 0 {
             return "–".into();
         }
-        number::percent(self.counts.ended(), self.counts.total)
+        // What was cancelled, has expired or was skipped did not run, so it is no progress.
+        number::percent(self.counts.ok + self.counts.failed, self.counts.total)
     }
 
     pub(crate) fn rate(&self) -> String {

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod limits;
 pub mod login;
 pub mod overview;
+mod parts;
 pub mod plain;
 pub mod task;
 pub mod worker;

@@ -135,6 +135,10 @@ impl Task {
         })
     }
 
+    pub(crate) fn outcome_word(&self) -> Option<String> {
+        self.outcome.as_ref().map(|outcome| State::of_outcome(outcome).word().to_owned())
+    }
+
     pub(crate) fn backtrace(&self) -> Option<GuestBlock> {
         match &self.outcome {
             Some(Outcome::Trap { backtrace, .. }) if !backtrace.is_empty() => {

@@ -56,7 +56,9 @@ pub struct Worker {
     pub jail: Vec<Layer>,
     /// Its labels, `KEY=VALUE`.
     pub labels: Vec<Guest>,
-    /// What else is to be known, in pairs: `isolation`, `engine`, `version`.
+    /// What its results depend on: release, flags and processor.
+    pub engine: Guest,
+    /// What else is to be known, in pairs: `isolation`, `at most`, `version`.
     pub facts: Vec<(&'static str, Guest)>,
     /// When its certificate ends; a worker in the scheduler's process has none.
     pub certificate_ends: Option<Micros>,
