@@ -1,12 +1,7 @@
 //! The pages' promises: what guests write is text, live parts are in their pages, nothing is asked of
 //! others, and what is shown can be read.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "../../examples/samples/mod.rs"]
 mod samples;
