@@ -121,14 +121,20 @@ pub trait Page {
         None
     }
 
+    /// The query of its address, with its `?`: a filter, a cursor, how results are shown. The stream
+    /// and the parts have it too, so that they are of the same content.
+    fn query(&self) -> String {
+        String::new()
+    }
+
     /// Where its stream of server-sent events is.
     fn live_path(&self) -> String {
-        format!("{}/live", self.path().trim_end_matches('/'))
+        format!("{}/live{}", self.path().trim_end_matches('/'), self.query())
     }
 
     /// Where one part of it is.
     fn part_path(&self, id: &str) -> String {
-        format!("{}/part/{id}", self.path().trim_end_matches('/'))
+        format!("{}/part/{id}{}", self.path().trim_end_matches('/'), self.query())
     }
 }
 

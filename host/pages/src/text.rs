@@ -332,6 +332,17 @@ pub fn path_part(text: &str) -> String {
     part
 }
 
+/// The query of an address, with its `?`; what is empty is left out.
+pub(crate) fn query(fields: &[(&str, &str)]) -> String {
+    let mut query = String::new();
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+        query.push(if query.is_empty() { '?' } else { '&' });
+        // Writing to a string cannot fail.
+        let _ = write!(query, "{name}={}", path_part(value));
+    }
+    query
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,5 +373,6 @@ mod tests {
     #[test]
     fn a_name_in_a_path_stays_one_part() {
         assert_eq!(path_part("a/../b?c#ü"), "a%2F..%2Fb%3Fc%23%C3%BC");
+        assert_eq!(query(&[("a", "1 2"), ("b", ""), ("c", "&")]), "?a=1%202&c=%26");
     }
 }

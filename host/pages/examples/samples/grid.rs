@@ -221,6 +221,7 @@ pub fn functions() -> Functions {
             function("invoice-pdf-with-a-name-of-sixty-three-characters-as-the-most-0", 0.2, 3),
             function("hello", 0.0, 0),
         ],
+        cursor: String::new(),
         next: None,
         base: "https://grid.example:7434".into(),
     }

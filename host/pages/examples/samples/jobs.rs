@@ -107,7 +107,8 @@ pub fn jobs() -> Jobs {
         tenants: ["ada", "bob", "mallory", "shop"].map(Guest::new).into(),
         rows: rows(),
         total: Some(3_911),
-        older: Some("/jobs?cursor=4174".into()),
+        cursor: String::new(),
+        older: Some("4174".into()),
         kept: Some(Millis(30 * 86_400_000)),
     }
 }

@@ -59,7 +59,8 @@ pub fn workers() -> Workers {
         busy: 351,
         state: String::new(),
         rows,
-        next: Some("/workers?cursor=rack1-node-08".into()),
+        cursor: String::new(),
+        next: Some("rack1-node-08".into()),
         waiting_tasks: 0,
         waiting_jobs: 0,
     }

@@ -3,7 +3,9 @@
 use askama::Template;
 use wasmgrid_proto::{Digest, Micros, Millis};
 
-use crate::{Cadence, Count, Guest, LivePart, Nav, Page, Shell, Spark, number, shell::drawn};
+use crate::{
+    Cadence, Count, Guest, LivePart, Nav, Page, Shell, Spark, number, shell::drawn, text::query,
+};
 
 /// A function in the list.
 #[derive(Clone, Debug)]
@@ -35,7 +37,9 @@ pub struct Functions {
     pub now: Micros,
     /// All of the tenant, by name; or a page of them.
     pub rows: Vec<FunctionRow>,
-    /// The address of the next ones, if there are any.
+    /// The cursor of this page; empty for the first.
+    pub cursor: String,
+    /// The cursor of the next ones, if there are any.
     pub next: Option<String>,
     /// The gateway's own address, for the example of a call: `https://grid.example:7434`.
     pub base: String,
@@ -53,6 +57,10 @@ struct View<'a> {
 }
 
 impl Functions {
+    pub(crate) fn next_path(&self) -> Option<String> {
+        self.next.as_ref().map(|cursor| format!("/functions{}", query(&[("cursor", cursor)])))
+    }
+
     /// A name for the examples.
     pub(crate) fn example(&self) -> String {
         self.rows.first().map_or_else(|| "resize".into(), |row| row.name.plain())
@@ -96,6 +104,10 @@ impl FunctionRow {
 impl Page for Functions {
     fn path(&self) -> String {
         "/functions".into()
+    }
+
+    fn query(&self) -> String {
+        query(&[("cursor", &self.cursor)])
     }
 
     fn title(&self) -> String {

@@ -6,7 +6,7 @@ use wasmgrid_proto::{ByteCount, JobStatus, Micros, Millis, ModuleKind};
 use super::limits::{self, LimitRow, Reached, Used};
 use crate::{
     Bar, Cadence, Count, Fill, Guest, GuestBlock, Line, LivePart, Nav, Page, Prose, Shape, Shell,
-    State, Strip, Tone, When, jobs::Left, number, shell::drawn,
+    State, Strip, Tone, When, jobs::Left, number, shell::drawn, text::query,
 };
 
 /// The page of a job.
@@ -446,6 +446,11 @@ impl Results {
 impl Page for Job {
     fn path(&self) -> String {
         format!("/jobs/{}", self.status.job)
+    }
+
+    fn query(&self) -> String {
+        let shown = self.results.tabs().into_iter().find(|(.., is_chosen)| *is_chosen);
+        query(&[("as", shown.map_or("", |(name, ..)| name))])
     }
 
     fn title(&self) -> String {

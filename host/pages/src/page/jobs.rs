@@ -5,6 +5,7 @@ use wasmgrid_proto::{JobCounts, JobId, JobState, Micros, Millis};
 
 use crate::{
     Bar, Cadence, Count, Guest, LivePart, Nav, Page, Shell, State, When, number, shell::drawn,
+    text::query,
 };
 
 /// A job in a list.
@@ -169,7 +170,9 @@ pub struct Jobs {
     pub rows: Vec<JobRow>,
     /// How many there are; `None` if nobody counted.
     pub total: Option<u64>,
-    /// The address of older ones, if there are any.
+    /// The cursor of this page; empty for the first.
+    pub cursor: String,
+    /// The cursor of older ones, if there are any.
     pub older: Option<String>,
     /// How long ended jobs are kept.
     pub kept: Option<Millis>,
@@ -193,6 +196,17 @@ struct Row<'a> {
 }
 
 impl Jobs {
+    /// This list from a cursor on.
+    fn query_at(&self, cursor: &str) -> String {
+        let state = self.filter.state.map_or_else(String::new, |state| state.to_string());
+        let (name, tenant) = (self.filter.name.as_str(), self.filter.tenant.as_str());
+        query(&[("state", &state), ("name", name), ("tenant", tenant), ("cursor", cursor)])
+    }
+
+    pub(crate) fn older_path(&self) -> Option<String> {
+        self.older.as_ref().map(|cursor| format!("/jobs{}", self.query_at(cursor)))
+    }
+
     pub(crate) fn count_line(&self) -> String {
         let shown = match self.rows.len() {
             0 => "none".to_owned(),
@@ -221,6 +235,10 @@ impl Jobs {
 impl Page for Jobs {
     fn path(&self) -> String {
         "/jobs".into()
+    }
+
+    fn query(&self) -> String {
+        self.query_at(&self.cursor)
     }
 
     fn title(&self) -> String {

@@ -3,7 +3,7 @@
 use askama::Template;
 use wasmgrid_proto::{Micros, wire::Role};
 
-use crate::{Guest, Nav, Page, Shape, Shell, State, Tone, When, number, shell::drawn};
+use crate::{Guest, Nav, Page, Shape, Shell, State, Tone, When, number, shell::drawn, text::query};
 
 /// A key or a browser's session.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Keys {
     pub now: Micros,
     /// Those of this page.
     pub rows: Vec<KeyRow>,
-    /// The address of the next ones, if there are any.
+    /// The cursor of the next ones, if there are any.
     pub next: Option<String>,
 }
 
@@ -44,6 +44,12 @@ pub struct Keys {
 struct View<'a> {
     shell: &'a Shell,
     page: &'a Keys,
+}
+
+impl Keys {
+    pub(crate) fn next_path(&self) -> Option<String> {
+        self.next.as_ref().map(|cursor| format!("/keys{}", query(&[("cursor", cursor)])))
+    }
 }
 
 impl KeyRow {

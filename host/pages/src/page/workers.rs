@@ -5,7 +5,7 @@ use wasmgrid_proto::{ByteCount, Micros, WorkerId, WorkerState};
 
 use crate::{
     Bar, Cadence, Count, Fill, Guest, LivePart, Nav, Page, Shape, Shell, State, Tone, number,
-    overview::WorkerCounts, path_part, shell::drawn,
+    overview::WorkerCounts, path_part, shell::drawn, text::query,
 };
 
 /// A worker in a list.
@@ -125,7 +125,9 @@ pub struct Workers {
     pub state: String,
     /// Those of this page: those that are not ready first, then by name.
     pub rows: Vec<WorkerRow>,
-    /// The address of the next ones, if there are any.
+    /// The cursor of this page; empty for the first.
+    pub cursor: String,
+    /// The cursor of the next ones, if there are any.
     pub next: Option<String>,
     /// Tasks that wait; said if no worker is linked.
     pub waiting_tasks: u64,
@@ -150,6 +152,14 @@ struct Row<'a> {
 }
 
 impl Workers {
+    fn query_at(&self, cursor: &str) -> String {
+        query(&[("state", &self.state), ("cursor", cursor)])
+    }
+
+    pub(crate) fn next_path(&self) -> Option<String> {
+        self.next.as_ref().map(|cursor| format!("/workers{}", self.query_at(cursor)))
+    }
+
     pub(crate) fn head_line(&self) -> String {
         let wait = if self.waiting_jobs == 1 { "waits" } else { "wait" };
         match self.counts.total() {
@@ -202,6 +212,10 @@ impl Workers {
 impl Page for Workers {
     fn path(&self) -> String {
         "/workers".into()
+    }
+
+    fn query(&self) -> String {
+        self.query_at(&self.cursor)
     }
 
     fn title(&self) -> String {

@@ -1,6 +1,6 @@
 //! Live parts: each is in its page, and alone it is the same.
 
-use wasmgrid_pages::Liveness;
+use wasmgrid_pages::{Liveness, Page as _};
 
 use crate::{html::Tree, samples};
 
@@ -69,7 +69,11 @@ fn a_page_connects_to_its_own_stream_if_it_has_live_parts() {
         assert_eq!(connects(Liveness::Still), None, "{name}");
     }
     let paths: Vec<_> = samples::pages().iter().map(|(.., page)| page.live_path()).collect();
-    assert!(paths.contains(&"/live".into()) && paths.contains(&"/jobs/4182/live".into()));
+    assert!(
+        paths.contains(&"/live".into()) && paths.contains(&"/jobs/4182/live?as=pictures".into())
+    );
+    let filtered = samples::jobs_none().live_path();
+    assert_eq!(filtered, "/jobs/live?state=failed&name=nightly%2F%22%3E%3Cb%3E&tenant=ada");
 }
 
 #[test]
