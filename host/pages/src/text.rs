@@ -3,6 +3,7 @@
 use std::fmt::{self, Display as _, Write as _};
 
 use askama::filters::HtmlSafe;
+use wasmgrid_proto::text::misleads;
 
 /// Text that a guest, a job, a worker or another program chose: names, messages, inputs, labels. On a
 /// page it is one line of text, whatever is in it: never markup, and with nothing in it that cannot be
@@ -143,32 +144,6 @@ fn written_out(c: char) -> String {
         '\t' | '\n' | '\r' => c.escape_default().to_string(),
         c => c.escape_unicode().to_string(),
     }
-}
-
-/// Characters that are not seen, or that change how those around them are: controls, those that end a
-/// line or turn its direction, and invisible ones. The joiners stay, since scripts and pictures of
-/// people are written with them.
-fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'
-                | '\u{200e}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{2800}'
-                | '\u{3164}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
 }
 
 /// A sentence of ours, with names, commands and links in it.
