@@ -12,8 +12,9 @@
 //! - [`Login`](login::Login) is for those who are not logged in, and needs no shell.
 //! - [`Shell`] is what all pages share: who looks, the token against forgery, whether it is live.
 //! - `GET PAGE/live` is a stream of server-sent events: for each of `page.live_parts()`, no more often
-//!   than its [`Cadence`], `event: ID` and the lines of `page.part(&shell, ID)` as `data:`, if they
-//!   differ from the last. `GET PAGE/part/ID` is the same text alone; `None` is a 404.
+//!   than its [`Cadence`], [`event`]`(ID, &page.part(&shell, ID))`, if it differs from the last.
+//!   `GET PAGE/part/ID` is the same text alone; `None` is a 404. Both have the page's own query
+//!   ([`Page::query`]).
 //! - [`assets()`] are the files that pages name, each with its path: to be served with their type,
 //!   `Cache-Control: public, max-age=31536000, immutable` and `nosniff`.
 //! - `Content-Security-Policy: default-src 'none'; style-src 'self'; script-src 'self'; img-src
@@ -63,6 +64,6 @@ pub use number::{Count, When};
 pub use page::{
     cancel, functions, job, jobs, keys, limits, login, overview, plain, task, worker, workers,
 };
-pub use shell::{CSRF_FIELD, Cadence, LivePart, Liveness, Nav, Page, Shell};
+pub use shell::{CSRF_FIELD, Cadence, LivePart, Liveness, Nav, Page, Shell, event};
 pub use state::{Shape, State, Tone};
 pub use text::{Guest, GuestBlock, Prose, path_part};

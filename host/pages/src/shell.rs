@@ -88,6 +88,19 @@ pub struct LivePart {
     pub cadence: Cadence,
 }
 
+/// A part of a page as a server-sent event.
+#[must_use]
+pub fn event(id: &str, inside: &str) -> String {
+    let mut event = format!("event: {id}\n");
+    for line in inside.split('\n') {
+        event.push_str("data: ");
+        event.push_str(line);
+        event.push('\n');
+    }
+    event.push('\n');
+    event
+}
+
 /// A page.
 pub trait Page {
     /// The path at which it is served. Its stream is at [`live_path`](Self::live_path), its parts at

@@ -75,6 +75,11 @@ pub fn pages() -> Vec<(&'static str, Shell, Box<dyn Page>)> {
         ("keys-none", client(), Box::new(keys::Keys { now: NOW, rows: Vec::new(), next: None })),
         ("about", operator(), Box::new(about())),
         ("cancel", operator(), Box::new(cancel())),
+        (
+            "revoke",
+            operator(),
+            Box::new(cancel::Confirm::revoke("9f3c1a6be2d40817", HOSTILE.into())),
+        ),
         ("not-found", client(), Box::new(plain::Problem::no_job("99", "30d"))),
         ("forged", client(), Box::new(plain::Problem::forged())),
     ]

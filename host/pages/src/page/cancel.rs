@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use crate::{Guest, Nav, Page, Prose, Shell, shell::drawn};
+use crate::{Guest, Nav, Page, Prose, Shell, path_part, shell::drawn};
 
 /// A page that asks once more: cancelling a job, deleting a function, revoking a key.
 #[derive(Clone, Debug)]
@@ -44,6 +44,25 @@ struct View<'a> {
 }
 
 impl Confirm {
+    /// Before a key is revoked, or a browser's session.
+    #[must_use]
+    pub fn revoke(id: &str, name: Guest) -> Self {
+        Self {
+            path: format!("/keys/{}/revoke", path_part(id)),
+            nav: Nav::Keys,
+            question: format!("Revoke key {}?", Guest::new(id).plain()),
+            name,
+            lost: vec![
+                Prose::new("Programs and browsers that use it are refused within five seconds."),
+                Prose::new("Streams that they have open end; results that they wait for stay."),
+                Prose::new("It cannot be made good again: make another one."),
+            ],
+            kept: vec![Prose::new("Jobs that were submitted with it go on.")],
+            button: "Revoke the key",
+            back: ("/keys".into(), "Back to the keys"),
+        }
+    }
+
     /// Before a job is cancelled.
     #[must_use]
     pub fn cancel(job: wasmgrid_proto::JobId, name: Guest, stake: AtStake, is_open: bool) -> Self {

@@ -1,6 +1,6 @@
 //! Live parts: each is in its page, and alone it is the same.
 
-use wasmgrid_pages::{Liveness, Page as _};
+use wasmgrid_pages::{Liveness, Page as _, event};
 
 use crate::{html::Tree, samples};
 
@@ -74,6 +74,22 @@ fn a_page_connects_to_its_own_stream_if_it_has_live_parts() {
     );
     let filtered = samples::jobs_none().live_path();
     assert_eq!(filtered, "/jobs/live?state=failed&name=nightly%2F%22%3E%3Cb%3E&tenant=ada");
+}
+
+#[test]
+fn a_part_of_several_lines_is_one_event() {
+    let sent = event("rate", "<p>a\nb</p>");
+    assert_eq!(sent, "event: rate\ndata: <p>a\ndata: b</p>\n\n");
+    for (name, shell, page) in samples::pages() {
+        for part in page.live_parts() {
+            let inside = page.part(&shell, part.id).expect("a live part is one");
+            let sent = event(part.id, &inside);
+            assert!(!inside.contains('\r'), "{name}: {} would end a line", part.id);
+            let read: Vec<_> =
+                sent.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+            assert_eq!(read.join("\n"), inside, "{name}: {}", part.id);
+        }
+    }
 }
 
 #[test]
