@@ -6,7 +6,7 @@ mod grid;
 mod jobs;
 mod workers;
 
-use wasmgrid_pages::{Guest, Liveness, Page, Shell, cancel, keys, login, plain};
+use wasmgrid_pages::{Guest, Liveness, Nav, Page, Shell, cancel, keys, login, plain};
 use wasmgrid_proto::{JobId, Micros, Millis, wire::Role};
 
 pub use self::{grid::*, jobs::*, workers::*};
@@ -81,6 +81,7 @@ pub fn pages() -> Vec<(&'static str, Shell, Box<dyn Page>)> {
             Box::new(cancel::Confirm::revoke("9f3c1a6be2d40817", HOSTILE.into())),
         ),
         ("not-found", client(), Box::new(plain::Problem::no_job("99", "30d"))),
+        ("away", client(), Box::new(plain::Problem::away("/jobs/7", Nav::Jobs, "10.0.4.2:7433"))),
         ("forged", client(), Box::new(plain::Problem::forged())),
     ]
 }

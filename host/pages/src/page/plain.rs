@@ -17,6 +17,8 @@ pub struct Problem {
     pub text: Prose,
     /// Where to go on, and its words.
     pub onward: (String, &'static str),
+    /// After how many seconds the browser asks again; `None` if that would not help.
+    pub again: Option<u32>,
 }
 
 #[derive(Template)]
@@ -39,6 +41,7 @@ impl Problem {
             heading: format!("There is no job {}", Guest::new(id).plain()),
             text: Prose::new(&text.replace('`', "'")),
             onward: ("/jobs".into(), "All jobs"),
+            again: None,
         }
     }
 
@@ -51,6 +54,24 @@ impl Problem {
             heading: "There is no such page".into(),
             text: Prose::new("The address is wrong, or what was there is gone."),
             onward: ("/".into(), "Overview"),
+            again: None,
+        }
+    }
+
+    /// The scheduler cannot be reached, and nothing is known of what was asked for.
+    #[must_use]
+    pub fn away(path: &str, nav: Nav, address: &str) -> Self {
+        Self {
+            path: path.into(),
+            nav,
+            heading: "The grid is away".into(),
+            text: Prose::new("This gateway does not reach the scheduler at ").code(address).say(
+                ". It tries again each second, and this page is asked for again by itself. On \
+                     the scheduler’s machine, start it again: `wasmgrid up`, or `wasmgrid server` \
+                     where it runs alone.",
+            ),
+            onward: (path.into(), "Ask again"),
+            again: Some(5),
         }
     }
 
@@ -66,6 +87,7 @@ impl Problem {
                  press the button once more.",
             ),
             onward: ("/".into(), "Overview"),
+            again: None,
         }
     }
 }
@@ -73,6 +95,10 @@ impl Problem {
 impl Page for Problem {
     fn path(&self) -> String {
         self.path.clone()
+    }
+
+    fn reload_seconds(&self) -> Option<u32> {
+        self.again
     }
 
     fn title(&self) -> String {
