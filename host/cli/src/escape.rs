@@ -4,6 +4,8 @@
 
 use std::{borrow::Cow, ffi::OsStr, fmt, fmt::Write as _, os::unix::ffi::OsStrExt as _};
 
+pub use wasmgrid_proto::text::misleads;
+
 /// What stands before each further line of a text: no line of ours begins so.
 const INDENT: &str = "  | ";
 
@@ -121,23 +123,6 @@ pub fn json(document: &str) -> String {
         }
     }
     safe
-}
-
-/// Characters that a terminal does something else with than to show them, or that are not seen:
-/// controls (DEL and those above 0x7f too), those that end a line or reorder the text around them, and
-/// invisible ones that only mark text.
-pub fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{200b}'
-                | '\u{200e}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2066}'..='\u{2069}'
-                | '\u{feff}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("wasmgrid-views", &["wasmgrid-proto"]),
+    ("wasmgrid-pages", &["wasmgrid-proto", "wasmgrid-views"]),
     ("wasmgrid-l2", &[]),
 ];
 
@@ -69,6 +70,7 @@ const HEAVY: &[(&str, &str)] = &[
     ("rustls", "wasmgrid-net"),
     ("rusqlite", "wasmgrid-store"),
     ("axum", "wasmgrid-server"),
+    ("askama", "wasmgrid-pages"),
     ("clap", "wasmgrid-cli"),
     ("anyhow", "wasmgrid-cli"),
 ];
