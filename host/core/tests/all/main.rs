@@ -18,6 +18,7 @@ mod labels;
 mod lists;
 mod open;
 mod overdue;
+mod overviews;
 mod placement;
 mod preparing;
 mod quotas;

@@ -23,6 +23,7 @@ use crate::{
 const BEFORE: [&str; PROTOCOL_MINOR as usize] = [
     include_str!("../../../proto/tests/golden/messages-0.txt"),
     include_str!("../../../proto/tests/golden/messages-1.txt"),
+    include_str!("../../../proto/tests/golden/messages-2.txt"),
 ];
 
 /// The minor before this one, this one, and the one after it.

@@ -12,7 +12,7 @@ use crate::{Extensions, UnknownExtension};
 pub const PROTOCOL_MAJOR: u16 = 1;
 
 /// The newest minor version that this release speaks.
-pub const PROTOCOL_MINOR: u16 = 2;
+pub const PROTOCOL_MINOR: u16 = 3;
 
 /// The oldest minor version that this release speaks.
 pub const PROTOCOL_MINOR_LEAST: u16 = 0;
