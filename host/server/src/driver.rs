@@ -29,6 +29,7 @@ mod clients;
 mod comparison;
 mod content;
 mod contests;
+mod counted;
 mod deferred;
 mod divergence;
 mod failures;
@@ -88,10 +89,10 @@ pub use self::{
     cache::{Cached, Inputs, Results, decode},
     comparison::{Compared, Pairs},
     content::{Content, NOTHING},
+    counted::Counted,
     given_inputs::{GivenInputs, InputReading},
     io::{Ask, Effect, Event, LinkId, Now},
     log_scan::{LogScan, Search},
-    metrics::Counted,
     modules::{AdmissionResult, CheckTask, Modules, Put},
     observer::Observer,
     outbox::{

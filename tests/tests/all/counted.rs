@@ -28,7 +28,8 @@ fn a_jobs_failures_are_shown_in_groups_with_a_sample() {
     let counted = &told["counted"];
     let first = &counted["failures"][0];
     assert_eq!((&first["kind"], &first["count"]), (&json!("rejected"), &json!(3)), "{counted}");
-    assert_eq!(first["sample"], json!(format!("{job}/1")));
+    let rejected = [1, 3, 5].map(|index| json!(format!("{job}/{index}")));
+    assert!(rejected.contains(&first["sample"]), "the one that ended first: {counted}");
     assert_eq!(first["workers"].as_array().map(Vec::len), Some(1));
     assert_eq!(counted["other_failures"]["count"], json!(0));
     assert_eq!(counted["wall"]["count"], json!(6));

@@ -1,42 +1,9 @@
 //! What the driver counts beside the core. What only the shell around it knows is added there
 //! ([`Effect::Count`]), on the way to whoever asks.
 
-use wasmgrid_proto::{DiskUse, Metrics, Overview, ServerMetrics, wire::Reply};
+use wasmgrid_proto::{Metrics, ServerMetrics};
 
-use super::{Driver, Effect, LinkId, Observer, gate::HandedOver};
-
-/// What is on its way to whoever asked, without what the shell alone knows.
-#[derive(Debug)]
-pub enum Counted {
-    /// What the scheduler counts.
-    Metrics(Box<Metrics>),
-    /// How the grid is.
-    Overview(Box<Overview>),
-}
-
-impl Counted {
-    /// The answer, with how many messages wait for the driver, and the bytes of the journal's snapshot
-    /// and of the records after it.
-    #[must_use]
-    pub fn complete(self, inbox_messages: u64, (snapshot, tail): (u64, u64)) -> Reply {
-        let complete = |metrics: &mut Metrics| {
-            metrics.server.inbox_messages = inbox_messages;
-            (metrics.store.snapshot_bytes, metrics.store.journal_bytes) = (snapshot, tail);
-        };
-        match self {
-            Self::Metrics(mut metrics) => {
-                complete(&mut metrics);
-                Reply::Metrics(metrics)
-            }
-            Self::Overview(mut overview) => {
-                overview.metrics.as_mut().into_iter().for_each(complete);
-                let journal = snapshot.saturating_add(tail);
-                overview.disk = overview.disk.map(|disk| DiskUse { journal, ..disk });
-                Reply::Overview(overview)
-            }
-        }
-    }
-}
+use super::{Driver, Effect, LinkId, Observer, counted::Counted, gate::HandedOver};
 
 impl<O: Observer> Driver<O> {
     /// All that is counted, as far as the driver knows it.

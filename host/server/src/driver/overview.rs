@@ -13,7 +13,7 @@ use wasmgrid_proto::{
 use super::{
     Driver, Effect, LinkId, Observer,
     clients::no_job,
-    metrics::Counted,
+    counted::Counted,
     sizes::{LIST_BYTES, job_row_bytes, worker_row_bytes},
 };
 

@@ -289,7 +289,7 @@ mod tests {
         assert!(fixed <= 5 << 10, "{fixed} bytes of each job");
         let groups = summary.failures.groups(|worker| worker.to_string());
         let texts: usize = groups.iter().map(|one| one.message.len() + one.kind.len()).sum();
-        let all = fixed + texts + groups.len() * (160 + 8 * 16 * 2);
+        let all = fixed + texts + groups.len() * (160 + 8 * 16);
         assert!(all <= 24 << 10, "{all} bytes at most");
     }
 
