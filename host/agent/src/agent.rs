@@ -125,6 +125,7 @@ impl<M: Clone> Agent<M> {
                 self.prepared(job, &spec, result);
             }
             Event::Running(running) => self.say_heartbeat(running),
+            Event::Report(report) => self.say_report(report),
             Event::Able => self.able(),
             Event::Unable(unable) => self.unable(unable),
             Event::Leave { within } => {

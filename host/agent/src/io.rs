@@ -6,7 +6,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use wasmgrid_proto::{
     Digest, InputBlock, JobId, LeaseId, Millis, Outcome, ResultBlock, RunningTask, TaskRange,
-    TaskSpec, WorkerId,
+    TaskSpec, WorkerId, WorkerReport,
     frame::Envelope,
     wire::{FromWorker, ToWorker, Unable},
 };
@@ -72,6 +72,9 @@ pub enum Event<M> {
     },
     /// The answer to [`Effect::ListRunning`]: at most one a slot.
     Running(Vec<RunningTask>),
+    /// What the scheduler is to know of this worker beside what it offers. To be told only on a link
+    /// that knows [`FromWorker::Report`].
+    Report(WorkerReport),
     /// This machine can run tasks.
     Able,
     /// It cannot, for this reason.

@@ -30,4 +30,6 @@ pub use placement::claimed_key;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;
 pub use proof::LeaseKey;
-pub use rules::{Grid, JobLogs, REFUSALS_ENTERED, REFUSALS_WINDOW, RETAINED_AT_ONCE};
+pub use rules::{
+    Grid, JobLogs, REFUSALS_ENTERED, REFUSALS_WINDOW, RETAINED_AT_ONCE, without_others,
+};

@@ -90,6 +90,18 @@ impl Extensions {
         Ok(Self(Vec::from([Extension { id, critical: false, bytes }])))
     }
 
+    /// Sets a field that a reader may ignore, as far as there is room for it; whoever set it before does
+    /// not count.
+    pub(crate) fn set(&mut self, id: u16, value: &impl Serialize) -> postcard::Result<()> {
+        let bytes = postcard::to_allocvec(value)?;
+        self.0.retain(|extension| extension.id != id);
+        let taken: usize = self.0.iter().map(|extension| extension.bytes.len()).sum();
+        if self.0.len() < EXTENSIONS_MAX && taken + bytes.len() <= EXTENSIONS_BYTES_MAX {
+            let at = self.0.partition_point(|extension| extension.id < id);
+            self.0.insert(at, Extension { id, critical: false, bytes });
+        }
+        Ok(())
+    }
     /// One field that a reader must know.
     ///
     /// # Errors
@@ -222,6 +234,20 @@ mod tests {
             assert_eq!(read.is_ok(), expected.is_ok(), "{list:?}");
             assert_eq!(Extensions::new(list).map(|_| ()), expected);
         }
+    }
+
+    #[test]
+    fn a_field_that_is_set_stands_in_its_place_and_keeps_the_bounds() {
+        let mut some = Extensions::new(vec![extension(1, true, 3), extension(300, false, 0)])
+            .expect("in order");
+        some.set(7, &5_u64).expect("encodes");
+        some.set(1, &6_u64).expect("encodes");
+        assert_eq!(some.iter().map(|one| one.id).collect::<Vec<_>>(), [1, 7, 300]);
+        assert_eq!((some.read::<u64>(1), some.read::<u64>(7)), (Ok(Some(6)), Ok(Some(5))));
+        let full: Vec<_> = (2..).map(|id| extension(id, false, 0)).take(EXTENSIONS_MAX).collect();
+        let mut full = Extensions::new(full).expect("as many as may be");
+        full.set(1, &5_u64).expect("encodes");
+        assert_eq!((full.iter().count(), full.read::<u64>(1)), (EXTENSIONS_MAX, Ok(None)));
     }
 
     #[test]

@@ -86,16 +86,19 @@ mod member;
 mod metrics;
 mod outcome;
 mod outstanding;
+mod overview;
 pub mod pace;
 mod quota;
 mod range;
 pub mod reason;
 mod record;
 mod refusal;
+mod rows;
 mod segment;
 mod snapshot;
 mod spec;
 mod status;
+mod summary;
 pub mod text;
 mod units;
 mod usage;
@@ -123,11 +126,16 @@ pub use metrics::{
 };
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use outstanding::Outstanding;
+pub use overview::{
+    Attention, DiskUse, FailedKind, LastHour, Overview, SlotCounts, SlotsBucket, SlotsOverTime,
+    Workers,
+};
 pub use quota::{Allowance, Resource, TenantStatus, Use};
 pub use range::{RangeList, TaskRange};
 pub use reason::Reason;
 pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
 pub use refusal::{GrantFault, Refusal};
+pub use rows::{JobRow, WorkerFilter, WorkerReport, WorkerRow};
 pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError};
 pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
@@ -135,5 +143,6 @@ pub use status::{
     Contest, FILTER_BYTES, Failing, JobCounts, JobFilter, JobState, JobStatus, RunningTask,
     VouchedLabels, WorkerCapacity, WorkerState, WorkerStatus,
 };
+pub use summary::{FailureCount, FailureGroup, JobSummary, Pace, Peak, Peaks, RateBucket, Rates};
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};
 pub use usage::{Cost, EndedTasks, TenantUsage, UsageTotal};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Extensions, JobId, LeaseId, Outcome, TaskRange, UnknownExtension, Usage, WorkerId,
+    Extensions, JobId, LeaseId, Micros, Outcome, TaskRange, UnknownExtension, Usage, WorkerId,
     wire::bounded,
 };
 
@@ -213,7 +213,22 @@ impl ResultMeta {
     }
 }
 
+/// The extension of a [`ResultBlock`] that has the date at which the scheduler received it.
+const RECEIVED: u16 = 1;
+
 impl ResultBlock {
+    /// The scheduler's date at which these results came; `None` if its release did not note it.
+    #[must_use]
+    pub fn received(&self) -> Option<Micros> {
+        self.extensions.read(RECEIVED).ok().flatten()
+    }
+
+    /// Notes when these results came, whatever their worker says.
+    pub fn set_received(&mut self, at: Micros) {
+        // A number is always encoded.
+        let _ = self.extensions.set(RECEIVED, &at);
+    }
+
     /// Refuses critical extensions that this release does not know.
     ///
     /// # Errors

@@ -20,6 +20,18 @@ pub enum Isolation {
     InProcess,
 }
 
+impl Isolation {
+    /// Its name, as the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Task => "task",
+            Self::InProcess => "in-process",
+        }
+    }
+}
+
 /// A worker's sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {

@@ -19,7 +19,7 @@ use crate::{
     SandboxError, Slot,
     blobs::Blobs,
     compile::Compiler,
-    jail::warden::Warden,
+    jail::{Layer, warden::Warden},
     pool::{Pool, PoolConfig},
     program,
 };
@@ -44,6 +44,8 @@ struct Inner {
     pool: Pool,
     max_limits: Limits,
     allow_dirs: Vec<PathBuf>,
+    isolation: Isolation,
+    warden: Arc<Warden>,
 }
 
 impl Sandbox {
@@ -64,16 +66,17 @@ impl Sandbox {
             slots: config.slots,
             isolation: config.isolation,
             engine: config.engine_settings(),
-            warden,
+            warden: Arc::clone(&warden),
             allow_dirs: config.allow_dirs.clone(),
             program: config.program,
             runner_tasks: config.runner_tasks,
             runner_age: config.runner_age,
         };
         let (pool, slots) = Pool::start(pool, &compiler);
-        let allow_dirs = config.allow_dirs;
+        let (allow_dirs, isolation) = (config.allow_dirs, config.isolation);
         let (blobs, max_limits) = (Blobs::default(), config.max_limits);
-        let inner = Arc::new(Inner { compiler, blobs, pool, max_limits, allow_dirs });
+        let inner =
+            Arc::new(Inner { compiler, blobs, pool, max_limits, allow_dirs, isolation, warden });
         Ok((Self { kind: Kind::Real(inner) }, slots))
     }
 
@@ -119,6 +122,19 @@ impl Sandbox {
             Kind::Real(inner) => inner.compiler.fingerprint(),
             #[cfg(feature = "simulated")]
             Kind::Simulated(_) => "simulated",
+        }
+    }
+
+    /// The boundary around tasks, and the layers of the jail that were found missing so far.
+    #[must_use]
+    pub fn confinement(&self) -> (&'static str, Vec<&'static str>) {
+        match &self.kind {
+            Kind::Real(inner) => {
+                let missing = inner.warden.missing().into_iter().map(Layer::name).collect();
+                (inner.isolation.name(), missing)
+            }
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(_) => ("simulated", Vec::new()),
         }
     }
 

@@ -18,17 +18,21 @@
 //! nothing outside their folder but errors and the members' table, and not tokio;
 //! `tests/tests/all/house.rs` checks that.
 
+mod activity;
 mod audit;
 mod batch;
 mod blobs;
+mod busy;
 mod cache;
 mod certificates;
 mod clients;
 mod comparison;
 mod content;
 mod contests;
+mod counted;
 mod deferred;
 mod divergence;
+mod failures;
 mod functions;
 mod gate;
 mod given_inputs;
@@ -42,13 +46,16 @@ mod modules;
 mod observer;
 mod outbox;
 mod outputs;
+mod overview;
 mod payers;
 mod planted;
 mod producer_leases;
 mod requested;
 mod retention;
+mod series;
 mod sizes;
 mod space;
+mod summaries;
 mod turns;
 mod uploads;
 mod watches;
@@ -83,6 +90,7 @@ pub use self::{
     cache::{Cached, Inputs, Results, decode},
     comparison::{Compared, Pairs},
     content::{Content, NOTHING},
+    counted::Counted,
     given_inputs::{GivenInputs, InputReading},
     io::{Ask, Effect, Event, LinkId, Now},
     log_scan::{LogScan, Search},
@@ -109,6 +117,7 @@ use members::Seen;
 use producer_leases::ProducerLeases;
 use requested::Reading;
 use retention::Retention;
+use summaries::Summaries;
 use watches::Visible;
 use workers::Worker;
 
@@ -200,6 +209,8 @@ struct State {
     failure: Option<ServerError>,
     /// What was counted from the start on; the gauges in it are 0.
     counted: ServerMetrics,
+    /// What is counted of results, from the start on.
+    summaries: Summaries,
     workers: BTreeMap<LinkId, Worker>,
     by_worker: BTreeMap<WorkerId, LinkId>,
     clients: BTreeMap<LinkId, Client>,
@@ -251,6 +262,7 @@ impl<O: Observer> Driver<O> {
     pub fn new(start: Start, observer: O) -> Self {
         let Start { settings, grid, modules, members, now } = start;
         let mut state = State { now: now.time, date: now.date, ..State::default() };
+        state.summaries = Summaries::new(now.time);
         // What the last term left is tidied too, also if nothing comes now.
         state.tidy_at = Some(now.time.after(IDLE_AFTER));
         let mut driver = Self {
@@ -387,6 +399,7 @@ impl<O: Observer> Driver<O> {
         self.age_audit();
         self.close_unfed();
         self.take_outputs();
+        self.sample_slots();
         self.release();
         self.send_due_updates();
         if self.state.acknowledge_at.is_some_and(|at| at <= self.state.now) {

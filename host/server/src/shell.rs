@@ -7,7 +7,6 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use wasmgrid_proto::wire::Reply;
 
 use crate::{
     clock::{self, Clock},
@@ -149,11 +148,11 @@ impl Shell {
     fn carry_out(&mut self) {
         for effect in self.driver.effects() {
             match effect {
-                Effect::Count { link, id, mut metrics } => {
-                    metrics.server.inbox_messages = self.inboxes.heard.waiting() as u64;
-                    metrics.store.snapshot_bytes = self.extent.snapshot_bytes as u64;
-                    metrics.store.journal_bytes = self.extent.tail_bytes as u64;
-                    let reply = Ok(Reply::Metrics(metrics));
+                Effect::Count { link, id, counted } => {
+                    let waiting = self.inboxes.heard.waiting() as u64;
+                    let journal =
+                        (self.extent.snapshot_bytes as u64, self.extent.tail_bytes as u64);
+                    let reply = Ok(counted.complete(waiting, journal));
                     self.events.push(Event::Answer { link, id, reply });
                 }
                 effect => self.hands.carry_out(effect),

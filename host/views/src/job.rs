@@ -4,11 +4,11 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
 use serde::Serialize;
 use wasmgrid_proto::{
-    Divergence, Divergences, JobCounts, JobState, JobStatus, Limits, ModuleKind, WITH, Witness,
-    WorkerId,
+    Divergence, Divergences, JobCounts, JobRow, JobState, JobStatus, JobSummary, Limits,
+    ModuleKind, Pace, WITH, Witness, WorkerId,
 };
 
-use crate::{Data, written};
+use crate::{Data, JobSummaryView, summary::per_second, written};
 
 /// A job.
 #[derive(Debug, Serialize)]
@@ -57,6 +57,9 @@ pub struct JobView {
     pub submitted_at_us: u64,
     /// When it ended; `null` before.
     pub ended_at_us: Option<u64>,
+    /// How many of its tasks end each second, over the last ten; `null` if that was not asked for, or
+    /// the scheduler is too old to count it.
+    pub tasks_per_second: Option<f64>,
 }
 
 /// A job's tasks by state.
@@ -67,7 +70,10 @@ pub struct CountsView {
     /// Tasks that wait.
     pub queued: u64,
     /// Tasks that were given to workers, including those that wait there.
-    pub running: u64,
+    pub assigned: u64,
+    /// Those of the assigned tasks that a slot runs, as workers last reported; `null` if that was not
+    /// asked for, or the scheduler is too old to count it.
+    pub running: Option<u64>,
     /// Tasks that ended ok.
     pub ok: u64,
     /// Tasks that failed.
@@ -103,7 +109,7 @@ pub struct LimitsView {
     pub log_bytes: u64,
 }
 
-/// A job as JSON, with what differs of it.
+/// A job as JSON, with what differs of it, and what was counted of it.
 #[derive(Debug, Serialize)]
 pub struct JobWithDivergences {
     /// The job.
@@ -111,6 +117,8 @@ pub struct JobWithDivergences {
     pub job: JobView,
     /// Results that differ from those that count.
     pub divergences: DivergencesView,
+    /// What the scheduler counted since it started; `null` if it is too old to count it.
+    pub counted: Option<JobSummaryView>,
 }
 
 /// Results that differ from those that count.
@@ -187,7 +195,23 @@ impl From<&JobStatus> for JobView {
             limits: LimitsView::from(&task.limits),
             submitted_at_us: status.submitted_at.0,
             ended_at_us: status.ended_at.map(|at| at.0),
+            tasks_per_second: None,
         }
+    }
+}
+
+impl From<&JobRow> for JobView {
+    fn from(row: &JobRow) -> Self {
+        Self::counted(&row.status, row.running, row.pace)
+    }
+}
+
+impl JobView {
+    /// A job with how many of its tasks run, and how fast they end.
+    pub(crate) fn counted(status: &JobStatus, running: u64, pace: Pace) -> Self {
+        let job = Self::from(status);
+        let counts = CountsView { running: Some(running), ..job.counts };
+        Self { counts, tasks_per_second: Some(per_second(pace)), ..job }
     }
 }
 
@@ -210,7 +234,8 @@ impl From<&JobCounts> for CountsView {
         Self {
             total: counts.total,
             queued: counts.queued,
-            running: counts.running,
+            assigned: counts.running,
+            running: (counts.running == 0).then_some(0),
             ok: counts.ok,
             failed: counts.failed,
             cancelled: counts.cancelled,
@@ -223,9 +248,9 @@ impl From<&JobCounts> for CountsView {
 }
 
 impl JobWithDivergences {
-    /// A job, and what was found of it.
+    /// A job, what was found of it, and what was counted if that is known.
     #[must_use]
-    pub fn new(job: &JobStatus, found: &Divergences) -> Self {
+    pub fn new(job: &JobStatus, found: &Divergences, counted: Option<&JobSummary>) -> Self {
         let view = |divergence: &Divergence| DivergenceView {
             task: format!("{}/{}", job.job, divergence.index),
             at_us: divergence.at.0,
@@ -233,7 +258,12 @@ impl JobWithDivergences {
             late: WitnessView::new(&divergence.late, found),
         };
         let list = found.list.iter().map(view).collect();
-        Self { job: JobView::from(job), divergences: DivergencesView { count: found.count, list } }
+        let divergences = DivergencesView { count: found.count, list };
+        let view = match counted {
+            Some(summary) => JobView::counted(job, summary.running, summary.pace),
+            None => JobView::from(job),
+        };
+        Self { job: view, divergences, counted: counted.map(JobSummaryView::from) }
     }
 }
 

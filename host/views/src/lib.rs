@@ -17,7 +17,9 @@ mod data;
 mod function;
 mod job;
 mod member;
+mod overview;
 mod result;
+mod summary;
 mod task;
 mod tenant;
 mod worker;
@@ -30,8 +32,16 @@ pub use job::{
     LimitsView, WitnessView, kind,
 };
 pub use member::{ClientView, TokenView, token_id};
+pub use overview::{
+    AttentionView, BusyBucketView, BusyView, DiskView, FailedKindView, JobsView, LastHourView,
+    OverviewView, SlotsView,
+};
 pub use result::{LogView, ResultBytes, ResultLine, error};
-pub use task::{AttemptView, ResultView, TaskView};
+pub use summary::{
+    FailureCountView, FailureView, JobSummaryView, PeakView, PeaksView, RateView, RatesView,
+    WallBucketView, WallView, quantile,
+};
+pub use task::{AttemptView, Kept, ResultView, TaskView};
 pub use tenant::{EndedView, TenantView, UsageView, UseView};
 pub use worker::{
     CertificateView, ContestView, FailingView, RunningView, Standing, Vouched, WorkerView,

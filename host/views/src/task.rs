@@ -1,7 +1,7 @@
 //! Single tasks.
 
 use serde::Serialize;
-use wasmgrid_proto::{Attempt, RetryCounter, TaskResult, TaskState, TaskStatus};
+use wasmgrid_proto::{Attempt, Micros, Outcome, RetryCounter, TaskResult, TaskState, TaskStatus};
 
 use crate::Data;
 
@@ -27,8 +27,36 @@ pub struct TaskView<'a> {
     pub attempts_dropped: u32,
     /// Its result; `null` before the end, and if the result was deleted.
     pub result: Option<ResultView>,
-    /// What it logged before it was cancelled.
+    /// What it logged: with its result, or before it was cancelled.
     pub log: Option<String>,
+    /// Bytes of the log that were dropped.
+    pub log_dropped: u64,
+    /// Where a trap happened, the innermost frame first, a line each; `null` of any other outcome.
+    pub backtrace: Option<String>,
+    /// What it returned; `null` if it has no result, or the result was deleted.
+    pub output: Option<Data<'a>>,
+    /// What it emitted before that.
+    pub records: Vec<Data<'a>>,
+    /// When the attempt that counts began, about: so long before its end as it took. `null` without a
+    /// result, and if the scheduler that stored it did not note when that came.
+    pub began_at_us: Option<u64>,
+    /// When its result came to the scheduler; `null` like `began_at_us`.
+    pub ended_at_us: Option<u64>,
+}
+
+/// A task's result as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// What it returned.
+    pub output: Vec<u8>,
+    /// What it emitted before that.
+    pub records: Vec<Vec<u8>>,
+    /// What it logged.
+    pub log: Vec<u8>,
+    /// Bytes of the log that were dropped.
+    pub log_dropped: u64,
+    /// When it came to the scheduler.
+    pub received: Option<Micros>,
 }
 
 /// An attempt that did not lead to the result.
@@ -72,11 +100,18 @@ pub struct ResultView {
 }
 
 impl<'a> TaskView<'a> {
-    /// A task and its input, if that is known.
+    /// A task with its input and its result, if these are known.
     #[must_use]
-    pub fn new(task: &TaskStatus, input: Option<&'a [u8]>) -> Self {
+    pub fn new(task: &TaskStatus, input: Option<&'a [u8]>, kept: Option<&'a Kept>) -> Self {
         let present = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let log = String::from_utf8_lossy(&task.log);
+        let log = String::from_utf8_lossy(kept.map_or(&task.log, |kept| &kept.log));
+        let outcome = task.result.as_ref().map(|result| &result.outcome);
+        let backtrace = match outcome {
+            Some(Outcome::Trap { backtrace, .. }) => present(backtrace),
+            _ => None,
+        };
+        let ended = kept.and_then(|kept| kept.received).map(|at| at.0);
+        let wall_us = task.result.as_ref().map_or(0, |result| result.usage.wall_us);
         Self {
             task: task.task.to_string(),
             input: input.map(Data::from),
@@ -88,8 +123,18 @@ impl<'a> TaskView<'a> {
             attempts_dropped: task.attempts_dropped,
             result: task.result.as_ref().map(ResultView::from),
             log: present(&log),
+            log_dropped: kept.map_or(0, |kept| kept.log_dropped),
+            backtrace,
+            output: kept.map(|kept| Data::from(kept.output.as_slice())),
+            records: kept.map(|kept| datas(&kept.records)).unwrap_or_default(),
+            began_at_us: ended.map(|at| at.saturating_sub(wall_us)),
+            ended_at_us: ended,
         }
     }
+}
+
+fn datas(records: &[Vec<u8>]) -> Vec<Data<'_>> {
+    records.iter().map(|record| Data::from(record.as_slice())).collect()
 }
 
 impl From<&Attempt> for AttemptView {

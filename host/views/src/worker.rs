@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use wasmgrid_proto::{
-    Contest, Failing, Micros, RunningTask, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
+    Contest, Failing, Micros, RunningTask, VouchedLabels, WorkerId, WorkerRow, WorkerState,
+    WorkerStatus,
 };
 
-use crate::written;
+use crate::{summary::per_second, written};
 
 /// A worker.
 #[derive(Debug, Serialize)]
@@ -45,6 +46,16 @@ pub struct WorkerView {
     pub contested: Option<ContestView>,
     /// `null` for a worker in the scheduler's own process, which has none.
     pub certificate: Option<CertificateView>,
+    /// How many results of it come each second, over the last ten; `null` if the scheduler is too old
+    /// to count it.
+    pub tasks_per_second: Option<f64>,
+    /// The memory that its tasks may take together, by their limits; `null` like the rate.
+    pub memory_taken_bytes: Option<u64>,
+    /// The boundary around its tasks, `process`, `task` or `in-process`; `null` if the worker did not
+    /// report it.
+    pub isolation: Option<String>,
+    /// The layers of the jail that it lacks, by name; `null` like `isolation`.
+    pub jail_lacks: Option<Vec<String>>,
 }
 
 /// For how long a certificate is good.
@@ -124,6 +135,22 @@ impl WorkerView {
                 at_us: contest.at.0,
             }),
             certificate,
+            tasks_per_second: None,
+            memory_taken_bytes: None,
+            isolation: None,
+            jail_lacks: None,
+        }
+    }
+
+    /// The same with what the scheduler counts of it, and what it reports of itself.
+    #[must_use]
+    pub fn counted(self, row: &WorkerRow) -> Self {
+        Self {
+            tasks_per_second: Some(per_second(row.pace)),
+            memory_taken_bytes: Some(row.memory_taken.0),
+            isolation: row.report.as_ref().map(|report| report.isolation.clone()),
+            jail_lacks: row.report.as_ref().map(|report| report.jail_lacks.clone()),
+            ..self
         }
     }
 }

@@ -223,9 +223,9 @@ async fn carry(
     events: &mpsc::Sender<Event>,
     stop: &CancellationToken,
 ) -> End {
-    let Link { sender, receiver, .. } = link;
+    let Link { sender, receiver, peer } = link;
     let (outbox, outgoing) = mpsc::channel(OUTBOX_MESSAGES);
-    if events.send(Event::Linked { outbox }).await.is_err() {
+    if events.send(Event::Linked { outbox, minor: peer.minor }).await.is_err() {
         return End::Stopped;
     }
     let (told, answers) = mpsc::channel(ANSWERS_MAX);

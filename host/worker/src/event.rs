@@ -15,7 +15,11 @@ use crate::link_state::GaveUp;
 /// All that can happen to a worker.
 pub(crate) enum Event {
     /// There is a link; the worker has not joined over it yet.
-    Linked { outbox: mpsc::Sender<Envelope<FromWorker>> },
+    Linked {
+        outbox: mpsc::Sender<Envelope<FromWorker>>,
+        /// The minor version of the protocol that it speaks.
+        minor: u16,
+    },
     /// The link has ended, or there was none to be had.
     Unlinked { reason: String },
     /// There will be no other link.

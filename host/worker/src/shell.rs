@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_agent::{self as agent, Agent, Effect, Preparation, WorkerConfig};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
-    JobId, Micros, Millis, TaskRange, TaskSpec,
+    JobId, Micros, Millis, TaskRange, TaskSpec, WorkerReport,
     frame::Envelope,
     text::{REASON_MAX, shortened},
     wire::{FromWorker, Part, ToWorker, Unable},
@@ -22,6 +22,9 @@ use wasmgrid_proto::{
 use wasmgrid_sandbox::{Condition, ModuleSource, PrepareError, Prepared, Sandbox, SlotEvent};
 
 use crate::{event::Event, link_state::LinkState, slots::Slots};
+
+/// The first minor version of the protocol that knows [`FromWorker::Report`].
+const REPORTS_SINCE: u16 = 3;
 
 /// Events taken before slots are fed and results are sent: what has come is the natural batch,
 /// this keeps one turn short.
@@ -42,6 +45,10 @@ struct Hands {
     status: watch::Sender<LinkState>,
     slots: Slots,
     outbox: Option<mpsc::Sender<Envelope<FromWorker>>>,
+    /// The link's scheduler knows what reports are.
+    takes_reports: bool,
+    /// What the link's scheduler was last told of this worker.
+    told: Option<WorkerReport>,
     /// What the agent asked in its last turn that is known at once.
     answers: Vec<agent::Event<Prepared>>,
     /// Where the agent's time begins.
@@ -59,7 +66,19 @@ impl Shell {
     ) -> Self {
         let (leave_timeout, count) = (config.leave_timeout, slots.count());
         let (outbox, answers, origin) = (None, Vec::new(), Instant::now());
-        let hands = Hands { sandbox, events, tasks, status, slots, outbox, answers, origin };
+        let (takes_reports, told) = (false, None);
+        let hands = Hands {
+            sandbox,
+            events,
+            tasks,
+            status,
+            slots,
+            outbox,
+            takes_reports,
+            told,
+            answers,
+            origin,
+        };
         let agent = Agent::new(config, count, system_time(), hands.now());
         Self { agent, hands, leave_timeout }
     }
@@ -101,8 +120,9 @@ impl Shell {
     fn handle(&mut self, now: Micros, event: Event) {
         let Self { agent, hands, leave_timeout } = self;
         let event = match event {
-            Event::Linked { outbox } => {
+            Event::Linked { outbox, minor } => {
                 hands.outbox = Some(outbox);
+                (hands.takes_reports, hands.told) = (minor >= REPORTS_SINCE, None);
                 agent::Event::Linked
             }
             Event::Unlinked { reason } => {
@@ -232,10 +252,23 @@ impl Hands {
                 self.slots.recall(slot, job, lease, &tasks);
             }
             Effect::ListRunning => {
+                self.report();
                 self.answers.push(agent::Event::Running(self.slots.running()));
             }
             // The loop does it.
             Effect::Leave => {}
+        }
+    }
+
+    /// Has the scheduler told of this worker, if there is news.
+    fn report(&mut self) {
+        let (isolation, missing) = self.sandbox.confinement();
+        let jail_lacks = missing.into_iter().map(String::from).collect();
+        let isolation = isolation.into();
+        let report = WorkerReport { isolation, jail_lacks, ..WorkerReport::default() };
+        if self.takes_reports && self.told.as_ref() != Some(&report) {
+            self.told = Some(report.clone());
+            self.answers.push(agent::Event::Report(report));
         }
     }
 

@@ -17,8 +17,7 @@ use wasmgrid_proto::{
     Record, SnapshotItem,
     frame::Envelope,
     wire::{
-        FromClient, Hello, PROTOCOL_MINOR, Reply, Request as Asked, RequestFrame, Role, ToClient,
-        ToWorker,
+        FromClient, Hello, PROTOCOL_MINOR, Request as Asked, RequestFrame, Role, ToClient, ToWorker,
     },
 };
 use wasmgrid_server::{
@@ -393,8 +392,8 @@ impl Scheduler {
             }
             Wanted::LogScan(scan) => self.inbox.push_back(walked(disk, scan)?),
             Wanted::Compare(pairs) => self.inbox.push_back(pairs.compare()),
-            Wanted::Count { link, id, metrics } => {
-                let reply = Ok(Reply::Metrics(metrics));
+            Wanted::Count { link, id, counted } => {
+                let reply = Ok(counted.complete(0, (0, 0)));
                 self.inbox.push_back(Event::Answer { link, id, reply });
             }
             Wanted::Enroll(Ask::Remove { link, id, key, .. }) => {

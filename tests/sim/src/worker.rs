@@ -357,7 +357,10 @@ impl Worker {
             FromWorker::Health(health) => Up::Health { able: health.unable.is_none() },
             FromWorker::Alive(alive) => Up::Alive { rival: alive.rival },
             // Modules are here, and no scheduler of this world counts what waits for them.
-            FromWorker::NeedModule(_) | FromWorker::Preparing(_) | FromWorker::Renew(_) => return,
+            FromWorker::NeedModule(_)
+            | FromWorker::Preparing(_)
+            | FromWorker::Report(_)
+            | FromWorker::Renew(_) => return,
         };
         self.acts.push(Act::Say(said));
     }

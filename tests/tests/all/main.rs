@@ -21,6 +21,7 @@ mod cluster;
 mod comes_back;
 mod commands;
 mod console;
+mod counted;
 mod crates;
 mod data;
 mod examples;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use wasmgrid_proto::{
-    LeaseProof, Micros, Millis, RunningTask, WorkerId,
+    LeaseProof, Micros, Millis, RunningTask, WorkerId, WorkerReport,
     frame::Envelope,
     pace::{GATHER, GATHER_SHARED},
     wire::{
@@ -155,6 +155,13 @@ impl<M: Clone> Agent<M> {
             running.truncate(RUNNING_MAX);
             let heartbeat = Heartbeat { queued: self.holdings.waiting_tasks(), running };
             self.outgoing.say(FromWorker::Heartbeat(heartbeat));
+        }
+    }
+
+    /// Says what it is, on a link that has joined.
+    pub(super) fn say_report(&mut self, report: WorkerReport) {
+        if self.link.is_joined() {
+            self.outgoing.say(FromWorker::Report(report));
         }
     }
 

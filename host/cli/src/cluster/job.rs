@@ -4,12 +4,15 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use wasmgrid_client::{Client, Producer};
 use wasmgrid_proto::{
-    Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, Millis, WITH, text::counted,
+    Divergences, InputBlock, JobFilter, JobId, JobState, JobStatus, JobSummary, Millis, WITH, text,
     wire::More,
 };
 use wasmgrid_views::{AppendedView, JobView, JobWithDivergences, written};
 
-use super::{explain, logs, task, view, with};
+use super::{
+    counted::{self, Listed},
+    explain, logs, task, view, with,
+};
 use crate::{
     args::{AskArgs, Format, InputArgs, JobCommand, Order, OutputArgs, StoredEachArgs, Talk},
     exit::{Exit, WithExit as _, usage},
@@ -70,7 +73,7 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         JobCommand::List { states, name, tenant, limit, ask: AskArgs { grid, output } } => {
             let states = states.into_iter().map(JobState::from).collect();
             let filter = JobFilter { states, name, tenant };
-            let jobs = async |client: &Client| Ok(client.jobs(limit, &filter).await?);
+            let jobs = async |client: &Client| Ok(counted::jobs(client, limit, &filter).await?);
             let (jobs, more) = with(&grid, jobs).await?;
             list(&jobs, output)?;
             if let Some(older) = older(more) {
@@ -85,15 +88,15 @@ async fn ask(command: JobCommand, talk: Talk) -> anyhow::Result<Exit> {
         }
         JobCommand::Show { job, task: Some(index), ask: AskArgs { grid, output } } => {
             let ask = async |client: &Client| Ok(task::ask(client, job, index).await?);
-            let (status, input) = with(&grid, ask).await?;
-            task::show(&status, input.as_deref(), output)?;
+            task::show(&with(&grid, ask).await?, output)?;
         }
         JobCommand::Show { job, task: None, ask: AskArgs { grid, output } } => {
             let ask = async |client: &Client| {
-                Ok((client.job(job).await?, client.divergences(job).await?))
+                let summary = counted::of_job(client, job).await?;
+                Ok((client.job(job).await?, client.divergences(job).await?, summary))
             };
-            let (status, divergences) = with(&grid, ask).await?;
-            show(&status, output, Some(&divergences))?;
+            let (status, divergences, summary) = with(&grid, ask).await?;
+            show(&status, output, Some((&divergences, summary.as_ref())))?;
         }
         JobCommand::Explain { job, ask: AskArgs { grid, output } } => {
             explain::show(
@@ -152,11 +155,11 @@ async fn close(client: &Client, job: JobId) -> anyhow::Result<()> {
     Ok(client.close(job).await?)
 }
 
-fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
+fn list(jobs: &[Listed], output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
-        return table::json(&jobs.iter().map(JobView::from).collect::<Vec<_>>());
+        return table::json(&jobs.iter().map(Listed::view).collect::<Vec<_>>());
     }
-    let row = |job: &JobStatus| {
+    let row = |Listed { status: job, .. }: &Listed| {
         let counts = &job.counts;
         [
             job.job.to_string(),
@@ -173,13 +176,21 @@ fn list(jobs: &[JobStatus], output: Format) -> anyhow::Result<()> {
     Ok(table::rows(heading, jobs.iter().map(row))?)
 }
 
-fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> anyhow::Result<()> {
+/// Prints a job, and what else was asked of it: its divergences, and what was counted of it.
+fn show(
+    job: &JobStatus,
+    output: Format,
+    asked: Option<(&Divergences, Option<&JobSummary>)>,
+) -> anyhow::Result<()> {
     if output == Format::Json {
-        return match divergences {
-            Some(found) => table::json(&JobWithDivergences::new(job, found)),
+        return match asked {
+            Some((found, summary)) => table::json(&JobWithDivergences::new(job, found, summary)),
             None => table::json(&JobView::from(job)),
         };
     }
+    let (divergences, summary) = asked.unzip();
+    let summary = summary.flatten();
+    let known = |text: &dyn Fn(&JobSummary) -> String| summary.map_or_else(String::new, text);
     let (counts, task) = (&job.counts, &job.spec.task);
     table::fields([
         ("id", job.job.to_string()),
@@ -190,6 +201,7 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("tasks", counts.total.to_string()),
         ("queued", counts.queued.to_string()),
         ("given out", counts.running.to_string()),
+        ("running", known(&|summary| summary.running.to_string())),
         ("ok", counts.ok.to_string()),
         ("failed", counts.failed.to_string()),
         ("cancelled", counts.cancelled.to_string()),
@@ -205,13 +217,16 @@ fn show(job: &JobStatus, output: Format, divergences: Option<&Divergences>) -> a
         ("memory", task.limits.memory.to_string()),
         ("timeout", task.limits.deadline.to_string()),
         ("requires", written(&job.spec.requires).join(" ")),
+        ("rate", known(&|summary| counted::rate(summary.pace))),
+        ("task time", known(&counted::took)),
         ("submitted", table::ago(job.submitted_at)),
         (
             "took",
             job.ended_at.map_or_else(String::new, |at| at.since(job.submitted_at).to_string()),
         ),
     ])?;
-    Ok(divergences.map_or(Ok(()), task::list_divergences)?)
+    divergences.map_or(Ok(()), task::list_divergences)?;
+    Ok(summary.map_or(Ok(()), counted::print_failures)?)
 }
 
 /// Which results are asked for.
@@ -300,10 +315,10 @@ async fn append(
     say_unread(&unread);
     let count = appended.count;
     done.with_context(|| {
-        format!("job {job} received {}, but not the rest", counted(count, "input"))
+        format!("job {job} received {}, but not the rest", text::counted(count, "input"))
     })?;
     if !talk.quiet && appended.output == Format::Text {
-        let inputs = counted(count, "input");
+        let inputs = text::counted(count, "input");
         message!("appended {inputs} to job {job}");
     }
     Ok(if is_complete && unread.is_empty() { Exit::Ok } else { Exit::Failed })

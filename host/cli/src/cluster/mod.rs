@@ -5,6 +5,7 @@ pub mod audit;
 pub mod authority;
 pub mod client;
 pub mod context;
+mod counted;
 mod explain;
 mod folder;
 pub mod function;

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use wasmgrid_client::Client;
 use wasmgrid_net::{Role, Validity};
-use wasmgrid_proto::{Contest, Micros, Millis, WorkerState, WorkerStatus};
+use wasmgrid_proto::{
+    Contest, Micros, Millis, WorkerFilter, WorkerId, WorkerReport, WorkerRow, WorkerState,
+    WorkerStatus,
+};
 use wasmgrid_views::{Vouched, WorkerView};
 
-use super::{authority::validity, membership, view, with};
+use super::{authority::validity, counted, membership, view, with};
 use crate::{
     args::{AskArgs, Format, WorkerNoun},
     exit::{Exit, usage},
@@ -91,6 +94,8 @@ struct Found {
     vouched: Vouched,
     /// For how long the certificate of each is good, by name.
     certificates: BTreeMap<String, Validity>,
+    /// What is counted of them, as far as the scheduler counts it.
+    rows: BTreeMap<WorkerId, WorkerRow>,
 }
 
 impl Found {
@@ -107,7 +112,14 @@ impl Found {
             authority.certificates.into_iter().filter(|one| one.role == Role::Worker);
         let certificates = workers_only.map(|one| (one.name.clone(), validity(&one))).collect();
         let vouched = Vouched { keys, workers: vouched };
-        Ok(Self { workers, hidden, contests, vouched, certificates })
+        let name = match workers.as_slice() {
+            [one] => Some(one.name.clone()),
+            _ => None,
+        };
+        let filter = WorkerFilter { name, ..WorkerFilter::default() };
+        let rows = counted::workers(client, &filter).await?.into_iter();
+        let rows = rows.map(|row| (row.status.worker, row)).collect();
+        Ok(Self { workers, hidden, contests, vouched, certificates, rows })
     }
 
     /// The last machine that was refused because it has the worker's identity.
@@ -122,7 +134,11 @@ impl Found {
 
     fn view(&self, worker: &WorkerStatus) -> WorkerView {
         let certificate = self.certificates.get(&worker.name).map(view::certificate);
-        WorkerView::new(worker, self.contest_of(worker), &self.vouched, certificate)
+        let view = WorkerView::new(worker, self.contest_of(worker), &self.vouched, certificate);
+        match self.rows.get(&worker.worker) {
+            Some(row) => view.counted(row),
+            None => view,
+        }
     }
 }
 
@@ -186,12 +202,22 @@ fn state(worker: &WorkerStatus) -> String {
     }
 }
 
+/// What confines a worker's tasks, and what of that is missing.
+fn jail(report: &WorkerReport) -> String {
+    let isolation = &report.isolation;
+    match report.jail_lacks.as_slice() {
+        [] => format!("isolation {isolation}, no layer is missing"),
+        layers => format!("isolation {isolation}, without {}", layers.join(", ")),
+    }
+}
+
 fn show(worker: &WorkerStatus, all: &Found, output: Format) -> anyhow::Result<()> {
     if output == Format::Json {
         return table::json(&all.view(worker));
     }
     let contest = all.contest_of(worker);
     let (state, failing) = (state(worker), view::failing(&worker.state));
+    let row = all.rows.get(&worker.worker);
     let why = failing.map(|failing| format!(": {}", failing.reason)).unwrap_or_default();
     table::fields([
         ("name", worker.name.clone()),
@@ -204,6 +230,9 @@ fn show(worker: &WorkerStatus, all: &Found, output: Format) -> anyhow::Result<()
         ("engine", worker.capacity.engine.clone()),
         ("assigned", worker.assigned.to_string()),
         ("done", worker.committed.to_string()),
+        ("rate", row.map_or_else(String::new, |row| counted::rate(row.pace))),
+        ("memory taken", row.map_or_else(String::new, |row| row.memory_taken.to_string())),
+        ("jail", row.and_then(|row| row.report.as_ref()).map_or_else(String::new, jail)),
         ("heard", heard(worker)),
         ("certificate", all.left(worker)),
         ("warning", contest.map_or_else(String::new, warning)),

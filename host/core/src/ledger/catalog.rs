@@ -74,6 +74,12 @@ impl Catalog {
         self.all.get(&state).map_or(0, BTreeSet::len) as u64
     }
 
+    /// How many jobs of a tenant are in a state.
+    pub(crate) fn count_of(&self, tenant: &str, state: JobState) -> u64 {
+        let states = self.tenants.get(tenant);
+        states.and_then(|states| states.get(&state)).map_or(0, BTreeSet::len) as u64
+    }
+
     fn sets(&self, wanted: Wanted<'_>) -> Vec<&BTreeSet<JobId>> {
         let Wanted { tenant, states } = wanted;
         let by_state = tenant.map_or(Some(&self.all), |tenant| self.tenants.get(tenant));

@@ -8,7 +8,9 @@ use alloc::{
     vec::Vec,
 };
 
-use wasmgrid_proto::{Digest, Epoch, JobId, JobSpec, LeaseId, Micros, TaskRange, WorkerId};
+use wasmgrid_proto::{
+    Digest, Epoch, JobId, JobSpec, LeaseId, Micros, RunningTask, TaskRange, WorkerId,
+};
 
 use super::{
     demand::Demand,
@@ -16,6 +18,7 @@ use super::{
     lease::{Lease, Leases, Recall, WorkerTime},
     preparing::Preparing,
     queue::Queue,
+    running::Running,
     seen::Seen,
     share::Shares,
     worker::{Delivery, Worker},
@@ -43,6 +46,8 @@ pub(crate) struct Placement {
     preparing: Preparing,
     /// Jobs of which workers have more or fewer tasks than others were told.
     changed: Changed,
+    /// How many slots run tasks of each job, as workers last told.
+    running: Running,
 }
 
 /// A lease to be entered into the books.
@@ -68,6 +73,7 @@ impl Placement {
             lost: BTreeSet::new(),
             preparing: Preparing::default(),
             changed: Changed::default(),
+            running: Running::default(),
         }
     }
 
@@ -162,13 +168,41 @@ impl Placement {
         self.fleet.reset_silence(now);
     }
 
+    /// How many slots run tasks of each job, as workers last told.
+    pub(crate) const fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// A worker says what it runs.
+    pub(crate) fn set_running(&mut self, id: WorkerId, running: Vec<RunningTask>) {
+        let (shared, counted) = (self.is_shared(), &mut self.running);
+        self.fleet.change(id, shared, |worker| {
+            let before = worker.set_running(running);
+            counted.replace(&before, worker.running());
+        });
+    }
+
+    /// A worker's link is gone, and nobody tells what it runs.
+    pub(crate) fn unlink(&mut self, id: WorkerId, now: Micros) {
+        self.forget_running(id);
+        self.change_worker(id, |worker| worker.unlink(now));
+    }
+
+    fn forget_running(&mut self, id: WorkerId) {
+        if let Some(worker) = self.fleet.get(id) {
+            self.running.replace(worker.running(), &[]);
+        }
+    }
+
     /// Puts a worker that joined in its place; its leases stay.
     pub(crate) fn join(&mut self, id: WorkerId, joined: Worker) {
+        self.forget_running(id);
         self.fleet.join(id, joined, self.is_shared());
     }
 
     /// Takes a worker out that has nothing any more and is not to come back.
     pub(crate) fn remove(&mut self, id: WorkerId) {
+        self.forget_running(id);
         self.fleet.remove(id);
     }
 

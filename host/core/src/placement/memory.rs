@@ -42,6 +42,11 @@ impl MemoryBook {
         self.0.binary_search_by_key(&limit, |(limit, _)| *limit)
     }
 
+    /// What the tasks of `slots` may take together at worst.
+    pub(crate) fn taken(&self, slots: u64) -> u64 {
+        self.worst(slots).bytes
+    }
+
     /// The largest limit a further task may have, so that `slots` never take more than `memory`.
     pub(crate) fn room(&self, slots: u64, memory: u64) -> u64 {
         let worst = self.worst(slots);

@@ -12,6 +12,7 @@ mod lease;
 mod memory;
 mod preparing;
 mod queue;
+mod running;
 mod seen;
 mod share;
 mod worker;

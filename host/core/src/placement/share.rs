@@ -310,6 +310,18 @@ impl Shares {
         before.into_iter().map(|(_, job)| job)
     }
 
+    /// What waiting tasks need that no worker could meet when that was last looked at, with whose they
+    /// are and the jobs, the first to be given out first.
+    pub(crate) fn unmet(
+        &self,
+    ) -> impl Iterator<Item = (Demand, &Arc<str>, &BTreeSet<(Rank, JobId)>)> {
+        let parked = self.parked.iter();
+        let all = parked.flat_map(|(demand, names)| names.iter().map(move |name| (demand, name)));
+        all.filter_map(|(demand, name)| {
+            Some((*demand, name, self.tenants.get(name)?.parked.get(demand)?))
+        })
+    }
+
     /// How many tasks of a tenant are on workers.
     pub(crate) fn leased(&self, tenant: &str) -> u64 {
         self.tenants.get(tenant).map_or(0, |tenant| tenant.leased)

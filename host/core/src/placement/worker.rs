@@ -330,11 +330,16 @@ impl Worker {
         self.believed = 1;
     }
 
-    /// It says what it runs.
-    pub(crate) fn set_running(&mut self, running: Vec<RunningTask>) {
-        self.running = running;
-        self.running.truncate(self.capacity.slots as usize);
+    /// It says what it runs. Returns what it ran before.
+    pub(super) fn set_running(&mut self, mut running: Vec<RunningTask>) -> Vec<RunningTask> {
+        running.truncate(self.capacity.slots as usize);
         self.begun_all = false;
+        core::mem::replace(&mut self.running, running)
+    }
+
+    /// What runs on its slots, as it last told.
+    pub(crate) fn running(&self) -> &[RunningTask] {
+        &self.running
     }
 
     /// Results of so many tasks were taken.
@@ -370,7 +375,7 @@ impl Worker {
     }
 
     /// Its link is gone.
-    pub(crate) fn unlink(&mut self, now: Micros) {
+    pub(super) fn unlink(&mut self, now: Micros) {
         self.linked = false;
         self.lost_at = now;
         self.asked.clear();
@@ -421,6 +426,11 @@ impl Worker {
     /// The largest memory limit that a further task may have.
     pub(crate) fn memory_room(&self) -> u64 {
         self.memory.room(self.slots(), self.capacity.memory.0)
+    }
+
+    /// What its tasks may take together, by their memory limits.
+    pub(crate) fn memory_taken(&self) -> u64 {
+        self.memory.taken(self.slots())
     }
 
     /// How many further tasks of this memory limit it may be given.

@@ -13,6 +13,9 @@ use crate::{
     timers::Timer,
 };
 
+/// Stands for all tenants but one; no tenant has a name with a space.
+const OTHERS: &str = "other tenants";
+
 impl Grid {
     /// Why a job's tasks wait; nothing where none does. It looks at every worker once.
     #[must_use]
@@ -125,7 +128,7 @@ impl Grid {
     }
 
     /// Why no worker takes such tasks, whatever else runs.
-    fn obstacle(&self, demand: Demand) -> Option<Wait> {
+    pub(super) fn obstacle(&self, demand: Demand) -> Option<Wait> {
         let mut linked = self.placement.fleet().iter().filter(|(_, worker)| worker.is_linked());
         linked.next().map_or(Some(Wait::NoWorker), |_| {
             let fitting: Vec<&Worker> = self.linked_of(demand.class).collect();
@@ -185,6 +188,23 @@ impl Grid {
         tenants.sort_by_key(|tenant| Reverse(tenant.tasks));
         tenants.truncate(NAMED_MAX);
         Wait::Busy { workers, slots, tenants }
+    }
+}
+
+/// Names no tenant but the one whose job it is: what the others have stands under one entry.
+pub fn without_others(explanation: &mut Explanation) {
+    let own = &explanation.tenant;
+    for reason in &mut explanation.reasons {
+        let (Wait::Busy { tenants, .. } | Wait::Share { tenants }) = &mut reason.wait else {
+            continue;
+        };
+        let others = tenants.extract_if(.., |share| share.tenant != *own);
+        let together = others.reduce(|sum, one| TenantShare {
+            weight: sum.weight.saturating_add(one.weight),
+            tasks: sum.tasks.saturating_add(one.tasks),
+            ..sum
+        });
+        tenants.extend(together.map(|sum| TenantShare { tenant: OTHERS.into(), ..sum }));
     }
 }
 

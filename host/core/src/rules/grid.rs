@@ -183,6 +183,18 @@ impl Grid {
         self.ledger.job(job).map(|entry| entry.status(job, running, discarded))
     }
 
+    /// How many tasks of a job slots run, of those that workers have, as workers last told.
+    #[must_use]
+    pub fn running(&self, job: JobId) -> u64 {
+        let leased = self.placement.queue(job).map_or(0, Queue::leased);
+        self.placement.running().of(job).min(leased)
+    }
+
+    /// The jobs of which slots run tasks, with how many, as workers last told.
+    pub fn running_jobs(&self) -> impl Iterator<Item = (JobId, u64)> {
+        self.placement.running().iter()
+    }
+
     /// Where a job is in its life.
     #[must_use]
     pub fn state(&self, job: JobId) -> Option<JobState> {

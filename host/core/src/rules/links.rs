@@ -71,7 +71,7 @@ impl Grid {
         let is_current = |worker: &&Worker| worker.is_linked() && worker.link() == link;
         let Some(worker) = self.placement.worker(id).filter(is_current) else { return };
         let (now, has_tasks) = (self.now, !worker.leases().is_empty());
-        self.placement.change_worker(id, |worker| worker.unlink(now));
+        self.placement.unlink(id, now);
         self.forget_preparing(id);
         if graceful {
             self.release_all(id);
@@ -88,7 +88,7 @@ impl Grid {
 
     pub(super) fn heartbeat(&mut self, id: WorkerId, heartbeat: Heartbeat) {
         self.hear(id);
-        self.placement.change_worker(id, |worker| worker.set_running(heartbeat.running));
+        self.placement.set_running(id, heartbeat.running);
     }
 
     pub(super) fn hear(&mut self, id: WorkerId) {
@@ -111,7 +111,7 @@ impl Grid {
         if !linked {
             return;
         }
-        self.placement.change_worker(id, |worker| worker.unlink(now));
+        self.placement.unlink(id, now);
         self.forget_preparing(id);
         let reason = format!("the worker was silent for {timeout}");
         self.output(Output::Disconnect { worker: id, reason: reason.clone() });

@@ -1,10 +1,10 @@
 //! What lists show: which jobs are wanted, and which workers. No rule rests on any of this.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use wasmgrid_proto::{
-    JobFilter, JobId, JobStatus, Micros, Millis, WorkerCapacity, WorkerId, WorkerState,
-    WorkerStatus, wire::More,
+    JobFilter, JobId, JobStatus, Micros, Millis, WorkerCapacity, WorkerFilter, WorkerId,
+    WorkerState, WorkerStatus, wire::More,
 };
 
 use super::grid::Grid;
@@ -106,6 +106,34 @@ impl Grid {
         (shown, hidden)
     }
 
+    /// Offers how those workers stand that have higher numbers than this one and are wanted, by number,
+    /// until one is not taken; also those that did not come back in this epoch. Says where to go on;
+    /// `None` if it came to the end.
+    pub fn list_workers(
+        &self,
+        after: Option<WorkerId>,
+        filter: &WorkerFilter,
+        mut takes: impl FnMut(WorkerStatus) -> bool,
+    ) -> Option<WorkerId> {
+        let is_named = |name: &str| filter.name.as_ref().is_none_or(|one| matches(one, name));
+        let known = self.ledger.workers().map(|(name, id)| (id, name));
+        let behind = known.filter(|(id, name)| after < Some(*id) && is_named(name));
+        let by_number: BTreeMap<WorkerId, &String> = behind.collect();
+        let mut last = after;
+        for (id, name) in by_number {
+            let joined = self.placement.worker(id);
+            let status = match joined {
+                Some(worker) => self.worker_status(id, worker),
+                None => gone(id, name.clone()),
+            };
+            if is_wanted(&status, filter) && !takes(status) {
+                return Some(last.unwrap_or(WorkerId(0)));
+            }
+            last = Some(id);
+        }
+        None
+    }
+
     /// How a worker stands that is known.
     #[must_use]
     pub fn worker(&self, name: &str) -> Option<WorkerStatus> {
@@ -132,6 +160,12 @@ fn gone(worker: WorkerId, name: String) -> WorkerStatus {
         heard_at: Micros(0),
         running: Vec::new(),
     }
+}
+
+fn is_wanted(status: &WorkerStatus, filter: &WorkerFilter) -> bool {
+    let name = status.state.name();
+    let in_state = filter.states.is_empty() || filter.states.iter().any(|state| state == name);
+    in_state && filter.label.as_ref().is_none_or(|label| status.capacity.labels.contains(label))
 }
 
 fn wanted(filter: &JobFilter) -> Wanted<'_> {

@@ -30,16 +30,27 @@ impl Grid {
         }
     }
 
-    fn job_metrics(&self) -> JobMetrics {
-        let count = |state| self.ledger.catalog().count(state);
-        JobMetrics {
-            submitted: self.ledger.last_job().0,
-            active: count(JobState::Active),
-            ok: count(JobState::Ok),
-            failed: count(JobState::Failed),
-            cancelled: count(JobState::Cancelled),
-            expired: count(JobState::Expired),
-        }
+    /// Jobs by state.
+    #[must_use]
+    pub fn job_metrics(&self) -> JobMetrics {
+        let counted = count_jobs(|state| self.ledger.catalog().count(state));
+        JobMetrics { submitted: self.ledger.last_job().0, ..counted }
+    }
+
+    /// A tenant's jobs by state. As submitted count those that are known.
+    #[must_use]
+    pub fn job_metrics_of(&self, tenant: &str) -> JobMetrics {
+        let counted = count_jobs(|state| self.ledger.catalog().count_of(tenant, state));
+        let JobMetrics { active, ok, failed, cancelled, expired, .. } = counted;
+        JobMetrics { submitted: active + ok + failed + cancelled + expired, ..counted }
+    }
+
+    /// A tenant's tasks that have not ended.
+    #[must_use]
+    pub fn task_metrics_of(&self, tenant: &str) -> TaskMetrics {
+        let open = self.ledger.holdings().of(tenant).tasks;
+        let assigned = self.placement.shares().leased(tenant);
+        TaskMetrics { queued: open.saturating_sub(assigned), assigned }
     }
 
     fn worker_metrics(&self) -> WorkerMetrics {
@@ -81,6 +92,17 @@ impl Grid {
     #[must_use]
     pub fn tenant_usage(&self, tenant: &str) -> TenantUsage {
         told(tenant.into(), self.ledger.usages().of(tenant).unwrap_or_default())
+    }
+}
+
+fn count_jobs(count: impl Fn(JobState) -> u64) -> JobMetrics {
+    JobMetrics {
+        submitted: 0,
+        active: count(JobState::Active),
+        ok: count(JobState::Ok),
+        failed: count(JobState::Failed),
+        cancelled: count(JobState::Cancelled),
+        expired: count(JobState::Expired),
     }
 }
 

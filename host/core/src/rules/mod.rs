@@ -19,6 +19,7 @@ mod links;
 mod listing;
 mod metrics;
 mod overdue;
+mod overview;
 mod place;
 mod preparing;
 mod quota;
@@ -33,5 +34,6 @@ mod time;
 mod verdict;
 
 pub use audit::{REFUSALS_ENTERED, REFUSALS_WINDOW};
+pub use explain::without_others;
 pub use grid::Grid;
 pub use retention::{JobLogs, RETAINED_AT_ONCE};

@@ -29,7 +29,7 @@ impl Grid {
     fn let_go(&mut self, id: WorkerId) {
         let now = self.now;
         if self.placement.worker(id).is_some_and(Worker::is_linked) {
-            self.placement.change_worker(id, |worker| worker.unlink(now));
+            self.placement.unlink(id, now);
             self.output(Output::Disconnect { worker: id, reason: REMOVED.into() });
         }
         if let Some(rival) = self.rivals.remove(&id) {

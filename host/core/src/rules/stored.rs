@@ -26,6 +26,17 @@ pub(super) struct Stored {
     spent: BTreeMap<String, BTreeSet<JobId>>,
     /// Tenants whose bytes are used up, as far as that was not looked at.
     pressed: BTreeSet<String>,
+    /// What the logs of all jobs have.
+    total: LogBytes,
+}
+
+/// The bytes of jobs' logs, by what is in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LogBytes {
+    pub(super) inputs: u64,
+    pub(super) results: u64,
+    /// What stopped tasks had logged.
+    pub(super) kept: u64,
 }
 
 /// The bytes of one job's logs.
@@ -71,6 +82,11 @@ impl Default for Most {
 impl Stored {
     pub(super) fn account(&self, tenant: &str) -> Account {
         self.tenants.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// What the logs of all jobs have.
+    pub(super) const fn total(&self) -> LogBytes {
+        self.total
     }
 
     /// Those of all tenants.
@@ -154,12 +170,14 @@ impl Stored {
         // What was there at the start is known as a whole alone.
         let bytes = if all { logs.inputs } else { bytes.min(logs.inputs) };
         logs.inputs -= bytes;
+        self.total.inputs = self.total.inputs.saturating_sub(bytes);
         self.release(tenant, bytes);
     }
 
     /// All results of a job were dropped.
     pub(super) fn drop_results(&mut self, tenant: &str, job: JobId) {
         let bytes = self.jobs.get_mut(&job).map_or(0, |logs| core::mem::take(&mut logs.results));
+        self.total.results = self.total.results.saturating_sub(bytes);
         self.release(tenant, bytes);
     }
 
@@ -198,8 +216,9 @@ impl Stored {
                 self.spent.remove(tenant);
             }
         }
-        let bytes = gone.map_or(0, |logs| logs.inputs + logs.results + logs.kept);
-        self.release(tenant, bytes);
+        let gone = gone.map(|logs| logs.bytes()).unwrap_or_default();
+        self.total.replace(gone, LogBytes::default());
+        self.release(tenant, gone.inputs + gone.results + gone.kept);
     }
 
     /// What the store has of a job's logs; of inputs or results that are not told it stays.
@@ -243,10 +262,14 @@ impl Stored {
 
     fn change<T>(&mut self, job: JobId, change: impl FnOnce(&mut Logs) -> T) -> T {
         if let Some(logs) = self.jobs.get_mut(&job) {
-            return change(logs);
+            let before = logs.bytes();
+            let changed = change(logs);
+            self.total.replace(before, logs.bytes());
+            return changed;
         }
         let mut logs = Logs::default();
         let changed = change(&mut logs);
+        self.total.replace(LogBytes::default(), logs.bytes());
         self.jobs.insert(job, logs);
         changed
     }
@@ -265,6 +288,21 @@ impl Stored {
         } else if was_over && !is_over {
             self.held.remove(tenant);
         }
+    }
+}
+
+impl Logs {
+    const fn bytes(&self) -> LogBytes {
+        LogBytes { inputs: self.inputs, results: self.results, kept: self.kept }
+    }
+}
+
+impl LogBytes {
+    /// A job's logs have other bytes than before.
+    const fn replace(&mut self, before: Self, after: Self) {
+        self.inputs = (self.inputs + after.inputs).saturating_sub(before.inputs);
+        self.results = (self.results + after.results).saturating_sub(before.results);
+        self.kept = (self.kept + after.kept).saturating_sub(before.kept);
     }
 }
 

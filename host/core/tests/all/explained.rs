@@ -1,7 +1,7 @@
 //! Promises about `explain`: each reason to wait is named, with how many tasks it holds up.
 
-use wasmgrid_core::Input;
-use wasmgrid_proto::{ByteCount, JobId, JobSpec, OutcomeClass, Wait};
+use wasmgrid_core::{Input, without_others};
+use wasmgrid_proto::{ByteCount, Explanation, JobId, JobSpec, OutcomeClass, Wait};
 
 use crate::world::{World, capacity, spec, spec_of};
 
@@ -105,6 +105,31 @@ fn tenants_that_are_served_before_are_named() {
         }
     }
     panic!("bob is owed something: {:?}", why(&world, ada));
+}
+
+#[test]
+fn without_the_others_their_shares_are_told_together() {
+    let mut world = World::new();
+    world.join("a", 2);
+    world.submit(spec_of("ada"), 2);
+    world.submit(spec_of("bob"), 2);
+    let job = world.submit(spec_of("eve"), 5);
+    let mut told = world.grid.explain(job).expect("known");
+    let shares = |told: &Explanation| -> Vec<(String, u64)> {
+        let all = told.reasons.iter().flat_map(|reason| match &reason.wait {
+            Wait::Busy { tenants, .. } => tenants.clone(),
+            _ => Vec::new(),
+        });
+        all.map(|share| (share.tenant, share.tasks)).collect()
+    };
+    let named = shares(&told);
+    let others: u64 = named.iter().filter(|(name, _)| name != "eve").map(|(_, tasks)| tasks).sum();
+    assert!(named.iter().any(|(name, _)| name == "ada") && others > 0, "{named:?}");
+    without_others(&mut told);
+    let hidden = shares(&told);
+    let expected = ("other tenants".to_owned(), others);
+    assert!(hidden.contains(&expected), "{hidden:?}");
+    assert!(hidden.iter().all(|(name, _)| ["eve", "other tenants"].contains(&name.as_str())));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod labels;
 mod lists;
 mod open;
 mod overdue;
+mod overviews;
 mod placement;
 mod preparing;
 mod quotas;

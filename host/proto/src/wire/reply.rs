@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    AuditEntry, Contest, Divergences, Explanation, FunctionStatus, InputBlock, JobId, JobStatus,
-    MemberStatus, Metrics, TaskStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels,
-    WorkerId, WorkerStatus,
+    AuditEntry, Contest, Divergences, Explanation, FunctionStatus, InputBlock, JobId, JobRow,
+    JobStatus, JobSummary, MemberStatus, Metrics, Overview, TaskStatus, TenantStatus, TenantUsage,
+    TokenStatus, VouchedLabels, WorkerId, WorkerRow, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
 
@@ -151,6 +151,29 @@ pub enum Reply {
         /// page may have fewer entries than are there, or none.
         next: Option<u64>,
     },
+    /// A job with what the scheduler counted of it. Since minor 3.
+    JobSummary(Box<JobSummary>),
+    /// How the grid is. Since minor 3.
+    Overview(Box<Overview>),
+    /// Some jobs. Since minor 3.
+    JobRows {
+        /// The newest first.
+        #[serde(deserialize_with = "bounded")]
+        jobs: Vec<JobRow>,
+        /// Where the list goes on, as in [`Reply::JobPage`].
+        next: Option<JobId>,
+        /// How many wanted jobs there are from there on.
+        more: More,
+    },
+    /// Some workers. Since minor 3.
+    WorkerRows {
+        /// By number.
+        #[serde(deserialize_with = "bounded")]
+        workers: Vec<WorkerRow>,
+        /// Where the list goes on: the `after` of the next page. `None` if there is nothing more. Any
+        /// page may have fewer workers than were asked for, or none.
+        next: Option<WorkerId>,
+    },
     /// A function. Since minor 3.
     Function(FunctionStatus),
     /// Some functions. Since minor 3.
@@ -186,6 +209,10 @@ impl Reply {
             | Self::Usage { .. }
             | Self::Inputs { .. }
             | Self::AuditPage { .. } => 2,
+            Self::JobSummary(_)
+            | Self::Overview(_)
+            | Self::JobRows { .. }
+            | Self::WorkerRows { .. } => 3,
             Self::Function(_) | Self::Functions { .. } | Self::Called { .. } => 3,
             _ => 0,
         }

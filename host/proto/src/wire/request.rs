@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::wire::{ErrorCode, FromClient, Reply};
 use crate::{
     Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Micros, Millis, Resource,
-    TaskRange, TokenGives, WorkerId,
+    TaskRange, TokenGives, WorkerFilter, WorkerId,
     wire::{AuthorityRequest, Body, Renew, Role, bounded, from_bytes, to_bytes},
 };
 
@@ -278,6 +278,35 @@ pub enum Request {
         /// Only those of callers of this name.
         who: Option<String>,
     },
+    /// One job with what the scheduler counted of it. Answered by [`Reply::JobSummary`]. Since minor 3.
+    JobSummary {
+        /// The job.
+        job: JobId,
+    },
+    /// How the grid is; of a client its own tenant's part. Answered by [`Reply::Overview`]. Since
+    /// minor 3.
+    Overview,
+    /// As [`Request::JobPage`], with what the scheduler counts of each job. Answered by
+    /// [`Reply::JobRows`]. Since minor 3.
+    JobRows {
+        /// Only those submitted before this one: the `next` of the page before; `None` from the newest
+        /// on.
+        before: Option<JobId>,
+        /// How many at most.
+        limit: u32,
+        /// Which.
+        filter: JobFilter,
+    },
+    /// Workers by number, with what the scheduler counts of each, also those that are gone for long.
+    /// Answered by [`Reply::WorkerRows`]. Since minor 3.
+    WorkerRows {
+        /// Only those behind this one: the `next` of the page before; `None` from the first on.
+        after: Option<WorkerId>,
+        /// How many at most.
+        limit: u32,
+        /// Which.
+        filter: WorkerFilter,
+    },
     /// Make a function of the asker's, or give it another job: new calls go to a job of this spec. Answered
     /// by [`Reply::Function`]. Since minor 3.
     DeployFunction {
@@ -324,7 +353,7 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 43;
+    pub const KNOWN: u32 = 47;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
@@ -332,6 +361,10 @@ impl Request {
         match self {
             Self::Intake => 1,
             Self::Metrics | Self::Usage { .. } | Self::Inputs { .. } | Self::Audit { .. } => 2,
+            Self::JobSummary { .. }
+            | Self::Overview
+            | Self::JobRows { .. }
+            | Self::WorkerRows { .. } => 3,
             Self::DeployFunction { .. }
             | Self::Functions { .. }
             | Self::DeleteFunction { .. }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest, Epoch, InputBlock, JobId, LeaseId, LeaseProof, Micros, Millis, Outcome, ResultBlock,
-    RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId,
+    RunningTask, TaskRange, TaskSpec, WorkerCapacity, WorkerId, WorkerReport,
     frame::FrameError,
     wire::{
         ApiError, Body, Denied, Renew, RenewSoon, Renewed, Unsendable, bounded, messages, shared,
@@ -36,6 +36,8 @@ messages! {
         0x0108 Alive(Alive),
         /// The jobs whose tasks wait for their module to be made ready, when that changes.
         0x0109 Preparing(Preparing),
+        /// What it says of itself beside what it offers, once it has joined and when that changes.
+        0x010A Report(WorkerReport) since 3,
         /// It wants a new certificate; answered by [`ToWorker::Renewed`] or [`ToWorker::NotRenewed`].
         0x0140 Renew(Renew),
     }
@@ -98,6 +100,7 @@ impl Unsendable for FromWorker {
             | Self::Health(_)
             | Self::Alive(_)
             | Self::Preparing(_)
+            | Self::Report(_)
             | Self::Renew(_) => None,
         }
     }
@@ -397,6 +400,7 @@ pub struct Refused {
 
 impl Body for Alive {}
 impl Body for Preparing {}
+impl Body for WorkerReport {}
 impl Body for Contested {}
 impl Body for Refused {}
 impl Body for Join {}

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod counted;
 mod golden;
 mod hostile;
 mod meter;

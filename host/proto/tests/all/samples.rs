@@ -14,7 +14,7 @@ use wasmgrid_proto::{
     SnapshotItem, StoreMetrics, TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec,
     TaskState, TaskStatus, TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState,
     TokenStatus, TrapKind, Usage, UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness,
-    WorkerCapacity, WorkerId, WorkerMetrics, WorkerState, WorkerStatus,
+    WorkerCapacity, WorkerFilter, WorkerId, WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
         Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
@@ -26,6 +26,8 @@ use wasmgrid_proto::{
         Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
+
+use crate::counted;
 
 pub fn from_worker() -> Vec<FromWorker> {
     vec![
@@ -58,6 +60,7 @@ pub fn from_worker() -> Vec<FromWorker> {
             compiled: vec![Compiled { job: JobId(7), took_us: 6_700_000 }],
         }),
         FromWorker::Renew(Renew { csr: vec![0x30, 0x82] }),
+        FromWorker::Report(worker_report()),
     ]
 }
 
@@ -182,6 +185,18 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
         Request::Usage { after: Some("ada".into()) },
         Request::Inputs { job: JobId(7), tasks: range() },
         Request::Audit { after: 7, since: Some(Micros(4_000)), who: Some("ada".into()) },
+        Request::JobSummary { job: JobId(7) },
+        Request::Overview,
+        Request::JobRows { before: Some(JobId(7)), limit: 50, filter: JobFilter::default() },
+        Request::WorkerRows {
+            after: Some(WorkerId(4)),
+            limit: 50,
+            filter: WorkerFilter {
+                states: vec!["ready".into(), "gone".into()],
+                name: Some("rack1*".into()),
+                label: Some(("zone".into(), "a".into())),
+            },
+        },
         Request::DeployFunction { name: "squares".into(), spec: function_spec() },
         Request::Functions { after: Some("squares".into()) },
         Request::DeleteFunction { name: "squares".into() },
@@ -317,13 +332,21 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
         }),
         Ok(Reply::Inputs { first: 10, inputs: InputBlock::Packed(vec![1, 0, 3]) }),
         Ok(Reply::AuditPage { entries: vec![audit_entry()], next: Some(300) }),
+        Ok(Reply::JobSummary(Box::new(counted::job_summary()))),
+        Ok(Reply::Overview(Box::new(counted::overview()))),
+        Ok(Reply::JobRows {
+            jobs: vec![counted::job_row()],
+            next: Some(JobId(7)),
+            more: More::Exactly(3),
+        }),
+        Ok(Reply::WorkerRows { workers: vec![counted::worker_row()], next: Some(WorkerId(4)) }),
         Ok(Reply::Function(function())),
         Ok(Reply::Functions { functions: vec![function()], more: 7 }),
         Ok(Reply::Called { job: JobId(2), first: 70_000, cursor: 128 }),
     ]
 }
 
-fn metrics() -> Metrics {
+pub fn metrics() -> Metrics {
     let mut task_us = Histogram::default();
     [3, 70_000, 1 << 33].into_iter().for_each(|duration_us| task_us.count(duration_us));
     Metrics {
@@ -776,7 +799,7 @@ fn explanation() -> Explanation {
     Explanation { job, tenant: "ada".into(), state, counts, reasons }
 }
 
-fn job_status() -> JobStatus {
+pub fn job_status() -> JobStatus {
     JobStatus {
         job: JobId(2),
         spec: job_spec(),
@@ -836,7 +859,15 @@ fn task_status() -> TaskStatus {
     }
 }
 
-fn worker_status() -> WorkerStatus {
+pub fn worker_report() -> WorkerReport {
+    WorkerReport {
+        isolation: "process".into(),
+        jail_lacks: vec!["cgroup".into(), "user".into()],
+        extensions: extensions(),
+    }
+}
+
+pub fn worker_status() -> WorkerStatus {
     WorkerStatus {
         worker: WorkerId(4),
         name: "worker-1".into(),

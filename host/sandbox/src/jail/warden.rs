@@ -72,6 +72,13 @@ impl Warden {
         self.hear(&Report { entered: Vec::new(), missing: vec![Missing { layer, reason }] })
     }
 
+    /// The layers that were found missing so far.
+    pub(crate) fn missing(&self) -> Vec<Layer> {
+        // As below.
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.missing.iter().copied().collect()
+    }
+
     /// Whether a child without all layers is to be refused.
     pub(crate) const fn requires(&self) -> bool {
         self.required

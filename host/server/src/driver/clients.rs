@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use wasmgrid_core::{ClientRequest, Input, RequestId};
+use wasmgrid_core::{ClientRequest, Input, RequestId, without_others};
 use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
     Caller, Explanation, InputBlock, JobId, JobSpec, Limits, Reason, Wait, WaitReason,
@@ -124,7 +124,9 @@ impl<O: Observer> Driver<O> {
             Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
                 Action::ReplaceAuthority
             }
-            Request::JobPage { filter, .. } => return others_jobs(client, filter),
+            Request::JobPage { filter, .. } | Request::JobRows { filter, .. } => {
+                return others_jobs(client, filter);
+            }
             _ => return job_of(request).and_then(|job| self.not_yours(client, job)),
         };
         (identity.role() != Role::Operator).then(|| {
@@ -184,7 +186,8 @@ impl<O: Observer> Driver<O> {
             Request::Worker { name } => self.worker_request(link, id, &name),
             Request::WorkerNames { workers } => self.names_request(link, id, &workers),
             Request::Explain { job } => {
-                self.tell(link, id, job, self.explain(job).map(Reply::Explanation));
+                let told = self.explain_to(link, job).map(Reply::Explanation);
+                self.tell(link, id, job, told);
             }
             Request::CreateToken { token, gives } => self.create_token(link, id, token, gives),
             Request::Tokens { after } => {
@@ -206,6 +209,14 @@ impl<O: Observer> Driver<O> {
             Request::Intake => {
                 let refusal = self.refuses_work();
                 self.answer(link, id, Ok(Reply::Intake { refusal }));
+            }
+            Request::JobSummary { job } => self.summary_request(link, id, job),
+            Request::Overview => self.overview_request(link, id),
+            Request::JobRows { before, limit, filter } => {
+                self.job_rows(link, id, (before, limit), filter);
+            }
+            Request::WorkerRows { after, limit, filter } => {
+                self.worker_rows(link, id, (after, limit), &filter);
             }
             Request::Inputs { job, tasks } => self.inputs_request(link, id, job, tasks),
             Request::Audit { after, since, who } => {
@@ -257,6 +268,16 @@ impl<O: Observer> Driver<O> {
     /// Tells what is known of a job.
     fn tell(&mut self, link: LinkId, id: u64, job: JobId, known: Option<Reply>) {
         self.answer(link, id, known.ok_or_else(|| no_job(job)));
+    }
+
+    /// Why a job's tasks wait, as the asker may know it: other tenants are named to operators alone.
+    fn explain_to(&self, link: LinkId, job: JobId) -> Option<Explanation> {
+        let mut explanation = self.explain(job)?;
+        let role = self.state.clients.get(&link)?.peer.identity.role();
+        if role != Role::Operator {
+            without_others(&mut explanation);
+        }
+        Some(explanation)
     }
 
     /// Why a job's tasks wait: as the core knows it, and what only the driver knows.
@@ -469,6 +490,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Divergences { job }
         | Request::Attend { job }
         | Request::Explain { job }
+        | Request::JobSummary { job }
         | Request::Inputs { job, .. }
         | Request::Watch { job, .. } => Some(*job),
         Request::HaveModule { .. }
@@ -497,6 +519,9 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Metrics
         | Request::Usage { .. }
         | Request::Audit { .. }
+        | Request::Overview
+        | Request::JobRows { .. }
+        | Request::WorkerRows { .. }
         | Request::DeployFunction { .. }
         | Request::Functions { .. }
         | Request::DeleteFunction { .. }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use bytes::Bytes;
 use wasmgrid_net::{Peer, Reservation};
 use wasmgrid_proto::{
-    Act, Caller, Digest, JobId, LogRef, Metrics, Micros, TokenGives, TokenStatus,
+    Act, Caller, Digest, JobId, LogRef, Micros, TokenGives, TokenStatus,
     frame::Envelope,
     wire::{
         ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, ToClient,
@@ -20,6 +20,7 @@ use super::{
     cache::Cached,
     comparison::{Compared, Pairs},
     content::Content,
+    counted::Counted,
     given_inputs::{GivenInputs, InputReading},
     log_scan::{LogScan, Search},
     modules::{AdmissionResult, Put},
@@ -303,7 +304,7 @@ pub enum Effect {
         /// Its number.
         id: u64,
         /// What the driver counts.
-        metrics: Box<Metrics>,
+        counted: Counted,
     },
     /// Asks the enroller.
     Enroll(Ask),

@@ -42,7 +42,7 @@ impl<O: Observer> Driver<O> {
     }
 
     /// A worker as it is told of now.
-    fn told(&self, worker: WorkerStatus) -> WorkerStatus {
+    pub(super) fn told(&self, worker: WorkerStatus) -> WorkerStatus {
         let mut worker = shown(worker);
         // One that was never heard has no date.
         if worker.heard_at > Micros(0) {
@@ -163,6 +163,10 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::Task { .. }
             | Request::Divergences { .. }
             | Request::Explain { .. }
+            | Request::JobSummary { .. }
+            | Request::Overview
+            | Request::JobRows { .. }
+            | Request::WorkerRows { .. }
     );
     let (waiting, allowed) = client.outbox.unread().filter(|_| is_long)?;
     let (bytes, allowed) = (waiting as u64, allowed as u64);

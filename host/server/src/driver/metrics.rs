@@ -3,7 +3,7 @@
 
 use wasmgrid_proto::{Metrics, ServerMetrics};
 
-use super::{Driver, Effect, LinkId, Observer, gate::HandedOver};
+use super::{Driver, Effect, LinkId, Observer, counted::Counted, gate::HandedOver};
 
 impl<O: Observer> Driver<O> {
     /// All that is counted, as far as the driver knows it.
@@ -23,8 +23,8 @@ impl<O: Observer> Driver<O> {
     }
 
     pub(super) fn metrics_request(&mut self, link: LinkId, id: u64) {
-        let metrics = Box::new(self.metrics());
-        self.effects.push(Effect::Count { link, id, metrics });
+        let counted = Counted::Metrics(Box::new(self.metrics()));
+        self.effects.push(Effect::Count { link, id, counted });
     }
 
     /// All batches up to this one are durable.

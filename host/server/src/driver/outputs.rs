@@ -28,7 +28,12 @@ impl<O: Observer> Driver<O> {
         while let Some(output) = self.grid.poll_output() {
             self.observer.output(&self.grid, &output);
             match output {
-                Output::Persist(record) => self.persist(Item::Record(record)),
+                Output::Persist(record) => {
+                    if let Record::JobForgotten { job } = &record {
+                        self.state.summaries.forget(*job);
+                    }
+                    self.persist(Item::Record(record));
+                }
                 Output::PersistInputs { request, record } => self.persist_inputs(request, record),
                 Output::PersistResults { token, block, keep, record } => {
                     self.persist_results(token, block, keep, record);
@@ -291,7 +296,8 @@ impl<O: Observer> Driver<O> {
         };
         let results = lost.into_iter().map(result).collect();
         let extensions = Extensions::NONE;
-        let block = ResultBlock { job, lease, worker, attempt, results, extensions };
+        let mut block = ResultBlock { job, lease, worker, attempt, results, extensions };
+        block.set_received(self.state.date);
         self.store_results(job, Results::new(first, block, Bytes::new()), record);
     }
 
@@ -323,6 +329,7 @@ impl<O: Observer> Driver<O> {
     fn store_results(&mut self, job: JobId, results: Results, record: Record) {
         let (first, end, results) = (results.first, results.end(), Arc::new(results));
         self.compare_committed(job, &results);
+        self.state.summaries.count(&self.grid, job, &results, self.state.now);
         self.cache.insert(job, Cached::Results(results.clone()));
         self.persist(Item::Results { job, results });
         self.persist(Item::Record(record));

@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
-    AuditEntry, AuditRecord, Contest, FunctionStatus, InputBlock, JobSpec, JobStatus, MemberStatus,
-    TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerState, WorkerStatus,
+    AuditEntry, AuditRecord, Contest, FailureGroup, FunctionStatus, InputBlock, JobRow, JobSpec,
+    JobStatus, JobSummary, MemberStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels,
+    WorkerId, WorkerReport, WorkerRow, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 
@@ -53,6 +54,11 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::Function(function)) => function_bytes(function),
         Ok(Reply::Functions { functions, .. }) => functions.iter().map(function_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
+        Ok(Reply::JobSummary(summary)) => summary_bytes(summary),
+        // Its lists are bounded by number.
+        Ok(Reply::Overview(_)) => LONG_ANSWER_BYTES,
+        Ok(Reply::JobRows { jobs, .. }) => jobs.iter().map(job_row_bytes).sum(),
+        Ok(Reply::WorkerRows { workers, .. }) => workers.iter().map(worker_row_bytes).sum(),
         Ok(Reply::Divergences(_) | Reply::Explanation(_) | Reply::Renewed(_)) => LONG_ANSWER_BYTES,
         Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, error_bytes),
         Ok(
@@ -93,6 +99,27 @@ pub(super) fn worker_bytes(worker: &WorkerStatus) -> usize {
     };
     let labels = worker.capacity.labels.len() * 8 + worker.capacity.text_bytes();
     160 + names + reason + labels + worker.running.len() * 56
+}
+
+/// How many bytes a job with what is counted of it takes in an answer, at most.
+fn summary_bytes(summary: &JobSummary) -> usize {
+    let group = |group: &FailureGroup| {
+        let names = group.workers.iter().map(|name| name.len() + 2);
+        48 + group.kind.len() + group.message.len() + names.sum::<usize>()
+    };
+    let groups = summary.failures.iter().map(group).sum::<usize>();
+    job_bytes(&summary.status) + 640 + groups + summary.rates.buckets.len() * 40
+}
+
+/// How many bytes a job takes in a list with what is counted of it, at most.
+pub(super) fn job_row_bytes(row: &JobRow) -> usize {
+    job_bytes(&row.status) + 32
+}
+
+/// How many bytes a worker takes in a list with what is counted of it, at most.
+pub(super) fn worker_row_bytes(row: &WorkerRow) -> usize {
+    let report = row.report.as_ref().map_or(0, WorkerReport::text_bytes);
+    worker_bytes(&row.status) + 48 + report
 }
 
 /// A worker as it is told of: one that claims to run more than a list shows is not to hide those

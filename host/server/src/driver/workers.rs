@@ -11,7 +11,7 @@ use wasmgrid_core::{CompletedBlock, Completion, Input, NewLease, SegmentToken, c
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Cost, Digest, JobId, LogRef, Micros, OutcomeClass, Reason, ResultBlock, ResultMeta, TaskRange,
-    TaskSpec, Usage, WorkerCapacity, WorkerId,
+    TaskSpec, Usage, WorkerCapacity, WorkerId, WorkerReport,
     frame::{Envelope, META_MAX},
     pace::COMMITTED_AFTER,
     text::{REASON_MAX, shortened},
@@ -70,6 +70,8 @@ pub(super) struct Worker {
     /// When the log last said that another one has its identity.
     pub warned_at: Option<Micros>,
     leaving: bool,
+    /// What it says of itself beside what it offers.
+    pub report: Option<WorkerReport>,
     /// Its next certificate is being made.
     pub renewing: bool,
     waiting: VecDeque<Waiting>,
@@ -110,6 +112,7 @@ impl<O: Observer> Driver<O> {
             contests: None,
             warned_at: None,
             leaving: false,
+            report: None,
             renewing: false,
             waiting: VecDeque::new(),
             committed: Vec::new(),
@@ -163,6 +166,12 @@ impl<O: Observer> Driver<O> {
             }
             (FromWorker::Preparing(Preparing { jobs, compiled }), worker) => {
                 self.grid.handle(now, Input::Preparing { worker, jobs, compiled });
+            }
+            (FromWorker::Report(report), _) => {
+                if report.text_bytes() > WorkerReport::TEXTS_MAX {
+                    return self.misunderstand(link, "it says too much of itself");
+                }
+                worker.report = Some(report);
             }
             (FromWorker::Leaving(message), id) => {
                 let why = shortened(message.reason, REASON_MAX);
@@ -230,6 +239,7 @@ impl<O: Observer> Driver<O> {
             // What is taken here can be sent to whoever reads it.
             let bytes = block.fit(bytes);
             block.worker = worker;
+            block.set_received(self.state.date);
             let walls = block.results.iter().map(|meta| meta.usage.wall_us);
             walls.for_each(|wall_us| self.state.counted.task_us.count(wall_us));
             blocks.push(completed(&block));
@@ -445,6 +455,7 @@ impl<O: Observer> Driver<O> {
         tracing::info!(name, reason, graceful = worker.leaving, "worker's link ended");
         if self.state.by_worker.get(&id) == Some(&link) {
             self.state.by_worker.remove(&id);
+            self.state.summaries.worker_left(id);
         }
         let left = Input::WorkerLeft { worker: id, link: link.0, graceful: worker.leaving };
         self.grid.handle(self.state.now, left);

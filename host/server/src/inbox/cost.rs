@@ -58,6 +58,7 @@ pub(crate) fn of_worker(envelope: &Envelope<FromWorker>) -> u32 {
         | FromWorker::Leaving(_)
         | FromWorker::Health(_)
         | FromWorker::Alive(_)
+        | FromWorker::Report(_)
         | FromWorker::Renew(_) => LIGHT,
     }
 }
@@ -84,6 +85,7 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Watch { .. }
         | Request::Task { .. }
         | Request::Divergences { .. }
+        | Request::JobSummary { .. }
         | Request::Inputs { .. }
         | Request::Contests
         | Request::SetQuota { .. }
@@ -104,6 +106,9 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Usage { .. }
         | Request::Functions { .. }
         | Request::Metrics
+        | Request::Overview
+        | Request::JobRows { .. }
+        | Request::WorkerRows { .. }
         | Request::Tokens { .. }
         | Request::Members { .. }
         | Request::Authority(_) => WALK,

@@ -32,5 +32,6 @@ mod retention;
 mod roles;
 mod sizes;
 mod staging;
+mod summaries;
 mod versions;
 mod watches;

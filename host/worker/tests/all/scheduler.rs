@@ -102,7 +102,7 @@ impl Scheduler {
     pub async fn hear(&mut self) -> Envelope<FromWorker> {
         loop {
             let envelope = self.hear_any().await;
-            if !matches!(envelope.message, FromWorker::Heartbeat(_) | FromWorker::Preparing(_)) {
+            if !is_of_itself(&envelope.message) {
                 return envelope;
             }
         }
@@ -119,7 +119,7 @@ impl Scheduler {
                 FromWorker::Heartbeat(heartbeat) if heartbeat.running.len() == count => {
                     return heartbeat.running.iter().map(|running| running.task.index).collect();
                 }
-                FromWorker::Heartbeat(_) | FromWorker::Preparing(_) => {}
+                message if is_of_itself(&message) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -233,4 +233,9 @@ fn command(body: &str) -> Vec<u8> {
 
 pub fn spec(module: &[u8]) -> TaskSpec {
     TaskSpec { tenant: "test".into(), ..TaskSpec::new(Digest::of(module), ModuleKind::Preview1) }
+}
+
+/// Whether a worker says only how it stands and what it is.
+const fn is_of_itself(message: &FromWorker) -> bool {
+    matches!(message, FromWorker::Heartbeat(_) | FromWorker::Preparing(_) | FromWorker::Report(_))
 }
