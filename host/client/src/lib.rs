@@ -82,6 +82,7 @@ mod error;
 mod inputs;
 mod named;
 mod operate;
+mod paged;
 mod sendable;
 mod stream;
 mod upload;
@@ -92,6 +93,7 @@ pub use inputs::StoredInputs;
 pub use named::Named;
 pub use stream::{JobEvent, JobStream};
 pub use upload::Uploads;
+pub use wasmgrid_net::Validity;
 
 /// The programs of the book's page are compiled.
 #[cfg(doctest)]
