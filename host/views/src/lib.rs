@@ -3,6 +3,7 @@
 //!
 //! - A field that is here stays, with its name, type and meaning. New fields may be added.
 //! - Names are in `snake_case`. Times end in `_us` (microseconds since 1970) or `_ms` (milliseconds).
+//! - Numbers that may exceed 2^53 are [`Wide`]: strings with their digits.
 //! - What is not known is `null`; a field is left out only where its comment says so.
 //! - Bytes are [`Data`]: a string if they are UTF-8, else an object with base64.
 //!
@@ -14,23 +15,27 @@
 
 mod audit;
 mod data;
+mod explain;
 mod job;
 mod member;
 mod result;
 mod task;
 mod tenant;
+mod wide;
 mod worker;
 
 pub use audit::{AuditView, CallerView, ObjectView};
 pub use data::Data;
+pub use explain::{ExplanationView, ReasonView};
 pub use job::{
     AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,
     LimitsView, WitnessView, kind,
 };
 pub use member::{ClientView, TokenView, token_id};
-pub use result::{LogView, ResultBytes, ResultLine, error};
+pub use result::{LogView, ResultBytes, ResultLine, SpentView, error};
 pub use task::{AttemptView, ResultView, TaskView};
 pub use tenant::{EndedView, TenantView, UsageView, UseView};
+pub use wide::Wide;
 pub use worker::{
     CertificateView, ContestView, FailingView, RunningView, Standing, Vouched, WorkerView,
 };
