@@ -47,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "wasmgrid-client",
             "wasmgrid-failpoints",
+            "wasmgrid-gateway",
             "wasmgrid-net",
             "wasmgrid-proto",
             "wasmgrid-server",
@@ -55,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wasmgrid-worker",
         ],
     ),
+    ("wasmgrid-gateway", &["wasmgrid-client", "wasmgrid-proto", "wasmgrid-views"]),
     ("wasmgrid-views", &["wasmgrid-proto"]),
     ("wasmgrid-l2", &[]),
 ];
@@ -67,8 +69,10 @@ const HEAVY: &[(&str, &str)] = &[
     ("wasmtime", "wasmgrid-sandbox"),
     ("quinn", "wasmgrid-net"),
     ("rustls", "wasmgrid-net"),
+    ("tokio-rustls", "wasmgrid-net"),
     ("rusqlite", "wasmgrid-store"),
-    ("axum", "wasmgrid-server"),
+    ("axum", "wasmgrid-gateway"),
+    ("hyper", "wasmgrid-gateway"),
     ("clap", "wasmgrid-cli"),
     ("anyhow", "wasmgrid-cli"),
 ];

@@ -7,6 +7,7 @@ pub mod client;
 pub mod context;
 mod explain;
 mod folder;
+pub mod gateway;
 pub mod job;
 mod logs;
 mod member;
