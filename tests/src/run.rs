@@ -151,6 +151,8 @@ impl Home {
             .args(args)
             .current_dir(self.path())
             .env("WASMGRID_HOME", self.path().join("home"))
+            // Its port is the same for all schedulers of the machine.
+            .env("WASMGRID_HTTP", "off")
             .env_remove("WASMGRID_LOG")
             .env_remove("WASMGRID_CONTEXT")
             .env_remove("FAILPOINTS")

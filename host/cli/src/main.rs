@@ -99,6 +99,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(*args, talk, until).await,
         Command::Up(_) | Command::Server(_) => cluster::up::up(&command, until).await,
+        Command::Gateway(args) => cluster::gateway::gateway(&args, until).await,
         Command::Join(ref args) => cluster::join(&command, &args.token, until).await,
         Command::Worker(WorkerCommand { noun: None, .. }) => {
             cluster::serve_worker(&command, until).await

@@ -7,8 +7,8 @@ use sd_notify::NotifyState;
 use tokio::{sync::watch, task, time};
 use wasmgrid_worker::LinkState;
 
-/// A scheduler serves: tells so, and from then on that it lives.
-pub async fn scheduler(status: String) -> Infallible {
+/// A scheduler or a gateway serves: tells so, and from then on that it lives.
+pub async fn serves(status: String) -> Infallible {
     if is_managed() {
         tell(vec![NotifyState::Ready], Some(status)).await;
     }

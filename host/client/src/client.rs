@@ -134,6 +134,12 @@ impl Client {
         self.shared.tasks.wait().await;
     }
 
+    /// True once nothing is asked any more: the client was shut down, or has given up on the grid.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.shared.commands.is_closed()
+    }
+
     /// Whether the grid has a module.
     ///
     /// # Errors
@@ -235,7 +241,20 @@ impl Client {
     /// # Errors
     /// [`ClientError::Api`], where the job has not ended, or all of it ended ok.
     pub async fn retry(&self, id: JobId, limits: Option<Limits>) -> Result<JobStatus, ClientError> {
-        let idempotency_key = Some(made_up_key()?);
+        self.retry_once(id, limits, None).await
+    }
+
+    /// As [`Client::retry`]: one that repeats a key gets the first one's job.
+    ///
+    /// # Errors
+    /// As [`Client::retry`].
+    pub async fn retry_once(
+        &self,
+        id: JobId,
+        limits: Option<Limits>,
+        key: Option<String>,
+    ) -> Result<JobStatus, ClientError> {
+        let idempotency_key = Some(key_of(key)?);
         job(self.ask(Request::Retry { job: id, limits, idempotency_key }).await?)
     }
 
@@ -638,12 +657,12 @@ pub fn unexpected() -> ClientError {
     ClientError::Protocol("the answer does not match the request")
 }
 
-/// A key that nobody else will ever make.
 /// The key of a submit, made up if there is none.
 pub(crate) fn key_of(key: Option<String>) -> Result<String, ClientError> {
     key.map_or_else(made_up_key, Ok)
 }
 
+/// A key that nobody else will ever make.
 fn made_up_key() -> Result<String, ClientError> {
     Ok(format!("auto-{:032x}", u128::from_le_bytes(random()?)))
 }

@@ -83,6 +83,7 @@ mod functions;
 mod inputs;
 mod named;
 mod operate;
+mod paged;
 mod sendable;
 mod stream;
 mod upload;
@@ -94,6 +95,7 @@ pub use inputs::StoredInputs;
 pub use named::Named;
 pub use stream::{JobEvent, JobStream};
 pub use upload::Uploads;
+pub use wasmgrid_net::Validity;
 
 /// The programs of the book's page are compiled.
 #[cfg(doctest)]

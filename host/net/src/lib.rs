@@ -12,6 +12,7 @@
 mod backoff;
 mod budget;
 mod error;
+mod https;
 mod identity;
 mod in_process;
 mod lane;
@@ -27,6 +28,7 @@ mod unsendable;
 
 pub use backoff::Backoff;
 pub use error::{CertificateProblem, IdentityError, NetError};
+pub use https::HttpsServer;
 pub use identity::{Identity, Peer, key_of};
 pub use in_process::in_process;
 pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};

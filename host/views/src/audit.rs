@@ -5,6 +5,7 @@ use wasmgrid_proto::{AuditEntry, AuditObject, AuditRecord, Caller, wire::Role};
 
 /// An entry of the audit log.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AuditView<'a> {
     /// Its place in the log, from 1.
     pub number: u64,
@@ -26,10 +27,12 @@ pub struct AuditView<'a> {
 
 /// Who asked for something.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CallerView<'a> {
     /// Its name, unique within its role.
     pub name: &'a str,
     /// `operator` or `client`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub role: Role,
     /// Whose jobs are its own.
     pub tenant: &'a str,
@@ -39,6 +42,7 @@ pub struct CallerView<'a> {
 
 /// What an action is about.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ObjectView<'a> {
     /// `job`, `worker`, `client`, `operator`, `token`, `tenant`, `authority`, `members`, `tokens` or
     /// `audit`.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes: a string in JSON if they are UTF-8, else an object with `base64`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Data<'a> {
     /// They are UTF-8.

@@ -1,12 +1,13 @@
 //! Functions and their calls.
 
 use serde::Serialize;
-use wasmgrid_proto::{FunctionStatus, JobId, ResultMeta, SegmentError, Usage};
+use wasmgrid_proto::{FunctionStatus, JobId, ResultMeta, SegmentError};
 
-use crate::{Data, ResultBytes, error};
+use crate::{Data, ResultBytes, SpentView, error};
 
 /// A function.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FunctionView<'a> {
     /// Its name.
     pub name: &'a str,
@@ -46,6 +47,7 @@ impl<'a> From<&'a FunctionStatus> for FunctionView<'a> {
 
 /// How a call ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CallView<'a> {
     /// The job that had the call.
     pub job: u64,
@@ -59,7 +61,7 @@ pub struct CallView<'a> {
     #[serde(flatten)]
     pub bytes: ResultBytes<'a>,
     /// Fuel, memory and time.
-    pub usage: Usage,
+    pub usage: SpentView,
     /// What went wrong; `null` if nothing did.
     pub error: Option<String>,
     /// What it logged.
@@ -84,7 +86,7 @@ impl<'a> CallView<'a> {
                 output: Data::from(parts.output),
                 records: parts.records.map(Data::from).collect(),
             },
-            usage: meta.usage,
+            usage: meta.usage.into(),
             error: error(&meta.outcome),
             log: Data::from(parts.log),
             log_dropped: meta.log_dropped,

@@ -8,10 +8,11 @@ use wasmgrid_proto::{
     ModuleKind, Pace, WITH, Witness, WorkerId,
 };
 
-use crate::{Data, JobSummaryView, summary::per_second, written};
+use crate::{Data, JobSummaryView, Wide, summary::per_second, written};
 
 /// A job.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobView {
     /// Its number.
     pub id: u64,
@@ -20,6 +21,7 @@ pub struct JobView {
     /// Whose it is.
     pub tenant: String,
     /// `active`, or how it ended.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub state: JobState,
     /// False while inputs may be appended.
     pub closed: bool,
@@ -42,7 +44,7 @@ pub struct JobView {
     /// Labels that its workers must have, `KEY=VALUE`.
     pub requires: Vec<String>,
     /// From which the tasks draw their random numbers.
-    pub seed: u64,
+    pub seed: Wide,
     /// Its priority within its tenant's jobs.
     pub priority: i32,
     /// How often a failed task is tried again.
@@ -64,6 +66,7 @@ pub struct JobView {
 
 /// A job's tasks by state.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CountsView {
     /// All tasks.
     pub total: u64,
@@ -92,9 +95,10 @@ pub struct CountsView {
 
 /// The limits of each task.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LimitsView {
     /// Fuel.
-    pub fuel: u64,
+    pub fuel: Wide,
     /// Time.
     pub timeout_ms: u64,
     /// Memory.
@@ -111,6 +115,7 @@ pub struct LimitsView {
 
 /// A job as JSON, with what differs of it, and what was counted of it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobWithDivergences {
     /// The job.
     #[serde(flatten)]
@@ -123,6 +128,7 @@ pub struct JobWithDivergences {
 
 /// Results that differ from those that count.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DivergencesView {
     /// How many there are.
     pub count: u64,
@@ -132,6 +138,7 @@ pub struct DivergencesView {
 
 /// Two results of one task that differ.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DivergenceView {
     /// `JOB/INDEX`.
     pub task: String,
@@ -145,6 +152,7 @@ pub struct DivergenceView {
 
 /// Who computed a result.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WitnessView {
     /// The worker.
     pub worker: String,
@@ -156,6 +164,7 @@ pub struct WitnessView {
 
 /// Inputs that were appended together.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AppendedView {
     /// The job.
     pub job: u64,
@@ -187,7 +196,7 @@ impl From<&JobStatus> for JobView {
             with: task.blob(WITH).map(|digest| digest.to_string()),
             grants: task.grants.iter().map(ToString::to_string).collect(),
             requires: written(&spec.requires),
-            seed: task.seed,
+            seed: Wide(task.seed),
             priority: spec.priority,
             retries: spec.retries,
             max_failures: spec.max_failures,
@@ -218,7 +227,7 @@ impl JobView {
 impl From<&Limits> for LimitsView {
     fn from(limits: &Limits) -> Self {
         Self {
-            fuel: limits.fuel.0,
+            fuel: Wide(limits.fuel.0),
             timeout_ms: limits.deadline.0,
             memory_bytes: limits.memory.0,
             table_elements: limits.table_elements,

@@ -3,6 +3,7 @@
 //!
 //! - A field that is here stays, with its name, type and meaning. New fields may be added.
 //! - Names are in `snake_case`. Times end in `_us` (microseconds since 1970) or `_ms` (milliseconds).
+//! - Numbers that may exceed 2^53 are [`Wide`]: strings with their digits.
 //! - What is not known is `null`; a field is left out only where its comment says so.
 //! - Bytes are [`Data`]: a string if they are UTF-8, else an object with base64.
 //!
@@ -14,6 +15,7 @@
 
 mod audit;
 mod data;
+mod explain;
 mod function;
 mod job;
 mod member;
@@ -22,10 +24,12 @@ mod result;
 mod summary;
 mod task;
 mod tenant;
+mod wide;
 mod worker;
 
 pub use audit::{AuditView, CallerView, ObjectView};
 pub use data::Data;
+pub use explain::{ExplanationView, ReasonView};
 pub use function::{CallView, FunctionView};
 pub use job::{
     AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,
@@ -36,13 +40,14 @@ pub use overview::{
     AttentionView, BusyBucketView, BusyView, DiskView, FailedKindView, JobsView, LastHourView,
     OverviewView, SlotsView,
 };
-pub use result::{LogView, ResultBytes, ResultLine, error};
+pub use result::{LogView, ResultBytes, ResultLine, SpentView, error};
 pub use summary::{
     FailureCountView, FailureView, JobSummaryView, PeakView, PeaksView, RateView, RatesView,
     WallBucketView, WallView, quantile,
 };
 pub use task::{AttemptView, Kept, ResultView, TaskView};
 pub use tenant::{EndedView, TenantView, UsageView, UseView};
+pub use wide::Wide;
 pub use worker::{
     CertificateView, ContestView, FailingView, RunningView, Standing, Vouched, WorkerView,
 };

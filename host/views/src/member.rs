@@ -7,10 +7,12 @@ use crate::written;
 
 /// A client or operator.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ClientView<'a> {
     /// Its name, unique within its role.
     pub name: &'a str,
     /// `client` or `operator`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub role: Role,
     /// Whose jobs it sees.
     pub tenant: &'a str,
@@ -26,10 +28,12 @@ pub struct ClientView<'a> {
 
 /// A token in a list.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TokenView<'a> {
     /// Its id, by which it is revoked: [`token_id`].
     pub id: String,
     /// What those become who join with it.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub role: Role,
     /// `good`, `used-up`, `revoked` or `expired`.
     pub state: &'static str,

@@ -10,6 +10,7 @@ use crate::{RatesView, summary::per_second};
 
 /// How a grid is. An operator sees all of it, a client its own tenant's part.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct OverviewView {
     /// Whose part it is; `null` if it is of all tenants.
     pub tenant: Option<String>,
@@ -39,6 +40,7 @@ pub struct OverviewView {
 
 /// Slots by what they do.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct SlotsView {
     /// They run a task.
     pub busy: u64,
@@ -56,6 +58,7 @@ pub struct SlotsView {
 
 /// Jobs by state.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobsView {
     /// Not ended.
     pub active: u64,
@@ -71,6 +74,7 @@ pub struct JobsView {
 
 /// How the tasks of the last hour ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LastHourView {
     /// Tasks with a result.
     pub ended: u64,
@@ -80,6 +84,7 @@ pub struct LastHourView {
 
 /// Tasks that failed in one way.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FailedKindView {
     /// The outcome's name.
     pub kind: String,
@@ -93,6 +98,7 @@ pub struct FailedKindView {
 
 /// Busy slots over time.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BusyView {
     /// When the first bucket begins.
     pub from_us: u64,
@@ -106,6 +112,7 @@ pub struct BusyView {
 
 /// Slots of one span of time, on average.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct BusyBucketView {
     /// Slots of linked workers.
     pub slots: f64,
@@ -117,6 +124,7 @@ pub struct BusyBucketView {
 
 /// What takes room on the scheduler's disk, about.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DiskView {
     /// Inputs of jobs.
     pub inputs_bytes: u64,
@@ -132,6 +140,7 @@ pub struct DiskView {
 
 /// Something that somebody should look at.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttentionView {
     /// A short name that stays the same: `no-worker`, `worker-gone`, `jobs-stuck` and the like.
     pub kind: &'static str,

@@ -3,10 +3,11 @@
 use serde::Serialize;
 use wasmgrid_proto::{Outcome, Usage};
 
-use crate::Data;
+use crate::{Data, Wide};
 
 /// One result.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ResultLine<'a> {
     /// The input's position in the job.
     pub index: u64,
@@ -36,7 +37,7 @@ pub struct ResultLine<'a> {
     /// The worker on which it ran; `null` if it never did.
     pub worker: Option<u64>,
     /// Fuel, memory and time.
-    pub usage: Usage,
+    pub usage: SpentView,
     /// What went wrong; `null` if nothing did.
     pub error: Option<String>,
     /// What the task logged.
@@ -47,6 +48,7 @@ pub struct ResultLine<'a> {
 
 /// What a task returned and emitted.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ResultBytes<'a> {
     /// What it returned.
     pub output: Data<'a>,
@@ -54,8 +56,28 @@ pub struct ResultBytes<'a> {
     pub records: Vec<Data<'a>>,
 }
 
+/// What one attempt of a task used.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct SpentView {
+    /// Fuel.
+    pub fuel: Wide,
+    /// Peak memory.
+    pub memory_bytes: u64,
+    /// Wall time.
+    pub wall_us: u64,
+}
+
+impl From<Usage> for SpentView {
+    fn from(usage: Usage) -> Self {
+        let Usage { fuel, memory_bytes, wall_us } = usage;
+        Self { fuel: Wide(fuel), memory_bytes, wall_us }
+    }
+}
+
 /// What one task logged.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LogView<'a> {
     /// The input's position in the job.
     pub index: u64,

@@ -8,6 +8,7 @@ use wasmgrid_proto::{
 
 /// What a scheduler counted of a job.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct JobSummaryView {
     /// From when on it was counted: the job's first result, or the scheduler's start.
     pub since_us: u64,
@@ -27,6 +28,7 @@ pub struct JobSummaryView {
 
 /// Results over time, in buckets of the same width.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RatesView {
     /// When the first bucket begins.
     pub from_us: u64,
@@ -38,6 +40,7 @@ pub struct RatesView {
 
 /// The results of one span of time.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RateView {
     /// Those that are ok.
     pub ok: u64,
@@ -51,6 +54,7 @@ pub struct RateView {
 
 /// How long tasks took.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WallView {
     /// How many were counted.
     pub count: u64,
@@ -68,6 +72,7 @@ pub struct WallView {
 
 /// Tasks that took more than the bucket before and at most so long.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WallBucketView {
     /// The longest of the range; `null` of the last, which has no bound.
     pub up_to_us: Option<u64>,
@@ -77,6 +82,7 @@ pub struct WallBucketView {
 
 /// What tasks used of each limit.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PeaksView {
     /// Fuel.
     pub fuel: PeakView,
@@ -94,6 +100,7 @@ pub struct PeaksView {
 
 /// What tasks used of one limit.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PeakView {
     /// The most that one used.
     pub most: u64,
@@ -105,6 +112,7 @@ pub struct PeakView {
 
 /// Tasks that failed in the same way.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FailureView {
     /// The outcome's name, of a limit with the limit's: `trap`, `limit(fuel)`.
     pub kind: String,
@@ -123,6 +131,7 @@ pub struct FailureView {
 
 /// How many tasks failed, and when.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FailureCountView {
     /// How many.
     pub count: u64,

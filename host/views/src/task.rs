@@ -3,10 +3,11 @@
 use serde::Serialize;
 use wasmgrid_proto::{Attempt, Micros, Outcome, RetryCounter, TaskResult, TaskState, TaskStatus};
 
-use crate::Data;
+use crate::{Data, Wide};
 
 /// A task.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TaskView<'a> {
     /// `JOB/INDEX`.
     pub task: String,
@@ -14,6 +15,7 @@ pub struct TaskView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<Data<'a>>,
     /// `queued`, `running` or `ended`.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub state: TaskState,
     /// The number of the last attempt; 0 before the first.
     pub attempt: u32,
@@ -61,6 +63,7 @@ pub struct Kept {
 
 /// An attempt that did not lead to the result.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AttemptView {
     /// The number of the last attempt; 0 before the first.
     pub attempt: u32,
@@ -76,6 +79,7 @@ pub struct AttemptView {
 
 /// A task's result, without its bytes.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ResultView {
     /// The position in the result log.
     pub cursor: u64,
@@ -86,7 +90,7 @@ pub struct ResultView {
     /// How it ended, for people.
     pub message: String,
     /// Fuel used.
-    pub fuel: u64,
+    pub fuel: Wide,
     /// Peak memory.
     pub memory_bytes: u64,
     /// Wall time.
@@ -160,7 +164,7 @@ impl From<&TaskResult> for ResultView {
             outcome: result.outcome.name(),
             deterministic: result.outcome.is_deterministic(),
             message: result.outcome.to_string(),
-            fuel: result.usage.fuel,
+            fuel: Wide(result.usage.fuel),
             memory_bytes: result.usage.memory_bytes,
             wall_us: result.usage.wall_us,
             output_bytes: result.output_bytes,

@@ -3,8 +3,11 @@
 use serde::Serialize;
 use wasmgrid_proto::{EndedTasks, TenantStatus, UsageTotal, Use};
 
+use crate::Wide;
+
 /// A tenant.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TenantView<'a> {
     /// Its name.
     pub name: &'a str,
@@ -16,26 +19,28 @@ pub struct TenantView<'a> {
 
 /// What a tenant uses of one resource.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UseView {
     /// The resource's name, as in `wasmgrid tenant set`.
     pub resource: &'static str,
     /// How much of it the tenant uses.
-    pub used: u64,
+    pub used: Wide,
     /// The quota; `null` if there is none.
-    pub allowed: Option<u64>,
+    pub allowed: Option<Wide>,
     /// True if an operator set the quota for this tenant.
     pub own: bool,
 }
 
 /// What a tenant's tasks have used. It only grows, and has deleted jobs too.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct UsageView {
     /// Its tasks that have ended, by how they did.
     pub tasks: EndedView,
     /// The fuel of their results.
-    pub fuel: u64,
+    pub fuel: Wide,
     /// Their wall time on workers.
-    pub wall_us: u64,
+    pub wall_us: Wide,
     /// Bytes of the inputs that it appended.
     pub input_bytes: u64,
     /// Bytes of their outputs, records and logs.
@@ -44,6 +49,7 @@ pub struct UsageView {
 
 /// Tasks that have ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct EndedView {
     /// They returned their output.
     pub ok: u64,
@@ -71,7 +77,7 @@ impl<'a> TenantView<'a> {
 impl From<&Use> for UseView {
     fn from(one: &Use) -> Self {
         let Use { resource, used, allowed, own } = *one;
-        Self { resource: resource.name(), used, allowed, own }
+        Self { resource: resource.name(), used: Wide(used), allowed: allowed.map(Wide), own }
     }
 }
 
@@ -80,8 +86,8 @@ impl From<UsageTotal> for UsageView {
         let UsageTotal { ended, cost, input_bytes } = usage;
         Self {
             tasks: ended.into(),
-            fuel: cost.fuel,
-            wall_us: cost.wall_us,
+            fuel: Wide(cost.fuel),
+            wall_us: Wide(cost.wall_us),
             input_bytes,
             result_bytes: cost.bytes,
         }

@@ -6,10 +6,11 @@ use wasmgrid_proto::{
     WorkerStatus,
 };
 
-use crate::{summary::per_second, written};
+use crate::{Wide, summary::per_second, written};
 
 /// A worker.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct WorkerView {
     /// Its number.
     pub id: u64,
@@ -60,6 +61,7 @@ pub struct WorkerView {
 
 /// For how long a certificate is good.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct CertificateView {
     /// When it ends.
     pub ends_at_us: u64,
@@ -70,6 +72,7 @@ pub struct CertificateView {
 
 /// A machine that was refused.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ContestView {
     /// Its address.
     pub address: String,
@@ -79,6 +82,7 @@ pub struct ContestView {
 
 /// Why a worker gets few tasks or none.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FailingView {
     /// The reason, as the worker or the scheduler states it.
     pub reason: String,
@@ -88,15 +92,16 @@ pub struct FailingView {
 
 /// A task that a worker runs.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RunningView {
     /// `JOB/INDEX`.
     pub task: String,
     /// How long it has run.
     pub elapsed_ms: u64,
     /// How much of it is done, as the task itself reports; else `null`.
-    pub done: Option<u64>,
+    pub done: Option<Wide>,
     /// How much there is in all; `null` like `done`.
-    pub total: Option<u64>,
+    pub total: Option<Wide>,
 }
 
 impl WorkerView {
@@ -171,7 +176,12 @@ impl From<&Failing> for FailingView {
 impl From<&RunningTask> for RunningView {
     fn from(task: &RunningTask) -> Self {
         let (done, total) = task.progress.unzip();
-        Self { task: task.task.to_string(), elapsed_ms: task.elapsed_ms, done, total }
+        Self {
+            task: task.task.to_string(),
+            elapsed_ms: task.elapsed_ms,
+            done: done.map(Wide),
+            total: total.map(Wide),
+        }
     }
 }
 

@@ -152,7 +152,7 @@ fn a_dry_run_shows_the_job_and_runs_nothing() {
     assert_eq!(shown["inputs"], json!(3));
     assert_eq!(shown["grants"], json!(["clock"]));
     assert_eq!(shown["limits"]["memory_bytes"], json!(8 << 20));
-    assert_eq!(shown["seed"], json!(7));
+    assert_eq!(shown["seed"], json!("7"));
     assert_eq!(shown["context"], json!(null));
     // No grid was started: nothing was compiled or kept.
     assert!(!home.path().join("home/cache").exists());

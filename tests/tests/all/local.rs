@@ -86,7 +86,7 @@ fn json_output_tells_all_of_each_result() {
     let outcomes: Vec<_> = results.iter().map(|result| &result["outcome"]).collect();
     assert_eq!(outcomes, ["ok", "rejected", "exit"]);
     assert_eq!(results[0]["output"], json!("fine: hello"));
-    assert!(results[0]["usage"]["fuel"].as_u64().expect("a number") > 0);
+    assert!(results[0]["usage"]["fuel"].as_str().expect("digits") != "0");
     assert_eq!(results[1]["attempt"], json!(1));
     let summary: Value =
         serde_json::from_str(finished.stderr.lines().last().expect("a summary")).expect("JSON");

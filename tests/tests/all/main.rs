@@ -36,6 +36,7 @@ mod generated;
 mod grants;
 mod hostile_clients;
 mod house;
+mod http;
 mod imports;
 mod json_reference;
 mod languages;

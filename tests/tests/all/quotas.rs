@@ -22,7 +22,7 @@ fn a_quota_is_set_shown_kept_and_refuses_with_exit_code_3() {
     grid.restart_scheduler();
     grid.wait_for_worker("w1", "ready");
     let jobs = uses(&grid, "jobs");
-    assert_eq!(jobs, json!({ "resource": "jobs", "used": 1, "allowed": 1, "own": true }));
+    assert_eq!(jobs, json!({ "resource": "jobs", "used": "1", "allowed": "1", "own": true }));
     let refused = grid.run(&["run", &guest("noop"), "--range", "0..3"]);
     refused.fails_with(3, &["uses 1 of its quota of 1 jobs"]);
     let shown = grid.run(&["tenant", "show", &name]);
@@ -32,7 +32,7 @@ fn a_quota_is_set_shown_kept_and_refuses_with_exit_code_3() {
     let shown = grid.run(&["tenant", "show", &name]);
     assert!(shown.ok().contains("6 ok"), "{}", shown.ok());
     // By default nobody may have the whole disk.
-    assert!(uses(&grid, "bytes")["allowed"].as_u64().is_some_and(|most| most > 0));
+    assert!(uses(&grid, "bytes")["allowed"].as_str().is_some_and(|most| most != "0"));
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn what_a_tenant_has_used_is_shown_and_survives_a_kill_of_the_scheduler() {
     let before = usage(&grid);
     assert_eq!(before["tasks"]["ok"], 10);
     assert_eq!(before["result_bytes"], 20, "two digits each");
-    assert!(before["fuel"].as_u64().is_some_and(|fuel| fuel > 0), "{before}");
-    assert!(before["wall_us"].as_u64().is_some_and(|wall| wall > 0), "{before}");
+    assert!(before["fuel"].as_str().is_some_and(|fuel| fuel != "0"), "{before}");
+    assert!(before["wall_us"].as_str().is_some_and(|wall| wall != "0"), "{before}");
     grid.kill_scheduler();
     grid.restart_scheduler();
     grid.wait_for_worker("w1", "ready");

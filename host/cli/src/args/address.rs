@@ -44,6 +44,28 @@ pub struct ListenError {
     found: String,
 }
 
+/// The port of the HTTP interface that is told no other.
+pub const HTTP_PORT: u16 = 7434;
+
+/// Where to serve HTTP, if at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpListen {
+    /// Nowhere.
+    Off,
+    /// On an IP address of this machine, or all of them.
+    At(SocketAddr),
+}
+
+/// A text that says not where to serve HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "invalid address {found:?}: expected `off`, or an IP address of this machine or 0.0.0.0 for all, \
+     with a port if it is not {HTTP_PORT}: 0.0.0.0, 127.0.0.1:8080 or [::]:8080"
+)]
+pub struct HttpListenError {
+    found: String,
+}
+
 impl FromStr for HostPort {
     type Err = HostPortError;
 
@@ -99,16 +121,45 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// An address, with this port if it has none.
+fn with_port(text: &str, port: u16) -> Result<SocketAddr, std::net::AddrParseError> {
+    let alone = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    text.parse().or_else(|_| Ok(SocketAddr::new(alone.unwrap_or(text).parse()?, port)))
+}
+
 impl FromStr for Listen {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
-        let alone = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        let address = text.parse().or_else(|_| {
-            let ip: IpAddr = alone.unwrap_or(text).parse()?;
-            Ok::<_, std::net::AddrParseError>(SocketAddr::new(ip, PORT))
-        });
-        address.map(Self).map_err(|_| ListenError { found: text.into() })
+        with_port(text, PORT).map(Self).map_err(|_| ListenError { found: text.into() })
+    }
+}
+
+impl FromStr for HttpListen {
+    type Err = HttpListenError;
+
+    fn from_str(text: &str) -> Result<Self, HttpListenError> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let address = with_port(text, HTTP_PORT);
+        address.map(Self::At).map_err(|_| HttpListenError { found: text.into() })
+    }
+}
+
+impl Default for HttpListen {
+    /// This machine alone reaches it there.
+    fn default() -> Self {
+        Self::At(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), HTTP_PORT))
+    }
+}
+
+impl fmt::Display for HttpListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::At(address) => address.fmt(f),
+        }
     }
 }
 

@@ -86,6 +86,14 @@ pub const ALL: &[(&str, Examples)] = &[
         ],
     ),
     (
+        "gateway",
+        &[
+            ("On another port of this machine", "wasmgrid gateway --http 127.0.0.1:8080"),
+            ("For other machines, with a certificate", ""),
+            ("", "wasmgrid gateway --http 0.0.0.0 --http-cert web.pem --http-key key.pem"),
+        ],
+    ),
+    (
         "worker",
         &[
             ("Resume work for the grid", "wasmgrid worker"),

@@ -23,7 +23,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use wasmgrid_proto::Millis;
 
-pub use address::{HostPort, Listen};
+pub use address::{HostPort, HttpListen, Listen};
 pub use audit::AuditArgs;
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
@@ -38,7 +38,9 @@ pub use run::{
     AskArgs, GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order,
     OutputArgs, RunArgs, SubmitArgs,
 };
-pub use serve::{JoinArgs, PrintArgs, ServerArgs, SourceArgs, TokenSource, UpArgs, WorkerCommand};
+pub use serve::{
+    GatewayArgs, JoinArgs, PrintArgs, ServerArgs, SourceArgs, TokenSource, UpArgs, WorkerCommand,
+};
 pub use tenant::{QuotaSetting, TenantCommand};
 pub use with::{With, check_json};
 
@@ -112,6 +114,8 @@ pub enum Command {
     Join(JoinArgs),
     /// Run the scheduler alone
     Server(ServerArgs),
+    /// Serve a grid's HTTP interface on this machine, beside the one that its scheduler serves
+    Gateway(GatewayArgs),
     /// Run the worker of a machine that has joined; or list, show, drain, cordon and remove workers
     Worker(WorkerCommand),
     /// Show the state of the grid, what is wrong and how to fix it
@@ -171,6 +175,7 @@ impl Command {
             Self::Up(args) => Some(args.log),
             Self::Join(args) => Some(args.log),
             Self::Server(args) => Some(args.log),
+            Self::Gateway(args) => Some(args.log),
             Self::Worker(worker) if worker.noun.is_none() => Some(worker.log),
             _ => None,
         }

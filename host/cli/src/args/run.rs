@@ -62,7 +62,7 @@ folder are refused before anything runs (if the inputs are not files, only the f
 With --output json each result is one line:
   {"index":0,"from":"in.txt:1","input":"...","cursor":0,"outcome":"ok",
    "deterministic":true,"output":"...","records":["..."],"attempt":1,"worker":1,
-   "usage":{"fuel":1,"memory_bytes":1,"wall_us":1},
+   "usage":{"fuel":"1","memory_bytes":1,"wall_us":1},
    "error":null,"log":"...","log_dropped":0}
 `from` and `input` are included if the input is known here; for a file there is `file`, its path,
 instead. With

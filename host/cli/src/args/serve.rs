@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Arg, Args};
 use wasmgrid_proto::Millis;
 
-use super::{WorkerNoun, above_zero, operate::LogArgs};
-use crate::settings::{Flags, SERVER, UP, WORKER};
+use super::{WorkerNoun, above_zero, operate::LogArgs, run::GridArgs};
+use crate::settings::{Flags, GATEWAY, SERVER, UP, WORKER};
 
 /// `wasmgrid up`.
 #[derive(Args, Debug)]
@@ -41,6 +41,26 @@ pub struct ServerArgs {
     /// What it prints.
     #[command(flatten)]
     pub token: PrintArgs,
+}
+
+/// What a gateway is, for its `--help`.
+const GATEWAY_HELP: &str = r#"A gateway is a client of the grid: it keeps nothing, so any number of them can
+stand side by side behind a load balancer. It reaches the grid by a context of this machine, as the
+other commands do."#;
+
+/// `wasmgrid gateway`.
+#[derive(Args, Debug)]
+#[command(after_long_help = GATEWAY_HELP)]
+pub struct GatewayArgs {
+    /// Where and how it serves.
+    #[command(flatten)]
+    pub settings: Flags<GATEWAY>,
+    /// Which grid.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// How it logs.
+    #[command(flatten)]
+    pub log: LogArgs,
 }
 
 /// Where settings come from beside the flags.

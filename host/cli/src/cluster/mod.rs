@@ -9,6 +9,7 @@ mod counted;
 mod explain;
 mod folder;
 pub mod function;
+pub mod gateway;
 pub mod job;
 mod logs;
 mod member;

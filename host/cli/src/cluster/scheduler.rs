@@ -116,7 +116,7 @@ impl Scheduler {
                 Ok(())
             }
             error = self.server.failed() => Err(error).context("the scheduler failed"),
-            never = notify::scheduler(status) => match never {},
+            never = notify::serves(status) => match never {},
         };
         notify::stopping().await;
         waited

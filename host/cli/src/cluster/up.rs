@@ -10,6 +10,7 @@ use wasmgrid_worker::Worker;
 
 use super::{
     folder::{self, Folder},
+    gateway::Http,
     member,
     scheduler::{self, Scheduler},
 };
@@ -67,12 +68,13 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
         let worker = machine.map(|machine| start_worker(&scheduler, machine)).transpose()?;
         let goes_to_it = own_context(&scheduler, &contexts, is_up).await?;
         let token = token(&scheduler, print, is_up).await?;
+        let http = Http::beside(&scheduler, &settings).await?;
         memory.keep(&place)?;
-        say(&scheduler, is_up, goes_to_it, token)?;
-        Ok::<_, anyhow::Error>(worker)
+        say(&scheduler, http.as_ref(), is_up, goes_to_it, token)?;
+        Ok::<_, anyhow::Error>((worker, http))
     };
-    let (worker, waited) = match begun.await {
-        Ok(worker) => {
+    let (worker, http, waited) = match begun.await {
+        Ok((worker, http)) => {
             scheduler.keep();
             // Only now: of a grid that was not made there is nothing to be found.
             let found = state_dir.map_or(Ok(()), |_| folder::remember(&paths.server(), &place));
@@ -84,15 +86,18 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
                 never = keep_context(&scheduler, &contexts) => match never {},
                 never = stands_by(worker.as_ref()) => match never {},
             };
-            (worker, waited)
+            (worker, http, waited)
         }
         Err(error) => {
             if scheduler.folder().is_new() {
                 contexts.unmake(scheduler.grid(), selected.as_deref());
             }
-            (None, Err(error))
+            (None, None, Err(error))
         }
     };
+    if let Some(http) = http {
+        http.stop().await;
+    }
     if let Some(worker) = worker {
         worker.drain_and_stop().await;
     }
@@ -200,6 +205,7 @@ async fn token(
 /// Says how to go on.
 fn say(
     scheduler: &Scheduler,
+    http: Option<&Http>,
     is_up: bool,
     goes_to_it: bool,
     token: Option<Token>,
@@ -213,6 +219,9 @@ fn say(
             "only this machine can reach it; start it with `wasmgrid {command} --listen 0.0.0.0` \
              to let other machines connect"
         ));
+    }
+    if let Some(http) = http {
+        said.push(format_args!("it serves HTTP at {}", http.url()));
     }
     said.push(if goes_to_it {
         "`wasmgrid run` on this machine now uses it; `wasmgrid context use local` switches \

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use wasmgrid_worker::sandbox::{Cap, Caps};
 
 use super::{MADE, holds, plain};
-use crate::settings::{Commands, Kind, MODULE, RUN, SERVER, Setting, TABLE, UP, WORKER};
+use crate::settings::{Commands, GATEWAY, Kind, MODULE, RUN, SERVER, Setting, TABLE, UP, WORKER};
 
 /// What stands before the settings.
 const BEGINNING: &str = "\
@@ -88,6 +88,7 @@ fn settings(all: &[&Setting]) -> String {
     for one in all {
         let also = match one.commands() {
             UP => " (`up` only)",
+            commands if commands & GATEWAY != 0 => " (also of `gateway`)",
             commands if commands & RUN != 0 => " (also of `run`)",
             commands if commands & MODULE != 0 => " (also of `run`, `submit` and `inspect`)",
             _ => "",

@@ -128,7 +128,7 @@ pub fn write_json(
         output_file: beside.file.flatten().map(Data::from),
         attempt: shown.attempt,
         worker: ran.then_some(shown.worker.0),
-        usage: meta.usage,
+        usage: meta.usage.into(),
         error: error(&meta.outcome),
         log: Data::from(log),
         log_dropped: meta.log_dropped,
@@ -229,7 +229,7 @@ mod tests {
         let result = with_record(finished(3, Outcome::Rejected("no".into()), "out"), "rec");
         let mut expected = serde_json::json!({
             "index": 3, "cursor": 3, "outcome": "rejected", "deterministic": true, "output": "out", "records": ["rec"],
-            "attempt": 1, "worker": 1, "usage": {"fuel": 0, "memory_bytes": 0, "wall_us": 0},
+            "attempt": 1, "worker": 1, "usage": {"fuel": "0", "memory_bytes": 0, "wall_us": 0},
             "error": "rejected: no", "log": "", "log_dropped": 0,
         });
         assert_eq!(json(result.shown(), ResultContext::default()), expected);

@@ -19,7 +19,9 @@ pub use file::read;
 pub use flags::Flags;
 pub use value::{AboveZero, Holds, Kind, Slots, TaskMemory, Value, exactly};
 
-use crate::args::{CertificateLife, HostPort, Isolation, Label, Listen, Maximum, TenantWeight};
+use crate::args::{
+    CertificateLife, HostPort, HttpListen, Isolation, Label, Listen, Maximum, TenantWeight,
+};
 
 /// Some of the commands that have settings, one bit each.
 pub type Commands = u8;
@@ -33,6 +35,10 @@ pub const WORKER: Commands = 1 << 2;
 pub const RUN: Commands = 1 << 3;
 /// `run`, `submit` and `inspect`, which look at a module.
 pub const MODULE: Commands = 1 << 4;
+/// `gateway`.
+pub const GATEWAY: Commands = 1 << 5;
+/// Those with an HTTP interface.
+const HTTP: Commands = SCHEDULERS | GATEWAY;
 /// Those with a scheduler.
 const SCHEDULERS: Commands = UP | SERVER;
 /// Those with a worker.
@@ -266,6 +272,52 @@ settings! {
             SCHEDULERS,
             "Delete entries of the audit log (`wasmgrid audit`) after this time; beyond 100,000 \
              entries the oldest are deleted in any case",
+        )],
+    }
+    http: Option<HttpListen> {
+        flag: "http", value: "IP[:PORT]", variable: "WASMGRID_HTTP",
+        default: "127.0.0.1:7434, which only this machine can reach",
+        heading: Some("HTTP"),
+        help: &[(
+            HTTP,
+            "The TCP address on which to serve HTTP; `0.0.0.0` is every address of this machine; the \
+             default port is 7434. `off` serves none",
+        )],
+    }
+    http_cert: Option<PathBuf> {
+        flag: "http-cert", value: "FILE", variable: "WASMGRID_HTTP_CERT",
+        default: "signed by the grid's authority",
+        heading: Some("HTTP"),
+        help: &[(
+            HTTP,
+            "The certificate for HTTPS in PEM, with those between it and its authority; it is read \
+             again when it changes",
+        )],
+    }
+    http_key: Option<PathBuf> {
+        flag: "http-key", value: "FILE", variable: "WASMGRID_HTTP_KEY",
+        default: "made at the start",
+        heading: Some("HTTP"),
+        help: &[(HTTP, "The private key of the certificate for HTTPS, in PEM")],
+    }
+    http_plain: Option<bool> {
+        flag: "http-plain", value: "BOOL", variable: "WASMGRID_HTTP_PLAIN",
+        default: "",
+        heading: Some("HTTP"),
+        help: &[(
+            HTTP,
+            "Serve without TLS on an address that other machines can reach, behind a proxy that ends \
+             TLS: keys and data are readable on the way",
+        )],
+    }
+    http_hosts: Vec<String> {
+        flag: "http-host", value: "NAME", variable: "WASMGRID_HTTP_HOSTS",
+        default: "",
+        heading: Some("HTTP"),
+        help: &[(
+            HTTP,
+            "A name of a host for which HTTP requests are answered, beside the advertised ones and \
+             all addresses; may be repeated (in a file: `http_hosts = [\"grid.example\"]`)",
         )],
     }
     no_worker: Option<bool> {

@@ -15,7 +15,9 @@ use clap::{
 use wasmgrid_proto::{ByteCount, Millis};
 use wasmgrid_worker::sandbox::CapSetting;
 
-use crate::args::{CertificateLife, HostPort, Isolation, Label, Listen, Maximum, TenantWeight};
+use crate::args::{
+    CertificateLife, HostPort, HttpListen, Isolation, Label, Listen, Maximum, TenantWeight,
+};
 
 /// How a value is written in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +179,7 @@ macro_rules! texts {
     )*};
 }
 
-texts!(CapSetting, CertificateLife, HostPort, Listen, Millis, String);
+texts!(CapSetting, CertificateLife, HostPort, HttpListen, Listen, Millis, String);
 
 /// The same of types whose errors do not name the value: before what is wrong with a flag it stands
 /// anyway.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rcgen::{KeyPair, PKCS_ED25519};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use wasmgrid_proto::{
     Micros,
     wire::{Renewed, Role},
@@ -274,6 +274,20 @@ impl Authority {
             }
             Role::Worker | Role::Client | Role::Operator => made,
         })
+    }
+
+    /// Makes a key and a certificate for HTTPS, for these names of hosts and addresses. Members take it
+    /// for no identity of the grid.
+    pub(crate) fn issue_https(
+        &self,
+        names: &[String],
+        life: Duration,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), NetError> {
+        let state = self.state();
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unmade)?;
+        let certificate = state.ca.certify_https(&key, names, life)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        Ok((vec![certificate, state.ca.certificate.clone()], key.into()))
     }
 
     /// Makes the certificate for a member that made its own key, with the labels that are

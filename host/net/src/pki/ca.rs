@@ -106,6 +106,28 @@ impl Ca {
         Ok(params.signed_by(key, &self.issuer).map_err(unmade)?.der().clone())
     }
 
+    /// Makes a certificate for HTTPS with this key: for names of hosts and addresses, and for nothing
+    /// within the grid, since it has no identity there.
+    pub(super) fn certify_https(
+        &self,
+        key: &impl PublicKeyData,
+        names: &[String],
+        life: Duration,
+    ) -> Result<CertificateDer<'static>, NetError> {
+        let left = Duration::from_millis(self.ends.since(today()).0);
+        let ends = OffsetDateTime::now_utc() + life.min(left);
+        let mut params = params(key, "wasmgrid over HTTPS", ends);
+        let san = |name: &String| match name.parse() {
+            Ok(ip) => Ok(SanType::IpAddress(ip)),
+            Err(_) => Ok(SanType::DnsName(name.as_str().try_into().map_err(unmade)?)),
+        };
+        params.subject_alt_names = names.iter().map(san).collect::<Result<_, NetError>>()?;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        Ok(params.signed_by(key, &self.issuer).map_err(unmade)?.der().clone())
+    }
+
     /// Its private key.
     pub(super) fn key(&self) -> &KeyPair {
         self.issuer.key()

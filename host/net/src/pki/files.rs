@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use crate::error::NetError;
 
 /// DER as PEM, 64 characters a line.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {label}-----\n");
     let encoded = STANDARD.encode(der);
     let mut rest = encoded.as_str();
@@ -66,12 +66,12 @@ fn create(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-pub(super) fn read(path: &Path) -> Result<String, NetError> {
+pub(crate) fn read(path: &Path) -> Result<String, NetError> {
     fs::read_to_string(path).map_err(|error| file_error(path, &error))
 }
 
 /// All certificates of a file's text, in their order.
-pub(super) fn certificates(
+pub(crate) fn certificates(
     path: &Path,
     text: &str,
 ) -> Result<Vec<CertificateDer<'static>>, NetError> {
@@ -81,7 +81,7 @@ pub(super) fn certificates(
 }
 
 /// The private key of a file's text.
-pub(super) fn key(path: &Path, text: &str) -> Result<PrivateKeyDer<'static>, NetError> {
+pub(crate) fn key(path: &Path, text: &str) -> Result<PrivateKeyDer<'static>, NetError> {
     PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|error| file_error(path, &format!("no key in PEM: {error}")))
 }
@@ -93,6 +93,6 @@ pub(super) fn block(label: &str, text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(within.split_whitespace().collect::<String>()).ok()
 }
 
-pub(super) fn file_error(path: &Path, reason: &dyn std::fmt::Display) -> NetError {
+pub(crate) fn file_error(path: &Path, reason: &dyn std::fmt::Display) -> NetError {
     NetError::File { path: path.display().to_string(), reason: reason.to_string() }
 }

@@ -3,7 +3,7 @@
 mod authority;
 mod ca;
 mod credentials;
-mod files;
+pub(crate) mod files;
 pub(crate) mod labels;
 mod renewal;
 pub(crate) mod validity;

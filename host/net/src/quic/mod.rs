@@ -28,3 +28,4 @@ pub use listen::{Accepted, Listener, ListenerConfig};
 pub use presented::Presented;
 #[cfg(feature = "simulated")]
 pub(crate) use socket::Sockets;
+pub(crate) use tls::provider;

@@ -233,7 +233,7 @@ fn roots(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, NetEr
 }
 
 /// Always named: a second provider anywhere in the build would make the default one panic.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 

@@ -52,7 +52,7 @@ fn refused(finished: &Finished, says: &[&str]) -> Result<(), String> {
     check(finished.code == Some(3), || "the exit code is not 3".into())?;
     // One that only a compiler finds is the outcome of a task that never ran.
     let line: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
-    let never_ran = line["outcome"] == "refused" && line["usage"]["fuel"] == 0;
+    let never_ran = line["outcome"] == "refused" && line["usage"]["fuel"] == "0";
     check(finished.stdout.is_empty() || never_ran, || "something ran".into())?;
     let missing = says.iter().find(|text| !finished.stderr.contains(**text));
     missing.map_or(Ok(()), |text| Err(format!("it does not say {text:?}")))

@@ -1,0 +1,204 @@
+//! A grid's HTTP interface: beside the scheduler in the process of `up` and `server`, and alone as
+//! `wasmgrid gateway`.
+
+mod interim;
+mod reach;
+mod tls;
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use wasmgrid_gateway::{Gateway, GatewayConfig, Grid, Tls};
+use wasmgrid_net::Authority;
+
+use super::{Cluster, chosen, scheduler::Scheduler};
+use crate::{
+    args::{GatewayArgs, HttpListen},
+    context::Contexts,
+    exit::{Exit, usage},
+    interrupt::Interrupt,
+    notify, parts,
+    paths::Paths,
+    print::data,
+    settings::Settings,
+};
+
+use reach::{InProcess, OverQuic};
+use tls::Https;
+
+/// An HTTP interface that is served.
+pub struct Http {
+    address: SocketAddr,
+    is_https: bool,
+    serving: JoinHandle<()>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl Http {
+    /// That of a scheduler in this process; `None` if it is off.
+    ///
+    /// # Errors
+    /// If the address cannot be had, or may not be used so.
+    pub async fn beside(
+        scheduler: &Scheduler,
+        settings: &Settings,
+    ) -> anyhow::Result<Option<Self>> {
+        let names = scheduler.reached.addresses.iter().map(|address| host(address).to_owned());
+        let authority = Arc::clone(scheduler.folder().authority());
+        let grid = InProcess::new(scheduler)?;
+        Self::start(settings, Arc::new(grid), names.collect(), Some(authority)).await
+    }
+
+    /// Serves a grid, known by these names.
+    async fn start(
+        settings: &Settings,
+        grid: Arc<dyn Grid>,
+        mut names: Vec<String>,
+        authority: Option<Arc<Authority>>,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(listener) = listen(settings.http).await? else { return Ok(None) };
+        let address = listener.local_addr().context("failed to read the address of HTTP")?;
+        names.extend(settings.http_hosts.iter().cloned());
+        names.push(parts::machine_name());
+        let tls = tls(settings, address, &names, authority)?;
+        let is_https = tls.is_some();
+        let gateway = Gateway::new(GatewayConfig { hosts: names }, grid);
+        let stop = CancellationToken::new();
+        let until = stop.clone();
+        let serving = tokio::spawn(async move { gateway.serve(listener, tls, until).await });
+        let _stop_on_drop = stop.clone().drop_guard();
+        tracing::info!(%address, is_https, "HTTP is served");
+        Ok(Some(Self { address, is_https, serving, stop, _stop_on_drop }))
+    }
+
+    /// Where it is, for people and programs on this machine.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let mut address = self.address;
+        if address.ip().is_unspecified() {
+            let loopback = |ip: IpAddr| if ip.is_ipv4() { "127.0.0.1" } else { "::1" };
+            address.set_ip(loopback(address.ip()).parse().unwrap_or(address.ip()));
+        }
+        format!("{scheme}://{address}")
+    }
+
+    /// Ends it: open answers end first.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::warn!(%error, "HTTP ended early");
+        }
+    }
+
+    /// Resolves if it ends by itself, which it does not.
+    async fn ended(&mut self) -> anyhow::Error {
+        match (&mut self.serving).await {
+            Ok(()) => anyhow::anyhow!("HTTP is served no more"),
+            Err(error) => anyhow::Error::from(error).context("HTTP is served no more"),
+        }
+    }
+}
+
+/// Serves a grid's HTTP interface on this machine, until Ctrl-C.
+///
+/// # Errors
+/// If the grid cannot be reached at the start, or the address cannot be had.
+pub async fn gateway(args: &GatewayArgs, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    if args.settings.http == Some(HttpListen::Off) {
+        return Err(usage("a gateway serves HTTP; give it an address with --http"));
+    }
+    let contexts = Contexts::new(&Paths::find()?);
+    let name = chosen(&contexts, &args.grid)?;
+    let cluster = tokio::select! {
+        cluster = Cluster::open(&contexts, &name) => cluster?,
+        () = interrupt.asked() => return Ok(Exit::Interrupted),
+    };
+    let grid = OverQuic::new(&contexts, &name, &cluster)?;
+    let http = Http::start(&args.settings, Arc::new(grid), Vec::new(), None).await?;
+    let mut http = http.with_context(|| {
+        format!(
+            "failed to serve HTTP on {}; choose another address with --http",
+            HttpListen::default()
+        )
+    })?;
+    let url = http.url();
+    data!("HTTP for the grid of context {name} is served at {url}")?;
+    let waited = tokio::select! {
+        () = interrupt.asked() => Ok(()),
+        error = http.ended() => Err(error),
+        never = notify::serves(format!("HTTP for {name} at {url}")) => match never {},
+    };
+    notify::stopping().await;
+    if waited.is_ok() {
+        http.stop().await;
+    }
+    cluster.close().await;
+    waited.map(|()| Exit::Ok)
+}
+
+/// The socket; `None` if there is to be none, or if nobody chose the address and it is taken.
+async fn listen(http: Option<HttpListen>) -> anyhow::Result<Option<TcpListener>> {
+    let HttpListen::At(address) = http.unwrap_or_default() else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if http.is_none() && error.kind() == io::ErrorKind::AddrInUse => {
+            tracing::warn!(
+                "{address} is in use, so HTTP is not served; choose another address with --http"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| {
+            format!("failed to serve HTTP on {address}; choose another address with --http")
+        }),
+    }
+}
+
+/// How connections are protected; refuses an address that others reach without that.
+fn tls(
+    settings: &Settings,
+    address: SocketAddr,
+    names: &[String],
+    authority: Option<Arc<Authority>>,
+) -> anyhow::Result<Option<Arc<dyn Tls>>> {
+    let plain = settings.http_plain.unwrap_or_default();
+    let https = match (&settings.http_cert, &settings.http_key) {
+        (Some(_), Some(_)) if plain => {
+            return Err(usage("--http-plain and --http-cert exclude each other; leave one out"));
+        }
+        (Some(certificate), Some(key)) => Some(Https::from_files(certificate, key)?),
+        (None, None) if address.ip().is_loopback() => None,
+        (None, None) if plain => {
+            tracing::warn!(
+                "HTTP is served without TLS at {address}: only a proxy that ends TLS may reach it"
+            );
+            None
+        }
+        (None, None) => match authority {
+            Some(authority) => {
+                let own = ["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+                Some(Https::of_authority(authority, names.iter().cloned().chain(own).collect())?)
+            }
+            None => {
+                return Err(usage(format!(
+                    "other machines can reach {address}, where HTTP needs TLS; give a certificate \
+                     with --http-cert and --http-key, or use --http-plain behind a proxy that ends TLS"
+                )));
+            }
+        },
+        _ => return Err(usage("--http-cert and --http-key are given together")),
+    };
+    Ok(https.map(|https| Arc::new(https) as Arc<dyn Tls>))
+}
+
+/// The host of `HOST:PORT`.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}

@@ -1,0 +1,125 @@
+//! One task: how it stands, its input, and its log.
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use wasmgrid_client::{Client, ClientError, JobEvent};
+use wasmgrid_proto::{JobId, TaskRange, TaskState, TaskStatus};
+use wasmgrid_views::TaskView;
+
+use crate::{
+    access::Access,
+    extract::{At, ask},
+    problem::Problem,
+};
+
+/// The bytes of a guest are only ever data: no browser shows them as a page.
+const BYTES: [(HeaderName, HeaderValue); 2] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+    (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+];
+
+/// One task, with its input as long as the grid keeps it.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{job}/tasks/{index}",
+    tag = "tasks",
+    params(("job" = u64, Path, description = "The job"), ("index" = u64, Path, description = "The task's index")),
+    responses(
+        (status = 200, body = crate::schemas::Task),
+        (status = 404, description = "There is no such job or task", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn task(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
+    let status = ask(access.client.task(JobId(job), index)).await?;
+    let input = stored(&access.client, JobId(job), index).await?;
+    Ok(Json(TaskView::new(&status, input.as_deref())).into_response())
+}
+
+/// A task's input, as it was given.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{job}/tasks/{index}/input",
+    tag = "tasks",
+    params(("job" = u64, Path, description = "The job"), ("index" = u64, Path, description = "The task's index")),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 410, description = "The input was deleted", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn input(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
+    let job = JobId(job);
+    // There may be no such task.
+    ask(access.client.task(job, index)).await?;
+    let found = stored(&access.client, job, index).await?;
+    let found = found.ok_or_else(|| gone("input_deleted", "the task's input was deleted"))?;
+    Ok((BYTES, found).into_response())
+}
+
+/// What a task that has ended has logged.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{job}/tasks/{index}/log",
+    tag = "tasks",
+    params(("job" = u64, Path, description = "The job"), ("index" = u64, Path, description = "The task's index")),
+    responses(
+        (status = 200, description = "`Wasmgrid-Log-Dropped` says how many bytes were dropped", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 409, description = "The task has not ended", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+        (status = 410, description = "The result was deleted", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn log(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
+    let job = JobId(job);
+    let status = ask(access.client.task(job, index)).await?;
+    let (log, dropped) = match &status.result {
+        Some(result) => {
+            let found = ask(of_result(&access.client, job, result.cursor)).await?;
+            found.ok_or_else(|| gone("result_deleted", "the task's result was deleted"))?
+        }
+        None => kept(status)?,
+    };
+    let dropped = [(HeaderName::from_static("wasmgrid-log-dropped"), HeaderValue::from(dropped))];
+    Ok((BYTES, dropped, log).into_response())
+}
+
+async fn stored(client: &Client, job: JobId, index: u64) -> Result<Option<Bytes>, Problem> {
+    let found = ask(client.inputs(job, TaskRange::one(index))).await?;
+    Ok(found.input(index))
+}
+
+/// The log of the result at a position, and how many bytes of it were dropped.
+async fn of_result(
+    client: &Client,
+    job: JobId,
+    cursor: u64,
+) -> Result<Option<(Bytes, u64)>, ClientError> {
+    let (_, mut results) = client.watch(job, cursor).await?;
+    while let Some(event) = results.next().await {
+        let JobEvent::Results { first_cursor, block, payload } = event? else { continue };
+        let at = usize::try_from(cursor.saturating_sub(first_cursor)).unwrap_or(usize::MAX);
+        let mut entries = block.entries(&payload).ok().into_iter().flatten();
+        let found = entries.nth(at).and_then(|(meta, bytes)| {
+            let (_, _, log) = meta.split(&bytes).ok()?;
+            Some((log, meta.log_dropped))
+        });
+        return Ok(found);
+    }
+    Ok(None)
+}
+
+/// The log of a task without a result: of one that was cancelled.
+fn kept(status: TaskStatus) -> Result<(Bytes, u64), Problem> {
+    if status.state == TaskState::Ended {
+        return Ok((Bytes::from(status.log), 0));
+    }
+    let (title, detail) =
+        ("The task has not ended.", "the task has not ended, and its log is not here");
+    Err(Problem::new(StatusCode::CONFLICT, "task_active", title, detail))
+}
+
+fn gone(code: &str, detail: &str) -> Problem {
+    Problem::new(StatusCode::GONE, code, "It was deleted.", detail)
+}
