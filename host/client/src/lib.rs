@@ -80,6 +80,7 @@ mod client;
 mod counted;
 mod error;
 mod inputs;
+mod keys;
 mod named;
 mod operate;
 mod sendable;

@@ -78,6 +78,7 @@ mod explain;
 mod extension;
 pub mod frame;
 mod ids;
+mod key;
 mod lease;
 mod limits;
 mod log;
@@ -109,6 +110,7 @@ pub use extension::{
     EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, Extension, Extensions, ExtensionsError, UnknownExtension,
 };
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
+pub use key::{ApiKey, KeyError, KeyId, KeyKind, KeyStatus, Secret};
 pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
 pub use log::{LogKind, LogRef};

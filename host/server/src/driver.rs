@@ -39,6 +39,7 @@ mod members;
 mod metrics;
 mod modules;
 mod observer;
+mod older;
 mod outbox;
 mod outputs;
 mod payers;
@@ -46,8 +47,10 @@ mod planted;
 mod producer_leases;
 mod requested;
 mod retention;
+mod rights;
 mod sizes;
 mod space;
+mod speaker;
 mod turns;
 mod uploads;
 mod watches;
@@ -73,7 +76,8 @@ pub(crate) use self::{
     blobs::{BLOB_PREFIX, meta as blob_entry},
     logs::job_of as job_of_log,
     modules::{MODULE_PREFIX, OWNER_PREFIX},
-    sizes::{LIST_BYTES, audit_bytes},
+    sizes::{LIST_BYTES, audit_bytes, fitting, key_bytes},
+    speaker::caller,
 };
 pub use self::{
     audit::{AuditQuery, ENTRIES_MAX as AUDIT_ENTRIES_MAX, Expired, Expiry},
@@ -83,7 +87,7 @@ pub use self::{
     comparison::{Compared, Pairs},
     content::{Content, NOTHING},
     given_inputs::{GivenInputs, InputReading},
-    io::{Ask, Effect, Event, LinkId, Now},
+    io::{Ask, Effect, Event, KeyAsk, LinkId, Now},
     log_scan::{LogScan, Search},
     modules::{AdmissionResult, CheckTask, Modules, Put},
     observer::Observer,
@@ -446,6 +450,7 @@ impl<O: Observer> Driver<O> {
             Event::Renewed { link, answer } => self.renewed(link, answer),
             Event::RenewSoon { names } => self.renew_soon(names.as_ref()),
             Event::MemberRemoved { link, id, key } => self.member_removed(link, id, key),
+            Event::Impostor { peer } => self.impostor(&peer),
             Event::KeysVouched(keys) => {
                 self.grid.handle(self.state.now, Input::KeysVouched { keys });
             }

@@ -27,7 +27,7 @@ pub use job::{
     AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,
     LimitsView, WitnessView, kind,
 };
-pub use member::{ClientView, TokenView, token_id};
+pub use member::{ClientView, KeyView, TokenView, token_id};
 pub use result::{LogView, ResultBytes, ResultLine, error};
 pub use task::{AttemptView, ResultView, TaskView};
 pub use tenant::{EndedView, TenantView, UsageView, UseView};

@@ -23,6 +23,7 @@ use crate::{
 const BEFORE: [&str; PROTOCOL_MINOR as usize] = [
     include_str!("../../../proto/tests/golden/messages-0.txt"),
     include_str!("../../../proto/tests/golden/messages-1.txt"),
+    include_str!("../../../proto/tests/golden/messages-2.txt"),
 ];
 
 /// The minor before this one, this one, and the one after it.
@@ -109,7 +110,7 @@ async fn a_scheduler_understands_workers_and_clients_of_the_minors_beside_its_ow
                     assert_eq!((&link.peer.hello, link.peer.minor), (&hello, agreed));
                     expect::<FromClient>(&mut link.receiver, frames).await;
                 }
-                wasmgrid_net::Accepted::Joiner(link) => panic!("{link:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }
