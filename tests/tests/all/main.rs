@@ -36,6 +36,7 @@ mod hostile_clients;
 mod house;
 mod imports;
 mod json_reference;
+mod keys;
 mod languages;
 mod liars;
 mod lists;

@@ -8,6 +8,7 @@ mod data;
 mod examples;
 mod help;
 mod hints;
+mod key;
 mod maxima;
 mod member;
 mod named;
@@ -28,6 +29,7 @@ pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
 pub use help::{examples, join, prose};
+pub use key::{KeyArgs, KeyCommand, UiArgs};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
@@ -106,7 +108,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Create a grid on this machine, or restart it
     Up(UpArgs),
-    /// Make this machine a worker of a grid
+    /// Make this machine a worker of a grid, or a gateway with a token for one
     Join(JoinArgs),
     /// Run the scheduler alone
     Server(ServerArgs),
@@ -117,9 +119,14 @@ pub enum Command {
     /// Create, list and revoke the tokens with which machines and users join
     #[command(subcommand)]
     Token(TokenCommand),
-    /// List and remove the clients and operators of a cluster
+    /// List and remove the clients, operators and gateways of a cluster
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Create, list and revoke the keys with which programs use a cluster over HTTP
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Open the pages of a cluster in a browser, logged in as you
+    Ui(UiArgs),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),

@@ -36,7 +36,7 @@ Exit codes, for monitoring:
 --output json prints one object, even if the grid cannot be reached:
   {"context":"lab","grid":"lab","addresses":["10.0.0.1:7433"],
    "state":"degraded","error":null,
-   "release":"wasmgrid 0.1.0 (protocol 1.0 to 1.2)",
+   "release":"wasmgrid 0.1.0 (protocol 1.0 to 1.3)",
    "workers":{"ready":2,"gone":1},"jobs":{"active":1,"waiting":9,"running":4},
    "findings":[{"kind":"worker-gone","severity":"problem","subject":"box1",
                 "text":"...","help":"..."}]}
