@@ -55,6 +55,11 @@ impl Paths {
         self.state.join("workers")
     }
 
+    /// Where `join` keeps the identities of gateways, each in a folder of its name.
+    pub fn gateways(&self) -> PathBuf {
+        self.state.join("gateways")
+    }
+
     /// Where compiled modules are.
     pub fn modules(&self) -> PathBuf {
         self.cache.join("modules")

@@ -81,6 +81,7 @@ mod counted;
 mod error;
 mod functions;
 mod inputs;
+mod keys;
 mod named;
 mod operate;
 mod paged;

@@ -4,7 +4,9 @@
 use std::{fmt, pin::Pin};
 
 use wasmgrid_client::{Client, ClientConfig, ClientError};
-use wasmgrid_proto::{ByteCount, Micros, Millis, wire::Role};
+use wasmgrid_proto::{ByteCount, Micros, Millis};
+
+pub use wasmgrid_proto::wire::ActFor;
 
 /// An answer to come.
 pub type Asked<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
@@ -19,17 +21,6 @@ pub trait Grid: Send + Sync + 'static {
 
     /// Whose key this is; `None` if there is no such key, it was revoked or its time is over.
     fn check_key(&self, key: KeyText) -> Asked<'_, Option<CheckedKey>>;
-}
-
-/// Whom a gateway speaks for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ActFor {
-    /// Whose jobs it sees.
-    pub tenant: String,
-    /// What it may do: as a client, or as an operator.
-    pub role: Role,
-    /// The name of the key, for the audit log.
-    pub name: String,
 }
 
 /// A key as it was presented: its number and its secret.

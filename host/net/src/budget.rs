@@ -12,7 +12,7 @@ use std::{
 use wasmgrid_proto::frame::{FRAME_MAX, META_MAX};
 
 use crate::{
-    identity::Identity,
+    identity::Account,
     lane::MESSAGE_COST,
     room::{Reservation, Room},
 };
@@ -107,7 +107,7 @@ pub(crate) struct Budgets {
     bytes: usize,
     patience: Duration,
     of_all: Room,
-    known: Arc<Mutex<BTreeMap<Identity, Weak<Budget>>>>,
+    known: Arc<Mutex<BTreeMap<Account, Weak<Budget>>>>,
 }
 
 impl Budgets {
@@ -122,17 +122,17 @@ impl Budgets {
         Self { bytes, patience, of_all: Room::new(ARRIVING_OF_ALL), known: Arc::default() }
     }
 
-    /// The budget of an identity, which all its links share.
-    pub(crate) fn of(&self, identity: &Identity) -> Arc<Budget> {
+    /// The budget of an account, which all its links share.
+    pub(crate) fn of(&self, account: &Account) -> Arc<Budget> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(budget) = known.get(identity).and_then(Weak::upgrade) {
+        if let Some(budget) = known.get(account).and_then(Weak::upgrade) {
             return budget;
         }
         // Those whose links have all ended are forgotten here, so that the list is no longer than
         // the links that there were at a time.
         known.retain(|_, budget| budget.strong_count() > 0);
         let budget = Budget::of_identity((self.bytes, self.patience), self.of_all.clone());
-        known.insert(identity.clone(), Arc::downgrade(&budget));
+        known.insert(account.clone(), Arc::downgrade(&budget));
         budget
     }
 }

@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr};
 
 use wasmgrid_proto::{
     Digest,
-    wire::{Hello, PROTOCOL_MINOR, Role},
+    text::Name,
+    wire::{ActFor, Hello, PROTOCOL_MINOR, Role},
 };
 use x509_parser::{
     extensions::GeneralName,
@@ -23,6 +24,22 @@ pub struct Identity {
     grid: String,
     role: Role,
     name: String,
+}
+
+/// For whom there is a budget, over all links: a member; or what a gateway does for one tenant in one
+/// role.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Account {
+    identity: Identity,
+    acts_for: Option<(Role, Name)>,
+}
+
+impl Account {
+    /// The member itself.
+    #[must_use]
+    pub fn own(identity: Identity) -> Self {
+        Self { identity, acts_for: None }
+    }
 }
 
 /// The other end of a link.
@@ -134,6 +151,25 @@ impl Peer {
     /// The same, which has said this, on a link that speaks this minor version.
     pub(crate) fn saying(self, hello: Hello, minor: u16) -> Self {
         Self { hello, minor, ..self }
+    }
+
+    /// For whom it acts on the link, if it is a gateway that acts for somebody.
+    #[must_use]
+    pub fn act_for(&self) -> Option<ActFor> {
+        self.hello.act_for()
+    }
+
+    /// True if it says that it acts for somebody, and is no gateway.
+    #[must_use]
+    pub fn is_impostor(&self) -> bool {
+        self.identity.role != Role::Gateway && self.act_for().is_some()
+    }
+
+    /// Whose the link is among those who have budgets.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let acts_for = self.act_for().map(|ActFor { role, tenant, .. }| (role, tenant));
+        Account { identity: self.identity.clone(), acts_for }
     }
 
     /// Which release it is.

@@ -29,8 +29,8 @@ mod unsendable;
 pub use backoff::Backoff;
 pub use error::{CertificateProblem, IdentityError, NetError};
 pub use https::HttpsServer;
-pub use identity::{Identity, Peer, key_of};
-pub use in_process::in_process;
+pub use identity::{Account, Identity, Peer, key_of};
+pub use in_process::{in_process, in_process_for};
 pub use link::{Link, LinkClosed, LinkError, Receiver, Sender, TrySendError};
 pub use pki::{
     Authority, Certificate, Credentials, LabelsError, Recognized, Renewal, Signed, Validity,
@@ -44,5 +44,5 @@ pub use room::Reservation;
 pub use token::{JoinToken, TokenError};
 pub use wasmgrid_proto::{
     frame::Envelope,
-    wire::{Hello, Message, Role},
+    wire::{ActFor, Hello, Message, Role},
 };

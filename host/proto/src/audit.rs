@@ -7,9 +7,9 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Allowance, Extensions, JobId, Micros, Resource, TokenGives, UnknownExtension,
+    Allowance, Extensions, JobId, KeyId, Micros, Millis, Resource, TokenGives, UnknownExtension,
     text::{Detail, Name},
-    wire::{Role, TokenRequest},
+    wire::{ActFor, Role, TokenRequest},
 };
 
 /// The outcome of an act that was done; every other outcome is the name of a
@@ -28,6 +28,11 @@ pub struct Caller {
     /// The serial number of its certificate, in hexadecimal; `None` of a caller in the scheduler's own
     /// process, which shows no certificate.
     pub serial: Option<Name>,
+    /// The gateway by way of which it asks, of a caller that has shown it a key; its own certificate is
+    /// then the gateway's. It is no part of an encoded caller: an entry of the audit log has it as an
+    /// extension.
+    #[serde(skip)]
+    pub gateway: Option<Name>,
 }
 
 impl Caller {
@@ -35,7 +40,19 @@ impl Caller {
     #[must_use]
     pub fn scheduler() -> Self {
         let name = Name::from(Role::Scheduler.name());
-        Self { role: Role::Scheduler, tenant: name.clone(), name, serial: None }
+        Self { role: Role::Scheduler, tenant: name.clone(), name, serial: None, gateway: None }
+    }
+}
+
+impl Caller {
+    /// As whom it is counted among those of its role: by its name, or if that is a key's, which are
+    /// unique within no role, by its tenant and name.
+    #[must_use]
+    pub fn known_as(&self) -> Name {
+        match self.gateway {
+            None => self.name.clone(),
+            Some(_) => Name::from(format!("{}/{}", self.tenant, self.name)),
+        }
     }
 }
 
@@ -60,18 +77,28 @@ macro_rules! actions {
 }
 
 actions! {
+    /// A member that is no gateway says that it acts for a tenant.
+    ActForTenant = "act-for-tenant",
     /// Inputs are added to another tenant's job, or indices of it are left out.
     AppendToJob = "append-to-job",
     /// Another tenant's job is cancelled.
     CancelJob = "cancel-job",
+    /// A member that is no gateway asks whether a key or a login is good.
+    CheckKey = "check-key",
     /// The inputs of another tenant's job are closed.
     CloseJob = "close-job",
     /// A worker gets nothing new.
     CordonWorker = "cordon-worker",
+    /// A key is made, or a session.
+    CreateKey = "create-key",
+    /// A code to log in with is asked for by whom it is not made for.
+    CreateLogin = "create-login",
     /// A token is made.
     CreateToken = "create-token",
     /// A worker gets nothing new and gives back what it has not begun.
     DrainWorker = "drain-worker",
+    /// Keys are listed.
+    ListKeys = "list-keys",
     /// Clients and operators are listed.
     ListMembers = "list-members",
     /// Tokens are listed.
@@ -80,6 +107,8 @@ actions! {
     ReadAudit = "read-audit",
     /// A client is taken out of the grid.
     RemoveClient = "remove-client",
+    /// A gateway is taken out of the grid.
+    RemoveGateway = "remove-gateway",
     /// An operator is taken out of the grid.
     RemoveOperator = "remove-operator",
     /// A worker is taken out of the grid.
@@ -90,6 +119,8 @@ actions! {
     RetireAuthority = "retire-authority",
     /// The failed tasks of another tenant's job are run again.
     RetryJob = "retry-job",
+    /// A key is revoked, with those that were made with it.
+    RevokeKey = "revoke-key",
     /// A token is revoked.
     RevokeToken = "revoke-token",
     /// A tenant's quota is set.
@@ -118,8 +149,8 @@ pub struct Act {
 /// What an act is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditObject {
-    /// `job`, `worker`, `client`, `operator`, `token`, `tenant`, `authority`, `members`, `tokens` or
-    /// `audit`.
+    /// `job`, `worker`, `client`, `operator`, `gateway`, `token`, `key`, `tenant`, `authority`,
+    /// `members`, `tokens`, `keys` or `audit`.
     pub kind: Name,
     /// Its number, or the like, if it has one.
     pub id: Name,
@@ -168,6 +199,7 @@ impl Act {
             Role::Worker | Role::Scheduler => AuditAction::RemoveWorker,
             Role::Client => AuditAction::RemoveClient,
             Role::Operator => AuditAction::RemoveOperator,
+            Role::Gateway => AuditAction::RemoveGateway,
         };
         Self::new(action, (role.name(), "", name))
     }
@@ -199,6 +231,39 @@ impl Act {
             parameters.push_str(&part);
         }
         Self::new(AuditAction::CreateToken, ("token", "", "")).with(parameters)
+    }
+
+    /// Somebody makes a key. Its id is not known yet, and its secret is not told here.
+    #[must_use]
+    pub fn new_key(tenant: &str, role: Role, name: Option<&str>, ttl: Option<Millis>) -> Self {
+        let mut parameters = format!("role={role} tenant={}", plain(tenant));
+        if let Some(ttl) = ttl {
+            parameters.push_str(&format!(" ttl={ttl}"));
+        }
+        let name = name.unwrap_or_default();
+        Self::new(AuditAction::CreateKey, ("key", "", name)).with(parameters)
+    }
+
+    /// The same of a key that has this id and name.
+    #[must_use]
+    pub fn of_key(mut self, id: KeyId, name: &Name) -> Self {
+        self.object.id = Name::of(&id);
+        self.object.name = name.clone();
+        self
+    }
+
+    /// An action on a key.
+    #[must_use]
+    pub fn on_key(action: AuditAction, id: KeyId) -> Self {
+        Self::new(action, ("key", &format!("{id}"), ""))
+    }
+
+    /// A member says that it acts for a tenant.
+    #[must_use]
+    pub fn acting_for(act_for: &ActFor) -> Self {
+        let ActFor { tenant, role, name } = act_for;
+        let act = Self::new(AuditAction::ActForTenant, ("tenant", "", tenant));
+        act.with(format!("role={role} key={}", plain(name)))
     }
 
     /// An action on a token.
@@ -249,10 +314,21 @@ pub struct AuditRecord {
 impl AuditRecord {
     /// What was done now, once.
     #[must_use]
-    pub fn done(time: Micros, at: Micros, by: Caller, act: Act) -> Self {
-        let (outcome, count, extensions) = (DONE.into(), 1, Extensions::NONE);
-        Self { time, at, by, act, outcome, count, extensions }
+    pub fn done(time: Micros, at: Micros, mut by: Caller, act: Act) -> Self {
+        let gateway = by.gateway.take().map(|gateway| Extensions::one(Self::GATEWAY, &gateway));
+        // A name has an encoding.
+        let extensions = gateway.and_then(Result::ok).unwrap_or_default();
+        Self { time, at, by, act, outcome: DONE.into(), count: 1, extensions }
     }
+
+    /// The name of the gateway by way of which the caller asked, if it did.
+    #[must_use]
+    pub fn gateway(&self) -> Option<Name> {
+        self.extensions.read(Self::GATEWAY).ok().flatten()
+    }
+
+    /// The number of the extension that names the gateway.
+    const GATEWAY: u16 = 1;
 
     /// True if it was done, false if it was refused.
     #[must_use]
@@ -304,7 +380,7 @@ mod tests {
     use alloc::{collections::BTreeSet, vec};
 
     use super::*;
-    use crate::{Extension, Millis};
+    use crate::Extension;
 
     #[test]
     fn actions_have_kebab_case_names_of_their_own() {
@@ -331,6 +407,24 @@ mod tests {
         let act = Act::new_token(&token, &gives).of_token(0x2a);
         assert_eq!(&*act.parameters, "role=worker ttl=1m uses=2 name=box label=zone=a");
         assert_eq!(&*act.object.id, "000000000000002a");
+    }
+
+    #[test]
+    fn an_entry_names_the_gateway_by_way_of_which_somebody_asked() {
+        let by = Caller { gateway: Some("gw1".into()), ..Caller::scheduler() };
+        let record = AuditRecord::done(Micros(1), Micros(2), by, Act::drain("w1"));
+        let read = AuditRecord::decode(&record.encode().expect("encodes")).expect("decodes");
+        assert_eq!((&read, read.gateway()), (&record, Some("gw1".into())));
+        let own = AuditRecord::done(Micros(1), Micros(2), Caller::scheduler(), Act::drain("w1"));
+        assert_eq!(own.gateway(), None);
+    }
+
+    #[test]
+    fn a_key_is_described_by_whose_it_is() {
+        let ttl = Some(Millis(60_000));
+        let act = Act::new_key("a b", Role::Client, None, ttl).of_key(KeyId(0x2a), &"ci".into());
+        assert_eq!(&*act.parameters, r#"role=client tenant="a b" ttl=1m"#);
+        assert_eq!((&*act.object.id, &*act.object.name), ("000000000000002a", "ci"));
     }
 
     #[test]

@@ -120,6 +120,13 @@ impl Extensions {
         found.map(|extension| postcard::from_bytes(&extension.bytes)).transpose()
     }
 
+    /// Sets a field, at its place.
+    pub(crate) fn put(&mut self, id: u16, critical: bool, bytes: Vec<u8>) {
+        self.0.retain(|extension| extension.id != id);
+        let at = self.0.partition_point(|extension| extension.id < id);
+        self.0.insert(at, Extension { id, critical, bytes });
+    }
+
     /// True if there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

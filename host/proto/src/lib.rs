@@ -79,6 +79,7 @@ mod extension;
 pub mod frame;
 mod function;
 mod ids;
+mod key;
 mod lease;
 mod limits;
 mod log;
@@ -116,6 +117,7 @@ pub use function::{
     FUNCTION_NAME_BYTES, FUNCTIONS_MAX, FunctionStatus, FunctionTerms, is_function_name,
 };
 pub use ids::{Digest, Epoch, JobId, LeaseId, ParseIdError, Seq, TaskId, WorkerId};
+pub use key::{ApiKey, KeyError, KeyId, KeyKind, KeyStatus, Secret};
 pub use lease::{LeaseProof, LeaseTag};
 pub use limits::{Limit, Limits};
 pub use log::{LogKind, LogRef};

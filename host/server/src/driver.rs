@@ -44,6 +44,7 @@ mod members;
 mod metrics;
 mod modules;
 mod observer;
+mod older;
 mod outbox;
 mod outputs;
 mod overview;
@@ -52,9 +53,11 @@ mod planted;
 mod producer_leases;
 mod requested;
 mod retention;
+mod rights;
 mod series;
 mod sizes;
 mod space;
+mod speaker;
 mod summaries;
 mod turns;
 mod uploads;
@@ -81,7 +84,8 @@ pub(crate) use self::{
     blobs::{BLOB_PREFIX, meta as blob_entry},
     logs::job_of as job_of_log,
     modules::{MODULE_PREFIX, OWNER_PREFIX},
-    sizes::{LIST_BYTES, audit_bytes},
+    sizes::{LIST_BYTES, audit_bytes, fitting, key_bytes},
+    speaker::caller,
 };
 pub use self::{
     audit::{AuditQuery, ENTRIES_MAX as AUDIT_ENTRIES_MAX, Expired, Expiry},
@@ -92,7 +96,7 @@ pub use self::{
     content::{Content, NOTHING},
     counted::Counted,
     given_inputs::{GivenInputs, InputReading},
-    io::{Ask, Effect, Event, LinkId, Now},
+    io::{Ask, Effect, Event, KeyAsk, LinkId, Now},
     log_scan::{LogScan, Search},
     modules::{AdmissionResult, CheckTask, Modules, Put},
     observer::Observer,
@@ -460,6 +464,7 @@ impl<O: Observer> Driver<O> {
             Event::Renewed { link, answer } => self.renewed(link, answer),
             Event::RenewSoon { names } => self.renew_soon(names.as_ref()),
             Event::MemberRemoved { link, id, key } => self.member_removed(link, id, key),
+            Event::Impostor { peer } => self.impostor(&peer),
             Event::KeysVouched(keys) => {
                 self.grid.handle(self.state.now, Input::KeysVouched { keys });
             }

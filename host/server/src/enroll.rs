@@ -24,6 +24,7 @@ use crate::{
     clock::{self, Clock},
     config::Enrollment,
     journal::Write,
+    keys::Keys,
     members::{Member, MemberKey, Members, own_tenant},
     readers::Readers,
     tokens::{self, Token, token_key},
@@ -52,8 +53,9 @@ pub(crate) enum Notice {
 /// Makes tokens and takes them.
 pub(crate) struct Enroller {
     enrollment: Option<Enrollment>,
-    grid: String,
+    pub(crate) grid: String,
     pub(crate) members: Members,
+    pub(crate) keys: Keys,
     pub(crate) readers: Readers,
     /// Weak: the journal ends when the driver has gone, whoever still holds a handle.
     writes: mpsc::WeakSender<Write>,
@@ -77,14 +79,26 @@ impl Enroller {
     pub(crate) fn new(
         enrollment: Option<Enrollment>,
         grid: String,
-        members: Members,
+        (members, keys): (Members, Keys),
         clock: Clock,
         readers: Readers,
         writes: mpsc::WeakSender<Write>,
         notices: mpsc::Sender<Notice>,
     ) -> Self {
         let (turn, signing, shown) = (Mutex::new(()), RwLock::new(()), SyncMutex::default());
-        Self { enrollment, grid, members, readers, writes, notices, clock, turn, signing, shown }
+        Self {
+            enrollment,
+            grid,
+            members,
+            keys,
+            readers,
+            writes,
+            notices,
+            clock,
+            turn,
+            signing,
+            shown,
+        }
     }
 
     /// Makes a token, as it is given to the machine that joins. The audit log says who did.
@@ -103,7 +117,7 @@ impl Enroller {
         };
         tokens::check(&self.grid, request, &gives)?;
         // Whoever has a name from here is one user, however many devices join under it.
-        let named = gives.name.as_deref().filter(|_| request.role != Role::Worker);
+        let named = gives.name.as_deref().filter(|_| owns_jobs(request.role));
         let tenant = named.map(|name| own_tenant(request.role, name));
         gives.tenant = gives.tenant.or(tenant);
         let _turn = self.turn.lock().await;
@@ -204,7 +218,8 @@ impl Enroller {
             return denied(TokenProblem::Unknown);
         };
         let token: Token = parse(&key, &bytes)?;
-        if !same(&token.secret_hash, &Digest::of(&enroll.secret).0) {
+        let hash = Digest(token.secret_hash);
+        if !hash.equals_in_constant_time(&Digest::of(&enroll.secret)) {
             return denied(TokenProblem::Unknown);
         }
         let date = clock::date();
@@ -262,7 +277,7 @@ impl Enroller {
         (role, name): &MemberKey,
         before: Option<&Member>,
     ) -> Result<bool, ApiError> {
-        if *role == Role::Worker || token.gives.tenant.is_some() {
+        if !owns_jobs(*role) || token.gives.tenant.is_some() {
             return Ok(true);
         }
         let tenant = own_tenant(*role, name);
@@ -333,6 +348,14 @@ impl Enroller {
         self.readers.meta(key).await.map_err(|error| unreadable(&error))
     }
 
+    /// Writes entries in time. Nobody waits for it, and if there is no room it is not done.
+    pub(crate) fn write_later(&self, entries: Vec<Entry>) {
+        let (done, _) = oneshot::channel();
+        // If the journal has no room or is gone, this is what need not be done.
+        let _ =
+            self.writes.upgrade().map(|to| to.try_send(Write::Keep { by: None, entries, done }));
+    }
+
     pub(crate) async fn write(&self, entries: Vec<Entry>) -> Result<(), ApiError> {
         let Some(writes) = self.writes.upgrade() else { return Err(Reason::Stopping.into()) };
         write(&writes, None, entries).await
@@ -400,14 +423,13 @@ pub(crate) fn unreadable(error: &crate::ServerError) -> ApiError {
     Reason::StoreFailed { reason: Detail::of(error) }.into()
 }
 
-fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], ApiError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| Reason::NoRandom { reason: Detail::of(&error) })?;
     Ok(bytes)
 }
 
-/// Compares without telling by its time where two hashes differ.
-fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    let differing = a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b));
-    std::hint::black_box(differing) == 0
+/// Whether members of this role are tenants.
+const fn owns_jobs(role: Role) -> bool {
+    !matches!(role, Role::Worker | Role::Gateway)
 }

@@ -20,8 +20,12 @@ pub(crate) enum Party {
     Worker(String),
     /// All clients of a tenant.
     Tenant(String),
-    /// An operator, by its name: it does not wait for clients of the tenant whose jobs it submits.
+    /// An operator, by its name or by the tenant and name of its key: it does not wait for clients of
+    /// the tenant whose jobs it submits.
     Operator(String),
+    /// A gateway that acts for nobody, by its name: it checks keys, whatever those for whom it acts
+    /// elsewhere ask.
+    Gateway(String),
 }
 
 /// How much is taken at once.

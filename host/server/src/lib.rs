@@ -23,6 +23,7 @@ mod enroll;
 mod error;
 mod inbox;
 mod journal;
+mod keys;
 mod links;
 mod members;
 mod readers;

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wasmgrid_net::{Identity, Link, Peer, Receiver, Reservation, Sender};
+use wasmgrid_net::{Account, Link, Peer, Receiver, Reservation, Sender};
 use wasmgrid_proto::{
     frame::Envelope,
     wire::{Message, ToClient, ToWorker},
@@ -75,20 +75,20 @@ impl<M> Line<M> {
 /// there and back.
 const HASHED_BESIDE: usize = 256 << 10;
 
-/// What the links of each identity share.
+/// What the links of each account share: of an identity, or of a gateway for one tenant.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Identities(Arc<Mutex<BTreeMap<Identity, Weak<IdentityLinks>>>>);
+pub(crate) struct Identities(Arc<Mutex<BTreeMap<Account, Weak<IdentityLinks>>>>);
 
 impl Identities {
-    fn of(&self, identity: &Identity) -> Arc<IdentityLinks> {
+    fn of(&self, account: Account) -> Arc<IdentityLinks> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kin) = known.get(identity).and_then(Weak::upgrade) {
+        if let Some(kin) = known.get(&account).and_then(Weak::upgrade) {
             return kin;
         }
         // Those whose links have all ended are forgotten here.
         known.retain(|_, kin| kin.strong_count() > 0);
         let kin = Arc::new(IdentityLinks::default());
-        known.insert(identity.clone(), Arc::downgrade(&kin));
+        known.insert(account, Arc::downgrade(&kin));
         kin
     }
 }
@@ -150,7 +150,7 @@ pub(crate) async fn serve<Out: Message, In: Message>(
 ) {
     let Link { sender, receiver, peer } = link;
     let lane = context.heard.sender(party.clone());
-    let kin = context.identities.of(&peer.identity);
+    let kin = context.identities.of(peer.account());
     let room = match room {
         Room::Worker => &context.worker_room,
         Room::Client => &context.client_room,

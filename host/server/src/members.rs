@@ -143,7 +143,7 @@ impl Members {
         let all = self.lock();
         let some = all.range((from, Bound::Unbounded));
         let some = some.filter(|((role, _), member)| {
-            matches!(role, Role::Client | Role::Operator) && member.removed_at.is_none()
+            !matches!(role, Role::Worker | Role::Scheduler) && member.removed_at.is_none()
         });
         some.map(|(key, member)| (key.clone(), member.clone())).collect()
     }

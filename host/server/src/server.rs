@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_core::{Grid, Input, Output};
-use wasmgrid_net::{Accepted, Credentials, Identity, Link, Listener};
+use wasmgrid_net::{Accepted, Credentials, Link, Listener, Peer};
 use wasmgrid_proto::{
     Digest, Epoch, Micros, ModuleInfo, Record,
     wire::{ApiError, FromClient, FromJoiner, FromWorker, Role, ToClient, ToJoiner, ToWorker},
@@ -27,12 +27,14 @@ use crate::{
     config::{Admission, ServerConfig},
     driver::{
         BLOB_PREFIX, Blobs, Content, Driver, Event, Item, LOG_PREFIX, LinkId, MODULE_PREFIX,
-        Modules, NOTHING, Now, OWNER_PREFIX, Settings, Start, UNCOMMITTED_ITEMS, job_of_log,
+        Modules, NOTHING, Now, OWNER_PREFIX, Settings, Start, UNCOMMITTED_ITEMS, caller,
+        job_of_log,
     },
     enroll::{self, Enroller, Notice},
     error::ServerError,
     inbox::{self, Party, cost},
     journal::{self, DOUBT_RETRY, Extent, Journal, Write},
+    keys::Keys,
     links::{Ears, HEARD_BYTES, Hasher, Heard, Identities, LinkContext, Room, serve},
     members::Members,
     readers::Readers,
@@ -94,6 +96,7 @@ impl Server {
         let known = known_modules(store.as_ref())?;
         let blobs = Blobs::new(known_blobs(store.as_ref())?, clock.now())?;
         let members = Members::load(store.reader().map_err(load)?.as_mut())?;
+        let keys = Keys::load(store.reader().map_err(load)?.as_mut())?;
         let blocking = config.blocking.clone();
         let readers =
             Readers::new(store.as_ref(), tasks.clone(), blocking.clone()).map_err(load)?;
@@ -102,7 +105,7 @@ impl Server {
         let journal = journal.map_err(|_| ServerError::Writer)?;
         let Journal { writes, halted, progress, thread } = journal;
         let staging = stage_from.map(|from| Staging::new(from, writes.downgrade(), halted));
-        let known_by = (clock, members.clone());
+        let known_by = (clock, members.clone(), keys);
         let enroller = enroller(&config, known_by, &readers, &writes, notices_sender);
         let cut = CancellationToken::new();
         let context = LinkContext {
@@ -224,7 +227,7 @@ impl ServerHandle {
     /// Serves a worker's link until it ends.
     pub fn worker(&self, link: Link<ToWorker, FromWorker>) {
         let (context, id) = (self.context.clone(), self.link_id());
-        let party = self.party(&link.peer.identity);
+        let party = self.party(&link.peer);
         self.tasks.spawn(serve(
             context,
             id,
@@ -243,10 +246,10 @@ impl ServerHandle {
         ));
     }
 
-    /// Serves a client's or operator's link until it ends.
+    /// Serves the link of a client, an operator or a gateway until it ends.
     pub fn client(&self, link: Link<ToClient, FromClient>) {
         let (context, id) = (self.context.clone(), self.link_id());
-        let party = self.party(&link.peer.identity);
+        let party = self.party(&link.peer);
         self.tasks.spawn(serve(
             context,
             id,
@@ -286,6 +289,11 @@ impl ServerHandle {
                     Accepted::Worker(link) => this.worker(link),
                     Accepted::Client(link) => this.client(link),
                     Accepted::Joiner(link) => this.joiner(link),
+                    Accepted::Impostor(peer) => {
+                        // The port has logged it too. Many at once do not all go into the audit log,
+                        // which counts those of one member anyhow.
+                        let _ = this.context.done.try_send(Event::Impostor { peer });
+                    }
                 }
             }
             listener.close().await;
@@ -301,11 +309,13 @@ impl ServerHandle {
     }
 
     /// Who shares turns with a peer.
-    fn party(&self, identity: &Identity) -> Party {
-        match identity.role() {
-            Role::Client => Party::Tenant(self.members.tenant(identity)),
-            Role::Operator => Party::Operator(identity.name().to_owned()),
-            _ => Party::Worker(identity.name().to_owned()),
+    fn party(&self, peer: &Peer) -> Party {
+        let caller = caller(peer, &self.members);
+        match caller.role {
+            Role::Client => Party::Tenant(caller.tenant.into()),
+            Role::Operator => Party::Operator(caller.known_as().into()),
+            Role::Gateway => Party::Gateway(caller.name.into()),
+            Role::Worker | Role::Scheduler => Party::Worker(caller.name.into()),
         }
     }
 
@@ -404,7 +414,7 @@ fn start_of(
 
 fn enroller(
     config: &ServerConfig,
-    (clock, members): (Clock, Members),
+    (clock, members, keys): (Clock, Members, Keys),
     readers: &Readers,
     writes: &mpsc::Sender<Write>,
     notices: mpsc::Sender<Notice>,
@@ -412,7 +422,7 @@ fn enroller(
     Arc::new(Enroller::new(
         config.enrollment.clone(),
         config.grid_name.clone(),
-        members,
+        (members, keys),
         clock,
         readers.clone(),
         writes.downgrade(),

@@ -153,6 +153,9 @@ pub(crate) fn check(grid: &str, request: TokenRequest, gives: &TokenGives) -> Re
     if tenant.is_some() && request.role == Role::Worker {
         return invalid(TokenFault::Tenant);
     }
+    if tenant.is_some() && request.role == Role::Gateway {
+        return invalid(TokenFault::GatewayTenant);
+    }
     for name in [name, tenant].into_iter().flatten() {
         Identity::new(grid, request.role, name)
             .map_err(|error| Reason::BadName { reason: Detail::of(&error) })?;

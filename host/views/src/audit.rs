@@ -31,23 +31,26 @@ pub struct AuditView<'a> {
 pub struct CallerView<'a> {
     /// Its name, unique within its role.
     pub name: &'a str,
-    /// `operator` or `client`.
+    /// `operator`, `client` or `gateway`; `worker` if it said that it acts for a tenant.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub role: Role,
     /// Whose jobs are its own.
     pub tenant: &'a str,
     /// The serial number of its certificate, in hexadecimal; `null` inside the scheduler's own process.
     pub serial: Option<&'a str>,
+    /// The gateway by way of which it asked, whose serial number that is; `null` if it asked itself. Its
+    /// name is then that of a key.
+    pub gateway: Option<String>,
 }
 
 /// What an action is about.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ObjectView<'a> {
-    /// `job`, `worker`, `client`, `operator`, `token`, `tenant`, `authority`, `members`, `tokens` or
-    /// `audit`.
+    /// `job`, `worker`, `client`, `operator`, `gateway`, `token`, `key`, `tenant`, `authority`,
+    /// `members`, `tokens`, `keys` or `audit`.
     pub kind: &'a str,
-    /// A job's number or a token's id; `null` for others.
+    /// A job's number, or a token's or a key's id; `null` for others.
     pub id: Option<&'a str>,
     /// Its name, if it has one.
     pub name: Option<&'a str>,
@@ -59,7 +62,7 @@ impl<'a> From<&'a AuditEntry> for AuditView<'a> {
         Self {
             number: *number,
             at_us: at.0,
-            who: by.into(),
+            who: CallerView { gateway: record.gateway().map(Into::into), ..by.into() },
             action: &act.action,
             object: (&act.object).into(),
             parameters: &act.parameters,
@@ -70,8 +73,9 @@ impl<'a> From<&'a AuditEntry> for AuditView<'a> {
 }
 
 impl<'a> From<&'a Caller> for CallerView<'a> {
-    fn from(Caller { role, name, tenant, serial }: &'a Caller) -> Self {
-        Self { name, role: *role, tenant, serial: serial.as_deref() }
+    fn from(Caller { role, name, tenant, serial, gateway }: &'a Caller) -> Self {
+        let gateway = gateway.clone().map(Into::into);
+        Self { name, role: *role, tenant, serial: serial.as_deref(), gateway }
     }
 }
 

@@ -35,7 +35,7 @@ pub use job::{
     AppendedView, CountsView, DivergenceView, DivergencesView, JobView, JobWithDivergences,
     LimitsView, WitnessView, kind,
 };
-pub use member::{ClientView, TokenView, token_id};
+pub use member::{ClientView, KeyView, TokenView, token_id};
 pub use overview::{
     AttentionView, BusyBucketView, BusyView, DiskView, FailedKindView, JobsView, LastHourView,
     OverviewView, SlotsView,

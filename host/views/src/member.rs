@@ -1,17 +1,17 @@
-//! Clients, operators and the tokens with which members join.
+//! Clients, operators, the tokens with which members join, and the keys of tenants.
 
 use serde::Serialize;
-use wasmgrid_proto::{MemberStatus, TokenGives, TokenStatus, wire::Role};
+use wasmgrid_proto::{KeyStatus, MemberStatus, TokenGives, TokenStatus, wire::Role};
 
 use crate::written;
 
-/// A client or operator.
+/// A client, an operator or a gateway.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct ClientView<'a> {
     /// Its name, unique within its role.
     pub name: &'a str,
-    /// `client` or `operator`.
+    /// `client`, `operator` or `gateway`.
     #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub role: Role,
     /// Whose jobs it sees.
@@ -49,6 +49,29 @@ pub struct TokenView<'a> {
     pub labels: Vec<String>,
 }
 
+/// A key, or a session of a browser.
+#[derive(Debug, Serialize)]
+pub struct KeyView<'a> {
+    /// Its id, by which it is revoked.
+    pub id: String,
+    /// Whose jobs it sees and submits.
+    pub tenant: &'a str,
+    /// `client` or `operator`: what it may do.
+    pub role: Role,
+    /// Its name, under which the audit log has what is done with it.
+    pub name: &'a str,
+    /// `key` or `session`.
+    pub kind: &'static str,
+    /// When it was made.
+    pub created_at_us: u64,
+    /// When it expires; `null` if never.
+    pub expires_at_us: Option<u64>,
+    /// When the day began (UTC) on which it was used last; `null` if it was not used.
+    pub last_used_day_us: Option<u64>,
+    /// True if it was taken back.
+    pub revoked: bool,
+}
+
 /// The id by which a token is listed and revoked.
 #[must_use]
 pub fn token_id(token: u64) -> String {
@@ -66,6 +89,23 @@ impl<'a> From<&'a MemberStatus> for ClientView<'a> {
             joined_at_us: joined_at.0,
             links: *links,
             seen_at_us: seen_at.map(|at| at.0),
+        }
+    }
+}
+
+impl<'a> From<&'a KeyStatus> for KeyView<'a> {
+    fn from(status: &'a KeyStatus) -> Self {
+        let KeyStatus { id, tenant, role, name, created, expires, kind, revoked, .. } = status;
+        Self {
+            id: id.to_string(),
+            tenant,
+            role: *role,
+            name,
+            kind: kind.name(),
+            created_at_us: created.0,
+            expires_at_us: expires.map(|at| at.0),
+            last_used_day_us: status.last_used().map(|at| at.0),
+            revoked: *revoked,
         }
     }
 }

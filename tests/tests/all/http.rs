@@ -111,20 +111,23 @@ impl Drop for Follow {
     }
 }
 
-/// The key of a folder of this home.
-fn key(home: &Home, folder: &str) -> String {
-    home.read(&format!("{folder}/http.key")).trim().to_owned()
+/// A key of an operator.
+fn key(home: &Home) -> String {
+    home.run(["key", "create", "--tenant", "web", "--role", "operator"]).ok().trim().to_owned()
+}
+
+/// A machine that has joined a grid as a gateway.
+fn joined(grid: &Grid) -> Home {
+    let home = Home::new();
+    let token = grid.run(&["token", "create", "--role", "gateway"]).ok().trim().to_owned();
+    home.run(["join", &token]).ok();
+    home
 }
 
 /// A gateway of its own beside a grid.
-fn gateway(grid: &Grid) -> (Daemon, Web) {
-    let mut daemon = Daemon::start(grid.home.command(["gateway", "--http", "127.0.0.1:0"]));
-    daemon.hear("the gateway to serve", |line| line.contains("served at").then_some(()));
-    let listed = grid.run(&["context", "list", "--output", "json"]);
-    let contexts: Value = serde_json::from_str(listed.ok()).expect("JSON");
-    let name = contexts[0]["name"].as_str().expect("a name").to_owned();
-    let key = key(&grid.home, &format!("home/contexts/{name}"));
-    let web = Web::of(&mut daemon, key);
+fn gateway(grid: &Grid, home: &Home) -> (Daemon, Web) {
+    let mut daemon = Daemon::start(home.command(["gateway", "--http", "127.0.0.1:0"]));
+    let web = Web::of(&mut daemon, key(&grid.home));
     (daemon, web)
 }
 
@@ -139,7 +142,7 @@ fn a_job_is_run_from_a_fresh_grid_with_curl_alone() {
     let mut scheduler = Daemon::start(home.command(args));
     let web = {
         scheduler.hear("HTTP", |line| line.contains("serves HTTP").then_some(()));
-        Web::of(&mut scheduler, key(&home, "state"))
+        Web::of(&mut scheduler, key(&home))
     };
     let job = web.submit(&guest("echo"));
     let lines: String = (0..1_000).map(|n| format!("input {n}\n")).collect();
@@ -166,7 +169,8 @@ fn a_stream_of_a_gateway_survives_kills_of_the_scheduler_and_of_the_gateway() {
         return;
     }
     let mut grid = Grid::start(1, 2);
-    let (mut first, web) = gateway(&grid);
+    let machine = joined(&grid);
+    let (mut first, web) = gateway(&grid, &machine);
     let job = web.submit(&guest("echo"));
     let stream = Follow::start(&web, &format!("{job}/results?follow=true"));
     web.append(&job, "one");
@@ -181,7 +185,7 @@ fn a_stream_of_a_gateway_survives_kills_of_the_scheduler_and_of_the_gateway() {
     first.kill();
     assert!(stream.lines.recv_timeout(PATIENCE).is_err(), "it ends");
     // Another one has nothing of the first, and needs nothing.
-    let (_second, web) = gateway(&grid);
+    let (_second, web) = gateway(&grid, &machine);
     let stream = Follow::start(&web, &format!("{job}/results?follow=true&cursor=1"));
     assert_eq!(stream.next()["output"], "two");
     web.append(&job, "three");
@@ -197,7 +201,7 @@ fn an_address_that_others_reach_is_served_over_tls_alone() {
     let up = ["up", "--no-worker", "--listen", &listen, "--state-dir", "state"];
     let mut scheduler = Daemon::start(home.command([&up[..], &["--http", "0.0.0.0:0"]].concat()));
     scheduler.hear("HTTP", |line| line.contains("serves HTTP").then_some(()));
-    let web = Web::of(&mut scheduler, key(&home, "state"));
+    let web = Web::of(&mut scheduler, key(&home));
     assert!(web.url.starts_with("https://"), "{}", web.url);
     assert_eq!(web.json(&[], "/v1/jobs")["jobs"], json!([]));
     let plain = Web { url: web.url.replace("https:", "http:"), key: web.key };
@@ -218,7 +222,8 @@ fn senders_and_slow_readers_take_a_bounded_part_of_a_gateways_memory() {
         return;
     }
     let grid = Grid::start(1, 2);
-    let (daemon, web) = gateway(&grid);
+    let machine = joined(&grid);
+    let (daemon, web) = gateway(&grid, &machine);
     let job = web.submit(&guest("echo"));
     let line = "x".repeat(4_095) + "\n";
     grid.home.write("inputs", line.repeat(256));

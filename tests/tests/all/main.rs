@@ -39,6 +39,7 @@ mod house;
 mod http;
 mod imports;
 mod json_reference;
+mod keys;
 mod languages;
 mod liars;
 mod lists;

@@ -49,7 +49,7 @@ impl Older {
                         let _ = link.receiver.recv().await;
                         link.sender.refuse("message of kind 0x0101 cannot be read");
                     }
-                    Accepted::Joiner(_) => {}
+                    Accepted::Joiner(_) | Accepted::Impostor(_) => {}
                 }
             }
         });

@@ -142,6 +142,7 @@ pub const ALL: &[(&str, Examples)] = &[
             ("", "wasmgrid token create --role client --name ben --tenant lab"),
             ("For an operator", ""),
             ("", "wasmgrid token create --role operator --name olga"),
+            ("For a gateway", "wasmgrid token create --role gateway --name web"),
             ("For workers of a zone that you vouch for", ""),
             ("", "wasmgrid token create --uses 10 --label zone=b"),
         ],
@@ -164,6 +165,28 @@ pub const ALL: &[(&str, Examples)] = &[
         &[
             ("A laptop that was stolen", "wasmgrid client remove ada-2"),
             ("An operator", "wasmgrid client remove olga --role operator"),
+        ],
+    ),
+    (
+        "key",
+        &[("A key for a CI job of ada", "wasmgrid key create --tenant ada --name ci --ttl 90d")],
+    ),
+    (
+        "key create",
+        &[
+            ("For a CI job of ada", "wasmgrid key create --tenant ada --name ci --ttl 90d"),
+            ("For a program that watches the whole grid", ""),
+            ("", "wasmgrid key create --tenant monitoring --role operator"),
+        ],
+    ),
+    ("key list", &[("Which keys there are, and which are used", "wasmgrid key list")]),
+    ("key revoke", &[("A key that was published", "wasmgrid key revoke 00c0ffee00c0ffee")]),
+    (
+        "ui",
+        &[
+            ("The pages of the grid on this machine", "wasmgrid ui"),
+            ("Another machine's, for another browser", ""),
+            ("", "wasmgrid ui --print --http https://grid.example"),
         ],
     ),
     (

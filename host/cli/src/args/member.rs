@@ -76,6 +76,8 @@ pub enum TokenRole {
     Client,
     /// May do everything, also with tokens, workers, quotas and other tenants' jobs
     Operator,
+    /// Serves HTTP, and speaks for the tenants whose keys it is shown
+    Gateway,
 }
 
 impl From<TokenRole> for Role {
@@ -84,6 +86,7 @@ impl From<TokenRole> for Role {
             TokenRole::Worker => Self::Worker,
             TokenRole::Client => Self::Client,
             TokenRole::Operator => Self::Operator,
+            TokenRole::Gateway => Self::Gateway,
         }
     }
 }
@@ -112,7 +115,7 @@ impl std::str::FromStr for TokenId {
 /// What can be asked of clients.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
-    /// List the clients and operators that have joined, and whose jobs they see
+    /// List the clients, operators and gateways that have joined, and whose jobs they see
     List {
         /// Which cluster, and how its answer is printed.
         #[command(flatten)]
@@ -140,6 +143,8 @@ pub enum ClientRole {
     Client,
     /// May do everything
     Operator,
+    /// Serves HTTP for tenants
+    Gateway,
 }
 
 impl From<ClientRole> for Role {
@@ -147,6 +152,7 @@ impl From<ClientRole> for Role {
         match role {
             ClientRole::Client => Self::Client,
             ClientRole::Operator => Self::Operator,
+            ClientRole::Gateway => Self::Gateway,
         }
     }
 }

@@ -9,6 +9,7 @@ mod examples;
 mod function;
 mod help;
 mod hints;
+mod key;
 mod maxima;
 mod member;
 mod named;
@@ -30,6 +31,7 @@ pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
 pub use function::{DeployArgs, FunctionCommand, Version};
 pub use help::{examples, join, prose};
+pub use key::{KeyArgs, KeyCommand, UiArgs};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
@@ -110,7 +112,7 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Create a grid on this machine, or restart it
     Up(UpArgs),
-    /// Make this machine a worker of a grid
+    /// Make this machine a worker of a grid, or a gateway with a token for one
     Join(JoinArgs),
     /// Run the scheduler alone
     Server(ServerArgs),
@@ -123,9 +125,14 @@ pub enum Command {
     /// Create, list and revoke the tokens with which machines and users join
     #[command(subcommand)]
     Token(TokenCommand),
-    /// List and remove the clients and operators of a cluster
+    /// List and remove the clients, operators and gateways of a cluster
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Create, list and revoke the keys with which programs use a cluster over HTTP
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Open the pages of a cluster in a browser, logged in as you
+    Ui(UiArgs),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),

@@ -45,8 +45,8 @@ pub struct ServerArgs {
 
 /// What a gateway is, for its `--help`.
 const GATEWAY_HELP: &str = r#"A gateway is a client of the grid: it keeps nothing, so any number of them can
-stand side by side behind a load balancer. It reaches the grid by a context of this machine, as the
-other commands do."#;
+stand side by side behind a load balancer. The machine joins once, with a token for a gateway:
+`wasmgrid token create --role gateway` on the scheduler's machine, `wasmgrid join TOKEN` here."#;
 
 /// `wasmgrid gateway`.
 #[derive(Args, Debug)]
@@ -55,9 +55,12 @@ pub struct GatewayArgs {
     /// Where and how it serves.
     #[command(flatten)]
     pub settings: Flags<GATEWAY>,
-    /// Which grid.
-    #[command(flatten)]
-    pub grid: GridArgs,
+    /// Which of this machine's gateways [default: the only one]
+    #[arg(long, value_name = "NAME", conflicts_with = "state_dir")]
+    pub name: Option<String>,
+    /// Where the gateway keeps its identity
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
     /// How it logs.
     #[command(flatten)]
     pub log: LogArgs,

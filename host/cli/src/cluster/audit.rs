@@ -57,8 +57,17 @@ fn text(entries: &[AuditEntry], is_first: bool) -> anyhow::Result<()> {
     Ok(print::lines(&lines)?)
 }
 
+/// The caller, and the gateway by way of which it asked.
+fn who(record: &AuditRecord) -> String {
+    let by = format!("{} {}", record.by.role, record.by.name);
+    match record.gateway() {
+        Some(gateway) => format!("{by} via {gateway}"),
+        None => by,
+    }
+}
+
 fn row(AuditEntry { record, .. }: &AuditEntry) -> [String; 6] {
-    let AuditRecord { at, by, act, outcome, count, .. } = record;
+    let AuditRecord { at, act, outcome, count, .. } = record;
     let object = &act.object;
     let words =
         [&object.kind, &object.id, &object.name].into_iter().filter(|word| !word.is_empty());
@@ -66,7 +75,7 @@ fn row(AuditEntry { record, .. }: &AuditEntry) -> [String; 6] {
     let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
     [
         at.to_string(),
-        format!("{} {}", by.role, by.name),
+        who(record),
         act.action.to_string(),
         words.join(" "),
         format!("{outcome}{times}"),

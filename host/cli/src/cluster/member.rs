@@ -11,6 +11,7 @@ use wasmgrid_worker::{Dial, GaveUp, Keep, LinkState, Worker};
 
 use super::{
     folder::lock,
+    gateway,
     membership::{Belongs, Membership},
     token,
     up::setup,
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// `wasmgrid join`: becomes a worker of the token's grid, and works until Ctrl-C. A machine that is
-/// one already comes back as who it is.
+/// one already comes back as who it is. With a token for a gateway it becomes one, which serves later.
 ///
 /// # Errors
 /// Where the token is not whole, the grid cannot be reached or does not take it.
@@ -39,6 +40,9 @@ pub async fn join(
     let token = token::given(source)?;
     let (told, paths) = (GivenSettings::new(command)?, Paths::find()?);
     // Before the token is used: it may be good for one use alone.
+    if token.role == Role::Gateway {
+        return interrupt.ends(gateway::join(&paths, &token, told.place()?)).await;
+    }
     if token.role != Role::Worker {
         return Err(refused(format!(
             "the token is for a {}; use it with `wasmgrid context add NAME TOKEN`",

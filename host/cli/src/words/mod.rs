@@ -9,7 +9,7 @@ use wasmgrid_client::ClientError;
 use wasmgrid_net::{NetError, TokenError};
 use wasmgrid_proto::{
     DropReason, Reason,
-    reason::TokenFault,
+    reason::{KeyFault, TokenFault},
     wire::{ApiError, Role},
 };
 use wasmgrid_worker::GaveUp;
@@ -21,7 +21,7 @@ pub use wait::remedy;
 
 /// How a member comes back that an operator removed.
 const RETURN: &str = "to return, join with a new token of `wasmgrid token create` (with `wasmgrid \
-     join` for a worker, `wasmgrid context add` for a context)";
+     join` for a worker or a gateway, `wasmgrid context add` for a context)";
 
 /// A text, with what would help behind it.
 pub fn advised(text: impl Into<String>, advice: Option<String>) -> String {
@@ -82,6 +82,12 @@ pub fn advice(reason: &Reason) -> Option<String> {
         }
         Reason::OtherRole { other, .. } => format!("remove it with --role {other}"),
         Reason::NoToken { .. } => "see `wasmgrid token list`".into(),
+        Reason::NoKey { .. } => "see `wasmgrid key list`".into(),
+        Reason::TooManyKeys { .. } | Reason::TooManyKeysInAll { .. } => {
+            "`wasmgrid key revoke ID` does that".into()
+        }
+        Reason::BadLogin => "`wasmgrid ui` does that".into(),
+        Reason::KeyRequest { fault: KeyFault::Role } => "make one with `wasmgrid token create`".into(),
         Reason::NoModule { .. } | Reason::NoBlob { .. } => {
             "submit the job again, which sends it first".into()
         }

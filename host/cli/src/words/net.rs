@@ -8,9 +8,10 @@ use super::{RETURN, advice as of_reason};
 pub fn advice(error: &NetError) -> Option<String> {
     match error.telling() {
         NetError::Denied { error, .. } => of_reason(&error.reason),
-        NetError::Refused { problem: CertificateProblem::Expired, .. } => {
-            Some("`wasmgrid join` for a worker, `wasmgrid context add` for a context".into())
-        }
+        NetError::Refused { problem: CertificateProblem::Expired, .. } => Some(
+            "`wasmgrid join` for a worker or a gateway, `wasmgrid context add` for a context"
+                .into(),
+        ),
         NetError::Refused { problem: CertificateProblem::Removed(_), .. } => Some(RETURN.into()),
         NetError::BadCertificate { problem: CertificateProblem::WrongToken, .. } => {
             Some("make a new one with `wasmgrid token create`".into())

@@ -363,12 +363,14 @@ where
 
 /// Whether asking twice is the same as asking once. Submits and retries carry a key, appends their
 /// first index or their producer's number; modules are named by their content; a token would be
-/// made twice, an authority be replaced by one that it had made, and who was taken away is not there
-/// to be taken away.
+/// made twice, and so would a key, a login code is good once, an authority be replaced by one that it had
+/// made, and who was taken away is not there to be taken away.
 const fn is_repeatable(request: &Request) -> bool {
     !matches!(
         request,
         Request::CreateToken { .. }
+            | Request::CreateKey { .. }
+            | Request::Login { .. }
             | Request::RemoveMember { .. }
             | Request::Authority(AuthorityRequest::Replace)
     )

@@ -9,7 +9,7 @@ use alloc::{
 
 use wasmgrid_proto::{Act, Caller, JobId, Micros, text::Name, wire::Role};
 
-/// A role and a name: who is counted as one caller.
+/// A role, and [as whom](Caller::known_as) somebody of it is known: who is counted as one caller.
 pub(super) type Who = (Role, Name);
 
 /// What is known of acts beside the log itself.

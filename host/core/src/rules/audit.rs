@@ -47,7 +47,7 @@ impl Grid {
             None if written == self.written => {}
             None => {
                 if let Some(job) = appends {
-                    let who = (by.role, by.name.clone());
+                    let who = (by.role, by.known_as());
                     self.audit.appended.entry(job).or_default().insert(who);
                 }
                 self.enter(AuditRecord::done(self.now, self.date(), (*by).clone(), *act));
@@ -116,7 +116,7 @@ impl Grid {
             return None;
         }
         let appended = self.audit.appended.get(&job);
-        let who = || (request.by.role, request.by.name.clone());
+        let who = || (request.by.role, request.by.known_as());
         let is_first = appended.is_none_or(|appended| !appended.contains(&who()));
         is_first.then(|| (&request.by, self.act_on_job(AuditAction::AppendToJob, job)))
     }
@@ -130,7 +130,7 @@ impl Grid {
 
     /// Enters a refused attempt, or counts it.
     pub(super) fn refused(&mut self, by: Arc<Caller>, act: Box<Act>, reason: Name) {
-        let who = (by.role, by.name.clone());
+        let who = (by.role, by.known_as());
         if !self.audit.refusals.contains_key(&who) {
             self.begin_window(who.clone());
         }

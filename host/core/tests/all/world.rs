@@ -557,7 +557,13 @@ pub fn by(id: RequestId, role: Role, name: &str) -> ClientRequest {
 }
 
 pub fn caller(role: Role, name: &str) -> Caller {
-    Caller { role, name: name.into(), tenant: name.into(), serial: Some("4a01".into()) }
+    Caller {
+        role,
+        name: name.into(),
+        tenant: name.into(),
+        serial: Some("4a01".into()),
+        gateway: None,
+    }
 }
 
 pub fn start(date: Micros) -> Input {

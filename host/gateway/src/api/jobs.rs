@@ -67,9 +67,9 @@ pub async fn divergences(
     At(job): At<u64>,
 ) -> Result<Json<JobWithDivergences>, Problem> {
     let job = JobId(job);
-    let (status, found) =
-        (ask(access.client.job(job)).await?, ask(access.client.divergences(job)).await?);
-    Ok(Json(JobWithDivergences::new(&status, &found)))
+    let counted = ask(access.client.job_summary(job)).await?;
+    let found = ask(access.client.divergences(job)).await?;
+    Ok(Json(JobWithDivergences::new(&counted.status, &found, Some(&counted))))
 }
 
 /// Say that no more inputs come; the job ends with its last task.

@@ -36,7 +36,7 @@ const BYTES: [(HeaderName, HeaderValue); 2] = [
 pub async fn task(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
     let status = ask(access.client.task(JobId(job), index)).await?;
     let input = stored(&access.client, JobId(job), index).await?;
-    Ok(Json(TaskView::new(&status, input.as_deref())).into_response())
+    Ok(Json(TaskView::new(&status, input.as_deref(), None)).into_response())
 }
 
 /// A task's input, as it was given.

@@ -61,7 +61,7 @@ impl TestGrid {
         let act_for = |role, tenant: &str| ActFor {
             tenant: tenant.into(),
             role,
-            name: format!("{tenant}'s key"),
+            name: format!("{tenant}'s key").into(),
         };
         let keys = BTreeMap::from([
             (OPERATOR, act_for(Role::Operator, "olga")),

@@ -272,7 +272,7 @@ impl Authority {
                 let of_name = *blake3::keyed_hash(&self.lasting, name.as_bytes()).as_bytes();
                 made.of_scheduler(of_name, state.former.clone())
             }
-            Role::Worker | Role::Client | Role::Operator => made,
+            Role::Worker | Role::Client | Role::Operator | Role::Gateway => made,
         })
     }
 

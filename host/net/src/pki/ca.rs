@@ -97,7 +97,9 @@ impl Ca {
         // Only a scheduler is dialled; only the others dial.
         params.extended_key_usages = vec![match identity.role() {
             Role::Scheduler => ExtendedKeyUsagePurpose::ServerAuth,
-            Role::Worker | Role::Client | Role::Operator => ExtendedKeyUsagePurpose::ClientAuth,
+            Role::Worker | Role::Client | Role::Operator | Role::Gateway => {
+                ExtendedKeyUsagePurpose::ClientAuth
+            }
         }];
         params.use_authority_key_identifier_extension = true;
         if !labels.is_empty() {

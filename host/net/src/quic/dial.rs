@@ -16,7 +16,7 @@ use tokio::time;
 use tokio_util::task::TaskTracker;
 use wasmgrid_proto::{
     Micros,
-    wire::{FromClient, FromWorker, Hello, HelloError, Message, Role, ToClient, ToWorker},
+    wire::{ActFor, FromClient, FromWorker, Hello, HelloError, Message, Role, ToClient, ToWorker},
 };
 
 use super::{
@@ -157,6 +157,21 @@ impl Endpoint {
         self.connect(addresses, Wanted::Client, &[Role::Client, Role::Operator]).await
     }
 
+    /// A gateway's link to the scheduler, at the first of the addresses (`HOST:PORT`) that answers: one
+    /// of the tenant and role for whom it acts, if it does, and else its own.
+    ///
+    /// # Errors
+    /// [`NetError`]; with several addresses [`NetError::Several`], which has that of each.
+    pub async fn connect_gateway(
+        &self,
+        addresses: &[String],
+        act_for: Option<&ActFor>,
+    ) -> Result<Link<FromClient, ToClient>, NetError> {
+        let hello = &self.shared.dialler.hello;
+        let hello = act_for.map_or_else(|| hello.clone(), |one| hello.clone().acting_for(one));
+        self.connect_saying(&hello, addresses, Wanted::Client, &[Role::Gateway]).await
+    }
+
     /// Waits until the links that were closed have said everything, a few seconds at most. A
     /// process calls it before it exits.
     pub async fn close(&self) {
@@ -173,11 +188,25 @@ impl Endpoint {
         wanted: Wanted,
         roles: &[Role],
     ) -> Result<Link<Out, In>, NetError> {
+        self.connect_saying(&self.shared.dialler.hello, addresses, wanted, roles).await
+    }
+
+    async fn connect_saying<Out: Message, In: Message>(
+        &self,
+        hello: &Hello,
+        addresses: &[String],
+        wanted: Wanted,
+        roles: &[Role],
+    ) -> Result<Link<Out, In>, NetError> {
         let Shared { dialler, links, .. } = &*self.shared;
         let credentials = self.credentials();
         let identity = credentials.identity();
         if !roles.contains(&identity.role()) {
-            let (found, wanted) = (identity.role().to_string(), wanted.name().to_owned());
+            let wanted = match roles {
+                [only] => only.name(),
+                _ => wanted.name(),
+            };
+            let (found, wanted) = (identity.role().to_string(), wanted.to_owned());
             return Err(NetError::WrongRole { found, wanted });
         }
         let configure = || {
@@ -186,7 +215,7 @@ impl Endpoint {
             Ok((tls::member(&credentials, Arc::clone(&verifier))?, verifier))
         };
         let Dialled { connection, send, receive, hello, minor, address } =
-            dialler.dial_any(addresses, wanted, configure).await?;
+            dialler.dial_any(addresses, (wanted, hello), configure).await?;
         let certificates = peer::certificates(&connection);
         let certificate = certificates.first().map(|der| der.as_ref()).unwrap_or_default();
         let peer = Peer::of_certificate(certificate, address)?.saying(hello, minor);
@@ -225,8 +254,8 @@ pub(super) struct Dialler {
     v6: Mutex<Option<quinn::Endpoint>>,
     /// By which schedulers know that they have had links from here.
     tokens: Arc<dyn TokenStore>,
-    /// What it says when a link opens.
-    hello: Hello,
+    /// What it says when a link opens, unless it says more of one.
+    pub(super) hello: Hello,
 }
 
 impl Default for Dialler {
@@ -246,7 +275,7 @@ impl Dialler {
     pub(super) async fn dial_any(
         &self,
         addresses: &[String],
-        wanted: Wanted,
+        asked: (Wanted, &Hello),
         mut configure: impl FnMut() -> Result<(QuicClientConfig, Arc<SchedulerVerifier>), NetError>,
     ) -> Result<Dialled, NetError> {
         race::first(addresses, |socket| {
@@ -256,7 +285,7 @@ impl Dialler {
                 let (config, verifier) = configured?;
                 tokio::select! {
                     biased;
-                    dialled = self.dial(socket, config, &verifier, wanted) => dialled,
+                    dialled = self.dial(socket, config, &verifier, asked) => dialled,
                     error = self.sockets.refused(socket) => Err(unreachable(socket, &error)),
                 }
             }
@@ -269,7 +298,7 @@ impl Dialler {
         socket: SocketAddr,
         config: QuicClientConfig,
         verifier: &SchedulerVerifier,
-        wanted: Wanted,
+        (wanted, hello): (Wanted, &Hello),
     ) -> Result<Dialled, NetError> {
         let address = socket.to_string();
         let mut config = quinn::ClientConfig::new(Arc::new(config));
@@ -284,7 +313,7 @@ impl Dialler {
             Some(problem) => NetError::BadCertificate { address: address.clone(), problem },
             None => refusal(&error, &address),
         })?;
-        match open(&connection, wanted, &self.hello).await {
+        match open(&connection, wanted, hello).await {
             Some(Ok((send, receive, hello))) => match self.agree(&hello) {
                 Ok(minor) => Ok(Dialled { connection, send, receive, hello, minor, address }),
                 Err(reason) => Err(no_common(&connection, address, reason)),

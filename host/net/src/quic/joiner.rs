@@ -76,7 +76,8 @@ async fn enroll_with(
         let verifier = SchedulerVerifier::new(&token.grid, Trust::Hash(token.ca_hash));
         Ok((tls::joiner(Arc::clone(&verifier))?, verifier))
     };
-    let dialled = dialler.dial_any(&token.addresses, Wanted::Joiner, configure).await?;
+    let asked = (Wanted::Joiner, &dialler.hello);
+    let dialled = dialler.dial_any(&token.addresses, asked, configure).await?;
     let certificates = peer::certificates(&dialled.connection);
     let ask = Enroll {
         token: token.token,

@@ -1,9 +1,9 @@
-//! The listening side: who connects is checked here, and becomes a link or is refused.
+//! The listening side: a scheduler's port, and how many may come at once. Who becomes a link is decided
+//! at the [`Door`].
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
-use quinn::{Connection, Incoming, RecvStream, SendStream, ServerConfig, VarInt};
+use quinn::{ServerConfig, VarInt};
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc},
     time,
@@ -19,29 +19,17 @@ use wasmgrid_proto::wire::{
 use super::{
     close::CloseCode,
     counts::Counts,
-    driver::{self, CLOSE_TIME, Wire},
-    peer,
-    places::{HandshakeSlot, HandshakeSlots, Origin},
+    door::Door,
+    driver::CLOSE_TIME,
+    places::{HandshakeSlots, Origin},
     presented::Presented,
     profile, restart,
-    signal::{NoHello, OPEN_LEN, Signal, Wanted, encode_hello, read_hello},
     socket::{self, Sockets, System},
     tls, tokens,
 };
 use crate::{
-    budget::{Budget, Budgets},
-    error::NetError,
-    identity::{Identity, Peer},
-    link::Link,
-    pki::Credentials,
-    release::{self, Release},
+    budget::Budgets, error::NetError, identity::Peer, link::Link, pki::Credentials, release,
 };
-
-/// How long a handshake may take, until the link is there.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-
-/// How long a machine may take to join; those who have no certificate get no more.
-const JOIN_TIME: Duration = Duration::from_secs(30);
 
 /// Of the places for handshakes a quarter is for those whose address is not known: it may be
 /// anybody's. Where these are taken, more must prove their address first, which keeps no state; the
@@ -54,9 +42,6 @@ const UNPROVEN_OF_ONE: usize = 4;
 /// Links that are ready and not taken yet; more wait in their handshakes.
 const READY_MAX: usize = 16;
 
-/// Stands for the name of who has none yet.
-const JOINER_NAME: &str = "joiner";
-
 /// How many may come at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
@@ -65,8 +50,11 @@ pub struct ListenerConfig {
     /// prove their address first. Default 256.
     pub pending_handshakes: usize,
     /// Links at a time of one identity, whichever of its certificates they have; a stolen one
-    /// cannot take all there are. Default 64: a user's commands share an identity.
+    /// cannot take all there are. Default 64: a user's commands share an identity. A gateway may have
+    /// so many for each tenant.
     pub links_per_identity: usize,
+    /// Links at a time of one gateway, over all the tenants for which it acts. Default 1,024.
+    pub links_per_gateway: usize,
     /// Machines that join at a time, and have said so. They have no certificate, so they are few;
     /// beyond, the oldest is given up as above. Default 16.
     pub joiners: usize,
@@ -83,6 +71,7 @@ impl Default for ListenerConfig {
         Self {
             pending_handshakes: 256,
             links_per_identity: 64,
+            links_per_gateway: 1_024,
             joiners: 16,
             identity_bytes: Budgets::DEFAULT_BYTES,
             patience: Budgets::DEFAULT_PATIENCE,
@@ -96,10 +85,14 @@ impl Default for ListenerConfig {
 pub enum Accepted {
     /// A worker.
     Worker(Link<ToWorker, FromWorker>),
-    /// A client or operator; the peer's role tells which.
+    /// A client, an operator or a gateway; the peer's role tells which, and its
+    /// [`act_for`](Peer::act_for) for whom a gateway acts.
     Client(Link<ToClient, FromClient>),
     /// A machine that wants to join: it has no certificate, and its link lasts seconds.
     Joiner(Link<ToJoiner, FromJoiner>),
+    /// No link: a member that is no gateway said that it acts for somebody, and was refused. It is told
+    /// of here so that people learn of it.
+    Impostor(Box<Peer>),
 }
 
 /// A scheduler's port.
@@ -187,6 +180,7 @@ impl Listener {
             hello,
             config,
             counts: Counts::default(),
+            gateways: Counts::default(),
             workers: Budgets::new(config.identity_bytes, config.patience),
             clients: Budgets::new(config.identity_bytes, config.patience),
             joiners: HandshakeSlots::new(config.joiners),
@@ -264,205 +258,4 @@ async fn watch(
             stop.run_until_cancelled(door.admit(incoming, from, place)).await;
         });
     }
-}
-
-/// Decides who becomes a link.
-#[derive(Debug)]
-struct Door {
-    grid: String,
-    hello: Hello,
-    config: ListenerConfig,
-    counts: Counts,
-    workers: Budgets,
-    clients: Budgets,
-    joiners: HandshakeSlots,
-    links: TaskTracker,
-    sink: mpsc::Sender<Accepted>,
-}
-
-/// A link that was accepted.
-struct Opened {
-    send: SendStream,
-    receive: RecvStream,
-    /// What the peer said.
-    hello: Hello,
-    minor: u16,
-}
-
-/// Why somebody is not let in.
-struct Refused {
-    code: CloseCode,
-    reason: String,
-}
-
-impl Door {
-    /// Makes a link of it, or gives it up: also where somebody else is given its place. Until there
-    /// is a link, nobody is known to be more than whoever comes next.
-    async fn admit(&self, incoming: Incoming, from: SocketAddr, place: HandshakeSlot) {
-        let handshake = async {
-            let connection = match incoming.await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    tracing::warn!(%from, %error, "refused in the handshake");
-                    return None;
-                }
-            };
-            let checked = tokio::select! {
-                checked = self.check(&connection, from) => checked,
-                () = place.given_up() => Err(given_up()),
-            };
-            match checked {
-                Ok(accepted) => Some(accepted),
-                Err(Refused { code, reason }) => {
-                    tracing::warn!(%from, reason, "refused");
-                    code.close(&connection, &reason);
-                    None
-                }
-            }
-        };
-        let handshake = async {
-            tokio::select! {
-                biased;
-                handshake = handshake => handshake,
-                () = place.given_up() => None,
-            }
-        };
-        match time::timeout(HANDSHAKE_TIME, handshake).await {
-            Ok(Some(accepted)) => {
-                // Refused only where the listener is gone; the link then ends with it.
-                let _ = self.sink.send(accepted).await;
-            }
-            Ok(None) => {}
-            Err(_) => tracing::warn!(%from, "refused: its handshake took too long"),
-        }
-        drop(place);
-    }
-
-    async fn check(&self, connection: &Connection, from: SocketAddr) -> Result<Accepted, Refused> {
-        if peer::protocol(connection).as_deref() == Some(tls::ENROLL_ALPN) {
-            self.check_joiner(connection, from).await
-        } else {
-            self.check_member(connection, from).await
-        }
-    }
-
-    async fn check_joiner(
-        &self,
-        connection: &Connection,
-        from: SocketAddr,
-    ) -> Result<Accepted, Refused> {
-        let identity = Identity::new(&self.grid, Role::Client, JOINER_NAME)
-            .map_err(|error| refused(CloseCode::Identity, error.to_string()))?;
-        let Opened { send, receive, hello, minor } = self.open(connection, Wanted::Joiner).await?;
-        let peer = Peer::without_certificate(identity, from.to_string()).saying(hello, minor);
-        let (budget, lifetime) = (Budget::of_one_link(), Some(JOIN_TIME));
-        let connection = connection.clone();
-        let wire = Wire { connection, send, receive, peer, budget, lifetime };
-        let connection = wire.connection.clone();
-        let mut link: Link<ToJoiner, FromJoiner> = driver::start(wire, &self.links, ());
-        // Until it has said what it wants it has no place among those who join.
-        link.receiver.arrived().await;
-        let place = self.joiners.take(Origin::of(from));
-        self.links.spawn(async move {
-            tokio::select! {
-                _ = connection.closed() => {}
-                () = place.given_up() => given_up().code.close(&connection, "others join"),
-            }
-        });
-        Ok(Accepted::Joiner(link))
-    }
-
-    async fn check_member(
-        &self,
-        connection: &Connection,
-        from: SocketAddr,
-    ) -> Result<Accepted, Refused> {
-        let certificates = peer::certificates(connection);
-        let Some(certificate) = certificates.first() else {
-            let reason = "it shows no certificate".into();
-            return Err(refused(CloseCode::NoCertificate, reason));
-        };
-        let peer = Peer::of_certificate(certificate, from.to_string())
-            .map_err(|error| refused(CloseCode::Identity, error.to_string()))?;
-        tls::check_grid(&peer.identity, &self.grid)
-            .map_err(|problem| refused(CloseCode::Identity, problem.to_string()))?;
-        let wanted = match peer.identity.role() {
-            Role::Worker => Wanted::Worker,
-            Role::Client | Role::Operator => Wanted::Client,
-            Role::Scheduler => {
-                let reason = "a scheduler's certificate cannot make a link".into();
-                return Err(refused(CloseCode::Role, reason));
-            }
-        };
-        let allowed = self.config.links_per_identity;
-        let count = self
-            .counts
-            .enter(&peer.identity, allowed)
-            .map_err(|reason| refused(CloseCode::Busy, reason))?;
-        let budgets = if wanted == Wanted::Worker { &self.workers } else { &self.clients };
-        let budget = budgets.of(&peer.identity);
-        profile::promote(connection, count.before);
-        let Opened { send, receive, hello, minor } = self.open(connection, wanted).await?;
-        let (connection, peer) = (connection.clone(), peer.saying(hello, minor));
-        let wire = Wire { connection, send, receive, peer, budget, lifetime: None };
-        Ok(match wanted {
-            Wanted::Worker => Accepted::Worker(driver::start(wire, &self.links, count)),
-            Wanted::Client | Wanted::Joiner => {
-                Accepted::Client(driver::start(wire, &self.links, count))
-            }
-        })
-    }
-
-    /// Takes the control stream, where the peer wants what it may have and speaks what is spoken here,
-    /// and accepts the link.
-    async fn open(&self, connection: &Connection, allowed: Wanted) -> Result<Opened, Refused> {
-        let gone = |error: &dyn std::fmt::Display| {
-            refused(CloseCode::Malformed, format!("it opens no link: {error}"))
-        };
-        let (mut send, mut receive) = connection.accept_bi().await.map_err(|error| gone(&error))?;
-        let mut heard = [0; OPEN_LEN];
-        receive.read_exact(&mut heard).await.map_err(|error| gone(&error))?;
-        match Signal::decode(&heard) {
-            Ok(Some(Signal::Open(wanted))) if wanted == allowed => {}
-            Ok(Some(Signal::Open(wanted))) => {
-                let (wanted, allowed) = (wanted.name(), allowed.name());
-                let reason =
-                    format!("it wants the link of a {wanted}, its certificate is a {allowed}'s");
-                return Err(refused(CloseCode::Role, reason));
-            }
-            Ok(_) => return Err(gone(&"it begins with something else")),
-            Err(error) => return Err(gone(&error)),
-        }
-        let hello = read_hello(&mut receive).await.map_err(|error| match error {
-            NoHello::Refused(error) => refused(CloseCode::Version, error.to_string()),
-            error => gone(&error),
-        })?;
-        let minor = self.hello.agree(&hello).ok_or_else(|| {
-            let (ours, theirs) = (Release::of(&self.hello), Release::of(&hello));
-            let reason = format!(
-                "the scheduler runs {ours}, the other side {theirs}, which have no version of the \
-                 protocol in common; upgrade the older one"
-            );
-            refused(CloseCode::Version, reason)
-        })?;
-        let mut said = BytesMut::new();
-        Signal::Open(allowed).encode(&mut said);
-        encode_hello(&self.hello, &mut said);
-        send.write_all(&said).await.map_err(|error| gone(&error))?;
-        Ok(Opened { send, receive, hello, minor })
-    }
-}
-
-/// Somebody else was given its place.
-fn given_up() -> Refused {
-    refused(
-        CloseCode::Busy,
-        "too many connections at once, and others have waited for less \
-         time"
-            .into(),
-    )
-}
-
-fn refused(code: CloseCode, reason: String) -> Refused {
-    Refused { code, reason }
 }

@@ -6,6 +6,7 @@ mod close;
 mod control;
 mod counts;
 mod dial;
+mod door;
 mod driver;
 mod joiner;
 mod listen;

@@ -11,6 +11,7 @@ mod budgets;
 mod crowd;
 mod crowds;
 mod enrollment;
+mod gateways;
 mod grid;
 mod in_process;
 mod links;

@@ -110,7 +110,7 @@ async fn a_scheduler_understands_workers_and_clients_of_the_minors_beside_its_ow
                     assert_eq!((&link.peer.hello, link.peer.minor), (&hello, agreed));
                     expect::<FromClient>(&mut link.receiver, frames).await;
                 }
-                wasmgrid_net::Accepted::Joiner(link) => panic!("{link:?}"),
+                other => panic!("{other:?}"),
             }
         }
     }

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::text::Text;
 
 pub use parts::{
-    Action, Count, Excess, Indices, KeyUse, Length, Names, NotOpen, TokenFault, TokenProblem,
-    Upload,
+    Action, Count, Excess, Indices, KeyFault, KeyUse, Length, Names, NotOpen, TokenFault,
+    TokenProblem, Upload,
 };
 pub use table::{Entry, Reason};
 

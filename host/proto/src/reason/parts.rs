@@ -47,6 +47,8 @@ words! {
         SeeMetrics = "see metrics",
         /// Read the audit log.
         ReadAudit = "read the audit log",
+        /// Make keys of the role operator.
+        MakeOperatorKeys = "make keys of the role operator",
     }
 }
 
@@ -121,6 +123,18 @@ words! {
         Labels = "only a worker has labels; make a token of the role worker with them",
         /// It has a tenant, and is for a worker.
         Tenant = "a worker owns no jobs; make a token of the role client for a tenant",
+        /// It has a tenant, and is for a gateway.
+        GatewayTenant = "a gateway owns no jobs, it speaks for the tenants of keys; leave the tenant out",
+    }
+}
+
+words! {
+    /// What is wrong with a request for a key. Variants are only ever appended.
+    KeyFault {
+        /// Nobody asks a grid in its role.
+        Role = "a key has the role client or operator; a worker or a gateway joins with a token",
+        /// It has no time.
+        NoTime = "a key needs a time to live over 0, or none",
     }
 }
 

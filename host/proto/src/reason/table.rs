@@ -7,11 +7,11 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Count, ErrorCode, Excess, Indices, KeyUse, Length, NAME_MAX, Names, NotOpen, TEXT_MAX,
-    TokenFault, TokenProblem, Upload,
+    Action, Count, ErrorCode, Excess, Indices, KeyFault, KeyUse, Length, NAME_MAX, Names, NotOpen,
+    TEXT_MAX, TokenFault, TokenProblem, Upload,
 };
 use crate::{
-    ByteCount, Digest, DropReason, JobId, JobState, Micros, Millis, ModuleKind, Refusal,
+    ByteCount, Digest, DropReason, JobId, JobState, KeyId, Micros, Millis, ModuleKind, Refusal,
     text::{Detail, Name, Text},
     wire::Role,
 };
@@ -370,6 +370,37 @@ reasons! {
     StoreInDoubt = Unavailable, "store_in_doubt",
         "the scheduler's store does not answer, so nothing can be stored; check the disk that it is on, and try \
          again";
+    /// There is no such key, or it is another tenant's.
+    NoKey { id: KeyId } = NotFound, "no_such_key", "there is no key {id} of yours";
+    /// A key is not known, was revoked, or has expired.
+    BadKey = Forbidden, "key_not_accepted", "the key is not known, was revoked, or has expired";
+    /// A login code is not known, was used, or is too old.
+    BadLogin = Forbidden, "login_not_accepted",
+        "the login code is not known, was used, or is older than two minutes; make another one";
+    /// A client makes a key of another tenant.
+    OthersKey { own: Name, wanted: Name } = Forbidden, "key_of_other_tenant",
+        "you are {own} and can make keys for yourself alone, not for {wanted:?}; ask an operator";
+    /// A request for a key asks for something that no key can be.
+    KeyRequest { fault: KeyFault } = Invalid, "key_request_invalid", "{fault}";
+    /// A tenant has the maximum number of keys.
+    TooManyKeys { tenant: Name, allowed: u64 } = Refused, "too_many_keys",
+        "tenant {tenant} has {allowed} keys, the maximum; revoke one that is not needed";
+    /// All tenants together have the maximum number of keys.
+    TooManyKeysInAll { allowed: u64 } = Refused, "too_many_keys_in_all",
+        "the grid has {allowed} keys, the maximum; revoke some that are not needed";
+    /// A member that is no gateway says that it acts for a tenant.
+    NoGateway { role: Role, name: Name } = Forbidden, "not_a_gateway",
+        "only a gateway acts for tenants, and {role} {name} is none";
+    /// A member that is no gateway asks whether a key or a login is good.
+    GatewaysOnly { role: Role, name: Name } = Forbidden, "gateways_only",
+        "only a gateway checks keys and logins, and {role} {name} is none";
+    /// A gateway asks for itself what only a tenant or an operator may ask.
+    ActsForNobody { name: Name } = Forbidden, "gateway_acts_for_nobody",
+        "the gateway {name} has said for no tenant that it acts, and may ask that only for one";
+    /// A login code is asked for by way of a gateway, or by who is no client and no operator.
+    NoOwnLogin { name: Name } = Forbidden, "login_not_own",
+        "{name} asks by way of a gateway; only a client or an operator with a certificate makes a login code, \
+         for itself";
     /// A function cannot have this name.
     FunctionName { name: Detail } = Invalid, "function_name_invalid",
         "invalid function name {name:?}: expected 1 to 64 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit";

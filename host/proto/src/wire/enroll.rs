@@ -82,6 +82,9 @@ pub enum Role {
     Client,
     /// What a client may, and drains workers and makes tokens.
     Operator,
+    /// Speaks for tenants whose keys it was shown, and for itself asks little more than whether keys
+    /// are good.
+    Gateway,
 }
 
 impl Role {
@@ -93,6 +96,7 @@ impl Role {
             Self::Worker => "worker",
             Self::Client => "client",
             Self::Operator => "operator",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -107,7 +111,7 @@ impl FromStr for Role {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        [Self::Scheduler, Self::Worker, Self::Client, Self::Operator]
+        [Self::Scheduler, Self::Worker, Self::Client, Self::Operator, Self::Gateway]
             .into_iter()
             .find(|role| role.name() == text)
             .ok_or_else(|| UnknownRole { found: text.into() })
@@ -116,7 +120,7 @@ impl FromStr for Role {
 
 /// A text that names no role.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid role {found:?}: expected scheduler, worker, client or operator")]
+#[error("invalid role {found:?}: expected scheduler, worker, client, operator or gateway")]
 pub struct UnknownRole {
     /// What was there.
     pub found: String,

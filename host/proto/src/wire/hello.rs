@@ -6,6 +6,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::{ActFor, ActForError};
 use crate::{Extensions, UnknownExtension};
 
 /// The protocol's major version, which is in the ALPN: sides of different ones make no link.
@@ -59,6 +60,9 @@ pub enum HelloError {
     /// It has an extension that must not be ignored.
     #[error(transparent)]
     Extension(#[from] UnknownExtension),
+    /// It says that it acts for somebody for whom nobody can.
+    #[error(transparent)]
+    ActFor(#[from] ActForError),
 }
 
 impl Minors {
@@ -85,6 +89,27 @@ impl Hello {
         Self { minors: Minors::OURS, features, release, extensions: Extensions::NONE }
     }
 
+    /// The same of a gateway that acts for somebody on this link. A peer of a release that does not
+    /// know this makes no link: it must not take the link for the gateway's own.
+    #[must_use]
+    pub fn acting_for(mut self, act_for: &ActFor) -> Self {
+        // Names have an encoding; without one no peer would take the hello.
+        let bytes = postcard::to_allocvec(act_for).unwrap_or_default();
+        self.extensions.put(Self::ACT_FOR, true, bytes);
+        self
+    }
+
+    /// For whom a gateway acts on this link; `None` of everybody else, and of a gateway on a link of
+    /// its own.
+    #[must_use]
+    pub fn act_for(&self) -> Option<ActFor> {
+        // A hello that was decoded has one that can be read.
+        self.extensions.read(Self::ACT_FOR).ok().flatten()
+    }
+
+    /// The number of the extension that says for whom a gateway acts.
+    const ACT_FOR: u16 = 1;
+
     /// The minor version that the link speaks if the other side says `theirs`; `None` if there is
     /// none that both sides speak. Both sides come to the same.
     #[must_use]
@@ -107,7 +132,9 @@ impl Hello {
     /// [`HelloError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, HelloError> {
         let hello: Self = super::from_bytes(bytes).map_err(HelloError::Malformed)?;
-        hello.extensions.check("the hello", &[])?;
+        hello.extensions.check("the hello", &[Self::ACT_FOR])?;
+        let act_for = hello.extensions.read::<ActFor>(Self::ACT_FOR);
+        act_for.map_err(HelloError::Malformed)?.map_or(Ok(()), |act_for| act_for.check())?;
         let printable = |c: &char| c.is_ascii_graphic() || *c == ' ';
         let release = hello.release.chars().filter(printable).take(RELEASE_BYTES).collect();
         Ok(Self { release, ..hello })
@@ -119,7 +146,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::Extension;
+    use crate::{Extension, wire::Role};
 
     fn speaking(least: u16, most: u16) -> Hello {
         Hello { minors: Minors { least, most }, ..Hello::new("1.2.3") }
@@ -162,5 +189,57 @@ mod tests {
         assert!(with(false).is_ok());
         let refused = UnknownExtension { what: "the hello", id: 7 };
         assert_eq!(with(true), Err(HelloError::Extension(refused)));
+    }
+
+    fn acting(tenant: &str, role: Role, name: &str) -> Hello {
+        let act_for = ActFor { tenant: tenant.into(), role, name: name.into() };
+        Hello::new("1.2.3").acting_for(&act_for)
+    }
+
+    fn read(hello: &Hello) -> Result<Hello, HelloError> {
+        Hello::decode(&hello.encode().expect("encodes"))
+    }
+
+    #[test]
+    fn a_hello_says_for_whom_a_gateway_acts_beside_other_extensions() {
+        assert_eq!(Hello::new("1.2.3").act_for(), None);
+        for id in [0, 7] {
+            let list = vec![Extension { id, critical: false, bytes: vec![1] }];
+            let extensions = Extensions::new(list).expect("one");
+            let hello = Hello { extensions, ..Hello::new("1.2.3") };
+            let ada = ActFor { tenant: "ada".into(), role: Role::Client, name: "ci".into() };
+            let bob = ActFor { tenant: "bob".into(), ..ada.clone() };
+            let hello = hello.acting_for(&bob).acting_for(&ada);
+            assert_eq!(read(&hello).as_ref(), Ok(&hello));
+            assert_eq!(hello.act_for(), Some(ada));
+            assert_eq!(hello.extensions.iter().count(), 2);
+        }
+    }
+
+    #[test]
+    fn a_release_of_before_refuses_a_link_on_which_a_gateway_acts_by_its_number() {
+        let hello = acting("ada", Role::Client, "ci");
+        let refused = UnknownExtension { what: "the hello", id: 1 };
+        assert_eq!(hello.extensions.check("the hello", &[]), Err(refused));
+    }
+
+    #[test]
+    fn nobody_acts_for_who_cannot_ask_or_has_no_name() {
+        for role in [Role::Scheduler, Role::Worker, Role::Gateway] {
+            let refused = read(&acting("ada", role, "ci"));
+            assert_eq!(refused, Err(HelloError::ActFor(ActForError::Role(role))));
+        }
+        for (tenant, name, what) in [
+            ("", "ci", "tenant"),
+            ("ada", "", "key"),
+            ("a\nb", "ci", "tenant"),
+            ("ada", "\x1b", "key"),
+        ] {
+            let refused = read(&acting(tenant, Role::Client, name));
+            assert_eq!(refused, Err(HelloError::ActFor(ActForError::Name { what })));
+        }
+        let mut hello = Hello::new("1.2.3");
+        hello.extensions.put(Hello::ACT_FOR, true, vec![0xff]);
+        assert!(matches!(read(&hello), Err(HelloError::Malformed(_))));
     }
 }

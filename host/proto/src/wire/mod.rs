@@ -5,6 +5,7 @@
 //! Messages may overtake each other: those with a large payload travel on streams of their own.
 //! So each is meaningful alone, and none relies on one before it having arrived.
 
+mod act_for;
 mod client;
 mod enroll;
 mod hello;
@@ -26,6 +27,7 @@ use serde::{
 use crate::frame::FrameError;
 
 pub use crate::reason::{ApiError, ErrorCode};
+pub use act_for::{ActFor, ActForError};
 pub use client::{Credit, FromClient, ResultsFrame, ToClient, Unwatch, Update, WatchEnded};
 pub use enroll::{Denied, Enroll, Enrolled, FromJoiner, Role, ToJoiner, UnknownRole};
 pub use hello::{

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::wire::ToClient;
 use crate::{
     AuditEntry, Contest, Divergences, Explanation, FunctionStatus, InputBlock, JobId, JobRow,
-    JobStatus, JobSummary, MemberStatus, Metrics, Overview, TaskStatus, TenantStatus, TenantUsage,
-    TokenStatus, VouchedLabels, WorkerId, WorkerRow, WorkerStatus,
+    JobStatus, JobSummary, KeyStatus, MemberStatus, Metrics, Micros, Overview, Secret, TaskStatus,
+    TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerRow, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
 
@@ -151,6 +151,30 @@ pub enum Reply {
         /// page may have fewer entries than are there, or none.
         next: Option<u64>,
     },
+    /// A key that was made, with its secret, which is told this once. Since minor 3.
+    Key {
+        /// The key.
+        status: KeyStatus,
+        /// By which it is known.
+        secret: Secret,
+    },
+    /// Some keys. Since minor 3.
+    Keys {
+        /// By id.
+        #[serde(deserialize_with = "bounded")]
+        keys: Vec<KeyStatus>,
+        /// How many there are behind the last of these.
+        more: u64,
+    },
+    /// The key is good, and whose it is. Since minor 3.
+    KeyChecked(KeyStatus),
+    /// A code with which the asker logs in once. Since minor 3.
+    Login {
+        /// The code.
+        code: Secret,
+        /// Until when it is good.
+        expires: Micros,
+    },
     /// A job with what the scheduler counted of it. Since minor 3.
     JobSummary(Box<JobSummary>),
     /// How the grid is. Since minor 3.
@@ -209,6 +233,7 @@ impl Reply {
             | Self::Usage { .. }
             | Self::Inputs { .. }
             | Self::AuditPage { .. } => 2,
+            Self::Key { .. } | Self::Keys { .. } | Self::KeyChecked(_) | Self::Login { .. } => 3,
             Self::JobSummary(_)
             | Self::Overview(_)
             | Self::JobRows { .. }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::{ErrorCode, FromClient, Reply};
 use crate::{
-    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, Limits, Micros, Millis, Resource,
-    TaskRange, TokenGives, WorkerFilter, WorkerId,
+    Allowance, Digest, InputBlock, JobFilter, JobId, JobSpec, KeyId, Limits, Micros, Millis,
+    Resource, Secret, TaskRange, TokenGives, WorkerFilter, WorkerId,
+    text::Name,
     wire::{AuthorityRequest, Body, Renew, Role, bounded, from_bytes, to_bytes},
 };
 
@@ -278,6 +279,47 @@ pub enum Request {
         /// Only those of callers of this name.
         who: Option<String>,
     },
+    /// Make a key of a tenant: an operator's right, and a client's for its own tenant and the role
+    /// client. Answered by [`Reply::Key`]. Since minor 3.
+    CreateKey {
+        /// Whose jobs it sees and submits.
+        tenant: Name,
+        /// A client's or an operator's.
+        role: Role,
+        /// Its name; `None` if that is its id.
+        name: Option<Name>,
+        /// For how long it is good; `None` if that has no end.
+        ttl: Option<Millis>,
+    },
+    /// Keys by id, as many as fit one answer; of a client those of its tenant. Answered by
+    /// [`Reply::Keys`]. Since minor 3.
+    Keys {
+        /// Only those behind this one; `None` from the first on.
+        after: Option<KeyId>,
+    },
+    /// Take a key back, and all that were made with it; of a client those of its tenant. Answered by
+    /// [`Reply::Done`]. Since minor 3.
+    RevokeKey {
+        /// Which.
+        id: KeyId,
+    },
+    /// Is this key good? Gateways only. Answered by [`Reply::KeyChecked`], or refused with
+    /// [`Reason::BadKey`](crate::Reason::BadKey). Since minor 3.
+    CheckKey {
+        /// Which key it says it is.
+        id: KeyId,
+        /// By which it is that.
+        secret: Secret,
+    },
+    /// Make a code by which the asker logs in once at a gateway, soon. Answered by
+    /// [`Reply::Login`]. Since minor 3.
+    CreateLogin,
+    /// Make a session for whom this code was made; gateways only. Answered by [`Reply::Key`], or
+    /// refused with [`Reason::BadLogin`](crate::Reason::BadLogin). Since minor 3.
+    Login {
+        /// The code.
+        code: Secret,
+    },
     /// One job with what the scheduler counted of it. Answered by [`Reply::JobSummary`]. Since minor 3.
     JobSummary {
         /// The job.
@@ -353,7 +395,7 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 47;
+    pub const KNOWN: u32 = 53;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
@@ -361,6 +403,16 @@ impl Request {
         match self {
             Self::Intake => 1,
             Self::Metrics | Self::Usage { .. } | Self::Inputs { .. } | Self::Audit { .. } => 2,
+            // A role that earlier releases do not know.
+            Self::CreateToken { token: TokenRequest { role: Role::Gateway, .. }, .. }
+            | Self::RemoveMember { role: Role::Gateway, .. }
+            | Self::Members { after: Some((Role::Gateway, _)) }
+            | Self::CreateKey { .. }
+            | Self::Keys { .. }
+            | Self::RevokeKey { .. }
+            | Self::CheckKey { .. }
+            | Self::CreateLogin
+            | Self::Login { .. } => 3,
             Self::JobSummary { .. }
             | Self::Overview
             | Self::JobRows { .. }

@@ -45,7 +45,11 @@ fn a_hello_has_its_golden_bytes_and_is_read_back() {
     let bytes = hello.encode().expect("encodes");
     assert_eq!(Hello::decode(&bytes).as_ref(), Ok(&hello));
     let minors = "Hello.".to_owned() + &PROTOCOL_MINOR.to_string();
-    compare(&format!("hello-{PROTOCOL_MINOR}.txt"), &[(minors, hex(&bytes))]);
+    let acting = samples::acting_hello();
+    let acting_bytes = acting.encode().expect("encodes");
+    assert_eq!(Hello::decode(&acting_bytes).as_ref(), Ok(&acting));
+    let acting = (format!("{minors}.ActFor"), hex(&acting_bytes));
+    compare(&format!("hello-{PROTOCOL_MINOR}.txt"), &[(minors, hex(&bytes)), acting]);
 }
 
 #[test]

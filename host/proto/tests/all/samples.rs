@@ -8,22 +8,23 @@ use wasmgrid_proto::{
     Caller, CommittedRun, Contest, Cost, Digest, Divergence, Divergences, DropReason, Dropped,
     EndedTasks, Epoch, Explanation, Extension, Extensions, Failing, Fuel, FunctionStatus,
     FunctionTerms, Grant, Histogram, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobMetrics,
-    JobSpec, JobState, JobStatus, LabelCount, LeaseId, LeaseMetrics, LeaseProof, LeaseTag, Limit,
-    Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind, Outcome, OutcomeClass, Reason,
-    Record, Refusal, Resource, ResultBlock, ResultMeta, RetryCounter, RunningTask, ServerMetrics,
-    SnapshotItem, StoreMetrics, TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec,
-    TaskState, TaskStatus, TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState,
-    TokenStatus, TrapKind, Usage, UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness,
-    WorkerCapacity, WorkerFilter, WorkerId, WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
+    JobSpec, JobState, JobStatus, KeyId, KeyKind, KeyStatus, LabelCount, LeaseId, LeaseMetrics,
+    LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind,
+    Outcome, OutcomeClass, Reason, Record, Refusal, Resource, ResultBlock, ResultMeta,
+    RetryCounter, RunningTask, Secret, ServerMetrics, SnapshotItem, StoreMetrics, TaskId,
+    TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare,
+    TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage, UsageTotal,
+    Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerFilter, WorkerId,
+    WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
-        Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed, Compiled,
-        Contested, Credit, Denied, Drain, Enroll, Enrolled, Features, FormerAuthority, FromClient,
-        FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Hello, Join, Joined, LeaseGrant,
-        Leaving, MemberCertificate, Module, More, NeedModule, Overrun, Part, Preparing, Proofs,
-        Refused, Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame, ResultsFrame,
-        Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker, TokenRequest,
-        Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
+        ActFor, Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed,
+        Compiled, Contested, Credit, Denied, Drain, Enroll, Enrolled, Features, FormerAuthority,
+        FromClient, FromJoiner, FromWorker, Health, Heartbeat, HeldLease, Hello, Join, Joined,
+        LeaseGrant, Leaving, MemberCertificate, Module, More, NeedModule, Overrun, Part, Preparing,
+        Proofs, Refused, Renew, RenewSoon, Renewed, Reply, ReplyFrame, Request, RequestFrame,
+        ResultsFrame, Returned, Revoke, Role, SignedBy, Submit, ToClient, ToJoiner, ToWorker,
+        TokenRequest, Unable, Unwatch, Update, WatchEnded, WatchRequest, WorkerResults,
     },
 };
 
@@ -94,7 +95,12 @@ pub fn to_worker() -> Vec<ToWorker> {
 pub fn from_client() -> Vec<FromClient> {
     let request = |(id, request)| FromClient::Request(RequestFrame { id, request });
     let mut all: Vec<FromClient> = (1..)
-        .zip(requests().into_iter().chain(requests_of_certificates_and_members()))
+        .zip(
+            requests()
+                .into_iter()
+                .chain(requests_of_certificates_and_members())
+                .chain(requests_of_keys()),
+        )
         .map(request)
         .collect();
     all.push(FromClient::Credit(Credit { watch: 6, bytes: 65_536 }));
@@ -208,6 +214,36 @@ fn requests_of_certificates_and_members() -> Vec<Request> {
             inputs: InputBlock::Packed(vec![1, 0, 3]),
         },
     ]
+}
+
+fn requests_of_keys() -> Vec<Request> {
+    vec![
+        Request::CreateKey {
+            tenant: "ada".into(),
+            role: Role::Operator,
+            name: Some("ci".into()),
+            ttl: Some(Millis(3_600_000)),
+        },
+        Request::Keys { after: Some(KeyId(7)) },
+        Request::RevokeKey { id: KeyId(300) },
+        Request::CheckKey { id: KeyId(300), secret: Secret([9; 32]) },
+        Request::CreateLogin,
+        Request::Login { code: Secret([8; 32]) },
+    ]
+}
+
+fn key_status() -> KeyStatus {
+    KeyStatus {
+        id: KeyId(300),
+        tenant: "ada".into(),
+        role: Role::Client,
+        name: "ci".into(),
+        created: Micros(4_000),
+        expires: Some(Micros(6_000)),
+        last_used_day: Some(20_000),
+        kind: KeyKind::Session,
+        revoked: true,
+    }
 }
 
 fn function_spec() -> JobSpec {
@@ -332,6 +368,10 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
         }),
         Ok(Reply::Inputs { first: 10, inputs: InputBlock::Packed(vec![1, 0, 3]) }),
         Ok(Reply::AuditPage { entries: vec![audit_entry()], next: Some(300) }),
+        Ok(Reply::Key { status: key_status(), secret: Secret([9; 32]) }),
+        Ok(Reply::Keys { keys: vec![key_status()], more: 3 }),
+        Ok(Reply::KeyChecked(key_status())),
+        Ok(Reply::Login { code: Secret([8; 32]), expires: Micros(6_000) }),
         Ok(Reply::JobSummary(Box::new(counted::job_summary()))),
         Ok(Reply::Overview(Box::new(counted::overview()))),
         Ok(Reply::JobRows {
@@ -401,6 +441,7 @@ pub fn metrics() -> Metrics {
 fn audit_entry() -> AuditEntry {
     let token = TokenRequest { role: Role::Worker, ttl: Millis(3_600_000), uses: 2 };
     let by = Caller {
+        gateway: None,
         role: Role::Operator,
         name: "olga".into(),
         tenant: "operator/olga".into(),
@@ -771,6 +812,12 @@ pub fn extended(critical: bool) -> Extensions {
 /// What each side says first.
 pub fn hello() -> Hello {
     Hello { features: Features(5), extensions: extensions(), ..Hello::new("1.2.3") }
+}
+
+/// The same of a gateway that acts for somebody.
+pub fn acting_hello() -> Hello {
+    let act_for = ActFor { tenant: "ada".into(), role: Role::Operator, name: "ci".into() };
+    hello().acting_for(&act_for)
 }
 
 /// Every reason to wait there is.

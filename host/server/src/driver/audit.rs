@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use wasmgrid_core::Input;
-use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Act, AuditAction, AuditRecord, Caller, Micros, Millis,
     text::Name,
@@ -60,17 +59,6 @@ impl AuditQuery {
         let is_theirs = self.who.as_ref().is_none_or(|who| *who == *record.by.name);
         is_theirs && self.since.is_none_or(|since| record.at >= since)
     }
-}
-
-/// Who asks on a link of this peer.
-pub(super) fn caller(peer: &Peer, tenant: &str) -> Arc<Caller> {
-    let (identity, certificate) = (&peer.identity, peer.certificate.as_ref());
-    Arc::new(Caller {
-        role: identity.role(),
-        name: identity.name().into(),
-        tenant: tenant.into(),
-        serial: certificate.map(|certificate| certificate.serial.as_str().into()),
-    })
 }
 
 impl<O: Observer> Driver<O> {
@@ -129,6 +117,14 @@ impl<O: Observer> Driver<O> {
             Request::Tokens { .. } => Some(list(AuditAction::ListTokens, "tokens")),
             Request::Members { .. } => Some(list(AuditAction::ListMembers, "members")),
             Request::Audit { .. } => Some(list(AuditAction::ReadAudit, "audit")),
+            Request::Keys { .. } => Some(list(AuditAction::ListKeys, "keys")),
+            Request::CreateKey { tenant, role, name, ttl } => {
+                Some(Act::new_key(tenant, *role, name.as_deref(), *ttl))
+            }
+            Request::RevokeKey { id } => Some(Act::on_key(AuditAction::RevokeKey, *id)),
+            Request::CheckKey { id, .. } => Some(Act::on_key(AuditAction::CheckKey, *id)),
+            Request::Login { .. } => Some(list(AuditAction::CheckKey, "key")),
+            Request::CreateLogin => Some(list(AuditAction::CreateLogin, "key")),
             Request::AppendAt { job, .. }
             | Request::Append { job, .. }
             | Request::Skip { job, .. } => on_job(AuditAction::AppendToJob, *job),

@@ -9,24 +9,26 @@ use wasmgrid_net::{Peer, Release, Reservation};
 use wasmgrid_proto::{
     Caller, Explanation, InputBlock, JobId, JobSpec, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
-    reason::{Action, Upload},
+    reason::Upload,
     text::Detail,
     wire::{
-        ApiError, AuthorityRequest, ErrorCode, FromClient, Reply, ReplyFrame, Request,
-        RequestFrame, Role, Submit, ToClient, WatchRequest,
+        ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
+        ToClient, WatchRequest,
     },
 };
 
 use super::{
-    Ask, Driver, Effect, LinkId, Observer,
-    audit::{AuditQuery, caller},
+    Ask, Driver, Effect, KeyAsk, LinkId, Observer,
+    audit::AuditQuery,
     content::Content,
     functions::Called,
     given_inputs::Questions,
-    lists::{others_jobs, unread},
+    lists::unread,
+    older::for_minor,
     outbox::Outbox,
     sizes::{input_bytes, reply_bytes},
     space::Halt,
+    speaker::caller,
     watches::Watch,
 };
 
@@ -37,12 +39,12 @@ const REQUESTS_MAX: usize = 1_024;
 /// Bytes of one input: it must fit a frame together with the spec and what stands before it.
 const INPUT_BYTES: u32 = 64 << 20;
 
-/// A linked client or operator.
+/// A linked client or operator, or a gateway, for itself or for one of those.
 pub(super) struct Client {
     pub peer: Peer,
     /// Who it is as an owner of jobs.
     pub tenant: String,
-    /// The same with its name and role, for the audit log.
+    /// The same with its role and name: of a gateway that acts for somebody, those of a key.
     pub caller: Arc<Caller>,
     pub outbox: Outbox,
     pub watches: BTreeMap<u64, Watch>,
@@ -65,12 +67,13 @@ pub(super) struct Pending {
 
 impl<O: Observer> Driver<O> {
     pub(super) fn client_linked(&mut self, link: LinkId, peer: Peer, outbox: Outbox) {
-        if !self.lets_in(link, &peer, &[Role::Client, Role::Operator], "client") {
+        let roles = [Role::Client, Role::Operator, Role::Gateway];
+        if !self.lets_in(link, &peer, &roles, "client") {
             return;
         }
         tracing::debug!(name = peer.identity.name(), address = peer.address, "client linked");
-        let tenant = self.members.tenant(&peer.identity);
-        let (caller, watches) = (caller(&peer, &tenant), BTreeMap::new());
+        let caller = Arc::new(caller(&peer, &self.members));
+        let (tenant, watches) = (caller.tenant.to_string(), BTreeMap::new());
         let questions = Questions::default();
         let client = Client { peer, tenant, caller, outbox, watches, questions, open: 0 };
         self.state.clients.insert(link, client);
@@ -104,43 +107,6 @@ impl<O: Observer> Driver<O> {
                 }
             }
         }
-    }
-
-    /// Why this asker may not ask this, or not now.
-    fn not_allowed(&self, link: LinkId, request: &Request) -> Option<ApiError> {
-        let client = self.state.clients.get(&link)?;
-        let identity = &client.peer.identity;
-        let action = match request {
-            Request::Drain { .. } => Action::DrainWorkers,
-            Request::Cordon { .. } => Action::CordonWorkers,
-            Request::CreateToken { .. } => Action::MakeTokens,
-            Request::Tokens { .. } => Action::SeeTokens,
-            Request::RevokeToken { .. } => Action::RevokeTokens,
-            Request::Members { .. } => Action::SeeMembers,
-            Request::RemoveMember { .. } => Action::RemoveMembers,
-            Request::SetQuota { .. } => Action::SetQuotas,
-            Request::Metrics => Action::SeeMetrics,
-            Request::Audit { .. } => Action::ReadAudit,
-            Request::Authority(AuthorityRequest::Replace | AuthorityRequest::Retire { .. }) => {
-                Action::ReplaceAuthority
-            }
-            Request::JobPage { filter, .. } | Request::JobRows { filter, .. } => {
-                return others_jobs(client, filter);
-            }
-            _ => return job_of(request).and_then(|job| self.not_yours(client, job)),
-        };
-        (identity.role() != Role::Operator).then(|| {
-            let (role, name) = (identity.role(), identity.name().into());
-            Reason::NotAllowed { role, name, action }.into()
-        })
-    }
-
-    /// Why a job is not this asker's: it is its tenant's and the operators'.
-    fn not_yours(&self, asker: &Client, job: JobId) -> Option<ApiError> {
-        let own = &asker.tenant;
-        let others = self.grid.tenant(job).is_some_and(|owner| owner != own);
-        (asker.peer.identity.role() != Role::Operator && others)
-            .then(|| Reason::OthersJob { job, own: own.as_str().into() }.into())
     }
 
     fn request(
@@ -223,6 +189,16 @@ impl<O: Observer> Driver<O> {
                 let query = AuditQuery { after, since, who };
                 self.effects.push(Effect::ReadAudit { link, id, query });
             }
+            Request::CreateKey { tenant, role, name, ttl } => {
+                self.ask_of_keys(link, id, KeyAsk::Create { tenant, role, name, ttl });
+            }
+            Request::Keys { after } => self.ask_of_keys(link, id, KeyAsk::List { after }),
+            Request::RevokeKey { id: key } => self.ask_of_keys(link, id, KeyAsk::Revoke { key }),
+            Request::CheckKey { id: key, secret } => {
+                self.ask_of_keys(link, id, KeyAsk::Check { key, secret });
+            }
+            Request::CreateLogin => self.ask_of_keys(link, id, KeyAsk::CreateLogin),
+            Request::Login { code } => self.ask_of_keys(link, id, KeyAsk::Login { code }),
             Request::DeployFunction { name, spec } => self.deploy_function(link, id, name, spec),
             Request::Functions { after } => self.functions_request(link, id, after.as_deref()),
             Request::DeleteFunction { name } => self.delete_function(link, id, name),
@@ -235,6 +211,11 @@ impl<O: Observer> Driver<O> {
             | Request::Cordon { .. }
             | Request::SetQuota { .. }) => self.operate(link, id, request),
         }
+    }
+
+    fn ask_of_keys(&mut self, link: LinkId, id: u64, asked: KeyAsk) {
+        let Some(by) = self.caller_on(link) else { return };
+        self.effects.push(Effect::Enroll(Ask::Key { link, id, by, asked }));
     }
 
     fn cancel(&mut self, link: LinkId, id: u64, job: JobId) {
@@ -458,6 +439,7 @@ impl<O: Observer> Driver<O> {
     pub(super) fn answer(&mut self, link: LinkId, id: u64, reply: Result<Reply, ApiError>) {
         let Some(client) = self.state.clients.get_mut(&link) else { return };
         client.answered();
+        let reply = reply.map(|reply| for_minor(reply, client.peer.minor));
         self.state.counted.requests += 1;
         self.state.counted.requests_refused += u64::from(reply.is_err());
         let bytes = reply_bytes(&reply);
@@ -473,60 +455,6 @@ impl Client {
     /// One of its requests has its answer.
     pub(super) const fn answered(&mut self) {
         self.open = self.open.saturating_sub(1);
-    }
-}
-
-/// The job that a request reads or changes.
-const fn job_of(request: &Request) -> Option<JobId> {
-    match request {
-        Request::AppendAt { job, .. }
-        | Request::Skip { job, .. }
-        | Request::Append { job, .. }
-        | Request::Close { job }
-        | Request::Cancel { job }
-        | Request::Retry { job, .. }
-        | Request::Job { job }
-        | Request::Task { job, .. }
-        | Request::Divergences { job }
-        | Request::Attend { job }
-        | Request::Explain { job }
-        | Request::JobSummary { job }
-        | Request::Inputs { job, .. }
-        | Request::Watch { job, .. } => Some(*job),
-        Request::HaveModule { .. }
-        | Request::PutModule { .. }
-        | Request::HaveBlob { .. }
-        | Request::PutBlob { .. }
-        | Request::Submit(_)
-        | Request::JobPage { .. }
-        | Request::WorkerPage { .. }
-        | Request::Contests
-        | Request::VouchedPage { .. }
-        | Request::Tenants { .. }
-        | Request::SetQuota { .. }
-        | Request::Drain { .. }
-        | Request::Cordon { .. }
-        | Request::CreateToken { .. }
-        | Request::Tokens { .. }
-        | Request::RevokeToken { .. }
-        | Request::Members { .. }
-        | Request::RemoveMember { .. }
-        | Request::Worker { .. }
-        | Request::WorkerNames { .. }
-        | Request::Renew(_)
-        | Request::Authority(_)
-        | Request::Intake
-        | Request::Metrics
-        | Request::Usage { .. }
-        | Request::Audit { .. }
-        | Request::Overview
-        | Request::JobRows { .. }
-        | Request::WorkerRows { .. }
-        | Request::DeployFunction { .. }
-        | Request::Functions { .. }
-        | Request::DeleteFunction { .. }
-        | Request::Call { .. }
-        | Request::Unknown { .. } => None,
     }
 }
 

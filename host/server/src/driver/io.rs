@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 use bytes::Bytes;
 use wasmgrid_net::{Peer, Reservation};
 use wasmgrid_proto::{
-    Act, Caller, Digest, JobId, LogRef, Micros, TokenGives, TokenStatus,
+    Act, Caller, Digest, JobId, KeyId, LogRef, Micros, Millis, Secret, TokenGives, TokenStatus,
     frame::Envelope,
+    text::Name,
     wire::{
-        ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, ToClient,
+        ApiError, AuthorityRequest, FromClient, FromWorker, Renew, Renewed, Reply, Role, ToClient,
         ToWorker, TokenRequest,
     },
 };
@@ -224,6 +225,11 @@ pub enum Event {
         /// Who was removed.
         key: MemberKey,
     },
+    /// A member that is no gateway said that it acts for somebody; there is no link.
+    Impostor {
+        /// Who it is, and what it said.
+        peer: Box<Peer>,
+    },
     /// A token vouches for labels of these keys.
     KeysVouched(Vec<String>),
 }
@@ -384,6 +390,17 @@ pub enum Ask {
         /// The token's number.
         token: u64,
     },
+    /// Something about keys.
+    Key {
+        /// Whose request.
+        link: LinkId,
+        /// Its number.
+        id: u64,
+        /// Who asks.
+        by: Arc<Caller>,
+        /// What.
+        asked: KeyAsk,
+    },
     /// Remove a member. The answer is [`Event::MemberRemoved`], or [`Event::Refused`].
     Remove {
         /// Whose request.
@@ -396,6 +413,46 @@ pub enum Ask {
         key: MemberKey,
         /// The grid knows it though it may not have joined with a token.
         is_known: bool,
+    },
+}
+
+/// What can be asked of keys; who may ask it was checked.
+#[derive(Debug)]
+pub enum KeyAsk {
+    /// Make one.
+    Create {
+        /// Of which tenant.
+        tenant: Name,
+        /// For what role.
+        role: Role,
+        /// Its name; `None` if that is its id.
+        name: Option<Name>,
+        /// For how long it is good; `None` if that has no end.
+        ttl: Option<Millis>,
+    },
+    /// List them.
+    List {
+        /// The id after which the list begins.
+        after: Option<KeyId>,
+    },
+    /// Take one back.
+    Revoke {
+        /// Which.
+        key: KeyId,
+    },
+    /// Check one.
+    Check {
+        /// Which it is said to be.
+        key: KeyId,
+        /// What proves it.
+        secret: Secret,
+    },
+    /// Make a code to log in with.
+    CreateLogin,
+    /// Log in with a code.
+    Login {
+        /// The code.
+        code: Secret,
     },
 }
 

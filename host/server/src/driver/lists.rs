@@ -27,7 +27,7 @@ impl<O: Observer> Driver<O> {
         mut filter: JobFilter,
     ) {
         let Some(asker) = self.state.clients.get(&link) else { return };
-        if asker.peer.identity.role() != Role::Operator {
+        if asker.caller.role != Role::Operator {
             filter.tenant = Some(asker.tenant.clone());
         }
         let (limit, mut jobs, mut room) = (limit.min(JOBS_MAX) as usize, Vec::new(), LIST_BYTES);
@@ -71,7 +71,7 @@ impl<O: Observer> Driver<O> {
     /// Those behind `after`; of a client itself alone.
     pub(super) fn tenants_request(&mut self, link: LinkId, id: u64, after: Option<&str>) {
         let Some(client) = self.state.clients.get(&link) else { return };
-        let mut left = match client.peer.identity.role() {
+        let mut left = match client.caller.role {
             Role::Operator => self.grid.tenants(),
             _ => vec![self.grid.tenant_status(&client.tenant)],
         };
@@ -85,7 +85,7 @@ impl<O: Observer> Driver<O> {
     /// What tenants have used: those behind `after`; of a client itself alone.
     pub(super) fn usage_request(&mut self, link: LinkId, id: u64, after: Option<&str>) {
         let Some(client) = self.state.clients.get(&link) else { return };
-        let mut left = match client.peer.identity.role() {
+        let mut left = match client.caller.role {
             Role::Operator => self.grid.usage(),
             _ => vec![self.grid.tenant_usage(&client.tenant)],
         };
@@ -139,7 +139,7 @@ pub(super) fn others_jobs(asker: &Client, filter: &JobFilter) -> Option<ApiError
         return Some(error);
     }
     let others = filter.tenant.as_ref().filter(|tenant| **tenant != asker.tenant)?;
-    (asker.peer.identity.role() != Role::Operator).then(|| {
+    (asker.caller.role != Role::Operator).then(|| {
         let (own, wanted) = (asker.tenant.as_str().into(), others.as_str().into());
         Reason::OthersJobs { own, wanted }.into()
     })
@@ -155,6 +155,7 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::Tenants { .. }
             | Request::Usage { .. }
             | Request::Tokens { .. }
+            | Request::Keys { .. }
             | Request::Members { .. }
             | Request::WorkerNames { .. }
             | Request::Authority(AuthorityRequest::Certificates { .. })

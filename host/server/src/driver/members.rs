@@ -7,6 +7,7 @@ use wasmgrid_core::Input;
 use wasmgrid_net::Peer;
 use wasmgrid_proto::{
     Act, Caller, MemberStatus, Micros, Reason, TokenGives, TokenStatus,
+    text::Name,
     wire::{ApiError, Reply, Role, TokenRequest},
 };
 
@@ -14,6 +15,7 @@ use super::{
     Ask, Driver, Effect, LinkId, Observer,
     outbox::{Closing, Ending},
     sizes::{fitting, member_bytes, token_bytes},
+    speaker::{caller, impostor},
 };
 use crate::members::{Member, MemberKey, member_key, own_tenant};
 
@@ -39,6 +41,12 @@ impl<O: Observer> Driver<O> {
             self.effects.push(Effect::Close { link, closing });
             return false;
         }
+        if let Some(reason) = impostor(peer) {
+            self.impostor(peer);
+            let closing = Closing { reason: reason.to_string(), how: Ending::Misunderstood };
+            self.effects.push(Effect::Close { link, closing });
+            return false;
+        }
         if let Some(removed) = self.members.turns_away(peer) {
             tracing::warn!(
                 name = peer.identity.name(),
@@ -54,6 +62,16 @@ impl<O: Observer> Driver<O> {
             self.effects.push(Effect::Enroll(Ask::Note { key }));
         }
         true
+    }
+
+    /// A member that is no gateway has said that it acts for somebody: enters that into the audit log.
+    pub(super) fn impostor(&mut self, peer: &Peer) {
+        let (Some(act_for), Some(reason)) = (peer.act_for(), impostor(peer)) else { return };
+        tracing::warn!(%peer, tenant = %act_for.tenant, "turned away: it is no gateway");
+        let (by, act) = (caller(peer, &self.members).into(), Act::acting_for(&act_for).into());
+        let reason = Name::from(reason.name());
+        self.grid.handle(self.state.now, Input::Refused { by, act, reason });
+        self.take_outputs();
     }
 
     pub(super) fn create_token(
@@ -73,7 +91,7 @@ impl<O: Observer> Driver<O> {
     }
 
     /// Who asks on a link.
-    fn caller_on(&self, link: LinkId) -> Option<Arc<Caller>> {
+    pub(super) fn caller_on(&self, link: LinkId) -> Option<Arc<Caller>> {
         self.state.clients.get(&link).map(|client| Arc::clone(&client.caller))
     }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
     AuditEntry, AuditRecord, Contest, FailureGroup, FunctionStatus, InputBlock, JobRow, JobSpec,
-    JobStatus, JobSummary, MemberStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels,
-    WorkerId, WorkerReport, WorkerRow, WorkerState, WorkerStatus,
+    JobStatus, JobSummary, KeyStatus, MemberStatus, TenantStatus, TenantUsage, TokenStatus,
+    VouchedLabels, WorkerId, WorkerReport, WorkerRow, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 
@@ -44,6 +44,7 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::Usage { tenants, .. }) => tenants.iter().map(usage_bytes).sum(),
         Ok(Reply::Metrics(_)) => METRICS_BYTES,
         Ok(Reply::Tokens { tokens, .. }) => tokens.iter().map(token_bytes).sum(),
+        Ok(Reply::Keys { keys, .. }) => keys.iter().map(key_bytes).sum(),
         Ok(Reply::Members { members, .. }) => members.iter().map(member_bytes).sum(),
         Ok(Reply::Worker(worker)) => worker_bytes(worker),
         Ok(Reply::WorkerNames(names)) => names.iter().map(name_bytes).sum(),
@@ -63,6 +64,9 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::Intake { refusal }) => refusal.as_ref().map_or(0, error_bytes),
         Ok(
             Reply::Token(_)
+            | Reply::Key { .. }
+            | Reply::KeyChecked(_)
+            | Reply::Login { .. }
             | Reply::Done
             | Reply::Module { .. }
             | Reply::Appended { .. }
@@ -162,6 +166,11 @@ pub(super) fn token_bytes(token: &TokenStatus) -> usize {
     64 + labels.sum::<usize>() + texts.sum::<usize>()
 }
 
+/// About how many bytes a key takes in an answer.
+pub(crate) fn key_bytes(key: &KeyStatus) -> usize {
+    64 + key.tenant.len() + key.name.len()
+}
+
 /// About how many bytes a client or operator takes in an answer.
 pub(super) fn member_bytes(member: &MemberStatus) -> usize {
     96 + member.name.len() + member.tenant.len() + member.machine.len()
@@ -193,7 +202,7 @@ pub(super) fn input_bytes(inputs: &InputBlock, payload: &Bytes) -> InputBytes {
 }
 
 /// As many of the first as fit one answer.
-pub(super) fn fitting<T>(list: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+pub(crate) fn fitting<T>(list: impl Iterator<Item = T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
     let mut room = LIST_BYTES;
     list.map_while(|item| {
         room = room.checked_sub(bytes(&item))?;

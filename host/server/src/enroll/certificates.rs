@@ -106,7 +106,7 @@ impl Enroller {
         let entries = act.into_iter().collect();
         match request {
             AuthorityRequest::Certificates { after } => {
-                self.certificates(asker, after.as_ref()).await.map(Reply::Authority)
+                self.certificates((asker, by), after.as_ref()).await.map(Reply::Authority)
             }
             AuthorityRequest::Replace => self.replace(entries).await.map(|()| Reply::Done),
             AuthorityRequest::Retire { force } => {
@@ -117,18 +117,17 @@ impl Enroller {
 
     async fn certificates(
         &self,
-        asker: &Peer,
+        (asker, by): (&Peer, &Caller),
         after: Option<&(Role, String)>,
     ) -> Result<AuthorityStatus, ApiError> {
         let authority = &self.enrollment()?.authority;
         let (fingerprint, former) = (authority.ca_hash(), authority.former());
-        let (own_role, own_name) = (asker.identity.role(), asker.identity.name());
+        // Who asks by way of a gateway has no certificate of its own.
+        let own = by.gateway.is_none().then(|| member_key(&asker.identity));
         let mut all = self.known().await?;
         all.retain(|(member, _)| {
-            let (role, name) = member;
-            let is_shown = own_role == Role::Operator || *role == Role::Worker;
-            (is_shown || (*role == own_role && name == own_name))
-                && after.is_none_or(|after| member > after)
+            let is_shown = by.role == Role::Operator || member.0 == Role::Worker;
+            (is_shown || own.as_ref() == Some(member)) && after.is_none_or(|after| member > after)
         });
         let more = all.len().saturating_sub(CERTIFICATES_MAX) as u64;
         let shown = |((role, name), given): Known| {

@@ -63,20 +63,28 @@ impl Enroller {
         let date = clock::date();
         let member = member.unwrap_or_else(|| Member::seen_at(date));
         let member = Member { removed_at: Some(date), ..member };
-        self.write_member(key, member, vec![self.audit(by, act)?]).await
+        // What it made it has the secrets of.
+        let tenant = self.tenant_of(&key).unwrap_or_default();
+        let (ended, mut entries) = self.keys_of_removed(&key, &tenant)?;
+        entries.push(self.audit(by, act)?);
+        self.write_member(key.clone(), member, entries).await?;
+        self.end_keys(&ended);
+        self.forget_logins(&key);
+        Ok(())
     }
 
     fn no_member(&self, (role, name): MemberKey, member: Option<&Member>) -> Reason {
-        let other = match role {
-            Role::Client => Some(Role::Operator),
-            Role::Operator => Some(Role::Client),
-            Role::Worker | Role::Scheduler => None,
+        let others: &[Role] = match role {
+            Role::Client => &[Role::Operator, Role::Gateway],
+            Role::Operator => &[Role::Client, Role::Gateway],
+            Role::Gateway => &[Role::Client, Role::Operator],
+            Role::Worker | Role::Scheduler => &[],
         };
         let is_other = |role: &Role| {
             let found = self.members.get(&(*role, name.clone()));
             found.is_some_and(|member| member.removed_at.is_none())
         };
-        let other = other.filter(is_other);
+        let other = others.iter().copied().find(is_other);
         let name = name.as_str().into();
         match (other, member.and_then(|member| member.removed_at)) {
             (Some(other), _) => Reason::OtherRole { role, name, other },

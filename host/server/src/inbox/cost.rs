@@ -73,6 +73,8 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Close { .. }
         | Request::Audit { .. }
         | Request::Intake
+        | Request::CheckKey { .. }
+        | Request::Keys { .. }
         | Request::Unknown { .. } => LIGHT,
         Request::AppendAt { .. }
         | Request::Skip { .. }
@@ -94,6 +96,10 @@ const fn of_request(request: &Request) -> u32 {
         | Request::CreateToken { .. }
         | Request::RevokeToken { .. }
         | Request::RemoveMember { .. }
+        | Request::CreateKey { .. }
+        | Request::RevokeKey { .. }
+        | Request::CreateLogin
+        | Request::Login { .. }
         | Request::Renew(_) => CHANGE,
         Request::Submit(_) | Request::DeployFunction { .. } => BEGIN,
         Request::Retry { .. }

@@ -16,7 +16,7 @@ use wasmgrid_proto::{
 
 use crate::{
     admit::Admitter,
-    driver::{Ask, Effect, Event, LinkId, LogScan, Put, act_on_authority},
+    driver::{Ask, Effect, Event, KeyAsk, LinkId, LogScan, Put, act_on_authority},
     enroll::{Enroller, unreadable},
     journal::Write,
     links::{Heard, Line},
@@ -272,6 +272,11 @@ async fn asked(enroller: Arc<Enroller>, ask: Ask) -> Option<Event> {
             let reply = enroller.create((&*by, act.clone()), token, gives).await.map(Reply::Token);
             return Some(done((link, id), by, Some(act), reply));
         }
+        Ask::Key { link, id, by, asked } => {
+            let act = act_on_keys(&asked);
+            let reply = enroller.key(&by, asked).await;
+            return Some(done((link, id), by, act, reply));
+        }
         Ask::RevokeToken { link, id, by, token } => {
             let act = Act::on_token(AuditAction::RevokeToken, token);
             let reply = enroller.revoke((&*by, act.clone()), token).await.map(|()| Reply::Done);
@@ -279,6 +284,20 @@ async fn asked(enroller: Arc<Enroller>, ask: Ask) -> Option<Event> {
         }
     };
     Some(Event::Answer { link, id, reply })
+}
+
+/// What is asked of keys, if it belongs in the audit log also if it is refused. A gateway checks keys of
+/// anybody: that is in its own log.
+fn act_on_keys(asked: &KeyAsk) -> Option<Act> {
+    match asked {
+        KeyAsk::Create { tenant, role, name, ttl } => {
+            Some(Act::new_key(tenant, *role, name.as_deref(), *ttl))
+        }
+        KeyAsk::Revoke { key } => Some(Act::on_key(AuditAction::RevokeKey, *key)),
+        KeyAsk::List { .. } | KeyAsk::Check { .. } | KeyAsk::CreateLogin | KeyAsk::Login { .. } => {
+            None
+        }
+    }
 }
 
 /// What became of a request, which is in the audit log if it was done.

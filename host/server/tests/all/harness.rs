@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmgrid_net::{Identity, Link, LinkError, in_process};
+use wasmgrid_net::{ActFor, Identity, Link, LinkError, in_process, in_process_for};
 use wasmgrid_proto::{
     ByteCount, Digest, Epoch, Extensions, InputBlock, JobId, JobSpec, JobStatus, Micros,
     ModuleInfo, ModuleKind, Outcome, Refusal, ResultBlock, ResultMeta, Seq, TaskSpec, Usage,
@@ -154,6 +154,18 @@ pub fn over<Out: Message, In: Message>(link: Link<Out, In>) -> Peer<Out, In> {
 
 pub fn client_link(server: &ServerHandle, role: Role, name: &str) -> Client {
     let (link, theirs) = in_process(identity(role, name), identity(Role::Scheduler, "s"));
+    server.client(theirs);
+    Peer { link, stash: VecDeque::new() }
+}
+
+/// The link of a gateway, on which it acts for somebody, if it does.
+pub fn gateway_link(server: &ServerHandle, name: &str, act_for: Option<&ActFor>) -> Client {
+    acting_link(server, identity(Role::Gateway, name), act_for)
+}
+
+/// A client's link of somebody who says that it acts for somebody, if it does.
+pub fn acting_link(server: &ServerHandle, who: Identity, act_for: Option<&ActFor>) -> Client {
+    let (link, theirs) = in_process_for(who, identity(Role::Scheduler, "s"), act_for.cloned());
     server.client(theirs);
     Peer { link, stash: VecDeque::new() }
 }

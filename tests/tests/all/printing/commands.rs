@@ -83,6 +83,13 @@ fn of_members() -> Vec<Case> {
         case("token create", Data::Made, |_| words(&["token", "create", "--output", "json"])),
         case("token list", Data::Shown, |_| words(&["token", "list"])),
         case("token revoke", Data::None, |at| words(&["token", "revoke", &at.token("worker")])),
+        case("key create", Data::Made, |_| words(&["key", "create", "--tenant", "ada"])),
+        case("key create", Data::Made, |_| {
+            words(&["key", "create", "--tenant", "ada", "--output", "json"])
+        }),
+        case("key list", Data::Shown, |_| words(&["key", "list"])),
+        case("key revoke", Data::None, |at| words(&["key", "revoke", &at.key()])),
+        case("ui", Data::Made, |_| words(&["ui", "--print"])),
         case("client list", Data::Shown, |_| words(&["client", "list"])),
         case("client remove", Data::None, |at| words(&["client", "remove", &at.added()])),
         case("function deploy", Data::Shown, |at| {
@@ -199,6 +206,11 @@ impl Place {
     /// A token for this role.
     fn token(&self, role: &str) -> String {
         self.grid.run(&["token", "create", "--role", role]).ok().trim().to_owned()
+    }
+
+    /// A key.
+    fn key(&self) -> String {
+        self.grid.run(&["key", "create", "--tenant", "ada"]).ok().trim().to_owned()
     }
 
     /// A worker that has joined.

@@ -1,7 +1,7 @@
 //! A grid's HTTP interface: beside the scheduler in the process of `up` and `server`, and alone as
 //! `wasmgrid gateway`.
 
-mod interim;
+mod joined;
 mod reach;
 mod tls;
 
@@ -15,12 +15,11 @@ use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgrid_gateway::{Gateway, GatewayConfig, Grid, Tls};
-use wasmgrid_net::Authority;
+use wasmgrid_net::{Authority, Endpoint};
 
-use super::{Cluster, chosen, scheduler::Scheduler};
+use super::{renewal::Renewing, scheduler::Scheduler};
 use crate::{
     args::{GatewayArgs, HttpListen},
-    context::Contexts,
     exit::{Exit, usage},
     interrupt::Interrupt,
     notify, parts,
@@ -29,7 +28,10 @@ use crate::{
     settings::Settings,
 };
 
+use joined::Joined;
 use reach::{InProcess, OverQuic};
+
+pub use joined::join;
 use tls::Https;
 
 /// An HTTP interface that is served.
@@ -114,13 +116,16 @@ pub async fn gateway(args: &GatewayArgs, interrupt: &Interrupt) -> anyhow::Resul
     if args.settings.http == Some(HttpListen::Off) {
         return Err(usage("a gateway serves HTTP; give it an address with --http"));
     }
-    let contexts = Contexts::new(&Paths::find()?);
-    let name = chosen(&contexts, &args.grid)?;
-    let cluster = tokio::select! {
-        cluster = Cluster::open(&contexts, &name) => cluster?,
+    let joined = Joined::find(&Paths::find()?, args.name.as_deref(), args.state_dir.as_deref())?;
+    let endpoint = Endpoint::new(&joined.credentials);
+    let grid = OverQuic::new(endpoint.clone(), joined.addresses);
+    let own = tokio::select! {
+        own = grid.own() => own.context("failed to reach the grid")?,
         () = interrupt.asked() => return Ok(Exit::Interrupted),
     };
-    let grid = OverQuic::new(&contexts, &name, &cluster)?;
+    let identity = joined.credentials.identity();
+    let (name, grid_name) = (identity.name().to_owned(), identity.grid().to_owned());
+    let renewing = Renewing::start(&name, joined.folder, own.clone(), endpoint.clone());
     let http = Http::start(&args.settings, Arc::new(grid), Vec::new(), None).await?;
     let mut http = http.with_context(|| {
         format!(
@@ -129,17 +134,19 @@ pub async fn gateway(args: &GatewayArgs, interrupt: &Interrupt) -> anyhow::Resul
         )
     })?;
     let url = http.url();
-    data!("HTTP for the grid of context {name} is served at {url}")?;
+    data!("HTTP for the grid {grid_name} is served at {url}")?;
     let waited = tokio::select! {
         () = interrupt.asked() => Ok(()),
         error = http.ended() => Err(error),
-        never = notify::serves(format!("HTTP for {name} at {url}")) => match never {},
+        never = notify::serves(format!("HTTP for {grid_name} at {url}")) => match never {},
     };
     notify::stopping().await;
     if waited.is_ok() {
         http.stop().await;
     }
-    cluster.close().await;
+    renewing.end().await;
+    own.shutdown().await;
+    endpoint.close().await;
     waited.map(|()| Exit::Ok)
 }
 

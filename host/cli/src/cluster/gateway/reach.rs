@@ -1,93 +1,88 @@
 //! How a gateway of this process reaches its grid: by links within the process, or over QUIC.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use wasmgrid_client::{Client, ClientLink};
+use tokio::sync::Mutex;
+use wasmgrid_client::{Client, ClientError, ClientLink};
 use wasmgrid_gateway::{ActFor, Asked, CheckedKey, Grid, KeyText, client_config};
-use wasmgrid_net::{Endpoint, Identity, NetError, in_process};
+use wasmgrid_net::{Endpoint, Identity, NetError, Role, in_process_for};
+use wasmgrid_proto::{ApiKey, Reason};
 use wasmgrid_server::ServerHandle;
 
-use super::interim::{self, Keys};
-use crate::{
-    cluster::{Cluster, scheduler::Scheduler},
-    context::Contexts,
-    parts,
-};
+use crate::{cluster::scheduler::Scheduler, parts};
+
+/// The name of the gateway that is in the scheduler's process.
+const NAME: &str = "scheduler";
 
 /// A scheduler in this process.
 pub struct InProcess {
     server: ServerHandle,
     scheduler: Identity,
-    keys: Keys,
+    gateway: Identity,
+    own: Own,
 }
 
 impl InProcess {
     /// That one.
     ///
     /// # Errors
-    /// If the grid's name cannot stand in an identity, or its key cannot be kept.
+    /// If the grid's name cannot stand in an identity.
     pub fn new(scheduler: &Scheduler) -> anyhow::Result<Self> {
-        let keys = Keys::open(scheduler.folder().path(), interim::operator())?;
         let identity = parts::scheduler(scheduler.grid())?;
-        Ok(Self { server: scheduler.server.handle(), scheduler: identity, keys })
+        let gateway = Identity::new(identity.grid(), Role::Gateway, NAME)?;
+        let server = scheduler.server.handle();
+        Ok(Self { server, scheduler: identity, gateway, own: Own::default() })
     }
 
-    /// A client with a link within the process, which acts so.
-    fn dial(&self, act_for: ActFor) -> Asked<'_, Client> {
-        let (server, scheduler) = (self.server.clone(), self.scheduler.clone());
-        Box::pin(async move {
-            let own = interim::identity(&scheduler, &act_for)?;
-            let dial = move || {
-                let (ours, theirs): (ClientLink, _) = in_process(own.clone(), scheduler.clone());
-                server.client(theirs);
-                async move { Ok::<_, NetError>(ours) }
-            };
-            Client::connect_with(client_config(), dial).await
-        })
+    /// A client with a link within the process, which acts for somebody, or for nobody.
+    fn dial(&self, act_for: Option<ActFor>) -> Asked<'_, Client> {
+        let server = self.server.clone();
+        let (gateway, scheduler) = (self.gateway.clone(), self.scheduler.clone());
+        let dial = move || {
+            let (own, scheduler) = (gateway.clone(), scheduler.clone());
+            let (ours, theirs): (ClientLink, _) = in_process_for(own, scheduler, act_for.clone());
+            server.client(theirs);
+            async move { Ok::<_, NetError>(ours) }
+        };
+        Box::pin(Client::connect_with(client_config(), dial))
     }
 }
 
 impl Grid for InProcess {
     fn own(&self) -> Asked<'_, Client> {
-        self.dial(interim::operator())
+        self.dial(None)
     }
 
     fn acting(&self, act_for: ActFor) -> Asked<'_, Client> {
-        self.dial(act_for)
+        self.dial(Some(act_for))
     }
 
     fn check_key(&self, key: KeyText) -> Asked<'_, Option<CheckedKey>> {
-        let found = self.keys.check(&key);
-        Box::pin(async move { Ok(found) })
+        Box::pin(async move { self.own.check(self, &key).await })
     }
 }
 
-/// A grid that is reached by a context of this machine.
+/// A grid that this machine has joined as a gateway.
 pub struct OverQuic {
     endpoint: Endpoint,
     addresses: Arc<[String]>,
-    keys: Keys,
+    own: Own,
 }
 
 impl OverQuic {
-    /// That one.
-    ///
-    /// # Errors
-    /// If the context cannot be read, or its key cannot be kept.
-    pub fn new(contexts: &Contexts, name: &str, cluster: &Cluster) -> anyhow::Result<Self> {
-        let (description, credentials) = contexts.open(name)?;
-        let folder: PathBuf = contexts.folder_of(name)?;
-        let keys = Keys::open(&folder, interim::of_identity(credentials.identity()))?;
-        let (endpoint, addresses) = (cluster.endpoint.clone(), description.addresses.into());
-        Ok(Self { endpoint, addresses, keys })
+    /// That one, at these addresses.
+    pub fn new(endpoint: Endpoint, addresses: Vec<String>) -> Self {
+        Self { endpoint, addresses: addresses.into(), own: Own::default() }
     }
 
-    /// A client with a link over QUIC. Until gateways may act for others, it acts as the context does.
-    fn dial(&self, _act_for: Option<ActFor>) -> Asked<'_, Client> {
+    /// A client with a link over QUIC, which acts for somebody, or for nobody.
+    fn dial(&self, act_for: Option<ActFor>) -> Asked<'_, Client> {
         let (endpoint, addresses) = (self.endpoint.clone(), Arc::clone(&self.addresses));
+        let act_for = act_for.map(Arc::new);
         let dial = move || {
             let (endpoint, addresses) = (endpoint.clone(), Arc::clone(&addresses));
-            async move { endpoint.connect_client(&addresses).await }
+            let act_for = act_for.clone();
+            async move { endpoint.connect_gateway(&addresses, act_for.as_deref()).await }
         };
         Box::pin(Client::connect_with(client_config(), dial))
     }
@@ -103,7 +98,42 @@ impl Grid for OverQuic {
     }
 
     fn check_key(&self, key: KeyText) -> Asked<'_, Option<CheckedKey>> {
-        let found = self.keys.check(&key);
-        Box::pin(async move { Ok(found) })
+        Box::pin(async move { self.own.check(self, &key).await })
+    }
+}
+
+/// The link on which keys are checked, opened when it is needed.
+#[derive(Default)]
+struct Own(Mutex<Option<Client>>);
+
+impl Own {
+    /// Whose key this is; `None` if it is nobody's.
+    async fn check(
+        &self,
+        grid: &impl Grid,
+        key: &KeyText,
+    ) -> Result<Option<CheckedKey>, ClientError> {
+        let KeyText { id, secret } = key;
+        // What has not the form of a key is none.
+        let Ok(key) = format!("wgk1_{id}_{secret}").parse::<ApiKey>() else { return Ok(None) };
+        match self.client(grid).await?.check_key(&key).await {
+            Ok(status) => Ok(Some(CheckedKey {
+                id: status.id.to_string(),
+                act_for: ActFor { tenant: status.tenant, role: status.role, name: status.name },
+                expires: status.expires,
+            })),
+            Err(ClientError::Api(error)) if matches!(*error.reason, Reason::BadKey) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn client(&self, grid: &impl Grid) -> Result<Client, ClientError> {
+        let mut own = self.0.lock().await;
+        if let Some(client) = own.as_ref().filter(|client| !client.is_over()) {
+            return Ok(client.clone());
+        }
+        let client = grid.own().await?;
+        *own = Some(client.clone());
+        Ok(client)
     }
 }
