@@ -45,14 +45,14 @@ fn a_task_is_called_by_its_name_and_a_new_version_takes_over() {
         "one\ntwo\n"
     );
     grid.run(&["function", "call", &first, "--input", "x"])
-        .fails_with(4, &["echo", "deploy that version"]);
+        .fails_with(2, &["echo", "deploy that version"]);
     let listed = list(&grid);
     assert_eq!((&listed[0]["called"], &listed[0]["open"]), (&json!(3), &json!(0)));
 
     grid.run(&["function", "delete", "echo"]).ok();
     assert_eq!(list(&grid), json!([]));
     grid.run(&["function", "call", "echo", "--input", "x"])
-        .fails_with(4, &["there is no function"]);
+        .fails_with(2, &["there is no function"]);
 }
 
 #[test]

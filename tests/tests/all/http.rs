@@ -209,7 +209,7 @@ fn an_address_that_others_reach_is_served_over_tls_alone() {
     assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
     drop(scheduler);
     let grid = Grid::start(0, 0);
-    let refused = grid.run(&["gateway", "--http", "0.0.0.0:0"]);
+    let refused = joined(&grid).run(["gateway", "--http", "0.0.0.0:0"]);
     refused.fails_with(2, &["--http-cert", "--http-plain"]);
     grid.run(&["gateway", "--http", "off"]).fails_with(2, &["--http"]);
 }

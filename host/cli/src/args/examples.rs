@@ -182,14 +182,6 @@ pub const ALL: &[(&str, Examples)] = &[
     ("key list", &[("Which keys there are, and which are used", "wasmgrid key list")]),
     ("key revoke", &[("A key that was published", "wasmgrid key revoke 00c0ffee00c0ffee")]),
     (
-        "ui",
-        &[
-            ("The pages of the grid on this machine", "wasmgrid ui"),
-            ("Another machine's, for another browser", ""),
-            ("", "wasmgrid ui --print --http https://grid.example"),
-        ],
-    ),
-    (
         "job",
         &[
             ("All jobs", "wasmgrid job list"),
@@ -242,26 +234,29 @@ pub const ALL: &[(&str, Examples)] = &[
     (
         "function",
         &[
-            ("", "wasmgrid function deploy resize examples/picture"),
-            ("", "wasmgrid function call resize <photo.txt >photo.png"),
+            ("Give a task a name", "wasmgrid function deploy words examples/wordcount"),
+            ("Call it", "wasmgrid function call words --input hello"),
         ],
     ),
     (
         "function deploy",
         &[
             ("From a folder, at most four calls at once", ""),
-            ("", "wasmgrid function deploy squares examples/squares --concurrency 4"),
+            ("", "wasmgrid function deploy words examples/wordcount --concurrency 4"),
         ],
     ),
     ("function list", &[("Which functions there are", "wasmgrid function list")]),
     (
         "function call",
         &[
-            ("With a text", "wasmgrid function call squares --input 12"),
-            ("With a file", "wasmgrid function call resize <photo.txt >photo.png"),
+            ("With a text", "wasmgrid function call words --input hello"),
+            (
+                "With the outcome and what it took",
+                "wasmgrid function call words --input hello --output json",
+            ),
         ],
     ),
-    ("function delete", &[("Take it away", "wasmgrid function delete squares")]),
+    ("function delete", &[("Take it away", "wasmgrid function delete words")]),
     (
         "tenant",
         &[

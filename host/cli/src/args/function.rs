@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use clap::{ArgGroup, Args, Command, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use wasmgrid_proto::{Digest, is_function_name};
 
 use super::{AskArgs, Format, GridArgs, JobArgs};
@@ -54,8 +54,8 @@ pub enum FunctionCommand {
 #[command(group(ArgGroup::new("inputs")), group(ArgGroup::new("batch")))]
 pub struct DeployArgs {
     /// The function's name: 1 to 64 of a-z, 0-9, '-', '_' and '.'
-    // On the command line it stands before the task: see `before_the_task`.
-    #[arg(index = 2, required = true, value_name = "NAME")]
+    // On the command line it stands before the task: see `help::before_the_task`.
+    #[arg(index = 2, value_name = "NAME")]
     pub function: Option<String>,
     /// What runs.
     #[command(flatten)]
@@ -78,23 +78,6 @@ pub struct DeployArgs {
     /// `json` prints the function instead of its version
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
-}
-
-/// What a job has and a function has not: a function has no end, and is named by itself.
-const NOT_OF_A_FUNCTION: [&str; 6] =
-    ["again", "changed", "deadline", "dry_run", "max_failures", "name"];
-
-/// Has the function's name stand before its task, and takes away what functions have not.
-pub fn before_the_task(command: Command) -> Command {
-    command.mut_subcommand("function", |function| {
-        function.mut_subcommand("deploy", |deploy| {
-            let deploy = deploy.mut_arg("task", |task| task.index(2));
-            let deploy = deploy.mut_arg("function", |function| function.index(1));
-            NOT_OF_A_FUNCTION
-                .into_iter()
-                .fold(deploy, |deploy, id| deploy.mut_arg(id, |arg| arg.hide(true)))
-        })
-    })
 }
 
 impl DeployArgs {

@@ -11,7 +11,23 @@ pub const WIDTH: usize = 80;
 
 /// The same command with an end to its help, and to that of each command below it.
 pub fn complete(command: Command) -> Command {
-    below(command.max_term_width(WIDTH), "")
+    below(before_the_task(command).max_term_width(WIDTH), "")
+}
+
+/// What a job has and a function has not: a function has no end, and is named by itself.
+const NOT_OF_A_FUNCTION: [&str; 6] =
+    ["again", "changed", "deadline", "dry_run", "max_failures", "name"];
+
+/// Has the name stand before the task where a function is deployed, and hides what functions have not.
+fn before_the_task(command: Command) -> Command {
+    command.mut_subcommand("function", |function| {
+        function.mut_subcommand("deploy", |deploy| {
+            let deploy = deploy.mut_arg("task", |task| task.index(2));
+            let deploy = deploy.mut_arg("function", |name| name.index(1).required(true));
+            let hide = |deploy: Command, id| deploy.mut_arg(id, |arg| arg.hide(true));
+            NOT_OF_A_FUNCTION.into_iter().fold(deploy, hide)
+        })
+    })
 }
 
 fn below(command: Command, path: &str) -> Command {

@@ -31,7 +31,7 @@ pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
 pub use function::{DeployArgs, FunctionCommand, Version};
 pub use help::{examples, join, prose};
-pub use key::{KeyArgs, KeyCommand, UiArgs};
+pub use key::{KeyArgs, KeyCommand};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
@@ -71,7 +71,7 @@ pub struct Cli {
 
 /// The command line with all its help.
 pub fn command() -> clap::Command {
-    help::complete(function::before_the_task(Cli::command()))
+    help::complete(Cli::command())
 }
 
 /// Reads a command line, its first word the program's name.
@@ -131,8 +131,6 @@ pub enum Command {
     /// Create, list and revoke the keys with which programs use a cluster over HTTP
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Open the pages of a cluster in a browser, logged in as you
-    Ui(UiArgs),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args};
 use wasmgrid_proto::Millis;
 
-use super::{WorkerNoun, above_zero, operate::LogArgs, run::GridArgs};
+use super::{WorkerNoun, above_zero, operate::LogArgs};
 use crate::settings::{Flags, GATEWAY, SERVER, UP, WORKER};
 
 /// `wasmgrid up`.

@@ -72,7 +72,8 @@ async fn deploy(args: DeployArgs, talk: Talk) -> anyhow::Result<Exit> {
             "{flag} is for jobs; a function has no end and the name it is given"
         )));
     }
-    let Some(name) = args.function else { return Err(usage("no function is named")) };
+    let Some(name) = args.function.clone() else { return Err(usage("no function is named")) };
+    name.parse::<Version>().map_err(usage)?;
     let task = Task::load(&args.job, talk)?;
     let terms = FunctionTerms { concurrency: args.concurrency, calls: args.max_calls };
     let mut spec = task.spec(&args.job);

@@ -86,7 +86,6 @@ pub fn advice(reason: &Reason) -> Option<String> {
         Reason::TooManyKeys { .. } | Reason::TooManyKeysInAll { .. } => {
             "`wasmgrid key revoke ID` does that".into()
         }
-        Reason::BadLogin => "`wasmgrid ui` does that".into(),
         Reason::KeyRequest { fault: KeyFault::Role } => "make one with `wasmgrid token create`".into(),
         Reason::NoModule { .. } | Reason::NoBlob { .. } => {
             "submit the job again, which sends it first".into()

@@ -10,7 +10,6 @@ use wasmgrid_proto::{
     Caller, Explanation, InputBlock, JobId, JobSpec, Limits, Reason, Wait, WaitReason,
     frame::Envelope,
     reason::Upload,
-    text::Detail,
     wire::{
         ApiError, ErrorCode, FromClient, Reply, ReplyFrame, Request, RequestFrame, Role, Submit,
         ToClient, WatchRequest,
@@ -20,8 +19,7 @@ use wasmgrid_proto::{
 use super::{
     Ask, Driver, Effect, KeyAsk, LinkId, Observer,
     audit::AuditQuery,
-    content::Content,
-    functions::Called,
+    content::{Content, check_inputs},
     given_inputs::Questions,
     lists::unread,
     older::for_minor,
@@ -35,9 +33,6 @@ use super::{
 /// Requests of one client that are not answered; a client that sends more without reading is
 /// told to wait.
 const REQUESTS_MAX: usize = 1_024;
-
-/// Bytes of one input: it must fit a frame together with the spec and what stands before it.
-const INPUT_BYTES: u32 = 64 << 20;
 
 /// A linked client or operator, or a gateway, for itself or for one of those.
 pub(super) struct Client {
@@ -203,8 +198,8 @@ impl<O: Observer> Driver<O> {
             Request::Functions { after } => self.functions_request(link, id, after.as_deref()),
             Request::DeleteFunction { name } => self.delete_function(link, id, name),
             Request::Call { name, module, producer, number, inputs } => {
-                let called = Called { name, module, producer: (producer, number), inputs };
-                self.call(link, id, called, payload);
+                let producer = (producer, number);
+                self.call(link, id, (name, module), producer, (inputs, payload));
             }
             Request::Unknown { number } => self.unsupported(link, id, number),
             request @ (Request::Drain { .. }
@@ -460,14 +455,4 @@ impl Client {
 
 pub(super) fn no_job(job: JobId) -> ApiError {
     Reason::NoJob { job }.into()
-}
-
-pub(super) fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
-    if let InputBlock::Packed(lengths) = inputs
-        && let Some(at) = lengths.iter().position(|length| *length > INPUT_BYTES)
-    {
-        let (index, allowed) = (at as u64, INPUT_BYTES.into());
-        return Err(Reason::InputTooLarge { index, allowed }.into());
-    }
-    inputs.check().map_err(|error| Reason::BadInputs { reason: Detail::of(&error) }.into())
 }

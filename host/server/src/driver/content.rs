@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    Digest, Reason,
+    Digest, InputBlock, Reason,
     frame::Envelope,
     text::Detail,
     wire::{ApiError, FromClient, Request},
@@ -11,6 +11,9 @@ use wasmgrid_proto::{
 
 /// No payload.
 pub static NOTHING: Bytes = Bytes::new();
+
+/// Bytes of one input: it must fit a frame together with the spec and what stands before it.
+const INPUT_BYTES: u32 = 64 << 20;
 
 /// The digest of the payload of a request with inputs; `None` if there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,20 @@ impl Content {
         let payload = self.0.as_ref().map_or(&[][..], |digest| &digest.0);
         Ok(Digest::of_parts(&[&meta, payload]))
     }
+}
+
+/// Refuses inputs that are too large, or not as long as their block says.
+///
+/// # Errors
+/// [`Reason::InputTooLarge`] and [`Reason::BadInputs`].
+pub(super) fn check_inputs(inputs: &InputBlock) -> Result<(), ApiError> {
+    if let InputBlock::Packed(lengths) = inputs
+        && let Some(at) = lengths.iter().position(|length| *length > INPUT_BYTES)
+    {
+        let (index, allowed) = (at as u64, INPUT_BYTES.into());
+        return Err(Reason::InputTooLarge { index, allowed }.into());
+    }
+    inputs.check().map_err(|error| Reason::BadInputs { reason: Detail::of(&error) }.into())
 }
 
 #[cfg(test)]

@@ -6,18 +6,9 @@ use wasmgrid_proto::{Digest, FunctionStatus, InputBlock, JobSpec, wire::Reply};
 
 use super::{
     Driver, LinkId, Observer,
-    clients::check_inputs,
+    content::check_inputs,
     sizes::{fitting, function_bytes, input_bytes},
 };
-
-/// What a client calls.
-pub(super) struct Called {
-    pub name: String,
-    pub module: Option<Digest>,
-    /// The producer, and its number of the request.
-    pub producer: (u64, u64),
-    pub inputs: InputBlock,
-}
 
 impl<O: Observer> Driver<O> {
     pub(super) fn deploy_function(
@@ -54,8 +45,14 @@ impl<O: Observer> Driver<O> {
         self.answer(link, id, Ok(Reply::Functions { functions, more }));
     }
 
-    pub(super) fn call(&mut self, link: LinkId, id: u64, called: Called, payload: Bytes) {
-        let Called { name, module, producer: (producer, number), inputs } = called;
+    pub(super) fn call(
+        &mut self,
+        link: LinkId,
+        id: u64,
+        (name, module): (String, Option<Digest>),
+        (producer, number): (u64, u64),
+        (inputs, payload): (InputBlock, Bytes),
+    ) {
         if let Err(error) = check_inputs(&inputs) {
             return self.answer(link, id, Err(error));
         }
