@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 
 use serde::Serialize;
 use wasmgrid_proto::{ByteCount, Grant, JobSpec, Limits, WITH};
-use wasmgrid_views::{Data, LimitsView, written};
+use wasmgrid_views::{Data, LimitsView, Wide, written};
 use wasmgrid_worker::sandbox::{SandboxConfig, check_limits};
 
 use super::{Again, Reads, Task, output, say_left_out, sources};
@@ -33,7 +33,7 @@ struct DryRun<'a> {
     /// Labels that its workers must have, `KEY=VALUE`.
     requires: Vec<String>,
     limits: LimitsView,
-    seed: u64,
+    seed: Wide,
     deadline_ms: Option<u64>,
     /// `null` where it is known only once all are read.
     inputs: Option<u64>,
@@ -103,7 +103,7 @@ async fn show(
             grants: names(&spec.task.grants),
             requires: written(&spec.requires),
             limits: LimitsView::from(&spec.task.limits),
-            seed: spec.task.seed,
+            seed: Wide(spec.task.seed),
             deadline_ms: spec.deadline.map(|deadline| deadline.0),
             inputs,
             context,
