@@ -25,10 +25,6 @@ pub struct RequestFrame {
 
 /// What a client can ask. What changes something is durable when it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a few exist at a time; a box would cost an allocation"
-)]
 pub enum Request {
     /// Is this module here? Answered by [`Reply::Module`].
     HaveModule {
