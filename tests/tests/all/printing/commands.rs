@@ -31,7 +31,7 @@ const fn case(command: &'static str, data: Data, args: fn(&Place) -> Vec<String>
 }
 
 /// Those that run until they are told to end have tests of their own.
-const SERVE: &[&str] = &["up", "join", "server", "worker"];
+const SERVE: &[&str] = &["up", "join", "server", "worker", "gateway"];
 
 fn cases() -> Vec<Case> {
     let parts = [of_tasks(), of_workers(), of_members(), of_jobs(), of_contexts()];
