@@ -193,7 +193,7 @@ struct Asked {
 
 impl Actor {
     async fn run(mut self, mut waiting: mpsc::Receiver<Call>) {
-        let mut asking: Option<(Asked, Pin<Box<dyn Future<Output = Reported> + Send>>)> = None;
+        let mut asking: Option<(Asked, Asking)> = None;
         let mut is_open = true;
         loop {
             if asking.is_none() && !self.ready.is_empty() {
@@ -229,7 +229,7 @@ impl Actor {
     }
 
     /// Asks for calls that wait, in one request.
-    fn begin(&mut self) -> (Asked, Pin<Box<dyn Future<Output = Reported> + Send>>) {
+    fn begin(&mut self) -> (Asked, Asking) {
         let (mut calls, mut lengths, mut bytes) = (Vec::new(), Vec::new(), BytesMut::new());
         let mut only = None;
         while calls.len() < CALLS_AT_ONCE
@@ -341,6 +341,9 @@ impl Actor {
         self.jobs.retain(|job, results| Some(*job) == current || !results.open.is_empty());
     }
 }
+
+/// A request that is under way.
+type Asking = Pin<Box<dyn Future<Output = Reported> + Send>>;
 
 /// The job of some calls, the first's index, and its results if they were not watched before.
 type Reported = Result<(JobId, u64, Option<JobStream>), ClientError>;

@@ -334,12 +334,15 @@ impl Grid {
             }
             Input::Refused { by, act, reason } => self.refused(by, act, reason),
             Input::Intake { refusal } => self.refuses = refusal,
-            Input::InboxStalled => {
-                self.placement.reset_silence(self.now);
-                self.ask_rivals_anew();
-            }
+            Input::InboxStalled => self.inbox_stalled(),
             Input::Tick => self.tick(),
         }
+    }
+
+    /// How long workers and rivals were silent is not known.
+    fn inbox_stalled(&mut self) {
+        self.placement.reset_silence(self.now);
+        self.ask_rivals_anew();
     }
 
     /// Does what is due beside the timers.
