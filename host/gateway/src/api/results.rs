@@ -162,7 +162,7 @@ impl Reader {
         block: &ResultBlock,
         payload: &Bytes,
     ) -> Result<(), Problem> {
-        let entries = block.entries(payload).map_err(|error| Problem::away(error))?;
+        let entries = block.entries(payload).map_err(Problem::away)?;
         for (cursor, (meta, bytes)) in (first..).zip(entries) {
             let input = match &mut self.stored {
                 Some(stored) => {
@@ -171,12 +171,11 @@ impl Reader {
                 }
                 None => None,
             };
-            let parts = meta.parts(&bytes).map_err(|error| Problem::away(error))?;
+            let parts = meta.parts(&bytes).map_err(Problem::away)?;
             match self.format {
                 Format::Ndjson => {
                     let line = line(cursor, block, meta, parts, shown(input.as_ref()));
-                    serde_json::to_writer(&mut *out, &line)
-                        .map_err(|error| Problem::away(error))?;
+                    serde_json::to_writer(&mut *out, &line).map_err(Problem::away)?;
                     out.push(b'\n');
                 }
                 Format::Raw | Format::Lines => plain(out, self.format, meta, parts),

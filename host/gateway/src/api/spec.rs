@@ -157,7 +157,7 @@ impl SpecBody {
         let (mut lengths, mut payload) = (Vec::new(), BytesMut::new());
         for input in std::mem::take(&mut self.inputs) {
             let input = bytes(input)?;
-            lengths.push(u32::try_from(input.len()).map_err(|error| Problem::too_large(error))?);
+            lengths.push(u32::try_from(input.len()).map_err(Problem::too_large)?);
             payload.extend_from_slice(&input);
         }
         Ok((InputBlock::Packed(lengths), payload.freeze()))

@@ -104,6 +104,10 @@ impl<O: Observer> Driver<O> {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each request, so that none is forgotten"
+    )]
     fn request(
         &mut self,
         link: LinkId,
