@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bounds::Bounds, clients::Clients, grid::Grid, hosts::Hosts, keys::Keys, metrics::HttpMetrics,
-    ready::Ready,
+    bounds::Bounds, callers::Callers, clients::Clients, grid::Grid, hosts::Hosts, keys::Keys,
+    metrics::HttpMetrics, ready::Ready,
 };
 
 /// What all requests share.
@@ -19,6 +19,8 @@ pub struct State {
     pub keys: Keys,
     /// The clients of the grid.
     pub clients: Clients,
+    /// Who calls functions.
+    pub callers: Callers,
     /// What is open and held.
     pub bounds: Arc<Bounds>,
     /// What was counted.
@@ -40,6 +42,7 @@ impl State {
             hosts: Hosts::new(hosts),
             keys: Keys::default(),
             clients: Clients::default(),
+            callers: Callers::default(),
             bounds: Arc::default(),
             metrics: HttpMetrics::default(),
             ready: Ready::default(),

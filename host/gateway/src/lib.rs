@@ -13,6 +13,7 @@ mod api;
 mod app;
 mod body;
 mod bounds;
+mod callers;
 mod clients;
 mod extract;
 mod grid;

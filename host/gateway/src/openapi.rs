@@ -1,7 +1,9 @@
 //! The description of the interface, made from the code: OpenAPI 3.1.
 
 use crate::{
-    api::{events, inputs, jobs, lists, modules, results, submit, system, tasks, workers},
+    api::{
+        events, functions, inputs, jobs, lists, modules, results, submit, system, tasks, workers,
+    },
     schemas::ProblemView,
 };
 use serde_json::Value;
@@ -34,6 +36,10 @@ use utoipa::{
         tasks::task,
         tasks::input,
         tasks::log,
+        functions::list,
+        functions::deploy,
+        functions::call,
+        functions::delete,
         lists::workers,
         workers::worker,
         workers::cordon,

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use wasmgrid_views::{AppendedView, ExplanationView, ResultLine, TaskView};
+use wasmgrid_views::{AppendedView, ExplanationView, FunctionView, ResultLine, TaskView};
 
 /// Views that borrow, under names without lifetimes.
 pub type Appended = AppendedView;
 pub type Explanation = ExplanationView<'static>;
+pub type Function = FunctionView<'static>;
 pub type ResultObject = ResultLine<'static>;
 pub type Task = TaskView<'static>;
 

@@ -83,6 +83,7 @@ pub fn advice(reason: &Reason) -> Option<String> {
         Reason::OtherRole { other, .. } => format!("remove it with --role {other}"),
         Reason::NoToken { .. } => "see `wasmgrid token list`".into(),
         Reason::NoKey { .. } => "see `wasmgrid key list`".into(),
+        Reason::NoFunction { .. } => "see `wasmgrid function list`".into(),
         Reason::TooManyKeys { .. } | Reason::TooManyKeysInAll { .. } => {
             "`wasmgrid key revoke ID` does that".into()
         }

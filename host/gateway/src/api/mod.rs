@@ -1,6 +1,7 @@
 //! The calls of `/v1`, and what answers beside them.
 
 pub mod events;
+pub mod functions;
 pub mod inputs;
 pub mod jobs;
 pub mod lists;
@@ -25,6 +26,7 @@ use axum::{
 
 /// All routes.
 pub fn routes() -> Router<App> {
+    let function = post(functions::call).put(functions::deploy).delete(functions::delete);
     Router::new()
         .route("/v1/modules/{digest}", head(modules::have).put(modules::put))
         .route("/v1/jobs", get(lists::jobs).post(submit::submit))
@@ -40,6 +42,8 @@ pub fn routes() -> Router<App> {
         .route("/v1/jobs/{job}/tasks/{index}", get(tasks::task))
         .route("/v1/jobs/{job}/tasks/{index}/input", get(tasks::input))
         .route("/v1/jobs/{job}/tasks/{index}/log", get(tasks::log))
+        .route("/v1/functions", get(functions::list))
+        .route("/v1/functions/{name}", function)
         .route("/v1/workers", get(lists::workers))
         .route("/v1/workers/{name}", get(workers::worker))
         .route("/v1/workers/{name}/cordon", post(workers::cordon))

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod functions;
 mod http;
 mod inputs;
 mod jobs;

@@ -1,0 +1,170 @@
+//! Functions: tasks that are called by a name.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::{Deserialize, Serialize};
+use wasmgrid_proto::{Digest, FunctionTerms, Outcome};
+use wasmgrid_views::FunctionView;
+
+use crate::{
+    access::Access,
+    api::spec::SpecBody,
+    app::App,
+    body,
+    extract::{At, ask},
+    problem::Problem,
+};
+
+/// Bytes of a deployment at most.
+const DEPLOYMENT_MAX: usize = 1 << 20;
+
+/// Bytes of a call's input at most: what one message to the scheduler carries.
+const INPUT_MAX: usize = 64 << 20;
+
+/// A function as it is deployed.
+#[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FunctionBody {
+    /// What runs, as of a job; it needs a module, and has no inputs and no end.
+    pub spec: SpecBody,
+    /// How many calls may run at once; as many as there is room for if it is left out.
+    pub concurrency: Option<u32>,
+    /// How many calls may run or wait; 10,000 if it is left out.
+    pub max_calls: Option<u32>,
+}
+
+/// Functions.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct FunctionList {
+    /// By name.
+    #[schema(value_type = Vec<crate::schemas::Function>)]
+    functions: Vec<serde_json::Value>,
+}
+
+/// Deploy a function, or replace it: new calls go to it at once, and earlier ones end as they were.
+#[utoipa::path(
+    put,
+    path = "/v1/functions/{name}",
+    tag = "functions",
+    params(("name" = String, Path, description = "1 to 64 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit")),
+    request_body = FunctionBody,
+    responses(
+        (status = 200, body = crate::schemas::Function),
+        (status = 422, description = "It is no function", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn deploy(
+    State(app): State<App>,
+    access: Access,
+    At(name): At<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let whole = body::whole(&headers, body, DEPLOYMENT_MAX, &app.bounds).await?;
+    let wrong = |error: &dyn std::fmt::Display| Problem::invalid("function_invalid", error);
+    let FunctionBody { mut spec, concurrency, max_calls } =
+        body::object(&whole.bytes).map_err(|error| wrong(&error))?;
+    if !spec.inputs.is_empty()
+        || spec.closed
+        || spec.deadline_ms.is_some()
+        || spec.max_failures.is_some()
+    {
+        return Err(wrong(&"a function has no inputs, closed, deadline_ms or max_failures"));
+    }
+    spec.name.clone_from(&name);
+    let mut terms = FunctionTerms { concurrency, ..FunctionTerms::default() };
+    terms.calls = max_calls.unwrap_or(terms.calls);
+    if terms.concurrency == Some(0) || terms.calls == 0 {
+        return Err(wrong(&"concurrency and max_calls are at least 1"));
+    }
+    let job = spec.job(None, None)?.of_function(terms).map_err(|error| wrong(&error))?;
+    let status = ask(access.client.deploy(&name, job)).await?;
+    Ok(Json(FunctionView::from(&status)).into_response())
+}
+
+/// Functions of the key's tenant.
+#[utoipa::path(get, path = "/v1/functions", tag = "functions", responses((status = 200, body = FunctionList)))]
+pub async fn list(access: Access) -> Result<Json<FunctionList>, Problem> {
+    let all = ask(access.client.functions()).await?;
+    let view = |one| serde_json::to_value(FunctionView::from(one)).map_err(Problem::away);
+    let functions = all.iter().map(view).collect::<Result<_, _>>()?;
+    Ok(Json(FunctionList { functions }))
+}
+
+/// Delete a function; its calls that have not ended still run.
+#[utoipa::path(
+    delete,
+    path = "/v1/functions/{name}",
+    tag = "functions",
+    params(("name" = String, Path, description = "The function")),
+    responses(
+        (status = 204, description = "It is deleted"),
+        (status = 404, description = "There is no such function", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn delete(access: Access, At(name): At<String>) -> Result<StatusCode, Problem> {
+    ask(access.client.delete_function(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Call a function: the body is its input, and the answer's body its output. The headers
+/// `wasmgrid-job`, `wasmgrid-index`, `wasmgrid-fuel` and `wasmgrid-wall-us` say what ran and what it took.
+#[utoipa::path(
+    post,
+    path = "/v1/functions/{name}",
+    tag = "functions",
+    params(("name" = String, Path, description = "The function; NAME@DIGEST only while it runs that module")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The input"),
+    responses(
+        (status = 200, description = "The output", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "There is no such function", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+        (status = 424, description = "The task failed; `outcome` has its kind", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+        (status = 503, description = "Too many calls of it have not ended", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn call(
+    State(app): State<App>,
+    access: Access,
+    At(name): At<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (name, module) = version(&name)?;
+    let body::Whole { bytes, held } = body::whole(&headers, body, INPUT_MAX, &app.bounds).await?;
+    let callee = (access.act_for.clone(), name, module);
+    let result = ask(app.callers.call(&access.client, callee, bytes)).await?;
+    drop(held);
+    let meta = &result.meta;
+    let mut took = HeaderMap::new();
+    for (name, number) in [
+        ("wasmgrid-job", result.job.0),
+        ("wasmgrid-index", meta.index),
+        ("wasmgrid-fuel", meta.usage.fuel),
+        ("wasmgrid-wall-us", meta.usage.wall_us),
+    ] {
+        took.insert(HeaderName::from_static(name), HeaderValue::from(number));
+    }
+    if meta.outcome != Outcome::Ok {
+        let title = "The task failed.";
+        let problem =
+            Problem::new(StatusCode::FAILED_DEPENDENCY, "call_failed", title, &meta.outcome);
+        return Ok((took, problem.with("outcome", meta.outcome.name())).into_response());
+    }
+    let octets = HeaderValue::from_static("application/octet-stream");
+    let attachment = HeaderValue::from_static("attachment");
+    took.insert(header::CONTENT_TYPE, octets);
+    took.insert(header::CONTENT_DISPOSITION, attachment);
+    Ok((took, result.output()).into_response())
+}
+
+/// A function's name, and the module that it must run.
+fn version(text: &str) -> Result<(String, Option<Digest>), Problem> {
+    let Some((name, digest)) = text.split_once('@') else { return Ok((text.into(), None)) };
+    let digest = digest.parse().map_err(|error| Problem::invalid("digest_invalid", error))?;
+    Ok((name.into(), Some(digest)))
+}
