@@ -47,8 +47,8 @@
 //!
 //! Tests hold the rule by golden files (`tests/golden`): one for the messages of each minor version, and
 //! others for records, snapshots and states. Their lines never change and are never removed;
-//! `BLESS=1 cargo test` adds new ones. `ARCHITECTURE.md` lists every place that a new field of a job's spec
-//! touches.
+//! `BLESS=1 cargo test` adds new ones. `docs/design/extending.md` lists every place that a new field of a
+//! job's spec touches.
 //!
 //! [`Hello`]: wire::Hello
 //! [`Hello::agree`]: wire::Hello::agree
