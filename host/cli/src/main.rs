@@ -113,6 +113,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
         Command::Client(command) => until.ends(cluster::client::client(command)).await,
         Command::Key(command) => until.ends(cluster::key::key(command)).await,
+        Command::Ui(args) => until.ends(cluster::ui::ui(args)).await,
         Command::Audit(args) => until.ends(cluster::audit::audit(args)).await,
         Command::Function(command) => until.ends(cluster::function::function(command, talk)).await,
         Command::Tenant(command) => until.ends(cluster::tenant::tenant(command)).await,

@@ -182,6 +182,14 @@ pub const ALL: &[(&str, Examples)] = &[
     ("key list", &[("Which keys there are, and which are used", "wasmgrid key list")]),
     ("key revoke", &[("A key that was published", "wasmgrid key revoke 00c0ffee00c0ffee")]),
     (
+        "ui",
+        &[
+            ("The pages of the grid on this machine", "wasmgrid ui"),
+            ("Another machine's, for another browser", ""),
+            ("", "wasmgrid ui --print --http https://grid.example"),
+        ],
+    ),
+    (
         "job",
         &[
             ("All jobs", "wasmgrid job list"),

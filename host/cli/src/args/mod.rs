@@ -31,7 +31,7 @@ pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
 pub use function::{DeployArgs, FunctionCommand, Version};
 pub use help::{examples, join, prose};
-pub use key::{KeyArgs, KeyCommand};
+pub use key::{KeyArgs, KeyCommand, UiArgs};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
@@ -131,6 +131,8 @@ pub enum Command {
     /// Create, list and revoke the keys with which programs use a cluster over HTTP
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Open the pages of a cluster in a browser, logged in
+    Ui(UiArgs),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),

@@ -21,6 +21,7 @@ pub mod status;
 mod task;
 pub mod tenant;
 pub mod token;
+pub mod ui;
 pub mod up;
 pub mod view;
 pub mod worker;

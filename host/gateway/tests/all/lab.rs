@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgrid_client::{Client, ClientError};
-use wasmgrid_gateway::{ActFor, Asked, CheckedKey, Gateway, GatewayConfig, Grid, KeyText};
+use wasmgrid_gateway::{ActFor, Asked, CheckedKey, Gateway, GatewayConfig, Grid, KeyText, Site};
 use wasmgrid_net::{Identity, NetError, Role, in_process};
 use wasmgrid_proto::{Digest, ModuleInfo, ModuleKind, Refusal};
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig, ServerHandle};
@@ -123,7 +123,8 @@ impl Lab {
         let store = Box::new(MemoryStore::default());
         let server = Server::start(ServerConfig::new("lab"), store, admission()).expect("starts");
         let grid = Arc::new(TestGrid::new(server.handle()));
-        let config = GatewayConfig { hosts: vec!["grid.example".into()] };
+        let site = Site { grid: "lab".into(), is_plain: true, ..Site::default() };
+        let config = GatewayConfig { hosts: vec!["grid.example".into()], site };
         let gateway = Gateway::new(config, Arc::clone(&grid) as Arc<dyn Grid>);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");

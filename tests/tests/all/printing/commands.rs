@@ -89,6 +89,7 @@ fn of_members() -> Vec<Case> {
         }),
         case("key list", Data::Shown, |_| words(&["key", "list"])),
         case("key revoke", Data::None, |at| words(&["key", "revoke", &at.key()])),
+        case("ui", Data::Made, |_| words(&["ui", "--print"])),
         case("client list", Data::Shown, |_| words(&["client", "list"])),
         case("client remove", Data::None, |at| words(&["client", "remove", &at.added()])),
         case("function deploy", Data::Shown, |at| {
