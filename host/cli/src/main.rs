@@ -27,6 +27,7 @@ mod reference;
 mod run;
 mod settings;
 mod table;
+mod top;
 mod unable;
 mod version;
 mod words;
@@ -110,6 +111,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Submit(args) => until.ends(run::submit(*args, talk)).await,
         Command::Job(command) => cluster::job::job(command, talk, until).await,
         Command::Status(args) => until.ends(cluster::status::status(args)).await,
+        Command::Top(args) => top::top(args, until).await,
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
         Command::Client(command) => until.ends(cluster::client::client(command)).await,
         Command::Key(command) => until.ends(cluster::key::key(command)).await,

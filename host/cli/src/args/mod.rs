@@ -35,7 +35,7 @@ pub use key::{KeyArgs, KeyCommand, UiArgs};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
-pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
+pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs, TopArgs};
 pub use run::{
     AskArgs, GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order,
     OutputArgs, RunArgs, SubmitArgs,
@@ -122,6 +122,8 @@ pub enum Command {
     Worker(WorkerCommand),
     /// Show the state of the grid, what is wrong and how to fix it
     Status(StatusArgs),
+    /// Watch the grid, its jobs and workers on the whole terminal
+    Top(TopArgs),
     /// Create, list and revoke the tokens with which machines and users join
     #[command(subcommand)]
     Token(TokenCommand),
