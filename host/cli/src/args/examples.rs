@@ -131,6 +131,13 @@ pub const ALL: &[(&str, Examples)] = &[
             ("In monitoring", "wasmgrid status --context lab --output json"),
         ],
     ),
+    (
+        "top",
+        &[
+            ("All of the grid, each second", "wasmgrid top"),
+            ("Another grid, less often", "wasmgrid top --context lab --interval 5s"),
+        ],
+    ),
     ("token", &[("A token for ten workers", "wasmgrid token create --uses 10 --ttl 1d")]),
     (
         "token create",

@@ -56,6 +56,8 @@ fn of_tasks() -> Vec<Case> {
         case("completion", Data::Shown, |_| words(&["completion", "bash"])),
         case("man", Data::None, |at| words(&["man", &at.fresh("manual")])),
         case("status", Data::Shown, |_| words(&["status"])),
+        // Nothing is a terminal here.
+        Case { code: 2, ..case("top", Data::None, |_| words(&["top"])) },
         case("status", Data::Shown, |_| words(&["status", "--output", "json"])),
     ]
 }
