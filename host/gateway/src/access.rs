@@ -123,6 +123,7 @@ impl Access {
     /// That of a key.
     async fn of(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self, Problem> {
         let key = app.keys.check(&*app.grid, text, from).await?;
+        tracing::Span::current().record("tenant", &*key.act_for.tenant);
         let client = app.clients.get(&*app.grid, Some(&key.act_for)).await?;
         Ok(Self {
             client,

@@ -27,6 +27,8 @@ mod problem;
 mod ready;
 mod schemas;
 mod serve;
+mod trace;
+mod worker_metrics;
 
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub use grid::{ActFor, Asked, CheckedKey, Grid, KeyText, client_config};
 pub use openapi::document;
 pub use serve::{Handshake, Stream, Tls};
+pub use worker_metrics::{CountsToCome, WorkerSource, serve_worker_metrics};
 
 use app::{App, State};
 

@@ -15,5 +15,6 @@ mod inputs;
 mod jobs;
 mod lab;
 mod limits;
+mod ready;
 mod streams;
 mod worker;
