@@ -15,6 +15,5 @@ mod inputs;
 mod jobs;
 mod lab;
 mod limits;
-mod ready;
 mod streams;
 mod worker;
