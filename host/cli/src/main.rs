@@ -15,6 +15,7 @@ mod interrupt;
 mod local;
 mod log;
 mod man;
+mod metrics;
 mod module;
 mod new;
 mod notify;

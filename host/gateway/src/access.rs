@@ -131,6 +131,7 @@ impl Access {
     /// If it is nobody's, or the grid cannot be reached.
     pub async fn of(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self, Problem> {
         let key = app.keys.check(&*app.grid, text, from).await?;
+        tracing::Span::current().record("tenant", &*key.act_for.tenant);
         let client = app.clients.get(&*app.grid, Some(&key.act_for)).await?;
         Ok(Self {
             client,

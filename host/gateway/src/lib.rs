@@ -31,6 +31,8 @@ mod ready;
 mod schemas;
 mod serve;
 mod site;
+mod trace;
+mod worker_metrics;
 
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub use grid::{ActFor, Asked, CheckedKey, Grid, KeyText, client_config};
 pub use openapi::document;
 pub use serve::{Handshake, Stream, Tls};
 pub use site::Site;
+pub use worker_metrics::{CountsToCome, WorkerSource, serve_worker_metrics};
 
 use app::{App, State};
 

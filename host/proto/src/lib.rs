@@ -104,6 +104,7 @@ pub mod text;
 mod units;
 mod usage;
 pub mod wire;
+mod worker_counts;
 
 pub use arg::Arg;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
@@ -148,3 +149,4 @@ pub use status::{
 pub use summary::{FailureCount, FailureGroup, JobSummary, Pace, Peak, Peaks, RateBucket, Rates};
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};
 pub use usage::{Cost, EndedTasks, TenantUsage, UsageTotal};
+pub use worker_counts::{RunnerEnds, WorkerCounts};

@@ -46,6 +46,7 @@ mod lists;
 mod local;
 mod machine;
 mod members;
+mod metrics;
 mod open;
 mod operate;
 mod outside;

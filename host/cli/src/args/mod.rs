@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use wasmgrid_proto::Millis;
 
-pub use address::{HostPort, HttpListen, Listen};
+pub use address::{HostPort, HttpListen, Listen, MetricsListen};
 pub use audit::AuditArgs;
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};

@@ -29,7 +29,7 @@ use wasmgrid_gateway::{ActFor, Asked, CheckedKey, Gateway, GatewayConfig, Grid, 
 use wasmgrid_net::{Identity, NetError, Role, in_process};
 use wasmgrid_proto::{Digest, ModuleInfo, ModuleKind, Refusal};
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig, ServerHandle};
-use wasmgrid_store::MemoryStore;
+use wasmgrid_store::{MemoryStore, Store};
 
 /// Only reached if a test fails.
 pub const NEVER: Duration = Duration::from_secs(120);
@@ -120,7 +120,10 @@ pub struct Lab {
 
 impl Lab {
     pub async fn start() -> Self {
-        let store = Box::new(MemoryStore::default());
+        Self::start_on(Box::new(MemoryStore::default())).await
+    }
+
+    pub async fn start_on(store: Box<dyn Store>) -> Self {
         let server = Server::start(ServerConfig::new("lab"), store, admission()).expect("starts");
         let grid = Arc::new(TestGrid::new(server.handle()));
         let site = Site { grid: "lab".into(), is_plain: true, ..Site::default() };
