@@ -67,6 +67,13 @@ for (const at of document.body.querySelectorAll('td[data-l], .log li')) {
 }
 if (texts === 0) wrong.push('nothing can be read');
 
+// What is drawn is seen.
+for (const at of document.querySelectorAll('main svg :is(path, rect, circle, use)')) {
+  if (at.closest('svg').checkVisibility() && !at.checkVisibility()) {
+    wrong.push(`it is drawn and not seen: ${at.outerHTML.slice(0, 80)}`);
+  }
+}
+
 // What can be pressed has words, and can be reached with the keyboard.
 for (const at of document.querySelectorAll('a, button, summary, input:not([type=hidden]), select')) {
   if (!at.checkVisibility()) continue;
