@@ -213,10 +213,14 @@ impl Browser {
         log.into_iter().map(|(level, message)| format!("{level}: {message}")).collect()
     }
 
-    /// The addresses that pages have asked for anything since this was asked last.
+    /// The addresses on the network that were asked for anything since this was asked last. What is in
+    /// the browser, or in an address itself, is none.
     pub fn requests(&self) -> Vec<String> {
         let log = done("the log", self.session.log("performance"));
-        log.iter().filter_map(|(_, message)| requested(message)).collect()
+        let asked = log.iter().filter_map(|(_, message)| requested(message));
+        let is_inside =
+            |address: &str| ["chrome:", "data:"].iter().any(|it| address.starts_with(it));
+        asked.filter(|address| !is_inside(address)).collect()
     }
 
     fn devtools(&self, method: &str, with: &Value) -> Value {

@@ -117,7 +117,7 @@ impl Site {
         assert_eq!(self.browser.complaints(), Vec::<String>::new(), "{place}");
         for address in self.browser.requests() {
             let is_ours = address.starts_with(&format!("{}/", self.url));
-            assert!(is_ours || address.starts_with("data:"), "{place} asked for {address}");
+            assert!(is_ours, "{place} asked for {address}");
         }
     }
 }

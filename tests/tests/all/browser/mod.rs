@@ -6,3 +6,5 @@ mod deeds;
 mod gallery;
 mod hostile;
 mod live;
+mod scripts;
+mod stage;
