@@ -24,7 +24,7 @@ ZSH = $(PREFIX)/share/zsh/site-functions
 FISH = $(PREFIX)/share/fish/vendor_completions.d
 UNITS = $(PREFIX)/lib/systemd/system
 
-.PHONY: help build install uninstall demo test bench chaos l2 lint fuzz sim languages book guest-target
+.PHONY: help build install uninstall demo test bench chaos l2 lint fuzz sim languages book guest-target screenshots
 
 # Lists the targets.
 help:
@@ -110,6 +110,11 @@ bench: guest-target
 chaos: guest-target
 	$(CARGO) build --release --locked --workspace --bins --examples
 	target/release/examples/chaos --minutes $(MINUTES) --seed $(SEED)
+
+# Takes the README's pictures of the pages anew, of a run; needs Chromium and its driver.
+screenshots: guest-target
+	$(CARGO) build --release --locked --workspace --bins --examples
+	target/release/examples/screenshots docs/images
 
 # Installs what examples and programs in other languages are built with, where npm and python3 are there.
 languages:

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod browser;
 mod clock;
 mod daemon;
 mod grid;
@@ -23,6 +24,7 @@ mod run;
 pub mod wasi_suite;
 pub mod zoo;
 
+pub use browser::{Browser, ENTER, Scheme, Site, TAB};
 pub use clock::Clock;
 pub use daemon::Daemon;
 pub use grid::{Grid, Worker, free_address};

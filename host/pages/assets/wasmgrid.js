@@ -43,7 +43,12 @@
     if (away || lost) location.reload();
     else says('live', false);
   });
-  document.body.addEventListener('htmx:sseError', () => {
+  // What is asked for is no stream any more: if the page itself is not either, the session has ended.
+  const ask = () => fetch(location.href, { redirect: 'manual' }).then((answer) => {
+    if (answer.type === 'opaqueredirect') location.reload();
+  }, () => {});
+  document.body.addEventListener('htmx:sseError', (event) => {
+    if (event.detail.source.readyState === EventSource.CLOSED) ask();
     if (away || lost) return;
     lost = true;
     says('not live since ' + second(new Date()), true);

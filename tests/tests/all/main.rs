@@ -13,6 +13,7 @@ mod audits;
 mod belonging;
 mod bindings;
 mod book;
+mod browser;
 mod bulk;
 mod certificates;
 mod clocks;
