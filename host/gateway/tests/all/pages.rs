@@ -135,7 +135,10 @@ async fn a_part_is_what_the_page_has_and_the_stream_sends_it_when_it_changes() {
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
     let mut body = response.into_body();
     let first = event(&mut body).await;
-    assert!(first.starts_with("event: jobs\ndata: ") && first.contains(&job.to_string()), "{first}");
+    assert!(
+        first.starts_with("event: jobs\ndata: ") && first.contains(&job.to_string()),
+        "{first}"
+    );
     let next = submitted(&lab, ADA, "another", 1).await;
     let second = event(&mut body).await;
     assert!(second.contains(&format!("/jobs/{next}\"")), "only what changed: {second}");
@@ -161,10 +164,7 @@ async fn files_are_kept_forever_and_a_first_load_is_small() {
     submitted(&lab, ADA, "job", 1).await;
     let page = text(lab.send(get(&lab, "/jobs/1", ADA)).await).await;
     let mut bytes = page.len();
-    let paths: Vec<&str> = page
-        .split('"')
-        .filter(|text| text.starts_with("/assets/"))
-        .collect();
+    let paths: Vec<&str> = page.split('"').filter(|text| text.starts_with("/assets/")).collect();
     assert!(paths.len() >= 4, "{paths:?}");
     for path in paths {
         let mut request = get(&lab, path, ADA);

@@ -25,6 +25,7 @@ pub async fn job(access: &Access, job: JobId, shown: &str, extent: Extent) -> Re
     let summary = ask(access.client.job_summary(job)).await?;
     let (now, status) = (now(), &summary.status);
     let is_active = !status.state.is_terminal();
+    let end = status.ended_at.unwrap_or(now);
     let explain = if is_active { why(access, job, now).await? } else { Vec::new() };
     let shown = match shown {
         "pictures" => Shown::Pictures,
@@ -48,7 +49,7 @@ pub async fn job(access: &Access, job: JobId, shown: &str, extent: Extent) -> Re
         failures_other: summary.other_failures.count,
         failures_links: Vec::new(),
         rate_line: (!summary.rates.buckets.is_empty())
-            .then(|| rate_line("Tasks that ended each second", &summary.rates)),
+            .then(|| rate_line("Tasks that ended each second", &summary.rates, end)),
         latency: latency(&summary),
         strip: None,
         strip_note: String::new(),

@@ -41,8 +41,23 @@ fn each_second(rates: &Rates, number: impl Fn(&RateBucket) -> u64) -> Vec<Option
     rates.buckets.iter().take(whole).map(|one| Some(number(one) as f64 / seconds)).collect()
 }
 
+/// The same with what is behind the last bucket: nothing ended there.
+fn until(rates: &Rates, end: Micros) -> Rates {
+    let (most, mut whole) = (MOST_BUCKETS, rates.clone());
+    let buckets = end.since(rates.from).0.div_ceil(rates.width.0.max(1));
+    let buckets = usize::try_from(buckets).unwrap_or(most).min(most);
+    if buckets > whole.buckets.len() {
+        whole.buckets.resize(buckets, RateBucket::default());
+    }
+    whole
+}
+
+/// More buckets than a series has.
+const MOST_BUCKETS: usize = 1_000;
+
 /// Tasks that ended each second, and those of them that failed.
-fn rate_line(label: &str, rates: &Rates) -> Line {
+fn rate_line(label: &str, rates: &Rates, end: Micros) -> Line {
+    let rates = &until(rates, end);
     let all = each_second(rates, |one| one.ok.saturating_add(one.failed));
     let failed = each_second(rates, |one| one.failed);
     let window = window(rates.from, rates.width, all.len());
@@ -63,6 +78,17 @@ mod tests {
             left(u64::MAX, Pace { ended: 1, within: Millis(10_000) }),
             Some(Millis(u64::MAX))
         );
+    }
+
+    #[test]
+    fn what_is_behind_the_last_result_is_nothing() {
+        let bucket = RateBucket { ok: 4, ..RateBucket::default() };
+        let rates = Rates { from: Micros(0), width: Millis(2_000), buckets: vec![bucket] };
+        let of =
+            |end| until(&rates, Micros(end)).buckets.iter().map(|one| one.ok).collect::<Vec<_>>();
+        assert_eq!(of(1), [4]);
+        assert_eq!(of(5_000_000), [4, 0, 0]);
+        assert_eq!(until(&rates, Micros(u64::MAX)).buckets.len(), MOST_BUCKETS);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const JOBS: u32 = 50;
 /// Jobs that run, and that wait, of a page.
 const SHOWN: usize = 8;
 
+/// What the line of rates shows.
+const RATE: &str = "Tasks that ended each second, over the last minutes";
+
 /// Tenants that are shown, those with the most slots.
 const TENANTS: usize = 8;
 
@@ -59,8 +62,7 @@ fn filled(counted: &Counted, jobs: &[JobRow], tenants: Vec<TenantSlots>, now: Mi
         ended: hour.ended,
         failed_jobs: counted.jobs.failed,
         attention: counted.attention.iter().map(|one| needs(one, now)).collect(),
-        rate_line: rate_line("Tasks that ended each second, over the last minutes", &counted.rates)
-            .wide(),
+        rate_line: rate_line(RATE, &counted.rates, now).wide(),
         rate_note: Prose::default(),
         slots_line: slots_line(counted),
         tenants,

@@ -27,7 +27,7 @@ pub async fn task(access: &Access, job: JobId, index: u64) -> Result<Task, Probl
     let status = ask(client.job(job)).await?;
     let input = ask(client.inputs(job, TaskRange::one(index))).await?.input(index);
     let (output, log) = match &task.result {
-        Some(result) => ended(access, job, result).await?,
+        Some(result) => ended(access, job, (task.attempt, result)).await?,
         None => (None, Log { lines: lines(&task.log).1, ..Log::default() }),
     };
     Ok(filled(&status, &task, input, (output, log)))
@@ -56,7 +56,7 @@ fn filled(
         seed: status.spec.task.seed,
         before: index.checked_sub(1),
         next: Some(index + 1).filter(|next| *next < status.counts.total),
-        attempts: task.attempts.iter().map(attempt).collect(),
+        attempts: task.attempts.iter().map(attempt).chain(last_attempt(task)).collect(),
         attempts_dropped: task.attempts_dropped,
         log,
         input: input.map(|bytes| shown(&bytes, at("input"), None)),
@@ -89,16 +89,30 @@ fn attempt(attempt: &Attempt) -> AttemptRow {
     }
 }
 
+/// The attempt that has the task's result.
+fn last_attempt(task: &TaskStatus) -> Option<AttemptRow> {
+    let result = task.result.as_ref()?;
+    Some(AttemptRow {
+        number: task.attempt,
+        state: State::of_outcome(&result.outcome),
+        worker: Guest::new(task.worker.as_str()),
+        given: None,
+        began: None,
+        wall_us: Some(result.usage.wall_us),
+        said: Prose::default(),
+    })
+}
+
 /// The output and the log of a task that has a result, as long as the grid keeps them.
 async fn ended(
     access: &Access,
     job: JobId,
-    result: &TaskResult,
+    (attempt, result): (u32, &TaskResult),
 ) -> Result<(Option<Bytes>, Log), Problem> {
     let found = read(&access.client, job, result.cursor, 1, |meta, bytes| {
         let (output, _, log) = meta.split(bytes).ok()?;
         let (before, lines) = lines(&log);
-        let log = Log { attempt: 1, before, lines, dropped: meta.log_dropped };
+        let log = Log { attempt, before, lines, dropped: meta.log_dropped };
         Some(((!output.is_empty()).then_some(output), log))
     });
     match ask(found).await {
