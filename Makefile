@@ -87,6 +87,7 @@ demo: build guest-target
 	@$(WASMGRID) run --local examples/mandelbrot --range 0..48 -o $(PICTURE:.png=.txt)
 	@$(WASMGRID) run --local examples/picture <$(PICTURE:.png=.txt) >$(PICTURE)
 	@echo "The picture is in $(PICTURE)" >&2
+	@echo "To look at a grid in a browser: $(WASMGRID) up, and then, in another terminal, $(WASMGRID) ui" >&2
 
 # Runs every test, those of the examples too; two for each core at a time, as most wait.
 test: guest-target

@@ -51,6 +51,7 @@ mod metrics;
 mod open;
 mod operate;
 mod outside;
+mod pages;
 mod partitions;
 mod printing;
 mod private;

@@ -113,6 +113,37 @@ async fn a_gateway_that_acts_for_an_operator_does_what_operators_do_and_the_log_
 }
 
 #[tokio::test]
+async fn a_gateway_that_acts_for_an_operator_sees_what_operators_see() {
+    let server = start_fresh();
+    let handle = server.handle();
+    let mut ada = client_link(&handle, Role::Client, "ada");
+    ada.put(MODULE).await.expect("kept");
+    let job = status(ada.request(submit(numbers(3), None), &[]).await).job;
+    let mut bob = client_link(&handle, Role::Client, "bob");
+    bob.put(MODULE).await.expect("kept");
+    status(bob.request(submit(numbers(2), None), &[]).await);
+    let olga = ActFor { tenant: "operator/olga".into(), ..acts_for("", Role::Operator) };
+    let mut acting = gateway_link(&handle, "web", Some(&olga));
+    let mut own = client_link(&handle, Role::Operator, "olga");
+    let rows = Request::JobRows { before: None, limit: 9, filter: JobFilter::default() };
+    for request in [rows, jobs(), Request::Explain { job }, Request::Tenants { after: None }] {
+        let (told, expected) =
+            (acting.request(request.clone(), &[]).await, own.request(request.clone(), &[]).await);
+        assert!(expected.is_ok(), "{request:?}: {expected:?}");
+        assert_eq!(told, expected, "{request:?}");
+    }
+    for asker in [&mut acting, &mut own] {
+        let Ok(Reply::Overview(overview)) = asker.request(Request::Overview, &[]).await else {
+            panic!("no overview")
+        };
+        assert_eq!((overview.tenant, overview.tasks.queued), (None, 5), "of all tenants");
+        assert!(overview.metrics.is_some() && overview.disk.is_some());
+        assert!(!overview.attention.is_empty(), "the grid has no worker");
+    }
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
 async fn a_gateway_asks_for_itself_little_but_whether_keys_are_good() {
     let grid = Grid::start(memory());
     let handle = grid.server.handle();

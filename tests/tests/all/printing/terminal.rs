@@ -3,7 +3,8 @@
 use std::{
     ffi::CStr,
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
+    mem::MaybeUninit,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
         unix::{fs::OpenOptionsExt as _, process::CommandExt as _},
@@ -11,7 +12,7 @@ use std::{
     process::Command,
 };
 
-use wasmgrid_tests::{Daemon, Home, guest};
+use wasmgrid_tests::{Daemon, Grid, Home, guest};
 
 /// A terminal: what shows it, and what programs see of it.
 struct Terminal {
@@ -47,6 +48,31 @@ impl Terminal {
     fn shows(&self, command: &mut Command) {
         let line = || File::from(self.line.try_clone().expect("it is open"));
         command.stdout(line()).stderr(line());
+    }
+
+    /// Has the command read its keys from it, too.
+    fn is_used_by(&self, command: &mut Command) {
+        self.shows(command);
+        command.stdin(File::from(self.line.try_clone().expect("it is open")));
+        let size = libc::winsize { ws_row: 30, ws_col: 110, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: a call on a descriptor of ours, which reads `size`.
+        let set = unsafe { libc::ioctl(self.line.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    }
+
+    /// Presses keys.
+    fn press(&mut self, keys: &str) {
+        self.screen.write_all(keys.as_bytes()).expect("it is open");
+    }
+
+    /// How the terminal's line is set.
+    fn mode(&self) -> libc::tcflag_t {
+        let mut mode = MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: a call on a descriptor of ours, which fills `mode`.
+        let read = unsafe { libc::tcgetattr(self.line.as_raw_fd(), mode.as_mut_ptr()) };
+        assert_eq!(read, 0, "{}", io::Error::last_os_error());
+        // SAFETY: it was filled, as the call succeeded.
+        unsafe { mode.assume_init() }.c_lflag
     }
 
     /// Has the command be the one that the terminal was opened for, as a shell is.
@@ -145,4 +171,30 @@ fn a_run_whose_progress_bar_has_no_terminal_any_more_prints_all_results() {
     drop(terminal);
     assert_eq!(run.wait().code(), Some(0));
     assert_eq!(home.read("out"), "20\n".repeat(100));
+}
+
+#[test]
+fn top_shows_a_grid_and_gives_the_terminal_back() {
+    let mut grid = Grid::start(1, 2);
+    let args = ["submit", &guest("sleeper"), "--allow", "clock", "--name", "naps", "--range"];
+    grid.run(&[&args[..], &["1..200000"]].concat()).ok();
+    let mut terminal = Terminal::new();
+    let before = terminal.mode();
+    let mut command = grid.home.command(["top"]);
+    terminal.is_used_by(&mut command);
+    let mut top = Daemon::start(command);
+    terminal.wait_for("naps");
+    assert_ne!(terminal.mode(), before, "keys come one by one");
+    terminal.press("2");
+    terminal.wait_for("TENANT");
+    terminal.press("\r");
+    terminal.wait_for("queued");
+    terminal.press("\x1b3");
+    terminal.wait_for("HEARD");
+    grid.scheduler.kill();
+    terminal.wait_for("away");
+    terminal.press("q");
+    assert_eq!(top.wait().code(), Some(0));
+    terminal.wait_for("\x1b[?1049l");
+    assert_eq!(terminal.mode(), before);
 }
