@@ -105,6 +105,11 @@ impl Problem {
         self.status
     }
 
+    /// Its stable name.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// What is so, in one sentence.
     pub fn title(&self) -> &str {
         &self.title

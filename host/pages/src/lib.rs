@@ -40,7 +40,7 @@
 //!     csrf: "token".into(),
 //!     live: Liveness::Live,
 //! };
-//! let html = Problem::no_job("99", "30d").html(&shell);
+//! let html = Problem::no_job("99", Some("30d")).html(&shell);
 //! assert!(html.contains("<h1>There is no job 99</h1>"));
 //! ```
 //!

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    extract::{Form, MatchedPath, Path, State},
+    extract::{Form, MatchedPath, OriginalUri, Path, State},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
@@ -29,6 +29,7 @@ pub async fn send(
     State(app): State<App>,
     viewer: Viewer,
     matched: MatchedPath,
+    OriginalUri(uri): OriginalUri,
     Path(names): Path<Names>,
     headers: HeaderMap,
     Form(form): Form<Names>,
@@ -46,7 +47,7 @@ pub async fn send(
     }
     match done(&viewer, matched.as_str(), &names).await {
         Ok(to) => onward(&to),
-        Err(problem) => viewer.problem(&app, matched.as_str(), &problem),
+        Err(problem) => viewer.problem(&app, uri.path(), &problem),
     }
 }
 
@@ -96,11 +97,12 @@ pub async fn ask(
     State(app): State<App>,
     viewer: Viewer,
     matched: MatchedPath,
+    OriginalUri(uri): OriginalUri,
     Path(names): Path<Names>,
 ) -> Response {
     match question(&viewer, matched.as_str(), &names).await {
         Ok(page) => shown(StatusCode::OK, page.html(&viewer.shell)),
-        Err(problem) => viewer.problem(&app, matched.as_str(), &problem),
+        Err(problem) => viewer.problem(&app, uri.path(), &problem),
     }
 }
 

@@ -57,7 +57,16 @@ impl Viewer {
 
     /// A page of something that cannot be shown.
     pub fn problem(&self, app: &App, path: &str, problem: &Problem) -> Response {
-        shown(problem.status(), page(app, path, problem).html(&self.shell))
+        // Whether another tenant has such a job is not told.
+        let job = path.strip_prefix("/jobs/").and_then(|rest| rest.split('/').next());
+        let is_hidden = matches!(problem.code(), "no_such_job" | "job_of_other_tenant");
+        match job.filter(|_| is_hidden) {
+            Some(job) => {
+                let page = plain::Problem::no_job(job, None);
+                shown(StatusCode::NOT_FOUND, page.html(&self.shell))
+            }
+            None => shown(problem.status(), page(app, path, problem).html(&self.shell)),
+        }
     }
 
     /// True if a form is of one of this session's pages.

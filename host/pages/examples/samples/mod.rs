@@ -80,7 +80,7 @@ pub fn pages() -> Vec<(&'static str, Shell, Box<dyn Page>)> {
             operator(),
             Box::new(cancel::Confirm::revoke("9f3c1a6be2d40817", HOSTILE.into())),
         ),
-        ("not-found", client(), Box::new(plain::Problem::no_job("99", "30d"))),
+        ("not-found", client(), Box::new(plain::Problem::no_job("99", Some("30d")))),
         ("away", client(), Box::new(plain::Problem::away("/jobs/7", Nav::Jobs, "10.0.4.2:7433"))),
         ("forged", client(), Box::new(plain::Problem::forged())),
     ]

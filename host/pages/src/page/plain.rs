@@ -29,12 +29,16 @@ struct ProblemView<'a> {
 }
 
 impl Problem {
-    /// There is no such job, or none that may be seen: the answer does not say which.
+    /// There is no such job, or none that may be seen: the answer does not say which. `kept` is for how
+    /// long ended jobs are kept.
     #[must_use]
-    pub fn no_job(id: &str, kept: &str) -> Self {
-        let text = format!(
-            "Its number is not in use, it is another tenant’s, or it ended more than {kept} ago."
+    pub fn no_job(id: &str, kept: Option<&str>) -> Self {
+        let ended = kept.map_or_else(
+            || "so long ago that it is not kept".to_owned(),
+            |kept| format!("more than {kept} ago"),
         );
+        let text =
+            format!("Its number is not in use, it is another tenant’s, or it ended {ended}.");
         Self {
             path: "/jobs".into(),
             nav: Nav::Jobs,
