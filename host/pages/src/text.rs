@@ -160,6 +160,7 @@ pub struct Prose(Vec<Piece>);
 enum Piece {
     Say(String),
     Guest(Guest),
+    Whole(Guest),
     Code(Guest),
     Link { href: String, text: Guest },
     Strong(String),
@@ -183,6 +184,12 @@ impl Prose {
     #[must_use]
     pub fn guest(self, text: impl Into<Guest>) -> Self {
         self.and(Piece::Guest(text.into()))
+    }
+
+    /// Goes on with a sentence that has guests' text in it: as [`guest`](Self::guest), and never cut.
+    #[must_use]
+    pub fn whole(self, text: impl Into<Guest>) -> Self {
+        self.and(Piece::Whole(text.into()))
     }
 
     /// Goes on with a guest's text, such as a label, as code.
@@ -244,6 +251,7 @@ impl fmt::Display for Prose {
         self.0.iter().try_for_each(|piece| match piece {
             Piece::Say(text) => said(f, text),
             Piece::Guest(text) => text.fmt(f),
+            Piece::Whole(text) => write!(f, "<span class=\"whole\">{text}</span>"),
             Piece::Code(text) => write!(f, "<code>{text}</code>"),
             Piece::Strong(text) => {
                 f.write_str("<b>")?;

@@ -38,8 +38,8 @@ pub struct Overview {
     pub failed: u64,
     /// Tasks that ended in the last hour.
     pub ended: u64,
-    /// Of how many jobs those are that failed.
-    pub failed_jobs: u64,
+    /// Of how many jobs those are that failed, if that is known.
+    pub failed_jobs: Option<u64>,
     /// What needs a person, the gravest first.
     pub attention: Vec<Attention>,
     /// Tasks per second over ten minutes.
@@ -293,8 +293,11 @@ impl Overview {
     }
 
     pub(crate) fn failures_say(&self) -> String {
-        let (tasks, jobs) = (number::counted(self.failed, "task"), self.failed_jobs);
-        format!("{tasks} of {}", number::counted(jobs, "job"))
+        let tasks = number::counted(self.failed, "task");
+        match self.failed_jobs {
+            Some(jobs) => format!("{tasks} of {}", number::counted(jobs, "job")),
+            None => tasks,
+        }
     }
 
     pub(crate) fn tenant_bar(&self, tenant: &TenantSlots) -> Bar {

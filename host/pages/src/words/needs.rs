@@ -61,7 +61,7 @@ fn no_worker(workers: u64) -> Attention {
 }
 
 fn refuses(error: &ApiError) -> Attention {
-    let text = Prose::new("The scheduler takes no new work: ").guest(error.to_string()).say(".");
+    let text = Prose::new("The scheduler takes no new work: ").whole(error.to_string()).say(".");
     Attention { mark: Mark::Lost, text, help: sentence(&remedy(&Wait::DiskFull)) }
 }
 
@@ -95,7 +95,7 @@ fn stuck(jobs: &[JobId], count: u64, wait: &Wait, now: Micros) -> Attention {
     };
     Attention {
         mark: Mark::Waits,
-        text: text.say(" cannot run: ").guest(wait.text(now)).say("."),
+        text: text.say(" cannot run: ").whole(wait.text(now)).say("."),
         help: sentence(&remedy(wait)),
     }
 }

@@ -8,7 +8,6 @@ use wasmgrid_pages::{
 };
 use wasmgrid_proto::{
     FailureGroup as Counted, JobId, JobSummary, Micros, Peaks, RateBucket, WaitReason,
-    text::counted,
 };
 use wasmgrid_views::quantile;
 
@@ -68,7 +67,7 @@ async fn why(access: &Access, job: JobId, now: Micros) -> Result<Vec<Why>, Probl
     let explanation = ask(access.client.explain(job)).await?;
     let why = |WaitReason { tasks, wait }: WaitReason| Why {
         tasks,
-        text: Prose::default().guest(wait.text(now)),
+        text: Prose::default().whole(wait.text(now)),
         help: Prose::from(remedy(&wait).as_str()),
     };
     Ok(explanation.reasons.into_iter().map(why).collect())
@@ -100,15 +99,12 @@ fn failure(group: &Counted, summary: &JobSummary) -> FailureGroup {
 /// Whether it is the task or a worker.
 fn place(group: &Counted) -> Prose {
     match (group.workers.as_slice(), group.more_workers) {
-        ([], _) => Prose::default(),
         ([one], false) if group.tasks.count > 1 => {
             Prose::new("only on ").link(path(one), one.as_str())
         }
         ([one], false) => Prose::new("on ").link(path(one), one.as_str()),
-        (some, true) => {
-            Prose::new(&format!("on more than {}", counted(some.len() as u64, "worker")))
-        }
-        (some, false) => Prose::new(&format!("on {}", counted(some.len() as u64, "worker"))),
+        // How many are beside it.
+        _ => Prose::default(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! The overview.
 
+use std::collections::BTreeMap;
+
 use wasmgrid_pages::{
     Axis, Line, Prose, needs,
     overview::{Failures, Overview, TenantSlots, WaitingJob, WorkerCounts},
 };
 use wasmgrid_proto::{
-    Attention, JobFilter, JobRow, JobState, Micros, Overview as Counted, RateBucket, Resource,
-    SlotsBucket, Wait,
+    Attention, JobFilter, JobRow, JobState, Micros, Overview as Counted, RateBucket, SlotsBucket,
+    Wait,
 };
 
 use super::{
@@ -34,10 +36,7 @@ pub async fn overview(access: &Access) -> Result<Overview, Problem> {
     let states = vec![JobState::Active];
     let filter = JobFilter { states, ..JobFilter::default() };
     let (jobs, ..) = ask(client.job_rows(None, JOBS, &filter)).await?;
-    let tenants = match access.operator() {
-        Ok(()) => tenants(access).await?,
-        Err(_) => Vec::new(),
-    };
+    let tenants = if access.operator().is_ok() { tenants(&jobs) } else { Vec::new() };
     Ok(filled(&counted, &jobs, tenants, now()))
 }
 
@@ -60,7 +59,7 @@ fn filled(counted: &Counted, jobs: &[JobRow], tenants: Vec<TenantSlots>, now: Mi
         jobs_ended: ended(counted),
         failed: hour.failed.iter().map(|kind| kind.count).sum(),
         ended: hour.ended,
-        failed_jobs: counted.jobs.failed,
+        failed_jobs: None,
         attention: counted.attention.iter().map(|one| needs(one, now)).collect(),
         rate_line: rate_line(RATE, &counted.rates, now).wide(),
         rate_note: Prose::default(),
@@ -105,8 +104,8 @@ fn wait(job: &JobRow, counted: &Counted, now: Micros) -> WaitingJob {
     });
     let counts = &job.status.counts;
     let why = match stuck {
-        Some(wait) => Prose::default().guest(wait.text(now)),
-        None if counts.queued == 0 => Prose::default().guest(Wait::OpenInputs.text(now)),
+        Some(wait) => Prose::default().whole(wait.text(now)),
+        None if counts.queued == 0 => Prose::default().whole(Wait::OpenInputs.text(now)),
         None => Prose::new("its turn has not come"),
     };
     WaitingJob {
@@ -143,23 +142,18 @@ fn workers(counted: &Counted) -> WorkerCounts {
     })
 }
 
-/// Tenants by the tasks that workers have of them.
-async fn tenants(access: &Access) -> Result<Vec<TenantSlots>, Problem> {
-    let all = ask(access.client.tenants()).await?;
-    let running = |tenant: &wasmgrid_proto::TenantStatus| {
-        let uses = tenant.uses.iter().find(|one| one.resource == Resource::RunningTasks);
-        uses.map_or(0, |one| one.used)
-    };
-    let mut shown: Vec<TenantSlots> = all
-        .iter()
-        .map(|tenant| TenantSlots {
-            name: tenant.name.as_str().into(),
-            weight: None,
-            slots: running(tenant),
-        })
-        .filter(|tenant| tenant.slots > 0)
+/// Tenants by the slots that run tasks of the jobs that are looked at.
+fn tenants(jobs: &[JobRow]) -> Vec<TenantSlots> {
+    let mut slots = BTreeMap::<&str, u64>::new();
+    for job in jobs {
+        *slots.entry(job.status.spec.task.tenant.as_str()).or_default() += job.running;
+    }
+    let mut shown: Vec<TenantSlots> = slots
+        .into_iter()
+        .filter(|(_, slots)| *slots > 0)
+        .map(|(name, slots)| TenantSlots { name: name.into(), weight: None, slots })
         .collect();
     shown.sort_by_key(|tenant| std::cmp::Reverse(tenant.slots));
     shown.truncate(TENANTS);
-    Ok(shown)
+    shown
 }
