@@ -59,6 +59,14 @@ impl Access {
         self.app.bounds.open(&self.key)
     }
 
+    /// Counts a page of the key that goes on by itself.
+    ///
+    /// # Errors
+    /// If the key has too many.
+    pub fn open_page(&self) -> Result<OpenStream, Problem> {
+        self.app.bounds.open_page(&self.key)
+    }
+
     /// Looks again and again whether the key is still good.
     pub fn watch(&self) -> Watched {
         let next = Instant::now() + BELIEVED;

@@ -13,6 +13,9 @@ use crate::problem::Problem;
 /// Open streams of one key: results, events and uploads. A link to the scheduler has no more watches.
 const STREAMS_MAX: usize = 1_000;
 
+/// Pages of one key that are open: each asks the scheduler several things a second.
+const PAGES_MAX: usize = 64;
+
 /// Bytes of bodies that are held at once: modules, and inputs on their way.
 const HELD_BYTES: usize = 256 << 20;
 
@@ -56,14 +59,31 @@ impl Bounds {
     /// # Errors
     /// If it has as many as it may.
     pub fn open(self: &Arc<Self>, key: &str) -> Result<OpenStream, Problem> {
+        self.open_of(key.to_owned(), (STREAMS_MAX, "streams"))
+    }
+
+    /// Counts one more page of a key that goes on by itself.
+    ///
+    /// # Errors
+    /// If it has as many as it may.
+    pub fn open_page(self: &Arc<Self>, key: &str) -> Result<OpenStream, Problem> {
+        // No key is called so.
+        self.open_of(format!("pages of {key}"), (PAGES_MAX, "pages"))
+    }
+
+    fn open_of(
+        self: &Arc<Self>,
+        key: String,
+        (most, what): (usize, &str),
+    ) -> Result<OpenStream, Problem> {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = streams.entry(key.to_owned()).or_default();
-        if *count >= STREAMS_MAX {
-            let detail = format!("{STREAMS_MAX} streams of this key are open; end one first");
+        let count = streams.entry(key.clone()).or_default();
+        if *count >= most {
+            let detail = format!("{most} {what} of this key are open; end one first");
             return Err(Problem::busy("too_many_streams", detail));
         }
         *count += 1;
-        Ok(OpenStream { bounds: Arc::clone(self), key: key.to_owned() })
+        Ok(OpenStream { bounds: Arc::clone(self), key })
     }
 
     /// Room for bytes, of which there are none yet.
@@ -133,7 +153,9 @@ mod tests {
         let open: Vec<_> = (0..STREAMS_MAX).map(|_| bounds.open("a").expect("few")).collect();
         assert!(bounds.open("a").is_err());
         assert!(bounds.open("b").is_ok());
-        drop(open);
+        let pages: Vec<_> = (0..PAGES_MAX).map(|_| bounds.open_page("a").expect("few")).collect();
+        assert!(bounds.open_page("a").is_err());
+        drop((open, pages));
         assert!(bounds.open("a").is_ok());
         assert!(bounds.streams.lock().expect("no panic").is_empty());
     }

@@ -43,7 +43,7 @@ pub async fn stream(
         let status = if is_known { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
         return Ok(status.into_response());
     };
-    let open = viewer.access.open_stream()?;
+    let open = viewer.access.open_page()?;
     let key = viewer.access.watch();
     let live = Live {
         app,
