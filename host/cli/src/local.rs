@@ -81,7 +81,7 @@ impl LocalGrid {
             .context("failed to start the scheduler")?;
         let dial = parts::worker_dial(server.handle(), GRID, GRID)?;
         let sandbox = machine.sandbox().clone();
-        let worker = machine.work(dial);
+        let (worker, _) = machine.work(dial);
         let client = parts::client(server.handle(), GRID).await?;
         Ok(Self { server, worker, sandbox, client, store, read: RefCell::default() })
     }

@@ -38,7 +38,8 @@ pub fn start(command: &Command, talk: Talk) -> anyhow::Result<()> {
         print::messages_in_json();
         logs.json()
             .flatten_event(true)
-            .with_current_span(false)
+            // What is logged on the way of a request has its route, tenant and trace.
+            .with_current_span(true)
             .with_span_list(false)
             .with_writer(|| print::JsonLog)
             .init();

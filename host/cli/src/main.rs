@@ -15,6 +15,7 @@ mod interrupt;
 mod local;
 mod log;
 mod man;
+mod metrics;
 mod module;
 mod new;
 mod notify;
@@ -27,6 +28,7 @@ mod reference;
 mod run;
 mod settings;
 mod table;
+mod top;
 mod unable;
 mod version;
 mod words;
@@ -110,9 +112,11 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Submit(args) => until.ends(run::submit(*args, talk)).await,
         Command::Job(command) => cluster::job::job(command, talk, until).await,
         Command::Status(args) => until.ends(cluster::status::status(args)).await,
+        Command::Top(args) => top::top(args, until).await,
         Command::Token(command) => until.ends(cluster::token::token(command)).await,
         Command::Client(command) => until.ends(cluster::client::client(command)).await,
         Command::Key(command) => until.ends(cluster::key::key(command)).await,
+        Command::Ui(args) => until.ends(cluster::ui::ui(args)).await,
         Command::Audit(args) => until.ends(cluster::audit::audit(args)).await,
         Command::Function(command) => until.ends(cluster::function::function(command, talk)).await,
         Command::Tenant(command) => until.ends(cluster::tenant::tenant(command)).await,

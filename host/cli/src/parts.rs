@@ -19,6 +19,7 @@ use wasmgrid_worker::{
 use crate::{
     args::Isolation,
     exit::usage,
+    metrics::{self, Bound, Served},
     paths,
     print::message,
     private,
@@ -52,6 +53,7 @@ pub struct Machine {
     sandbox: Sandbox,
     slots: Vec<Slot>,
     capacity: WorkerCapacity,
+    metrics: Option<Bound>,
 }
 
 impl Machine {
@@ -80,16 +82,17 @@ impl Machine {
                  shorter ones"
             )));
         }
-        Ok(Self { sandbox, slots, capacity })
+        Ok(Self { sandbox, slots, capacity, metrics: None })
     }
 
-    /// The same, once a first task has shown that it can run them: before anybody is told of it, or
+    /// The same with the socket for its metrics, once a first task has shown that it can run them: before anybody is told of it, or
     /// a token is used.
     ///
     /// # Errors
-    /// Refuses a machine that cannot run tasks.
+    /// Refuses a machine that cannot run tasks, and an address for metrics that cannot be had.
     pub async fn start_proven(setup: WorkerSetup) -> anyhow::Result<Self> {
-        let machine = Self::start(setup)?;
+        let metrics = metrics::bind(setup.settings.metrics).await?;
+        let machine = Self { metrics, ..Self::start(setup)? };
         proven(&machine.sandbox).await?;
         Ok(machine)
     }
@@ -99,10 +102,12 @@ impl Machine {
         &self.sandbox
     }
 
-    /// Becomes a worker that dials so.
-    pub fn work(self, dial: Dial) -> Worker {
-        let Self { sandbox, slots, capacity } = self;
-        Worker::start(WorkerConfig::new(capacity), sandbox, slots, dial)
+    /// Becomes a worker that dials so; also its metrics, if they are to be served.
+    pub fn work(self, dial: Dial) -> (Worker, Option<Served>) {
+        let Self { sandbox, slots, capacity, metrics } = self;
+        let worker = Worker::start(WorkerConfig::new(capacity), sandbox, slots, dial);
+        let metrics = metrics.map(|bound| bound.serve(&worker));
+        (worker, metrics)
     }
 }
 

@@ -46,6 +46,11 @@ impl Access {
         Err(Problem::new(StatusCode::FORBIDDEN, "role_not_allowed", title, detail))
     }
 
+    /// The key's number.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Counts a stream of the key, which may be open for long.
     ///
     /// # Errors
@@ -121,8 +126,12 @@ impl FromRequestParts<App> for Access {
 
 impl Access {
     /// That of a key.
-    async fn of(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// If it is nobody's, or the grid cannot be reached.
+    pub async fn of(app: &App, text: &str, from: Option<IpAddr>) -> Result<Self, Problem> {
         let key = app.keys.check(&*app.grid, text, from).await?;
+        tracing::Span::current().record("tenant", &*key.act_for.tenant);
         let client = app.clients.get(&*app.grid, Some(&key.act_for)).await?;
         Ok(Self {
             client,
@@ -152,7 +161,8 @@ fn presented<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a str, Pro
     Err(Problem::new(StatusCode::FORBIDDEN, "other_site", title, detail))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The session of a browser.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|value| value.split(';'));
     pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))

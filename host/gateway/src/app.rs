@@ -6,13 +6,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bounds::Bounds, callers::Callers, clients::Clients, grid::Grid, hosts::Hosts, keys::Keys,
-    metrics::HttpMetrics, ready::Ready,
+    metrics::HttpMetrics, ready::Ready, site::Site,
 };
 
 /// What all requests share.
 pub struct State {
     /// How the grid is reached.
     pub grid: Arc<dyn Grid>,
+    /// What pages say of the grid and the gateway.
+    pub site: Site,
     /// By which names the gateway is known.
     pub hosts: Hosts,
     /// Which keys are good.
@@ -36,9 +38,10 @@ pub type App = Arc<State>;
 
 impl State {
     /// Of a gateway that is known by these names.
-    pub fn new(hosts: Vec<String>, grid: Arc<dyn Grid>) -> Self {
+    pub fn new(hosts: Vec<String>, site: Site, grid: Arc<dyn Grid>) -> Self {
         Self {
             grid,
+            site,
             hosts: Hosts::new(hosts),
             keys: Keys::default(),
             clients: Clients::default(),

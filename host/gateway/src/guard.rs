@@ -8,8 +8,9 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, field::Empty};
 
-use crate::{app::App, hosts::check};
+use crate::{app::App, hosts::check, metrics::name, trace::trace_id};
 
 /// Refuses requests for other hosts and with long URLs, and completes every answer.
 pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -24,14 +25,18 @@ pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Re
     response
 }
 
-/// Counts a request.
+/// Counts a request. What is logged on its way has its route, and its tenant and trace if they are known.
 pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
     let (began, method) = (Instant::now(), request.method().clone());
     // Paths that nothing stands for are as many as clients make up.
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("other", MatchedPath::as_str).to_owned();
-    let response = next.run(request).await;
-    app.metrics.count(route, &method, response.status().as_u16(), began.elapsed());
+    let (tenant, trace_id) = (Empty, trace_id(request.headers()));
+    let span = tracing::info_span!("request", method = name(&method), route, tenant, trace_id);
+    let response = next.run(request).instrument(span.clone()).await;
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    span.in_scope(|| tracing::debug!(status, seconds = took.as_secs_f64(), "answered"));
+    app.metrics.count(route, &method, status, took);
     response
 }
 

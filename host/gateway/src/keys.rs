@@ -97,7 +97,11 @@ impl Keys {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn may_try(&self, from: Option<IpAddr>) -> Result<(), Problem> {
+    /// Whether an address may try another key or code.
+    ///
+    /// # Errors
+    /// If it has tried too many wrong ones.
+    pub fn may_try(&self, from: Option<IpAddr>) -> Result<(), Problem> {
         let Some(from) = from else { return Ok(()) };
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         let left = wrong.get_mut(&from).map_or(WRONG_MAX, |tries| tries.refill());
@@ -108,7 +112,8 @@ impl Keys {
         Ok(())
     }
 
-    fn count_wrong(&self, from: Option<IpAddr>) {
+    /// An address has tried a wrong one.
+    pub fn count_wrong(&self, from: Option<IpAddr>) {
         let Some(from) = from else { return };
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= ADDRESSES_MAX && !wrong.contains_key(&from) {

@@ -15,6 +15,7 @@ mod body;
 mod bounds;
 mod callers;
 mod clients;
+mod clock;
 mod extract;
 mod grid;
 mod guard;
@@ -23,10 +24,15 @@ mod hosts;
 mod keys;
 mod metrics;
 mod openapi;
+mod pages;
+mod picture;
 mod problem;
 mod ready;
 mod schemas;
 mod serve;
+mod site;
+mod trace;
+mod worker_metrics;
 
 use std::sync::Arc;
 
@@ -37,6 +43,8 @@ use tokio_util::sync::CancellationToken;
 pub use grid::{ActFor, Asked, CheckedKey, Grid, KeyText, client_config};
 pub use openapi::document;
 pub use serve::{Handshake, Stream, Tls};
+pub use site::Site;
+pub use worker_metrics::{CountsToCome, WorkerSource, serve_worker_metrics};
 
 use app::{App, State};
 
@@ -46,6 +54,8 @@ pub struct GatewayConfig {
     /// The names by which it is known, without ports. It is known by its addresses, and on its own
     /// machine as `localhost`, in any case.
     pub hosts: Vec<String>,
+    /// What its pages say.
+    pub site: Site,
 }
 
 /// A gateway.
@@ -57,7 +67,7 @@ impl Gateway {
     /// Of a grid.
     #[must_use]
     pub fn new(config: GatewayConfig, grid: Arc<dyn Grid>) -> Self {
-        Self { state: Arc::new(State::new(config.hosts, grid)) }
+        Self { state: Arc::new(State::new(config.hosts, config.site, grid)) }
     }
 
     /// Serves on a socket until `stop`; open answers end then. With `tls` it is HTTPS.
@@ -79,6 +89,7 @@ impl Gateway {
     fn router(&self) -> Router {
         let app = Arc::clone(&self.state);
         api::routes()
+            .merge(pages::routes())
             .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::protect))
             .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::count))
             .with_state(app)

@@ -35,6 +35,7 @@ use utoipa::{
         jobs::retry,
         tasks::task,
         tasks::input,
+        tasks::output,
         tasks::log,
         functions::list,
         functions::deploy,

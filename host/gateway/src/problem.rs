@@ -105,6 +105,21 @@ impl Problem {
         self.status
     }
 
+    /// What is so, in one sentence.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What is so in this case.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// True if the grid does not answer.
+    pub fn is_away(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// The document.
     pub fn json(&self) -> Value {
         let mut all = json!({

@@ -57,6 +57,7 @@ mod page;
 mod shell;
 mod state;
 mod text;
+mod words;
 
 pub use assets::{ASSETS, Asset, asset, assets};
 pub use chart::{Axis, Bar, Block, Column, Fill, Lanes, Line, Spark, Strip, StripRow};
@@ -67,3 +68,4 @@ pub use page::{
 pub use shell::{CSRF_FIELD, Cadence, LivePart, Liveness, Nav, Page, Shell, event};
 pub use state::{Shape, State, Tone};
 pub use text::{Guest, GuestBlock, Prose, path_part};
+pub use words::{needs, remedy};

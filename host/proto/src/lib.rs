@@ -47,8 +47,8 @@
 //!
 //! Tests hold the rule by golden files (`tests/golden`): one for the messages of each minor version, and
 //! others for records, snapshots and states. Their lines never change and are never removed;
-//! `BLESS=1 cargo test` adds new ones. `ARCHITECTURE.md` lists every place that a new field of a job's spec
-//! touches.
+//! `BLESS=1 cargo test` adds new ones. `docs/design/extending.md` lists every place that a new field of a
+//! job's spec touches.
 //!
 //! [`Hello`]: wire::Hello
 //! [`Hello::agree`]: wire::Hello::agree
@@ -104,6 +104,7 @@ pub mod text;
 mod units;
 mod usage;
 pub mod wire;
+mod worker_counts;
 
 pub use arg::Arg;
 pub use attempt::{Attempt, Divergence, Divergences, TaskResult, TaskState, TaskStatus, Witness};
@@ -148,3 +149,4 @@ pub use status::{
 pub use summary::{FailureCount, FailureGroup, JobSummary, Pace, Peak, Peaks, RateBucket, Rates};
 pub use units::{ByteCount, Fuel, Micros, Millis, ParseUnitError};
 pub use usage::{Cost, EndedTasks, TenantUsage, UsageTotal};
+pub use worker_counts::{RunnerEnds, WorkerCounts};

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 use wasmgrid_proto::{
-    ByteCount, Digest, Fuel, Grant, GrantFault, Limits, Millis, TaskSpec,
+    ByteCount, Digest, Fuel, Grant, GrantFault, Limits, Millis, RunnerEnds, TaskSpec,
     text::{Detail, Name},
 };
 
@@ -20,7 +20,7 @@ use crate::{
     blobs::Blobs,
     compile::Compiler,
     jail::{Layer, warden::Warden},
-    pool::{Pool, PoolConfig},
+    pool::{Ends, Pool, PoolConfig},
     program,
 };
 
@@ -46,6 +46,7 @@ struct Inner {
     allow_dirs: Vec<PathBuf>,
     isolation: Isolation,
     warden: Arc<Warden>,
+    ends: Arc<Ends>,
 }
 
 impl Sandbox {
@@ -62,6 +63,7 @@ impl Sandbox {
         }
         let warden = Arc::new(Warden::start(&config)?);
         let compiler = Arc::new(Compiler::new(&config, &warden)?);
+        let ends = Arc::new(Ends::default());
         let pool = PoolConfig {
             slots: config.slots,
             isolation: config.isolation,
@@ -71,13 +73,14 @@ impl Sandbox {
             program: config.program,
             runner_tasks: config.runner_tasks,
             runner_age: config.runner_age,
+            ends: Arc::clone(&ends),
         };
         let (pool, slots) = Pool::start(pool, &compiler);
         let (allow_dirs, isolation) = (config.allow_dirs, config.isolation);
         let (blobs, max_limits) = (Blobs::default(), config.max_limits);
         let inner =
-            Arc::new(Inner { compiler, blobs, pool, max_limits, allow_dirs, isolation, warden });
-        Ok((Self { kind: Kind::Real(inner) }, slots))
+            Inner { compiler, blobs, pool, max_limits, allow_dirs, isolation, warden, ends };
+        Ok((Self { kind: Kind::Real(Arc::new(inner)) }, slots))
     }
 
     /// A sandbox of so many slots that run `model` instead of WebAssembly, in the time of the
@@ -135,6 +138,16 @@ impl Sandbox {
             }
             #[cfg(feature = "simulated")]
             Kind::Simulated(_) => ("simulated", Vec::new()),
+        }
+    }
+
+    /// The runners that ended while their slots went on.
+    #[must_use]
+    pub fn runner_ends(&self) -> RunnerEnds {
+        match &self.kind {
+            Kind::Real(inner) => inner.ends.counted(),
+            #[cfg(feature = "simulated")]
+            Kind::Simulated(_) => RunnerEnds::default(),
         }
     }
 

@@ -6,6 +6,8 @@ use wasmgrid_proto::{
     RateBucket, Rates,
 };
 
+use crate::Wide;
+
 /// What a scheduler counted of a job.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -103,9 +105,9 @@ pub struct PeaksView {
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PeakView {
     /// The most that one used.
-    pub most: u64,
+    pub most: Wide,
     /// The limit.
-    pub allowed: u64,
+    pub allowed: Wide,
     /// How many tasks ended at it; of logs, how many were cut there.
     pub reached: u64,
 }
@@ -190,7 +192,11 @@ impl From<&Histogram> for WallView {
 
 impl PeaksView {
     fn new(peaks: &Peaks, limits: &Limits) -> Self {
-        let view = |Peak { most, reached }, allowed| PeakView { most, allowed, reached };
+        let view = |Peak { most, reached }, allowed| PeakView {
+            most: Wide(most),
+            allowed: Wide(allowed),
+            reached,
+        };
         Self {
             fuel: view(peaks.fuel, limits.fuel.0),
             wall_us: view(peaks.wall_us, limits.deadline.0.saturating_mul(1_000)),

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use wasmgrid_proto::{
-    JobId, TaskSpec,
+    JobId, TaskSpec, WorkerCounts,
     frame::Envelope,
     wire::{FromWorker, ToWorker},
 };
@@ -40,6 +40,8 @@ pub(crate) enum Event {
     },
     /// Whether tasks can be run here is not as it was.
     Condition(Condition),
+    /// Somebody wants to know what was counted.
+    Count(oneshot::Sender<WorkerCounts>),
     /// Leave the grid in order.
     Leave,
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod counts;
 mod dial;
 mod event;
 mod link_state;
@@ -18,6 +19,7 @@ mod shell;
 mod slots;
 mod worker;
 
+pub use counts::Counter;
 pub use dial::{Addresses, Dial};
 pub use link_state::{GaveUp, LinkState};
 pub use renewal::Keep;

@@ -14,14 +14,19 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wasmgrid_agent::{self as agent, Agent, Effect, Preparation, WorkerConfig};
 use wasmgrid_failpoints::{Place, reach};
 use wasmgrid_proto::{
-    JobId, Micros, Millis, TaskRange, TaskSpec, WorkerReport,
+    JobId, Micros, Millis, TaskRange, TaskSpec, WorkerCounts, WorkerReport,
     frame::Envelope,
     text::{REASON_MAX, shortened},
     wire::{FromWorker, Part, ToWorker, Unable},
 };
 use wasmgrid_sandbox::{Condition, ModuleSource, PrepareError, Prepared, Sandbox, SlotEvent};
 
-use crate::{event::Event, link_state::LinkState, slots::Slots};
+use crate::{
+    counts::{count_compiled, count_results},
+    event::Event,
+    link_state::LinkState,
+    slots::Slots,
+};
 
 /// The first minor version of the protocol that knows [`FromWorker::Report`].
 const REPORTS_SINCE: u16 = 3;
@@ -34,6 +39,7 @@ const TURN_EVENTS: usize = 256;
 pub(crate) struct Shell {
     agent: Agent<Prepared>,
     hands: Hands,
+    counts: WorkerCounts,
     leave_timeout: Millis,
 }
 
@@ -79,8 +85,10 @@ impl Shell {
             answers,
             origin,
         };
+        let counts =
+            WorkerCounts { memory_bytes: config.capacity.memory.0, ..WorkerCounts::default() };
         let agent = Agent::new(config, count, system_time(), hands.now());
-        Self { agent, hands, leave_timeout }
+        Self { agent, hands, counts, leave_timeout }
     }
 
     /// Runs until `stop`, or until the worker has left.
@@ -118,7 +126,7 @@ impl Shell {
     }
 
     fn handle(&mut self, now: Micros, event: Event) {
-        let Self { agent, hands, leave_timeout } = self;
+        let Self { agent, hands, counts, leave_timeout } = self;
         let event = match event {
             Event::Linked { outbox, minor } => {
                 hands.outbox = Some(outbox);
@@ -145,6 +153,7 @@ impl Shell {
             Event::Slot { number: slot, event } => match event {
                 SlotEvent::Results(block, payload) => {
                     reach(Place::WorkerBeforeResults);
+                    count_results(counts, &block);
                     agent::Event::Results { slot, block, payload }
                 }
                 SlotEvent::Returned { job, lease, tasks } => {
@@ -157,6 +166,7 @@ impl Shell {
             },
             Event::Taken { number: slot } => agent::Event::Taken { slot },
             Event::Prepared { job, spec, result, took } => {
+                count_compiled(counts, took);
                 agent::Event::Prepared { job, spec, result: preparation(result), took }
             }
             Event::Condition(Condition::Trying) => return,
@@ -166,6 +176,11 @@ impl Shell {
                 let again = Millis(u64::try_from(again.as_millis()).unwrap_or(u64::MAX));
                 let reason = shortened(why.to_string(), REASON_MAX);
                 agent::Event::Unable(Unable { part, reason, again })
+            }
+            Event::Count(asked) => {
+                // Whoever asked may be gone.
+                let _ = asked.send(hands.completed(counts));
+                return;
             }
             Event::Leave => agent::Event::Leave { within: *leave_timeout },
         };
@@ -257,6 +272,19 @@ impl Hands {
             }
             // The loop does it.
             Effect::Leave => {}
+        }
+    }
+
+    /// What was counted, with how things are now.
+    fn completed(&self, counts: &WorkerCounts) -> WorkerCounts {
+        let (_, missing) = self.sandbox.confinement();
+        WorkerCounts {
+            slots: self.slots.count() as u64,
+            busy_slots: self.slots.running().len() as u64,
+            is_linked: matches!(*self.status.borrow(), LinkState::Joined { .. }),
+            jail_lacks: missing.into_iter().map(String::from).collect(),
+            runner_ends: self.sandbox.runner_ends(),
+            ..counts.clone()
         }
     }
 

@@ -9,6 +9,7 @@ use wasmgrid_agent::WorkerConfig;
 use wasmgrid_sandbox::{Sandbox, Slot};
 
 use crate::{
+    counts::Counter,
     dial::Dial,
     event::Event,
     link_state::LinkState,
@@ -63,6 +64,12 @@ impl Worker {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<LinkState> {
         self.status.clone()
+    }
+
+    /// What it counts, to be asked for.
+    #[must_use]
+    pub fn counter(&self) -> Counter {
+        Counter::new(self.events.clone())
     }
 
     /// Leaves the grid in order: takes nothing new, gives back what has not begun, finishes what

@@ -12,7 +12,7 @@ use wasmgrid_proto::Digest;
 use wasmgrid_tests::{Daemon, Grid, Home, PATIENCE, free_address, guest, memory_bytes, wait_until};
 
 /// Whether curl is here.
-fn has_curl() -> bool {
+pub fn has_curl() -> bool {
     let found = Command::new("curl").arg("--version").stdout(Stdio::null()).status().is_ok();
     if !found {
         println!("skipped: curl is not installed");
@@ -21,21 +21,23 @@ fn has_curl() -> bool {
 }
 
 /// An HTTP interface, and a key for it.
-struct Web {
-    url: String,
-    key: String,
+pub struct Web {
+    /// Where it is.
+    pub url: String,
+    /// A key; empty if none is asked for.
+    pub key: String,
 }
 
 impl Web {
     /// That of a process that says where it serves.
-    fn of(daemon: &mut Daemon, key: String) -> Self {
+    pub fn of(daemon: &mut Daemon, key: String) -> Self {
         let url = daemon.hear("the address of HTTP", |line| {
             line.split_whitespace().find(|word| word.starts_with("http")).map(Into::into)
         });
         Self { url, key }
     }
 
-    fn command(&self, args: &[&str], path: &str) -> Command {
+    pub fn command(&self, args: &[&str], path: &str) -> Command {
         let mut command = Command::new("curl");
         command.args(["-sS", "-N", "-k", "-H", &format!("Authorization: Bearer {}", self.key)]);
         command.args(args).arg(format!("{}{path}", self.url));
@@ -43,7 +45,7 @@ impl Web {
     }
 
     /// What curl prints.
-    fn curl(&self, args: &[&str], path: &str) -> String {
+    pub fn curl(&self, args: &[&str], path: &str) -> String {
         let args = [&["--fail-with-body"], args].concat();
         let done = self.command(&args, path).output().expect("curl is here");
         let text = String::from_utf8(done.stdout).expect("UTF-8");
@@ -52,7 +54,7 @@ impl Web {
         text
     }
 
-    fn json(&self, args: &[&str], path: &str) -> Value {
+    pub fn json(&self, args: &[&str], path: &str) -> Value {
         let text = self.curl(args, path);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
@@ -112,12 +114,12 @@ impl Drop for Follow {
 }
 
 /// A key of an operator.
-fn key(home: &Home) -> String {
+pub fn key(home: &Home) -> String {
     home.run(["key", "create", "--tenant", "web", "--role", "operator"]).ok().trim().to_owned()
 }
 
 /// A machine that has joined a grid as a gateway.
-fn joined(grid: &Grid) -> Home {
+pub fn joined(grid: &Grid) -> Home {
     let home = Home::new();
     let token = grid.run(&["token", "create", "--role", "gateway"]).ok().trim().to_owned();
     home.run(["join", &token]).ok();
@@ -125,7 +127,7 @@ fn joined(grid: &Grid) -> Home {
 }
 
 /// A gateway of its own beside a grid.
-fn gateway(grid: &Grid, home: &Home) -> (Daemon, Web) {
+pub fn gateway(grid: &Grid, home: &Home) -> (Daemon, Web) {
     let mut daemon = Daemon::start(home.command(["gateway", "--http", "127.0.0.1:0"]));
     let web = Web::of(&mut daemon, key(&grid.home));
     (daemon, web)

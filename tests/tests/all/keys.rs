@@ -83,6 +83,21 @@ fn a_client_makes_keys_for_its_own_tenant_alone_and_loses_them_with_its_membersh
 }
 
 #[test]
+fn a_login_link_is_printed_for_a_gateway_whose_address_is_given() {
+    let grid = Grid::start(0, 1);
+    let link = |args: &[&str]| grid.run(args).ok().trim().to_owned();
+    let first = link(&["ui", "--print"]);
+    let code = first.strip_prefix("http://127.0.0.1:7434/login?code=").expect("a link");
+    assert_eq!(code.len(), 43, "{first}");
+    let other = link(&["ui", "--print", "--http", "https://grid.example/"]);
+    assert!(other.starts_with("https://grid.example/login?code="), "{other}");
+    assert!(!other.ends_with(code), "each code is another one");
+    // Not on a terminal nothing is opened.
+    assert!(link(&["ui"]).starts_with("http://127.0.0.1:7434/login?code="));
+    grid.run(&["ui", "--http", "grid.example"]).fails_with(2, &["the address of a gateway"]);
+}
+
+#[test]
 fn a_machine_joins_as_a_gateway_is_listed_and_removed() {
     let grid = Grid::start(0, 1);
     let web = Home::new();

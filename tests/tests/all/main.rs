@@ -47,6 +47,7 @@ mod lists;
 mod local;
 mod machine;
 mod members;
+mod metrics;
 mod open;
 mod operate;
 mod outside;

@@ -47,23 +47,33 @@ pub struct ListenError {
 /// The port of the HTTP interface that is told no other.
 pub const HTTP_PORT: u16 = 7434;
 
-/// Where to serve HTTP, if at all.
+/// The TCP port of a worker's metrics, unless said otherwise.
+const METRICS_PORT: u16 = 7435;
+
+/// Where to serve HTTP, if at all; with the port that is meant if none is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HttpListen {
+pub enum TcpListen<const STANDARD: u16> {
     /// Nowhere.
     Off,
     /// On an IP address of this machine, or all of them.
     At(SocketAddr),
 }
 
+/// Where to serve the grid's HTTP interface.
+pub type HttpListen = TcpListen<HTTP_PORT>;
+
+/// Where to serve a worker's metrics.
+pub type MetricsListen = TcpListen<METRICS_PORT>;
+
 /// A text that says not where to serve HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid address {found:?}: expected `off`, or an IP address of this machine or 0.0.0.0 for all, \
-     with a port if it is not {HTTP_PORT}: 0.0.0.0, 127.0.0.1:8080 or [::]:8080"
+     with a port if it is not {standard}: 0.0.0.0, 127.0.0.1:8080 or [::]:8080"
 )]
 pub struct HttpListenError {
     found: String,
+    standard: u16,
 }
 
 impl FromStr for HostPort {
@@ -135,15 +145,16 @@ impl FromStr for Listen {
     }
 }
 
-impl FromStr for HttpListen {
+impl<const STANDARD: u16> FromStr for TcpListen<STANDARD> {
     type Err = HttpListenError;
 
     fn from_str(text: &str) -> Result<Self, HttpListenError> {
         if text == "off" {
             return Ok(Self::Off);
         }
-        let address = with_port(text, HTTP_PORT);
-        address.map(Self::At).map_err(|_| HttpListenError { found: text.into() })
+        let address = with_port(text, STANDARD);
+        let wrong = |_| HttpListenError { found: text.into(), standard: STANDARD };
+        address.map(Self::At).map_err(wrong)
     }
 }
 
@@ -154,7 +165,7 @@ impl Default for HttpListen {
     }
 }
 
-impl fmt::Display for HttpListen {
+impl<const STANDARD: u16> fmt::Display for TcpListen<STANDARD> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("off"),

@@ -131,6 +131,13 @@ pub const ALL: &[(&str, Examples)] = &[
             ("In monitoring", "wasmgrid status --context lab --output json"),
         ],
     ),
+    (
+        "top",
+        &[
+            ("All of the grid, each second", "wasmgrid top"),
+            ("Another grid, less often", "wasmgrid top --context lab --interval 5s"),
+        ],
+    ),
     ("token", &[("A token for ten workers", "wasmgrid token create --uses 10 --ttl 1d")]),
     (
         "token create",
@@ -181,6 +188,14 @@ pub const ALL: &[(&str, Examples)] = &[
     ),
     ("key list", &[("Which keys there are, and which are used", "wasmgrid key list")]),
     ("key revoke", &[("A key that was published", "wasmgrid key revoke 00c0ffee00c0ffee")]),
+    (
+        "ui",
+        &[
+            ("The pages of the grid on this machine", "wasmgrid ui"),
+            ("Another machine's, for another browser", ""),
+            ("", "wasmgrid ui --print --http https://grid.example"),
+        ],
+    ),
     (
         "job",
         &[

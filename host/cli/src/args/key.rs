@@ -1,4 +1,4 @@
-//! The flags of the commands about keys, with which programs ask by way of a gateway.
+//! The flags of the commands about who asks by way of a gateway: keys, and the pages in a browser.
 
 use clap::{Args, Subcommand, ValueEnum};
 use wasmgrid_net::Role;
@@ -91,6 +91,49 @@ impl std::str::FromStr for KeyName {
     }
 }
 
+/// `wasmgrid ui`.
+#[derive(Args, Debug)]
+pub struct UiArgs {
+    /// Where the grid's gateway serves its pages
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7434")]
+    pub http: HttpUrl,
+    /// Only print the link
+    #[arg(long)]
+    pub print: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub grid: GridArgs,
+}
+
+/// Where a gateway is: `http://` or `https://`, and a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl(String);
+
+impl HttpUrl {
+    /// A page of it.
+    pub fn page(&self, path: &str) -> String {
+        format!("{}/{path}", self.0)
+    }
+}
+
+impl std::str::FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim_end_matches('/');
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        // A program is given it that may read more into other characters.
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".:-_[]/%~".contains(c);
+        let is_one = rest.is_some_and(|rest| {
+            rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+                && rest.chars().all(fits)
+        });
+        is_one.then(|| Self(text.to_owned())).ok_or_else(|| {
+            "expected the address of a gateway, such as http://127.0.0.1:7434".into()
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use wasmgrid_proto::Secret;
@@ -104,6 +147,26 @@ mod tests {
         assert_eq!("0000000000c0ffee".parse(), Ok(KeyName(key.id)));
         for wrong in ["c0ffee", "+000000000c0ffee", "", "wgk1_0000000000c0ffee_x"] {
             assert!(wrong.parse::<KeyName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_named_by_its_url() {
+        let page = |url: &str| url.parse::<HttpUrl>().map(|url| url.page("login"));
+        assert_eq!(page("http://127.0.0.1:7434/"), Ok("http://127.0.0.1:7434/login".into()));
+        assert_eq!(page("https://grid.example/a"), Ok("https://grid.example/a/login".into()));
+        assert_eq!(page("http://[::1]:7434"), Ok("http://[::1]:7434/login".into()));
+        for wrong in [
+            "",
+            "grid:7434",
+            "file:///etc",
+            "http://",
+            "http:///x",
+            "http://a b",
+            "http://a;b",
+            "http://a?b",
+        ] {
+            assert!(page(wrong).is_err(), "{wrong}");
         }
     }
 }

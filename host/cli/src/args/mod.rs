@@ -24,18 +24,18 @@ use std::ffi::OsString;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use wasmgrid_proto::Millis;
 
-pub use address::{HostPort, HttpListen, Listen};
+pub use address::{HostPort, HttpListen, Listen, MetricsListen};
 pub use audit::AuditArgs;
 pub use authority::{AuthorityCommand, CertificateLife};
 pub use cluster::{ContextCommand, JobCommand, WorkerNoun};
 pub use data::{CutArgs, EachArgs, StoredEachArgs};
 pub use function::{DeployArgs, FunctionCommand, Version};
 pub use help::{examples, join, prose};
-pub use key::{KeyArgs, KeyCommand};
+pub use key::{KeyArgs, KeyCommand, UiArgs};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
 pub use named::{Label, TenantWeight};
-pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs};
+pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs, TopArgs};
 pub use run::{
     AskArgs, GridArgs, InputArgs, InspectArgs, Isolation, JobArgs, LimitArgs, NewArgs, Order,
     OutputArgs, RunArgs, SubmitArgs,
@@ -122,6 +122,8 @@ pub enum Command {
     Worker(WorkerCommand),
     /// Show the state of the grid, what is wrong and how to fix it
     Status(StatusArgs),
+    /// Watch the grid, its jobs and workers on the whole terminal
+    Top(TopArgs),
     /// Create, list and revoke the tokens with which machines and users join
     #[command(subcommand)]
     Token(TokenCommand),
@@ -131,6 +133,8 @@ pub enum Command {
     /// Create, list and revoke the keys with which programs use a cluster over HTTP
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Open the pages of a cluster in a browser, logged in
+    Ui(UiArgs),
     /// List, read, explain, feed, retry and cancel jobs of a cluster
     #[command(subcommand)]
     Job(JobCommand),

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use wasmgrid_proto::Millis;
 
-use super::{AskArgs, Format};
+use super::{AskArgs, Format, GridArgs, above_zero};
 
 /// How what serves logs.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -49,6 +50,30 @@ pub struct StatusArgs {
     /// Which cluster, and how its answer is printed.
     #[command(flatten)]
     pub ask: AskArgs,
+}
+
+/// The keys of `top`, for its `--help`.
+const TOP_HELP: &str = "Keys:
+  1, 2, 3, Tab     overview, jobs, workers; the next of them
+  Up, Down, j, k   select a row; PageUp, PageDown, Home and End too
+  Enter            open the selected job
+  Esc              back
+  /                show only jobs or workers whose name has a text in it
+  a                show only active jobs
+  q, Ctrl-C        leave
+
+With NO_COLOR set nothing is coloured. A client sees its own tenant's jobs, an operator all.";
+
+/// `wasmgrid top`.
+#[derive(Args, Debug)]
+#[command(after_long_help = TOP_HELP)]
+pub struct TopArgs {
+    /// Which cluster.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// The time between two questions to the grid
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = above_zero)]
+    pub interval: Millis,
 }
 
 /// `wasmgrid completion`.

@@ -275,7 +275,7 @@ async fn work(
         addresses: member.addresses(),
         keep: Some(renewed),
     };
-    let worker = machine.work(dial);
+    let (worker, metrics) = machine.work(dial);
     let keep = || {
         if let Err(error) = memory.keep(member.folder()) {
             let error = exit::chain(&error);
@@ -306,6 +306,9 @@ async fn work(
         never = notify::worker(member.grid(), worker.status()) => match never {},
     };
     notify::stopping().await;
+    if let Some(metrics) = metrics {
+        metrics.stop().await;
+    }
     if let Some(end) = gave_up {
         worker.stop().await;
         endpoint.close().await;

@@ -21,6 +21,7 @@ pub mod status;
 mod task;
 pub mod tenant;
 pub mod token;
+pub mod ui;
 pub mod up;
 pub mod view;
 pub mod worker;
@@ -35,6 +36,7 @@ use renewal::Renewing;
 
 use crate::{args::GridArgs, context::Contexts, exit::usage, paths::Paths};
 
+pub use counted::{rate, took};
 pub use member::{join, serve as serve_worker};
 pub use token::VARIABLE as TOKEN_VARIABLE;
 
@@ -123,6 +125,22 @@ pub async fn with_cluster<T>(
     let name = chosen(&contexts, args)?;
     let cluster = Cluster::open(&contexts, &name).await?;
     let answer = ask(&cluster).await;
+    cluster.close().await;
+    answer
+}
+
+/// As [`with`], for who needs the context's name too.
+///
+/// # Errors
+/// As [`with`].
+pub async fn with_context<T>(
+    args: &GridArgs,
+    ask: impl AsyncFnOnce(&str, &Client) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let contexts = Contexts::new(&Paths::find()?);
+    let name = chosen(&contexts, args)?;
+    let cluster = Cluster::open(&contexts, &name).await?;
+    let answer = ask(&name, &cluster.client).await;
     cluster.close().await;
     answer
 }

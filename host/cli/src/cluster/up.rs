@@ -21,6 +21,7 @@ use crate::{
     escape::Lines,
     exit::{self, Exit, WithExit as _, usage},
     interrupt::Interrupt,
+    metrics::Served,
     parts::{self, Cache, Machine, WorkerSetup},
     paths::Paths,
     print::{self, message},
@@ -84,7 +85,7 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
             let waited = tokio::select! {
                 waited = scheduler.wait(interrupt) => waited,
                 never = keep_context(&scheduler, &contexts) => match never {},
-                never = stands_by(worker.as_ref()) => match never {},
+                never = stands_by(worker.as_ref().map(|(worker, _)| worker)) => match never {},
             };
             (worker, http, waited)
         }
@@ -98,7 +99,10 @@ pub async fn up(command: &Command, interrupt: &Interrupt) -> anyhow::Result<Exit
     if let Some(http) = http {
         http.stop().await;
     }
-    if let Some(worker) = worker {
+    if let Some((worker, metrics)) = worker {
+        if let Some(metrics) = metrics {
+            metrics.stop().await;
+        }
         worker.drain_and_stop().await;
     }
     let stopped = scheduler.server.shutdown().await.context("failed to stop the scheduler");
@@ -140,7 +144,10 @@ async fn keep_context(scheduler: &Scheduler, contexts: &Contexts) -> Infallible 
     }
 }
 
-fn start_worker(scheduler: &Scheduler, machine: Machine) -> anyhow::Result<Worker> {
+fn start_worker(
+    scheduler: &Scheduler,
+    machine: Machine,
+) -> anyhow::Result<(Worker, Option<Served>)> {
     let name = parts::machine_name();
     let dial = parts::worker_dial(scheduler.server.handle(), scheduler.grid(), &name)?;
     Ok(machine.work(dial))

@@ -33,7 +33,7 @@ use rustix::{
 
 pub use frame::Frames;
 pub use json::{JsonLog, messages_in_json};
-pub use stderr::{Log, finish};
+pub use stderr::{HeldMessages, Log, finish};
 pub use stdout::Stdout;
 
 use crate::{
@@ -147,6 +147,11 @@ pub fn message_exactly(line: &str) {
 /// True where data shows on a terminal.
 pub fn data_on_terminal() -> bool {
     stdio::stdout().is_terminal()
+}
+
+/// True where keys come from a terminal.
+pub fn keys_from_terminal() -> bool {
+    stdio::stdin().is_terminal()
 }
 
 /// True where messages show on a terminal.

@@ -27,6 +27,7 @@ static MESSAGES: Messages = Messages {
         done: 0,
         dropped: 0,
         is_stalled: false,
+        is_held: false,
         has_writer: false,
     }),
     added: Condvar::new(),
@@ -50,6 +51,8 @@ struct State {
     dropped: u64,
     /// Somebody has lost patience since a message was written: nobody else waits.
     is_stalled: bool,
+    /// Something else is shown on the terminal: they wait.
+    is_held: bool,
     has_writer: bool,
 }
 
@@ -64,6 +67,28 @@ pub fn say(message: Vec<u8>) {
 pub fn show(frame: Vec<u8>) {
     if MESSAGES.lock().is_idle() {
         say(frame);
+    }
+}
+
+/// As long as this lives, messages wait if they would show on a terminal: a program that draws on all of
+/// it has no place for them.
+#[derive(Debug)]
+pub struct HeldMessages(());
+
+impl HeldMessages {
+    /// Holds them.
+    pub fn hold() -> Self {
+        MESSAGES.settle();
+        MESSAGES.lock().is_held = super::messages_on_terminal();
+        Self(())
+    }
+}
+
+impl Drop for HeldMessages {
+    fn drop(&mut self) {
+        MESSAGES.lock().is_held = false;
+        MESSAGES.added.notify_one();
+        MESSAGES.settle();
     }
 }
 
@@ -89,7 +114,7 @@ impl Write for Log {
 
 impl State {
     const fn is_idle(&self) -> bool {
-        self.done == self.taken && !self.is_stalled
+        self.done == self.taken && !self.is_stalled && !self.is_held
     }
 }
 
@@ -127,7 +152,7 @@ impl Messages {
     fn settle(&self) {
         let mut state = self.lock();
         let last = state.taken;
-        if state.is_stalled {
+        if state.is_stalled || state.is_held {
             return;
         }
         let waits = |state: &mut State| state.done < last && !state.is_stalled;
@@ -144,7 +169,7 @@ impl Messages {
                 self.write(&message, dropped);
             }
             let state = self.lock();
-            let is_empty = |state: &mut State| state.waiting.is_empty();
+            let is_empty = |state: &mut State| state.waiting.is_empty() || state.is_held;
             drop(self.added.wait_while(state, is_empty).unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -152,6 +177,9 @@ impl Messages {
     /// The next message, and how many were lost before it.
     fn take(&self) -> Option<(Vec<u8>, u64)> {
         let mut state = self.lock();
+        if state.is_held {
+            return None;
+        }
         let message = state.waiting.pop_front()?;
         state.bytes -= message.len();
         Some((message, std::mem::take(&mut state.dropped)))

@@ -20,7 +20,8 @@ pub use flags::Flags;
 pub use value::{AboveZero, Holds, Kind, Slots, TaskMemory, Value, exactly};
 
 use crate::args::{
-    CertificateLife, HostPort, HttpListen, Isolation, Label, Listen, Maximum, TenantWeight,
+    CertificateLife, HostPort, HttpListen, Isolation, Label, Listen, Maximum, MetricsListen,
+    TenantWeight,
 };
 
 /// Some of the commands that have settings, one bit each.
@@ -384,6 +385,17 @@ settings! {
         default: "in the user's cache folder",
         heading: None,
         help: &[(WORKERS, "The folder for compiled modules")],
+    }
+    metrics: Option<MetricsListen> {
+        flag: "metrics", value: "IP[:PORT]", variable: "WASMGRID_METRICS",
+        default: "none are served",
+        heading: None,
+        help: &[(
+            WORKERS,
+            "The TCP address on which to serve what this machine's worker counts, for Prometheus \
+             (`/metrics`), to anybody who reaches it; `0.0.0.0` is every address of this machine; \
+             the default port is 7435. `off` serves none",
+        )],
     }
     require_jail: Option<bool> {
         flag: "require-jail", value: "BOOL", variable: "WASMGRID_REQUIRE_JAIL",

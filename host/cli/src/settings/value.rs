@@ -16,7 +16,8 @@ use wasmgrid_proto::{ByteCount, Millis};
 use wasmgrid_worker::sandbox::CapSetting;
 
 use crate::args::{
-    CertificateLife, HostPort, HttpListen, Isolation, Label, Listen, Maximum, TenantWeight,
+    CertificateLife, HostPort, HttpListen, Isolation, Label, Listen, Maximum, MetricsListen,
+    TenantWeight,
 };
 
 /// How a value is written in a file.
@@ -179,7 +180,7 @@ macro_rules! texts {
     )*};
 }
 
-texts!(CapSetting, CertificateLife, HostPort, HttpListen, Listen, Millis, String);
+texts!(CapSetting, CertificateLife, HostPort, HttpListen, Listen, MetricsListen, Millis, String);
 
 /// The same of types whose errors do not name the value: before what is wrong with a flag it stands
 /// anyway.

@@ -3,7 +3,6 @@
 
 mod net;
 mod refusal;
-mod wait;
 
 use wasmgrid_client::ClientError;
 use wasmgrid_net::{NetError, TokenError};
@@ -17,7 +16,7 @@ use wasmgrid_worker::GaveUp;
 use crate::{exit, module::Unfit};
 
 pub use refusal::access;
-pub use wait::remedy;
+pub use wasmgrid_pages::remedy;
 
 /// How a member comes back that an operator removed.
 const RETURN: &str = "to return, join with a new token of `wasmgrid token create` (with `wasmgrid \

@@ -4,6 +4,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     collections::BTreeMap,
+    time::Instant,
 };
 
 use wasmgrid_core::{Grid, GridConfig, Input, Ledger, Output, RequestId};
@@ -101,6 +102,11 @@ fn ten_million_tasks_ten_thousand_jobs_and_five_thousand_workers_stay_under_200_
     (1..=5_000).for_each(|link| join(&mut grid, link));
     let all = held_mb() - before;
     println!("10 M tasks: {large} MB; and 10,000 jobs: {jobs} MB; and 5,000 workers: {all} MB");
+    let began = Instant::now();
+    let (metrics, usage) = (grid.metrics(), grid.usage());
+    println!("a scrape of its metrics: {} us", began.elapsed().as_micros());
+    assert_eq!((metrics.jobs.active, metrics.workers.ready), (10_001, 5_000));
+    assert!(usage.len() <= 10_001, "{}", usage.len());
     assert!(large < 1 && all < 200, "{large} {jobs} {all} MB");
     assert_eq!(grid.state(JobId(10_001)), Some(JobState::Active));
 }

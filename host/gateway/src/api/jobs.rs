@@ -1,7 +1,5 @@
 //! One job: how it stands, why it waits, and what ends it or runs it again.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::{
     Json,
     body::Body,
@@ -10,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
-use wasmgrid_proto::{JobId, Limits, Micros};
+use wasmgrid_proto::{JobId, Limits};
 use wasmgrid_views::{ExplanationView, JobView, JobWithDivergences};
 
 use super::spec::LimitsBody;
@@ -18,6 +16,7 @@ use crate::{
     access::Access,
     app::App,
     body,
+    clock::now,
     extract::{At, ask, text},
     problem::Problem,
 };
@@ -144,10 +143,4 @@ pub async fn retry(
     let place = format!("/v1/jobs/{}", status.job);
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(JobView::from(&status)))
         .into_response())
-}
-
-/// The date of this machine.
-pub fn now() -> Micros {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

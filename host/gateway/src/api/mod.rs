@@ -41,6 +41,7 @@ pub fn routes() -> Router<App> {
         .route("/v1/jobs/{job}/retry", post(jobs::retry))
         .route("/v1/jobs/{job}/tasks/{index}", get(tasks::task))
         .route("/v1/jobs/{job}/tasks/{index}/input", get(tasks::input))
+        .route("/v1/jobs/{job}/tasks/{index}/output", get(tasks::output))
         .route("/v1/jobs/{job}/tasks/{index}/log", get(tasks::log))
         .route("/v1/functions", get(functions::list))
         .route("/v1/functions/{name}", function)

@@ -2,15 +2,19 @@
 
 use axum::{
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
 };
 
-use crate::{access::Access, app::App, extract::ask, metrics, openapi, problem::Problem, ready};
-
-/// The text format of OpenMetrics, as Prometheus reads it.
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+use crate::{
+    access::Access,
+    app::App,
+    extract::ask,
+    metrics::{self, Format},
+    openapi,
+    problem::Problem,
+    ready,
+};
 
 /// This document.
 #[utoipa::path(
@@ -25,22 +29,30 @@ pub async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, json)], openapi::document()).into_response()
 }
 
-/// What the scheduler and this gateway count, in the text format of OpenMetrics; for operators.
+/// What the scheduler and this gateway count, for operators: as OpenMetrics if the header Accept names it,
+/// else in the older text format of Prometheus.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "system",
     responses(
-        (status = 200, body = String, content_type = "application/openmetrics-text"),
+        (status = 200, content(
+            (String = "text/plain"),
+            (String = "application/openmetrics-text"),
+        )),
         (status = 403, description = "The key is not an operator's", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
     ),
 )]
-pub async fn metrics(State(app): State<App>, access: Access) -> Result<Response, Problem> {
+pub async fn metrics(
+    State(app): State<App>,
+    access: Access,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     access.operator()?;
     let (counted, tenants) =
         (ask(access.client.metrics()).await?, ask(access.client.usage()).await?);
-    let text = metrics::text(&app.metrics, counted, tenants).map_err(Problem::away)?;
-    Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response())
+    let text = metrics::of_scheduler(&app.metrics, counted, tenants).map_err(Problem::away)?;
+    Ok(Format::of(&headers).answer(text))
 }
 
 /// Whether the gateway's process lives.
@@ -55,7 +67,7 @@ pub async fn health() -> &'static str {
     "ok\n"
 }
 
-/// Whether the gateway can do its work: its grid answers.
+/// Whether the gateway can do its work: its grid answers, and can store what it is given.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -63,7 +75,7 @@ pub async fn health() -> &'static str {
     security(()),
     responses(
         (status = 200, body = String, content_type = "text/plain"),
-        (status = 503, description = "The grid does not answer", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+        (status = 503, description = "The grid does not answer, or cannot store anything", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
     ),
 )]
 pub async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {

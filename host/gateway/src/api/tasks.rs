@@ -7,7 +7,7 @@ use axum::{
 };
 use bytes::Bytes;
 use wasmgrid_client::{Client, ClientError, JobEvent};
-use wasmgrid_proto::{JobId, TaskRange, TaskState, TaskStatus};
+use wasmgrid_proto::{JobId, ResultMeta, TaskRange, TaskState, TaskStatus};
 use wasmgrid_views::TaskView;
 
 use crate::{
@@ -59,6 +59,36 @@ pub async fn input(access: Access, At((job, index)): At<(u64, u64)>) -> Result<R
     Ok((BYTES, found).into_response())
 }
 
+/// What a task that has ended has put out, without its records.
+#[utoipa::path(
+    get,
+    path = "/v1/jobs/{job}/tasks/{index}/output",
+    tag = "tasks",
+    params(("job" = u64, Path, description = "The job"), ("index" = u64, Path, description = "The task's index")),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 409, description = "The task has not ended", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+        (status = 410, description = "The result was deleted", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn output(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
+    let output = output_of(&access.client, JobId(job), index).await?;
+    Ok((BYTES, output).into_response())
+}
+
+/// The output of a task.
+///
+/// # Errors
+/// If it has no result, or the grid keeps it no more.
+pub async fn output_of(client: &Client, job: JobId, index: u64) -> Result<Bytes, Problem> {
+    let status = ask(client.task(job, index)).await?;
+    let Some(result) = &status.result else { return kept(status).map(|_| Bytes::new()) };
+    let found = ask(of_result(client, job, result.cursor, |meta, bytes| {
+        meta.split(bytes).ok().map(|(output, ..)| output)
+    }));
+    found.await?.ok_or_else(|| gone("result_deleted", "the task's result was deleted"))
+}
+
 /// What a task that has ended has logged.
 #[utoipa::path(
     get,
@@ -76,7 +106,11 @@ pub async fn log(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Res
     let status = ask(access.client.task(job, index)).await?;
     let (log, dropped) = match &status.result {
         Some(result) => {
-            let found = ask(of_result(&access.client, job, result.cursor)).await?;
+            let found = ask(of_result(&access.client, job, result.cursor, |meta, bytes| {
+                let (_, _, log) = meta.split(bytes).ok()?;
+                Some((log, meta.log_dropped))
+            }))
+            .await?;
             found.ok_or_else(|| gone("result_deleted", "the task's result was deleted"))?
         }
         None => kept(status)?,
@@ -90,22 +124,19 @@ async fn stored(client: &Client, job: JobId, index: u64) -> Result<Option<Bytes>
     Ok(found.input(index))
 }
 
-/// The log of the result at a position, and how many bytes of it were dropped.
-async fn of_result(
+/// What is wanted of the result at a position of the log; `None` if it is not there.
+async fn of_result<T>(
     client: &Client,
     job: JobId,
     cursor: u64,
-) -> Result<Option<(Bytes, u64)>, ClientError> {
+    of: impl Fn(&ResultMeta, &Bytes) -> Option<T>,
+) -> Result<Option<T>, ClientError> {
     let (_, mut results) = client.watch(job, cursor).await?;
     while let Some(event) = results.next().await {
         let JobEvent::Results { first_cursor, block, payload } = event? else { continue };
         let at = usize::try_from(cursor.saturating_sub(first_cursor)).unwrap_or(usize::MAX);
         let mut entries = block.entries(&payload).ok().into_iter().flatten();
-        let found = entries.nth(at).and_then(|(meta, bytes)| {
-            let (_, _, log) = meta.split(&bytes).ok()?;
-            Some((log, meta.log_dropped))
-        });
-        return Ok(found);
+        return Ok(entries.nth(at).and_then(|(meta, bytes)| of(meta, &bytes)));
     }
     Ok(None)
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use wasmgrid_client::{Client, ClientError, Validity};
-use wasmgrid_proto::{Contest, Reason, WorkerStatus, wire::Role};
+use wasmgrid_proto::{Contest, Micros, Reason, WorkerStatus, wire::Role};
 use wasmgrid_views::{CertificateView, Vouched, WorkerView};
 
-use super::jobs::now;
 use crate::{
     access::Access,
+    clock::now,
     extract::{At, ask},
     problem::Problem,
 };
@@ -43,6 +43,11 @@ impl Around {
             .map(|one| (one.name, Validity { issued: one.issued, ends: one.ends }))
             .collect();
         Ok(Self { contests, vouched: Vouched { keys, workers }, certificates })
+    }
+
+    /// When a worker's certificate ends; `None` if it has none.
+    pub fn certificate_of(&self, name: &str) -> Option<Micros> {
+        self.certificates.get(name).map(|validity| validity.ends)
     }
 
     /// A worker with it.

@@ -28,7 +28,13 @@ async fn metrics_count_what_the_grid_and_the_gateway_do() {
     let job = lab.submit(ADA, json!({ "inputs": ["a", "fail"], "closed": true })).await;
     lab.ended(&job, ADA).await;
     lab.get("/v1/nothing", ADA).await;
-    let answer = lab.get("/metrics", OPERATOR).await;
+    let plain = lab.get("/metrics", OPERATOR).await;
+    assert_eq!(plain.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = plain.text();
+    assert!(text.contains("# TYPE wasmgrid_tasks_total counter\n"), "{text}");
+    let request = lab.request(Method::GET, "/metrics", OPERATOR);
+    let request = request.header("accept", "application/openmetrics-text;version=1.0.0,*/*;q=0.1");
+    let answer = lab.ask(request.body(Full::default()).expect("valid")).await;
     assert!(answer.headers["content-type"].starts_with("application/openmetrics-text"));
     let text = answer.text();
     for line in [

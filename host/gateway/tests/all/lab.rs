@@ -25,11 +25,11 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wasmgrid_client::{Client, ClientError};
-use wasmgrid_gateway::{ActFor, Asked, CheckedKey, Gateway, GatewayConfig, Grid, KeyText};
+use wasmgrid_gateway::{ActFor, Asked, CheckedKey, Gateway, GatewayConfig, Grid, KeyText, Site};
 use wasmgrid_net::{Identity, NetError, Role, in_process};
 use wasmgrid_proto::{Digest, ModuleInfo, ModuleKind, Refusal};
 use wasmgrid_server::{Admission, Admit, Server, ServerConfig, ServerHandle};
-use wasmgrid_store::MemoryStore;
+use wasmgrid_store::{MemoryStore, Store};
 
 /// Only reached if a test fails.
 pub const NEVER: Duration = Duration::from_secs(120);
@@ -120,10 +120,14 @@ pub struct Lab {
 
 impl Lab {
     pub async fn start() -> Self {
-        let store = Box::new(MemoryStore::default());
+        Self::start_on(Box::new(MemoryStore::default())).await
+    }
+
+    pub async fn start_on(store: Box<dyn Store>) -> Self {
         let server = Server::start(ServerConfig::new("lab"), store, admission()).expect("starts");
         let grid = Arc::new(TestGrid::new(server.handle()));
-        let config = GatewayConfig { hosts: vec!["grid.example".into()] };
+        let site = Site { grid: "lab".into(), is_plain: true, ..Site::default() };
+        let config = GatewayConfig { hosts: vec!["grid.example".into()], site };
         let gateway = Gateway::new(config, Arc::clone(&grid) as Arc<dyn Grid>);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");

@@ -15,5 +15,6 @@ mod inputs;
 mod jobs;
 mod lab;
 mod limits;
+mod pages;
 mod streams;
 mod worker;

@@ -45,7 +45,11 @@ pub fn overview() -> Overview {
         rate_note: Prose::new("From 14:28 on: job ").link("/jobs/4182", "4182"),
         slots_line,
         tenants: [("ada", 3, 252), ("bob", 1, 94), ("shop", 1, 5)]
-            .map(|(name, weight, slots)| TenantSlots { name: Guest::new(name), weight, slots })
+            .map(|(name, weight, slots)| TenantSlots {
+                name: Guest::new(name),
+                weight: Some(weight),
+                slots,
+            })
             .into(),
         running: rows().into_iter().filter(|row| row.rate.is_some()).collect(),
         waiting: waiting(),

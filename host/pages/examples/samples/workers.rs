@@ -105,7 +105,8 @@ fn lanes() -> Lanes {
 }
 
 fn jail() -> Vec<Layer> {
-    let layer = |name, holds, says: &str| Layer { name, holds, says: Prose::new(says) };
+    let layer =
+        |name, holds, says: &str| Layer { name: Guest::new(name), holds, says: Prose::new(says) };
     vec![
         layer("descriptors", true, "all but the socket to the agent and memory files"),
         layer("limits", true, "core dumps, new processes, threads"),

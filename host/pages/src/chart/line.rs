@@ -163,6 +163,11 @@ fn round_above(value: f64) -> f64 {
 
 /// A path through the values; it begins anew behind what is not known.
 fn path(values: &[Option<f64>], width: f64, y: impl Fn(f64) -> f64) -> String {
+    // One value is a level line.
+    if let [Some(value)] = values {
+        let y = short(y(*value));
+        return format!("M0 {y}L{} {y}", short(width));
+    }
     let last = float(values.len().saturating_sub(1).max(1) as u64);
     let mut path = String::new();
     let mut is_down = false;

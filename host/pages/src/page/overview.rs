@@ -125,8 +125,8 @@ impl Mark {
 pub struct TenantSlots {
     /// Its name.
     pub name: Guest,
-    /// Its weight.
-    pub weight: u32,
+    /// Its weight, if it is known.
+    pub weight: Option<u32>,
     /// Slots that run tasks of it.
     pub slots: u64,
 }
@@ -304,6 +304,10 @@ impl Overview {
 }
 
 impl TenantSlots {
+    pub(crate) fn weight(&self) -> String {
+        self.weight.map_or_else(|| "–".into(), |weight| weight.to_string())
+    }
+
     pub(crate) fn count(&self) -> Count {
         Count(self.slots)
     }

@@ -85,7 +85,7 @@ pub struct RunningRow {
 #[derive(Clone, Debug)]
 pub struct Layer {
     /// Its name.
-    pub name: &'static str,
+    pub name: Guest,
     /// True if it holds.
     pub holds: bool,
     /// What it takes away; of a missing one why it is missing, and what helps.
@@ -220,8 +220,8 @@ impl RunningRow {
 impl Layer {
     pub(crate) fn state(&self) -> State {
         match self.holds {
-            true => State::new(Shape::Ok, Tone::Ok, self.name),
-            false => State::new(Shape::Lost, Tone::Warn, self.name),
+            true => State::new(Shape::Ok, Tone::Ok, self.name.plain()),
+            false => State::new(Shape::Lost, Tone::Warn, self.name.plain()),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use wasmgrid_proto::Millis;
 
+use super::ends::Ends;
 use crate::{EngineSettings, Isolation, jail::warden::Warden, runner::message::Hello};
 
 /// See the module.
@@ -23,6 +24,8 @@ pub(crate) struct PoolConfig {
     pub(crate) warden: Arc<Warden>,
     /// Directories that jobs may be granted to read.
     pub(crate) allow_dirs: Vec<PathBuf>,
+    /// Counts the runners that end.
+    pub(crate) ends: Arc<Ends>,
 }
 
 impl PoolConfig {

@@ -19,6 +19,7 @@ use wasmgrid_proto::{
 
 use super::{
     PoolConfig, SlotBatch, SlotEvent,
+    ends::Why,
     overdue::{Check, Overdue, check},
     results::{accept, blame, run},
     session::{Parked, Session},
@@ -130,6 +131,7 @@ impl Driver {
                     tracing::debug!(reason, "a runner ended before it was ready");
                     return self.never_ready();
                 }
+                self.config.ends.count(Why::Died);
                 self.died(&reason, deaths, session.spoke).await
             }
             SessionEnd::Killed(overdue) => {
@@ -319,6 +321,7 @@ impl Driver {
     /// Takes back what a runner was sent that could not begin: neither is to blame, and the next one
     /// comes once it is known that runners start.
     fn never_ready(&self) -> SessionEnd {
+        self.config.ends.count(Why::Unready);
         let mut state = self.shared.lock();
         state.unserve();
         state.unsend();
@@ -358,8 +361,10 @@ impl Driver {
     /// Sorts out what a runner had that was killed.
     async fn killed(&self, overdue: Overdue, deaths: &mut u32) -> SessionEnd {
         let Overdue::Task { batch, task, usage, outcome } = overdue else {
+            self.config.ends.count(Why::Stuck);
             return self.died(STUCK, deaths, false).await;
         };
+        self.config.ends.count(Why::Overdue);
         *deaths = 0;
         tracing::debug!(%outcome, "a runner was killed to end its task");
         let event = {

@@ -10,6 +10,7 @@ mod channel;
 mod condition;
 mod config;
 mod driver;
+mod ends;
 mod launch;
 mod overdue;
 mod results;
@@ -29,12 +30,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use wasmgrid_proto::{JobId, LeaseId, RunningTask, TaskRange};
 
-pub(crate) use self::config::PoolConfig;
 pub use self::{
     batch::{SlotBatch, SlotError, SlotEvent},
     condition::Condition,
 };
 use self::{condition::Doubts, driver::Driver, shared::Shared, spare::Spares};
+pub(crate) use self::{config::PoolConfig, ends::Ends};
 use crate::compile::Compiler;
 
 /// Events of a slot that nobody has taken yet; beyond, its runner waits.

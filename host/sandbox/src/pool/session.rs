@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{PoolConfig, launch::Runner};
+use super::{PoolConfig, ends::Why, launch::Runner};
 use crate::time::now_us;
 
 /// Runners of other tenants that a slot keeps: to start one for each change of tenant takes 2 ms of
@@ -73,6 +73,7 @@ impl Parked {
     /// Keeps a runner that has nothing to do, as long as its tenant may soon have more.
     pub(super) fn park(&mut self, session: Session, config: &PoolConfig) {
         if session.has_served_its_time(config) {
+            config.ends.count(Why::Served);
             return self.leave(session);
         }
         if let Some(other) = session.tenant.as_ref().and_then(|tenant| self.take(tenant)) {

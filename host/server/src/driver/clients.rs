@@ -253,7 +253,8 @@ impl<O: Observer> Driver<O> {
     /// Why a job's tasks wait, as the asker may know it: other tenants are named to operators alone.
     fn explain_to(&self, link: LinkId, job: JobId) -> Option<Explanation> {
         let mut explanation = self.explain(job)?;
-        let role = self.state.clients.get(&link)?.peer.identity.role();
+        // Of a gateway that of whom it speaks for.
+        let role = self.state.clients.get(&link)?.caller.role;
         if role != Role::Operator {
             without_others(&mut explanation);
         }

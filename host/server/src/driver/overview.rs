@@ -83,7 +83,7 @@ impl<O: Observer> Driver<O> {
         mut filter: JobFilter,
     ) {
         let Some(asker) = self.state.clients.get(&link) else { return };
-        if asker.peer.identity.role() != Role::Operator {
+        if asker.caller.role != Role::Operator {
             filter.tenant = Some(asker.tenant.clone());
         }
         let (limit, mut jobs, mut room) = (limit.min(ROWS_MAX) as usize, Vec::new(), LIST_BYTES);
@@ -146,7 +146,7 @@ impl<O: Observer> Driver<O> {
     pub(super) fn overview_request(&mut self, link: LinkId, id: u64) {
         let Some(asker) = self.state.clients.get(&link) else { return };
         let tenant = asker.tenant.clone();
-        if asker.peer.identity.role() != Role::Operator {
+        if asker.caller.role != Role::Operator {
             let overview = Box::new(self.overview(Some(tenant)));
             return self.answer(link, id, Ok(Reply::Overview(overview)));
         }

@@ -3,7 +3,7 @@
 //! used are known here alone. It is counted from the start on, in a bounded size, and no rule rests on
 //! any of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use wasmgrid_core::Grid;
 use wasmgrid_proto::{
@@ -22,7 +22,7 @@ use super::{
 /// failures.
 pub(super) const JOBS_MAX: usize = 2_048;
 
-/// Jobs that are forgotten at once when there are too many: those that have ended, the oldest first.
+/// Jobs that are forgotten at once when there are too many: see [`to_forget`].
 const FORGOTTEN: usize = JOBS_MAX / 8;
 
 /// Tenants of which something is counted apart. Each takes 8 KiB.
@@ -83,10 +83,12 @@ impl Summaries {
             return;
         }
         let is_active = |job: JobId| grid.state(job).is_some_and(|state| !state.is_terminal());
-        let mut jobs: Vec<(bool, JobId)> =
-            self.jobs.keys().map(|job| (is_active(*job), *job)).collect();
-        jobs.sort_unstable();
-        for (_, job) in jobs.into_iter().take(FORGOTTEN) {
+        let known = self.jobs.keys().map(|job| Known {
+            tenant: grid.tenant(*job).unwrap_or_default(),
+            is_active: is_active(*job),
+            job: *job,
+        });
+        for job in to_forget(known) {
             self.jobs.remove(&job);
         }
     }
@@ -117,6 +119,37 @@ impl Summaries {
     pub(super) fn activity(&self, tenant: Option<&str>) -> Option<&Activity> {
         tenant.map_or(Some(&self.all), |tenant| self.tenants.get(tenant))
     }
+}
+
+/// A job of which something is counted.
+struct Known<'a> {
+    tenant: &'a str,
+    is_active: bool,
+    job: JobId,
+}
+
+/// The jobs that make room: each time one of the tenant that then has the most, so that nobody pushes out
+/// the jobs of others; of a tenant's jobs those that have ended first, the oldest first.
+fn to_forget<'a>(known: impl Iterator<Item = Known<'a>>) -> Vec<JobId> {
+    let mut tenants: BTreeMap<&str, Vec<(bool, JobId)>> = BTreeMap::new();
+    for Known { tenant, is_active, job } in known {
+        tenants.entry(tenant).or_default().push((is_active, job));
+    }
+    let of_tenant = |mut jobs: Vec<(bool, JobId)>| {
+        jobs.sort_unstable_by(|one, other| other.cmp(one));
+        (jobs.len(), jobs)
+    };
+    let mut most: BinaryHeap<_> = tenants.into_values().map(of_tenant).collect();
+    let mut forgotten = Vec::with_capacity(FORGOTTEN);
+    while forgotten.len() < FORGOTTEN
+        && let Some((_, mut jobs)) = most.pop()
+    {
+        forgotten.extend(jobs.pop().map(|(_, job)| job));
+        if !jobs.is_empty() {
+            most.push((jobs.len(), jobs));
+        }
+    }
+    forgotten
 }
 
 /// What is counted of a tenant. Once there are many, those that had nothing for an hour make room.
@@ -291,6 +324,29 @@ mod tests {
         let texts: usize = groups.iter().map(|one| one.message.len() + one.kind.len()).sum();
         let all = fixed + texts + groups.len() * (160 + 8 * 16);
         assert!(all <= 24 << 10, "{all} bytes at most");
+    }
+
+    #[test]
+    fn a_tenant_with_many_jobs_pushes_out_its_own() {
+        let many = (0..JOBS_MAX as u64 - 10).map(|job| ("ada", false, job));
+        let few = (JOBS_MAX as u64 - 10..JOBS_MAX as u64).map(|job| ("ben", false, job));
+        let known = |(tenant, is_active, job)| Known { tenant, is_active, job: JobId(job) };
+        // Ben's jobs have the lowest numbers of all in the second case.
+        let swap = |(tenant, is_active, job)| (tenant, is_active, JOBS_MAX as u64 - job);
+        for jobs in [
+            many.clone().chain(few.clone()).map(known).collect::<Vec<_>>(),
+            many.chain(few).map(swap).map(known).collect(),
+        ] {
+            let ben: Vec<JobId> =
+                jobs.iter().filter(|one| one.tenant == "ben").map(|one| one.job).collect();
+            let forgotten = to_forget(jobs.into_iter());
+            assert_eq!(forgotten.len(), FORGOTTEN);
+            assert!(forgotten.is_sorted(), "the oldest first");
+            assert!(ben.iter().all(|job| !forgotten.contains(job)));
+        }
+        let running =
+            [("ada", true, 1), ("ada", false, 2), ("ada", true, 3)].into_iter().map(known);
+        assert_eq!(to_forget(running), [2, 1, 3].map(JobId), "those that have ended first");
     }
 
     #[test]

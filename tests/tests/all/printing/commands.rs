@@ -56,6 +56,8 @@ fn of_tasks() -> Vec<Case> {
         case("completion", Data::Shown, |_| words(&["completion", "bash"])),
         case("man", Data::None, |at| words(&["man", &at.fresh("manual")])),
         case("status", Data::Shown, |_| words(&["status"])),
+        // Nothing is a terminal here.
+        Case { code: 2, ..case("top", Data::None, |_| words(&["top"])) },
         case("status", Data::Shown, |_| words(&["status", "--output", "json"])),
     ]
 }
@@ -89,6 +91,7 @@ fn of_members() -> Vec<Case> {
         }),
         case("key list", Data::Shown, |_| words(&["key", "list"])),
         case("key revoke", Data::None, |at| words(&["key", "revoke", &at.key()])),
+        case("ui", Data::Made, |_| words(&["ui", "--print"])),
         case("client list", Data::Shown, |_| words(&["client", "list"])),
         case("client remove", Data::None, |at| words(&["client", "remove", &at.added()])),
         case("function deploy", Data::Shown, |at| {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use wasmgrid_gateway::{Gateway, GatewayConfig, Grid, Tls};
+use wasmgrid_gateway::{Gateway, GatewayConfig, Grid, Site, Tls};
 use wasmgrid_net::{Authority, Endpoint};
 
 use super::{renewal::Renewing, scheduler::Scheduler};
@@ -55,13 +55,15 @@ impl Http {
         let names = scheduler.reached.addresses.iter().map(|address| host(address).to_owned());
         let authority = Arc::clone(scheduler.folder().authority());
         let grid = InProcess::new(scheduler)?;
-        Self::start(settings, Arc::new(grid), names.collect(), Some(authority)).await
+        let site = Site { grid: scheduler.grid().into(), ..Site::default() };
+        Self::start(settings, Arc::new(grid), site, names.collect(), Some(authority)).await
     }
 
     /// Serves a grid, known by these names.
     async fn start(
         settings: &Settings,
         grid: Arc<dyn Grid>,
+        site: Site,
         mut names: Vec<String>,
         authority: Option<Arc<Authority>>,
     ) -> anyhow::Result<Option<Self>> {
@@ -71,7 +73,9 @@ impl Http {
         names.push(parts::machine_name());
         let tls = tls(settings, address, &names, authority)?;
         let is_https = tls.is_some();
-        let gateway = Gateway::new(GatewayConfig { hosts: names }, grid);
+        let is_plain = !is_https && address.ip().is_loopback();
+        let site = Site { base: url(address, is_https), is_plain, ..site };
+        let gateway = Gateway::new(GatewayConfig { hosts: names, site }, grid);
         let stop = CancellationToken::new();
         let until = stop.clone();
         let serving = tokio::spawn(async move { gateway.serve(listener, tls, until).await });
@@ -82,13 +86,7 @@ impl Http {
 
     /// Where it is, for people and programs on this machine.
     pub fn url(&self) -> String {
-        let scheme = if self.is_https { "https" } else { "http" };
-        let mut address = self.address;
-        if address.ip().is_unspecified() {
-            let loopback = |ip: IpAddr| if ip.is_ipv4() { "127.0.0.1" } else { "::1" };
-            address.set_ip(loopback(address.ip()).parse().unwrap_or(address.ip()));
-        }
-        format!("{scheme}://{address}")
+        url(self.address, self.is_https)
     }
 
     /// Ends it: open answers end first.
@@ -108,6 +106,16 @@ impl Http {
     }
 }
 
+/// Where an address is, for who is on this machine.
+fn url(mut address: SocketAddr, is_https: bool) -> String {
+    let scheme = if is_https { "https" } else { "http" };
+    if address.ip().is_unspecified() {
+        let loopback = |ip: IpAddr| if ip.is_ipv4() { "127.0.0.1" } else { "::1" };
+        address.set_ip(loopback(address.ip()).parse().unwrap_or(address.ip()));
+    }
+    format!("{scheme}://{address}")
+}
+
 /// Serves a grid's HTTP interface on this machine, until Ctrl-C.
 ///
 /// # Errors
@@ -118,6 +126,7 @@ pub async fn gateway(args: &GatewayArgs, interrupt: &Interrupt) -> anyhow::Resul
     }
     let joined = Joined::find(&Paths::find()?, args.name.as_deref(), args.state_dir.as_deref())?;
     let endpoint = Endpoint::new(&joined.credentials);
+    let scheduler = joined.addresses.join(", ");
     let grid = OverQuic::new(endpoint.clone(), joined.addresses);
     let own = tokio::select! {
         own = grid.own() => own.context("failed to reach the grid")?,
@@ -126,7 +135,8 @@ pub async fn gateway(args: &GatewayArgs, interrupt: &Interrupt) -> anyhow::Resul
     let identity = joined.credentials.identity();
     let (name, grid_name) = (identity.name().to_owned(), identity.grid().to_owned());
     let renewing = Renewing::start(&name, joined.folder, own.clone(), endpoint.clone());
-    let http = Http::start(&args.settings, Arc::new(grid), Vec::new(), None).await?;
+    let site = Site { grid: grid_name.clone(), scheduler, ..Site::default() };
+    let http = Http::start(&args.settings, Arc::new(grid), site, Vec::new(), None).await?;
     let mut http = http.with_context(|| {
         format!(
             "failed to serve HTTP on {}; choose another address with --http",

@@ -1,18 +1,11 @@
-//! `/metrics`: what the scheduler counts, and the gateway's own requests, as Prometheus reads them.
-//! Every label has few values: no job, no task, no worker.
+//! The scheduler's metrics, as it answered with them.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use axum::http::Method;
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, NoLabelSet, text::encode},
-    metrics::{
-        MetricType, counter::ConstCounter, family::Family, gauge::ConstGauge, histogram::Histogram,
-    },
-    registry::Registry,
-};
-use wasmgrid_proto::{Histogram as Counted, Metrics, TenantUsage};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use wasmgrid_proto::{Metrics, TenantUsage};
+
+use super::encode::{build, counters, gauges, histogram, seconds};
 
 /// Tenants that are named; what the others have used is counted together.
 const TENANTS_MAX: usize = 100;
@@ -20,77 +13,16 @@ const TENANTS_MAX: usize = 100;
 /// The value of the label `tenant` for all further ones. No tenant can be called so.
 const OTHERS: &str = "*";
 
-/// How long requests took, by route, method and status. It is taken when the head of the answer is
-/// there: a stream of results may be open for days.
-#[derive(Clone)]
-pub struct HttpMetrics(Family<Labels, Histogram>);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    route: String,
-    method: &'static str,
-    status: u16,
-}
-
-/// Where its ranges end, in seconds.
-const HTTP_SECONDS: [f64; 10] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
-
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        Self(Family::new_with_constructor(|| Histogram::new(HTTP_SECONDS)))
-    }
-}
-
-impl HttpMetrics {
-    /// Counts a request.
-    pub fn count(&self, route: String, method: &Method, status: u16, time: Duration) {
-        let labels = Labels { route, method: name(method), status };
-        self.0.get_or_create(&labels).observe(time.as_secs_f64());
-    }
-}
-
-fn name(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
-}
-
-/// All of it as text.
-///
-/// # Errors
-/// None that can happen: writing to a string does not fail.
-pub fn text(
-    http: &HttpMetrics,
-    metrics: Metrics,
-    tenants: Vec<TenantUsage>,
-) -> Result<String, fmt::Error> {
-    let mut registry = Registry::default();
-    let help = "Time from a request's head to that of its answer";
-    registry.register("wasmgrid_http_seconds", help, http.0.clone());
-    registry.register_collector(Box::new(Scrape { metrics, tenants }));
-    let mut text = String::new();
-    encode(&mut text, &registry)?;
-    Ok(text)
-}
-
 /// What the scheduler answered.
 #[derive(Debug)]
-struct Scrape {
+pub(super) struct Scrape {
     metrics: Metrics,
     tenants: Vec<TenantUsage>,
 }
-
-/// Values of one metric, each with the value of its one label.
-type Values<'a> = &'a [(&'a str, u64)];
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        build(&mut encoder)?;
         self.tasks(&mut encoder)?;
         self.tenants(&mut encoder)?;
         self.state(&mut encoder)?;
@@ -99,6 +31,11 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
+    /// Of tenants by name.
+    pub(super) const fn new(metrics: Metrics, tenants: Vec<TenantUsage>) -> Self {
+        Self { metrics, tenants }
+    }
+
     fn tasks(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Metrics { usage, attempts, leases, tasks, .. } = &self.metrics;
         let ended = &usage.ended;
@@ -176,8 +113,8 @@ impl Scrape {
         let fuel = of(|one| one.usage.cost.fuel);
         counters(out, "wasmgrid_fuel", "Fuel of committed results", "tenant", &fuel)?;
         let wall = of(|one| one.usage.cost.wall_us);
-        let help = "Wall time of committed results on workers, in microseconds";
-        counters(out, "wasmgrid_wall_us", help, "tenant", &wall)
+        let help = "Wall time of committed results on workers";
+        seconds(out, "wasmgrid_wall_seconds", help, "tenant", &wall)
     }
 
     fn state(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -268,54 +205,4 @@ impl Scrape {
         let help = "Links that ended because a message was not understood or not allowed";
         counters(out, "wasmgrid_links_refused", help, "", &[("", server.links_refused)])
     }
-}
-
-fn counters(
-    out: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    label: &str,
-    values: Values<'_>,
-) -> fmt::Result {
-    let mut metric = out.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (value, count) in values {
-        let count = ConstCounter::new(*count);
-        if label.is_empty() {
-            return count.encode(metric);
-        }
-        count.encode(metric.encode_family(&[(label, *value)])?)?;
-    }
-    Ok(())
-}
-
-fn gauges(
-    out: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    label: &str,
-    values: Values<'_>,
-) -> fmt::Result {
-    let mut metric = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (value, amount) in values {
-        let amount = ConstGauge::new(*amount);
-        if label.is_empty() {
-            return amount.encode(metric);
-        }
-        amount.encode(metric.encode_family(&[(label, *value)])?)?;
-    }
-    Ok(())
-}
-
-fn histogram(
-    out: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    counted: &Counted,
-) -> fmt::Result {
-    let bound = |at| Counted::bound_us(at).map_or(f64::INFINITY, |us| us as f64 / 1e6);
-    let counts = counted.buckets.iter().enumerate();
-    let buckets: Vec<(f64, u64)> = counts.map(|(at, count)| (bound(at), *count)).collect();
-    let mut metric = out.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    let sum = counted.sum_us as f64 / 1e6;
-    metric.encode_histogram::<NoLabelSet>(sum, counted.total(), &buckets, None)
 }

@@ -1,0 +1,137 @@
+//! The stream of a page: its parts as they change, each no more often than it says.
+
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use futures_util::stream;
+use tokio::time::Instant;
+use wasmgrid_pages::{LivePart, event};
+use wasmgrid_proto::Digest;
+
+use super::{
+    viewer::Viewer,
+    wanted::{Extent, Wanted},
+};
+use crate::{
+    access::{Watched, cookie},
+    app::App,
+    bounds::OpenStream,
+    problem::Problem,
+};
+
+/// How often a page is looked at.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How often something is sent if nothing changes: proxies end connections that are silent.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// The stream of a page.
+pub async fn stream(
+    State(app): State<App>,
+    headers: HeaderMap,
+    viewer: Result<Viewer, Response>,
+    wanted: Wanted,
+) -> Result<Response, Problem> {
+    let Ok(viewer) = viewer else {
+        // A stream has no use for the page of the login.
+        let is_known = cookie(&headers).is_some();
+        let status = if is_known { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        return Ok(status.into_response());
+    };
+    let open = viewer.access.open_stream()?;
+    let key = viewer.access.watch();
+    let live = Live {
+        app,
+        viewer,
+        wanted,
+        key,
+        sent: BTreeMap::new(),
+        beat_at: Instant::now(),
+        said_at: Instant::now(),
+        is_first: true,
+        _open: open,
+    };
+    let chunks = stream::unfold(live, |mut live| async move {
+        let chunk = live.next().await?;
+        Some((Ok::<_, Infallible>(chunk), live))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+struct Live {
+    app: App,
+    viewer: Viewer,
+    wanted: Wanted,
+    key: Watched,
+    /// What was sent of each part, as its digest, and when.
+    sent: BTreeMap<&'static str, (Digest, Instant)>,
+    beat_at: Instant,
+    said_at: Instant,
+    is_first: bool,
+    _open: OpenStream,
+}
+
+impl Live {
+    /// What is sent next; `None` if the page cannot be shown any more: the browser asks again.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                _ = self.key.lapses() => return None,
+                () = tokio::time::sleep_until(self.beat_at) => {}
+            }
+            self.beat_at = Instant::now() + BEAT;
+            let changed = self.changed().await?;
+            if !changed.is_empty() {
+                self.said_at = Instant::now();
+                return Some(changed.into());
+            }
+            if self.said_at.elapsed() >= SIGN_OF_LIFE {
+                self.said_at = Instant::now();
+                return Some(Bytes::from_static(b":\n\n"));
+            }
+        }
+    }
+
+    /// The parts that are due and differ from what was sent, as events.
+    async fn changed(&mut self) -> Option<String> {
+        let is_due = |part: &LivePart| {
+            let since = self.sent.get(part.id).map(|(_, at)| at.elapsed());
+            // A beat is never quite a second.
+            let wait = Duration::from_millis(part.cadence.millis()).saturating_sub(BEAT / 4);
+            since.is_none_or(|since| since >= wait)
+        };
+        let results_due = self
+            .sent
+            .get("results")
+            .is_none_or(|(_, at)| at.elapsed() + BEAT / 4 >= Duration::from_secs(5));
+        let extent = if results_due { Extent::All } else { Extent::WithoutResults };
+        let page = self.wanted.load(&self.app, &self.viewer, extent).await.ok()?;
+        let due: Vec<LivePart> = page.live_parts().iter().copied().filter(is_due).collect();
+        if page.live_parts().is_empty() && !self.is_first {
+            // It has ended: the browser's page has nothing more to hear.
+            return None;
+        }
+        let mut events = String::new();
+        for part in due {
+            if part.id == "results" && extent == Extent::WithoutResults {
+                continue;
+            }
+            let Some(inside) = page.part(&self.viewer.shell, part.id) else { continue };
+            let digest = Digest::of(inside.as_bytes());
+            let before = self.sent.insert(part.id, (digest, Instant::now()));
+            if before.is_none_or(|(before, _)| before != digest) {
+                events.push_str(&event(part.id, &inside));
+            }
+        }
+        self.is_first = false;
+        Some(events)
+    }
+}
