@@ -1,6 +1,8 @@
 //! `screenshots FOLDER`: the pictures of the README, of a run on a grid of two workers that it starts.
 //! The binary has to be built in the same profile.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "it ends with what went wrong")]
+
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use wasmgrid_tests::{Daemon, Home, Scheme, Site, wait_until};

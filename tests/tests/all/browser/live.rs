@@ -17,10 +17,10 @@ fn a_running_job_moves_without_the_page_being_loaded_anew() {
         browser.wait_for_text("#progress", &format!("{} of {0}", count + 1));
         browser.wait_for_text("#results", line.trim());
     }
-    site.run(&["job", "close", &job]);
-    browser.wait_for_text("#head", "ok");
     assert_eq!(browser.page(), page, "the page was loaded anew");
     site.assert_quiet("a job that moves");
+    site.run(&["job", "close", &job]);
+    browser.wait_for_text("#head", "ok");
 }
 
 #[test]
