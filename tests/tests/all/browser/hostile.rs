@@ -50,6 +50,8 @@ fn hostile_names_messages_logs_and_outputs_are_shown_as_text() {
     site.open(&page);
     browser.wait_for_text("h1", HOSTILE);
     browser.wait_for_text("#failures", "<img src=x onerror");
+    // That job has ended: its page moves no more.
+    site.open(&format!("/jobs/{waits}"));
     browser.wait_for_text("#live", "live");
     assert_harmless(browser, "a live page");
 }
