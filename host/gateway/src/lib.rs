@@ -90,6 +90,7 @@ impl Gateway {
         let app = Arc::clone(&self.state);
         api::routes()
             .merge(pages::routes())
+            .fallback(pages::nowhere)
             .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::protect))
             .layer(middleware::from_fn_with_state(Arc::clone(&app), guard::count))
             .with_state(app)

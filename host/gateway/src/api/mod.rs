@@ -54,13 +54,13 @@ pub fn routes() -> Router<App> {
         .route("/metrics", get(system::metrics))
         .route("/healthz", get(system::health))
         .route("/readyz", get(system::ready))
-        .fallback(nothing)
         .method_not_allowed_fallback(other_method)
         // Bodies are read with bounds of their own.
         .layer(DefaultBodyLimit::disable())
 }
 
-async fn nothing() -> Problem {
+/// There is nothing at a path.
+pub async fn nothing() -> Problem {
     let (title, detail) =
         ("There is nothing at this path.", "see /v1/openapi.json for what there is");
     Problem::new(StatusCode::NOT_FOUND, "no_such_path", title, detail)

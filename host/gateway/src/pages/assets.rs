@@ -28,7 +28,7 @@ static COMPRESSED: LazyLock<BTreeMap<&str, Bytes>> = LazyLock::new(|| {
 /// One file.
 pub async fn asset(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
     let Some(asset) = wasmgrid_pages::asset(uri.path()) else {
-        return super::nothing().into_response();
+        return super::answer::nothing().into_response();
     };
     let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     let takes_gzip = accepted.is_some_and(|all| all.split(',').any(is_gzip));

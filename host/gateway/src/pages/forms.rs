@@ -15,8 +15,8 @@ use wasmgrid_pages::{
 use wasmgrid_proto::{JobId, KeyId};
 
 use super::{
+    answer::{nothing, onward, shown},
     login::logged_out,
-    nothing, onward, shown,
     viewer::{Viewer, is_own_site},
 };
 use crate::{app::App, extract::ask as answered, problem::Problem};

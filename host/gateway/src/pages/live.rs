@@ -13,10 +13,7 @@ use tokio::time::Instant;
 use wasmgrid_pages::{LivePart, event};
 use wasmgrid_proto::Digest;
 
-use super::{
-    viewer::Viewer,
-    wanted::{Extent, Wanted},
-};
+use super::{asked::Extent, viewer::Viewer, wanted::Wanted};
 use crate::{
     access::{Watched, cookie},
     app::App,
@@ -53,7 +50,8 @@ pub async fn stream(
         sent: BTreeMap::new(),
         beat_at: Instant::now(),
         said_at: Instant::now(),
-        is_first: true,
+        parts: &[],
+        is_over: false,
         _open: open,
     };
     let chunks = stream::unfold(live, |mut live| async move {
@@ -75,14 +73,16 @@ struct Live {
     sent: BTreeMap<&'static str, (Digest, Instant)>,
     beat_at: Instant,
     said_at: Instant,
-    is_first: bool,
+    /// The parts that it has, or had as long as it went on.
+    parts: &'static [LivePart],
+    is_over: bool,
     _open: OpenStream,
 }
 
 impl Live {
     /// What is sent next; `None` if the page cannot be shown any more: the browser asks again.
     async fn next(&mut self) -> Option<Bytes> {
-        loop {
+        while !self.is_over {
             tokio::select! {
                 _ = self.key.lapses() => return None,
                 () = tokio::time::sleep_until(self.beat_at) => {}
@@ -98,6 +98,7 @@ impl Live {
                 return Some(Bytes::from_static(b":\n\n"));
             }
         }
+        None
     }
 
     /// The parts that are due and differ from what was sent, as events.
@@ -114,11 +115,16 @@ impl Live {
             .is_none_or(|(_, at)| at.elapsed() + BEAT / 4 >= Duration::from_secs(5));
         let extent = if results_due { Extent::All } else { Extent::WithoutResults };
         let page = self.wanted.load(&self.app, &self.viewer, extent).await.ok()?;
-        let due: Vec<LivePart> = page.live_parts().iter().copied().filter(is_due).collect();
-        if page.live_parts().is_empty() && !self.is_first {
-            // It has ended: the browser's page has nothing more to hear.
-            return None;
+        if page.live_parts().is_empty() {
+            // It has ended. The last of each part is sent; the browser loads the page anew, which is
+            // without a stream.
+            self.is_over = true;
+        } else {
+            self.parts = page.live_parts();
         }
+        let is_over = self.is_over;
+        let due: Vec<LivePart> =
+            self.parts.iter().copied().filter(|part| is_over || is_due(part)).collect();
         let mut events = String::new();
         for part in due {
             if part.id == "results" && extent == Extent::WithoutResults {
@@ -131,7 +137,6 @@ impl Live {
                 events.push_str(&event(part.id, &inside));
             }
         }
-        self.is_first = false;
         Some(events)
     }
 }

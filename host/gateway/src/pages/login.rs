@@ -13,7 +13,10 @@ use wasmgrid_pages::{
 };
 use wasmgrid_proto::{Millis, Reason, Secret};
 
-use super::{onward, shown, viewer::is_own_site};
+use super::{
+    answer::{onward, shown},
+    viewer::is_own_site,
+};
 use crate::{access::COOKIE, app::App, extract::ask, problem::Problem, serve::PeerAddress};
 
 /// For how long a code works, as the scheduler has it.

@@ -1,6 +1,8 @@
 //! The web pages: their routes, and who may see them. What they show is filled in from the scheduler's
 //! answers ([`fill`]); how it looks is `wasmgrid-pages`.
 
+mod answer;
+mod asked;
 mod assets;
 mod fill;
 mod forms;
@@ -12,25 +14,21 @@ mod wanted;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, State},
-    http::{HeaderValue, StatusCode, header},
+    extract::{DefaultBodyLimit, OriginalUri, Path, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use wasmgrid_pages::{Page as _, plain};
 
-use crate::{app::App, problem::Problem};
+use crate::{api, app::App};
+use answer::shown;
+use asked::Extent;
 use viewer::Viewer;
-use wanted::{Extent, Wanted};
+use wanted::Wanted;
 
 /// Bytes of a form at most.
 const FORM_BYTES: usize = 16 << 10;
-
-/// What pages may load: the gateway's own files and nothing else.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
-     form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
 
 /// The pages, each with its stream and its parts.
 const PAGES: [&str; 9] = [
@@ -105,22 +103,19 @@ async fn part(
     }
 }
 
-/// Answers with HTML.
-fn shown(status: StatusCode, html: String) -> Response {
-    let kind = HeaderValue::from_static("text/html; charset=utf-8");
-    let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, POLICY)];
-    (status, headers, html).into_response()
-}
-
-/// Has the browser go to another page.
-fn onward(to: &str) -> Response {
-    let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
-    (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response()
-}
-
-/// There is nothing of that kind at a path.
-fn nothing() -> Problem {
-    let (title, detail) =
-        ("There is no such page.", "The address is wrong, or what was there is gone.");
-    Problem::new(StatusCode::NOT_FOUND, "no_such_page", title, detail)
+/// There is nothing at this path: a browser is told by a page, programs by a problem.
+pub async fn nowhere(
+    headers: HeaderMap,
+    OriginalUri(uri): OriginalUri,
+    viewer: Result<Viewer, Response>,
+) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_browser = accepted.is_some_and(|accepted| accepted.contains("text/html"));
+    if !is_browser || uri.path().starts_with("/v1/") {
+        return api::nothing().await.into_response();
+    }
+    match viewer {
+        Ok(viewer) => shown(StatusCode::NOT_FOUND, plain::Problem::no_page().html(&viewer.shell)),
+        Err(login) => login,
+    }
 }

@@ -6,7 +6,7 @@ use axum::{
 };
 use wasmgrid_proto::JobId;
 
-use super::nothing;
+use super::answer::nothing;
 use crate::{
     access::Access, api::tasks::output_of, extract::At, picture::kind_of, problem::Problem,
 };

@@ -8,7 +8,7 @@ use axum::{
 use wasmgrid_pages::{Guest, Liveness, Nav, Page as _, Prose, Shell, plain};
 use wasmgrid_proto::Digest;
 
-use super::{onward, shown};
+use super::answer::{onward, shown};
 use crate::{
     access::{Access, cookie},
     app::App,

@@ -7,24 +7,19 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
 use wasmgrid_pages::Page;
 use wasmgrid_proto::JobId;
 
-use super::{fill, nothing, viewer::Viewer};
+use super::{
+    answer::nothing,
+    asked::{Asked, Extent},
+    fill,
+    viewer::Viewer,
+};
 use crate::{app::App, problem::Problem};
 
 /// A page that is filled in.
 pub type Filled = Box<dyn Page + Send>;
-
-/// How much of a page is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// All of it.
-    All,
-    /// All but results, which cost more than the rest.
-    WithoutResults,
-}
 
 /// A page that is asked for.
 #[derive(Clone, Debug)]
@@ -46,23 +41,6 @@ enum Which {
     Functions,
     Keys,
     About,
-}
-
-/// The queries of all pages; what a page does not know changes nothing.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    /// Jobs or workers in this state.
-    pub state: String,
-    /// Jobs whose name begins so.
-    pub name: String,
-    /// Jobs of this tenant.
-    pub tenant: String,
-    /// Where a list goes on.
-    pub cursor: String,
-    /// As what results are shown.
-    #[serde(rename = "as")]
-    pub shown: String,
 }
 
 impl FromRequestParts<App> for Wanted {

@@ -72,8 +72,14 @@ async fn each_page_is_shown_with_a_policy_that_allows_its_own_files_alone() {
     // Workers are the operators'.
     let response = lab.send(get(&lab, "/workers", ADA)).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    let response = lab.send(get(&lab, "/nowhere", ADA)).await;
+    // Browsers are told by a page, programs by a problem.
+    let mut request = get(&lab, "/nowhere", ADA);
+    request.headers_mut().insert("accept", "text/html,*/*".parse().expect("a value"));
+    let response = lab.send(request).await;
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(text(response).await.contains("<h1>There is no such page</h1>"));
+    let response = lab.send(get(&lab, "/nowhere", ADA)).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use wasmgrid_proto::{
 use wasmgrid_views::quantile;
 
 use super::{
-    super::wanted::Extent,
+    super::asked::Extent,
     each_second,
     jobs::{left_of, waits},
     per_second, rate_line, results, window,

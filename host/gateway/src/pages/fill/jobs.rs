@@ -3,7 +3,7 @@
 use wasmgrid_pages::jobs::{JobRow, Jobs, JobsFilter, Left};
 use wasmgrid_proto::{JobFilter, JobId, JobRow as Counted, JobState, JobStatus, Pace, wire::More};
 
-use super::{super::wanted::Asked, left, per_second};
+use super::{super::asked::Asked, left, per_second};
 use crate::{access::Access, clock::now, extract::ask, problem::Problem};
 
 /// Jobs of a page.

@@ -6,7 +6,7 @@ use wasmgrid_pages::{
 };
 use wasmgrid_proto::{WorkerFilter, WorkerId, WorkerRow as Counted};
 
-use super::{super::wanted::Asked, per_second};
+use super::{super::asked::Asked, per_second};
 use crate::{access::Access, clock::now, extract::ask, problem::Problem};
 
 /// Workers of a page.
