@@ -1,7 +1,7 @@
 //! What a person does on the pages: log in, look, close, retry, cancel, drain.
 
 use serde_json::json;
-use wasmgrid_tests::{ENTER, Site, TAB};
+use wasmgrid_tests::{ENTER, Site, TAB, wait_until};
 
 #[test]
 fn a_link_logs_in_once_and_logging_out_ends_it() {
@@ -83,6 +83,25 @@ fn an_open_job_is_closed_and_its_failed_tasks_retried_as_a_new_one() {
     let again = again.strip_prefix(&format!("{}/jobs/", site.url)).expect("the new job's page");
     assert_ne!(again, job);
     site.wait_for_results(again, 1);
+}
+
+#[test]
+fn an_operator_drains_a_worker_and_has_it_take_tasks_again() {
+    let Some(site) = Site::logged_in() else { return };
+    let browser = &site.browser;
+    let state = |expected: &str| {
+        wait_until(expected, || site.workers()[0]["state"] == json!(expected));
+    };
+    browser.follow(".bar a[href='/workers']");
+    browser.follow("#workers tbody a");
+    browser.follow("form[action$='/drain'] button");
+    // It has no tasks, so nothing is to be waited for.
+    state("drained");
+    browser.wait_for_text("#head", "drained");
+    site.open(&format!("/workers/{}", site.worker()));
+    browser.follow("form[action$='/uncordon'] button");
+    state("ready");
+    browser.wait_for_text("#head", "ready");
 }
 
 /// Takes the focus with the keyboard to what a selector finds, and presses it.
