@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use self::driver::{Refused, Session};
 pub use self::site::Site;
-use crate::{Daemon, wait_until};
+use crate::{Daemon, wait_for, wait_until};
 
 /// The key that takes the focus to the next link, button or field, in WebDriver's alphabet.
 pub const TAB: &str = "\u{e004}";
@@ -74,19 +74,12 @@ impl Browser {
     /// # Panics
     /// Where it is there and does not start.
     pub fn start() -> Option<Self> {
-        let (Some(browser), Some(driver)) = (program("chromium"), program("chromedriver")) else {
+        let (Some(browser), Some(program)) = (program("chromium"), program("chromedriver")) else {
             println!("skipped: chromium and chromium-driver are not installed");
             return None;
         };
         let home = tempfile::tempdir().expect("a temporary folder");
-        let mut command = Command::new(driver);
-        command.arg("--port=0").env("HOME", home.path()).env_remove("DBUS_SESSION_BUS_ADDRESS");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut driver = Daemon::start(command);
-        let port = driver.hear("the driver's port", |line| {
-            let (_, rest) = line.split_once("successfully on port ")?;
-            rest.trim_end_matches('.').parse().ok()
-        });
+        let (driver, port) = driver(&program, home.path());
         let session = Session::start(port, &capabilities(&browser, home.path()))
             .unwrap_or_else(|error| panic!("no browser: {error}\n{}", driver.said()));
         Some(Self { session, _driver: driver, _home: home })
@@ -104,7 +97,11 @@ impl Browser {
 
     /// What the body of a function returns in the page.
     pub fn script(&self, script: &str) -> Value {
-        done(script, self.session.script(script))
+        // A page that loads itself anew ends what runs in it: the next one is asked.
+        wait_for("a page that stays", || match self.session.script(script) {
+            Err(error) if error.to_string().contains("aborted by navigation") => None,
+            answer => Some(done(script, answer)),
+        })
     }
 
     /// What a test can see of the page: the text of the first element that a selector finds. `None`
@@ -233,6 +230,29 @@ impl Drop for Browser {
         // Where the driver cannot end it, the test has failed already.
         drop(self.session.end());
     }
+}
+
+/// A driver, and its port. It wants the port that the system gave it for IPv4 for IPv6 too, and ends if
+/// somebody else has that: the next one is given another port.
+fn driver(program: &Path, home: &Path) -> (Daemon, u16) {
+    wait_for("a driver with a port", || {
+        let mut command = Command::new(program);
+        command.arg("--port=0").env("HOME", home).env_remove("DBUS_SESSION_BUS_ADDRESS");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut driver = Daemon::start(command);
+        let port = wait_for("the driver's port, or its end", || match port_in(&driver.said()) {
+            None if driver.has_ended() => Some(None),
+            None => None,
+            port => Some(port),
+        });
+        port.map(|port| (driver, port))
+    })
+}
+
+/// The port of which a driver has said that it has it.
+fn port_in(said: &str) -> Option<u16> {
+    let (_, rest) = said.split_once("successfully on port ")?;
+    rest.lines().next()?.trim_end_matches('.').parse().ok()
 }
 
 fn done<T>(what: &str, answer: Result<T, Refused>) -> T {
