@@ -137,7 +137,12 @@ pub async fn call(
     let (name, module) = version(&name)?;
     let body::Whole { bytes, held } = body::whole(&headers, body, INPUT_MAX, &app.bounds).await?;
     let callee = (access.act_for.clone(), name, module);
-    let result = ask(app.callers.call(&access.client, callee, bytes)).await?;
+    // A call takes as long as its task and what is before it, and as long as its key is good.
+    let mut key = access.watch();
+    let result = tokio::select! {
+        result = app.callers.call(&access.client, callee, bytes) => result?,
+        lapsed = key.lapses() => return Err(lapsed),
+    };
     drop(held);
     let meta = &result.meta;
     let mut took = HeaderMap::new();

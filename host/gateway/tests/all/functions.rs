@@ -56,6 +56,23 @@ async fn a_function_is_deployed_called_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_call_waits_as_long_as_its_key_is_good() {
+    let lab = Lab::start().await;
+    lab.put_module(ADA, MODULE).await;
+    assert_eq!(deploy(&lab, PATH, &body()).await.status, 200);
+    // There is no worker, so it waits.
+    let call = lab.post(PATH, ADA, "text/plain", "one");
+    let revoked = async {
+        while lab.get("/v1/jobs", ADA).await.json()["jobs"][0]["counts"]["queued"] != 1 {
+            tokio::task::yield_now().await;
+        }
+        lab.grid.revoke(ADA);
+    };
+    let (called, ()) = tokio::join!(call, revoked);
+    called.is(StatusCode::UNAUTHORIZED, "key_not_accepted");
+}
+
+#[tokio::test]
 async fn what_is_no_function_is_a_problem_that_says_why() {
     let lab = Lab::start().await;
     lab.put_module(ADA, MODULE).await;
