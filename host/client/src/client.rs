@@ -28,6 +28,7 @@ use wasmgrid_proto::{
 use crate::{
     ClientError, JobStream, StoredInputs, Uploads,
     actor::{Actor, Answered, Command},
+    numbers::{Idle, Numbers},
     sendable::sendable,
     stream::{self, Sink},
 };
@@ -89,6 +90,8 @@ struct Shared {
     stop: CancellationToken,
     /// Why nothing is asked any more.
     ended: Arc<OnceLock<ClientError>>,
+    /// Who appended beside others and does not at the moment.
+    idle: Idle,
     _stop_on_drop: DropGuard,
 }
 
@@ -123,7 +126,9 @@ impl Client {
         tasks.spawn(actor.run(link, Arc::clone(&ended)));
         tasks.close();
         let guard = stop.clone().drop_guard();
-        let shared = Shared { commands, config, wake, tasks, stop, ended, _stop_on_drop: guard };
+        let idle = Idle::default();
+        let _stop_on_drop = guard;
+        let shared = Shared { commands, config, wake, tasks, stop, ended, idle, _stop_on_drop };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -231,8 +236,9 @@ impl Client {
     /// # Errors
     /// [`ClientError::Random`].
     pub fn producer(&self, job: JobId) -> Result<Producer, ClientError> {
-        let id = u64::from_le_bytes(random()?);
-        Ok(Producer { client: self.clone(), job, id, number: 0, unanswered: false })
+        let idle = self.shared.idle.take(job);
+        let numbers = idle.map_or_else(Numbers::new, Ok)?;
+        Ok(Producer { client: self.clone(), job, numbers })
     }
 
     /// Makes a job of the tasks of an ended one that did not end ok: with their inputs, under
@@ -598,12 +604,7 @@ impl Future for Answer {
 pub struct Producer {
     client: Client,
     job: JobId,
-    /// Made up, so that the scheduler knows a repeated request from a new one.
-    id: u64,
-    /// Of the last request that was taken.
-    number: u64,
-    /// A request behind that one was sent, and it is not known to have been taken.
-    unanswered: bool,
+    numbers: Numbers,
 }
 
 impl Producer {
@@ -614,24 +615,22 @@ impl Producer {
     /// [`ClientError::Api`], where the job takes no more, or the scheduler keeps no more. Where the
     /// link was lost meanwhile the inputs may be appended all the same.
     pub async fn append(&mut self, inputs: InputBlock, payload: Bytes) -> Result<u64, ClientError> {
-        if self.unanswered {
-            // Nobody knows whether its number was used: a new producer has none that were.
-            *self = self.client.producer(self.job)?;
-        }
-        let (job, producer, number) = (self.job, self.id, self.number + 1);
+        let (job, (producer, number)) = (self.job, self.numbers.next()?);
         let request = Request::Append { job, producer, number, inputs };
-        let answer = self.client.begin(request, payload, None).await?;
-        self.unanswered = true;
-        let answer = answer.await;
-        // Also what is refused may be a repeat of what was done before the link was lost.
-        self.unanswered = answer.is_err();
-        match answer? {
+        match self.client.begin(request, payload, None).await?.await? {
             Reply::Appended { first } => {
-                self.number = number;
+                self.numbers.taken();
                 Ok(first)
             }
             _ => Err(unexpected()),
         }
+    }
+}
+
+impl Drop for Producer {
+    /// Whoever appends to the job next goes on with the same numbers: so the scheduler has fewer to remember.
+    fn drop(&mut self) {
+        self.client.shared.idle.put(self.job, self.numbers);
     }
 }
 

@@ -17,13 +17,14 @@ use wasmgrid_proto::{
 
 use crate::{
     Client, ClientError, JobEvent, JobStream,
-    client::{done, random, unexpected},
+    client::{done, unexpected},
+    numbers::Numbers,
 };
 
 /// Calls that wait to be sent before others wait to be made.
 const WAITING: usize = 4_096;
 
-/// Calls in one request at most, and bytes of their inputs from which on no further is added.
+/// Calls in one request at most, and bytes of their inputs if there are several.
 const CALLS_AT_ONCE: usize = 1_024;
 const BYTES_AT_ONCE: usize = 4 << 20;
 
@@ -80,14 +81,14 @@ impl Client {
     /// [`ClientError::Random`], if there is no number that nobody else makes up.
     pub fn caller(&self, name: &str, module: Option<Digest>) -> Result<Caller, ClientError> {
         let (calls, waiting) = mpsc::channel(WAITING);
-        let producer = Producer::new()?;
         let actor = Actor {
             client: self.clone(),
             name: name.into(),
             module,
-            producer,
+            numbers: Numbers::new()?,
             job: None,
             ready: VecDeque::new(),
+            at_once: CALLS_AT_ONCE,
             jobs: BTreeMap::new(),
         };
         tokio::spawn(actor.run(waiting));
@@ -148,30 +149,18 @@ impl fmt::Debug for Call {
     }
 }
 
-/// Under which number requests are made, so that a repeated one is done once.
-#[derive(Clone, Copy, Debug)]
-struct Producer {
-    id: u64,
-    /// Of the last request that was taken.
-    number: u64,
-}
-
-impl Producer {
-    fn new() -> Result<Self, ClientError> {
-        Ok(Self { id: u64::from_le_bytes(random()?), number: 0 })
-    }
-}
-
 /// Sends calls and hands their results to whoever made them.
 struct Actor {
     client: Client,
     name: String,
     module: Option<Digest>,
-    producer: Producer,
+    numbers: Numbers,
     /// Which one takes calls.
     job: Option<JobId>,
     /// Calls that go into the next request.
     ready: VecDeque<Call>,
+    /// Calls in the next request at most: fewer after one was refused.
+    at_once: usize,
     jobs: BTreeMap<JobId, Results>,
 }
 
@@ -187,8 +176,7 @@ struct Results {
 
 /// What a request had, until it is answered.
 struct Asked {
-    calls: Vec<Answer>,
-    number: u64,
+    calls: Vec<Call>,
 }
 
 impl Actor {
@@ -197,7 +185,7 @@ impl Actor {
         let mut is_open = true;
         loop {
             if asking.is_none() && !self.ready.is_empty() {
-                asking = Some(self.begin());
+                asking = self.begin();
             }
             let is_idle = asking.is_none() && self.jobs.values().all(|job| job.open.is_empty());
             if !is_open && is_idle && self.ready.is_empty() {
@@ -229,35 +217,29 @@ impl Actor {
     }
 
     /// Asks for calls that wait, in one request.
-    fn begin(&mut self) -> (Asked, Asking) {
-        let (mut calls, mut lengths, mut bytes) = (Vec::new(), Vec::new(), BytesMut::new());
-        let mut only = None;
-        while calls.len() < CALLS_AT_ONCE
-            && bytes.len() < BYTES_AT_ONCE
-            && let Some(Call { input, result }) = self.ready.pop_front()
-        {
-            // What is refused is refused by its length, which the scheduler knows.
-            lengths.push(u32::try_from(input.len()).unwrap_or(u32::MAX));
-            calls.push(result);
-            if calls.len() == 1 {
-                // One is sent as it is.
-                only = Some(input);
-            } else {
-                if let Some(first) = only.take() {
-                    bytes.extend_from_slice(&first);
-                }
-                bytes.extend_from_slice(&input);
+    fn begin(&mut self) -> Option<(Asked, Asking)> {
+        let calls = self.some();
+        let (producer, number) = match self.numbers.next() {
+            Ok(next) => next,
+            Err(error) => {
+                refuse(calls, &error);
+                return None;
             }
-        }
-        let payload = only.unwrap_or_else(|| bytes.freeze());
-        let number = self.producer.number + 1;
+        };
         let request = Request::Call {
             name: self.name.clone(),
             module: self.module,
-            producer: self.producer.id,
+            producer,
             number,
-            inputs: InputBlock::Packed(lengths),
+            // What is refused is refused by its length, which the scheduler knows.
+            inputs: InputBlock::Packed(
+                calls
+                    .iter()
+                    .map(|call| u32::try_from(call.input.len()).unwrap_or(u32::MAX))
+                    .collect(),
+            ),
         };
+        let payload = joined(&calls);
         let (client, known) = (self.client.clone(), self.job);
         let answer = async move {
             let answer = client.begin(request, payload, None).await?.await?;
@@ -268,14 +250,29 @@ impl Actor {
             };
             Ok((job, first, stream))
         };
-        (Asked { calls, number }, Box::pin(answer))
+        Some((Asked { calls }, Box::pin(answer)))
+    }
+
+    /// Takes calls that wait, as many as one request has.
+    fn some(&mut self) -> Vec<Call> {
+        let (mut calls, mut bytes) = (Vec::new(), 0_usize);
+        while calls.len() < self.at_once
+            && let Some(call) = self.ready.front()
+        {
+            bytes = bytes.saturating_add(call.input.len());
+            if bytes > BYTES_AT_ONCE && !calls.is_empty() {
+                break;
+            }
+            calls.extend(self.ready.pop_front());
+        }
+        calls
     }
 
     /// A request was answered.
     fn answered(&mut self, asked: Asked, reported: Reported) {
         match reported {
             Ok((job, first, stream)) => {
-                self.producer.number = asked.number;
+                self.numbers.taken();
                 self.job = Some(job);
                 if let Some(stream) = stream {
                     let results = Results {
@@ -287,18 +284,18 @@ impl Actor {
                     self.jobs.entry(job).or_insert(results);
                 }
                 if let Some(results) = self.jobs.get_mut(&job) {
-                    results.claim(first, asked.calls);
+                    results.claim(first, asked.calls.into_iter().map(|call| call.result));
                 }
+                self.at_once = (2 * self.at_once).min(CALLS_AT_ONCE);
                 self.forget_others();
             }
             Err(error) => {
-                // Nobody knows whether its number was used: another producer has none that were.
-                if let Ok(producer) = Producer::new() {
-                    self.producer = producer;
-                }
-                for call in asked.calls {
-                    // Whoever made it may not wait any more.
-                    let _ = call.send(Err(error.clone()));
+                if matches!(error, ClientError::Api(_)) && asked.calls.len() > 1 {
+                    // None of them was taken, perhaps because of one: each half is asked for by itself.
+                    self.at_once = asked.calls.len().div_ceil(2);
+                    asked.calls.into_iter().rev().for_each(|call| self.ready.push_front(call));
+                } else {
+                    refuse(asked.calls, &error);
                 }
                 for results in self.jobs.values_mut() {
                     results.let_go();
@@ -342,6 +339,24 @@ impl Actor {
     }
 }
 
+/// Ends calls with an error.
+fn refuse(calls: Vec<Call>, error: &ClientError) {
+    for call in calls {
+        // Whoever made it may not wait any more.
+        let _ = call.result.send(Err(error.clone()));
+    }
+}
+
+/// The inputs of calls one behind the other; that of one is not copied.
+fn joined(calls: &[Call]) -> Bytes {
+    if let [call] = calls {
+        return call.input.clone();
+    }
+    let mut all = BytesMut::with_capacity(calls.iter().map(|call| call.input.len()).sum());
+    calls.iter().for_each(|call| all.extend_from_slice(&call.input));
+    all.freeze()
+}
+
 /// A request that is under way.
 type Asking = Pin<Box<dyn Future<Output = Reported> + Send>>;
 
@@ -368,7 +383,7 @@ async fn next(
 
 impl Results {
     /// Calls have these indices, from the first on.
-    fn claim(&mut self, first: u64, calls: Vec<Answer>) {
+    fn claim(&mut self, first: u64, calls: impl Iterator<Item = Answer>) {
         for (index, call) in (first..).zip(calls) {
             match self.unclaimed.remove(&index) {
                 Some(result) => drop(call.send(Ok(result))),

@@ -83,6 +83,7 @@ mod functions;
 mod inputs;
 mod keys;
 mod named;
+mod numbers;
 mod operate;
 mod paged;
 mod sendable;

@@ -149,7 +149,7 @@ impl Durable for Record {
 
 impl Durable for SnapshotItem {
     const WHAT: &'static str = "an item of a snapshot";
-    const VARIANTS: u32 = 17;
+    const VARIANTS: u32 = 19;
 
     fn check(&self) -> Result<(), UnknownExtension> {
         match self {

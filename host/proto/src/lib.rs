@@ -140,7 +140,7 @@ pub use record::{CommittedRun, DropReason, Dropped, Record, RetryCounter};
 pub use refusal::{GrantFault, Refusal};
 pub use rows::{JobRow, WorkerFilter, WorkerReport, WorkerRow};
 pub use segment::{InputBlock, Parts, ResultBlock, ResultMeta, SegmentError};
-pub use snapshot::{AttemptItem, JobItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
+pub use snapshot::{AttemptItem, JobItem, ProducerItem, SNAPSHOT_LIST, SnapshotItem, TaskSet};
 pub use spec::{Grant, GrantError, JobSpec, ModuleInfo, ModuleKind, REQUIRES_MAX, TaskSpec};
 pub use status::{
     Contest, FILTER_BYTES, Failing, JobCounts, JobFilter, JobState, JobStatus, RunningTask,

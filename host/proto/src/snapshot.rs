@@ -166,6 +166,38 @@ pub enum SnapshotItem {
         /// When it was deployed last: the date.
         deployed: Micros,
     },
+    /// Who appended to the job beside others, what last, and when; in place of [`Self::Producers`], which
+    /// earlier releases wrote.
+    Appenders {
+        /// The job.
+        job: JobId,
+        /// Some of them.
+        producers: Vec<ProducerItem>,
+    },
+    /// Who called a function, what last, and when; also of a function that was deleted since.
+    Callers {
+        /// Whose it is.
+        tenant: String,
+        /// Its name.
+        name: String,
+        /// Some of them.
+        producers: Vec<ProducerItem>,
+    },
+}
+
+/// A producer in a snapshot, with its last request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerItem {
+    /// Its own number.
+    pub producer: u64,
+    /// Its number of the request.
+    pub number: u64,
+    /// The job that took the request's inputs.
+    pub job: JobId,
+    /// The first index that they got.
+    pub first: u64,
+    /// When: the grid's own time.
+    pub at: Micros,
 }
 
 /// A job in a snapshot.

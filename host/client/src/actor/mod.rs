@@ -12,6 +12,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -25,8 +26,8 @@ use wasmgrid_net::{LinkError, NetError, Receiver, Release};
 use wasmgrid_proto::{
     frame::Envelope,
     wire::{
-        ApiError, AuthorityRequest, FromClient, Reply, ReplyFrame, Request, RequestFrame, ToClient,
-        Unwatch,
+        ApiError, AuthorityRequest, FromClient, REPEATED_FOR, Reply, ReplyFrame, Request,
+        RequestFrame, ToClient, Unwatch,
     },
 };
 
@@ -63,6 +64,8 @@ struct Asked {
     answer: Option<oneshot::Sender<Result<Answered, ClientError>>>,
     /// Links that ended soon while it had no answer.
     ends: u32,
+    /// When it was sent first.
+    since: Instant,
 }
 
 /// Why a link is not served any more.
@@ -208,7 +211,8 @@ where
         });
         let id = self.number();
         let answer = Some(answer);
-        self.send(id, Asked { request, payload, watch, answer, ends: 0 }, outbox);
+        let since = Instant::now();
+        self.send(id, Asked { request, payload, watch, answer, ends: 0, since }, outbox);
     }
 
     /// Sends a question, with what the watch that comes with it needs now; unless the scheduler is too
@@ -294,7 +298,7 @@ where
             if answer.is_closed() {
                 continue;
             }
-            if is_repeatable(&asked.request) {
+            if is_repeatable(&asked.request, asked.since.elapsed()) {
                 self.send(id, asked, outbox);
             } else if let Some(answer) = asked.answer {
                 let _ = answer.send(Err(ClientError::Lost));
@@ -304,7 +308,8 @@ where
         for (watch, request) in self.watches.resumable(&waiting) {
             let id = self.number();
             let (payload, watch) = (Bytes::new(), Some(watch));
-            let asked = Asked { request, payload, watch, answer: None, ends: 0 };
+            let (ends, since) = (0, Instant::now());
+            let asked = Asked { request, payload, watch, answer: None, ends, since };
             self.send(id, asked, outbox);
         }
     }
@@ -361,19 +366,21 @@ where
     }
 }
 
-/// Whether asking twice is the same as asking once. Submits and retries carry a key, appends their
-/// first index or their producer's number; modules are named by their content; a token would be
-/// made twice, and so would a key, a login code is good once, an authority be replaced by one that it had
-/// made, and who was taken away is not there to be taken away.
-const fn is_repeatable(request: &Request) -> bool {
-    !matches!(
-        request,
+/// Whether asking twice is the same as asking once, so long after it was asked first. Submits and retries
+/// carry a key, appends their first index or their producer's number, which is remembered for a while;
+/// modules are named by their content; a token would be made twice, and so would a key, a login code is good
+/// once, an authority be replaced by one that it had made, and who was taken away is not there to be taken
+/// away.
+fn is_repeatable(request: &Request, age: Duration) -> bool {
+    match request {
+        Request::Append { .. } | Request::Call { .. } => age < REPEATED_FOR.duration(),
         Request::CreateToken { .. }
-            | Request::CreateKey { .. }
-            | Request::Login { .. }
-            | Request::RemoveMember { .. }
-            | Request::Authority(AuthorityRequest::Replace)
-    )
+        | Request::CreateKey { .. }
+        | Request::Login { .. }
+        | Request::RemoveMember { .. }
+        | Request::Authority(AuthorityRequest::Replace) => false,
+        _ => true,
+    }
 }
 
 /// Whether a dial that failed so may succeed later, with nothing changed on this side.

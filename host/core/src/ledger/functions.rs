@@ -1,9 +1,11 @@
 //! The functions of tenants: which job takes the calls of each.
 
-use alloc::{collections::BTreeMap, string::String};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::ops::Bound;
 
-use wasmgrid_proto::{JobId, Micros, SnapshotItem};
+use wasmgrid_proto::{JobId, Micros, ProducerItem, SnapshotItem};
+
+use super::producers::{KEPT, Last, Producers};
 
 /// All functions, by tenant and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +13,17 @@ pub(crate) struct Functions {
     by_tenant: BTreeMap<String, BTreeMap<String, Function>>,
     /// How many functions' calls a job takes: one, or none.
     jobs: BTreeMap<JobId, (String, String)>,
+    /// Who called them, by tenant.
+    callers: BTreeMap<String, Callers>,
+}
+
+/// Who called the functions of a tenant, by the function's name, whichever job took the calls; also of those
+/// that were deleted, as long as somebody may repeat a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Callers {
+    by_name: BTreeMap<String, Producers>,
+    /// How many those are.
+    count: usize,
 }
 
 /// A function.
@@ -18,7 +31,7 @@ pub(crate) struct Functions {
 pub(crate) struct Function {
     /// The job that takes its calls.
     pub(crate) job: JobId,
-    /// The one that did before: a repeated request may be about it.
+    /// The one that did before: calls of it may be open.
     pub(crate) before: Option<JobId>,
     /// How many calls it had before its job.
     pub(crate) called: u64,
@@ -66,6 +79,40 @@ impl Functions {
         self.jobs.get(&job).map(|(tenant, name)| (tenant.as_str(), name.as_str()))
     }
 
+    /// Remembers a call, if a job takes the calls of a function; says whether it does.
+    pub(crate) fn note_caller(&mut self, job: JobId, producer: u64, last: Last) -> bool {
+        let Some((tenant, name)) = self.jobs.get(&job) else { return false };
+        let callers = self.callers.entry(tenant.clone()).or_default();
+        callers.change(name, |producers| producers.note(producer, last));
+        true
+    }
+
+    /// Who called a function, if anybody did.
+    pub(crate) fn callers(&self, tenant: &str, name: &str) -> Option<&Producers> {
+        self.callers.get(tenant)?.by_name.get(name)
+    }
+
+    /// How many callers of a tenant's functions are remembered.
+    pub(crate) fn count_callers(&self, tenant: &str) -> usize {
+        self.callers.get(tenant).map_or(0, |callers| callers.count)
+    }
+
+    /// Time has passed: forgets who does not repeat a call any more.
+    pub(crate) fn forget_callers(&mut self, now: Micros) {
+        let Self { by_tenant, callers, .. } = self;
+        callers.retain(|tenant, callers| {
+            let functions = by_tenant.get(tenant);
+            callers.count = 0;
+            callers.by_name.retain(|name, producers| {
+                let is_there = functions.is_some_and(|functions| functions.contains_key(name));
+                producers.forget(now, if is_there { KEPT } else { 0 });
+                callers.count += producers.len();
+                !producers.is_empty()
+            });
+            callers.count > 0
+        });
+    }
+
     /// How many functions a tenant has.
     pub(crate) fn count(&self, tenant: &str) -> usize {
         self.by_tenant.get(tenant).map_or(0, BTreeMap::len)
@@ -91,9 +138,38 @@ impl Functions {
                 out(SnapshotItem::Function { tenant, name, job, before, called, deployed });
             }
         }
+        for (tenant, callers) in &self.callers {
+            for (name, producers) in &callers.by_name {
+                producers.snapshot(|producers| {
+                    let (tenant, name) = (tenant.clone(), name.clone());
+                    out(SnapshotItem::Callers { tenant, name, producers });
+                });
+            }
+        }
+    }
+
+    pub(crate) fn restore_callers(
+        &mut self,
+        (tenant, name): (&str, &str),
+        items: Vec<ProducerItem>,
+    ) {
+        let callers = self.callers.entry(tenant.into()).or_default();
+        callers.change(name, |producers| producers.restore(items));
     }
 
     pub(crate) fn restore(&mut self, (tenant, name): (&str, &str), function: Function) {
         self.put((tenant, name), function);
+    }
+}
+
+impl Callers {
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut Producers)) {
+        if !self.by_name.contains_key(name) {
+            self.by_name.insert(name.into(), Producers::default());
+        }
+        let Some(producers) = self.by_name.get_mut(name) else { return };
+        self.count = self.count.saturating_sub(producers.len());
+        change(producers);
+        self.count += producers.len();
     }
 }

@@ -21,7 +21,7 @@ pub(crate) const RANGE_BYTES: u64 = 48;
 pub(crate) const SEGMENT_BYTES: u64 = 384;
 
 /// What is remembered of an append or of a producer, to tell a repeat.
-const REPEAT_BYTES: u64 = 64;
+pub(crate) const REPEAT_BYTES: u64 = 128;
 
 /// What any job has room for in its [`JOB_BYTES`]: so most jobs take the same all their life.
 const INCLUDED_BYTES: u64 = 4 * SEGMENT_BYTES;

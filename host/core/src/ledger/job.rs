@@ -147,9 +147,6 @@ impl Job {
                 self.ended_at = Some(*at);
                 self.appends.shrink();
             }
-            Record::ProducerNoted { producer, number, first, .. } => {
-                self.producers.note(*producer, *number, *first);
-            }
             Record::InputsTaken { of, tasks, .. } => self.take_over(*of, tasks),
             Record::InputsDigest { tasks, digest, .. } => self.appends.push(*tasks, *digest),
             Record::InputsDropped { tasks, .. } => self.inputs.drop(tasks),
@@ -157,6 +154,7 @@ impl Job {
             Record::ResultsDropped { dropped, .. } => self.dropped = Some(*dropped),
             Record::EpochStarted { .. }
             | Record::JobSubmitted { .. }
+            | Record::ProducerNoted { .. }
             | Record::JobForgotten { .. }
             | Record::WorkerKnown { .. }
             | Record::WorkerCordoned { .. }
@@ -479,7 +477,7 @@ impl Job {
         self.inputs.snapshot(job, out);
         self.appends.snapshot(job, out);
         self.terms.snapshot(job, out);
-        self.producers.snapshot(job, out);
+        self.producers.snapshot(|producers| out(SnapshotItem::Appenders { job, producers }));
         self.attempts.snapshot(job, out);
         if !self.divergences.is_empty() {
             out(SnapshotItem::Divergences { job, divergences: self.divergences.clone() });
@@ -532,11 +530,7 @@ impl Job {
             SnapshotItem::Appends { appends, .. } => {
                 appends.into_iter().for_each(|(tasks, digest)| self.appends.push(tasks, digest));
             }
-            SnapshotItem::Producers { producers, .. } => {
-                for (producer, number, first) in producers {
-                    self.producers.note(producer, number, first);
-                }
-            }
+            SnapshotItem::Appenders { producers, .. } => self.producers.restore(producers),
             SnapshotItem::Notes { index, lost, dropped, notes, .. } => {
                 self.attempts.restore(index, lost, dropped, notes);
             }
@@ -548,6 +542,8 @@ impl Job {
             | SnapshotItem::Quota { .. }
             | SnapshotItem::FuelUsed { .. }
             | SnapshotItem::Function { .. }
+            | SnapshotItem::Callers { .. }
+            | SnapshotItem::Producers { .. }
             | SnapshotItem::Usage { .. }
             | SnapshotItem::FormerWorker { .. }
             | SnapshotItem::Job(_) => {}

@@ -29,7 +29,7 @@ use wasmgrid_proto::{
 
 use self::{
     catalog::Catalog,
-    holdings::{Holdings, Part},
+    holdings::{Holdings, Part, REPEAT_BYTES},
 };
 use crate::table::Table;
 
@@ -40,6 +40,7 @@ pub(crate) use functions::{Function, Functions};
 pub(crate) use history::History;
 pub(crate) use holdings::{RANGE_BYTES, SEGMENT_BYTES, job_bytes};
 pub(crate) use job::Job;
+pub(crate) use producers::{Last, PRODUCERS_MAX, Producers, REMEMBERED};
 pub(crate) use usage::Usages;
 
 /// The durable part of a [`Grid`](crate::Grid): jobs, what became of their tasks, and who is
@@ -92,7 +93,13 @@ impl Ledger {
                 let at = (*at, self.clock.time_of(*at));
                 self.add(*job, Job::new((**spec).clone(), (key, *digest), self.epoch, at));
             }
-            Record::TimePassed { time, date } => self.clock = Clock { time: *time, date: *date },
+            Record::TimePassed { time, date } => {
+                self.clock = Clock { time: *time, date: *date };
+                self.functions.forget_callers(*time);
+            }
+            Record::ProducerNoted { job, producer, number, first } => {
+                self.note_producer(*job, *producer, (*number, *first));
+            }
             Record::JobForgotten { job } => self.forget(*job),
             Record::WorkerKnown { worker, name } => {
                 self.workers.insert(name.to_string(), *worker);
@@ -127,7 +134,6 @@ impl Ledger {
             | Record::Ended { job, .. }
             | Record::AttemptsFailed { job, .. }
             | Record::Diverged { job, .. }
-            | Record::ProducerNoted { job, .. }
             | Record::InputsDigest { job, .. }
             | Record::InputsDropped { job, .. }
             | Record::IndicesSkipped { job, .. }
@@ -159,6 +165,34 @@ impl Ledger {
                 self.catalog.add(tenant, entry.state, job);
             }
         }
+    }
+
+    /// Remembers what a producer asked last: of the function whose calls the job takes, or else of the job.
+    fn note_producer(&mut self, job: JobId, producer: u64, (number, first): (u64, u64)) {
+        let last = Last { number, job, first, at: self.clock.time };
+        if self.functions.note_caller(job, producer, last) {
+            return;
+        }
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            let before = Part::of(entry);
+            entry.producers.note(producer, last);
+            self.holdings.change(&entry.spec.task.tenant, before, Part::of(entry));
+        }
+    }
+
+    /// What a producer asked last of a job, or of the function whose calls it takes.
+    pub(crate) fn producers(&self, job: JobId) -> Option<&Producers> {
+        match self.functions.of_job(job) {
+            Some((tenant, name)) => self.functions.callers(tenant, name),
+            None => self.jobs.get(&job).map(Job::producers),
+        }
+    }
+
+    /// About how many bytes of memory and of the journal take what a tenant's jobs are, and who appended to
+    /// them.
+    pub(crate) fn record_bytes(&self, tenant: &str) -> u64 {
+        let callers = self.functions.count_callers(tenant) as u64;
+        self.holdings.of(tenant).record_bytes + callers * REPEAT_BYTES
     }
 
     fn remove_worker(&mut self, worker: WorkerId) {
@@ -273,12 +307,21 @@ impl Ledger {
                 let function = Function { job, before, called, deployed };
                 self.functions.restore((&tenant, &name), function);
             }
+            SnapshotItem::Callers { tenant, name, producers } => {
+                self.functions.restore_callers((&tenant, &name), producers);
+            }
+            // As an earlier release wrote it: when, is not known.
+            SnapshotItem::Producers { job, producers } => {
+                for (producer, number, first) in producers {
+                    self.note_producer(job, producer, (number, first));
+                }
+            }
             SnapshotItem::Job(item) => self.add(item.job, Job::from_item(item)),
             SnapshotItem::Tasks { job, .. }
             | SnapshotItem::Attempts { job, .. }
             | SnapshotItem::Inputs { job, .. }
             | SnapshotItem::Appends { job, .. }
-            | SnapshotItem::Producers { job, .. }
+            | SnapshotItem::Appenders { job, .. }
             | SnapshotItem::Notes { job, .. }
             | SnapshotItem::Terms { job, .. }
             | SnapshotItem::Divergences { job, .. } => {

@@ -163,7 +163,14 @@ impl Grid {
     }
 
     fn check_call(&self, call: Call<'_>, count: u64) -> Result<Taken, ApiError> {
-        let function = self.ledger.functions().get(call.tenant, call.name);
+        let functions = self.ledger.functions();
+        // Whatever has become of the function since: what was taken is not taken again.
+        let callers = functions.callers(call.tenant, call.name);
+        let known = callers.and_then(|callers| callers.last(call.producer.0));
+        if let Some(known) = known.filter(|known| known.number == call.producer.1) {
+            return Ok(Taken::Before(known.job, known.first));
+        }
+        let function = functions.get(call.tenant, call.name);
         let function = function.ok_or_else(|| no_function(call.name))?;
         let entry = self.find(function.job)?;
         let found = entry.spec().task.module;
@@ -171,9 +178,7 @@ impl Grid {
             let name = call.name.into();
             return Err(Reason::FunctionVersion { name, wanted, found }.into());
         }
-        if let Some((job, first)) = self.called_before(function, call.producer)? {
-            return Ok(Taken::Before(job, first));
-        }
+        self.repeated(function.job, callers, call.producer)?;
         let allowed = u64::from(entry.function().unwrap_or_default().calls);
         if entry.open().len().saturating_add(count) > allowed {
             return Err(Reason::FunctionBusy { name: call.name.into(), allowed }.into());
@@ -184,30 +189,6 @@ impl Grid {
             return Ok(Taken::Now(function.job));
         }
         Ok(Taken::Anew(Box::new(entry.spec().clone())))
-    }
-
-    /// What became of a request that a producer repeats. Its numbers go on over the jobs of a function.
-    fn called_before(
-        &self,
-        function: Function,
-        (producer, number): (u64, u64),
-    ) -> Result<Option<(JobId, u64)>, ApiError> {
-        let jobs = [Some(function.job), function.before].into_iter().flatten();
-        let last = jobs
-            .filter_map(|job| Some((job, self.ledger.job(job)?.producers().last(producer)?)))
-            .max_by_key(|(_, last)| last.number);
-        let job = function.job;
-        match last {
-            Some((job, last)) if last.number == number => Ok(Some((job, last.first))),
-            _ => {
-                let last = last.map_or(0, |(_, last)| last.number);
-                if last.checked_add(1) == Some(number) {
-                    Ok(None)
-                } else {
-                    Err(Reason::OutOfOrder { job, number, last }.into())
-                }
-            }
-        }
     }
 
     /// A position in a job's result log before the results of a call, also of one that is repeated: of the

@@ -109,11 +109,12 @@ impl Grid {
 
     fn used(&self, tenant: &str, resource: Resource) -> u64 {
         let (holding, account) = (self.ledger.holdings().of(tenant), self.stored.account(tenant));
+        let records = self.ledger.record_bytes(tenant);
         match resource {
-            Resource::Bytes => account.log_bytes + account.module_bytes + holding.record_bytes,
+            Resource::Bytes => account.log_bytes + account.module_bytes + records,
             Resource::Jobs => holding.jobs,
             Resource::OpenJobs => holding.open_jobs,
-            Resource::RecordBytes => holding.record_bytes,
+            Resource::RecordBytes => records,
             Resource::WaitingTasks => holding.tasks,
             Resource::RunningTasks => self.placement.shares().leased(tenant),
             Resource::FuelADay => self.noted_fuel(tenant).saturating_add(account.fuel),
@@ -157,7 +158,7 @@ impl Grid {
     /// Brings the bounds of a tenant's account up to date.
     pub(super) fn bound(&mut self, tenant: &str) {
         let most = |resource| self.allowed(tenant, resource).unwrap_or(u64::MAX);
-        let records = self.ledger.holdings().of(tenant).record_bytes;
+        let records = self.ledger.record_bytes(tenant);
         let log_bytes = most(Resource::Bytes).saturating_sub(records);
         let fuel = most(Resource::FuelADay).saturating_sub(self.noted_fuel(tenant));
         self.stored.bound(tenant, Most { log_bytes, fuel });

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     io::{Input, InputBytes, Output, RequestId},
-    ledger::{Job, RANGE_BYTES, SEGMENT_BYTES, job_bytes},
+    ledger::{
+        Job, Last, PRODUCERS_MAX, Producers, RANGE_BYTES, REMEMBERED, SEGMENT_BYTES, job_bytes,
+    },
     placement::Worker,
     planted::Planted,
 };
@@ -239,11 +241,12 @@ impl Grid {
         (producer, number): (u64, u64),
         (count, bytes): (u64, InputBytes),
     ) {
-        let first = self.find(job).and_then(|entry| {
-            if let Some(first) = repeated(job, entry, producer, number)?
+        let first = self.find(job).and_then(|_| {
+            let known = self.repeated(job, self.ledger.producers(job), (producer, number))?;
+            if let Some(known) = known
                 && !self.config.breaks(Planted::RepeatedExtend)
             {
-                return Ok((first, true));
+                return Ok((known.first, true));
             }
             Ok((0, false))
         });
@@ -258,6 +261,28 @@ impl Grid {
             repeated => repeated.map(|(first, _)| first),
         };
         self.answer(request, first.map(|first| Reply::Appended { first }));
+    }
+
+    /// What a producer's request got before; `None` where it is the next one.
+    pub(super) fn repeated(
+        &self,
+        job: JobId,
+        producers: Option<&Producers>,
+        (producer, number): (u64, u64),
+    ) -> Result<Option<Last>, ApiError> {
+        let known = producers.and_then(|producers| producers.last(producer));
+        let last = known.map_or(0, |known| known.number);
+        match known {
+            Some(known) if known.number == number => Ok(Some(known)),
+            _ if last.checked_add(1) != Some(number) => {
+                Err(Reason::OutOfOrder { job, number, last }.into())
+            }
+            None if producers.is_some_and(|producers| producers.is_full(self.now)) => {
+                let (allowed, within) = (PRODUCERS_MAX as u64, REMEMBERED);
+                Err(Reason::TooManyProducers { job, allowed, within }.into())
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Appends inputs at the end of a job that takes some; the index of the first of them.
@@ -441,7 +466,9 @@ fn check_append(
     if entry.appends().knows(tasks, digest) || (tasks.count == 0 && first <= next) {
         return Ok(false);
     }
-    if !entry.producers().is_empty() || entry.source().is_some() {
+    // So are those of calls, whose producers are the function's.
+    let is_shared = !entry.producers().is_empty() || entry.function().is_some();
+    if is_shared || entry.source().is_some() {
         // What is there at these indices may be somebody else's.
         return Err(Reason::Shared { job, first }.into());
     }
@@ -464,17 +491,6 @@ fn check_open(job: JobId, entry: &Job) -> Result<(), ApiError> {
         _ => return Ok(()),
     };
     Err(Reason::JobClosed { job, why }.into())
-}
-
-/// The first index that a producer's request got before; `None` where it is the next one.
-fn repeated(job: JobId, entry: &Job, producer: u64, number: u64) -> Result<Option<u64>, ApiError> {
-    let known = entry.producers().last(producer);
-    let last = known.map_or(0, |known| known.number);
-    match known {
-        Some(known) if known.number == number => Ok(Some(known.first)),
-        _ if last.checked_add(1) == Some(number) => Ok(None),
-        _ => Err(Reason::OutOfOrder { job, number, last }.into()),
-    }
 }
 
 /// Fails where a job cannot be retried yet.

@@ -3,6 +3,7 @@
 use wasmgrid_core::{GridConfig, Input, InputBytes};
 use wasmgrid_proto::{
     Digest, FunctionStatus, FunctionTerms, JobId, JobSpec, JobState, OutcomeClass, Reason,
+    SnapshotItem,
     wire::{ApiError, ErrorCode, Reply},
 };
 
@@ -116,6 +117,78 @@ fn a_deployment_takes_new_calls_at_once_and_lets_old_ones_end() {
     assert_eq!(world.grid.function("alice", "f").expect("there").job, second.job);
 }
 
+fn delete(world: &mut World, name: &str) {
+    let request = world.request();
+    let (tenant, name) = ("alice".into(), name.into());
+    world.drive(Input::DeleteFunction { request: by_alice(request), tenant, name });
+    assert_eq!(world.reply(request), Ok(Reply::Done));
+}
+
+#[test]
+fn a_repeated_call_is_known_whatever_became_of_its_function_since() {
+    let mut world = World::new();
+    world.join("w", 4);
+    let spec = |module: &[u8]| function_spec(module, terms(None, 100));
+    let first = deploy(&mut world, "f", spec(b"0")).expect("deployed").job;
+    call(&mut world, "f", (1, 1), 2).expect("called");
+    call(&mut world, "f", (2, 1), 1).expect("called");
+    for module in 1..=4_u8 {
+        deploy(&mut world, "f", spec(&[module])).expect("deployed");
+        world.pass(MINUTE_MS / 4);
+        assert_eq!(call(&mut world, "f", (1, 1), 2).map(|at| (at.0, at.1)), Ok((first, 0)));
+    }
+    // Also a call of a version that is not there any more, and one of no function.
+    let old = Some(Digest::of(b"0"));
+    let again = call_version(&mut world, "f", old, (1, 1), 2).map(|at| (at.0, at.1));
+    assert_eq!(again, Ok((first, 0)));
+    delete(&mut world, "f");
+    assert_eq!(call(&mut world, "f", (2, 1), 1).map(|at| (at.0, at.1)), Ok((first, 2)));
+    world.check_replay();
+    world.restart();
+    let anew = deploy(&mut world, "f", spec(b"0")).expect("deployed").job;
+    assert_eq!(call(&mut world, "f", (2, 1), 1).map(|at| (at.0, at.1)), Ok((first, 2)));
+    // A caller counts on over all of that.
+    assert_eq!(call(&mut world, "f", (2, 2), 1).map(|at| (at.0, at.1)), Ok((anew, 0)));
+    world.run(10);
+    world.check_replay();
+}
+
+#[test]
+fn who_called_a_deleted_function_is_forgotten_after_minutes() {
+    let mut world = World::new();
+    world.join("w", 4);
+    deploy(&mut world, "f", function_spec(b"0", terms(None, 1_000))).expect("deployed");
+    for caller in 0..300 {
+        call(&mut world, "f", (caller, 1), 1).expect("called");
+    }
+    let callers = |world: &World| {
+        let mut callers = 0;
+        world.grid.ledger().snapshot(&mut |item| {
+            if let SnapshotItem::Callers { producers, .. } = item {
+                callers += producers.len();
+            }
+        });
+        callers
+    };
+    assert_eq!(callers(&world), 300);
+    world.run(10);
+    world.pass(10 * MINUTE_MS);
+    assert_eq!(callers(&world), 256, "one that calls seldom counts on");
+    delete(&mut world, "f");
+    world.pass(2 * MINUTE_MS);
+    assert_eq!(callers(&world), 0);
+    world.check_replay();
+}
+
+#[test]
+fn the_job_of_a_function_takes_no_inputs_at_places_of_their_own() {
+    let mut world = World::new();
+    let job = deploy(&mut world, "f", function_spec(b"0", terms(None, 9))).expect("deployed").job;
+    call(&mut world, "f", (1, 1), 1).expect("called");
+    let refused = world.append(job, 1, 1).expect_err("others call it");
+    assert!(matches!(*refused.reason, Reason::Shared { .. }), "{refused:?}");
+}
+
 #[test]
 fn no_more_calls_are_on_workers_than_the_function_allows() {
     let mut world = World::new();
@@ -193,10 +266,7 @@ fn a_deleted_function_takes_no_calls_and_its_calls_end() {
     let status =
         deploy(&mut world, "f", function_spec(b"one", terms(None, 100))).expect("deployed");
     call(&mut world, "f", (1, 1), 1).expect("called");
-    let request = world.request();
-    let (tenant, name) = ("alice".into(), "f".into());
-    world.drive(Input::DeleteFunction { request: by_alice(request), tenant, name });
-    assert_eq!(world.reply(request), Ok(Reply::Done));
+    delete(&mut world, "f");
     let refused = call(&mut world, "f", (1, 2), 1).expect_err("it is gone");
     assert_eq!(refused.code, ErrorCode::NotFound);
     assert_eq!(world.indices(worker, status.job), [0]);

@@ -1,5 +1,6 @@
 //! Functions over HTTP: deployed by name, called with a body.
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use http_body_util::Full;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -70,6 +71,47 @@ async fn a_call_waits_as_long_as_its_key_is_good() {
     };
     let (called, ()) = tokio::join!(call, revoked);
     called.is(StatusCode::UNAUTHORIZED, "key_not_accepted");
+}
+
+#[tokio::test]
+async fn calls_that_are_made_at_once_are_refused_one_by_one() {
+    let lab = Lab::start().await;
+    lab.put_module(ADA, MODULE).await;
+    let mut few = body();
+    few["max_calls"] = json!(5);
+    assert_eq!(deploy(&lab, PATH, &few).await.status, 200);
+    // There is no worker, so those that are taken wait.
+    let calls = (0..8).map(|number| lab.post(PATH, ADA, "text/plain", number.to_string()));
+    let mut calls: FuturesUnordered<_> = calls.collect();
+    for _ in 0..3 {
+        let refused = calls.next().await.expect("another");
+        refused.is(StatusCode::SERVICE_UNAVAILABLE, "function_busy");
+    }
+    let _worker = worker::join(&lab.server.handle(), "box1");
+    let mut answers = Vec::new();
+    while let Some(called) = calls.next().await {
+        assert_eq!(called.status, 200);
+        answers.push(called.text().to_owned());
+    }
+    answers.sort();
+    answers.dedup();
+    assert_eq!(answers.len(), 5, "each has an answer of its own");
+}
+
+#[tokio::test]
+async fn large_calls_that_are_made_at_once_are_sent_by_themselves() {
+    const LARGE: usize = 24 << 20;
+    let lab = Lab::start().await;
+    lab.put_module(ADA, MODULE).await;
+    assert_eq!(deploy(&lab, PATH, &body()).await.status, 200);
+    let _worker = worker::join(&lab.server.handle(), "box1");
+    let call = async |length: usize| {
+        let input = vec![b'x'; length];
+        let called = lab.post(PATH, ADA, "application/octet-stream", input).await;
+        assert_eq!((called.status, called.text().len()), (200, length));
+    };
+    let calls = [LARGE, 1, LARGE, LARGE, 2].map(call);
+    futures_util::future::join_all(calls).await;
 }
 
 #[tokio::test]

@@ -418,4 +418,9 @@ reasons! {
     /// The job of a function is submitted by deploying the function, and by nothing else.
     NoFunctionJob = Invalid, "function_job",
         "only deploying a function makes a job that takes its calls";
+    /// Too many producers appended to the job, or called its function, lately: each may repeat its last
+    /// request still, and is remembered so that it is done once.
+    TooManyProducers { job: JobId, allowed: u64, within: Millis } = Unavailable, "too_many_producers",
+        "more than {allowed} producers appended to job {job} within {within}, the maximum; append less often \
+         with more inputs each, or let one producer make several requests";
 }

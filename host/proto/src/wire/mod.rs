@@ -39,7 +39,7 @@ pub use renew::{
     Renewed, SignedBy,
 };
 pub use reply::{More, Reply, ReplyFrame};
-pub use request::{Request, RequestFrame, Submit, TokenRequest, WatchRequest};
+pub use request::{REPEATED_FOR, Request, RequestFrame, Submit, TokenRequest, WatchRequest};
 pub use worker::{
     Alive, Assign, Cancel, Committed, Compiled, Contested, Drain, FromWorker, Health, Heartbeat,
     HeldLease, Join, Joined, LeaseGrant, Leaving, Module, NeedModule, Overrun, Part, Preparing,

@@ -23,6 +23,10 @@ pub struct RequestFrame {
     pub request: Request,
 }
 
+/// A request with a producer's number is not repeated for longer than this after it was sent first: what was
+/// done under it is remembered longer.
+pub const REPEATED_FOR: Millis = Millis(150_000);
+
 /// What a client can ask. What changes something is durable when it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {

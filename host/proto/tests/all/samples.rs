@@ -10,12 +10,12 @@ use wasmgrid_proto::{
     FunctionTerms, Grant, Histogram, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobMetrics,
     JobSpec, JobState, JobStatus, KeyId, KeyKind, KeyStatus, LabelCount, LeaseId, LeaseMetrics,
     LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind,
-    Outcome, OutcomeClass, Reason, Record, Refusal, Resource, ResultBlock, ResultMeta,
-    RetryCounter, RunningTask, Secret, ServerMetrics, SnapshotItem, StoreMetrics, TaskId,
-    TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus, TenantShare,
-    TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage, UsageTotal,
-    Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerFilter, WorkerId,
-    WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
+    Outcome, OutcomeClass, ProducerItem, Reason, Record, Refusal, Resource, ResultBlock,
+    ResultMeta, RetryCounter, RunningTask, Secret, ServerMetrics, SnapshotItem, StoreMetrics,
+    TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
+    TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage,
+    UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerFilter,
+    WorkerId, WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
         ActFor, Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed,
@@ -622,6 +622,13 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         not_ok_overflown: true,
         counts: job_status().counts,
     };
+    let producer = ProducerItem {
+        producer: 0x1234_5678_9abc_def0,
+        number: 3,
+        job,
+        first: 10,
+        at: Micros(5_000),
+    };
     vec![
         SnapshotItem::Grid { epoch: Epoch(5), last_job: job, last_worker: WorkerId(4) },
         SnapshotItem::Worker {
@@ -655,6 +662,12 @@ pub fn snapshot() -> Vec<SnapshotItem> {
             before: Some(JobId(1)),
             called: 70_000,
             deployed: Micros(3_000),
+        },
+        SnapshotItem::Appenders { job, producers: vec![producer] },
+        SnapshotItem::Callers {
+            tenant: "ada".into(),
+            name: "squares".into(),
+            producers: vec![producer, producer],
         },
     ]
 }
