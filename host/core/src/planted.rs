@@ -21,6 +21,8 @@ pub enum Planted {
     SuspectInCompany,
     /// What a producer appends again counts again.
     RepeatedExtend,
+    /// A repeated call counts again if its function has another job by now.
+    RepeatedCall,
     /// A retry runs all of a job's tasks.
     RetryOfAll,
     /// A lease is believed for an input that was appended after its term.

@@ -58,6 +58,8 @@ pub struct Book {
     newest: LeaseId,
     fresh: BTreeSet<LeaseId>,
     jobs: BTreeMap<JobId, Job>,
+    /// Those that were forgotten, with what was promised of them.
+    forgotten: BTreeSet<JobId>,
     /// The inputs in the journal, each append with its place there.
     appends: Vec<(usize, JobId, u64, Vec<u64>)>,
     /// What the results took that were stored, by the first one's place in the log.
@@ -68,6 +70,8 @@ pub struct Book {
     workers: BTreeMap<String, WorkerId>,
     /// Those that were taken away.
     removed: BTreeSet<WorkerId>,
+    /// The requests of callers that are in the journal: each caller is of one function.
+    called: BTreeSet<(u64, u64)>,
     /// Acknowledged facts, which outlive every scheduler.
     promises: Promises,
     /// When things happened.
@@ -82,6 +86,8 @@ struct Promises {
     keys: BTreeMap<(String, String), JobId>,
     /// Of a producer's request of a job: where its inputs begin.
     extends: BTreeMap<(JobId, (u64, u64)), u64>,
+    /// Of a caller's request: its job, and where its inputs begin.
+    calls: BTreeMap<(u64, u64), (JobId, u64)>,
     closed: BTreeSet<JobId>,
     cancelled: BTreeSet<JobId>,
     ends: BTreeMap<JobId, (JobState, u64)>,
@@ -95,6 +101,8 @@ struct Job {
     retries: u32,
     max_failures: Option<u64>,
     has_deadline: bool,
+    /// It takes the calls of a function.
+    is_function: bool,
     total: u64,
     /// Of a retry: whose inputs it has, and which tasks.
     retry: Option<Retry>,
@@ -150,12 +158,14 @@ impl Book {
             newest: LeaseId(0),
             fresh: BTreeSet::new(),
             jobs: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
             appends: Vec::new(),
             took: BTreeMap::new(),
             used: BTreeMap::new(),
             keys: BTreeMap::new(),
             workers: BTreeMap::new(),
             removed: BTreeSet::new(),
+            called: BTreeSet::new(),
             promises: Promises::default(),
             times: Times::default(),
         }
@@ -172,12 +182,14 @@ impl Book {
         })?;
         let before = std::mem::take(&mut self.jobs);
         self.journal.clear();
+        self.forgotten.clear();
         self.appends.retain(|(place, ..)| *place < found.len());
         self.epoch = Epoch(0);
         self.keys.clear();
         self.used.clear();
         self.workers.clear();
         self.removed.clear();
+        self.called.clear();
         self.times.replay();
         for record in found {
             self.record(record)?;
@@ -219,34 +231,39 @@ impl Book {
     }
 
     fn check_promises(&self) -> Result<(), Violation> {
+        let is_kept = |id: &&JobId| !self.forgotten.contains(id);
         let lost = "no acknowledged submit or append is lost";
         for (key, id) in &self.promises.keys {
             hold(self.keys.get(key) == Some(id), lost, || format!("job {id} of {key:?} is gone"))?;
         }
-        for (id, inputs) in &self.promises.inputs {
+        for (id, inputs) in self.promises.inputs.iter().filter(|(id, _)| is_kept(id)) {
             let there = self.jobs.get(id).map(|job| job.total);
             hold(there >= Some(*inputs), lost, || {
                 format!("job {id} has {there:?} of {inputs} inputs")
             })?;
         }
-        for id in &self.promises.closed {
+        for by in self.promises.calls.keys() {
+            hold(self.called.contains(by), lost, || format!("the calls of {by:?} are gone"))?;
+        }
+        for id in self.promises.closed.iter().filter(is_kept) {
             let closed = self.jobs.get(id).is_some_and(|job| job.closed);
             hold(closed, lost, || format!("job {id} was closed and is open"))?;
         }
-        for id in &self.promises.cancelled {
+        for id in self.promises.cancelled.iter().filter(is_kept) {
             let cancelled = self.jobs.get(id).is_some_and(|job| job.cancelled);
             hold(cancelled, "an acknowledged cancel is durable", || {
                 format!("job {id} was cancelled and is not")
             })?;
         }
-        for ((id, cursor), shown) in &self.promises.shown {
+        for ((id, cursor), shown) in self.promises.shown.iter().filter(|((id, _), _)| is_kept(&id))
+        {
             let job = self.jobs.get(id);
             let at = usize::try_from(*cursor).ok().and_then(|at| job?.log.get(at));
             hold(at == Some(&shown.index), "a committed result never changes", || {
                 format!("result {cursor} of job {id} was of {shown:?} and is of {at:?}")
             })?;
         }
-        for (id, (state, _)) in &self.promises.ends {
+        for (id, (state, _)) in self.promises.ends.iter().filter(|(id, _)| is_kept(id)) {
             let ended = self.jobs.get(id).and_then(|job| job.ended);
             hold(ended == Some(*state), "a job's end never changes", || {
                 format!("job {id} was {state} and is {ended:?}")
@@ -291,6 +308,11 @@ impl Book {
                 hold(!twice, "a job's number is its own", || format!("job {job} again"))?;
                 return self.retries(*job, &spec.name);
             }
+            Record::JobForgotten { job } => {
+                let ended = self.jobs.remove(job).is_some_and(|job| job.ended.is_some());
+                self.forgotten.insert(*job);
+                return hold(ended, "only what has ended is forgotten", || format!("job {job}"));
+            }
             Record::InputsAppended { job, .. }
             | Record::InputsClosed { job }
             | Record::CancelRequested { job, .. }
@@ -307,6 +329,12 @@ impl Book {
         let Some(job) = known else {
             return hold(false, "a record names a job that is there", || format!("{record:?}"));
         };
+        if let Record::ProducerNoted { producer, number, .. } = record
+            && job.is_function
+        {
+            let once = self.called.insert((*producer, *number));
+            return hold(once, "each call counts once", || format!("{record:?}, again"));
+        }
         self.used.entry(job.tenant.clone()).or_default().add(used(record, &self.took));
         job.record(record, config).map_err(|violation| Violation {
             detail: format!("{} ({record:?})", violation.detail),
@@ -482,6 +510,16 @@ impl Book {
         hold(once, "each extend counts once", || {
             format!("{by:?} of job {job} is at {first}, was at {before:?}; noted: {noted:?}")
         })
+    }
+
+    /// A caller's request is acknowledged.
+    ///
+    /// # Errors
+    /// If its calls were somewhere else before, or it is not in the journal.
+    pub fn called(&mut self, by: (u64, u64), at: (JobId, u64)) -> Result<(), Violation> {
+        let before = self.promises.calls.insert(by, at);
+        let once = before.is_none_or(|before| before == at) && self.called.contains(&by);
+        hold(once, "each call counts once", || format!("{by:?} is at {at:?}, was at {before:?}"))
     }
 
     /// A close is acknowledged.
@@ -660,6 +698,7 @@ impl Job {
             retries: spec.retries,
             max_failures: spec.max_failures,
             has_deadline: spec.deadline.is_some(),
+            is_function: spec.function().is_some(),
             total: 0,
             retry: None,
             producers: BTreeMap::new(),

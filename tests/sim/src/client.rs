@@ -7,6 +7,7 @@ use wasmgrid_proto::{JobId, wire::ErrorCode};
 
 use crate::{
     book::{Violation, hold},
+    function::{By, Function},
     message::{Answer, Down, Request, Shown, Summary, Up, WatchFrom},
     net::LinkId,
     plan::{ClientPlan, JobPlan, SECOND},
@@ -20,6 +21,9 @@ const WINDOW: u64 = 24;
 /// Where a chunk is that the job did not take.
 const NOWHERE: u64 = u64::MAX;
 
+/// So many numbers of producers are a client's own, for its callers.
+const CALLERS: u64 = 1 << 40;
+
 /// Credit goes back once so many were read.
 const GIVE_BACK: u64 = 6;
 
@@ -30,6 +34,8 @@ pub struct Client {
     pub link: Option<LinkId>,
     /// Its jobs, as they were planned.
     pub runs: Vec<Run>,
+    /// Its function.
+    function: Option<Function>,
     asked: BTreeMap<u64, Asked>,
     next: u64,
     said: Vec<Up>,
@@ -86,6 +92,9 @@ struct Asked {
     what: What,
 }
 
+/// The number of no run.
+const NO_RUN: usize = usize::MAX;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Submit,
@@ -93,14 +102,25 @@ enum What {
     Close,
     Cancel,
     Watch(usize),
+    Function(By),
 }
 
 impl Client {
     /// A client that has done nothing.
     #[must_use]
-    pub fn new(plan: &ClientPlan, random: Random) -> Self {
+    pub fn new(plan: &ClientPlan, number: u64, random: Random) -> Self {
         let runs = plan.jobs.iter().map(Run::new).collect();
-        Self { link: None, runs, asked: BTreeMap::new(), next: 1, said: Vec::new(), random }
+        let producer = CALLERS * (number + 1);
+        let function = plan.function.clone().map(|plan| Function::new(plan, producer));
+        Self {
+            link: None,
+            runs,
+            function,
+            asked: BTreeMap::new(),
+            next: 1,
+            said: Vec::new(),
+            random,
+        }
     }
 
     /// Another process of it, which has its results and its place still, or nothing.
@@ -108,6 +128,7 @@ impl Client {
         self.link = None;
         self.asked.clear();
         self.said.clear();
+        self.function.iter_mut().for_each(Function::restart);
         for run in &mut self.runs {
             if keeps {
                 run.producers.iter_mut().for_each(|producer| producer.busy = false);
@@ -129,11 +150,13 @@ impl Client {
     /// True once each job's end has come to every reader.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.runs.iter().all(|run| {
-            run.appended.len() == run.plan.chunks.len().max(1)
-                && run.closed
-                && run.readers.iter().all(Reader::is_done)
-        })
+        let called = self.function.as_ref().is_none_or(Function::is_done);
+        called
+            && self.runs.iter().all(|run| {
+                run.appended.len() == run.plan.chunks.len().max(1)
+                    && run.closed
+                    && run.readers.iter().all(Reader::is_done)
+            })
     }
 
     /// There is a link: what was not answered is asked again.
@@ -154,6 +177,9 @@ impl Client {
     /// Producers beside each other stand for processes with links of their own, which come back at
     /// different times: whether one does later, and then asks again.
     fn is_back_later(&mut self, now: u64, asked: &Asked) -> bool {
+        if let (What::Function(by), Some(function)) = (asked.what, &mut self.function) {
+            return function.is_back_later(now, by, &mut self.random);
+        }
         let Some(run) = self.runs.get_mut(asked.run) else { return false };
         let appends = run.plan.beside && matches!(asked.what, What::Append(_));
         let later = appends && self.random.chance(50);
@@ -175,6 +201,11 @@ impl Client {
     pub fn wake(&mut self, now: u64) -> Option<u64> {
         self.link?;
         let mut next = None;
+        if let Some(function) = &mut self.function {
+            let (asks, due) = function.wake(now);
+            next = due;
+            asks.into_iter().for_each(|by| self.ask(NO_RUN, What::Function(by)));
+        }
         for number in 0..self.runs.len() {
             let due = self.wake_run(now, number);
             next = [next, due].into_iter().flatten().min();
@@ -225,6 +256,11 @@ impl Client {
     }
 
     fn say(&mut self, id: u64, number: usize, what: What) {
+        if let What::Function(by) = what {
+            let request = self.function.as_ref().and_then(|function| function.request(by));
+            self.said.extend(request.map(|request| Up::Request { id, request }));
+            return;
+        }
         let of = self.runs.get(number).and_then(|run| run.plan.retry_of);
         let of = of.and_then(|of| self.runs.get(of)?.job);
         let Some(run) = self.runs.get_mut(number) else { return };
@@ -248,7 +284,7 @@ impl Client {
                 Some(from) => Request::Watch { job, from },
                 None => return,
             },
-            (_, None) => return,
+            (What::Function(_), _) | (_, None) => return,
         };
         self.said.push(Up::Request { id, request });
     }
@@ -293,6 +329,9 @@ impl Client {
         asked: &Asked,
         reply: Result<Answer, ErrorCode>,
     ) -> Result<(), Violation> {
+        if let (What::Function(by), Some(function)) = (asked.what, &mut self.function) {
+            return function.answered(now, by, reply);
+        }
         let Some(run) = self.runs.get_mut(asked.run) else { return Ok(()) };
         let steps = matches!(asked.what, What::Submit | What::Append(_) | What::Close);
         if steps {

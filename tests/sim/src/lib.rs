@@ -10,6 +10,7 @@
 mod book;
 mod client;
 mod disk;
+mod function;
 mod journal;
 mod judge;
 mod message;

@@ -7,6 +7,8 @@ use wasmgrid_proto::{
     wire::{ErrorCode, Heartbeat, HeldLease},
 };
 
+use crate::task::Task;
+
 /// From a worker or client to the scheduler.
 #[derive(Clone, Debug)]
 pub enum Up {
@@ -186,6 +188,20 @@ pub enum Request {
         /// The job.
         job: JobId,
     },
+    /// Make the client's function, or have another spec take its calls.
+    Deploy {
+        /// Which spec.
+        version: usize,
+    },
+    /// Take the client's function away.
+    DeleteFunction,
+    /// Call the client's function.
+    Call {
+        /// The producer, and its number of the request.
+        by: (u64, u64),
+        /// One a call.
+        inputs: Vec<Task>,
+    },
     /// Read a job's results.
     Watch {
         /// The job.
@@ -215,6 +231,8 @@ pub enum Answer {
     Job(Summary),
     /// The inputs are in the job, the first at this index.
     Appended(u64),
+    /// The calls are in this job, the first at this index.
+    Called(JobId, u64),
 }
 
 /// How a job stands.
@@ -273,6 +291,9 @@ impl Request {
     /// Whether its inputs may make it large.
     #[must_use]
     pub const fn has_payload(&self) -> bool {
-        matches!(self, Self::Submit { .. } | Self::Append { .. } | Self::Extend { .. })
+        matches!(
+            self,
+            Self::Submit { .. } | Self::Append { .. } | Self::Extend { .. } | Self::Call { .. }
+        )
     }
 }

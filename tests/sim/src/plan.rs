@@ -5,6 +5,7 @@ use wasmgrid_core::GridConfig;
 use wasmgrid_proto::{Millis, Resource};
 
 use crate::{
+    function::FunctionPlan,
     random::Random,
     task::{Mix, Task},
 };
@@ -69,6 +70,8 @@ pub struct ClientPlan {
     pub tenant: String,
     /// Its jobs, which do not wait for each other.
     pub jobs: Vec<JobPlan>,
+    /// Its function.
+    pub function: Option<FunctionPlan>,
 }
 
 /// One job.
@@ -265,6 +268,7 @@ impl Plan {
         draw_falsehood(&mut random.fork(), &mut workers);
         draw_quota(&mut random.fork(), &mut config);
         draw_removals(&mut random.fork(), workers.len(), calm_at, &mut faults);
+        draw_functions(&mut random.fork(), calm_at, &mut clients);
         Self { seed, config, workers, clients, disk, gate_items, way_us, large, faults, calm_at }
     }
 
@@ -305,7 +309,8 @@ impl Plan {
                     )];
                     plan
                 });
-                ClientPlan { tenant: format!("tenant-{tenant}"), jobs: jobs.collect() }
+                let (tenant, jobs) = (format!("tenant-{tenant}"), jobs.collect());
+                ClientPlan { tenant, jobs, function: None }
             })
             .collect();
         plan
@@ -353,7 +358,7 @@ fn draw_clients(random: &mut Random, calm_at: u64) -> Vec<ClientPlan> {
             let jobs = (0..jobs)
                 .map(|job| draw_job(random, &mut number, format!("{client}-{job}"), calm_at));
             let jobs = jobs.collect();
-            ClientPlan { tenant: format!("tenant-{}", client % tenants), jobs }
+            ClientPlan { tenant: format!("tenant-{}", client % tenants), jobs, function: None }
         })
         .collect()
 }
@@ -392,6 +397,14 @@ fn draw_job(random: &mut Random, number: &mut u64, key: String, calm_at: u64) ->
         deadline: random.chance(12).then(|| Millis(random.between(500, 20_000))),
         chunks,
         ..quiet_job(key)
+    }
+}
+
+/// Lets some clients have a function. Its inputs have numbers behind those of all jobs.
+fn draw_functions(random: &mut Random, calm_at: u64, clients: &mut [ClientPlan]) {
+    let mut number = 1 << 32;
+    for client in clients {
+        client.function = FunctionPlan::draw(random, calm_at, &mut number);
     }
 }
 

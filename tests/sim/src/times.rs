@@ -15,6 +15,9 @@ use crate::{
 /// ran for since it last wrote the time down counts for nothing, and it may stand still.
 const LATE_US: u64 = 120 * SECOND;
 
+/// For how long the results of calls of a function are kept, and their job.
+const CALLS_KEPT: Millis = Millis(5 * 60 * 1_000);
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub struct Times {
@@ -34,6 +37,8 @@ struct Job {
     submitted: u64,
     deadline: Option<Millis>,
     ended: Option<u64>,
+    /// For how long it is kept, if not for as long as others.
+    kept: Option<Millis>,
 }
 
 impl Times {
@@ -88,7 +93,8 @@ impl Times {
         let up = self.up();
         match record {
             Record::JobSubmitted { job, spec, .. } => {
-                let of_job = Job { submitted: up, deadline: spec.deadline, ended: None };
+                let kept = spec.function().map(|_| CALLS_KEPT);
+                let of_job = Job { submitted: up, deadline: spec.deadline, ended: None, kept };
                 self.jobs.insert(*job, of_job);
             }
             Record::JobEnded { job, state, .. } => {
@@ -112,7 +118,10 @@ impl Times {
     }
 
     fn was_kept(&self, job: JobId, keep: Option<Millis>) -> Result<(), Violation> {
-        let ended = self.jobs.get(&job).and_then(|times| times.ended);
+        let times = self.jobs.get(&job);
+        let ended = times.and_then(|times| times.ended);
+        let own = times.and_then(|times| times.kept);
+        let keep = if own.is_some() { own.min(keep.or(own)) } else { keep };
         let kept = ended.map(|ended| Millis((self.up() - ended) / 1_000));
         hold(kept >= keep, "what is kept for a time is kept for all of it", || {
             format!("job {job} was kept for {kept:?} of {keep:?}")

@@ -147,7 +147,7 @@ impl World {
         let net = Net::new(&plan, random.fork());
         let client = |(number, client): (u64, &ClientPlan)| {
             let random = Random::new(plan.seed ^ 0x00c1_1e07 ^ number << 32);
-            Machine::new(Some(Client::new(client, random)))
+            Machine::new(Some(Client::new(client, number, random)))
         };
         let clients = (0..).zip(&plan.clients).map(client).collect();
         let workers = plan.workers.iter().map(|_| Machine::new(None)).collect();

@@ -14,8 +14,9 @@ use wasmgrid_proto::{
 use super::{bounds::check_spec, grid::Grid};
 use crate::{
     io::{InputBytes, RequestId},
-    ledger::{Function, Job},
+    ledger::{Function, Job, Last},
     placement::Queue,
+    planted::Planted,
 };
 
 /// Calls after which a function gets another job.
@@ -167,10 +168,16 @@ impl Grid {
         // Whatever has become of the function since: what was taken is not taken again.
         let callers = functions.callers(call.tenant, call.name);
         let known = callers.and_then(|callers| callers.last(call.producer.0));
-        if let Some(known) = known.filter(|known| known.number == call.producer.1) {
+        let function = functions.get(call.tenant, call.name);
+        let is_forgotten = |known: &Last| {
+            self.config.breaks(Planted::RepeatedCall)
+                && function.is_some_and(|function| function.job != known.job)
+        };
+        if let Some(known) = known.filter(|known| known.number == call.producer.1)
+            && !is_forgotten(&known)
+        {
             return Ok(Taken::Before(known.job, known.first));
         }
-        let function = functions.get(call.tenant, call.name);
         let function = function.ok_or_else(|| no_function(call.name))?;
         let entry = self.find(function.job)?;
         let found = entry.spec().task.module;

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    ByteCount, Cost, Extensions, InputBlock, JobId, JobSpec, JobStatus, LeaseId, LeaseProof,
-    Limits, Millis, ModuleKind, Outcome, OutcomeClass, ResultBlock, ResultMeta, TaskRange,
-    TaskSpec, Usage, WorkerCapacity, WorkerId,
+    ByteCount, Cost, Extensions, FunctionTerms, InputBlock, JobId, JobSpec, JobStatus, LeaseId,
+    LeaseProof, Limits, Millis, ModuleKind, Outcome, OutcomeClass, ResultBlock, ResultMeta,
+    TaskRange, TaskSpec, Usage, WorkerCapacity, WorkerId,
     frame::Envelope,
     wire::{
         Alive, Assign, Credit, ErrorCode, FromClient, FromWorker, Health, Join, Leaving, Part,
@@ -41,6 +41,7 @@ pub(super) enum Promise {
     Retried { key: (String, String) },
     Closed(JobId),
     Cancelled(JobId),
+    Called { by: (u64, u64), count: u64 },
     Nothing,
 }
 
@@ -152,6 +153,22 @@ pub(super) fn from_client(
             let (inputs, payload) = block(&inputs);
             (Asked::Append { job, producer, number, inputs }, payload, promise)
         }
+        Request::Deploy { version } => {
+            let spec = function_of(plan, client, version)?;
+            let name = function_name(client);
+            (Asked::DeployFunction { name, spec }, Bytes::new(), Promise::Nothing)
+        }
+        Request::DeleteFunction => {
+            let name = function_name(client);
+            (Asked::DeleteFunction { name }, Bytes::new(), Promise::Nothing)
+        }
+        Request::Call { by, inputs } => {
+            let promise = Promise::Called { by, count: inputs.len() as u64 };
+            let ((producer, number), name) = (by, function_name(client));
+            let (inputs, payload) = block(&inputs);
+            let call = Asked::Call { name, module: None, producer, number, inputs };
+            (call, payload, promise)
+        }
         Request::Retry { run, of } => {
             let spec = spec_of(plan, client, run)?;
             let promise = Promise::Retried { key: key_of(&spec) };
@@ -187,6 +204,7 @@ pub(super) fn to_client(
                 Err(error) => Err(error.code),
                 Ok(Reply::Job(status)) => Ok(Answer::Job(summary(&status))),
                 Ok(Reply::Appended { first }) => Ok(Answer::Appended(first)),
+                Ok(Reply::Called { job, first, .. }) => Ok(Answer::Called(job, first)),
                 Ok(_) => Ok(Answer::Done),
             };
             if let Some(promise) = asked.remove(&(link, id)) {
@@ -230,6 +248,10 @@ fn promised(
         }
         (Ok(Answer::Appended(first)), Promise::Extended { job, by, count }) => {
             book.extended(job, by, first)?;
+            book.appended(job, first + count);
+        }
+        (Ok(Answer::Called(job, first)), Promise::Called { by, count }) => {
+            book.called(by, (job, first))?;
             book.appended(job, first + count);
         }
         (Ok(_), Promise::Appended { job, end }) => book.appended(job, end),
@@ -336,6 +358,21 @@ fn chunk_of(plan: &Plan, client: usize, run: usize, chunk: usize) -> Option<(u64
 fn producer_of(client: usize, run: usize, chunk: usize) -> (u64, u64) {
     let producer = (client * 1_000 + run * 2 + chunk % 2) as u64;
     (producer, chunk.div_ceil(2) as u64)
+}
+
+fn function_name(client: usize) -> String {
+    format!("of-{client}")
+}
+
+/// The spec of a client's function; no two versions are the same.
+fn function_of(plan: &Plan, client: usize, version: usize) -> Option<JobSpec> {
+    let task = TaskSpec {
+        limits: limits(),
+        tenant: plan.clients.get(client)?.tenant.clone(),
+        ..TaskSpec::new(MODULE, ModuleKind::Task)
+    };
+    let spec = JobSpec::new(format!("version {version}"), task);
+    spec.of_function(FunctionTerms::default()).ok()
 }
 
 fn spec_of(plan: &Plan, client: usize, run: usize) -> Option<JobSpec> {

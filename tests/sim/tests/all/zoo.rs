@@ -83,6 +83,11 @@ fn an_extend_that_counts_twice_is_caught() {
 }
 
 #[test]
+fn a_call_that_counts_twice_is_caught() {
+    catch_planted(Planted::RepeatedCall, &["each call counts once"]);
+}
+
+#[test]
 fn a_retry_of_more_than_what_failed_is_caught() {
     catch_planted(Planted::RetryOfAll, &["a retry runs what did not end ok, and nothing else"]);
 }
