@@ -28,7 +28,7 @@ use wasmgrid_proto::{
 use crate::{
     ClientError, JobStream, StoredInputs, Uploads,
     actor::{Actor, Answered, Command},
-    numbers::{Idle, Numbers},
+    numbers::{Idle, Numbers, random},
     sendable::sendable,
     stream::{self, Sink},
 };
@@ -664,10 +664,4 @@ pub(crate) fn key_of(key: Option<String>) -> Result<String, ClientError> {
 /// A key that nobody else will ever make.
 fn made_up_key() -> Result<String, ClientError> {
     Ok(format!("auto-{:032x}", u128::from_le_bytes(random()?)))
-}
-
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], ClientError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;
-    Ok(bytes)
 }

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 use wasmgrid_proto::{JobId, wire::REPEATED_FOR};
 
-use crate::{ClientError, client::random};
+use crate::error::ClientError;
 
 /// The numbers of one producer, of which one request is under way at a time.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +74,13 @@ impl Idle {
         }
         idle.push_back((job, numbers));
     }
+}
+
+/// Bytes that nobody can foretell.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], ClientError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| ClientError::Random(error.to_string()))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod admission;
 mod again;
 mod audits;
+mod balancer;
 mod belonging;
 mod bindings;
 mod book;
