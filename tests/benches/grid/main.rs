@@ -13,6 +13,7 @@ mod fleet;
 mod floor;
 mod footprint;
 mod growth;
+mod http;
 mod latency;
 mod machine;
 mod options;
@@ -45,7 +46,7 @@ use crate::{
 type Section = (&'static str, fn(&mut Bench));
 
 /// What can be run by itself, in the order in which it is. The last shows figures of the others too.
-const SECTIONS: [Section; 14] = [
+const SECTIONS: [Section; 15] = [
     ("noop", throughput::noop),
     ("ms", throughput::ms),
     ("bulk", throughput::bulk),
@@ -58,6 +59,7 @@ const SECTIONS: [Section; 14] = [
     ("scaling", scaling::run),
     ("fairness", fairness::run),
     ("attacks", attacks::run),
+    ("http", http::run),
     ("fleet", fleet::run),
     ("peers", peers::run),
 ];
