@@ -6,7 +6,7 @@ use crate::{
     },
     schemas::ProblemView,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{
     Modify, OpenApi,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -74,10 +74,67 @@ impl Modify for Keys {
 /// The document as JSON, with its members sorted.
 #[must_use]
 pub fn document() -> String {
-    let document: Value = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    let mut document: Value = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    unsigned(&mut document);
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    for (path, item) in paths.into_iter().flatten() {
+        let operations = item.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut);
+        operations.for_each(|operation| complete(path, operation));
+    }
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Says of whole numbers that cannot be negative that they use all of their bits.
+fn unsigned(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(unsigned),
+        Value::Object(members) => {
+            let is_unsigned =
+                members.get("minimum").is_some_and(|least| least.as_f64() >= Some(0.0));
+            let format = members.get("format").and_then(Value::as_str);
+            let format = match format.filter(|_| is_unsigned) {
+                Some("int32") => Some("uint32"),
+                Some("int64") => Some("uint64"),
+                _ => None,
+            };
+            if let Some(format) = format {
+                members.insert("format".into(), format.into());
+            }
+            members.values_mut().for_each(unsigned);
+        }
+        _ => {}
+    }
+}
+
+/// Adds what holds for every call: what is left out is not `null` in an address or a head, and any error is
+/// a problem.
+fn complete(path: &str, operation: &mut Value) {
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        let kind = parameter.pointer_mut("/schema/type");
+        if let Some(Value::Array(kinds)) = kind {
+            kinds.retain(|kind| kind != "null");
+        }
+    }
+    if !path.starts_with("/v1/") && path != "/metrics" {
+        return;
+    }
+    let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+    let Some(responses) = responses else { return };
+    let problem = |what: &str| {
+        json!({
+            "description": what,
+            "content": { "application/problem+json": {
+                "schema": { "$ref": "#/components/schemas/ProblemView" },
+            } },
+        })
+    };
+    let any = "Any other error; `code` says which";
+    responses.entry("default").or_insert_with(|| problem(any));
+    let no_key = "The key is missing, unknown, revoked or expired";
+    responses.entry("401").or_insert_with(|| problem(no_key));
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub struct FunctionList {
     put,
     path = "/v1/functions/{name}",
     tag = "functions",
-    params(("name" = String, Path, description = "1 to 64 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9._-]{0,63}$", description = "1 to 64 of a-z, 0-9, '-', '_' and '.', the first a letter or a digit")),
     request_body = FunctionBody,
     responses(
         (status = 200, body = crate::schemas::Function),
@@ -101,7 +101,7 @@ pub async fn list(access: Access) -> Result<Json<FunctionList>, Problem> {
     delete,
     path = "/v1/functions/{name}",
     tag = "functions",
-    params(("name" = String, Path, description = "The function")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9._-]{0,63}$", description = "The function")),
     responses(
         (status = 204, description = "It is deleted"),
         (status = 404, description = "There is no such function", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
@@ -118,7 +118,7 @@ pub async fn delete(access: Access, At(name): At<String>) -> Result<StatusCode, 
     post,
     path = "/v1/functions/{name}",
     tag = "functions",
-    params(("name" = String, Path, description = "The function; NAME@DIGEST only while it runs that module")),
+    params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9._-]{0,63}(@[0-9a-fA-F]{64})?$", description = "The function; NAME@DIGEST only while it runs that module")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The input"),
     responses(
         (status = 200, description = "The output", body = Vec<u8>, content_type = "application/octet-stream"),

@@ -53,7 +53,7 @@ pub struct AppendQuery {
     params(
         ("job" = u64, Path, description = "The job"),
         ("close" = Option<bool>, Query, description = "True if no more inputs come after these"),
-        ("Wasmgrid-Producer" = Option<String>, Header, description = "`ID/N`: a producer's number, and its request's, from 1. The request is one append of at most 65,536 inputs and 16 MiB, and is done once however often it is repeated"),
+        ("Wasmgrid-Producer" = Option<String>, Header, pattern = "^[0-9]+/[1-9][0-9]*$", description = "`ID/N`: a producer's number, and its request's, from 1. The request is one append of at most 65,536 inputs and 16 MiB, and is done once however often it is repeated"),
     ),
     request_body(
         content(

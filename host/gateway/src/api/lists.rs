@@ -67,8 +67,8 @@ impl From<More> for MoreView {
     tag = "jobs",
     params(
         ("cursor" = Option<u64>, Query, description = "The `next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "At most so many jobs, 50 if it is left out, 1,000 at most"),
-        ("state" = Option<String>, Query, description = "Only jobs in these states, separated by commas: `active`, `ok`, `failed`, `cancelled`, `expired`"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000, description = "At most so many jobs, 50 if it is left out"),
+        ("state" = Option<String>, Query, pattern = "^(active|ok|failed|cancelled|expired|,)*$", description = "Only jobs in these states, separated by commas: `active`, `ok`, `failed`, `cancelled`, `expired`"),
         ("name" = Option<String>, Query, description = "Only jobs of this name, in which `*` stands for any text"),
         ("tenant" = Option<String>, Query, description = "Only jobs of this tenant"),
     ),
@@ -82,7 +82,11 @@ pub async fn jobs(
     let states = state.as_deref().unwrap_or_default().split(',').filter(|state| !state.is_empty());
     let states = states.map(state_of).collect::<Result<_, _>>()?;
     let filter = JobFilter { states, name, tenant };
-    let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        let detail = format!("limit: expected a number from 1 to {PAGE_MAX}, found {limit}");
+        return Err(Problem::invalid("query_invalid", detail));
+    }
     let page = access.client.job_page(cursor.map(JobId), limit, &filter);
     let (jobs, next, more) = ask(page).await?;
     Ok(Json(JobPage {

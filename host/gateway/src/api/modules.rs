@@ -43,7 +43,7 @@ fn digest(text: &str) -> Result<Digest, Problem> {
     head,
     path = "/v1/modules/{digest}",
     tag = "modules",
-    params(("digest" = String, Path, description = "The BLAKE3 of the file, 64 hexadecimal digits")),
+    params(("digest" = String, Path, pattern = "^[0-9a-fA-F]{64}$", description = "The BLAKE3 of the file, 64 hexadecimal digits")),
     responses(
         (status = 200, description = "The grid has it"),
         (status = 404, description = "The grid does not have it"),
@@ -59,7 +59,7 @@ pub async fn have(access: Access, At(text): At<String>) -> Result<StatusCode, Pr
     put,
     path = "/v1/modules/{digest}",
     tag = "modules",
-    params(("digest" = String, Path, description = "The BLAKE3 of the file, 64 hexadecimal digits")),
+    params(("digest" = String, Path, pattern = "^[0-9a-fA-F]{64}$", description = "The BLAKE3 of the file, 64 hexadecimal digits")),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The file"),
     responses(
         (status = 201, description = "The grid has it now", body = ModuleView),
