@@ -162,6 +162,8 @@ fn body(
     pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
 ) -> Response {
     let (out, taken) = mpsc::channel(1);
+    // There may be thousands that wait: each has its state once.
+    let pieces = Box::pin(pieces);
     tokio::spawn(hand_over(share, pieces, out).in_current_span());
     let body = Body::new(Pieces { pieces: taken, left, is_over: false });
     let mut response = Response::new(body);
@@ -172,10 +174,9 @@ fn body(
 /// Makes pieces until the end, or until nobody takes them.
 async fn hand_over(
     share: Option<Share>,
-    pieces: impl Stream<Item = io::Result<Bytes>>,
+    mut pieces: impl Stream<Item = io::Result<Bytes>> + Unpin,
     out: mpsc::Sender<Piece>,
 ) {
-    tokio::pin!(pieces);
     loop {
         let piece = tokio::select! {
             biased;

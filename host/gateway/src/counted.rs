@@ -74,7 +74,8 @@ impl Results {
     pub async fn next(&mut self) -> Option<Result<JobEvent, ClientError>> {
         loop {
             if let Some(bytes) = self.wanted
-                && let Err(error) = self.again(bytes).await
+                // It is seldom: streams that wait do not have its state with them.
+                && let Err(error) = Box::pin(self.again(bytes)).await
             {
                 return Some(Err(error));
             }
@@ -112,6 +113,15 @@ async fn watch(
     client.watch_in(job, cursor, Arc::clone(room) as Arc<dyn Room>).await
 }
 
+/// What is held while room for inputs is waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing.
+    Nothing,
+    /// A result, which is written with its input.
+    AResult,
+}
+
 /// Stored inputs of a job, and the room that they take.
 ///
 /// # Errors
@@ -121,6 +131,7 @@ pub async fn inputs(
     share: &Share,
     job: JobId,
     tasks: TaskRange,
+    beside: Beside,
 ) -> Result<(StoredInputs, shares::Room), Problem> {
     let mut room = None;
     loop {
@@ -130,7 +141,12 @@ pub async fn inputs(
             // It is let go of, and asked for again.
             Err(bytes) => {
                 drop(found);
-                room = Some(share.take(bytes, STALL_TIME).await.ok_or_else(no_room)?);
+                // So is what was waited for, before there is more.
+                let taken = match beside {
+                    Beside::Nothing => share.take(bytes, STALL_TIME).await,
+                    Beside::AResult => share.take_beyond(bytes, STALL_TIME).await,
+                };
+                room = Some(taken.ok_or_else(no_room)?);
             }
         }
     }
@@ -146,7 +162,7 @@ pub async fn input(
     job: JobId,
     index: u64,
 ) -> Result<Option<Bytes>, Problem> {
-    let (found, room) = inputs(client, share, job, TaskRange::one(index)).await?;
+    let (found, room) = inputs(client, share, job, TaskRange::one(index), Beside::Nothing).await?;
     Ok(found.input(index).map(|input| room.keep(input)))
 }
 

@@ -173,6 +173,9 @@ impl Reader {
 
     /// Goes on to what comes next; false if there is nothing behind what is written.
     async fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
+        if let Some(stored) = &mut self.stored {
+            stored.rest();
+        }
         if let Some(block) = &mut self.block {
             match block.next() {
                 Some((meta, bytes)) => {

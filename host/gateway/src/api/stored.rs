@@ -5,7 +5,7 @@ use wasmgrid_proto::{JobId, TaskRange};
 
 use crate::{
     bounds::shares::{Room, Share},
-    counted,
+    counted::{self, Beside},
     problem::Problem,
 };
 
@@ -23,7 +23,7 @@ pub struct Stored {
 struct Known {
     tasks: TaskRange,
     inputs: StoredInputs,
-    _room: Room,
+    room: Room,
 }
 
 impl Stored {
@@ -43,13 +43,21 @@ impl Stored {
         // It needs no room any more.
         self.known = None;
         let wanted = TaskRange { first: index, count: AHEAD };
-        let (inputs, _room) = counted::inputs(client, &self.share, self.job, wanted).await?;
+        // It is seldom: streams that wait do not have its state with them.
+        let found =
+            Box::pin(counted::inputs(client, &self.share, self.job, wanted, Beside::AResult));
+        let (inputs, room) = found.await?;
         let tasks = match inputs.tasks() {
             none if none.count == 0 => wanted,
             found => TaskRange::between(index, found.end()),
         };
-        self.known = Some(Known { tasks, inputs, _room });
+        self.known = Some(Known { tasks, inputs, room });
         Ok(())
+    }
+
+    /// Lets go of what others of the tenant wait for, once its result was written.
+    pub fn rest(&mut self) {
+        self.known.take_if(|known| known.room.is_beyond());
     }
 
     /// The input of a task that was fetched; `None` if it was deleted.

@@ -42,6 +42,7 @@ struct Held {
 struct Tenant {
     held: usize,
     turn: Arc<tokio::sync::Mutex<()>>,
+    beyond: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What bytes are for.
@@ -64,19 +65,20 @@ impl Shares {
             held.tenants.retain(|_, one| one.held > 0 || Arc::strong_count(&one.turn) > 1);
         }
         let tenant: Arc<str> = tenant.into();
-        let turn = Arc::clone(&held.tenants.entry(Arc::clone(&tenant)).or_default().turn);
+        let own = held.tenants.entry(Arc::clone(&tenant)).or_default();
+        let (turn, beyond) = (Arc::clone(&own.turn), Arc::clone(&own.beyond));
         drop(held);
-        Share { shares: Arc::clone(self), tenant, turn }
+        Share { shares: Arc::clone(self), tenant, turn, beyond }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_back(&self, tenant: &str, bytes: usize) {
+    fn give_back(&self, tenant: Option<&str>, bytes: usize) {
         let mut held = self.lock();
         held.all = held.all.saturating_sub(bytes);
-        if let Some(tenant) = held.tenants.get_mut(tenant) {
+        if let Some(tenant) = tenant.and_then(|tenant| held.tenants.get_mut(tenant)) {
             tenant.held = tenant.held.saturating_sub(bytes);
         }
         drop(held);
@@ -91,6 +93,8 @@ pub struct Share {
     tenant: Arc<str>,
     /// Those who wait for much take turns.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// One at a time holds more than the share.
+    beyond: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Share {
@@ -108,6 +112,15 @@ impl Share {
             self.wait_for(bytes, Kind::Large).await
         });
         taken.await.ok()
+    }
+
+    /// Takes room for bytes without which what the caller holds cannot be written: beyond the share, for
+    /// one caller of the tenant at a time. If all of them waited for each other's room, nobody would go
+    /// on. Who has such room must not wait for other room.
+    pub async fn take_beyond(&self, bytes: usize, wait: Duration) -> Option<Room> {
+        let turn = timeout(wait, Arc::clone(&self.beyond).lock_owned()).await.ok()?;
+        self.shares.lock().all += bytes;
+        Some(Room { share: self.clone(), bytes, beyond: Some(turn) })
     }
 
     /// Takes room for a small answer, or for a piece of a large one.
@@ -129,6 +142,8 @@ impl Share {
         let more = bytes.saturating_sub(room.bytes);
         if more == 0 {
             room.shrink(bytes);
+        } else if room.is_beyond() {
+            return Err(bytes);
         } else {
             room.merge(self.try_take(more).ok_or(bytes)?);
         }
@@ -161,7 +176,7 @@ impl Share {
         held.all += bytes;
         held.tenants.entry(Arc::clone(&self.tenant)).or_default().held += bytes;
         drop(held);
-        Some(Room { share: self.clone(), bytes })
+        Some(Room { share: self.clone(), bytes, beyond: None })
     }
 
     fn allows(&self, held: &Held, bytes: usize, kind: Kind) -> bool {
@@ -179,15 +194,22 @@ impl Share {
 pub struct Room {
     share: Share,
     bytes: usize,
+    beyond: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 impl Room {
+    /// True for what was taken beyond the share.
+    pub const fn is_beyond(&self) -> bool {
+        self.beyond.is_some()
+    }
+
     /// Gives back what is more than this.
     pub fn shrink(&mut self, bytes: usize) {
         let less = self.bytes.saturating_sub(bytes);
         self.bytes -= less;
         if less > 0 {
-            self.share.shares.give_back(&self.share.tenant, less);
+            let tenant = (!self.is_beyond()).then_some(&*self.share.tenant);
+            self.share.shares.give_back(tenant, less);
         }
     }
 
@@ -274,6 +296,19 @@ mod tests {
         assert_eq!((room.bytes, shares.lock().all), (90, 90));
         assert_eq!(ada.fit(Some(room), 101).expect_err("too much"), 101);
         assert_eq!(shares.lock().all, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_holds_a_part_gets_the_rest_one_after_the_other() {
+        let shares = Shares::new(SIZES);
+        let ada = shares.of("ada");
+        let _parts = ada.try_take(100).expect("its share");
+        let one = ada.take_beyond(60, WAIT).await.expect("nobody else has more");
+        assert!(ada.take_beyond(60, WAIT).await.is_none());
+        assert!(ada.try_small(10).is_some(), "it can be written");
+        drop(one);
+        assert!(ada.take_beyond(60, WAIT).await.is_some());
+        assert_eq!(shares.lock().all, 100);
     }
 
     #[tokio::test(start_paused = true)]
