@@ -200,3 +200,86 @@ async fn next(
     let Some(share) = share else { return Ok(Some(piece)) };
     Ok(Some(share.small(piece.len()).await.keep(piece)))
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::bounds::shares::Shares;
+
+    const SIZES: Sizes = Sizes { all: 4 * PIECE, tenant: 4 * PIECE, reserve: 0 };
+
+    fn share() -> Share {
+        Shares::new(SIZES).of("ada")
+    }
+
+    /// What may still be taken, in pieces.
+    fn free(share: &Share) -> usize {
+        std::iter::from_fn(|| share.try_small(PIECE)).take(9).collect::<Vec<_>>().len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_ends_gives_its_room_back_and_does_not_look_whole() {
+        let share = share();
+        let large = share.try_take(3 * PIECE).expect("room").keep(vec![1; 3 * PIECE]);
+        let mut body = whole(large).into_body();
+        assert_eq!(body.size_hint().exact(), Some(3 * PIECE as u64));
+        let first = body.frame().await.expect("a piece").expect("whole");
+        assert_eq!(first.data_ref().map(Bytes::len), Some(PIECE));
+        drop(first);
+        assert_eq!(free(&share), 1, "the rest of it is held");
+        tokio::time::sleep(STALL_TIME / 2).await;
+        // It is slow, and takes something in time.
+        body.frame().await.expect("a piece").expect("whole");
+        tokio::time::sleep(STALL_TIME / 2 + Duration::from_secs(1)).await;
+        body.frame().await.expect("a piece").expect("whole");
+        assert!(body.frame().await.is_none() && free(&share) == 4);
+        // Nobody takes this one.
+        let endless = stream::repeat_with(|| Ok(Bytes::from_static(&[2; PIECE])));
+        let mut body = streamed(share.clone(), endless).into_body();
+        body.frame().await.expect("a piece").expect("whole");
+        tokio::time::sleep(2 * STALL_TIME).await;
+        // What had been handed over is there still; then it breaks off.
+        assert_eq!(free(&share), 3);
+        body.frame().await.expect("a piece").expect("whole");
+        assert!(body.frame().await.expect("an end").is_err());
+        assert_eq!(free(&share), 4);
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_reader_left_gives_its_room_back() {
+        let share = share();
+        let pieces = stream::pending::<io::Result<Bytes>>();
+        let held = share.try_small(PIECE).expect("room");
+        let pieces = pieces.map(move |piece| {
+            let _ = &held;
+            piece
+        });
+        let response = streamed(share.clone(), pieces);
+        assert_eq!(free(&share), 3);
+        drop(response);
+        while free(&share) < 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_known_length_is_counted_until_it_was_read() {
+        let (share, asker) = (share(), Asker::default());
+        let answer = || Response::new(Body::from(vec![1; PIECE]));
+        assert_eq!(settled(&asker, answer()).await.status(), StatusCode::OK);
+        assert_eq!(free(&share), 4, "it is nobody's");
+        asker.is(&share);
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            open.push(settled(&asker, answer()).await);
+        }
+        assert_eq!(free(&share), 0);
+        assert_eq!(settled(&asker, answer()).await.status(), StatusCode::TOO_MANY_REQUESTS);
+        let body = open.pop().expect("one of them").into_body().collect().await.expect("whole");
+        assert_eq!(body.to_bytes().len(), PIECE);
+        assert_eq!(free(&share), 1);
+    }
+}
