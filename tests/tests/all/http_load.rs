@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    sync::mpsc,
     thread,
 };
 
@@ -280,6 +281,66 @@ fn who_sends_half_a_head_or_half_a_body_is_cut_off() {
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || answer.contains(" 408 "), "{answer}");
     }
+}
+
+/// The most that a gateway holds meanwhile.
+fn most_memory(gateway: &Gateway, what: impl FnOnce()) -> u64 {
+    let (over, is_over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let mut most = 0;
+            while is_over.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                most = most.max(memory_bytes(gateway.daemon.pid()));
+            }
+            most
+        });
+        what();
+        drop(over);
+        watch.join().expect("no panic")
+    })
+}
+
+#[test]
+fn specs_of_many_inputs_and_callers_who_leave_take_a_bounded_part_of_memory() {
+    const MOST: u64 = 448 << 20;
+    let grid = Grid::start(1, 2);
+    let gateway = Gateway::start(&grid, &["ada"]);
+    gateway.echo("ada");
+    // 8 MiB of JSON with as many inputs as it can have.
+    let module = "0".repeat(64);
+    let spec = format!(r#"{{"module":"{module}","inputs":[{}""]}}"#, r#""","#.repeat(2_790_000));
+    let most = most_memory(&gateway, || {
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let kind = "application/json";
+                    let (status, text) = gateway.ask("ada", "POST /v1/jobs", kind, spec.as_bytes());
+                    assert!((400..500).contains(&status), "{status} {text}");
+                });
+            }
+        });
+    });
+    println!("{} MiB", most >> 20);
+    assert!(most < MOST, "{} MiB", most >> 20);
+    // Each leaves as soon as its call was sent.
+    let digest = Digest::of(&std::fs::read(guest("echo")).expect("a guest")).to_string();
+    let spec = json!({ "module": digest, "limits": { "output_bytes": 64 << 20 } });
+    let function = json!({ "spec": spec }).to_string();
+    gateway.json("ada", "PUT /v1/functions/echo", "application/json", function.as_bytes());
+    let input = vec![b'x'; 24 << 20];
+    let most = most_memory(&gateway, || {
+        for _ in 0..24 {
+            drop(gateway.send("ada", "POST /v1/functions/echo", "text/plain", &input));
+        }
+        // There is room again for who stays.
+        wait_until("an answer", || {
+            let (status, text) = gateway.ask("ada", "POST /v1/functions/echo", "", &input);
+            assert!(status == 200 || status == 429, "{status} {text}");
+            status == 200
+        });
+    });
+    println!("{} MiB", most >> 20);
+    assert!(most < MOST, "{} MiB", most >> 20);
 }
 
 /// Reads results from a cursor on until there are so many, with a new request whenever one ends.
