@@ -82,13 +82,24 @@ impl Gateway {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// Makes an open job that gives each input back.
-    fn echo(&self, tenant: &str) -> String {
+    /// Gives a tenant the module that gives each input back, and says how it is run.
+    fn spec(&self, tenant: &str) -> Value {
         let module = std::fs::read(guest("echo")).expect("a guest");
         let digest = Digest::of(&module).to_string();
         self.json(tenant, &format!("PUT /v1/modules/{digest}"), "application/wasm", &module);
-        let spec = json!({ "module": digest, "limits": { "output_bytes": 64 << 20 } });
-        let spec = spec.to_string();
+        json!({ "module": digest, "limits": { "output_bytes": 64 << 20 } })
+    }
+
+    /// The same as a function.
+    fn deploy_echo(&self, tenant: &str) {
+        let function = json!({ "spec": self.spec(tenant) }).to_string();
+        let path = "PUT /v1/functions/echo";
+        self.json(tenant, path, "application/json", function.as_bytes());
+    }
+
+    /// Makes an open job of it.
+    fn echo(&self, tenant: &str) -> String {
+        let spec = self.spec(tenant).to_string();
         let job = self.json(tenant, "POST /v1/jobs", "application/json", spec.as_bytes());
         format!("/v1/jobs/{}", job["id"])
     }
@@ -218,19 +229,23 @@ fn slow_readers_of_large_answers_take_a_bounded_part_and_leave_others_theirs() {
     gateway.append("ben", &small, "text/plain", b"short");
     gateway.wait_for_results("ada", &large, 1);
     gateway.wait_for_results("ben", &small, 1);
+    gateway.deploy_echo("ada");
     let paths =
         ["results", "results?format=raw", "results?inputs=true", "tasks/0", "tasks/0/output"]
             .map(|path| format!("{large}/{path}"));
     // They read nothing of it.
     let readers: Vec<TcpStream> =
         (0..EACH).flat_map(|_| &paths).map(|path| gateway.get("ada", path)).collect();
-    let mut most = 0;
+    let (mut most, mut output) = (0, None);
     wait_until("all that there is room for", || {
         // Another tenant is answered all the while.
         let (status, text) = gateway.ask("ben", &format!("GET {small}/results"), "", b"");
         assert_eq!((status, text.contains("short")), (200, true), "{text}");
         most = most.max(memory_bytes(gateway.daemon.pid()));
-        let (status, _) = gateway.ask("ada", "POST /v1/functions/none", "", b"");
+        // A call's output has no room then, and is told where it is.
+        let (status, text) = gateway.ask("ada", "POST /v1/functions/echo", "", &[b'x'; 1 << 17]);
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        output = problem["output"].as_str().map(str::to_owned);
         status == 429 || readers.iter().all(has_begun)
     });
     most = most.max(memory_bytes(gateway.daemon.pid()));
@@ -250,6 +265,9 @@ fn slow_readers_of_large_answers_take_a_bounded_part_and_leave_others_theirs() {
             });
         }
     });
+    let output = output.expect("there was no room");
+    let (status, text) = gateway.ask("ada", &format!("GET {output}"), "", b"");
+    assert_eq!((status, text.len()), (200, 1 << 17));
 }
 
 #[test]
@@ -320,17 +338,14 @@ fn specs_of_many_inputs_and_callers_who_leave_take_a_bounded_part_of_memory() {
     });
     assert!(most < MOST, "{} MiB", most >> 20);
     // Each leaves as soon as its call was sent.
-    let digest = Digest::of(&std::fs::read(guest("echo")).expect("a guest")).to_string();
-    let spec = json!({ "module": digest, "limits": { "output_bytes": 64 << 20 } });
-    let function = json!({ "spec": spec }).to_string();
-    gateway.json("ada", "PUT /v1/functions/echo", "application/json", function.as_bytes());
+    gateway.deploy_echo("ada");
     let input = vec![b'x'; 48 << 20];
     let call = |input: &[u8]| gateway.ask("ada", "POST /v1/functions/echo", "", input);
     assert_eq!(call(b"first").0, 200);
     // What is sent on meanwhile is nothing.
     signal(grid.scheduler.pid(), libc::SIGSTOP);
     let most = most_memory(&gateway, || {
-        for _ in 0..16 {
+        for _ in 0..24 {
             drop(gateway.send("ada", "POST /v1/functions/echo", "text/plain", &input));
         }
     });

@@ -17,6 +17,7 @@ use crate::{
     api::spec::SpecBody,
     app::App,
     body,
+    bounds::shares::{Room, Share},
     counted::part,
     extract::{At, ask},
     problem::Problem,
@@ -171,17 +172,18 @@ pub async fn call(
     let attachment = HeaderValue::from_static("attachment");
     took.insert(header::CONTENT_TYPE, octets);
     took.insert(header::CONTENT_DISPOSITION, attachment);
-    // What came with it may be held as long as it is.
-    let bytes = result.output().len();
-    let room = if bytes > PIECE { bytes + BESIDE } else { bytes };
-    let Some(room) = access.answers.try_take(room) else {
-        let job = result.job;
-        let index = meta.index;
-        let place = format!("/v1/jobs/{job}/tasks/{index}/output");
-        let problem = no_room().with("output", place);
-        return Ok((took, problem).into_response());
+    let output = result.output();
+    let Some(room) = room(&access.answers, output.len()) else {
+        // It is there as long as the grid keeps it.
+        let place = format!("/v1/jobs/{}/tasks/{}/output", result.job, meta.index);
+        return Ok((took, no_room().with("output", place)).into_response());
     };
-    Ok((took, whole(room.keep(part(result.output())))).into_response())
+    Ok((took, whole(room.keep(part(output)))).into_response())
+}
+
+/// Room for an output, and for what came with it and is held as long as it is.
+fn room(answers: &Share, bytes: usize) -> Option<Room> {
+    if bytes > PIECE { answers.try_take(bytes + BESIDE) } else { answers.try_small(bytes) }
 }
 
 /// A function's name, and the module that it must run.
