@@ -127,8 +127,9 @@ pub fn whole(bytes: Bytes) -> Response {
 }
 
 /// Counts an answer of known length, and hands it over in pieces; one for which there is no room is a
-/// problem.
-pub async fn settled(asker: &Asker, response: Response) -> Response {
+/// problem, unless the request has changed something: those answers are short, and their senders must
+/// not be told that nothing was done.
+pub async fn settled(asker: &Asker, is_safe: bool, response: Response) -> Response {
     let (Some(share), None) = (asker.0.get(), response.extensions().get::<Counted>()) else {
         return response;
     };
@@ -137,7 +138,11 @@ pub async fn settled(asker: &Asker, response: Response) -> Response {
     if length == 0 {
         return response;
     }
-    let Some(room) = share.try_small(length) else { return no_room().into_response() };
+    let room = match share.try_small(length) {
+        Some(room) => room,
+        None if is_safe => return no_room().into_response(),
+        None => return response,
+    };
     let (head, body) = response.into_parts();
     // It is there already.
     let Ok(bytes) = to_bytes(body, length).await else {
@@ -269,15 +274,18 @@ mod tests {
     async fn an_answer_of_known_length_is_counted_until_it_was_read() {
         let (share, asker) = (share(), Asker::default());
         let answer = || Response::new(Body::from(vec![1; PIECE]));
-        assert_eq!(settled(&asker, answer()).await.status(), StatusCode::OK);
+        assert_eq!(settled(&asker, true, answer()).await.status(), StatusCode::OK);
         assert_eq!(free(&share), 4, "it is nobody's");
         asker.is(&share);
         let mut open = Vec::new();
         for _ in 0..4 {
-            open.push(settled(&asker, answer()).await);
+            open.push(settled(&asker, true, answer()).await);
         }
         assert_eq!(free(&share), 0);
-        assert_eq!(settled(&asker, answer()).await.status(), StatusCode::TOO_MANY_REQUESTS);
+        let refused = settled(&asker, true, answer()).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        // What was done is not refused.
+        assert_eq!(settled(&asker, false, answer()).await.status(), StatusCode::OK);
         let body = open.pop().expect("one of them").into_body().collect().await.expect("whole");
         assert_eq!(body.to_bytes().len(), PIECE);
         assert_eq!(free(&share), 1);

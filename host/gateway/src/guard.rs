@@ -41,7 +41,8 @@ pub async fn count(State(app): State<App>, mut request: Request, next: Next) -> 
     let span = tracing::info_span!("request", method = name(&method), route, tenant, trace_id);
     let asker = Asker::default();
     request.extensions_mut().insert(asker.clone());
-    let answered = async { settled(&asker, next.run(request).await).await };
+    let is_safe = method.is_safe();
+    let answered = async { settled(&asker, is_safe, next.run(request).await).await };
     let response = answered.instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());
     span.in_scope(|| tracing::debug!(status, seconds = took.as_secs_f64(), "answered"));
