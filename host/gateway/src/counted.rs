@@ -1,13 +1,16 @@
 //! What is read from the grid for an answer, counted as the asker's from when it has come.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use wasmgrid_client::{Client, ClientError, JobEvent, JobStream, Room, StoredInputs, Taken};
 use wasmgrid_proto::{JobId, JobStatus, TaskRange};
 
 use crate::{
-    answer::{PIECE, STALL_TIME, no_room},
+    answer::{PIECE, no_room},
     bounds::shares::{self, Share},
     extract::ask,
     problem::Problem,
@@ -46,10 +49,11 @@ pub struct Results {
     stream: JobStream,
     /// There was no room for so many bytes.
     wanted: Option<usize>,
+    patience: Duration,
 }
 
 impl Results {
-    /// From a position of the log on.
+    /// From a position of the log on; room is waited for so long.
     ///
     /// # Errors
     /// As the scheduler says.
@@ -58,11 +62,12 @@ impl Results {
         share: &Share,
         job: JobId,
         cursor: u64,
+        patience: Duration,
     ) -> Result<(JobStatus, Self), ClientError> {
         let room = Arc::new(OfStream { share: share.clone(), taken: Mutex::default() });
         let (status, stream) = watch(client, job, cursor, &room).await?;
         let client = client.clone();
-        Ok((status, Self { client, job, position: cursor, room, stream, wanted: None }))
+        Ok((status, Self { client, job, position: cursor, room, stream, wanted: None, patience }))
     }
 
     /// True if it waits for room.
@@ -96,7 +101,7 @@ impl Results {
     async fn again(&mut self, bytes: usize) -> Result<(), ClientError> {
         // What an earlier try has waited for is not held meanwhile.
         self.room.set(None);
-        let room = self.room.share.take(bytes, STALL_TIME).await;
+        let room = self.room.share.take(bytes, self.patience).await;
         self.room.set(Some(room.ok_or(ClientError::NoRoom { bytes: bytes as u64 })?));
         (_, self.stream) = watch(&self.client, self.job, self.position, &self.room).await?;
         self.wanted = None;
@@ -131,7 +136,7 @@ pub async fn inputs(
     share: &Share,
     job: JobId,
     tasks: TaskRange,
-    beside: Beside,
+    (beside, patience): (Beside, Duration),
 ) -> Result<(StoredInputs, shares::Room), Problem> {
     let mut room = None;
     loop {
@@ -143,8 +148,8 @@ pub async fn inputs(
                 drop(found);
                 // So is what was waited for, before there is more.
                 let taken = match beside {
-                    Beside::Nothing => share.take(bytes, STALL_TIME).await,
-                    Beside::AResult => share.take_beyond(bytes, STALL_TIME).await,
+                    Beside::Nothing => share.take(bytes, patience).await,
+                    Beside::AResult => share.take_beyond(bytes, patience).await,
                 };
                 room = Some(taken.ok_or_else(no_room)?);
             }
@@ -161,8 +166,10 @@ pub async fn input(
     share: &Share,
     job: JobId,
     index: u64,
+    patience: Duration,
 ) -> Result<Option<Bytes>, Problem> {
-    let (found, room) = inputs(client, share, job, TaskRange::one(index), Beside::Nothing).await?;
+    let (found, room) =
+        inputs(client, share, job, TaskRange::one(index), (Beside::Nothing, patience)).await?;
     Ok(found.input(index).map(|input| room.keep(input)))
 }
 

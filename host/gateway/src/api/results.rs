@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     access::{Access, Watched},
-    answer::{self, PIECE},
+    answer::{self, PIECE, STALL_TIME},
     bounds::OpenStream,
     counted::Results,
     extract::{At, Params, ask},
@@ -80,7 +80,7 @@ pub async fn results(
     Params(query): Params<ResultsQuery>,
 ) -> Result<Response, Problem> {
     let (job, open) = (JobId(job), access.open_stream()?);
-    let watch = Results::watch(&access.client, &access.answers, job, query.cursor);
+    let watch = Results::watch(&access.client, &access.answers, job, query.cursor, STALL_TIME);
     let (status, results) = ask(watch).await?;
     let reader = Reader {
         results,

@@ -4,6 +4,7 @@ use wasmgrid_client::{Client, StoredInputs};
 use wasmgrid_proto::{JobId, TaskRange};
 
 use crate::{
+    answer::STALL_TIME,
     bounds::shares::{Room, Share},
     counted::{self, Beside},
     problem::Problem,
@@ -44,8 +45,13 @@ impl Stored {
         self.known = None;
         let wanted = TaskRange { first: index, count: AHEAD };
         // It is seldom: streams that wait do not have its state with them.
-        let found =
-            Box::pin(counted::inputs(client, &self.share, self.job, wanted, Beside::AResult));
+        let found = Box::pin(counted::inputs(
+            client,
+            &self.share,
+            self.job,
+            wanted,
+            (Beside::AResult, STALL_TIME),
+        ));
         let (inputs, room) = found.await?;
         let tasks = match inputs.tasks() {
             none if none.count == 0 => wanted,

@@ -12,7 +12,7 @@ use wasmgrid_views::TaskView;
 use super::parts::{Marked, Parts};
 use crate::{
     access::Access,
-    answer,
+    answer::{self, STALL_TIME},
     counted::{self, Results, part},
     extract::{At, ask},
     problem::Problem,
@@ -37,7 +37,8 @@ const BYTES: [(HeaderName, HeaderValue); 2] = [
 )]
 pub async fn task(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
     let status = ask(access.client.task(JobId(job), index)).await?;
-    let input = counted::input(&access.client, &access.answers, JobId(job), index).await?;
+    let input =
+        counted::input(&access.client, &access.answers, JobId(job), index, STALL_TIME).await?;
     let (mut marked, mut parts) = (Marked::new()?, Parts::default());
     let view = TaskView { input: input.map(|input| marked.data(input)), ..view(&status) };
     marked.filled(&view, &mut parts)?;
@@ -66,7 +67,7 @@ pub async fn input(access: Access, At((job, index)): At<(u64, u64)>) -> Result<R
     let job = JobId(job);
     // There may be no such task.
     ask(access.client.task(job, index)).await?;
-    let found = counted::input(&access.client, &access.answers, job, index).await?;
+    let found = counted::input(&access.client, &access.answers, job, index, STALL_TIME).await?;
     let found = found.ok_or_else(|| gone("input_deleted", "the task's input was deleted"))?;
     Ok((BYTES, answer::whole(found)).into_response())
 }
@@ -138,7 +139,7 @@ async fn of_result<T>(
     cursor: u64,
     of: impl Fn(&ResultMeta, &Bytes) -> Option<T>,
 ) -> Result<Option<T>, Problem> {
-    let watch = Results::watch(&access.client, &access.answers, job, cursor);
+    let watch = Results::watch(&access.client, &access.answers, job, cursor, STALL_TIME);
     let (_, mut results) = ask(watch).await?;
     // It may wait for room first.
     while let Some(event) = results.next().await {

@@ -1,5 +1,7 @@
 //! Results of a job as its page shows them: a few from each end of its log.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use wasmgrid_client::{ClientError, JobEvent};
 use wasmgrid_pages::{
@@ -12,6 +14,9 @@ use crate::{access::Access, counted, extract::ask, picture::kind_of, problem::Pr
 
 /// Results from each end.
 const FEW: u64 = 8;
+
+/// For how long a page waits for room for what it shows.
+pub const ROOM_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a result's text.
 const TEXT_BYTES: usize = 400;
@@ -56,7 +61,7 @@ pub async fn read<T>(
     mut of: impl FnMut(&ResultMeta, &Bytes) -> T,
 ) -> Result<Vec<T>, ClientError> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let watch = counted::Results::watch(&access.client, &access.answers, job, from);
+    let watch = counted::Results::watch(&access.client, &access.answers, job, from, ROOM_TIME);
     let (_, mut results) = watch.await?;
     let mut found = Vec::new();
     while found.len() < count {

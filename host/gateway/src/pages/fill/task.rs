@@ -8,7 +8,7 @@ use wasmgrid_pages::{
 };
 use wasmgrid_proto::{Attempt, JobId, JobStatus, OutcomeClass, TaskResult, TaskStatus};
 
-use super::results::read;
+use super::results::{ROOM_TIME, read};
 use crate::{access::Access, counted, extract::ask, picture::kind_of, problem::Problem};
 
 /// Bytes of an input or output that are shown.
@@ -25,7 +25,7 @@ pub async fn task(access: &Access, job: JobId, index: u64) -> Result<Task, Probl
     let client = &access.client;
     let task = ask(client.task(job, index)).await?;
     let status = ask(client.job(job)).await?;
-    let input = counted::input(client, &access.answers, job, index).await?;
+    let input = counted::input(client, &access.answers, job, index, ROOM_TIME).await?;
     let (output, log) = match &task.result {
         Some(result) => ended(access, job, (task.attempt, result)).await?,
         None => (None, Log { lines: lines(&task.log).1, ..Log::default() }),
