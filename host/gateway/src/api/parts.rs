@@ -32,6 +32,11 @@ enum Part {
 }
 
 impl Parts {
+    /// True if everything was written.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Has bytes written as they are.
     pub fn plain(&mut self, bytes: impl Into<Bytes>) {
         self.0.push_back(Part::Plain(bytes.into()));

@@ -173,19 +173,12 @@ impl Reader {
 
     /// Goes on to what comes next; false if there is nothing behind what is written.
     async fn advance(&mut self, out: &mut Vec<u8>) -> Result<bool, Problem> {
-        if let Some(stored) = &mut self.stored {
-            stored.rest();
-        }
-        if let Some(block) = &mut self.block {
-            match block.next() {
-                Some((meta, bytes)) => {
-                    let of = (block.attempt, block.worker);
-                    self.write(out, of, meta, bytes).await?;
-                }
-                None => self.block = None,
-            }
+        if let Some(block) = self.block.take() {
+            self.go_on(out, block).await?;
             return Ok(true);
         }
+        // It may have to wait for room.
+        self.stored.iter_mut().for_each(Stored::rest);
         if self.until.is_some_and(|until| self.position >= until) {
             return Ok(false);
         }
@@ -213,28 +206,32 @@ impl Reader {
         Ok(true)
     }
 
-    async fn write(
-        &mut self,
-        out: &mut Vec<u8>,
-        (attempt, worker): (u32, u64),
-        meta: ResultMeta,
-        bytes: Bytes,
-    ) -> Result<(), Problem> {
-        let input = match &mut self.stored {
-            Some(stored) => {
-                stored.fetch(&self.client, meta.index).await?;
-                stored.input(meta.index)
-            }
-            None => None,
-        };
-        let of = Of { cursor: self.position, attempt, worker };
-        self.position += 1;
-        let length = bytes.len() + input.as_ref().map_or(0, Bytes::len);
-        match self.format {
-            Format::Ndjson if length > SMALL => in_parts(&mut self.parts, of, meta, &bytes, input),
-            Format::Ndjson => at_once(out, of, &meta, &bytes, input.as_deref()),
-            Format::Raw | Format::Lines => plain(&mut self.parts, self.format, &meta, &bytes),
+    /// Writes results of a block until there is a piece, or one is written in parts.
+    async fn go_on(&mut self, out: &mut Vec<u8>, mut block: Block) -> Result<(), Problem> {
+        while out.len() < PIECE && self.parts.is_empty() {
+            let Some((meta, bytes)) = block.next() else { return Ok(()) };
+            let input = match &mut self.stored {
+                Some(stored) => {
+                    stored.rest();
+                    stored.fetch(&self.client, meta.index).await?;
+                    stored.input(meta.index)
+                }
+                None => None,
+            };
+            let of = Of { cursor: self.position, attempt: block.attempt, worker: block.worker };
+            self.position += 1;
+            let is_small = bytes.len() + input.as_ref().map_or(0, Bytes::len) <= SMALL;
+            match (self.format, is_small) {
+                (Format::Ndjson, true) => at_once(out, of, &meta, &bytes, input.as_deref()),
+                (Format::Ndjson, false) => in_parts(&mut self.parts, of, meta, &bytes, input),
+                (format, true) => {
+                    plain(format, &meta, &bytes, |bytes| out.extend_from_slice(&bytes))
+                }
+                (format, false) => plain(format, &meta, &bytes, |bytes| self.parts.plain(bytes)),
+            }?;
         }
+        self.block = Some(block);
+        Ok(())
     }
 }
 
@@ -319,10 +316,10 @@ fn line<'a>(
 
 /// What a task returned and emitted; nothing of one that failed.
 fn plain(
-    parts: &mut Parts,
     format: Format,
     meta: &ResultMeta,
     bytes: &Bytes,
+    mut write: impl FnMut(Bytes),
 ) -> Result<(), Problem> {
     if meta.outcome != Outcome::Ok {
         return Ok(());
@@ -330,9 +327,9 @@ fn plain(
     let (output, records, _) = meta.split(bytes).map_err(Problem::away)?;
     for bytes in records.into_iter().chain([output]) {
         let is_cut = bytes.last().is_some_and(|last| *last != b'\n');
-        parts.plain(bytes);
+        write(bytes);
         if format == Format::Lines && is_cut {
-            parts.plain(Bytes::from_static(b"\n"));
+            write(Bytes::from_static(b"\n"));
         }
     }
     Ok(())
