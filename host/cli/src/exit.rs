@@ -144,7 +144,7 @@ fn known(cause: &(dyn Error + 'static)) -> Option<Exit> {
         | ClientError::Lost
         | ClientError::Removed(_)
         | ClientError::Protocol(_) => Exit::Unreachable,
-        ClientError::Random(_) | ClientError::Stopped => Exit::Failed,
+        ClientError::Random(_) | ClientError::NoRoom { .. } | ClientError::Stopped => Exit::Failed,
     })
 }
 

@@ -26,7 +26,7 @@ use wasmgrid_proto::{
 };
 
 use crate::{
-    ClientError, JobStream, StoredInputs, Uploads,
+    ClientError, JobStream, Room, StoredInputs, Uploads,
     actor::{Actor, Answered, Command},
     numbers::{Idle, Numbers, random},
     sendable::sendable,
@@ -331,7 +331,32 @@ impl Client {
         id: JobId,
         cursor: u64,
     ) -> Result<(JobStatus, JobStream), ClientError> {
-        let (stream, sink) = self.stream(cursor);
+        self.watch_through(id, self.stream(cursor)).await
+    }
+
+    /// The same, with room for what has come and was not used. The stream ends with
+    /// [`ClientError::NoRoom`] before results for which there is none; once there is, another one goes
+    /// on from there.
+    ///
+    /// # Errors
+    /// As [`watch`](Self::watch).
+    pub async fn watch_in(
+        &self,
+        id: JobId,
+        cursor: u64,
+        room: Arc<dyn Room>,
+    ) -> Result<(JobStatus, JobStream), ClientError> {
+        let (stream, mut sink) = self.stream(cursor);
+        sink.room = Some(room);
+        self.watch_through(id, (stream, sink)).await
+    }
+
+    async fn watch_through(
+        &self,
+        id: JobId,
+        (stream, sink): (JobStream, Sink),
+    ) -> Result<(JobStatus, JobStream), ClientError> {
+        let cursor = sink.cursor;
         // The actor fills in what it knows of the stream, again for each link.
         let watch = WatchRequest { watch: 0, cursor, credit_bytes: 0 };
         let reply = self.call(Request::Watch { job: id, watch }, Bytes::new(), Some(sink)).await?;

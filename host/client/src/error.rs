@@ -76,6 +76,12 @@ pub enum ClientError {
     /// The operating system gave no random number for an idempotency key.
     #[error("no random numbers available: {0}")]
     Random(String),
+    /// There is no [`Room`](crate::Room) for the results that come next.
+    #[error("there is no room for {bytes} bytes of results")]
+    NoRoom {
+        /// What they take.
+        bytes: u64,
+    },
     /// The client was shut down, or gave up on the grid before.
     #[error("the client has stopped")]
     Stopped,

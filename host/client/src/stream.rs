@@ -16,7 +16,7 @@ use wasmgrid_proto::{
     ByteCount, JobStatus, ResultBlock, UnknownExtension, frame::FRAME_MAX, wire::ResultsFrame,
 };
 
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Room, Taken, room::held};
 
 /// The actor hears of each such part of the window that was read: it gives credit back by larger
 /// parts, and is on another thread.
@@ -50,6 +50,8 @@ pub struct JobStream {
     /// The frame that is being read, as blocks, and what it gives back when it is read.
     blocks: VecDeque<(Arc<ResultBlock>, Bytes)>,
     open_cost: u64,
+    /// Its room, until the next one is asked for: what is in memory beside its bytes.
+    open_taken: Option<Taken>,
     /// The position behind the last result that was brought.
     cursor: u64,
     /// How the job ended, once that is known.
@@ -81,6 +83,8 @@ pub struct Sink {
     pub cursor: u64,
     /// Bytes that may be under way or unread.
     pub window: u64,
+    /// Where results need room, that.
+    pub room: Option<Arc<dyn Room>>,
 }
 
 /// Both ends of a stream from `cursor` on.
@@ -90,12 +94,20 @@ pub fn pair(cursor: u64, window: ByteCount, wake: Wake, client: Client) -> (JobS
     let (frames, frames_out) = mpsc::channel(usize::try_from(frames_max).unwrap_or(usize::MAX));
     let (news, news_out) = watch::channel(News::default());
     let consumed = Arc::new(AtomicU64::new(0));
-    let sink = Sink { frames, news, consumed: Arc::clone(&consumed), cursor, window: window.0 };
+    let sink = Sink {
+        frames,
+        news,
+        consumed: Arc::clone(&consumed),
+        cursor,
+        window: window.0,
+        room: None,
+    };
     let stream = JobStream {
         frames: frames_out,
         news: news_out,
         blocks: VecDeque::new(),
         open_cost: 0,
+        open_taken: None,
         cursor,
         end: None,
         over: false,
@@ -131,6 +143,7 @@ impl JobStream {
             if let Some(results) = self.pop() {
                 return Ok(results);
             }
+            self.open_taken = None;
             if let Some(status) = self.end.take_if(|status| status.results <= self.cursor) {
                 return Ok(JobEvent::Ended(status));
             }
@@ -161,9 +174,10 @@ impl JobStream {
     }
 
     fn open(&mut self, frame: Frame) {
-        let Frame { first_cursor, blocks, mut payload, cost } = frame;
+        let Frame { first_cursor, blocks, mut payload, cost, taken } = frame;
         self.cursor = first_cursor;
         self.open_cost = cost;
+        self.open_taken = taken;
         self.blocks = blocks
             .into_iter()
             .map(|block| {
@@ -256,13 +270,26 @@ pub struct Frame {
     payload: Bytes,
     /// What they use of the window.
     pub cost: u64,
+    taken: Option<Taken>,
 }
 
 impl Frame {
     /// A frame as it came.
     pub fn new(frame: ResultsFrame, payload: Bytes) -> Self {
         let cost = frame.credit_bytes();
-        Self { first_cursor: frame.first_cursor, blocks: frame.blocks, payload, cost }
+        Self { first_cursor: frame.first_cursor, blocks: frame.blocks, payload, cost, taken: None }
+    }
+
+    /// Takes its room, if it needs any.
+    ///
+    /// # Errors
+    /// [`ClientError::NoRoom`].
+    pub fn settle(&mut self, room: Option<&dyn Room>) -> Result<(), ClientError> {
+        let Some(room) = room else { return Ok(()) };
+        let taken = room.take(self.cost).ok_or(ClientError::NoRoom { bytes: self.cost })?;
+        self.payload = held(std::mem::take(&mut self.payload), &taken);
+        self.taken = Some(taken);
+        Ok(())
     }
 
     /// Whether it has no results, or they were all skipped.

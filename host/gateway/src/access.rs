@@ -11,8 +11,9 @@ use wasmgrid_client::Client;
 use wasmgrid_proto::wire::Role;
 
 use crate::{
+    answer::Asker,
     app::App,
-    bounds::OpenStream,
+    bounds::{OpenStream, shares::Share},
     grid::ActFor,
     keys::{BELIEVED, wrong},
     problem::Problem,
@@ -28,6 +29,8 @@ pub struct Access {
     pub client: Client,
     /// Whom the gateway speaks for.
     pub act_for: ActFor,
+    /// What its tenant may hold of answers.
+    pub answers: Share,
     key: String,
     text: Arc<str>,
     app: App,
@@ -128,7 +131,9 @@ impl FromRequestParts<App> for Access {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let from = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
         let text = presented(&parts.method, &parts.headers)?;
-        Self::of(app, text, from).await
+        let access = Self::of(app, text, from).await?;
+        access.tell(parts);
+        Ok(access)
     }
 }
 
@@ -141,13 +146,24 @@ impl Access {
         let key = app.keys.check(&*app.grid, text, from).await?;
         tracing::Span::current().record("tenant", &*key.act_for.tenant);
         let client = app.clients.get(&*app.grid, Some(&key.act_for)).await?;
+        let answers = app.bounds.answers(&key.act_for.tenant);
         Ok(Self {
             client,
             act_for: key.act_for,
+            answers,
             key: key.id,
             text: text.into(),
             app: Arc::clone(app),
         })
+    }
+}
+
+impl Access {
+    /// Says whose answer it will be.
+    pub fn tell(&self, parts: &Parts) {
+        if let Some(asker) = parts.extensions.get::<Asker>() {
+            asker.is(&self.answers);
+        }
     }
 }
 

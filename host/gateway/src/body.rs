@@ -9,23 +9,12 @@ use futures_util::StreamExt as _;
 use serde::{de::DeserializeOwned, ser::Error as _};
 use tokio::time::{Duration, timeout};
 
-use crate::{
-    bounds::{Bounds, Held},
-    problem::Problem,
-};
+use crate::{bounds::Bounds, problem::Problem};
 
 /// For how long the next bytes of a body may take that is needed as a whole.
 const NEXT_BYTES: Duration = Duration::from_secs(30);
 
-/// A body that was read to its end, and the room that it takes.
-pub struct Whole {
-    /// It.
-    pub bytes: Bytes,
-    /// Held as long as the bytes are.
-    pub held: Held,
-}
-
-/// Reads a body that has at most so many bytes.
+/// Reads a body that has at most so many bytes. They own the room that they take.
 ///
 /// # Errors
 /// If it has more, comes too slowly, or ends early.
@@ -34,7 +23,7 @@ pub async fn whole(
     body: Body,
     most: usize,
     bounds: &Bounds,
-) -> Result<Whole, Problem> {
+) -> Result<Bytes, Problem> {
     let declared = headers.get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     check(declared.unwrap_or_default(), most)?;
@@ -45,7 +34,7 @@ pub async fn whole(
         held.set(bytes.len() + chunk.len())?;
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Whole { bytes: bytes.freeze(), held })
+    Ok(held.keep(bytes.freeze()))
 }
 
 fn check(bytes: usize, most: usize) -> Result<(), Problem> {

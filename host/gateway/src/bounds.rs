@@ -1,14 +1,18 @@
 //! How much a gateway does and holds at the same time: open answers and uploads of each key, and bytes
 //! of bodies.
 
+pub mod shares;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::problem::Problem;
+use self::shares::{Share, Shares};
+use crate::{answer::ANSWERS, problem::Problem};
 
 /// Open streams of one key: results, events and uploads. A link to the scheduler has no more watches.
 const STREAMS_MAX: usize = 1_000;
@@ -26,12 +30,13 @@ const UNIT: usize = 4 << 10;
 pub struct Bounds {
     streams: Mutex<BTreeMap<String, usize>>,
     room: Arc<Semaphore>,
+    answers: Arc<Shares>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(HELD_BYTES / UNIT));
-        Self { streams: Mutex::default(), room }
+        Self { streams: Mutex::default(), room, answers: Shares::new(ANSWERS) }
     }
 }
 
@@ -86,9 +91,26 @@ impl Bounds {
         Ok(OpenStream { bounds: Arc::clone(self), key })
     }
 
+    /// What a tenant may hold of answers that are on their way.
+    pub fn answers(&self, tenant: &str) -> Share {
+        self.answers.of(tenant)
+    }
+
     /// Room for bytes, of which there are none yet.
     pub fn held(&self) -> Held {
         Held { room: Arc::clone(&self.room), permit: None, bytes: 0 }
+    }
+}
+
+/// Bytes that were read of a request, and the room that they take.
+struct Kept {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -100,6 +122,30 @@ pub struct Held {
 }
 
 impl Held {
+    /// The same bytes; the room is taken as long as any part of them is there, also once their request
+    /// is over.
+    pub fn keep(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Kept { bytes, _held: self })
+    }
+
+    /// Gives away the room of so many bytes, and has that of the others.
+    pub fn part(&mut self, bytes: usize) -> Option<Self> {
+        let bytes = bytes.min(self.bytes);
+        let units = (self.bytes.div_ceil(UNIT) - (self.bytes - bytes).div_ceil(UNIT)) * UNIT;
+        let permit = self.permit.as_mut()?.split(units / UNIT)?;
+        self.bytes -= bytes;
+        Some(Self { room: Arc::clone(&self.room), permit: Some(permit), bytes: units })
+    }
+
+    /// Has the room of another one, too.
+    pub fn merge(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        match (&mut self.permit, other.permit) {
+            (Some(permit), Some(other)) => permit.merge(other),
+            (permit, other) => *permit = permit.take().or(other),
+        }
+    }
+
     /// Says how many bytes are held now.
     ///
     /// # Errors
@@ -145,6 +191,23 @@ mod tests {
         assert_eq!(bounds.room.available_permits(), 0);
         drop(one);
         assert_eq!(bounds.room.available_permits(), HELD_BYTES / UNIT);
+    }
+
+    #[test]
+    fn bytes_keep_their_room_when_their_request_is_over() {
+        let bounds = Bounds::default();
+        let free = || bounds.room.available_permits();
+        let mut held = bounds.held();
+        held.set(5 * UNIT / 2).expect("room");
+        let sent = held.part(2 * UNIT).expect("it has").keep(vec![7; 2 * UNIT].into());
+        assert_eq!(free(), HELD_BYTES / UNIT - 3);
+        drop(held);
+        assert_eq!(free(), HELD_BYTES / UNIT - 2);
+        let part = sent.slice(1..2);
+        drop(sent);
+        assert_eq!((free(), part[0]), (HELD_BYTES / UNIT - 2, 7));
+        drop(part);
+        assert_eq!(free(), HELD_BYTES / UNIT);
     }
 
     #[test]

@@ -10,7 +10,13 @@ use axum::{
 use tokio::time::Instant;
 use tracing::{Instrument as _, field::Empty};
 
-use crate::{app::App, hosts::check, metrics::name, trace::trace_id};
+use crate::{
+    answer::{Asker, settled},
+    app::App,
+    hosts::check,
+    metrics::name,
+    trace::trace_id,
+};
 
 /// Refuses requests for other hosts and with long URLs, and completes every answer.
 pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -25,15 +31,19 @@ pub async fn protect(State(app): State<App>, request: Request, next: Next) -> Re
     response
 }
 
-/// Counts a request. What is logged on its way has its route, and its tenant and trace if they are known.
-pub async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Counts a request, and what its answer holds. What is logged on its way has its route, and its tenant and trace if they are known.
+pub async fn count(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let (began, method) = (Instant::now(), request.method().clone());
     // Paths that nothing stands for are as many as clients make up.
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("other", MatchedPath::as_str).to_owned();
     let (tenant, trace_id) = (Empty, trace_id(request.headers()));
     let span = tracing::info_span!("request", method = name(&method), route, tenant, trace_id);
-    let response = next.run(request).instrument(span.clone()).await;
+    let asker = Asker::default();
+    request.extensions_mut().insert(asker.clone());
+    let is_safe = method.is_safe();
+    let answered = async { settled(&asker, is_safe, next.run(request).await).await };
+    let response = answered.instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), began.elapsed());
     span.in_scope(|| tracing::debug!(status, seconds = took.as_secs_f64(), "answered"));
     app.metrics.count(route, &method, status, took);

@@ -5,7 +5,6 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
@@ -13,13 +12,10 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use crate::serve::HEAD_TIME;
+use crate::{answer::STALL_TIME, serve::HEAD_TIME};
 
 /// How HTTP/2 begins. As long as a connection may still begin so, no other limit of time is in force.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// For how long a client may take nothing of an answer.
-const STALL_TIME: Duration = Duration::from_secs(120);
 
 /// A connection with these limits.
 pub struct Guarded<T> {

@@ -9,6 +9,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod access;
+mod answer;
 mod api;
 mod app;
 mod body;
@@ -16,6 +17,7 @@ mod bounds;
 mod callers;
 mod clients;
 mod clock;
+mod counted;
 mod extract;
 mod grid;
 mod guard;

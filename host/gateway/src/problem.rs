@@ -13,6 +13,8 @@ use wasmgrid_proto::{
     wire::{ApiError, ErrorCode},
 };
 
+use crate::answer::no_room;
+
 /// What a problem's `type` begins with; its code stands behind it.
 const TYPE: &str = "urn:wasmgrid:problem:";
 
@@ -219,6 +221,7 @@ impl From<ClientError> for Problem {
                 let title = "The scheduler is too old for the request.";
                 Self::new(StatusCode::NOT_IMPLEMENTED, "scheduler_too_old", title, error)
             }
+            ClientError::NoRoom { .. } => no_room(),
             ClientError::Stopped => Self::stopping(),
             // What stands behind it may name addresses, and is for the gateway's log.
             other => {

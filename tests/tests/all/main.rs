@@ -39,6 +39,7 @@ mod grants;
 mod hostile_clients;
 mod house;
 mod http;
+mod http_load;
 mod imports;
 mod json_reference;
 mod keys;

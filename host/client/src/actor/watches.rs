@@ -178,6 +178,7 @@ impl Watch {
     /// Passes a frame on, or keeps it until those before it have come.
     fn take(&mut self, mut frame: Frame) -> Result<(), ClientError> {
         frame.check()?;
+        frame.settle(self.sink.room.as_deref())?;
         let unread = self.passed.saturating_sub(self.sink.consumed());
         if unread + self.early_cost + frame.cost > self.sink.held_max() {
             return Err(ClientError::Protocol("it sent more results than it had credit for"));

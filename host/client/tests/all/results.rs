@@ -1,7 +1,12 @@
 //! Streams of results: in order, whole, and never more than the reader asked for.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use bytes::Bytes;
-use wasmgrid_client::{ClientConfig, ClientError, JobEvent, JobStream};
+use wasmgrid_client::{ClientConfig, ClientError, JobEvent, JobStream, Room, Taken};
 use wasmgrid_proto::{
     ByteCount, Extensions, JobId, JobState, Reason,
     frame::Envelope,
@@ -118,6 +123,63 @@ async fn a_watch_that_ends_early_ends_behind_all_that_was_sent() {
     let ((seen, error), _server) = tokio::join!(reader, server);
     let ClientError::Api(error) = error else { panic!("{error}") };
     assert_eq!((seen, error), (5, Reason::JobDeleted { job: JobId(1) }.into()));
+}
+
+/// So many bytes are free.
+struct Shelf(Arc<AtomicU64>);
+
+/// What was taken of them.
+struct Place(Arc<AtomicU64>, u64);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_add(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Room for Shelf {
+    fn take(&self, bytes: u64) -> Option<Taken> {
+        let left = |free: u64| free.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).ok()?;
+        Some(Arc::new(Place(Arc::clone(&self.0), bytes)))
+    }
+}
+
+#[tokio::test]
+async fn results_have_room_until_they_are_let_go_of_and_others_end_their_stream() {
+    let (client, mut grid) = Grid::connect(ClientConfig::default()).await;
+    let free = Arc::new(AtomicU64::new(2_000));
+    let server = async {
+        let mut server = grid.accept().await;
+        let (id, request) = server.watched().await;
+        server.answer(id, Reply::Job(status(JobState::Active, 0))).await;
+        server.results(request.watch, 0, 2, 300).await;
+        let bytes = server.results(request.watch, 2, 1, 5_000).await;
+        loop {
+            if let FromClient::Unwatch(unwatch) = server.next().await {
+                assert_eq!(unwatch.watch, request.watch);
+                return (bytes, server);
+            }
+        }
+    };
+    let reader = async {
+        let room = Arc::new(Shelf(Arc::clone(&free)));
+        let (_, mut stream) = client.watch_in(JobId(1), 0, room).await.expect("answered");
+        let part = loop {
+            if let JobEvent::Results { payload, .. } =
+                stream.next().await.expect("on").expect("room")
+            {
+                break payload.slice(599..);
+            }
+        };
+        let error = stream.next().await.expect("an end").expect_err("there is no room");
+        (part, error)
+    };
+    let ((part, error), (bytes, _server)) = tokio::join!(reader, server);
+    assert!(matches!(error, ClientError::NoRoom { bytes: wanted } if wanted == bytes), "{error}");
+    assert!(free.load(Ordering::Relaxed) < 2_000 - 600, "a part of them is held");
+    drop(part);
+    assert_eq!(free.load(Ordering::Relaxed), 2_000);
 }
 
 #[tokio::test]

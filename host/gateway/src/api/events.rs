@@ -1,10 +1,10 @@
 //! `GET /v1/jobs/{job}/events`: how a job stands, as server-sent events. Each event is the whole state,
 //! so nothing is lost between two connections.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -16,6 +16,7 @@ use wasmgrid_views::CountsView;
 
 use crate::{
     access::{Access, Watched},
+    answer,
     bounds::OpenStream,
     extract::{At, ask, text},
     problem::Problem,
@@ -67,13 +68,13 @@ pub async fn events(
     if status.state.is_terminal() && last.as_deref() == Some(id(&status).as_str()) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let key = access.watch();
+    let (key, answers) = (access.watch(), access.answers);
     let events = Events { next: Some(status), last, updates, key, over: false, _open: open };
     let chunks = stream::unfold(events, |mut events| async move {
         let chunk = events.next().await?;
-        Some((Ok::<_, Infallible>(chunk), events))
+        Some((Ok(chunk), events))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
+    let mut response = answer::streamed(answers, chunks);
     let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)

@@ -13,9 +13,12 @@ use wasmgrid_views::FunctionView;
 
 use crate::{
     access::Access,
+    answer::{PIECE, no_room, whole},
     api::spec::SpecBody,
     app::App,
     body,
+    bounds::shares::{Room, Share},
+    counted::part,
     extract::{At, ask},
     problem::Problem,
 };
@@ -25,6 +28,9 @@ const DEPLOYMENT_MAX: usize = 1 << 20;
 
 /// Bytes of a call's input at most: what one message to the scheduler carries.
 const INPUT_MAX: usize = 64 << 20;
+
+/// Bytes of other results that come with a large one at most: a watch's window.
+const BESIDE: usize = 1 << 20;
 
 /// A function as it is deployed.
 #[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -65,10 +71,10 @@ pub async fn deploy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let whole = body::whole(&headers, body, DEPLOYMENT_MAX, &app.bounds).await?;
+    let bytes = body::whole(&headers, body, DEPLOYMENT_MAX, &app.bounds).await?;
     let wrong = |error: &dyn std::fmt::Display| Problem::invalid("function_invalid", error);
     let FunctionBody { mut spec, concurrency, max_calls } =
-        body::object(&whole.bytes).map_err(|error| wrong(&error))?;
+        body::object(&bytes).map_err(|error| wrong(&error))?;
     if !spec.inputs.is_empty()
         || spec.closed
         || spec.deadline_ms.is_some()
@@ -135,7 +141,10 @@ pub async fn call(
     body: Body,
 ) -> Result<Response, Problem> {
     let (name, module) = version(&name)?;
-    let body::Whole { bytes, held } = body::whole(&headers, body, INPUT_MAX, &app.bounds).await?;
+    if !access.answers.has_room() {
+        return Err(no_room());
+    }
+    let bytes = body::whole(&headers, body, INPUT_MAX, &app.bounds).await?;
     let callee = (access.act_for.clone(), name, module);
     // A call takes as long as its task and what is before it, and as long as its key is good.
     let mut key = access.watch();
@@ -143,7 +152,6 @@ pub async fn call(
         result = app.callers.call(&access.client, callee, bytes) => result?,
         lapsed = key.lapses() => return Err(lapsed),
     };
-    drop(held);
     let meta = &result.meta;
     let mut took = HeaderMap::new();
     for (name, number) in [
@@ -164,7 +172,18 @@ pub async fn call(
     let attachment = HeaderValue::from_static("attachment");
     took.insert(header::CONTENT_TYPE, octets);
     took.insert(header::CONTENT_DISPOSITION, attachment);
-    Ok((took, result.output()).into_response())
+    let output = result.output();
+    let Some(room) = room(&access.answers, output.len()) else {
+        // It is there as long as the grid keeps it.
+        let place = format!("/v1/jobs/{}/tasks/{}/output", result.job, meta.index);
+        return Ok((took, no_room().with("output", place)).into_response());
+    };
+    Ok((took, whole(room.keep(part(output)))).into_response())
+}
+
+/// Room for an output, and for what came with it and is held as long as it is.
+fn room(answers: &Share, bytes: usize) -> Option<Room> {
+    if bytes > PIECE { answers.try_take(bytes + BESIDE) } else { answers.try_small(bytes) }
 }
 
 /// A function's name, and the module that it must run.

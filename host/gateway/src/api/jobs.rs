@@ -128,12 +128,11 @@ pub async fn retry(
     request: Body,
 ) -> Result<Response, Problem> {
     let job = JobId(job);
-    let body::Whole { bytes, held } = body::whole(&headers, request, SMALL, &app.bounds).await?;
+    let bytes = body::whole(&headers, request, SMALL, &app.bounds).await?;
     let wanted: RetryBody = match bytes.trim_ascii() {
         [] => RetryBody::default(),
         json => body::object(json).map_err(|error| Problem::invalid("body_invalid", error))?,
     };
-    drop(held);
     let limits: Option<Limits> = match wanted.limits.is_empty() {
         true => None,
         false => Some(wanted.limits.over(ask(access.client.job(job)).await?.spec.task.limits)),

@@ -13,6 +13,8 @@ pub mod system;
 pub mod tasks;
 pub mod workers;
 
+mod given;
+mod parts;
 mod pieces;
 mod stored;
 

@@ -76,7 +76,7 @@ pub async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     let said = digest(&text)?;
-    let body::Whole { bytes, held } = body::whole(&headers, body, MODULE_MAX, &app.bounds).await?;
+    let bytes = body::whole(&headers, body, MODULE_MAX, &app.bounds).await?;
     let found = Digest::of(&bytes);
     if found != said {
         let detail = format!("the module's digest is {found}, not {said}");
@@ -89,6 +89,5 @@ pub async fn put(
         ask(access.client.put_module(bytes)).await?;
         StatusCode::CREATED
     };
-    drop(held);
     Ok((status, Json(view)).into_response())
 }

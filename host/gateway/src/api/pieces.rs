@@ -29,10 +29,12 @@ pub enum Form {
 }
 
 /// Inputs that are appended together.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Batch {
     lengths: Vec<u32>,
     payload: BytesMut,
+    /// The room of what was taken out of a body.
+    held: Option<Held>,
 }
 
 impl Batch {
@@ -60,11 +62,20 @@ impl Batch {
     pub fn join(&mut self, other: Self) {
         self.lengths.extend(other.lengths);
         self.payload.unsplit(other.payload);
+        match (&mut self.held, other.held) {
+            (Some(held), Some(other)) => held.merge(other),
+            (held, other) => *held = held.take().or(other),
+        }
     }
 
-    /// As it is sent.
+    /// As it is sent. Its bytes own the room that they take.
     pub fn block(self) -> (InputBlock, Bytes) {
-        (InputBlock::Packed(self.lengths), self.payload.freeze())
+        let bytes = self.payload.freeze();
+        let payload = match self.held {
+            Some(held) => held.keep(bytes),
+            None => bytes,
+        };
+        (InputBlock::Packed(self.lengths), payload)
     }
 
     fn push(&mut self, input: &[u8]) -> Result<(), Problem> {
@@ -136,7 +147,9 @@ impl Cutter {
 
     /// Takes what can be appended.
     pub fn take(&mut self) -> Batch {
-        std::mem::take(&mut self.batch)
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.held = self.held.part(batch.payload.len());
+        batch
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Problem> {

@@ -1,7 +1,7 @@
 //! A job's spec in JSON, as clients write it: the fields of a job as it is shown, of which only the
 //! module is needed.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wasmgrid_proto::{
     Arg, Blob, ByteCount, Digest, Fuel, Grant, InputBlock, JobSpec, Limits, Millis, ModuleKind,
@@ -9,7 +9,8 @@ use wasmgrid_proto::{
 };
 use wasmgrid_views::{Data, Wide};
 
-use crate::{body, problem::Problem};
+use super::given::{Given, few};
+use crate::{body, bounds::Bounds, problem::Problem};
 
 /// What is asked for.
 #[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -23,14 +24,17 @@ pub struct SpecBody {
     #[schema(value_type = Option<String>)]
     pub kind: Option<Kind>,
     /// The arguments of a command.
+    #[serde(deserialize_with = "few")]
     pub args: Vec<Data<'static>>,
     /// Exit codes beside 0 with which a command is ok.
     pub ok_exits: Vec<u32>,
     /// The digest of the value that all tasks have; not needed if it is sent with the spec.
     pub with: Option<String>,
     /// What its tasks may do: `clock`, `random`, `env:NAME=VALUE`, `dir:HOST_PATH:GUEST_PATH:ro`.
+    #[serde(deserialize_with = "few")]
     pub grants: Vec<String>,
     /// Labels that its workers must have, `KEY=VALUE`.
+    #[serde(deserialize_with = "few")]
     pub requires: Vec<String>,
     /// From which the tasks draw their random numbers.
     pub seed: Option<Wide>,
@@ -45,7 +49,8 @@ pub struct SpecBody {
     /// The limits of each task; those that are left out have their defaults.
     pub limits: LimitsBody,
     /// Its first inputs.
-    pub inputs: Vec<Data<'static>>,
+    #[schema(value_type = Vec<Data<'static>>)]
+    pub inputs: Given,
     /// True if no more inputs come.
     pub closed: bool,
 }
@@ -149,18 +154,15 @@ impl SpecBody {
         })
     }
 
-    /// Its first inputs.
+    /// Its first inputs, whose bytes own the room that they take.
     ///
     /// # Errors
-    /// If one is no base64, or is too large.
-    pub fn inputs(&mut self) -> Result<(InputBlock, Bytes), Problem> {
-        let (mut lengths, mut payload) = (Vec::new(), BytesMut::new());
-        for input in std::mem::take(&mut self.inputs) {
-            let input = bytes(input)?;
-            lengths.push(u32::try_from(input.len()).map_err(Problem::too_large)?);
-            payload.extend_from_slice(&input);
-        }
-        Ok((InputBlock::Packed(lengths), payload.freeze()))
+    /// If there is no room for them.
+    pub fn inputs(&mut self, bounds: &Bounds) -> Result<(InputBlock, Bytes), Problem> {
+        let given = std::mem::take(&mut self.inputs);
+        let mut held = bounds.held();
+        held.set(given.bytes())?;
+        Ok((InputBlock::Packed(given.lengths), held.keep(given.payload.into())))
     }
 }
 
@@ -246,7 +248,7 @@ mod tests {
             Limits { fuel: Fuel(7), memory: ByteCount(65_536), ..Limits::default() }
         );
         assert_eq!(job.requires, [("a".into(), "1".into()), ("b".into(), "2".into())]);
-        let (inputs, payload) = body.inputs().expect("inputs");
+        let (inputs, payload) = body.inputs(&Bounds::default()).expect("inputs");
         assert_eq!((inputs, &payload[..]), (InputBlock::Packed(vec![1, 2]), &b"xyz"[..]));
     }
 

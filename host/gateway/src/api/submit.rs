@@ -20,7 +20,7 @@ use crate::{
     access::Access,
     app::App,
     body,
-    bounds::Held,
+    bounds::{Bounds, Held},
     extract::{ask, text},
     problem::Problem,
 };
@@ -59,20 +59,17 @@ pub async fn submit(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut held = app.bounds.held();
     let kind = text(&headers, header::CONTENT_TYPE.as_str())?.unwrap_or("application/json");
     let sent = if kind.starts_with("multipart/form-data") {
-        parts(request, &mut held).await?
+        parts(request, &app.bounds).await?
     } else if kind.starts_with("application/json") {
-        let whole = body::whole(&headers, request.into_body(), SPEC_MAX, &app.bounds).await?;
-        held = whole.held;
-        Sent { spec: Some(whole.bytes), ..Sent::default() }
+        let spec = body::whole(&headers, request.into_body(), SPEC_MAX, &app.bounds).await?;
+        Sent { spec: Some(spec), ..Sent::default() }
     } else {
         return Err(not_taken(kind, "application/json or multipart/form-data"));
     };
     let key = text(&headers, "idempotency-key")?.map(str::to_owned);
-    let status = make(&access, sent, key).await?;
-    drop(held);
+    let status = make(&access, &app.bounds, sent, key).await?;
     let place = format!("/v1/jobs/{}", status.job);
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(JobView::from(&status)))
         .into_response())
@@ -90,10 +87,10 @@ pub fn no_parts(error: &dyn std::fmt::Display) -> Problem {
     Problem::invalid("multipart_invalid", error)
 }
 
-async fn parts(request: Request<Body>, held: &mut Held) -> Result<Sent, Problem> {
+async fn parts(request: Request<Body>, bounds: &Bounds) -> Result<Sent, Problem> {
     let parts = Multipart::from_request(request, &()).await;
     let mut parts = parts.map_err(|error| no_parts(&error.body_text()))?;
-    let (mut sent, mut bytes) = (Sent::default(), 0);
+    let mut sent = Sent::default();
     while let Some(part) = parts.next_field().await.map_err(|error| no_parts(&error))? {
         let (place, most) = match part.name() {
             Some("spec") => (&mut sent.spec, SPEC_MAX),
@@ -105,8 +102,7 @@ async fn parts(request: Request<Body>, held: &mut Held) -> Result<Sent, Problem>
                 return Err(no_parts(&detail));
             }
         };
-        let whole = part_of(part, most, bytes, held).await?;
-        bytes += whole.len();
+        let whole = part_of(part, most, bounds.held()).await?;
         if place.replace(whole).is_some() {
             return Err(no_parts(&"a part is there twice"));
         }
@@ -114,28 +110,28 @@ async fn parts(request: Request<Body>, held: &mut Held) -> Result<Sent, Problem>
     Ok(sent)
 }
 
-async fn part_of(
-    mut part: Field<'_>,
-    most: usize,
-    before: usize,
-    held: &mut Held,
-) -> Result<Bytes, Problem> {
+async fn part_of(mut part: Field<'_>, most: usize, mut held: Held) -> Result<Bytes, Problem> {
     let mut whole = BytesMut::new();
     while let Some(chunk) = part.chunk().await.map_err(|error| body::cut(&error))? {
         if whole.len() + chunk.len() > most {
             return Err(Problem::too_large(format!("a part has more than {most} bytes")));
         }
-        held.set(before + whole.len() + chunk.len())?;
+        held.set(whole.len() + chunk.len())?;
         whole.extend_from_slice(&chunk);
     }
-    Ok(whole.freeze())
+    Ok(held.keep(whole.freeze()))
 }
 
-async fn make(access: &Access, sent: Sent, key: Option<String>) -> Result<JobStatus, Problem> {
+async fn make(
+    access: &Access,
+    bounds: &Bounds,
+    sent: Sent,
+    key: Option<String>,
+) -> Result<JobStatus, Problem> {
     let Sent { spec, module, with } = sent;
     let spec = spec.ok_or_else(|| no_parts(&"the part spec is missing"))?;
     let mut body = SpecBody::read(&spec)?;
-    let (inputs, payload) = body.inputs()?;
+    let (inputs, payload) = body.inputs(bounds)?;
     let of = |bytes: &Option<Bytes>| bytes.as_deref().map(Digest::of);
     let job = body.job(of(&module), of(&with))?;
     let mut submit =

@@ -1,17 +1,19 @@
 //! One task: how it stands, its input, and its log.
 
 use axum::{
-    Json,
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use wasmgrid_client::{Client, ClientError, JobEvent};
-use wasmgrid_proto::{JobId, ResultMeta, TaskRange, TaskState, TaskStatus};
+use wasmgrid_client::JobEvent;
+use wasmgrid_proto::{JobId, ResultMeta, TaskState, TaskStatus};
 use wasmgrid_views::TaskView;
 
+use super::parts::{Marked, Parts};
 use crate::{
     access::Access,
+    answer::{self, STALL_TIME},
+    counted::{self, Results, part},
     extract::{At, ask},
     problem::Problem,
 };
@@ -35,8 +37,19 @@ const BYTES: [(HeaderName, HeaderValue); 2] = [
 )]
 pub async fn task(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
     let status = ask(access.client.task(JobId(job), index)).await?;
-    let input = stored(&access.client, JobId(job), index).await?;
-    Ok(Json(TaskView::new(&status, input.as_deref(), None)).into_response())
+    let input =
+        counted::input(&access.client, &access.answers, JobId(job), index, STALL_TIME).await?;
+    let (mut marked, mut parts) = (Marked::new()?, Parts::default());
+    let view = TaskView { input: input.map(|input| marked.data(input)), ..view(&status) };
+    marked.filled(&view, &mut parts)?;
+    let mut response = answer::streamed(access.answers, parts.pieces());
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+fn view(status: &TaskStatus) -> TaskView<'_> {
+    TaskView::new(status, None, None)
 }
 
 /// A task's input, as it was given.
@@ -54,9 +67,9 @@ pub async fn input(access: Access, At((job, index)): At<(u64, u64)>) -> Result<R
     let job = JobId(job);
     // There may be no such task.
     ask(access.client.task(job, index)).await?;
-    let found = stored(&access.client, job, index).await?;
+    let found = counted::input(&access.client, &access.answers, job, index, STALL_TIME).await?;
     let found = found.ok_or_else(|| gone("input_deleted", "the task's input was deleted"))?;
-    Ok((BYTES, found).into_response())
+    Ok((BYTES, answer::whole(found)).into_response())
 }
 
 /// What a task that has ended has put out, without its records.
@@ -72,20 +85,20 @@ pub async fn input(access: Access, At((job, index)): At<(u64, u64)>) -> Result<R
     ),
 )]
 pub async fn output(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Response, Problem> {
-    let output = output_of(&access.client, JobId(job), index).await?;
-    Ok((BYTES, output).into_response())
+    let output = output_of(&access, JobId(job), index).await?;
+    Ok((BYTES, answer::whole(output)).into_response())
 }
 
-/// The output of a task.
+/// The output of a task, with the room that it takes.
 ///
 /// # Errors
 /// If it has no result, or the grid keeps it no more.
-pub async fn output_of(client: &Client, job: JobId, index: u64) -> Result<Bytes, Problem> {
-    let status = ask(client.task(job, index)).await?;
+pub async fn output_of(access: &Access, job: JobId, index: u64) -> Result<Bytes, Problem> {
+    let status = ask(access.client.task(job, index)).await?;
     let Some(result) = &status.result else { return kept(status).map(|_| Bytes::new()) };
-    let found = ask(of_result(client, job, result.cursor, |meta, bytes| {
-        meta.split(bytes).ok().map(|(output, ..)| output)
-    }));
+    let found = of_result(access, job, result.cursor, |meta, bytes| {
+        meta.split(bytes).ok().map(|(output, ..)| part(output))
+    });
     found.await?.ok_or_else(|| gone("result_deleted", "the task's result was deleted"))
 }
 
@@ -106,32 +119,29 @@ pub async fn log(access: Access, At((job, index)): At<(u64, u64)>) -> Result<Res
     let status = ask(access.client.task(job, index)).await?;
     let (log, dropped) = match &status.result {
         Some(result) => {
-            let found = ask(of_result(&access.client, job, result.cursor, |meta, bytes| {
+            let found = of_result(&access, job, result.cursor, |meta, bytes| {
                 let (_, _, log) = meta.split(bytes).ok()?;
-                Some((log, meta.log_dropped))
-            }))
+                Some((part(log), meta.log_dropped))
+            })
             .await?;
             found.ok_or_else(|| gone("result_deleted", "the task's result was deleted"))?
         }
         None => kept(status)?,
     };
     let dropped = [(HeaderName::from_static("wasmgrid-log-dropped"), HeaderValue::from(dropped))];
-    Ok((BYTES, dropped, log).into_response())
-}
-
-async fn stored(client: &Client, job: JobId, index: u64) -> Result<Option<Bytes>, Problem> {
-    let found = ask(client.inputs(job, TaskRange::one(index))).await?;
-    Ok(found.input(index))
+    Ok((BYTES, dropped, answer::whole(log)).into_response())
 }
 
 /// What is wanted of the result at a position of the log; `None` if it is not there.
 async fn of_result<T>(
-    client: &Client,
+    access: &Access,
     job: JobId,
     cursor: u64,
     of: impl Fn(&ResultMeta, &Bytes) -> Option<T>,
-) -> Result<Option<T>, ClientError> {
-    let (_, mut results) = client.watch(job, cursor).await?;
+) -> Result<Option<T>, Problem> {
+    let watch = Results::watch(&access.client, &access.answers, job, cursor, STALL_TIME);
+    let (_, mut results) = ask(watch).await?;
+    // It may wait for room first.
     while let Some(event) = results.next().await {
         let JobEvent::Results { first_cursor, block, payload } = event? else { continue };
         let at = usize::try_from(cursor.saturating_sub(first_cursor)).unwrap_or(usize::MAX);

@@ -1,9 +1,9 @@
 //! The stream of a page: its parts as they change, each no more often than it says.
 
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -16,6 +16,7 @@ use wasmgrid_proto::Digest;
 use super::{asked::Extent, viewer::Viewer, wanted::Wanted};
 use crate::{
     access::{Watched, cookie},
+    answer,
     app::App,
     bounds::OpenStream,
     problem::Problem,
@@ -41,7 +42,7 @@ pub async fn stream(
         return Ok(status.into_response());
     };
     let open = viewer.access.open_page()?;
-    let key = viewer.access.watch();
+    let (key, answers) = (viewer.access.watch(), viewer.access.answers.clone());
     let live = Live {
         app,
         viewer,
@@ -56,9 +57,9 @@ pub async fn stream(
     };
     let chunks = stream::unfold(live, |mut live| async move {
         let chunk = live.next().await?;
-        Some((Ok::<_, Infallible>(chunk), live))
+        Some((Ok(chunk), live))
     });
-    let mut response = Response::new(Body::from_stream(chunks));
+    let mut response = answer::streamed(answers, chunks);
     let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     Ok(response)

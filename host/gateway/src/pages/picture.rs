@@ -8,7 +8,8 @@ use wasmgrid_proto::JobId;
 
 use super::answer::nothing;
 use crate::{
-    access::Access, api::tasks::output_of, extract::At, picture::kind_of, problem::Problem,
+    access::Access, answer::whole, api::tasks::output_of, extract::At, picture::kind_of,
+    problem::Problem,
 };
 
 /// A guest's picture runs nothing and loads nothing, also if somebody opens it alone.
@@ -20,9 +21,9 @@ pub async fn picture(
     access: Access,
     At((job, index)): At<(u64, u64)>,
 ) -> Result<Response, Problem> {
-    let output = output_of(&access.client, JobId(job), index).await?;
+    let output = output_of(&access, JobId(job), index).await?;
     let kind = kind_of(&output).ok_or_else(nothing)?;
     let kind = HeaderValue::from_static(kind.content_type());
     let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, SANDBOX)];
-    Ok((headers, output).into_response())
+    Ok((headers, whole(output)).into_response())
 }

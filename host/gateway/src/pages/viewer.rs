@@ -34,7 +34,10 @@ impl FromRequestParts<App> for Viewer {
         let Some(session) = cookie(&parts.headers) else { return Err(onward("/login")) };
         let from = parts.extensions.get::<PeerAddress>().map(|peer| peer.0.ip());
         match Access::of(app, session, from).await {
-            Ok(access) => Ok(Self::new(app, access, session)),
+            Ok(access) => {
+                access.tell(parts);
+                Ok(Self::new(app, access, session))
+            }
             Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
                 Err(onward("/login?ended"))
             }

@@ -1,17 +1,22 @@
 //! Results of a job as its page shows them: a few from each end of its log.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use wasmgrid_client::{Client, ClientError, JobEvent};
+use wasmgrid_client::{ClientError, JobEvent};
 use wasmgrid_pages::{
     GuestBlock,
     job::{ResultItem, Results, Shown},
 };
 use wasmgrid_proto::{JobId, JobStatus, ResultMeta};
 
-use crate::{access::Access, extract::ask, picture::kind_of, problem::Problem};
+use crate::{access::Access, counted, extract::ask, picture::kind_of, problem::Problem};
 
 /// Results from each end.
 const FEW: u64 = 8;
+
+/// For how long a page waits for room for what it shows.
+pub const ROOM_TIME: Duration = Duration::from_secs(5);
 
 /// Bytes of a result's text.
 const TEXT_BYTES: usize = 400;
@@ -22,24 +27,23 @@ pub async fn of_job(access: &Access, status: &JobStatus, shown: Shown) -> Result
     if all == 0 {
         return Ok(Results { shown, ..Results::default() });
     }
-    let client = &access.client;
-    let first = items(client, status.job, 0, FEW.min(all), shown).await?;
+    let first = items(access, status.job, 0, FEW.min(all), shown).await?;
     let from = all.saturating_sub(FEW).max(FEW);
     let last = match all.saturating_sub(from) {
         0 => Vec::new(),
-        count => items(client, status.job, from, count, shown).await?,
+        count => items(access, status.job, from, count, shown).await?,
     };
     Ok(Results { shown, first, last })
 }
 
 async fn items(
-    client: &Client,
+    access: &Access,
     job: JobId,
     from: u64,
     count: u64,
     shown: Shown,
 ) -> Result<Vec<ResultItem>, Problem> {
-    let read = read(client, job, from, count, |meta, bytes| item(job, meta, bytes, shown));
+    let read = read(access, job, from, count, |meta, bytes| item(job, meta, bytes, shown));
     match ask(read).await {
         Ok(items) => Ok(items),
         // They were deleted: the page says how many there are.
@@ -50,14 +54,15 @@ async fn items(
 
 /// What becomes of so many results from a position of the log on.
 pub async fn read<T>(
-    client: &Client,
+    access: &Access,
     job: JobId,
     from: u64,
     count: u64,
     mut of: impl FnMut(&ResultMeta, &Bytes) -> T,
 ) -> Result<Vec<T>, ClientError> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let (_, mut results) = client.watch(job, from).await?;
+    let watch = counted::Results::watch(&access.client, &access.answers, job, from, ROOM_TIME);
+    let (_, mut results) = watch.await?;
     let mut found = Vec::new();
     while found.len() < count {
         let Some(event) = results.next().await else { break };

@@ -6,10 +6,10 @@ use wasmgrid_pages::{
     limits::Used,
     task::{AttemptRow, Log, ShownBytes, Task},
 };
-use wasmgrid_proto::{Attempt, JobId, JobStatus, OutcomeClass, TaskRange, TaskResult, TaskStatus};
+use wasmgrid_proto::{Attempt, JobId, JobStatus, OutcomeClass, TaskResult, TaskStatus};
 
-use super::results::read;
-use crate::{access::Access, extract::ask, picture::kind_of, problem::Problem};
+use super::results::{ROOM_TIME, read};
+use crate::{access::Access, counted, extract::ask, picture::kind_of, problem::Problem};
 
 /// Bytes of an input or output that are shown.
 const SHOWN_BYTES: usize = 4 << 10;
@@ -25,7 +25,7 @@ pub async fn task(access: &Access, job: JobId, index: u64) -> Result<Task, Probl
     let client = &access.client;
     let task = ask(client.task(job, index)).await?;
     let status = ask(client.job(job)).await?;
-    let input = ask(client.inputs(job, TaskRange::one(index))).await?.input(index);
+    let input = counted::input(client, &access.answers, job, index, ROOM_TIME).await?;
     let (output, log) = match &task.result {
         Some(result) => ended(access, job, (task.attempt, result)).await?,
         None => (None, Log { lines: lines(&task.log).1, ..Log::default() }),
@@ -109,7 +109,7 @@ async fn ended(
     job: JobId,
     (attempt, result): (u32, &TaskResult),
 ) -> Result<(Option<Bytes>, Log), Problem> {
-    let found = read(&access.client, job, result.cursor, 1, |meta, bytes| {
+    let found = read(access, job, result.cursor, 1, |meta, bytes| {
         let (output, _, log) = meta.split(bytes).ok()?;
         let (before, lines) = lines(&log);
         let log = Log { attempt, before, lines, dropped: meta.log_dropped };
