@@ -17,6 +17,7 @@ mod bounds;
 mod callers;
 mod clients;
 mod clock;
+mod connections;
 mod counted;
 mod extract;
 mod grid;

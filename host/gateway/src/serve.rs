@@ -1,10 +1,21 @@
 //! The gateway's connections: accepted, bounded in number and time, and served until the gateway
 //! stops. What a request means is none of its business.
 
-use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{Router, body::Body, http::Request};
-use hyper::{body::Incoming, service::service_fn};
+use bytes::Bytes;
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -12,15 +23,14 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service as _;
 
-use crate::guarded::Guarded;
-
-/// Connections at once; those beyond wait to be accepted.
-const CONNECTIONS_MAX: usize = 4_096;
+use crate::{
+    connections::{CONNECTIONS_MAX, Connection, Connections, Open},
+    guarded::Guarded,
+};
 
 /// For how long a client may take for a TLS handshake, and for the head of a request.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -72,22 +82,22 @@ pub async fn serve(
     tls: Option<Arc<dyn Tls>>,
     stop: CancellationToken,
 ) {
-    let (places, tasks) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), TaskTracker::new());
-    loop {
+    let (connections, tasks) = (Connections::new(CONNECTIONS_MAX), TaskTracker::new());
+    for number in 0.. {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
+            let (stream, address) = listener.accept().await?;
+            Ok((connections.place(number, address.ip()).await, stream, address))
         };
-        let (place, accepted) = tokio::select! {
+        let accepted: io::Result<_> = tokio::select! {
             () = stop.cancelled() => break,
             next = next => next,
         };
         match accepted {
-            Ok((stream, address)) => {
+            Ok((None, ..)) => break,
+            Ok((Some(place), stream, address)) => {
                 let (router, tls, stop) = (router.clone(), tls.clone(), stop.clone());
                 tasks.spawn(async move {
-                    connection(router, stream, address, tls, stop).await;
-                    drop(place);
+                    connection(router, stream, address, tls, stop, place).await;
                 });
             }
             Err(error) => {
@@ -109,6 +119,7 @@ async fn connection(
     address: SocketAddr,
     tls: Option<Arc<dyn Tls>>,
     stop: CancellationToken,
+    place: Connection,
 ) {
     // Small answers leave at once. A connection that is over already fails at its first read.
     let _ = stream.set_nodelay(true);
@@ -120,16 +131,26 @@ async fn connection(
             Err(_) => return tracing::debug!(%address, "no TLS handshake in time"),
         },
     };
+    let counter = place.counter();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddress(address));
-        router.clone().call(request.map(Body::new))
+        let (open, answer) = (counter.begin(), router.clone().call(request.map(Body::new)));
+        async move {
+            // It is open until the last byte of its answer was taken.
+            answer.await.map(|answer| answer.map(|body| Answer { body, _open: open }))
+        }
     });
     let builder = builder();
     let connection = builder.serve_connection(TokioIo::new(Guarded::new(stream)), service);
     tokio::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = place.is_over() => {}
+            }
+        } => {
             connection.as_mut().graceful_shutdown();
             match tokio::time::timeout(LAST_ANSWERS, connection).await {
                 Ok(served) => served,
@@ -139,6 +160,32 @@ async fn connection(
     };
     if let Err(error) = served {
         tracing::debug!(%error, %address, "a connection ended early");
+    }
+}
+
+/// The body of an answer, whose request is open as long as it is there.
+struct Answer {
+    body: Body,
+    _open: Open,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
