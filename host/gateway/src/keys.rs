@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use wasmgrid_proto::Digest;
 
 use crate::{
@@ -26,6 +26,19 @@ const KNOWN_MAX: usize = 4_096;
 /// Wrong keys that an address may try at once; one more is allowed each second.
 const WRONG_MAX: u32 = 10;
 
+/// For how long a key that was good passes whatever else came from its address, and how many such are known.
+const PASSES: Duration = Duration::from_secs(24 * 60 * 60);
+const PASSES_MAX: usize = 4_096;
+
+/// Keys that nobody knows yet and that are asked about at once: so many, and the scheduler still answers
+/// for those that are known.
+const UNKNOWN_MAX: usize = 32;
+
+/// If an address has tried too many wrong keys, others of it are asked about one after the other with this
+/// pause, as long as no more wait.
+const PAUSE: Duration = Duration::from_millis(250);
+const LINE_MAX: usize = 16;
+
 /// Addresses that are remembered for wrong keys.
 const ADDRESSES_MAX: usize = 4_096;
 
@@ -33,16 +46,27 @@ const ADDRESSES_MAX: usize = 4_096;
 type Known = Arc<tokio::sync::Mutex<Option<(CheckedKey, Instant)>>>;
 
 /// Keys that were asked about, by the digest of their text.
-#[derive(Default)]
 pub struct Keys {
     known: Mutex<BTreeMap<Digest, Known>>,
+    /// Those that were good, and when last.
+    good: Mutex<BTreeMap<Digest, Instant>>,
     wrong: Mutex<BTreeMap<IpAddr, Tries>>,
+    unknown: Semaphore,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        let unknown = Semaphore::new(UNKNOWN_MAX);
+        Self { known: Mutex::default(), good: Mutex::default(), wrong: Mutex::default(), unknown }
+    }
 }
 
 /// What an address has left.
 struct Tries {
     left: u32,
     since: Instant,
+    /// Who waits although there is none left.
+    line: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Keys {
@@ -64,20 +88,69 @@ impl Keys {
         {
             return Ok(key.clone());
         }
-        self.may_try(from)?;
         let found = match KeyText::parse(text) {
-            Some(key) => grid.check_key(key).await?,
-            None => None,
+            Some(key) if self.was_good(name) => grid.check_key(key).await?,
+            Some(key) => {
+                self.wait_in_line(from).await?;
+                let _one = self.unknown.acquire().await;
+                grid.check_key(key).await?
+            }
+            // What has not the form of a key costs nobody anything.
+            None => {
+                self.may_try(from)?;
+                None
+            }
         };
         let Some(key) = found else {
             *place = None;
             drop(place);
             self.lock_known().remove(&name);
+            self.lock_good().remove(&name);
             self.count_wrong(from);
             return Err(wrong());
         };
         *place = Some((key.clone(), Instant::now()));
+        self.note_good(name);
         Ok(key)
+    }
+
+    fn lock_good(&self) -> std::sync::MutexGuard<'_, BTreeMap<Digest, Instant>> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a key was good lately: whatever wrong ones come from its address, it may ask again.
+    fn was_good(&self, name: Digest) -> bool {
+        self.lock_good().get(&name).is_some_and(|at| at.elapsed() < PASSES)
+    }
+
+    fn note_good(&self, name: Digest) {
+        let mut good = self.lock_good();
+        if good.len() >= PASSES_MAX && !good.contains_key(&name) {
+            let oldest = good.iter().min_by_key(|(_, at)| **at).map(|(name, _)| *name);
+            oldest.map(|oldest| good.remove(&oldest));
+        }
+        good.insert(name, Instant::now());
+    }
+
+    /// Lets a key of an address be asked about: at once, or after others if too many were wrong. So the holder
+    /// of a good one is held up by guesses of others behind the same address, and not shut out.
+    ///
+    /// # Errors
+    /// If too many wait.
+    async fn wait_in_line(&self, from: Option<IpAddr>) -> Result<(), Problem> {
+        let Err(busy) = self.may_try(from) else { return Ok(()) };
+        let line = {
+            let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            from.and_then(|from| wrong.get(&from)).map(|tries| Arc::clone(&tries.line))
+        };
+        let Some(line) = line else { return Ok(()) };
+        // One is the address's own.
+        if Arc::strong_count(&line) > LINE_MAX + 1 {
+            return Err(busy);
+        }
+        let _turn = line.lock().await;
+        tokio::time::sleep(PAUSE).await;
+        Ok(())
     }
 
     fn known(&self, name: Digest) -> Known {
@@ -122,7 +195,7 @@ impl Keys {
                 wrong.pop_first();
             }
         }
-        let fresh = || Tries { left: WRONG_MAX, since: Instant::now() };
+        let fresh = || Tries { left: WRONG_MAX, since: Instant::now(), line: Arc::default() };
         let tries = wrong.entry(from).or_insert_with(fresh);
         tries.left = tries.refill().saturating_sub(1);
     }
