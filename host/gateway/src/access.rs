@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
+    body::{Body, Bytes},
     extract::FromRequestParts,
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
 };
@@ -13,7 +14,8 @@ use wasmgrid_proto::wire::Role;
 use crate::{
     answer::Asker,
     app::App,
-    bounds::{OpenStream, shares::Share},
+    body::whole,
+    bounds::{Held, OpenStream, shares::Share},
     grid::ActFor,
     keys::{BELIEVED, wrong},
     problem::Problem,
@@ -59,7 +61,7 @@ impl Access {
     /// # Errors
     /// If the key has too many.
     pub fn open_stream(&self) -> Result<OpenStream, Problem> {
-        self.app.bounds.open(&self.key)
+        self.app.bounds.open(&self.key, &self.act_for.tenant)
     }
 
     /// Counts a page of the key that goes on by itself.
@@ -67,7 +69,36 @@ impl Access {
     /// # Errors
     /// If the key has too many.
     pub fn open_page(&self) -> Result<OpenStream, Problem> {
-        self.app.bounds.open_page(&self.key)
+        self.app.bounds.open_page(&self.key, &self.act_for.tenant)
+    }
+
+    /// Room for what is read of the request.
+    pub fn held(&self) -> Held {
+        self.app.bounds.held(&self.act_for.tenant)
+    }
+
+    /// Reads a body that has at most so many bytes, and looks at the key again: it may have been revoked
+    /// while the body came. The bytes own the room that they take.
+    ///
+    /// # Errors
+    /// If it has more, comes too slowly or ends early, or if the key is good no more.
+    pub async fn body(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        most: usize,
+    ) -> Result<Bytes, Problem> {
+        let bytes = whole(headers, body, most, self.held()).await?;
+        self.check().await?;
+        Ok(bytes)
+    }
+
+    /// Looks at the key again, after something that takes long.
+    ///
+    /// # Errors
+    /// If it is good no more.
+    pub async fn check(&self) -> Result<(), Problem> {
+        self.app.keys.check(&*self.app.grid, &self.text, None).await.map(|_| ())
     }
 
     /// Looks again and again whether the key is still good.

@@ -7,12 +7,16 @@ use axum::{
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use serde::{de::DeserializeOwned, ser::Error as _};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
-use crate::{bounds::Bounds, problem::Problem};
+use crate::{bounds::Held, problem::Problem};
 
 /// For how long the next bytes of a body may take that is needed as a whole.
 const NEXT_BYTES: Duration = Duration::from_secs(30);
+
+/// How long such a body may take in any case, and how fast it must be after that, in bytes a second.
+const START: Duration = Duration::from_secs(60);
+const LEAST_RATE: usize = 16 << 10;
 
 /// Reads a body that has at most so many bytes. They own the room that they take.
 ///
@@ -22,14 +26,15 @@ pub async fn whole(
     headers: &HeaderMap,
     body: Body,
     most: usize,
-    bounds: &Bounds,
+    mut held: Held,
 ) -> Result<Bytes, Problem> {
     let declared = headers.get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     check(declared.unwrap_or_default(), most)?;
-    let (mut stream, mut held) = (body.into_data_stream(), bounds.held());
+    let (mut stream, mut pace) = (body.into_data_stream(), Pace::default());
     let mut bytes = BytesMut::new();
-    while let Some(chunk) = next_in_time(&mut stream).await? {
+    while let Some(chunk) = pace.next(next(&mut stream)).await? {
+        pace.came(chunk.len());
         check(bytes.len() + chunk.len(), most)?;
         held.set(bytes.len() + chunk.len())?;
         bytes.extend_from_slice(&chunk);
@@ -44,13 +49,36 @@ fn check(bytes: usize, most: usize) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn next_in_time(stream: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
-    match timeout(NEXT_BYTES, next(stream)).await {
-        Ok(next) => next,
-        Err(_) => {
+/// How fast a body comes that is needed as a whole. Time in which the gateway itself is slow does not count.
+#[derive(Default)]
+pub struct Pace {
+    waited: Duration,
+    bytes: usize,
+}
+
+impl Pace {
+    /// Waits for the next part of a body.
+    ///
+    /// # Errors
+    /// If it takes too long, or all of it comes too slowly.
+    pub async fn next<T>(
+        &mut self,
+        part: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let seconds = (self.bytes / LEAST_RATE) as u64;
+        let left = (START + Duration::from_secs(seconds)).saturating_sub(self.waited);
+        let begun = Instant::now();
+        let next = timeout(left.min(NEXT_BYTES), part).await;
+        self.waited += begun.elapsed();
+        next.unwrap_or_else(|_| {
             let (title, detail) = ("The body came too slowly.", "the next bytes took too long");
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", title, detail))
-        }
+        })
+    }
+
+    /// So many bytes came.
+    pub const fn came(&mut self, bytes: usize) {
+        self.bytes += bytes;
     }
 }
 
@@ -78,4 +106,31 @@ pub async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>, Problem>
 pub fn cut(error: &dyn std::fmt::Display) -> Problem {
     let title = "The body did not come whole.";
     Problem::new(StatusCode::BAD_REQUEST, "body_cut", title, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn after<T>(seconds: u64, value: T) -> Result<T, Problem> {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        Ok(value)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_be_slow_and_not_for_ever() {
+        let mut pace = Pace::default();
+        assert!(pace.next(after(31, ())).await.is_err(), "nothing came for too long");
+        let mut pace = Pace::default();
+        for _ in 0..2 {
+            pace.next(after(29, ())).await.expect("a slow start");
+            pace.came(1);
+        }
+        assert!(pace.next(after(29, ())).await.is_err(), "a byte in half a minute");
+        let mut pace = Pace::default();
+        for _ in 0..100 {
+            pace.next(after(20, ())).await.expect("it is as fast as it must be");
+            pace.came(20 * LEAST_RATE);
+        }
+    }
 }

@@ -54,6 +54,11 @@ pub fn check(
         let title = "The URL is too long.";
         return Err(Problem::new(StatusCode::URI_TOO_LONG, "url_too_long", title, detail));
     }
+    // Whoever stands before the gateway may have looked at another one.
+    if headers.get_all(header::HOST).iter().nth(1).is_some() {
+        let (title, detail) = ("The request names two hosts.", "the header Host is there twice");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "host_twice", title, detail));
+    }
     let said = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = uri.authority().map(|authority| authority.as_str());
     let Some(host) = authority.or(said) else {

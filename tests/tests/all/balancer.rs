@@ -65,12 +65,18 @@ impl Nginx {
         let stored = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let stored = stored.map(|kind| format!("{kind}_temp_path {folder}/{kind};\n")).concat();
         let whole = format!(
-            "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr;\n\
+            "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/errors;\n\
              events {{ worker_connections 1024; }}\nhttp {{\naccess_log off;\n{stored}{text}}}\n"
         );
         let file = home.write("nginx.conf", whole);
         let mut command = Command::new("nginx");
-        command.arg("-e").arg("stderr").arg("-p").arg(home.path()).arg("-c").arg(file);
+        command
+            .arg("-e")
+            .arg(home.path().join("nginx/errors"))
+            .arg("-p")
+            .arg(home.path())
+            .arg("-c")
+            .arg(file);
         Self { process: Daemon::start(command), address }
     }
 

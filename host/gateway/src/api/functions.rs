@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use wasmgrid_proto::{Digest, FunctionTerms, Outcome};
 use wasmgrid_views::FunctionView;
 
+use super::{
+    spec::{SpecBody, program},
+    submit::other_kind,
+};
 use crate::{
     access::Access,
     answer::{PIECE, no_room, whole},
-    api::spec::SpecBody,
     app::App,
     body,
     bounds::shares::{Room, Share},
@@ -65,13 +68,12 @@ pub struct FunctionList {
     ),
 )]
 pub async fn deploy(
-    State(app): State<App>,
     access: Access,
     At(name): At<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let bytes = body::whole(&headers, body, DEPLOYMENT_MAX, &app.bounds).await?;
+    let bytes = access.body(&headers, body, DEPLOYMENT_MAX).await?;
     let wrong = |error: &dyn std::fmt::Display| Problem::invalid("function_invalid", error);
     let FunctionBody { mut spec, concurrency, max_calls } =
         body::object(&bytes).map_err(|error| wrong(&error))?;
@@ -89,7 +91,18 @@ pub async fn deploy(
         return Err(wrong(&"concurrency and max_calls are at least 1"));
     }
     let job = spec.job(None, None)?.of_function(terms).map_err(|error| wrong(&error))?;
-    let status = ask(access.client.deploy(&name, job)).await?;
+    let client = &access.client;
+    let made = ask(async { Ok(client.deploy(&name, job.clone()).await) }).await?;
+    let kind = made.as_ref().err().and_then(other_kind).filter(|_| spec.kind.is_none());
+    let status = match kind {
+        Some(kind) => {
+            let mut job = job;
+            job.task.kind = kind;
+            job.task.program = program(kind, &name);
+            ask(client.deploy(&name, job)).await?
+        }
+        None => made?,
+    };
     Ok(Json(FunctionView::from(&status)).into_response())
 }
 
@@ -144,7 +157,7 @@ pub async fn call(
     if !access.answers.has_room() {
         return Err(no_room());
     }
-    let bytes = body::whole(&headers, body, INPUT_MAX, &app.bounds).await?;
+    let bytes = access.body(&headers, body, INPUT_MAX).await?;
     let callee = (access.act_for.clone(), name, module);
     // A call takes as long as its task and what is before it, and as long as its key is good.
     let mut key = access.watch();

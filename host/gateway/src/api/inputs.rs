@@ -6,24 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::{
     Json,
     body::{Body, BodyDataStream, Bytes},
-    extract::{FromRequest as _, Multipart, Request, State},
+    extract::{FromRequest as _, Multipart, Request},
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use wasmgrid_client::Client;
 use wasmgrid_proto::JobId;
 use wasmgrid_views::AppendedView;
 
 use super::{
     pieces::{Batch, Cutter, Form},
-    submit::{no_parts, not_taken},
+    submit::{next_chunk, next_part, no_parts, not_taken},
 };
 use crate::{
-    access::{Access, Watched},
-    app::App,
-    body,
+    access::Access,
+    body::{self, Pace},
     extract::{At, Params, ask, text},
     problem::Problem,
 };
@@ -71,7 +69,6 @@ pub struct AppendQuery {
     ),
 )]
 pub async fn append(
-    State(app): State<App>,
     access: Access,
     At(job): At<u64>,
     Params(AppendQuery { close }): Params<AppendQuery>,
@@ -81,16 +78,17 @@ pub async fn append(
     let (job, open) = (JobId(job), access.open_stream()?);
     let producer = text(&headers, PRODUCER)?.map(producer).transpose()?;
     let source = Source::of(&headers, request).await?;
-    let cutter = Cutter::new(source.form(), app.bounds.held());
+    let cutter = Cutter::new(source.form(), access.held());
     let client = &access.client;
     let (first, count) = match producer {
         Some(producer) => {
             let batch = source.whole(cutter).await?;
+            access.check().await?;
             let count = batch.count() as u64;
             let (inputs, payload) = batch.block();
             (Some(ask(client.append_as(job, producer, inputs, payload)).await?), count)
         }
-        None => stream(client, job, source, cutter, access.watch()).await?,
+        None => stream(&access, job, source, cutter).await?,
     };
     if close {
         ask(client.close(job)).await?;
@@ -120,8 +118,10 @@ enum Source {
         body: BodyDataStream,
         form: Form,
         left: Bytes,
+        /// If it is needed as a whole.
+        pace: Option<Pace>,
     },
-    Parts(Multipart),
+    Parts(Multipart, Pace),
 }
 
 impl Source {
@@ -134,38 +134,45 @@ impl Source {
             "application/octet-stream" => Form::Whole,
             "multipart/form-data" => {
                 let parts = Multipart::from_request(request, &()).await;
-                return Ok(Self::Parts(parts.map_err(|error| no_parts(&error.body_text()))?));
+                let parts = parts.map_err(|error| no_parts(&error.body_text()))?;
+                return Ok(Self::Parts(parts, Pace::default()));
             }
             _ => return Err(not_taken(kind, TAKEN)),
         };
         let body = request.into_body().into_data_stream();
-        Ok(Self::Body { body, form, left: Bytes::new() })
+        let pace = matches!(form, Form::Whole).then(Pace::default);
+        Ok(Self::Body { body, form, left: Bytes::new(), pace })
     }
 
     const fn form(&self) -> Form {
         match self {
             Self::Body { form, .. } => *form,
-            Self::Parts(_) => Form::Whole,
+            Self::Parts(..) => Form::Whole,
         }
     }
 
     /// Takes what comes next into the batch, which must have room; false at the end.
     async fn fill(&mut self, cutter: &mut Cutter) -> Result<bool, Problem> {
         match self {
-            Self::Body { body, left, .. } => {
+            Self::Body { body, left, pace, .. } => {
                 if left.is_empty() {
-                    let Some(chunk) = body::next(body).await? else {
+                    let next = body::next(body);
+                    let next = match pace {
+                        Some(pace) => pace.next(next).await?,
+                        None => next.await?,
+                    };
+                    let Some(chunk) = next else {
                         cutter.end()?;
                         return Ok(false);
                     };
+                    pace.iter_mut().for_each(|pace| pace.came(chunk.len()));
                     *left = chunk;
                 }
                 *left = cutter.push(std::mem::take(left))?;
             }
-            Self::Parts(parts) => {
-                let part = parts.next_field().await.map_err(|error| no_parts(&error))?;
-                let Some(mut part) = part else { return Ok(false) };
-                while let Some(chunk) = part.chunk().await.map_err(|error| body::cut(&error))? {
+            Self::Parts(parts, pace) => {
+                let Some(mut part) = next_part(parts, pace).await? else { return Ok(false) };
+                while let Some(chunk) = next_chunk(&mut part, pace).await? {
                     cutter.push(chunk)?;
                 }
                 cutter.end()?;
@@ -195,6 +202,9 @@ impl Source {
 
     /// Reads to the end what must fit one append.
     async fn whole(mut self, mut cutter: Cutter) -> Result<Batch, Problem> {
+        if let Self::Body { pace, .. } = &mut self {
+            pace.get_or_insert_default();
+        }
         let mut whole = Batch::default();
         loop {
             let more = self.fill(&mut cutter).await?;
@@ -220,16 +230,16 @@ const TAKEN: &str = "application/x-ndjson, text/plain, application/octet-stream 
 /// Appends what comes, until its end or the key's. Gives the index of the first input, if there is
 /// one, and how many there are.
 async fn stream(
-    client: &Client,
+    access: &Access,
     job: JobId,
     source: Source,
     cutter: Cutter,
-    mut key: Watched,
 ) -> Result<(Option<u64>, u64), Problem> {
     let (out, batches) = mpsc::channel(1);
     let count = AtomicU64::new(0);
     let told = |problem: Problem| problem.with("appended", count.load(Ordering::Relaxed));
-    let (read, append) = (source.read(cutter, out), append_all(client, job, batches, &count));
+    let mut key = access.watch();
+    let (read, append) = (source.read(cutter, out), append_all(access, job, batches, &count));
     tokio::pin!(read, append);
     let read = tokio::select! {
         read = &mut read => read,
@@ -244,13 +254,14 @@ async fn stream(
 }
 
 async fn append_all(
-    client: &Client,
+    access: &Access,
     job: JobId,
     mut batches: mpsc::Receiver<Batch>,
     count: &AtomicU64,
 ) -> Result<Option<u64>, Problem> {
-    let (mut producer, mut first) = (client.producer(job)?, None);
+    let (mut producer, mut first) = (access.client.producer(job)?, None);
     while let Some(batch) = batches.recv().await {
+        access.check().await?;
         let more = batch.count() as u64;
         let (inputs, payload) = batch.block();
         let at = producer.append(inputs, payload).await?;

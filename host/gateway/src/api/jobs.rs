@@ -3,7 +3,6 @@
 use axum::{
     Json,
     body::Body,
-    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -14,7 +13,6 @@ use wasmgrid_views::{ExplanationView, JobView, JobWithDivergences};
 use super::spec::LimitsBody;
 use crate::{
     access::Access,
-    app::App,
     body,
     clock::now,
     extract::{At, ask, text},
@@ -121,14 +119,13 @@ pub struct RetryBody {
     ),
 )]
 pub async fn retry(
-    State(app): State<App>,
     access: Access,
     At(job): At<u64>,
     headers: HeaderMap,
     request: Body,
 ) -> Result<Response, Problem> {
     let job = JobId(job);
-    let bytes = body::whole(&headers, request, SMALL, &app.bounds).await?;
+    let bytes = access.body(&headers, request, SMALL).await?;
     let wanted: RetryBody = match bytes.trim_ascii() {
         [] => RetryBody::default(),
         json => body::object(json).map_err(|error| Problem::invalid("body_invalid", error))?,

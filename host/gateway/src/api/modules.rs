@@ -3,7 +3,6 @@
 use axum::{
     Json,
     body::Body,
-    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
@@ -12,8 +11,6 @@ use wasmgrid_proto::Digest;
 
 use crate::{
     access::Access,
-    app::App,
-    body,
     extract::{At, ask},
     problem::Problem,
 };
@@ -69,14 +66,13 @@ pub async fn have(access: Access, At(text): At<String>) -> Result<StatusCode, Pr
     ),
 )]
 pub async fn put(
-    State(app): State<App>,
     access: Access,
     At(text): At<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let said = digest(&text)?;
-    let bytes = body::whole(&headers, body, MODULE_MAX, &app.bounds).await?;
+    let bytes = access.body(&headers, body, MODULE_MAX).await?;
     let found = Digest::of(&bytes);
     if found != said {
         let detail = format!("the module's digest is {found}, not {said}");

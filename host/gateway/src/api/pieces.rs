@@ -148,7 +148,7 @@ impl Cutter {
     /// Takes what can be appended.
     pub fn take(&mut self) -> Batch {
         let mut batch = std::mem::take(&mut self.batch);
-        batch.held = self.held.part(batch.payload.len());
+        batch.held = Some(self.held.part(batch.payload.len()));
         batch
     }
 
@@ -200,7 +200,7 @@ mod tests {
     use crate::bounds::Bounds;
 
     fn cut(form: Form, chunks: &[&'static str]) -> Result<Vec<String>, Problem> {
-        let mut cutter = Cutter::new(form, Bounds::default().held());
+        let mut cutter = Cutter::new(form, Bounds::default().held("ada"));
         for chunk in chunks {
             let left = cutter.push(Bytes::from_static(chunk.as_bytes()))?;
             assert!(left.is_empty(), "it is not full");
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_full_leaves_the_rest() {
-        let mut cutter = Cutter::new(Form::Lines, Bounds::default().held());
+        let mut cutter = Cutter::new(Form::Lines, Bounds::default().held("ada"));
         let many = Bytes::from("x\n".repeat(BATCH_INPUTS + 5));
         let left = cutter.push(many).expect("lines");
         assert_eq!((cutter.take().count(), left.len()), (BATCH_INPUTS, 10));

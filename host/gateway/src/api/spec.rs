@@ -10,7 +10,7 @@ use wasmgrid_proto::{
 use wasmgrid_views::{Data, Wide};
 
 use super::given::{Given, few};
-use crate::{body, bounds::Bounds, problem::Problem};
+use crate::{body, bounds::Held, problem::Problem};
 
 /// What is asked for.
 #[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -158,9 +158,8 @@ impl SpecBody {
     ///
     /// # Errors
     /// If there is no room for them.
-    pub fn inputs(&mut self, bounds: &Bounds) -> Result<(InputBlock, Bytes), Problem> {
+    pub fn inputs(&mut self, mut held: Held) -> Result<(InputBlock, Bytes), Problem> {
         let given = std::mem::take(&mut self.inputs);
-        let mut held = bounds.held();
         held.set(given.bytes())?;
         Ok((InputBlock::Packed(given.lengths), held.keep(given.payload.into())))
     }
@@ -228,6 +227,8 @@ impl LimitsBody {
 
 #[cfg(test)]
 mod tests {
+    use crate::bounds::Bounds;
+
     use super::*;
 
     #[test]
@@ -248,7 +249,7 @@ mod tests {
             Limits { fuel: Fuel(7), memory: ByteCount(65_536), ..Limits::default() }
         );
         assert_eq!(job.requires, [("a".into(), "1".into()), ("b".into(), "2".into())]);
-        let (inputs, payload) = body.inputs(&Bounds::default()).expect("inputs");
+        let (inputs, payload) = body.inputs(Bounds::default().held("ada")).expect("inputs");
         assert_eq!((inputs, &payload[..]), (InputBlock::Packed(vec![1, 2]), &b"xyz"[..]));
     }
 

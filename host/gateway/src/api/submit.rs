@@ -3,7 +3,7 @@
 use axum::{
     Json,
     body::{Body, Bytes},
-    extract::{FromRequest as _, Multipart, Request, State, multipart::Field},
+    extract::{FromRequest as _, Multipart, Request, multipart::Field},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -18,9 +18,8 @@ use super::{
 };
 use crate::{
     access::Access,
-    app::App,
-    body,
-    bounds::{Bounds, Held},
+    body::{self, Pace},
+    bounds::Held,
     extract::{ask, text},
     problem::Problem,
 };
@@ -54,22 +53,21 @@ struct Sent {
     ),
 )]
 pub async fn submit(
-    State(app): State<App>,
     access: Access,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Problem> {
     let kind = text(&headers, header::CONTENT_TYPE.as_str())?.unwrap_or("application/json");
     let sent = if kind.starts_with("multipart/form-data") {
-        parts(request, &app.bounds).await?
+        parts(request, &access).await?
     } else if kind.starts_with("application/json") {
-        let spec = body::whole(&headers, request.into_body(), SPEC_MAX, &app.bounds).await?;
+        let spec = access.body(&headers, request.into_body(), SPEC_MAX).await?;
         Sent { spec: Some(spec), ..Sent::default() }
     } else {
         return Err(not_taken(kind, "application/json or multipart/form-data"));
     };
     let key = text(&headers, "idempotency-key")?.map(str::to_owned);
-    let status = make(&access, &app.bounds, sent, key).await?;
+    let status = make(&access, sent, key).await?;
     let place = format!("/v1/jobs/{}", status.job);
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(JobView::from(&status)))
         .into_response())
@@ -87,11 +85,12 @@ pub fn no_parts(error: &dyn std::fmt::Display) -> Problem {
     Problem::invalid("multipart_invalid", error)
 }
 
-async fn parts(request: Request<Body>, bounds: &Bounds) -> Result<Sent, Problem> {
+async fn parts(request: Request<Body>, access: &Access) -> Result<Sent, Problem> {
     let parts = Multipart::from_request(request, &()).await;
     let mut parts = parts.map_err(|error| no_parts(&error.body_text()))?;
     let mut sent = Sent::default();
-    while let Some(part) = parts.next_field().await.map_err(|error| no_parts(&error))? {
+    let mut pace = Pace::default();
+    while let Some(part) = next_part(&mut parts, &mut pace).await? {
         let (place, most) = match part.name() {
             Some("spec") => (&mut sent.spec, SPEC_MAX),
             Some("module") => (&mut sent.module, MODULE_MAX),
@@ -102,17 +101,39 @@ async fn parts(request: Request<Body>, bounds: &Bounds) -> Result<Sent, Problem>
                 return Err(no_parts(&detail));
             }
         };
-        let whole = part_of(part, most, bounds.held()).await?;
+        let whole = part_of(part, most, access.held(), &mut pace).await?;
         if place.replace(whole).is_some() {
             return Err(no_parts(&"a part is there twice"));
         }
     }
+    access.check().await?;
     Ok(sent)
 }
 
-async fn part_of(mut part: Field<'_>, most: usize, mut held: Held) -> Result<Bytes, Problem> {
+/// The next part of a form; what came before of it is over.
+pub async fn next_part<'a>(
+    parts: &'a mut Multipart,
+    pace: &mut Pace,
+) -> Result<Option<Field<'a>>, Problem> {
+    pace.next(async { parts.next_field().await.map_err(|error| no_parts(&error)) }).await
+}
+
+/// The next bytes of a part.
+pub async fn next_chunk(part: &mut Field<'_>, pace: &mut Pace) -> Result<Option<Bytes>, Problem> {
+    let next = async { part.chunk().await.map_err(|error| body::cut(&error)) };
+    let chunk = pace.next(next).await?;
+    pace.came(chunk.as_ref().map_or(0, Bytes::len));
+    Ok(chunk)
+}
+
+async fn part_of(
+    mut part: Field<'_>,
+    most: usize,
+    mut held: Held,
+    pace: &mut Pace,
+) -> Result<Bytes, Problem> {
     let mut whole = BytesMut::new();
-    while let Some(chunk) = part.chunk().await.map_err(|error| body::cut(&error))? {
+    while let Some(chunk) = next_chunk(&mut part, pace).await? {
         if whole.len() + chunk.len() > most {
             return Err(Problem::too_large(format!("a part has more than {most} bytes")));
         }
@@ -122,16 +143,11 @@ async fn part_of(mut part: Field<'_>, most: usize, mut held: Held) -> Result<Byt
     Ok(held.keep(whole.freeze()))
 }
 
-async fn make(
-    access: &Access,
-    bounds: &Bounds,
-    sent: Sent,
-    key: Option<String>,
-) -> Result<JobStatus, Problem> {
+async fn make(access: &Access, sent: Sent, key: Option<String>) -> Result<JobStatus, Problem> {
     let Sent { spec, module, with } = sent;
     let spec = spec.ok_or_else(|| no_parts(&"the part spec is missing"))?;
     let mut body = SpecBody::read(&spec)?;
-    let (inputs, payload) = body.inputs(bounds)?;
+    let (inputs, payload) = body.inputs(access.held())?;
     let of = |bytes: &Option<Bytes>| bytes.as_deref().map(Digest::of);
     let job = body.job(of(&module), of(&with))?;
     let mut submit =
@@ -157,7 +173,7 @@ async fn make(
 }
 
 /// What the module is, if that is why the job was refused.
-fn other_kind(error: &ClientError) -> Option<ModuleKind> {
+pub fn other_kind(error: &ClientError) -> Option<ModuleKind> {
     let ClientError::Api(error) = error else { return None };
     match *error.reason {
         Reason::OtherKind { found, .. } => Some(found),

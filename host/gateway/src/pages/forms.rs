@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    extract::{Form, MatchedPath, OriginalUri, Path, State},
-    http::{HeaderMap, StatusCode},
+    body::Body,
+    extract::{Form, FromRequest as _, MatchedPath, OriginalUri, Path, Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
     response::Response,
 };
 use wasmgrid_pages::{
@@ -32,8 +33,12 @@ pub async fn send(
     OriginalUri(uri): OriginalUri,
     Path(names): Path<Names>,
     headers: HeaderMap,
-    Form(form): Form<Names>,
+    body: Body,
 ) -> Response {
+    let form = match read(&viewer, &headers, body).await {
+        Ok(form) => form,
+        Err(problem) => return viewer.problem(&app, uri.path(), &problem),
+    };
     let token = form.get(CSRF_FIELD).map_or("", String::as_str);
     if !is_own_site(&headers) || !viewer.sent(token) {
         let page = plain::Problem::forged().html(&viewer.shell);
@@ -49,6 +54,20 @@ pub async fn send(
         Ok(to) => onward(&to),
         Err(problem) => viewer.problem(&app, uri.path(), &problem),
     }
+}
+
+/// Bytes of a form at most: a token, and no text.
+const FORM_MAX: usize = 16 << 10;
+
+/// What a browser sends, whose session is good still.
+async fn read(viewer: &Viewer, headers: &HeaderMap, body: Body) -> Result<Names, Problem> {
+    let bytes = viewer.access.body(headers, body, FORM_MAX).await?;
+    let mut request = Request::new(Body::from(bytes));
+    *request.method_mut() = Method::POST;
+    let kind = headers.get(header::CONTENT_TYPE).cloned();
+    kind.map(|kind| request.headers_mut().insert(header::CONTENT_TYPE, kind));
+    let form = Form::<Names>::from_request(request, &()).await;
+    form.map(|Form(form)| form).map_err(|error| Problem::invalid("body_invalid", error.body_text()))
 }
 
 /// The session is good no more, for whoever has it.

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use wasmgrid_pages::{Guest, Liveness, Nav, Page as _, Prose, Shell, plain};
@@ -88,7 +88,14 @@ fn token(session: &str) -> String {
 /// True if a browser says that the request comes from one of the gateway's own pages, or says nothing.
 pub fn is_own_site(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(|value| value.as_bytes());
-    site.is_none_or(|site| matches!(site, b"same-origin" | b"none"))
+    if let Some(site) = site {
+        return matches!(site, b"same-origin" | b"none");
+    }
+    // Browsers that do not say it so say from where a form comes.
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+    host.is_some() && origin == host
 }
 
 /// What is shown if it cannot be known who looks.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use wasmgrid_proto::Digest;
 
 use crate::{
-    lab::{ADA, Answer, BEN, Lab, MODULE},
+    lab::{ADA, Answer, BEN, COMMAND, Lab, MODULE},
     worker,
 };
 
@@ -71,6 +71,17 @@ async fn a_call_waits_as_long_as_its_key_is_good() {
     };
     let (called, ()) = tokio::join!(call, revoked);
     called.is(StatusCode::UNAUTHORIZED, "key_not_accepted");
+}
+
+#[tokio::test]
+async fn the_kind_of_a_functions_module_is_found_out() {
+    let lab = Lab::start().await;
+    lab.put_module(ADA, COMMAND).await;
+    let body = json!({ "spec": { "module": Digest::of(COMMAND).to_string() } });
+    let deployed = deploy(&lab, PATH, &body).await;
+    assert_eq!(deployed.status, 200, "{}", deployed.text());
+    let wrong = json!({ "spec": { "module": Digest::of(COMMAND).to_string(), "kind": "task" } });
+    assert_ne!(deploy(&lab, PATH, &wrong).await.status, 200);
 }
 
 #[tokio::test]

@@ -37,6 +37,9 @@ async fn other_hosts_are_refused_by_name() {
     }
     let answer = raw(&lab, "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("host_missing"), "{answer}");
+    let two = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
+    let answer = raw(&lab, two).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("host_twice"), "{answer}");
 }
 
 #[tokio::test]
