@@ -24,7 +24,7 @@ ZSH = $(PREFIX)/share/zsh/site-functions
 FISH = $(PREFIX)/share/fish/vendor_completions.d
 UNITS = $(PREFIX)/lib/systemd/system
 
-.PHONY: help build install uninstall demo test bench chaos l2 lint fuzz sim languages book guest-target screenshots
+.PHONY: help build install uninstall demo test bench chaos l2 lint fuzz fuzz-http sim languages book guest-target screenshots
 
 # Lists the targets.
 help:
@@ -111,6 +111,11 @@ bench: guest-target
 chaos: guest-target
 	$(CARGO) build --release --locked --workspace --bins --examples
 	target/release/examples/chaos --minutes $(MINUTES) --seed $(SEED)
+
+# Asks the HTTP interface whatever its OpenAPI document allows and forbids, for SECONDS (60); needs python3.
+fuzz-http: SECONDS = 60
+fuzz-http: guest-target
+	fuzz/http/run $(SECONDS)
 
 # Takes the README's pictures of the pages anew, of a run; needs Chromium and its driver.
 screenshots: guest-target
