@@ -76,6 +76,8 @@ pub struct Home {
     dir: tempfile::TempDir,
     /// The network namespace that its commands run in, where it is not the test's own.
     namespace: Option<String>,
+    /// How names are looked up there, if not as here.
+    resolver: Option<PathBuf>,
 }
 
 /// A command that ended, with all it said.
@@ -98,12 +100,18 @@ impl Default for Home {
 impl Home {
     /// An empty home.
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().expect("a temporary folder"), namespace: None }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        Self { dir, namespace: None, resolver: None }
     }
 
     /// An empty home on another machine of the network: its commands run in this namespace.
     pub fn in_namespace(name: &str) -> Self {
         Self { namespace: Some(name.to_owned()), ..Self::new() }
+    }
+
+    /// The same, whose names are looked up as this file says, in place of `/etc/resolv.conf`.
+    pub fn with_resolver(name: &str, file: PathBuf) -> Self {
+        Self { resolver: Some(file), ..Self::in_namespace(name) }
     }
 
     /// Its folder, which is also where commands run.
@@ -143,7 +151,12 @@ impl Home {
             None => Command::new(program),
             Some(name) => {
                 let mut command = Command::new("nsenter");
-                command.arg(format!("--net=/run/netns/{name}")).arg(program);
+                command.arg(format!("--net=/run/netns/{name}"));
+                if let Some(file) = &self.resolver {
+                    let own = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+                    command.args(["unshare", "--mount", "sh", "-c", own]).arg(file);
+                }
+                command.arg(program);
                 command
             }
         };

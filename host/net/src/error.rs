@@ -51,7 +51,10 @@ pub enum NetError {
     #[error("no scheduler address is known; expected HOST:PORT")]
     NoAddress,
     /// The address names no host.
-    #[error("invalid address {address:?}: {reason}; expected HOST:PORT")]
+    #[error(
+        "no address is known for {address:?}: {reason}; expected HOST:PORT with a host that is known here, \
+         or srv:_wasmgrid._udp.DOMAIN with a service that DNS lists"
+    )]
     Address {
         /// As it was given.
         address: String,

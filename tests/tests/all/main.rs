@@ -50,6 +50,7 @@ mod local;
 mod machine;
 mod members;
 mod metrics;
+mod names;
 mod open;
 mod operate;
 mod outside;

@@ -12,21 +12,22 @@ pub const PORT: u16 = 7433;
 /// The longest name of a host: what DNS allows.
 const HOST_MAX: usize = 253;
 
-/// A host and a port, and nothing else.
+/// Where a scheduler is: a host and a port, or a service that DNS lists, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
     /// An IP address, IPv6 without its brackets, or a name.
     host: String,
-    /// Not 0.
-    port: u16,
+    /// Not 0. None for a service.
+    port: Option<u16>,
 }
 
 /// A text that is no host and port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} {problem}: expected HOST:PORT, such as {example}")]
+#[error("{found:?} {problem}: expected {expected}, such as {example}")]
 pub struct HostPortError {
     found: String,
     problem: &'static str,
+    expected: &'static str,
     example: String,
 }
 
@@ -83,8 +84,15 @@ impl FromStr for HostPort {
         let wrong = |problem, example: &str| HostPortError {
             found: text.into(),
             problem,
+            expected: "HOST:PORT",
             example: example.into(),
         };
+        if let Some(name) = text.strip_prefix(SERVICE) {
+            return Self::service(name).map_err(|problem| HostPortError {
+                expected: "srv:_SERVICE._udp.DOMAIN",
+                ..wrong(problem, "srv:_wasmgrid._udp.example.org")
+            });
+        }
         if let Some((_, rest)) = text.split_once("://") {
             let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
             let host = if Self::parse(host).is_ok() { host } else { EXAMPLE };
@@ -100,7 +108,24 @@ impl FromStr for HostPort {
 /// What is shown of an address that is none.
 const EXAMPLE: &str = "grid.example:7433, 192.168.1.5:7433 or [2001:db8::5]:7433";
 
+/// What stands before the name of a service.
+const SERVICE: &str = "srv:";
+
 impl HostPort {
+    /// A service as DNS lists it: `_wasmgrid._udp.example.org`.
+    fn service(name: &str) -> Result<Self, &'static str> {
+        let mut labels = name.trim_end_matches('.').split('.');
+        let service = labels.next().is_some_and(|label| label.len() > 1 && label.starts_with('_'));
+        if !service || labels.next() != Some("_udp") {
+            return Err("does not name a service over UDP");
+        }
+        let domain = labels.next().is_some();
+        if !domain || !is_name(name.trim_end_matches('.')) {
+            return Err("does not name the domain of a service");
+        }
+        Ok(Self { host: name.into(), port: None })
+    }
+
     fn parse(text: &str) -> Result<Self, &'static str> {
         let (host, port) = text.rsplit_once(':').ok_or("has no port")?;
         let host = match host.strip_prefix('[') {
@@ -119,14 +144,16 @@ impl HostPort {
         }
         // `parse` takes a sign too.
         let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        let port = port.parse().ok().filter(|port| digits && *port != 0);
-        Ok(Self { host: host.into(), port: port.ok_or("has no port from 1 to 65535")? })
+        let port = port.parse::<u16>().ok().filter(|port| digits && *port != 0);
+        let port = Some(port.ok_or("has no port from 1 to 65535")?);
+        Ok(Self { host: host.into(), port })
     }
 }
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port } = self;
+        let Some(port) = port else { return write!(f, "{SERVICE}{host}") };
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
@@ -208,7 +235,14 @@ mod tests {
 
     #[test]
     fn a_host_and_a_port_are_taken_as_they_are_written() {
-        for text in ["grid.example:7433", "10.0.0.1:1", "[2001:db8::1]:65535", "box-1:7433"] {
+        for text in [
+            "grid.example:7433",
+            "10.0.0.1:1",
+            "[2001:db8::1]:65535",
+            "box-1:7433",
+            "srv:_wasmgrid._udp.example.org",
+            "srv:_grid-2._udp.example.org.",
+        ] {
             assert_eq!(text.parse::<HostPort>().expect(text).to_string(), text);
         }
     }
@@ -234,6 +268,12 @@ mod tests {
             ("0.0.0.0:7433", "machines can reach", "grid.example:7433"),
             ("[::]:7433", "machines can reach", "grid.example:7433"),
             ("", "no port", "grid.example:7433"),
+            ("srv:", "a service over UDP", "as srv:_wasmgrid._udp.example.org"),
+            ("srv:_wasmgrid._tcp.example.org", "a service over UDP", "srv:_wasmgrid._udp"),
+            ("srv:grid.example", "a service over UDP", "srv:_wasmgrid._udp.example.org"),
+            ("srv:_wasmgrid._udp", "the domain", "srv:_wasmgrid._udp.example.org"),
+            ("srv:_wasmgrid._udp.a b", "the domain", "srv:_wasmgrid._udp.example.org"),
+            ("srv:_wasmgrid._udp.example.org:7433", "the domain", "srv:_wasmgrid._udp"),
         ] {
             let error = text.parse::<HostPort>().expect_err(text).to_string();
             assert!(error.contains(problem) && error.contains(example), "{error}");

@@ -163,7 +163,8 @@ settings! {
         help: &[(
             SCHEDULERS,
             "The address at which others reach this machine, if it is not the listening address, \
-             for example behind a router; may be repeated",
+             for example behind a router; `srv:_wasmgrid._udp.DOMAIN` is a service that DNS lists; \
+             may be repeated",
         )],
     }
     producer_grace: Option<Millis> {

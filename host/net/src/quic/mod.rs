@@ -10,6 +10,7 @@ mod door;
 mod driver;
 mod joiner;
 mod listen;
+mod names;
 mod pace;
 mod peer;
 mod places;

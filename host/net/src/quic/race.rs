@@ -11,11 +11,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::lookup_host,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 
+use super::names::lookup;
 use crate::error::NetError;
 
 /// How long an address may take to answer: several round trips over any path, lost packets included.
@@ -27,7 +25,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// sees one of them.
 const HEAD_START: Duration = Duration::from_millis(100);
 
-/// Dials all of these addresses (`HOST:PORT`, of which a name may mean several) by `dial`, and
+/// Dials all of these addresses (`HOST:PORT` or `srv:NAME`, each of which may mean several) by `dial`, and
 /// returns the first link. The other attempts are dropped, which closes them.
 ///
 /// # Errors
@@ -77,14 +75,6 @@ where
             else => return Err(NetError::of_all(failures)),
         }
     }
-}
-
-async fn lookup(address: &str) -> Result<Vec<SocketAddr>, NetError> {
-    let found = lookup_host(address).await.map_err(|error| NetError::Address {
-        address: address.to_owned(),
-        reason: error.to_string(),
-    })?;
-    Ok(found.collect())
 }
 
 async fn in_time<T>(

@@ -52,7 +52,8 @@ impl Http {
         scheduler: &Scheduler,
         settings: &Settings,
     ) -> anyhow::Result<Option<Self>> {
-        let names = scheduler.reached.addresses.iter().map(|address| host(address).to_owned());
+        let addresses = &scheduler.reached.addresses;
+        let names = addresses.iter().filter_map(|address| host(address)).map(str::to_owned);
         let authority = Arc::clone(scheduler.folder().authority());
         let grid = InProcess::new(scheduler)?;
         let site = Site { grid: scheduler.grid().into(), ..Site::default() };
@@ -214,8 +215,8 @@ fn tls(
     Ok(https.map(|https| Arc::new(https) as Arc<dyn Tls>))
 }
 
-/// The host of `HOST:PORT`.
-fn host(address: &str) -> &str {
+/// The host of `HOST:PORT`; none of a service, whose hosts DNS knows.
+fn host(address: &str) -> Option<&str> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
+    (host != "srv").then(|| host.trim_start_matches('[').trim_end_matches(']'))
 }
