@@ -418,4 +418,7 @@ reasons! {
     /// The job of a function is submitted by deploying the function, and by nothing else.
     NoFunctionJob = Invalid, "function_job",
         "only deploying a function makes a job that takes its calls";
+    /// A client asks for a list of another tenant's modules.
+    OthersModules { own: Name, wanted: Name } = Forbidden, "modules_of_other_tenant",
+        "you are {own} and can list only your own modules, not those of {wanted:?}; ask an operator";
 }
