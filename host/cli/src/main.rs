@@ -119,6 +119,7 @@ async fn dispatch(command: Command, talk: Talk) -> anyhow::Result<Exit> {
         Command::Ui(args) => until.ends(cluster::ui::ui(args)).await,
         Command::Audit(args) => until.ends(cluster::audit::audit(args)).await,
         Command::Function(command) => until.ends(cluster::function::function(command, talk)).await,
+        Command::Module(command) => until.ends(cluster::module::module(command)).await,
         Command::Tenant(command) => until.ends(cluster::tenant::tenant(command)).await,
         Command::Authority(command) => until.ends(cluster::authority::authority(command)).await,
         Command::Context(command) => until.ends(cluster::context::context(command)).await,

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use wasmgrid_proto::{
-    InputBlock, JobFilter, JobId, JobStatus, WorkerId, WorkerStatus,
+    Digest, InputBlock, JobFilter, JobId, JobStatus, ModuleStatus, WorkerId, WorkerStatus,
     wire::{More, Reply, Request},
 };
 
@@ -46,6 +46,26 @@ impl Client {
         let request = Request::JobPage { before, limit, filter: filter.clone() };
         match self.ask(request).await? {
             Reply::JobPage { jobs, next, more } => Ok((jobs, next, more)),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// One page of the stored modules behind `after`, by digest, at most `limit`: those of this tenant, or
+    /// of all that the client may know of. It may be empty, as the scheduler looks at a bounded number of
+    /// modules for it. Beside it the `after` of the next page, if there is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Api`], if the tenant is another's and the client no operator;
+    /// [`ClientError::Unsupported`], if the scheduler is too old to be asked.
+    pub async fn module_page(
+        &self,
+        after: Option<Digest>,
+        limit: u32,
+        tenant: Option<&str>,
+    ) -> Result<(Vec<ModuleStatus>, Option<Digest>), ClientError> {
+        let tenant = tenant.map(String::from);
+        match self.ask(Request::Modules { after, limit, tenant }).await? {
+            Reply::Modules { modules, next } => Ok((modules, next)),
             _ => Err(unexpected()),
         }
     }

@@ -25,7 +25,7 @@ pub use io::{
     ClientRequest, CompletedBlock, Completion, Input, InputBytes, LostTask, NewLease, Output,
     RESULT_BYTES, RequestId, SegmentToken,
 };
-pub use ledger::Ledger;
+pub use ledger::{Ledger, ModuleUses};
 pub use placement::claimed_key;
 #[cfg(all(feature = "planted-bugs", debug_assertions))]
 pub use planted::Planted;

@@ -20,6 +20,7 @@ use utoipa::{
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
+        lists::modules,
         modules::have,
         modules::put,
         lists::jobs,

@@ -85,6 +85,7 @@ mod limits;
 mod log;
 mod member;
 mod metrics;
+mod module;
 mod outcome;
 mod outstanding;
 mod overview;
@@ -127,6 +128,7 @@ pub use metrics::{
     AttemptMetrics, Histogram, JobMetrics, LeaseMetrics, Metrics, ServerMetrics, StoreMetrics,
     TaskMetrics, WorkerMetrics,
 };
+pub use module::ModuleStatus;
 pub use outcome::{Outcome, OutcomeClass, TrapKind, Usage};
 pub use outstanding::Outstanding;
 pub use overview::{

@@ -5,13 +5,15 @@
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wasmgrid_proto::{Digest, ModuleInfo, Reason, reason::Upload, text::Detail, wire::ApiError};
+use wasmgrid_proto::{
+    Digest, Micros, ModuleInfo, Reason, reason::Upload, text::Detail, wire::ApiError,
+};
 use wasmgrid_store::{Entry, StoreError};
 
 use crate::{
     blocking::Blocking,
     config::{Admit, NotAdmitted},
-    driver::{AdmissionResult, MODULE_PREFIX, OWNER_PREFIX, Put, blob_entry},
+    driver::{AdmissionResult, MODULE_PREFIX, OWNER_PREFIX, Put, STORED_PREFIX, blob_entry},
     inbox::Party,
     journal::Write,
 };
@@ -31,11 +33,11 @@ impl Admitter {
     /// Looks at what a client has sent and keeps it, if it may be kept; `None` if the server stops
     /// meanwhile.
     pub(crate) async fn look(&self, put: Put) -> Option<AdmissionResult> {
-        let Put { tenant, sort, digest, bytes, .. } = put;
+        let Put { tenant, sort, digest, bytes, date, .. } = put;
         let looking = async {
             self.check_digest(sort, digest, &bytes).await?;
             match sort {
-                Upload::Module => self.look_and_keep(digest, bytes, &tenant).await,
+                Upload::Module => self.look_and_keep(digest, bytes, (&tenant, date)).await,
                 Upload::Blob => Ok(keep_blob(&self.writes, digest, &tenant, bytes).await?),
             }
         };
@@ -67,7 +69,7 @@ impl Admitter {
         &self,
         digest: Digest,
         bytes: Bytes,
-        owner: &str,
+        from: (&str, Micros),
     ) -> Result<AdmissionResult, NotKept> {
         let broken = || broken_off(Upload::Module, digest);
         let admitted = match &self.admit {
@@ -91,7 +93,7 @@ impl Admitter {
                 ApiError::from(Reason::CheckFailed { reason }).into()
             }
         })?;
-        keep(&self.writes, &info, owner, bytes).await?;
+        keep(&self.writes, &info, from, bytes).await?;
         Ok(AdmissionResult::Kept(info))
     }
 }
@@ -129,7 +131,7 @@ async fn keep_blob(
 async fn keep(
     writes: &mpsc::Sender<Write>,
     info: &ModuleInfo,
-    owner: &str,
+    (owner, date): (&str, Micros),
     bytes: Bytes,
 ) -> Result<(), ApiError> {
     let value = postcard::to_allocvec(info)
@@ -138,6 +140,8 @@ async fn keep(
     let owner_key = format!("{OWNER_PREFIX}{}", info.digest);
     let by = Some(Party::Tenant(owner.to_owned()));
     let owner = Bytes::copy_from_slice(owner.as_bytes());
+    let stored_key = format!("{STORED_PREFIX}{}", info.digest);
+    let stored = Bytes::copy_from_slice(&date.0.to_le_bytes());
     write(
         writes,
         by,
@@ -145,6 +149,7 @@ async fn keep(
             Entry::Module { digest: info.digest, bytes },
             Entry::Meta { key, value: Some(value.into()) },
             Entry::Meta { key: owner_key, value: Some(owner) },
+            Entry::Meta { key: stored_key, value: Some(stored) },
         ],
     )
     .await

@@ -58,6 +58,7 @@ mod series;
 mod sizes;
 mod space;
 mod speaker;
+mod stored;
 mod summaries;
 mod turns;
 mod uploads;
@@ -83,7 +84,7 @@ pub(crate) use self::{
     batch::LOG_PREFIX,
     blobs::{BLOB_PREFIX, meta as blob_entry},
     logs::job_of as job_of_log,
-    modules::{MODULE_PREFIX, OWNER_PREFIX},
+    modules::{MODULE_PREFIX, OWNER_PREFIX, STORED_PREFIX},
     sizes::{LIST_BYTES, audit_bytes, fitting, key_bytes},
     speaker::caller,
 };
@@ -98,7 +99,7 @@ pub use self::{
     given_inputs::{GivenInputs, InputReading},
     io::{Ask, Effect, Event, KeyAsk, LinkId, Now},
     log_scan::{LogScan, Search},
-    modules::{AdmissionResult, CheckTask, Modules, Put},
+    modules::{AdmissionResult, CheckTask, Modules, Put, StoredModule},
     observer::Observer,
     outbox::{
         Closing, Ending, Freed, IdentityLinks, Meter, OUTBOX_MESSAGES, Outbox, Queued, Weight,

@@ -27,8 +27,8 @@ use crate::{
     config::{Admission, ServerConfig},
     driver::{
         BLOB_PREFIX, Blobs, Content, Driver, Event, Item, LOG_PREFIX, LinkId, MODULE_PREFIX,
-        Modules, NOTHING, Now, OWNER_PREFIX, Settings, Start, UNCOMMITTED_ITEMS, caller,
-        job_of_log,
+        Modules, NOTHING, Now, OWNER_PREFIX, STORED_PREFIX, Settings, Start, StoredModule,
+        UNCOMMITTED_ITEMS, caller, job_of_log,
     },
     enroll::{self, Enroller, Notice},
     error::ServerError,
@@ -454,21 +454,22 @@ fn known_blobs(store: &dyn Store) -> Result<Vec<(String, bytes::Bytes)>, ServerE
     store.reader().map_err(load)?.metas(BLOB_PREFIX).map_err(load)
 }
 
-fn known_modules(
-    store: &dyn Store,
-) -> Result<BTreeMap<Digest, (ModuleInfo, Option<String>)>, ServerError> {
+fn known_modules(store: &dyn Store) -> Result<BTreeMap<Digest, StoredModule>, ServerError> {
     let load = |error| ServerError::Load(Arc::new(error));
     let mut reader = store.reader().map_err(load)?;
     let metas = reader.metas(MODULE_PREFIX).map_err(load)?;
     let owners: BTreeMap<_, _> = reader.metas(OWNER_PREFIX).map_err(load)?.into_iter().collect();
-    let owner = |info: &ModuleInfo| {
-        let owner = owners.get(&format!("{OWNER_PREFIX}{}", info.digest));
-        owner.map(|name| String::from_utf8_lossy(name).into_owned())
+    let dates: BTreeMap<_, _> = reader.metas(STORED_PREFIX).map_err(load)?.into_iter().collect();
+    let module = |(key, bytes): (String, bytes::Bytes)| {
+        let info = postcard::from_bytes::<ModuleInfo>(&bytes)
+            .map_err(|reason| ServerError::Meta { key, reason })?;
+        let digest = info.digest;
+        let owner = owners.get(&format!("{OWNER_PREFIX}{digest}"));
+        let owner = owner.map(|name| String::from_utf8_lossy(name).into_owned());
+        let date = dates.get(&format!("{STORED_PREFIX}{digest}"));
+        let date = date.and_then(|date| date.as_ref().try_into().ok());
+        let stored = date.map(|date| Micros(u64::from_le_bytes(date)));
+        Ok((digest, StoredModule { info, owner, stored }))
     };
-    let info = |(key, bytes): (String, bytes::Bytes)| {
-        postcard::from_bytes::<ModuleInfo>(&bytes)
-            .map(|info| (info.digest, (info.clone(), owner(&info))))
-            .map_err(|reason| ServerError::Meta { key, reason })
-    };
-    metas.into_iter().map(info).collect()
+    metas.into_iter().map(module).collect()
 }

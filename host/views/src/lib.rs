@@ -19,6 +19,7 @@ mod explain;
 mod function;
 mod job;
 mod member;
+mod module;
 mod overview;
 mod result;
 mod summary;
@@ -36,6 +37,7 @@ pub use job::{
     LimitsView, WitnessView, kind,
 };
 pub use member::{ClientView, KeyView, TokenView, token_id};
+pub use module::StoredModuleView;
 pub use overview::{
     AttentionView, BusyBucketView, BusyView, DiskView, FailedKindView, JobsView, LastHourView,
     OverviewView, SlotsView,

@@ -24,8 +24,8 @@ use wasmgrid_server::{
     ServerError,
     driver::{
         self, Ask, Batch, Blobs, Content, Driver, Event, Identity, IdentityLinks, LogScan, Member,
-        MemberKey, Members, Meter, Modules, Now, Outbox, Peer, Settings, Start, TURN_EVENTS,
-        outbox,
+        MemberKey, Members, Meter, Modules, Now, Outbox, Peer, Settings, Start, StoredModule,
+        TURN_EVENTS, outbox,
     },
 };
 use wasmgrid_store::{Entry, LogKind};
@@ -198,7 +198,8 @@ impl Scheduler {
         }
         begin_term(&mut grid, (time, date), disk, &mut probe, book)?;
         let (now, members) = (Now { time, date }, Members::default());
-        let known = BTreeMap::from([(MODULE, (module(), None))]);
+        let known =
+            BTreeMap::from([(MODULE, StoredModule { info: module(), owner: None, stored: None })]);
         let modules = Modules::new(known, Blobs::default(), Arc::new(|_, _| Ok(())), time);
         let settings = Settings {
             heartbeat: Millis(1_000),

@@ -272,6 +272,14 @@ pub const ALL: &[(&str, Examples)] = &[
         ],
     ),
     ("function delete", &[("Take it away", "wasmgrid function delete words")]),
+    ("module", &[("Which modules there are", "wasmgrid module list")]),
+    (
+        "module list",
+        &[
+            ("Which modules there are", "wasmgrid module list"),
+            ("Those of one tenant, for an operator", "wasmgrid module list --tenant ada"),
+        ],
+    ),
     (
         "tenant",
         &[

@@ -12,6 +12,7 @@ mod hints;
 mod key;
 mod maxima;
 mod member;
+mod module;
 mod named;
 mod operate;
 mod run;
@@ -34,6 +35,7 @@ pub use help::{examples, join, prose};
 pub use key::{KeyArgs, KeyCommand, UiArgs};
 pub use maxima::Maximum;
 pub use member::{ClientCommand, TokenArgs, TokenCommand};
+pub use module::ModuleCommand;
 pub use named::{Label, TenantWeight};
 pub use operate::{CompletionArgs, LogArgs, ManArgs, StatusArgs, TopArgs};
 pub use run::{
@@ -141,6 +143,9 @@ pub enum Command {
     /// Deploy, list, call and delete functions: tasks that are called by a name
     #[command(subcommand)]
     Function(FunctionCommand),
+    /// List the modules that a cluster has
+    #[command(subcommand)]
+    Module(ModuleCommand),
     /// Show what tenants use of a cluster, and set their quotas
     #[command(subcommand)]
     Tenant(TenantCommand),

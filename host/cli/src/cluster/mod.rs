@@ -15,6 +15,7 @@ pub mod key;
 mod logs;
 mod member;
 mod membership;
+pub mod module;
 mod renewal;
 mod scheduler;
 pub mod status;

@@ -12,6 +12,7 @@ mod holdings;
 mod inputs;
 mod job;
 mod lists;
+mod named;
 mod producers;
 mod terms;
 mod usage;
@@ -40,6 +41,8 @@ pub(crate) use functions::{Function, Functions};
 pub(crate) use history::History;
 pub(crate) use holdings::{RANGE_BYTES, SEGMENT_BYTES, job_bytes};
 pub(crate) use job::Job;
+pub use named::ModuleUses;
+pub(crate) use named::Named;
 pub(crate) use producers::{Last, PRODUCERS_MAX, Producers, REMEMBERED};
 pub(crate) use usage::Usages;
 
@@ -77,6 +80,8 @@ pub struct Ledger {
     usages: Usages,
     /// The functions of tenants.
     functions: Functions,
+    /// How many jobs and functions name each module.
+    named: Named,
 }
 
 /// Workers that were taken away and are still known by name, those that came last: what they did is
@@ -125,7 +130,9 @@ impl Ledger {
                 self.fuel.insert(tenant.clone(), (*day, fuel.0));
             }
             Record::FunctionSet { tenant, name, job, called, deployed } => {
+                let before = self.functions.get(tenant, name).map(|function| function.job);
                 self.functions.set((tenant, name), *job, (*called, *deployed));
+                self.rename(before, *job);
             }
             Record::InputsAppended { job, .. }
             | Record::InputsClosed { job }
@@ -432,7 +439,9 @@ impl Ledger {
         }
         self.last_job = self.last_job.max(job);
         self.holdings.add(&entry);
-        self.catalog.add(&entry.spec.task.tenant, entry.state, job);
+        let task = &entry.spec.task;
+        self.catalog.add(&task.tenant, entry.state, job);
+        self.named.add(&task.tenant, task.module, self.uses_of(job));
         self.jobs.insert(job, entry);
         self.note_reader(job);
     }
@@ -440,7 +449,9 @@ impl Ledger {
     fn forget(&mut self, job: JobId) {
         let Some(entry) = self.jobs.remove(&job) else { return };
         self.holdings.remove(&entry);
-        self.catalog.remove(&entry.spec.task.tenant, entry.state, job);
+        let task = &entry.spec.task;
+        self.catalog.remove(&task.tenant, entry.state, job);
+        self.named.remove(&task.tenant, task.module, self.uses_of(job));
         let Some(key) = &entry.key else { return };
         let tenant = &entry.spec.task.tenant;
         if let Some(keys) = self.keys.get_mut(tenant)
@@ -451,6 +462,29 @@ impl Ledger {
                 self.keys.remove(tenant);
             }
         }
+    }
+
+    /// What a job counts as among what names its module: itself, and the function whose calls it takes.
+    fn uses_of(&self, job: JobId) -> ModuleUses {
+        ModuleUses { jobs: 1, functions: self.functions.of_job(job).is_some().into() }
+    }
+
+    /// A function's calls go to another job, and with it maybe to another module.
+    fn rename(&mut self, before: Option<JobId>, job: Option<JobId>) {
+        let function = ModuleUses { jobs: 0, functions: 1 };
+        if let Some(entry) = before.and_then(|before| self.jobs.get(&before)) {
+            let task = &entry.spec.task;
+            self.named.remove(&task.tenant, task.module, function);
+        }
+        if let Some(entry) = job.and_then(|job| self.jobs.get(&job)) {
+            let task = &entry.spec.task;
+            self.named.add(&task.tenant, task.module, function);
+        }
+    }
+
+    /// How many jobs and functions name each module.
+    pub(crate) const fn named(&self) -> &Named {
+        &self.named
     }
 
     pub(crate) const fn next_worker(&self) -> WorkerId {

@@ -17,7 +17,7 @@ use crate::{
     changed::Changed,
     config::GridConfig,
     io::{Input, Output},
-    ledger::{Job, Ledger},
+    ledger::{Job, Ledger, ModuleUses},
     placement::{Distrust, Placement, Queue, Worker},
     proof::LeaseKey,
     timers::{Timer, Timers},
@@ -220,6 +220,13 @@ impl Grid {
             let task = &entry.spec().task;
             (task.tenant.as_str(), task.module)
         })
+    }
+
+    /// What names a module: of this tenant, or of all without one.
+    #[must_use]
+    pub fn module_uses(&self, module: Digest, tenant: Option<&str>) -> ModuleUses {
+        let named = self.ledger.named();
+        tenant.map_or_else(|| named.of_all(module), |tenant| named.of(tenant, module))
     }
 
     /// The blobs that jobs name, with whose jobs they are, each as often as one does.

@@ -315,3 +315,34 @@ fn a_tenant_lists_its_own_functions_by_name_and_has_not_too_many() {
     assert_eq!(after, ["f998", "f999"]);
     assert_eq!(world.grid.functions("bob", None).count(), 0);
 }
+
+#[test]
+fn a_module_counts_the_jobs_and_functions_that_name_it() {
+    let mut world = World::new();
+    let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+    let uses = |world: &World, module| {
+        let uses = world.grid.module_uses(module, Some("alice"));
+        assert_eq!(world.grid.module_uses(module, None), uses, "she is the only tenant");
+        (uses.jobs, uses.functions)
+    };
+    for name in ["f", "g"] {
+        deploy(&mut world, name, function_spec(b"one", terms(None, 10))).expect("deployed");
+    }
+    assert_eq!((uses(&world, one), uses(&world, two)), ((2, 2), (0, 0)));
+    assert_eq!(world.grid.module_uses(one, Some("bob")), Default::default());
+
+    deploy(&mut world, "f", function_spec(b"two", terms(None, 10))).expect("deployed");
+    let (before, after) = (uses(&world, one), uses(&world, two));
+    assert_eq!((before.1, after), (1, (1, 1)), "{before:?}");
+    let request = world.request();
+    let (asked, tenant) = (by_alice(request), "alice".into());
+    world.drive(Input::DeleteFunction { request: asked, tenant, name: "g".into() });
+    world.reply(request).expect("deleted");
+    assert_eq!(uses(&world, one).1, 0);
+    world.check_replay();
+
+    // The jobs that nothing calls any more ended at once, and are forgotten after minutes.
+    world.pass(10 * MINUTE_MS);
+    assert_eq!((uses(&world, one), uses(&world, two)), ((0, 0), (1, 1)));
+    world.check_replay();
+}

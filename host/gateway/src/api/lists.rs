@@ -3,19 +3,19 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use wasmgrid_proto::{JobFilter, JobId, JobState, WorkerId, wire::More};
-use wasmgrid_views::{JobView, WorkerView};
+use wasmgrid_views::{JobView, StoredModuleView, WorkerView};
 
-use super::workers::Around;
+use super::{modules::digest, workers::Around};
 use crate::{
     access::Access,
     extract::{Params, ask},
     problem::Problem,
 };
 
-/// Jobs of a page, unless fewer are asked for.
+/// Jobs, or modules, of a page, unless fewer are asked for.
 const PAGE: u32 = 50;
 
-/// Jobs of a page at most.
+/// Jobs, or modules, of a page at most.
 const PAGE_MAX: u32 = 1_000;
 
 /// Which jobs.
@@ -103,6 +103,50 @@ fn state_of(name: &str) -> Result<JobState, Problem> {
         let detail = format!("state {name:?}: expected active, ok, failed, cancelled or expired");
         Problem::invalid("query_invalid", detail)
     })
+}
+
+/// Which modules.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModulesQuery {
+    cursor: Option<String>,
+    limit: Option<u32>,
+    tenant: Option<String>,
+}
+
+/// Some modules.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ModulePage {
+    /// By digest. Any page may have fewer than were asked for, or none.
+    modules: Vec<StoredModuleView>,
+    /// The `cursor` of the next page; `null` if there is none.
+    next: Option<String>,
+}
+
+/// Modules, by digest: those of the key's tenant, or of all tenants for an operator.
+#[utoipa::path(
+    get,
+    path = "/v1/modules",
+    tag = "modules",
+    params(
+        ("cursor" = Option<String>, Query, description = "The `next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "At most so many modules, 50 if it is left out, 1,000 at most"),
+        ("tenant" = Option<String>, Query, description = "Only modules of this tenant"),
+    ),
+    responses(
+        (status = 200, body = ModulePage),
+        (status = 403, description = "The tenant is another's", body = crate::schemas::ProblemView, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn modules(
+    access: Access,
+    Params(ModulesQuery { cursor, limit, tenant }): Params<ModulesQuery>,
+) -> Result<Json<ModulePage>, Problem> {
+    let after = cursor.as_deref().map(digest).transpose()?;
+    let limit = limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let (found, next) = ask(access.client.module_page(after, limit, tenant.as_deref())).await?;
+    let modules = found.iter().map(StoredModuleView::from).collect();
+    Ok(Json(ModulePage { modules, next: next.map(|next| next.to_string()) }))
 }
 
 /// Which workers.

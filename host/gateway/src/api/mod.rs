@@ -30,6 +30,7 @@ use axum::{
 pub fn routes() -> Router<App> {
     let function = post(functions::call).put(functions::deploy).delete(functions::delete);
     Router::new()
+        .route("/v1/modules", get(lists::modules))
         .route("/v1/modules/{digest}", head(modules::have).put(modules::put))
         .route("/v1/jobs", get(lists::jobs).post(submit::submit))
         .route("/v1/jobs/{job}", get(jobs::job))

@@ -31,7 +31,7 @@ pub struct ModuleView {
 ///
 /// # Errors
 /// If it is none.
-fn digest(text: &str) -> Result<Digest, Problem> {
+pub fn digest(text: &str) -> Result<Digest, Problem> {
     text.parse().map_err(|error| Problem::invalid("digest_invalid", error))
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wasmgrid_proto::Digest;
 
 use crate::{
-    lab::{ADA, BAD, COMMAND, Lab, MODULE, OPERATOR},
+    lab::{ADA, BAD, BEN, COMMAND, Lab, MODULE, OPERATOR},
     worker,
 };
 
@@ -29,6 +29,45 @@ async fn a_module_is_put_under_its_digest_and_refused_if_it_is_no_task() {
     lab.ask(other).await.is(StatusCode::UNPROCESSABLE_ENTITY, "digest_mismatch");
     let none = lab.request(Method::PUT, "/v1/modules/x", ADA).body(Full::default());
     lab.ask(none.expect("valid")).await.is(StatusCode::UNPROCESSABLE_ENTITY, "digest_invalid");
+}
+
+#[tokio::test]
+async fn modules_are_listed_to_their_tenants_and_to_operators_page_by_page() {
+    let lab = Lab::start().await;
+    lab.put_module(ADA, MODULE).await;
+    lab.put_module(ADA, COMMAND).await;
+    lab.put_module(BEN, MODULE).await;
+    lab.submit(ADA, json!({ "closed": true })).await;
+    let list = async |query: &str, key| lab.get(&format!("/v1/modules{query}"), key).await.json();
+
+    let all = list("", ADA).await;
+    let found = all["modules"].as_array().expect("a list").clone();
+    let own = |one: &&Value| one["digest"] == json!(Digest::of(MODULE).to_string());
+    let module = found.iter().find(own).expect("it is there");
+    assert_eq!((found.len(), &all["next"]), (2, &Value::Null));
+    assert_eq!((&module["jobs"], &module["functions"]), (&json!(1), &json!(0)));
+    assert_eq!((&module["size_bytes"], &module["kind"]), (&json!(MODULE.len()), &json!("task")));
+    assert_eq!((&module["tenants"], &module["tenant_count"]), (&json!(["ada"]), &json!(1)));
+    assert!(module["stored_us"].as_u64().is_some_and(|date| date > 0), "{module}");
+
+    let bens = list("", BEN).await["modules"].clone();
+    assert_eq!((&bens[0]["tenants"], &bens[0]["jobs"]), (&json!(["ben"]), &json!(0)));
+    assert_eq!(bens.as_array().map(Vec::len), Some(1));
+    let refused = lab.get("/v1/modules?tenant=ada", BEN).await;
+    refused.is(StatusCode::FORBIDDEN, "modules_of_other_tenant");
+
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = list(&format!("?limit=1{cursor}"), OPERATOR).await;
+        seen.extend(page["modules"].as_array().expect("a list").clone());
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let shared = seen.iter().find(own).expect("it is there");
+    assert_eq!((seen.len(), &shared["tenants"]), (2, &json!(["ada", "ben"])));
+    assert_eq!(list("?tenant=ben", OPERATOR).await["modules"], bens);
+    let wrong = lab.get("/v1/modules?cursor=x", ADA).await;
+    wrong.is(StatusCode::UNPROCESSABLE_ENTITY, "digest_invalid");
 }
 
 #[tokio::test]

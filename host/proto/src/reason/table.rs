@@ -423,4 +423,7 @@ reasons! {
     TooManyProducers { job: JobId, allowed: u64, within: Millis } = Unavailable, "too_many_producers",
         "more than {allowed} producers appended to job {job} within {within}, the maximum; append less often \
          with more inputs each, or let one producer make several requests";
+    /// A client asks for a list of another tenant's modules.
+    OthersModules { own: Name, wanted: Name } = Forbidden, "modules_of_other_tenant",
+        "you are {own} and can list only your own modules, not those of {wanted:?}; ask an operator";
 }

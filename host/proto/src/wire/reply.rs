@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::wire::ToClient;
 use crate::{
-    AuditEntry, Contest, Divergences, Explanation, FunctionStatus, InputBlock, JobId, JobRow,
-    JobStatus, JobSummary, KeyStatus, MemberStatus, Metrics, Micros, Overview, Secret, TaskStatus,
-    TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId, WorkerRow, WorkerStatus,
+    AuditEntry, Contest, Digest, Divergences, Explanation, FunctionStatus, InputBlock, JobId,
+    JobRow, JobStatus, JobSummary, KeyStatus, MemberStatus, Metrics, Micros, ModuleStatus,
+    Overview, Secret, TaskStatus, TenantStatus, TenantUsage, TokenStatus, VouchedLabels, WorkerId,
+    WorkerRow, WorkerStatus,
     wire::{ApiError, AuthorityStatus, Body, Renewed, bounded, from_bytes, to_bytes},
 };
 
@@ -217,6 +218,15 @@ pub enum Reply {
         /// A position in the job's result log before their results.
         cursor: u64,
     },
+    /// Some modules. Since minor 3.
+    Modules {
+        /// By digest.
+        #[serde(deserialize_with = "bounded")]
+        modules: Vec<ModuleStatus>,
+        /// Where the list goes on: the `after` of the next page. `None` if there is nothing more. Any
+        /// page may have fewer modules than were asked for, or none.
+        next: Option<Digest>,
+    },
     /// Stands for an answer that this release cannot read. It stays the last variant, has no number
     /// of its own, and nobody sends it but tests.
     #[serde(skip)]
@@ -239,6 +249,7 @@ impl Reply {
             | Self::JobRows { .. }
             | Self::WorkerRows { .. } => 3,
             Self::Function(_) | Self::Functions { .. } | Self::Called { .. } => 3,
+            Self::Modules { .. } => 3,
             _ => 0,
         }
     }

@@ -384,6 +384,16 @@ pub enum Request {
         /// The inputs.
         inputs: InputBlock,
     },
+    /// Stored modules, by digest, as many as fit one answer and are found among those that one request
+    /// looks at: of a client those of its tenant. Answered by [`Reply::Modules`]. Since minor 3.
+    Modules {
+        /// Only those behind this one: the `next` of the page before; `None` from the first on.
+        after: Option<Digest>,
+        /// At most so many.
+        limit: u32,
+        /// Only those of this tenant; `None` those of all tenants that the asker may know of.
+        tenant: Option<String>,
+    },
     /// Stands for a request that this release does not know. It stays the last variant, has no number
     /// of its own, and nobody asks it but tests. Answered by [`ErrorCode::Unsupported`].
     #[serde(skip)]
@@ -395,7 +405,7 @@ pub enum Request {
 
 impl Request {
     /// How many requests this release knows: the number that the next new one gets.
-    pub const KNOWN: u32 = 53;
+    pub const KNOWN: u32 = 54;
 
     /// The first minor version of the protocol that knows the request.
     #[must_use]
@@ -421,6 +431,7 @@ impl Request {
             | Self::Functions { .. }
             | Self::DeleteFunction { .. }
             | Self::Call { .. } => 3,
+            Self::Modules { .. } => 3,
             _ => 0,
         }
     }

@@ -10,12 +10,12 @@ use wasmgrid_proto::{
     FunctionTerms, Grant, Histogram, InputBlock, JobCounts, JobFilter, JobId, JobItem, JobMetrics,
     JobSpec, JobState, JobStatus, KeyId, KeyKind, KeyStatus, LabelCount, LeaseId, LeaseMetrics,
     LeaseProof, LeaseTag, Limit, Limits, MemberStatus, Metrics, Micros, Millis, ModuleKind,
-    Outcome, OutcomeClass, ProducerItem, Reason, Record, Refusal, Resource, ResultBlock,
-    ResultMeta, RetryCounter, RunningTask, Secret, ServerMetrics, SnapshotItem, StoreMetrics,
-    TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState, TaskStatus,
-    TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus, TrapKind, Usage,
-    UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity, WorkerFilter,
-    WorkerId, WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
+    ModuleStatus, Outcome, OutcomeClass, ProducerItem, Reason, Record, Refusal, Resource,
+    ResultBlock, ResultMeta, RetryCounter, RunningTask, Secret, ServerMetrics, SnapshotItem,
+    StoreMetrics, TaskId, TaskMetrics, TaskRange, TaskResult, TaskSet, TaskSpec, TaskState,
+    TaskStatus, TenantShare, TenantStatus, TenantUsage, TokenGives, TokenState, TokenStatus,
+    TrapKind, Usage, UsageTotal, Use, VouchedLabels, Wait, WaitReason, Witness, WorkerCapacity,
+    WorkerFilter, WorkerId, WorkerMetrics, WorkerReport, WorkerState, WorkerStatus,
     reason::{NotOpen, TokenProblem},
     wire::{
         ActFor, Alive, ApiError, Assign, AuthorityRequest, AuthorityStatus, Cancel, Committed,
@@ -99,7 +99,8 @@ pub fn from_client() -> Vec<FromClient> {
             requests()
                 .into_iter()
                 .chain(requests_of_certificates_and_members())
-                .chain(requests_of_keys()),
+                .chain(requests_of_keys())
+                .chain(requests_of_modules()),
         )
         .map(request)
         .collect();
@@ -232,6 +233,10 @@ fn requests_of_keys() -> Vec<Request> {
     ]
 }
 
+fn requests_of_modules() -> Vec<Request> {
+    vec![Request::Modules { after: Some(digest()), limit: 50, tenant: Some("ada".into()) }]
+}
+
 fn key_status() -> KeyStatus {
     KeyStatus {
         id: KeyId(300),
@@ -262,6 +267,20 @@ fn function() -> FunctionStatus {
         deployed: Micros(3_000),
         called: 70_000,
         open: 3,
+    }
+}
+
+fn module_status() -> ModuleStatus {
+    ModuleStatus {
+        digest: digest(),
+        size: ByteCount(70_000),
+        kind: ModuleKind::Task,
+        stored: Some(Micros(3_000)),
+        tenants: vec!["ada".into()],
+        tenant_count: 1,
+        jobs: 300,
+        functions: 2,
+        extensions: extended(false),
     }
 }
 
@@ -383,6 +402,7 @@ fn other_replies() -> Vec<Result<Reply, ApiError>> {
         Ok(Reply::Function(function())),
         Ok(Reply::Functions { functions: vec![function()], more: 7 }),
         Ok(Reply::Called { job: JobId(2), first: 70_000, cursor: 128 }),
+        Ok(Reply::Modules { modules: vec![module_status()], next: Some(digest()) }),
     ]
 }
 

@@ -199,6 +199,9 @@ impl<O: Observer> Driver<O> {
             Request::CreateLogin => self.ask_of_keys(link, id, KeyAsk::CreateLogin),
             Request::Login { code } => self.ask_of_keys(link, id, KeyAsk::Login { code }),
             Request::DeployFunction { name, spec } => self.deploy_function(link, id, name, spec),
+            Request::Modules { after, limit, tenant } => {
+                self.modules_request(link, id, (after, limit), tenant);
+            }
             Request::Functions { after } => self.functions_request(link, id, after.as_deref()),
             Request::DeleteFunction { name } => self.delete_function(link, id, name),
             Request::Call { name, module, producer, number, inputs } => {

@@ -161,6 +161,7 @@ pub(super) fn unread(client: &Client, request: &Request) -> Option<ApiError> {
             | Request::Authority(AuthorityRequest::Certificates { .. })
             | Request::Audit { .. }
             | Request::Functions { .. }
+            | Request::Modules { .. }
             | Request::Task { .. }
             | Request::Divergences { .. }
             | Request::Explain { .. }

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::Bound,
     sync::Arc,
 };
 
@@ -28,6 +29,9 @@ pub(crate) const MODULE_PREFIX: &str = "module/";
 /// The keys under which the store has who sent a module first; it counts among what that one has.
 pub(crate) const OWNER_PREFIX: &str = "owner/";
 
+/// The keys under which the store has when a module came first: the date.
+pub(crate) const STORED_PREFIX: &str = "stored/";
+
 /// How modules wait to be looked at. Two at a time: each takes a core for milliseconds, or for
 /// seconds where it is meant to. Of one tenant 64 may wait, and as many bytes as the largest module
 /// has; of all tenants together what a scheduler has memory for.
@@ -46,6 +50,9 @@ const SWEPT_MAX: usize = 256;
 
 /// Modules of one tenant: each takes memory here beside its bytes.
 const MODULES_OF_ONE: usize = 10_000;
+
+/// Modules that one request looks at: a fraction of a millisecond.
+const LOOKED_MAX: usize = 4_096;
 
 /// Says whether the module can use all that its tasks are given, and is given all that they need.
 /// Quick: it compares names.
@@ -99,6 +106,8 @@ pub struct Put {
     pub digest: Digest,
     /// What it is.
     pub bytes: Bytes,
+    /// When it came: the date.
+    pub date: Micros,
 }
 
 /// What became of what was looked at.
@@ -129,15 +138,38 @@ struct AtWork {
     tenant: String,
     digest: Digest,
     bytes: usize,
+    date: Micros,
+}
+
+/// A module that the store has.
+#[derive(Clone, Debug)]
+pub struct StoredModule {
+    /// What admission found.
+    pub info: ModuleInfo,
+    /// The tenant that sent it, if the store has that.
+    pub owner: Option<String>,
+    /// When it came first: the date, if the store has that.
+    pub stored: Option<Micros>,
 }
 
 /// A module that is here.
 struct Known {
-    info: ModuleInfo,
-    /// The tenant that sent it, if the store has that.
-    owner: Option<String>,
+    module: StoredModule,
     /// Since when nobody uses it.
     unused_since: Micros,
+}
+
+/// A module as it is listed.
+pub(super) struct Listed<'a> {
+    pub(super) module: &'a StoredModule,
+    users: &'a Payers,
+}
+
+impl<'a> Listed<'a> {
+    /// Who has it, by name.
+    pub(super) fn tenants(&self) -> impl Iterator<Item = &'a str> {
+        self.users.of(self.module.info.digest)
+    }
 }
 
 /// What a module is to a tenant that asks for it.
@@ -162,17 +194,17 @@ impl Modules {
     /// uses them no more.
     #[must_use]
     pub fn new(
-        known: BTreeMap<Digest, (ModuleInfo, Option<String>)>,
+        known: BTreeMap<Digest, StoredModule>,
         blobs: Blobs,
         check_task: CheckTask,
         now: Micros,
     ) -> Self {
         let mut users = Payers::default();
-        let known = known.into_iter().map(|(digest, (info, owner))| {
-            if let Some(owner) = &owner {
-                users.add(owner, digest, bytes_of(&info), now);
+        let known = known.into_iter().map(|(digest, module)| {
+            if let Some(owner) = &module.owner {
+                users.add(owner, digest, bytes_of(&module.info), now);
             }
-            (digest, Known { info, owner, unused_since: now })
+            (digest, Known { module, unused_since: now })
         });
         let known = known.collect();
         let (turns, at_work, refused) = (Turns::new(BOUNDS), Vec::new(), BTreeMap::new());
@@ -198,13 +230,13 @@ impl Modules {
         if self.users.touch(tenant, digest, now) {
             return Found::Own;
         }
-        Found::Others(bytes_of(&known.info))
+        Found::Others(bytes_of(&known.module.info))
     }
 
     /// A module that is here counts among what this tenant has from now on.
     pub(super) fn add_user(&mut self, tenant: &str, digest: Digest, now: Micros) {
         if let Some(known) = self.known.get(&digest) {
-            self.users.add(tenant, digest, bytes_of(&known.info), now);
+            self.users.add(tenant, digest, bytes_of(&known.module.info), now);
         }
     }
 
@@ -248,9 +280,9 @@ impl Modules {
             self.users.forget(&place);
             let (digest, tenant) = place;
             if let Some(known) = self.known.get_mut(&digest)
-                && known.owner.as_ref() == Some(&tenant)
+                && known.module.owner.as_ref() == Some(&tenant)
             {
-                known.owner = None;
+                known.module.owner = None;
                 swept.entries.push(no_meta(OWNER_PREFIX, digest));
             }
             swept.owners.insert(tenant);
@@ -264,6 +296,7 @@ impl Modules {
         let unused: Vec<Digest> = self.known.iter().filter_map(unused).take(SWEPT_MAX).collect();
         for digest in unused {
             swept.entries.push(no_meta(MODULE_PREFIX, digest));
+            swept.entries.push(no_meta(STORED_PREFIX, digest));
             if !self.blobs.is_anybodys(digest) {
                 swept.entries.push(Entry::DropModule { digest });
             }
@@ -300,9 +333,10 @@ impl Modules {
                 return Err(Reason::NoBlob { tenant: tenant.into(), name, digest }.into());
             }
         }
-        let Some(Known { info, .. }) = self.known.get(&task.module) else {
+        let Some(known) = self.known.get(&task.module) else {
             return Err(Reason::NoModule { digest: task.module }.into());
         };
+        let info = &known.module.info;
         if info.kind != task.kind {
             let (digest, found, said) = (task.module, info.kind, task.kind);
             return Err(Reason::OtherKind { digest, found, said }.into());
@@ -342,9 +376,9 @@ impl Modules {
     /// The next that is to be looked at, if one more may be; [`Self::looked`] is called after that.
     pub(super) fn next(&mut self) -> Option<Put> {
         let (_, put) = self.turns.next()?;
-        let Put { tenant, digest, bytes, .. } = &put;
-        let (tenant, digest, bytes) = (tenant.clone(), *digest, bytes.len());
-        self.at_work.push(AtWork { tenant, digest, bytes });
+        let Put { tenant, digest, bytes, date, .. } = &put;
+        let (tenant, digest, bytes, date) = (tenant.clone(), *digest, bytes.len(), *date);
+        self.at_work.push(AtWork { tenant, digest, bytes, date });
         Some(put)
     }
 
@@ -358,16 +392,15 @@ impl Modules {
     ) {
         self.turns.done(tenant);
         let is_it = |one: &AtWork| one.tenant == tenant && one.digest == digest;
-        if let Some(place) = self.at_work.iter().position(is_it) {
-            self.at_work.swap_remove(place);
-        }
+        let place = self.at_work.iter().position(is_it);
+        let stored = place.map(|place| self.at_work.swap_remove(place).date);
         match looked {
             AdmissionResult::KeptBlob(size_bytes) => {
                 self.blobs.kept(tenant, digest, size_bytes, now)
             }
             AdmissionResult::Kept(info) => {
-                let owner = Some(tenant.to_owned());
-                self.known.insert(digest, Known { info, owner, unused_since: now });
+                let module = StoredModule { info, owner: Some(tenant.to_owned()), stored };
+                self.known.insert(digest, Known { module, unused_since: now });
                 self.add_user(tenant, digest, now);
             }
             AdmissionResult::Refused(error) => {
@@ -382,6 +415,29 @@ impl Modules {
             }
             AdmissionResult::Failed(_) => {}
         }
+    }
+
+    /// Modules behind `after`, by digest, of this tenant or of all: shows each until one is not `taken`,
+    /// and looks at no more than [`LOOKED_MAX`]. Gives where the list goes on.
+    pub(super) fn list(
+        &self,
+        after: Option<Digest>,
+        tenant: Option<&str>,
+        mut taken: impl FnMut(Listed<'_>) -> bool,
+    ) -> Option<Digest> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = after;
+        for (looked, (digest, known)) in self.known.range((from, Bound::Unbounded)).enumerate() {
+            if looked >= LOOKED_MAX {
+                return last;
+            }
+            let is_wanted = tenant.is_none_or(|tenant| self.users.has(tenant, *digest));
+            if is_wanted && !taken(Listed { module: &known.module, users: &self.users }) {
+                return last;
+            }
+            last = Some(*digest);
+        }
+        None
     }
 
     fn is_at_work(&self, digest: Digest) -> bool {
@@ -451,17 +507,50 @@ mod tests {
         let swept = modules.sweep(&named(&[]), last);
         let drops = |entry: &Entry| matches!(entry, Entry::DropModule { .. });
         assert!(swept.entries.iter().any(drops), "nobody names it");
+        let date = no_meta(STORED_PREFIX, digest());
+        assert!(swept.entries.contains(&date), "with its date");
         assert_eq!(modules.find("bob", digest(), last), Found::Absent);
     }
 
     #[test]
     fn at_a_start_a_module_counts_for_those_whose_jobs_name_it() {
-        let info = kept("ann").known.remove(&digest()).expect("it is kept").info;
-        let known = BTreeMap::from([(digest(), (info, Some("ann".to_owned())))]);
+        let module = kept("ann").known.remove(&digest()).expect("it is kept").module;
+        let known = BTreeMap::from([(digest(), module)]);
         let check_task: CheckTask = Arc::new(|_, _| Ok(()));
         let mut modules = Modules::new(known, Blobs::default(), check_task, Micros(0));
         modules.named(named(&["bob", "bob"]).modules.into_iter(), Micros(0));
         assert_eq!(["ann", "bob", "cat"].map(|tenant| modules.bytes_of(tenant)), [100, 100, 0]);
+    }
+
+    #[test]
+    fn a_page_looks_at_a_bounded_number_of_modules_and_says_where_the_list_goes_on() {
+        let mut modules = kept("ann");
+        let module = modules.known[&digest()].module.clone();
+        for number in 0..LOOKED_MAX {
+            let digest = Digest::of(&number.to_le_bytes());
+            let info = ModuleInfo { digest, ..module.info.clone() };
+            modules.looked("ann", digest, AdmissionResult::Kept(info), Micros(0));
+        }
+        let last = *modules.known.keys().next_back().expect("there are some");
+        modules.add_user("bob", last, Micros(0));
+
+        let mut found = Vec::new();
+        let mut list = |after| {
+            modules.list(after, Some("bob"), |one| {
+                found.push((one.module.info.digest, one.tenants().count()));
+                true
+            })
+        };
+        let next = list(None);
+        assert!(next.is_some_and(|next| next < last), "one module is left");
+        assert_eq!((list(next), found), (None, vec![(last, 2)]));
+
+        let mut room = 2;
+        let next = modules.list(None, None, |_| {
+            room -= 1;
+            room >= 0
+        });
+        assert_eq!(next.as_ref(), modules.known.keys().nth(1), "behind the last that was taken");
     }
 
     #[test]

@@ -50,8 +50,19 @@ impl Payers {
 
     /// How many tenants have it.
     pub(super) fn count_of(&self, digest: Digest) -> usize {
+        self.of(digest).count()
+    }
+
+    /// The tenants that have it, by name.
+    pub(super) fn of(&self, digest: Digest) -> impl Iterator<Item = &str> {
         let from = self.uses.range((digest, String::new())..);
-        from.take_while(|((found, _), _)| *found == digest).count()
+        let all = from.take_while(move |((found, _), _)| *found == digest);
+        all.map(|((_, tenant), _)| tenant.as_str())
+    }
+
+    /// True if it counts among what this tenant has.
+    pub(super) fn has(&self, tenant: &str, digest: Digest) -> bool {
+        self.uses.contains_key(&(digest, tenant.to_owned()))
     }
 
     /// What a tenant has.

@@ -8,7 +8,9 @@ use wasmgrid_proto::{
     wire::{ApiError, AuthorityRequest, Request, Role},
 };
 
-use super::{Driver, LinkId, Observer, clients::Client, lists::others_jobs};
+use super::{
+    Driver, LinkId, Observer, clients::Client, lists::others_jobs, stored::others_modules,
+};
 
 impl<O: Observer> Driver<O> {
     /// Why this asker may not ask this, or not now.
@@ -36,6 +38,7 @@ impl<O: Observer> Driver<O> {
             Request::JobPage { filter, .. } | Request::JobRows { filter, .. } => {
                 return others_jobs(client, filter);
             }
+            Request::Modules { tenant, .. } => return others_modules(client, tenant.as_deref()),
             Request::CreateKey { .. }
             | Request::CheckKey { .. }
             | Request::Login { .. }
@@ -159,6 +162,7 @@ const fn job_of(request: &Request) -> Option<JobId> {
         | Request::Functions { .. }
         | Request::DeleteFunction { .. }
         | Request::Call { .. }
+        | Request::Modules { .. }
         | Request::Unknown { .. } => None,
     }
 }

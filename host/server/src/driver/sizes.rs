@@ -4,8 +4,8 @@ use bytes::Bytes;
 use wasmgrid_core::InputBytes;
 use wasmgrid_proto::{
     AuditEntry, AuditRecord, Contest, FailureGroup, FunctionStatus, InputBlock, JobRow, JobSpec,
-    JobStatus, JobSummary, KeyStatus, MemberStatus, TenantStatus, TenantUsage, TokenStatus,
-    VouchedLabels, WorkerId, WorkerReport, WorkerRow, WorkerState, WorkerStatus,
+    JobStatus, JobSummary, KeyStatus, MemberStatus, ModuleStatus, TenantStatus, TenantUsage,
+    TokenStatus, VouchedLabels, WorkerId, WorkerReport, WorkerRow, WorkerState, WorkerStatus,
     wire::{ApiError, MemberCertificate, Reply},
 };
 
@@ -54,6 +54,7 @@ pub(super) fn reply_bytes(reply: &Result<Reply, ApiError>) -> usize {
         Ok(Reply::AuditPage { entries, .. }) => entries.iter().map(audit_bytes).sum(),
         Ok(Reply::Function(function)) => function_bytes(function),
         Ok(Reply::Functions { functions, .. }) => functions.iter().map(function_bytes).sum(),
+        Ok(Reply::Modules { modules, .. }) => modules.iter().map(module_bytes).sum(),
         Ok(Reply::Task(status)) => LONG_ANSWER_BYTES + status.log.len(),
         Ok(Reply::JobSummary(summary)) => summary_bytes(summary),
         // Its lists are bounded by number.
@@ -146,6 +147,11 @@ pub(super) fn vouched_bytes(vouched: &VouchedLabels) -> usize {
 /// About how many bytes a function takes in an answer.
 pub(super) fn function_bytes(function: &FunctionStatus) -> usize {
     96 + function.name.len() + function.tenant.len()
+}
+
+/// About how many bytes a module takes in an answer.
+pub(super) fn module_bytes(module: &ModuleStatus) -> usize {
+    96 + module.tenants.iter().map(|tenant| tenant.len() + 2).sum::<usize>()
 }
 
 /// About how many bytes a tenant takes in an answer.

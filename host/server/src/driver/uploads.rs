@@ -72,7 +72,8 @@ impl<O: Observer> Driver<O> {
             return self.answer(link, id, Err(error));
         }
         let has_room = self.grid.check_bytes(&tenant, bytes.len() as u64);
-        let put = Put { tenant: tenant.clone(), sort, link, id, digest, bytes };
+        let put =
+            Put { tenant: tenant.clone(), sort, link, id, digest, bytes, date: self.state.date };
         match has_room.and_then(|()| self.modules.put(put, now)) {
             // It counts from now on, or what is sent meanwhile would have the same room.
             Ok(()) => self.count_modules(tenant),

@@ -111,6 +111,7 @@ const fn of_request(request: &Request) -> u32 {
         | Request::Tenants { .. }
         | Request::Usage { .. }
         | Request::Functions { .. }
+        | Request::Modules { .. }
         | Request::Metrics
         | Request::Overview
         | Request::JobRows { .. }

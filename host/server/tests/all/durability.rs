@@ -109,6 +109,32 @@ async fn a_restart_keeps_finished_results_and_unfinished_jobs() {
 }
 
 #[tokio::test]
+async fn a_restart_keeps_what_is_told_of_modules() {
+    let modules = async |server: &Server| {
+        let mut client = client_link(&server.handle(), Role::Client, "ann");
+        let request = Request::Modules { after: None, limit: 10, tenant: None };
+        match client.request(request, &[]).await.expect("hers") {
+            Reply::Modules { modules, next: None } => modules,
+            other => panic!("a list is answered with {other:?}"),
+        }
+    };
+    let store = memory();
+    let again = store.reopen();
+    let server = start(store);
+    let mut client = client_link(&server.handle(), Role::Client, "ann");
+    client.put(MODULE).await.expect("kept");
+    status(client.request(submit(numbers(1), None), &[]).await);
+    let before = modules(&server).await;
+    assert_eq!((before.len(), before[0].jobs), (1, 1));
+    assert!(before[0].stored.is_some(), "its date is known");
+    server.shutdown().await.expect("in order");
+
+    let server = start(again);
+    assert_eq!(modules(&server).await, before);
+    server.shutdown().await.expect("in order");
+}
+
+#[tokio::test]
 async fn a_scheduler_that_died_between_taking_the_store_and_its_first_commit_is_followed() {
     let store = memory();
     let (mut died, again) = (store.reopen(), store.reopen());

@@ -106,6 +106,10 @@ fn of_members() -> Vec<Case> {
             at.grid.run(&["function", "deploy", "called", &at.task]).ok();
             words(&["function", "delete", "called"])
         }),
+        case("module list", Data::Shown, |at| {
+            at.grid.run(&["function", "deploy", "called", &at.task]).ok();
+            words(&["module", "list"])
+        }),
         case("tenant list", Data::Shown, |_| words(&["tenant", "list"])),
         case("tenant show", Data::Shown, |at| words(&["tenant", "show", &at.tenant()])),
         case("tenant set", Data::None, |at| words(&["tenant", "set", &at.tenant(), "jobs=none"])),
