@@ -194,7 +194,12 @@ fn lines_of(mut stream: Connection) -> u64 {
 }
 
 fn job_of(made: &Value) -> String {
-    format!("/v1/jobs/{}", made["id"])
+    format!("/v1/jobs/{}", number(made, "/id").expect("a job has a number"))
+}
+
+/// A number of an answer.
+fn number(value: &Value, place: &str) -> Option<f64> {
+    value.pointer(place)?.as_f64()
 }
 
 /// The page of a large job while it runs, and what those who look at it cost the job.
@@ -206,10 +211,11 @@ fn pages(bench: &mut Bench, served: &Served) {
     let mut submit = submit.spawn().expect("the binary starts");
     let newest = || -> Value {
         let listed = served.asker.ask("GET", "/v1/jobs?limit=1&name=large", "text/plain", b"");
-        serde_json::from_slice::<Value>(&listed.body).expect("a list")["jobs"][0].clone()
+        let listed: Value = serde_json::from_slice(&listed.body).expect("a list");
+        listed.pointer("/jobs/0").cloned().unwrap_or_default()
     };
-    wait_until("a large job", || newest()["counts"]["total"].as_u64() >= Some(tasks));
-    let id = newest()["id"].clone();
+    wait_until("a large job", || number(&newest(), "/counts/total") >= Some(count(tasks)));
+    let id = number(&newest(), "/id").expect("a job has a number");
     let (job, page) = (format!("/v1/jobs/{id}"), format!("/jobs/{id}"));
     let viewer = served.viewer();
     let mut connection = viewer.connect();
@@ -232,7 +238,7 @@ fn pages(bench: &mut Bench, served: &Served) {
         let mut done = || {
             let told = asking.ask("GET", &job, "text/plain", b"");
             let told: Value = serde_json::from_slice(&told.body).expect("a job");
-            (Instant::now(), told["counts"]["ok"].as_f64().expect("a count"))
+            (Instant::now(), number(&told, "/counts/ok").expect("a count"))
         };
         let (start, before) = done();
         thread::sleep(span);
