@@ -614,6 +614,32 @@ pub fn extended_records() -> Vec<Record> {
 }
 
 pub fn snapshot() -> Vec<SnapshotItem> {
+    let mut items = first_items();
+    items.extend(callers());
+    items
+}
+
+/// Those that remember who asked.
+fn callers() -> Vec<SnapshotItem> {
+    let job = JobId(2);
+    let producer = ProducerItem {
+        producer: 0x1234_5678_9abc_def0,
+        number: 3,
+        job,
+        first: 10,
+        at: Micros(5_000),
+    };
+    vec![
+        SnapshotItem::Appenders { job, producers: vec![producer] },
+        SnapshotItem::Callers {
+            tenant: "ada".into(),
+            name: "squares".into(),
+            producers: vec![producer, producer],
+        },
+    ]
+}
+
+fn first_items() -> Vec<SnapshotItem> {
     let job = JobId(2);
     let note = AttemptItem {
         attempt: 2,
@@ -641,13 +667,6 @@ pub fn snapshot() -> Vec<SnapshotItem> {
         next_index: 130,
         not_ok_overflown: true,
         counts: job_status().counts,
-    };
-    let producer = ProducerItem {
-        producer: 0x1234_5678_9abc_def0,
-        number: 3,
-        job,
-        first: 10,
-        at: Micros(5_000),
     };
     vec![
         SnapshotItem::Grid { epoch: Epoch(5), last_job: job, last_worker: WorkerId(4) },
@@ -682,12 +701,6 @@ pub fn snapshot() -> Vec<SnapshotItem> {
             before: Some(JobId(1)),
             called: 70_000,
             deployed: Micros(3_000),
-        },
-        SnapshotItem::Appenders { job, producers: vec![producer] },
-        SnapshotItem::Callers {
-            tenant: "ada".into(),
-            name: "squares".into(),
-            producers: vec![producer, producer],
         },
     ]
 }
