@@ -115,15 +115,13 @@ impl Connection {
         Counter(Arc::clone(&self.requests))
     }
 
-    /// Returns once it should end: it was idle for too long, or others need its place.
-    pub async fn is_over(&self) {
-        tokio::select! {
-            () = self.gives_way.cancelled() => {}
-            () = self.was_idle() => {}
-        }
+    /// Returns once another one needs its place, and it is idle.
+    pub async fn gives_way(&self) {
+        self.gives_way.cancelled().await;
     }
 
-    async fn was_idle(&self) {
+    /// Returns once it was idle for too long.
+    pub async fn was_idle(&self) {
         let mut seen = self.requests.subscribe();
         loop {
             let Requests { open, since } = *seen.borrow_and_update();
@@ -191,7 +189,7 @@ mod tests {
         let connections = Connections::new(4);
         let one = connections.place(1, ADA).await.expect("a place");
         let open = one.counter().begin();
-        let over = std::pin::pin!(one.is_over());
+        let over = std::pin::pin!(one.was_idle());
         let mut over = over.fuse();
         tokio::time::advance(10 * IDLE).await;
         assert!((&mut over).now_or_never().is_none(), "it has a request");
@@ -210,15 +208,16 @@ mod tests {
         let bens = connections.place(3, BEN).await.expect("a place");
         let mut new = std::pin::pin!(connections.place(4, BEN));
         assert!((&mut new).now_or_never().is_none(), "all are taken");
-        idle.is_over().now_or_never().expect("it gives way");
-        assert!(busy.is_over().now_or_never().is_none() && bens.is_over().now_or_never().is_none());
+        idle.gives_way().now_or_never().expect("it is idle");
+        assert!(busy.gives_way().now_or_never().is_none());
+        assert!(bens.gives_way().now_or_never().is_none());
         drop(idle);
         let new = new.await.expect("a place");
         // Who has more than others takes no place of theirs.
         drop(open);
         let mut more = std::pin::pin!(connections.place(5, BEN));
         assert!((&mut more).now_or_never().is_none());
-        assert!(busy.is_over().now_or_never().is_none());
+        assert!(busy.gives_way().now_or_never().is_none());
         drop((new, bens));
         more.await.expect("a place");
     }

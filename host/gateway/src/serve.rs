@@ -125,11 +125,17 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let stream: Box<dyn Stream> = match tls {
         None => Box::new(stream),
-        Some(tls) => match tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return tracing::debug!(%error, %address, "no TLS handshake"),
-            Err(_) => return tracing::debug!(%address, "no TLS handshake in time"),
-        },
+        Some(tls) => {
+            let accepted = tokio::select! {
+                accepted = tokio::time::timeout(HEAD_TIME, tls.accept(stream)) => accepted,
+                () = place.gives_way() => return,
+            };
+            match accepted {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, %address, "no TLS handshake"),
+                Err(_) => return tracing::debug!(%address, "no TLS handshake in time"),
+            }
+        }
     };
     let counter = place.counter();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -145,10 +151,12 @@ async fn connection(
     tokio::pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
+        // A new one waits for its place: no time for a farewell.
+        () = place.gives_way() => return,
         () = async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = place.is_over() => {}
+                () = place.was_idle() => {}
             }
         } => {
             connection.as_mut().graceful_shutdown();
